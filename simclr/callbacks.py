@@ -1,0 +1,381 @@
+"""What happens beside training: metric rows, kNN probe, checkpoints, status, stop requests, progress."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from torch import Tensor
+from tqdm import tqdm
+
+from simclr import runs
+from simclr.runs import MetricsTail, StatusWriter
+
+ROWS_PER_EPOCH = 10
+# The training speed is shown as it is now, not as it was on average since the start.
+SPEED_MEMORY_SECONDS = 30.0
+
+
+class StopRequested(Exception):
+    """Someone asked the run to stop; the state is saved."""
+
+
+class DivergedError(Exception):
+    """The loss is not a number any more."""
+
+
+class MetricsLog:
+    """Appends whole rows to `metrics.csv`, with the columns fixed from the start.
+
+    Lightning's own CSV logger deletes the file on resume, rewrites it when a new metric appears and holds back 100
+    rows; this one keeps the format and none of that.
+
+    Args:
+        path: the file; rows that it already has are kept.
+        columns: names in order.
+        keep_steps: on resume, rows of later steps than this are cut off.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...], keep_steps: int | None = None) -> None:
+        self.path, self.columns = path, columns
+        if keep_steps is not None and path.exists():
+            self._cut(keep_steps)
+        elif not path.exists() or not path.stat().st_size:
+            path.write_text(self._line(columns), encoding="utf-8")
+
+    def _cut(self, keep_steps: int) -> None:
+        tail = MetricsTail(self.path)
+        tail.refresh()
+        lines = self.path.read_text(encoding="utf-8").split("\n")
+        steps = tail.columns.get("step", [])
+        kept = lines[:1] + [line for line, step in zip(lines[1:], steps, strict=False) if step <= keep_steps]
+        runs.write_atomically(self.path, "\n".join(kept) + "\n")
+
+    @staticmethod
+    def _line(values: tuple[str, ...] | list[str]) -> str:
+        stream = io.StringIO()
+        csv.writer(stream, lineterminator="\n").writerow(values)
+        return stream.getvalue()
+
+    def append(self, row: Mapping[str, float | int]) -> None:
+        unknown = set(row) - set(self.columns)
+        assert not unknown, f"no column for {unknown}"
+        text = self._line([_cell(row[name]) if name in row else "" for name in self.columns])
+        with open(self.path, "ab") as stream:  # one write of one whole line
+            stream.write(text.encode())
+
+
+def _cell(value: float | int) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.7g}"
+
+
+class Meter:
+    """Counts images and seconds, and says how fast it goes now and how long it will take."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.monotonic()
+        self._images = 0
+        self._rate: float | None = None
+        self.seconds = 0.0
+
+    def add(self, num_images: int) -> None:
+        self._images += num_images
+
+    def restart(self) -> None:
+        """Begins the interval anew, so that what happened since (validation, say) does not count as training."""
+        self._last, self._images = time.monotonic(), 0
+
+    def rate(self) -> float | None:
+        """Images per second in the interval since the last call, smoothed."""
+        now = time.monotonic()
+        interval = now - self._last
+        if self._images and interval > 0:
+            fresh = self._images / interval
+            weight = 1.0 - math.exp(-interval / SPEED_MEMORY_SECONDS)
+            self._rate = fresh if self._rate is None else self._rate + max(weight, 0.2) * (fresh - self._rate)
+        self._last, self._images = now, 0
+        return self._rate
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._start
+
+
+class Recorder(L.Callback):
+    """Writes metric rows and status while a LightningModule of this package trains.
+
+    Args:
+        log: where rows go.
+        status: the run's status file.
+        num_steps: optimizer steps of the whole training.
+        seconds_before: seconds of training before a resume, so that `perf/seconds` goes on.
+    """
+
+    def __init__(self, log: MetricsLog, status: StatusWriter, *, num_steps: int, seconds_before: float = 0.0) -> None:
+        self.log_rows, self.status, self.num_steps = log, status, num_steps
+        self.meter = Meter()
+        self.seconds_before = seconds_before
+        self.batch_size = 0
+        self.last: dict[str, float] = {}
+        self._row_every = 1
+        self._first_step = 0
+        self._training_since = time.monotonic()
+
+    def seconds(self) -> float:
+        return self.seconds_before + self.meter.elapsed
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds_before = float(state_dict["seconds"])
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._row_every = max(1, int(trainer.num_training_batches) // ROWS_PER_EPOCH)
+        self._first_step = trainer.global_step
+        self._training_since = time.monotonic()
+        self.status.set(phase="training", steps=self.num_steps, epochs=trainer.max_epochs)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.meter.restart()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.meter.add(len(batch[0]))
+        step = trainer.global_step
+        if step % self._row_every == 0 or step == self.num_steps or trainer.is_last_batch:
+            self._write_row(trainer, pl_module, step)
+
+    def _write_row(self, trainer: L.Trainer, pl_module: Any, step: int) -> None:
+        means = {f"train/{name}": value for name, value in pl_module.train_means.take().items()}
+        if not means:
+            return
+        if not math.isfinite(means["train/loss"]):
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            raise DivergedError(
+                f"The loss is {means['train/loss']} at step {step}, learning rate {rate:.3g}. Likely causes: a learning "
+                "rate that is too high, no warm-up, or a very low temperature."
+            )
+        speed = self.meter.rate()
+        row: dict[str, float | int] = {"epoch": trainer.current_epoch + 1, "step": step, **means}
+        row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        row["perf/seconds"] = self.seconds()
+        if speed is not None:
+            row["perf/images_per_second"] = speed
+        self.log_rows.append(row)
+        self.last |= {name: float(value) for name, value in row.items()}
+        done = step - self._first_step
+        per_step = (time.monotonic() - self._training_since) / max(1, done)  # validation and checkpoints included
+        self.status.set(
+            epoch=trainer.current_epoch + 1, step=step, images_per_second=speed, phase="training",
+            eta_seconds=per_step * max(0, self.num_steps - step),
+        )  # fmt: skip
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "perf/seconds": self.seconds()}
+        self.log_rows.append(row | pl_module.val_metrics)
+        self.last |= pl_module.val_metrics
+        self.meter.restart()
+
+
+class KNNProbe(L.Callback):
+    """Adds `val/knn_top1` to a pre-training's validation metrics every few epochs, and after the last.
+
+    Args:
+        measure: returns the accuracy of the encoder as it is, 0..1.
+        every_epochs: how often.
+    """
+
+    def __init__(self, measure: Callable[[], float], every_epochs: int) -> None:
+        self.measure, self.every_epochs = measure, every_epochs
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        epoch = trainer.current_epoch + 1
+        if epoch % self.every_epochs == 0 or epoch == trainer.max_epochs:
+            pl_module.val_metrics["val/knn_top1"] = self.measure()
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, syncs it to disk and renames it: a crash leaves the old one whole."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        save_atomically(checkpoint, Path(path))
+
+
+def save_atomically(content: Any, path: Path) -> None:
+    """`torch.save` that is never seen half done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(beside, "wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+Score = Callable[[Mapping[str, float]], tuple[float, ...] | None]
+
+
+class Checkpoints(L.Callback):
+    """Keeps `last.ckpt` after every epoch, `best.ckpt` by validation, and `epoch-N.ckpt` where asked.
+
+    Args:
+        folder: the run's checkpoint folder.
+        score: of an epoch's validation metrics, higher is better; None where the epoch was not judged.
+        every_epochs: how often an epoch's own file is kept; 0: never.
+    """
+
+    def __init__(self, folder: Path, score: Score, every_epochs: int = 0) -> None:
+        self.folder, self.score, self.every_epochs = folder, score, every_epochs
+        self.best: tuple[float, ...] | None = None
+        self.best_epoch: int | None = None
+        self.epochs_since_best = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "best_epoch": self.best_epoch, "epochs_since_best": self.epochs_since_best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        best = state_dict["best"]
+        self.best = None if best is None else tuple(best)
+        self.best_epoch = state_dict["best_epoch"]
+        self.epochs_since_best = state_dict["epochs_since_best"]
+
+    def judge(self, epoch: int, measured: Mapping[str, float]) -> bool:
+        """Takes in an epoch's metrics; True if it is the best so far."""
+        score = self.score(measured)
+        if score is None:
+            return False
+        is_best = self.best is None or score > self.best
+        self.epochs_since_best = 0 if is_best else self.epochs_since_best + 1
+        if is_best:
+            self.best, self.best_epoch = score, epoch
+        return is_best
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        epoch = trainer.current_epoch + 1
+        is_best = self.judge(epoch, pl_module.val_metrics)
+        last = self.folder / runs.LAST_CHECKPOINT
+        trainer.save_checkpoint(last)
+        if is_best:
+            copy_atomically(last, self.folder / runs.BEST_CHECKPOINT)
+        if self.every_epochs and epoch % self.every_epochs == 0:
+            copy_atomically(last, self.folder / f"epoch-{epoch}.ckpt")
+
+
+def copy_atomically(source: Path, target: Path) -> None:
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.copyfile(source, beside)
+    os.replace(beside, target)
+
+
+class EarlyStopping(L.Callback):
+    """Ends a training whose validation score has not improved for `patience` epochs."""
+
+    def __init__(self, checkpoints: Checkpoints, patience: int) -> None:
+        self.checkpoints, self.patience = checkpoints, patience
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        if self.checkpoints.epochs_since_best >= self.patience:
+            trainer.should_stop = True
+
+
+class StopOnRequest(L.Callback):
+    """Saves the state at the end of the batch in which a stop was asked for, and ends the training.
+
+    The last batch of an epoch belongs to its validation: the epoch is then finished first.
+    """
+
+    def __init__(self, requested: threading.Event, folder: Path) -> None:
+        self.requested, self.folder = requested, folder
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if self.requested.is_set() and not trainer.is_last_batch:
+            trainer.save_checkpoint(self.folder / runs.LAST_CHECKPOINT)
+            raise StopRequested
+
+    def on_train_epoch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if self.requested.is_set() and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+            raise StopRequested
+
+
+class Progress(L.Callback):
+    """A bar on a terminal, one line per epoch elsewhere."""
+
+    def __init__(self, recorder: Recorder, num_steps: int, images_name: str = "images") -> None:
+        self.recorder = recorder
+        self.num_steps = num_steps
+        self.bar: Any = None
+        self.images_name = images_name
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if sys.stderr.isatty():
+            self.bar = tqdm(total=self.num_steps, initial=trainer.global_step, unit="step", dynamic_ncols=True)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(trainer.global_step - self.bar.n)
+            if "train/loss" in self.recorder.last:
+                self.bar.set_postfix_str(f"epoch {trainer.current_epoch + 1}, loss {self.recorder.last['train/loss']:.3f}")
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        line = epoch_line(trainer.current_epoch + 1, trainer.max_epochs or 0, self.recorder.last)
+        if self.bar is not None:
+            self.bar.write(line)
+        else:
+            print(line, flush=True)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def epoch_line(epoch: int, epochs: int, last: Mapping[str, float]) -> str:
+    """What a log says of an epoch: "epoch 3/20  loss 4.213  val 4.305  kNN 61.3 %  1,940 images/s"."""
+    parts = [f"epoch {epoch}/{epochs}"]
+    for name, key, text in (
+        ("loss", "train/loss", "{:.3f}"),
+        ("val", "val/loss", "{:.3f}"),
+        ("kNN", "val/knn_top1", "{:.1%}"),
+        ("val top-1", "val/top1", "{:.1%}"),
+    ):
+        if key in last and not (key == "val/top1" and "val/mean_rank" in last):
+            parts.append(f"{name} {text.format(last[key])}")
+    if "perf/images_per_second" in last:
+        parts.append(f"{last['perf/images_per_second']:,.0f} images/s")
+    return "  ".join(parts)
+
+
+@torch.no_grad()
+def features_of(
+    network: Callable[[Tensor], Tensor], batches: Any, *, device: torch.device, autocast: torch.dtype | None = None,
+    on_batch: Callable[[int], None] | None = None,
+) -> Tensor:  # fmt: skip
+    """(N, D) float32 features of normalized image batches, gathered on the CPU; BatchNorm must be in eval mode."""
+    found = []
+    for images in batches:
+        with torch.autocast(device_type=device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+            h = network(images.contiguous(memory_format=torch.channels_last)).flatten(1)
+        found.append(h.float())
+        if on_batch is not None:
+            on_batch(len(images))
+    return torch.cat(found)

@@ -1,0 +1,329 @@
+"""The command line: subcommands, messages and exit codes; no logic of its own.
+
+jsonargparse reads flags and YAML; every value reaches the option models as the text that was written, and those
+alone decide what is allowed. So a value means the same in a file, behind a flag and in the dashboard's forms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser, set_loader
+
+from simclr import config as cfg
+from simclr import runs
+from simclr.config import ConfigError
+
+FINISHED = 0
+
+DESCRIPTION = """SimCLR: contrastive pre-training, fine-tuning and comparison of image encoders.
+
+commands:
+  pretrain   train an encoder without labels
+  finetune   train a classifier on a pre-trained encoder, or the same network from scratch
+  embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
+  runs       list the runs
+  stop       stop a run; its last checkpoint is kept
+  resume     go on with a run that was stopped or failed
+
+python -m simclr COMMAND --help says more. Exit status: 0 finished, 2 bad input, 75 stopped on request, else failed."""
+
+EXAMPLES = {
+    "pretrain": """examples:
+  python -m simclr pretrain --config simclr/recipes/quick.yaml
+  python -m simclr pretrain --config simclr/recipes/quick.yaml --epochs 5 --augmentation.hue 0.2
+  python -m simclr pretrain --config simclr/recipes/cifar10.yaml --dataset FOLDER --print_config""",
+    "finetune": """examples:
+  python -m simclr finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0
+  python -m simclr finetune --experiment_version RUN --freeze_encoder true --label_fraction 0.01
+  python -m simclr finetune --config simclr/recipes/quick-scratch.yaml --experiment_version RUN""",
+    "embed": """examples:
+  python -m simclr embed RUN
+  python -m simclr embed RUN OTHER_RUN --num_images 2000 --method umap""",
+    "runs": """examples:
+  python -m simclr runs
+  python -m simclr runs --json""",
+    "stop": """example:
+  python -m simclr stop 20261122-1422""",
+    "resume": """example:
+  python -m simclr resume 20261122-1422""",
+}
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help texts come complete from the option models: nothing is added to them."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=110)
+
+
+def _text_loader(text: str) -> Any:
+    return yaml.load(text, Loader=yaml.BaseLoader)
+
+
+# Flags are read by the same rule as files: as text, or a list or section of texts.
+set_loader("simclr_text", _text_loader, exceptions=(yaml.YAMLError,))
+
+
+def _parser(command: str) -> ArgumentParser:
+    return ArgumentParser(
+        prog=f"python -m simclr {command}", description=SUMMARIES[command], epilog=EXAMPLES[command],
+        formatter_class=_Help, parser_mode="simclr_text", exit_on_error=False, allow_abbrev=False, default_env=False,
+    )  # fmt: skip
+
+
+def option_help(name: str, info: Any, default: Any) -> str:
+    """Help of one option: what it is, what is allowed, the default."""
+    shown = "unset" if default is None else cfg.option_text(default) or "empty"
+    return f"{info.description} Allowed: {cfg.allowed(info)}. Default: {shown}.".replace("%", "%%")
+
+
+def _add_options(parser: ArgumentParser, model: type[cfg.Options]) -> None:
+    groups = {name: parser.add_argument_group(name) for name in cfg.GROUPS}
+    for name, info in cfg.option_names(model).items():
+        group = groups[cfg.extra(info, "group")]
+        group.add_argument(
+            f"--{name}", type=str, metavar="VALUE", default=None, help=option_help(name, info, _default(model, name))
+        )
+
+
+def _default(model: type[cfg.Options], name: str) -> Any:
+    section, _, inner = name.partition(".")
+    default = model.model_fields[section].default
+    return getattr(default, inner) if inner and default is not None else (None if inner else default)
+
+
+def _split_flags(arguments: list[str], known: dict[str, bool]) -> tuple[dict[str, str], list[str]]:
+    """Takes the flags that are not options (`--config`, `--runs_dir` ...) out of the arguments.
+
+    Args:
+        known: flag to whether it takes a value.
+    """
+    found: dict[str, str] = {}
+    rest: list[str] = []
+    queue = list(arguments)
+    while queue:
+        argument = queue.pop(0)
+        name, equals, value = argument.partition("=")
+        if name not in known:
+            rest.append(argument)
+        elif not known[name]:
+            found[name] = "true"
+        elif equals:
+            found[name] = value
+        elif queue and not queue[0].startswith("--"):
+            found[name] = queue.pop(0)
+        else:
+            raise ConfigError(f"{name} has no value; allowed: {name} VALUE.")
+    return found, rest
+
+
+def parse_run_options(command: str, arguments: list[str]) -> tuple[cfg.RunConfig, dict[str, str]]:
+    """The checked options of `pretrain` or `finetune`, flags winning over the file, and the other flags.
+
+    Raises:
+        ConfigError: with one sentence per problem.
+    """
+    model = cfg.MODELS[command]
+    parser = _parser(command)
+    parser.add_argument("--config", metavar="FILE.yaml", help="Options from a YAML file; flags win over it.")
+    parser.add_argument("--print_config", action="store_true", help="Show the resolved options and exit.")
+    parser.add_argument(
+        "--runs_dir", metavar="DIR", help="Where the run folder goes. Default: $SIMCLR_RUNS_DIR, else runs."
+    )
+    parser.add_argument("--run_dir", metavar="DIR", help="Use an existing run folder, as queue and resume do.")
+    _add_options(parser, model)
+    flags = {"--config": True, "--print_config": False, "--runs_dir": True, "--run_dir": True}
+    others, rest = _split_flags(arguments, flags)
+    if "--help" in rest or "-h" in rest:
+        parser.print_help()
+        raise SystemExit(FINISHED)
+    _check_flags(rest, model)
+    values = cfg.load_yaml(others["--config"]) if "--config" in others else {}
+    try:
+        parsed = parser.parse_args(rest, defaults=False).as_dict()
+    except (argparse.ArgumentError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        raise ConfigError(f"{_first_line(error)}") from None
+    return cfg.build(model, _merge(values, parsed)), others
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in top.items():
+        old = merged.get(name)
+        merged[name] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _check_flags(arguments: list[str], model: type[cfg.Options]) -> None:
+    """Names an unknown flag, with the nearest known one, before the parser does it less plainly."""
+    names = cfg.option_names(model)
+    expects_value: str | None = None
+    for argument in arguments:
+        if re.match(r"--[A-Za-z]", argument):
+            if expects_value is not None:
+                raise ConfigError(f"{expects_value} has no value; allowed: {cfg.allowed(names[expects_value])}.")
+            name, equals, _ = argument[2:].partition("=")
+            if name not in names:
+                raise ConfigError(f"{name} is not an option{cfg.nearest_name(name, names) or '.'}")
+            expects_value = None if equals else name
+        elif expects_value is None:
+            raise ConfigError(f"{argument} belongs to no option; allowed: options such as --epochs 100.")
+        else:
+            expects_value = None
+    if expects_value is not None:
+        raise ConfigError(f"{expects_value} has no value; allowed: {cfg.allowed(names[expects_value])}.")
+
+
+def _runs_dir(others: dict[str, Any]) -> Path:
+    return Path(others.get("--runs_dir") or runs.default_runs_dir())
+
+
+def _train(command: str, arguments: list[str]) -> int:
+    config, others = parse_run_options(command, arguments)
+    if "--print_config" in others:
+        print(cfg.to_yaml(config.resolved()), end="")
+        return FINISHED
+    run_dir = Path(others["--run_dir"]) if "--run_dir" in others else None
+    if run_dir is not None and not run_dir.is_dir():
+        raise ConfigError(f"run_dir is {run_dir}; allowed: an existing run folder.")
+    runs_dir = Path(others["--runs_dir"]) if "--runs_dir" in others else None
+    if runs_dir is None:
+        runs_dir = run_dir.resolve().parent if run_dir is not None else runs.default_runs_dir()
+    from simclr.train import train  # torch and lightning take seconds: only where something is trained
+
+    return _ended(train(config, runs_dir=runs_dir, run_dir=run_dir, command=["python", "-m", "simclr", command, *arguments]))
+
+
+def _ended(run: runs.Run) -> int:
+    status = run.status
+    if status.error:
+        print(status.error, file=sys.stderr)
+    print(run.path, flush=True)
+    codes = {"finished": FINISHED, "stopped": runs.STOPPED_EXIT_CODE}
+    if status.reason == "bad input":
+        return runs.BAD_INPUT_EXIT_CODE
+    return codes.get(status.state, 1)
+
+
+def _resume(arguments: list[str]) -> int:
+    options = _simple("resume", arguments)
+    run = runs.find(options.RUN, _folder(options))
+    status = run.status
+    if status.is_active:
+        raise ConfigError(f"{run.id} is {status.state}; allowed: a run that was stopped or failed.")
+    if status.state == "finished":
+        raise ConfigError(f"{run.id} is finished; allowed: a run that was stopped or failed.")
+    from simclr.train import train
+
+    config = runs.load_config(run)
+    return _ended(train(config, runs_dir=run.path.parent, run_dir=run.path, resume=True))
+
+
+def _stop(arguments: list[str]) -> int:
+    from simclr import launch
+
+    options = _simple("stop", arguments)
+    run = runs.find(options.RUN, _folder(options))
+    status = launch.stop(run.path)
+    print(f"{run.id} is {status.state}{f' ({status.reason})' if status.reason else ''}")
+    return FINISHED if not status.is_active else 1
+
+
+def _list(arguments: list[str]) -> int:
+    options = _simple("runs", arguments)
+    found = runs.list_runs(_folder(options))
+    if options.json:
+        rows = [{"id": run.id, "kind": run.kind, "state": run.status.state, "name": run.name,
+                 "version": run.config.get("version"), "folder": str(run.path)} for run in found]  # fmt: skip
+        print(json.dumps(rows, indent=1))
+        return FINISHED
+    if not found:
+        print(f"There are no runs in {_folder(options)}. Start one: python -m simclr pretrain --config simclr/recipes/quick.yaml")
+    for run in found:
+        status = run.status
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
+        version = run.config.get("version")
+        number = f"version {version}" if version is not None else ""
+        print(f"{run.id:<56} {status.state:<9} {status.progress:>4.0%}  {when}  {number}".rstrip())
+    return FINISHED
+
+
+def _embed(arguments: list[str]) -> int:
+    from simclr import embed
+
+    parser = _parser("embed")
+    embed.add_arguments(parser)
+    return embed.main(_parse(parser, arguments))
+
+
+def _simple(command: str, arguments: list[str]) -> Any:
+    parser = _parser(command)
+    if command in ("stop", "resume"):
+        parser.add_argument("RUN", help="A run's id, a unique beginning of it, or its folder.")
+    if command == "runs":
+        parser.add_argument("--json", action="store_true", help="As JSON, for scripts.")
+    parser.add_argument("--runs_dir", metavar="DIR", help="Folder of the runs. Default: $SIMCLR_RUNS_DIR, else runs.")
+    return _parse(parser, arguments)
+
+
+def _parse(parser: ArgumentParser, arguments: list[str]) -> Any:
+    try:
+        return parser.parse_args(arguments)
+    except argparse.ArgumentError as error:
+        raise ConfigError(_first_line(error)) from None
+
+
+def _folder(options: Any) -> Path:
+    return Path(options.runs_dir) if options.runs_dir else runs.default_runs_dir()
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "pretrain": lambda arguments: _train("pretrain", arguments),
+    "finetune": lambda arguments: _train("finetune", arguments),
+    "embed": _embed,
+    "runs": _list,
+    "stop": _stop,
+    "resume": _resume,
+}
+SUMMARIES = {
+    "pretrain": "Trains an encoder without labels (SimCLR, Chen et al. 2020).",
+    "finetune": "Trains a classifier on a pre-trained encoder, frozen or free, or the same network from scratch.",
+    "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",
+    "runs": "Lists the runs, newest first.",
+    "stop": "Stops a run: it saves a checkpoint and ends; after 60 s it is killed.",
+    "resume": "Goes on with a run from its last checkpoint, in the same folder.",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(DESCRIPTION)
+        return FINISHED if arguments else runs.BAD_INPUT_EXIT_CODE
+    command = arguments.pop(0)
+    try:
+        if command not in COMMANDS:
+            raise ConfigError(f"{command} is not a command; allowed: {', '.join(COMMANDS)}.")
+        return COMMANDS[command](arguments)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return runs.BAD_INPUT_EXIT_CODE
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return FINISHED

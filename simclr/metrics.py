@@ -1,0 +1,123 @@
+"""What tells whether representations are learned: pure functions of features and similarities."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NUM_NEIGHBORS = 20  # Caron et al. 2021 (DINO), section 4: best of 10, 20, 100, 200
+KNN_TEMPERATURE = 0.07
+
+
+def positive_ranks(similarities: Tensor) -> Tensor:
+    """Rank of each anchor's positive among all other rows.
+
+    Args:
+        similarities: (2N, 2N), rows z1 then z2.
+
+    Returns:
+        (2N,) float32: 1 + negatives strictly more similar + half of those equally similar. Ties count half, so an
+        encoder that maps everything to one point stands at chance, N, and not at 1.
+    """
+    num_rows = len(similarities)
+    rows = torch.arange(num_rows, device=similarities.device)
+    positives = rows.roll(num_rows // 2)
+    positive = similarities[rows, positives][:, None]
+    # an anchor is its own most similar row, and equal to itself only if everything is: take it out of both counts
+    others = similarities.masked_fill(torch.eye(num_rows, dtype=torch.bool, device=similarities.device), -torch.inf)
+    above = (others > positive).sum(dim=1)
+    equal = (others == positive).sum(dim=1) - 1  # without the positive itself
+    return 1.0 + above + 0.5 * equal
+
+
+def top_k(ranks: Tensor, k: int) -> Tensor:
+    """Share of ranks that are at most k, 0..1."""
+    return (ranks <= k).to(torch.float32).mean()
+
+
+def contrastive_metrics(similarities: Tensor) -> dict[str, Tensor]:
+    """`top1`, `top5` (best min(5, candidates)) and `mean_rank` of the positives; candidates are 2N - 1 rows."""
+    ranks = positive_ranks(similarities)
+    return {
+        "top1": top_k(ranks, 1),
+        "top5": top_k(ranks, min(5, len(similarities) - 1)),
+        "mean_rank": ranks.mean(),
+    }
+
+
+def alignment(z1: Tensor, z2: Tensor) -> Tensor:
+    """Mean squared distance of positives on the unit sphere, 0..4; lower is closer (Wang and Isola 2020)."""
+    return (F.normalize(z1.float(), dim=1) - F.normalize(z2.float(), dim=1)).square().sum(dim=1).mean()
+
+
+def uniformity(z: Tensor) -> Tensor:
+    """Log of the mean Gaussian potential exp(-2 d^2) over all pairs on the unit sphere; lower is more spread.
+
+    0 for a collapsed encoder (Wang and Isola 2020, t = 2).
+    """
+    if len(z) < 2:
+        raise ValueError(f"z has {len(z)} row; allowed: at least 2")
+    z = F.normalize(z.float(), dim=1)
+    similarities = z @ z.T
+    first, second = torch.triu_indices(len(z), len(z), offset=1, device=z.device)
+    squared = (2.0 - 2.0 * similarities[first, second]).clamp(min=0.0)
+    return (torch.logsumexp(-2.0 * squared, dim=0) - torch.log(torch.tensor(float(len(first))))).to(z.dtype)
+
+
+def effective_rank(features: Tensor) -> Tensor:
+    """Exponential of the entropy of the normalised singular values of the centred (N, D) features.
+
+    1 (all in one direction, or all rows alike) to min(N - 1, D) (Roy and Vetterli 2007; RankMe, Garrido et al. 2023).
+    """
+    centred = (features - features.mean(dim=0)).to(torch.float64)
+    # singular values are the roots of the smaller Gram matrix's eigenvalues: much quicker than an SVD
+    gram = centred.T @ centred if centred.shape[0] >= centred.shape[1] else centred @ centred.T
+    singular = torch.linalg.eigvalsh(gram).clamp(min=0.0).sqrt()
+    total = singular.sum()
+    # what is left of equal rows after rounding is noise, not directions
+    if total <= 1e-6 * (1.0 + features.abs().max().to(torch.float64)) * len(features) ** 0.5:
+        return torch.ones((), device=features.device)
+    shares = singular / total
+    return torch.exp(-torch.special.xlogy(shares, shares).sum()).to(torch.float32)
+
+
+def mean_similarities(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cosine similarity of positives, and of all pairs of different images, each -1..1."""
+    z1, z2 = F.normalize(z1.float(), dim=1), F.normalize(z2.float(), dim=1)
+    between = z1 @ z2.T  # (N, N)
+    positive = between.diagonal().mean()
+    count = len(z1) * (len(z1) - 1)
+    negative = (between.sum() - between.diagonal().sum()) / max(1, count)
+    return positive, negative
+
+
+def knn_predict(
+    bank: Tensor, bank_labels: Tensor, queries: Tensor, num_classes: int, *,
+    num_neighbors: int = NUM_NEIGHBORS, temperature: float = KNN_TEMPERATURE, chunk_size: int = 1024,
+) -> Tensor:  # fmt: skip
+    """Class of each query by the weighted vote of its nearest neighbours in cosine similarity (Wu et al. 2018).
+
+    Args:
+        bank: (M, D) features with labels `bank_labels` (M,).
+        queries: (Q, D) features.
+        num_neighbors: at most M are used.
+        temperature: a neighbour's vote weighs exp(similarity / temperature).
+
+    Returns:
+        (Q,) int64 class indices.
+    """
+    bank, queries = F.normalize(bank.float(), dim=1), F.normalize(queries.float(), dim=1)
+    num_neighbors = min(num_neighbors, len(bank))
+    predicted = []
+    for chunk in queries.split(chunk_size):
+        similarity, index = (chunk @ bank.T).topk(num_neighbors, dim=1)  # (q, k)
+        votes = torch.zeros(len(chunk), num_classes, device=chunk.device)
+        votes.scatter_add_(1, bank_labels[index], torch.exp((similarity - 1.0) / temperature))
+        predicted.append(votes.argmax(dim=1))
+    return torch.cat(predicted)
+
+
+def accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """Share of equal entries, 0..1."""
+    return float((predicted == labels).float().mean())

@@ -1,0 +1,687 @@
+"""The run folder: the one module that knows its file names. Create, read, list, find, rename, delete (no torch).
+
+Every reader here survives what users and crashes do to folders: a torn line, a half-written or foreign file costs
+that file, never the page. What a folder says is corrected by what the machine says: a run whose process is gone
+without having said so is shown as failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property, lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import psutil
+import yaml
+
+from simclr import config as cfg
+from simclr.config import ConfigError
+
+CONFIG, STATUS, METRICS, META = "config.yaml", "status.json", "metrics.csv", "meta.json"
+LOG, MODEL, EVALUATION = "log.txt", "model.pt", "evaluation.json"
+CHECKPOINTS, EMBEDDINGS = "checkpoints", "embeddings"
+LAST_CHECKPOINT, BEST_CHECKPOINT = "last.ckpt", "best.ckpt"
+EXAMPLES, TRASH, JOBS = "examples", ".trash", ".jobs"
+
+State = Literal["queued", "starting", "running", "stopping", "stopped", "finished", "failed"]
+ACTIVE: tuple[State, ...] = ("queued", "starting", "running", "stopping")
+
+PRETRAIN_METRICS = (
+    "epoch", "step", "lr", "train/loss", "train/top1", "train/top5", "train/mean_rank",
+    "val/loss", "val/top1", "val/top5", "val/mean_rank", "val/knn_top1", "val/alignment", "val/uniformity",
+    "val/positive_similarity", "val/negative_similarity", "val/effective_rank", "val/effective_rank_z",
+    "perf/images_per_second", "perf/seconds",
+)  # fmt: skip
+FINETUNE_METRICS = (
+    "epoch", "step", "lr", "train/loss", "train/top1", "train/top5", "val/loss", "val/top1", "val/top5",
+    "perf/images_per_second", "perf/seconds",
+)  # fmt: skip
+
+STOPPED_EXIT_CODE = 75
+BAD_INPUT_EXIT_CODE = 2
+STOP_GRACE_SECONDS = 60.0
+# A process that was asked for and never showed itself: longer than any import takes on a loaded machine.
+START_LIMIT_SECONDS = 180.0
+
+
+def default_runs_dir() -> Path:
+    """`$SIMCLR_RUNS_DIR`, else `runs` in the current folder."""
+    return Path(os.environ.get("SIMCLR_RUNS_DIR") or "runs")
+
+
+# --- processes ------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """Names this boot of this machine, so that a pid from before a reboot is never taken for a living one."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{psutil.boot_time():.0f}"
+
+
+def process_start(pid: int) -> float | None:
+    """When process `pid` started, in seconds since the epoch; None if it does not live. Zombies do not live."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+
+
+def is_alive(pid: int | None, start: float | None) -> bool:
+    """True if the process with this pid AND start time lives: pids are reused, so the pid alone says nothing."""
+    if pid is None or start is None:
+        return False
+    now = process_start(pid)
+    # psutil derives the time from the boot time, which can shift by a second when the clock is set
+    return now is not None and abs(now - start) < 2.0
+
+
+# --- status.json ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `status.json` holds. Times are seconds since the epoch, durations seconds."""
+
+    state: State = "starting"
+    reason: str = ""
+    phase: str = ""
+    pid: int | None = None
+    process_start: float | None = None
+    supervisor_pid: int | None = None
+    supervisor_start: float | None = None
+    host: str = ""
+    boot: str = ""
+    created: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    heartbeat: float | None = None
+    epoch: int = 0
+    epochs: int = 0
+    step: int = 0
+    steps: int = 0
+    images_per_second: float | None = None
+    eta_seconds: float | None = None
+    stop_requested: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps done, 0..1."""
+        if self.state == "finished":
+            return 1.0
+        return min(1.0, self.step / self.steps) if self.steps else 0.0
+
+    @property
+    def elapsed_seconds(self) -> float | None:
+        if self.started is None:
+            return None
+        return max(0.0, (self.ended or self.heartbeat or self.started) - self.started)
+
+
+def read_status(folder: Path) -> Status:
+    """The status as its writers left it; a missing or damaged file gives a failed status that says so."""
+    try:
+        values = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+        known = {item.name for item in fields(Status)}
+        status = Status(**{key: value for key, value in values.items() if key in known})
+        if status.state not in get_args(State):
+            raise ValueError(status.state)
+        for number in (status.epoch, status.epochs, status.step, status.steps):
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                raise ValueError(number)
+        return status
+    except FileNotFoundError:
+        return Status(state="failed", reason="no status", error="The run folder has no status.json.")
+    except (OSError, ValueError, TypeError, AttributeError):
+        return Status(state="failed", reason="unreadable status", error="status.json is damaged and cannot be read.")
+
+
+def current_status(folder: Path) -> Status:
+    """The status corrected by the machine: a vanished process is failed (crashed), a stop on its way is stopping."""
+    status = read_status(folder)
+    if not status.is_active or status.state == "queued":
+        return status
+    if status.host and status.host != socket.gethostname():
+        return status  # another machine's processes cannot be seen from here
+    rebooted = bool(status.boot) and status.boot != boot_id()
+    trainer = not rebooted and is_alive(status.pid, status.process_start)
+    supervisor = not rebooted and is_alive(status.supervisor_pid, status.supervisor_start)
+    starting = (
+        status.pid is None
+        and not rebooted
+        and (supervisor or (status.supervisor_pid is None and time.time() - (status.created or 0) < START_LIMIT_SECONDS))
+    )
+    if not trainer and not starting:
+        # The supervisor may be about to say how it ended; reading again costs nothing.
+        again = read_status(folder)
+        if not again.is_active:
+            return again
+        reason = "the machine was restarted" if rebooted else "crashed"
+        sentence = (
+            "The machine was restarted while the run was going on."
+            if rebooted
+            else "The process ended without saying why; the end of the log may tell."
+        )
+        return replace(again, state="failed", reason=reason, error=again.error or sentence, eta_seconds=None)
+    if status.stop_requested is not None:
+        return replace(status, state="stopping")
+    return status
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces a file in one step, so that a reader sees the old text or the new one, never half of it."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with open(beside, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock; released by the system when the holder dies."""
+    with open(folder / ".lock", "a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def update_status(folder: Path, **changes: Any) -> Status:
+    """Merges `changes` into `status.json` under the folder's lock; each field has one writer."""
+    with locked(folder):
+        status = read_status(folder) if (folder / STATUS).exists() else Status()
+        status = replace(status, **changes)
+        write_atomically(folder / STATUS, json.dumps(asdict(status), indent=1))
+    return status
+
+
+class StatusWriter:
+    """Writes a process's own progress to `status.json` from a thread of its own, so that work never waits for a disk.
+
+    Args:
+        folder: where `status.json` is.
+        interval: seconds between two writes; a heartbeat goes out even when nothing changed.
+    """
+
+    def __init__(self, folder: Path, interval: float = 1.0) -> None:
+        self.folder = folder
+        self._changes: dict[str, Any] = {}
+        self._guard = threading.Lock()
+        self._end = threading.Event()
+        self._interval = interval
+        self._thread = threading.Thread(target=self._loop, name="status", daemon=True)
+
+    def start(self, **changes: Any) -> StatusWriter:
+        """Says which process this is, then keeps the heartbeat going."""
+        pid = os.getpid()
+        update_status(
+            self.folder, state="running", pid=pid, process_start=process_start(pid), host=socket.gethostname(),
+            boot=boot_id(), started=time.time(), heartbeat=time.time(), ended=None, exit_code=None, signal=None,
+            error="", reason="", stop_requested=None, **changes,
+        )  # fmt: skip
+        self._thread.start()
+        return self
+
+    def set(self, **changes: Any) -> None:
+        with self._guard:
+            self._changes |= changes
+
+    def close(self, **changes: Any) -> None:
+        """Stops the heartbeat and writes the last word."""
+        self._end.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=10)
+        self.set(ended=time.time(), heartbeat=time.time(), eta_seconds=None, **changes)
+        self._write()
+
+    def _write(self) -> None:
+        with self._guard:
+            changes, self._changes = self._changes, {}
+        update_status(self.folder, **changes)
+
+    def _loop(self) -> None:
+        while not self._end.wait(self._interval):
+            # A full disk or a deleted folder must not end the training: the next beat tries again.
+            with contextlib.suppress(OSError):
+                self.set(heartbeat=time.time())
+                self._write()
+
+
+# --- metrics.csv ----------------------------------------------------------------------------------------------------
+
+
+class MetricsTail:
+    """Reads a growing `metrics.csv` by its new lines only; a torn last line waits until it is whole.
+
+    `columns` maps each name to a list of floats, NaN where a row has no value; all lists are equally long.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.columns: dict[str, list[float]] = {}
+        self._offset = 0
+        self._identity: tuple[int, int] | None = None
+        self._size = -1
+        self._mtime = -1
+        self._lock = threading.Lock()
+
+    @property
+    def num_rows(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+    def refresh(self) -> bool:
+        """Takes in what was written since; returns True if there was anything new."""
+        with self._lock:
+            return self._refresh()
+
+    def _refresh(self) -> bool:
+        try:
+            stat = self.path.stat()
+        except OSError:
+            had = bool(self.columns)
+            self.columns, self._offset, self._identity, self._size = {}, 0, None, -1
+            return had
+        identity = (stat.st_dev, stat.st_ino)
+        if identity == self._identity and stat.st_size == self._size and stat.st_mtime_ns == self._mtime:
+            return False
+        if identity != self._identity or stat.st_size < self._offset:
+            self.columns, self._offset = {}, 0  # another file, or one that was cut for a resume
+        try:
+            with open(self.path, "rb") as stream:
+                stream.seek(self._offset)
+                block = stream.read()
+        except OSError:
+            return False
+        whole = block.rfind(b"\n") + 1
+        self._identity, self._size, self._mtime = identity, stat.st_size, stat.st_mtime_ns
+        if not whole:
+            return False
+        self._offset += whole
+        rows = csv.reader(io.StringIO(block[:whole].decode("utf-8", errors="replace")))
+        for row in rows:
+            if not self.columns:
+                self.columns = {name: [] for name in dict.fromkeys(row) if name}
+            elif len(row) == len(self.columns):
+                for values, text in zip(self.columns.values(), row, strict=True):
+                    values.append(_number(text))
+        return True
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+# --- one run --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Everything is read when asked for, and missing or damaged files give empty values."""
+
+    path: Path
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The options as plain values; empty if `config.yaml` is missing or damaged."""
+        try:
+            values = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        return _read_json(self.path / META)
+
+    @property
+    def kind(self) -> str:
+        """`pretrain`, `finetune` or `scratch`; `unknown` if the folder does not tell."""
+        if "temperature" in self.config:
+            return "pretrain"
+        if "random_weight_init" in self.config:
+            return "scratch" if self.config["random_weight_init"] else "finetune"
+        return "unknown"
+
+    @property
+    def name(self) -> str:
+        """What to call the run on screen: the name its user gave, else its id."""
+        name = self.meta.get("name") or self.config.get("name")
+        return str(name) if name else self.id
+
+    @property
+    def tags(self) -> list[str]:
+        tags = self.meta.get("tags", self.config.get("tags"))
+        return [str(tag) for tag in tags] if isinstance(tags, list) else []
+
+    @property
+    def notes(self) -> str:
+        return str(self.meta.get("notes", self.config.get("notes")) or "")
+
+    @property
+    def created(self) -> float:
+        created = self.meta.get("created")
+        if isinstance(created, (int, float)):
+            return float(created)
+        with contextlib.suppress(OSError):
+            return self.path.stat().st_mtime
+        return 0.0
+
+    @property
+    def experiment(self) -> str | None:
+        """Id of the pre-training that this run starts from, or is compared with."""
+        value = self.meta.get("experiment") or self.config.get("experiment_version")
+        return str(value) if value is not None else None
+
+    @property
+    def status(self) -> Status:
+        return current_status(self.path)
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        return _read_json(self.path / EVALUATION)
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / METRICS
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / MODEL
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / LOG
+
+    def metrics(self) -> dict[str, list[float]]:
+        """All whole rows of `metrics.csv` by column; for a file that grows, keep a `MetricsTail`."""
+        tail = MetricsTail(self.metrics_path)
+        tail.refresh()
+        return tail.columns
+
+    def log_tail(self, num_lines: int = 200) -> str:
+        """The last lines of the log, with a progress bar's overwritten lines left out."""
+        try:
+            with open(self.log_path, "rb") as stream:
+                stream.seek(0, os.SEEK_END)
+                stream.seek(max(0, stream.tell() - 256 * num_lines))
+                text = stream.read().decode("utf-8", errors="replace")
+        except OSError:
+            return ""
+        lines = [line.rsplit("\r", 1)[-1] for line in text.split("\n")]
+        return "\n".join(lines[-num_lines:]).strip("\n")
+
+    def edit(self, **changes: Any) -> None:
+        """Changes name, notes or tags in `meta.json`."""
+        unknown = set(changes) - {"name", "notes", "tags"}
+        if unknown:
+            raise ValueError(f"cannot edit {', '.join(sorted(unknown))}; allowed: name, notes, tags")
+        with locked(self.path):
+            write_atomically(self.path / META, json.dumps(self.meta | changes, indent=1))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+# --- the runs folder ------------------------------------------------------------------------------------------------
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", Path(text).name.lower()).strip("_")[:32] or "data"
+
+
+def new_id(config: cfg.RunConfig) -> str:
+    """A name that sorts by time and tells what the run is: 20261122-142233-pretrain-cifar10-resnet18-x7k2."""
+    moment = time.strftime("%Y%m%d-%H%M%S")
+    # the system's randomness, not the seeded one: two runs with the same seed need two names
+    suffix = "".join(random.SystemRandom().choices("abcdefghijkmnpqrstuvwxyz23456789", k=4))
+    return f"{moment}-{config.kind}-{_slug(config.dataset or 'data')}-{config.backbone or 'model'}-{suffix}"
+
+
+def next_version(runs_dir: Path) -> int:
+    """The number after the highest `version` of any pre-training in the folder, starting at 0."""
+    taken = [run.config.get("version") for run in list_runs(runs_dir) if run.kind == "pretrain"]
+    return max((number for number in taken if isinstance(number, int)), default=-1) + 1
+
+
+def create(config: cfg.RunConfig, runs_dir: Path, command: list[str] | None = None, **meta: Any) -> Run:
+    """Makes a run folder in state `starting` with its `config.yaml` and `meta.json`.
+
+    Args:
+        config: complete options; a pre-training without a version is given the next free one.
+        runs_dir: where run folders lie; made if missing.
+        command: the command line that started the run.
+        meta: further entries of `meta.json`, such as `experiment`, the id of the pre-training it belongs to.
+
+    Raises:
+        ConfigError: if the folder cannot be written.
+    """
+    try:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        with locked(runs_dir):
+            if isinstance(config, cfg.PretrainConfig) and config.version is None:
+                config = config.model_copy(update={"version": next_version(runs_dir)})
+            while True:
+                path = runs_dir / new_id(config)
+                with contextlib.suppress(FileExistsError):
+                    path.mkdir()
+                    break
+            (path / CHECKPOINTS).mkdir()
+            write_config(path, config)
+            write_meta(path, config, command or [], **meta)
+            update_status(path, state="starting", created=time.time(), host=socket.gethostname(), boot=boot_id(),
+                          epochs=config.epochs)  # fmt: skip
+    except OSError as error:
+        raise ConfigError(f"runs_dir is {runs_dir}, which cannot be written: {error.strerror}.") from None
+    return Run(path)
+
+
+def write_config(path: Path, config: cfg.RunConfig) -> None:
+    """Writes `config.yaml`; what follows from the options stands above them as a comment."""
+    head = (
+        f"# {config.kind}; peak learning rate {config.peak_learning_rate:.6g}; repeat with:\n"
+        f"# python -m simclr {command_name(config.kind)} --config {CONFIG}\n"
+    )
+    write_atomically(path / CONFIG, head + cfg.to_yaml(config))
+
+
+def write_meta(path: Path, config: cfg.RunConfig, command: list[str], **more: Any) -> None:
+    meta = {
+        "created": time.time(),
+        "name": config.name,
+        "notes": config.notes,
+        "tags": list(config.tags),
+        "command": command,
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "platform": platform.platform(),
+        "host": socket.gethostname(),
+        **more,
+    }
+    write_atomically(path / META, json.dumps(meta, indent=1))
+
+
+def add_meta(path: Path, **more: Any) -> None:
+    """Records what became known after the folder was made, such as the device."""
+    with locked(path):
+        write_atomically(path / META, json.dumps(_read_json(path / META) | more, indent=1))
+
+
+def write_evaluation(path: Path, values: dict[str, Any]) -> None:
+    write_atomically(path / EVALUATION, json.dumps(values, indent=1))
+
+
+def command_name(kind: str) -> str:
+    """The subcommand that makes a run of this kind."""
+    return "pretrain" if kind == "pretrain" else "finetune"
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("torch", "torchvision", "lightning", "numpy", "scikit-learn", "streamlit"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+@lru_cache(maxsize=1)
+def git_commit() -> str | None:
+    """The commit of this source, with `+changes` if the files differ from it; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
+        if commit.returncode:
+            return None
+        changes = subprocess.run(["git", "-C", here, "status", "--porcelain", "--", "."], capture_output=True, text=True,
+                                 timeout=5)  # fmt: skip
+        return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def load_config(run: Run) -> cfg.RunConfig:
+    """The checked options of a run.
+
+    Raises:
+        ConfigError: if the folder holds none, or they are not valid any more.
+    """
+    if run.kind not in cfg.MODELS:
+        raise ConfigError(f"{run.path} is not a run folder; allowed: a folder with a complete {CONFIG}.")
+    config = cfg.build(cfg.MODELS[run.kind], run.config)
+    assert isinstance(config, cfg.PretrainConfig | cfg.FinetuneConfig)
+    return config
+
+
+def is_run_folder(path: Path) -> bool:
+    return path.is_dir() and any((path / name).is_file() for name in (CONFIG, STATUS))
+
+
+def list_runs(runs_dir: Path) -> list[Run]:
+    """All run folders, newest first: those of the folder itself and the shipped ones under `examples`."""
+    found = []
+    for folder in (runs_dir, runs_dir / EXAMPLES):
+        with contextlib.suppress(OSError):
+            found += [Run(path) for path in folder.iterdir() if not path.name.startswith(".") and is_run_folder(path)]
+    return sorted(found, key=lambda run: run.id, reverse=True)
+
+
+def find(text: str | Path, runs_dir: Path) -> Run:
+    """The run that `text` names: its folder, its id, or the only id that begins so.
+
+    Raises:
+        ConfigError: if there is none, or more than one.
+    """
+    text = str(text)
+    folder = Path(text)
+    if is_run_folder(folder):
+        return Run(folder.resolve())
+    known = list_runs(runs_dir)
+    matches = [run for run in known if run.id == text] or [run for run in known if text and run.id.startswith(text)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        names = ", ".join(run.id for run in matches[:3])
+        raise ConfigError(f"RUN is {text}, which {len(matches)} runs begin with ({names} ...); allowed: enough to be unique.")
+    hint = cfg.nearest_name(text, [run.id for run in known])
+    raise ConfigError(f"RUN is {text}; allowed: a run's folder, id or unique prefix in {runs_dir}{hint or '.'}")
+
+
+def find_experiment(reference: int | str, runs_dir: Path) -> Run | Path:
+    """What `experiment_version` names: a pre-training by version (newest wins) or RUN, else a weights file.
+
+    Raises:
+        ConfigError: if it names nothing of these.
+    """
+    if isinstance(reference, int):
+        numbered = [run for run in list_runs(runs_dir) if run.kind == "pretrain"]
+        for run in numbered:
+            if run.config.get("version") == reference:
+                return run
+        known = sorted({run.config["version"] for run in numbered if isinstance(run.config.get("version"), int)})
+        shown = ", ".join(str(number) for number in known[-8:]) or "none yet"
+        raise ConfigError(f"experiment_version is {reference}; allowed: the version of a pre-training in {runs_dir} ({shown}).")
+    with contextlib.suppress(ConfigError):
+        return find(reference, runs_dir)
+    if Path(reference).is_file():
+        return Path(reference)
+    hint = cfg.nearest_name(reference, [run.id for run in list_runs(runs_dir)])
+    raise ConfigError(
+        f"experiment_version is {reference}; allowed: a version number, a run's id, prefix or folder, or a weights file"
+        f"{hint or '.'}"
+    )
+
+
+def delete(run: Run, runs_dir: Path) -> Path:
+    """Moves a run to the trash folder and returns where it lies now.
+
+    Raises:
+        ConfigError: if it is active, or not a run of this folder.
+    """
+    if run.status.is_active:
+        raise ConfigError(f"{run.id} is {run.status.state}; allowed: a run that has ended. Stop it first.")
+    if run.path.resolve().parent != runs_dir.resolve():
+        raise ConfigError(f"{run.id} does not lie in {runs_dir}; only its own runs can be deleted.")
+    trash = runs_dir / TRASH
+    trash.mkdir(exist_ok=True)
+    target = trash / run.id
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(run.path, target)
+    return target
+
+
+def restore(run_id: str, runs_dir: Path) -> Run:
+    """Brings a deleted run back from the trash folder."""
+    source = runs_dir / TRASH / Path(run_id).name
+    if not source.is_dir():
+        raise ConfigError(f"RUN is {run_id}; allowed: a run in the trash of {runs_dir}.")
+    os.replace(source, runs_dir / source.name)
+    return Run(runs_dir / source.name)
+
+
+def python_command(*arguments: str) -> list[str]:
+    """The argument list that runs this package with the interpreter that runs now."""
+    return [sys.executable, "-m", "simclr", *arguments]

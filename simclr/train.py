@@ -1,0 +1,670 @@
+"""train(config) -> Run: what the command line and the dashboard's launcher call."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import lightning as L
+import torch
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from torch import Tensor, nn
+
+from simclr import backbones, metrics, probes, runs
+from simclr.backbones import Encoder
+from simclr.callbacks import (
+    AtomicCheckpointIO,
+    Checkpoints,
+    DivergedError,
+    EarlyStopping,
+    KNNProbe,
+    Meter,
+    MetricsLog,
+    Progress,
+    Recorder,
+    StopOnRequest,
+    StopRequested,
+    epoch_line,
+    features_of,
+    save_atomically,
+)
+from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
+from simclr.data import EpochBatches, ImageData, Split, label_subset, load_data
+from simclr.datamodule import LabelledData, PretrainData, plain_batches
+from simclr.model import Classifier, SimCLR
+from simclr.runs import Run, StatusWriter
+
+# The kNN probe compares with this many training images at most: a monitor, not a result.
+MAX_BANK_IMAGES = 10_000
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": None}
+
+
+# --- before a run folder is made ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Prepared:
+    """Everything that can be wrong with a run, checked, and the options with nothing left open."""
+
+    config: RunConfig
+    data: ImageData
+    encoder: Encoder
+    image_size: int
+    num_steps: int
+    warmup_steps: int
+    experiment: Run | None = None
+    train: Split | None = None  # fine-tuning: the labelled images used
+
+
+def has_native_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 natively, which emulation would make slower than float32."""
+    with contextlib.suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text()
+        return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16"))
+    return False
+
+
+def find_device(accelerator: str) -> torch.device:
+    """The device to train on.
+
+    Raises:
+        ConfigError: if a GPU is asked for and there is none.
+    """
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("accelerator is gpu, and no GPU can be used here; allowed: auto or cpu.")
+    return torch.device("cuda", 0) if accelerator != "cpu" and torch.cuda.is_available() else torch.device("cpu")
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """What `auto` means on this device, by capability: a timing would differ from one start to the next."""
+    if precision == "auto":
+        native = torch.cuda.is_bf16_supported(False) if device.type == "cuda" else has_native_bfloat16()
+        return "bf16-mixed" if native else "32-true"
+    if precision == "16-mixed" and device.type == "cpu":
+        raise ConfigError("precision is 16-mixed, which needs a GPU; allowed here: auto, 32-true, bf16-mixed.")
+    return precision
+
+
+def _settle(config: RunConfig, **found: Any) -> Any:
+    """The options with precision, threads and `found` filled in."""
+    device = find_device(config.accelerator)
+    threads = config.num_threads or torch.get_num_threads()
+    torch.set_num_threads(threads)
+    return config.model_copy(
+        update={"precision": resolve_precision(config.precision, device), "num_threads": threads, **found}
+    )
+
+
+def _count_steps(config: RunConfig, num_images: int, *, drop_last: bool) -> tuple[int, int]:
+    """Optimizer steps of the whole training and of its warm-up."""
+    per_epoch = len(EpochBatches(num_images, config.batch_size, seed=config.seed, drop_last=drop_last))
+    num_steps = min(config.epochs * per_epoch, config.max_steps or sys.maxsize)
+    return num_steps, round(config.warmup_epochs * per_epoch)
+
+
+def _load(config: RunConfig, *, labelled_only: bool, status: StatusWriter | None) -> ImageData:
+    def report(what: str, share: float) -> None:
+        if status is not None:
+            status.set(phase=f"{what} {share:.0%}" if share < 1 else "")
+
+    assert config.dataset is not None
+    return load_data(
+        config.dataset, data_dir=config.data_dir, image_size=config.image_size, seed=config.seed,
+        limit_images=config.limit_images, val_fraction=config.val_fraction, labelled_only=labelled_only, progress=report,
+    )  # fmt: skip
+
+
+def prepare(config: RunConfig, runs_dir: Path, status: StatusWriter | None = None) -> Prepared:
+    """Checks data, classes, weights, backbone and sizes, and fills in what was left open.
+
+    Raises:
+        ConfigError: with one sentence for what is wrong.
+    """
+    if isinstance(config, PretrainConfig):
+        return _prepare_pretrain(config.resolved(), status)
+    return _prepare_finetune(config, runs_dir, status)
+
+
+def _prepare_pretrain(config: PretrainConfig, status: StatusWriter | None) -> Prepared:
+    find_device(config.accelerator)
+    if config.image_size is not None:
+        backbones.build_encoder(config.backbone, config.image_size)  # before minutes are spent on reading images
+    data = _load(config, labelled_only=False, status=status)
+    size = config.image_size or data.image_size
+    if config.batch_size > data.train.num_images:
+        raise ConfigError(
+            f"batch_size is {config.batch_size}; allowed: at most the {data.train.num_images:,} training images."
+        )
+    config = _settle(config, image_size=size)
+    torch.manual_seed(config.seed)
+    encoder = backbones.build_encoder(config.backbone, size)
+    num_steps, warmup_steps = _count_steps(config, data.train.num_images, drop_last=True)
+    return Prepared(config, data, encoder, size, num_steps, warmup_steps)
+
+
+def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, status: StatusWriter | None) -> Prepared:
+    find_device(config.accelerator)
+    experiment: Run | None = None
+    weights: Path | None = None
+    if config.experiment_version is not None:
+        found = runs.find_experiment(config.experiment_version, runs_dir)
+        if isinstance(found, Run):
+            experiment = found
+            if experiment.kind != "pretrain":
+                raise ConfigError(
+                    f"experiment_version is {config.experiment_version}, which is a {experiment.kind} run; "
+                    "allowed: a pre-training."
+                )
+            if isinstance(config.experiment_version, int):
+                print(f"experiment_version {config.experiment_version} is {experiment.id}", flush=True)
+            weights = experiment.model_path
+            if not config.random_weight_init and not weights.is_file():
+                raise ConfigError(
+                    f"experiment_version is {experiment.id}, which is {experiment.status.state} and has no final weights "
+                    "yet; allowed: a finished pre-training."
+                )
+        else:
+            weights = found
+    config = _take_over(config, experiment)
+    if config.backbone is None:
+        raise ConfigError("backbone is not set, and there is no pre-training to take it from; allowed: a backbone's name.")
+    if config.dataset is None:
+        raise ConfigError("dataset is not set, and there is no pre-training to take it from; allowed: a data set's name or a folder.")
+
+    state: dict[str, Tensor] | None = None
+    if not config.random_weight_init:
+        assert weights is not None
+        state = backbones.read_state(weights)
+    data = _load(config, labelled_only=True, status=status)
+    if data.classes is None or data.train.labels is None:
+        raise ConfigError(f"dataset is {config.dataset}, whose images have no classes; allowed: a data set with classes.")
+    num_classes = len(data.classes)
+    if config.num_classes not in (None, num_classes):
+        raise ConfigError(f"num_classes is {config.num_classes}; allowed: {num_classes}, as {config.dataset} has.")
+    size = config.image_size or data.image_size
+    small_stem = None
+    if experiment is not None:
+        small_stem = int(experiment.config.get("image_size") or size) <= backbones.SMALL_IMAGE_SIDE
+    if state is not None and backbones.has_small_stem(state) is not None:
+        small_stem = backbones.has_small_stem(state)
+
+    train = data.train.take(label_subset(data.train.labels, config.label_fraction, config.seed))
+    augmentation = config.augmentation
+    if augmentation is None and not config.freeze_encoder:
+        augmentation = CROP_AND_FLIP
+    config = _settle(
+        config, image_size=size, num_classes=num_classes, augmentation=augmentation,
+        experiment_version=experiment.id if experiment is not None else config.experiment_version,
+    )  # fmt: skip
+    torch.manual_seed(config.seed)
+    encoder = backbones.build_encoder(config.backbone, size, small_stem=small_stem)
+    if state is not None and weights is not None:
+        backbones.load_encoder(encoder, state, weights)
+    num_steps, warmup_steps = _count_steps(config, train.num_images, drop_last=False)
+    return Prepared(config, data, encoder, size, num_steps, warmup_steps, experiment, train)
+
+
+def _take_over(config: FinetuneConfig, experiment: Run | None) -> FinetuneConfig:
+    """Fills unset options from the experiment; one that contradicts it is refused."""
+    if experiment is None:
+        return config
+    theirs = experiment.config
+    for name in ("backbone", "image_size"):
+        mine = getattr(config, name)
+        if mine is not None and theirs.get(name) is not None and mine != theirs[name]:
+            raise ConfigError(f"{name} is {mine}; allowed: {theirs[name]}, as in the pre-training {experiment.id}.")
+    names = ["backbone", "image_size"] + (["dataset", "data_dir"] if config.dataset is None else [])
+    # an explicit data_dir stays
+    return config.model_copy(
+        update={name: theirs.get(name) for name in names if getattr(config, name) is None}
+    )
+
+
+# --- the life of a run ----------------------------------------------------------------------------------------------
+
+
+class _Tee:
+    """Writes to the terminal and to the run's log."""
+
+    def __init__(self, terminal: TextIO, log: TextIO) -> None:
+        self._terminal, self._log = terminal, log
+
+    def write(self, text: str) -> int:
+        self._log.write(text)
+        self._log.flush()
+        return self._terminal.write(text)
+
+    def flush(self) -> None:
+        self._terminal.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._terminal, name)
+
+
+@contextlib.contextmanager
+def _log_to(path: Path, wanted: bool) -> Iterator[None]:
+    if not wanted:
+        yield
+        return
+    out, err = sys.stdout, sys.stderr
+    with open(path, "a", encoding="utf-8") as log:
+        sys.stdout, sys.stderr = _Tee(out, log), _Tee(err, log)  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = out, err
+
+
+class _StopSignals:
+    """SIGTERM and Ctrl-C ask for a clean stop; a second Ctrl-C ends at once."""
+
+    def __init__(self) -> None:
+        self.requested = threading.Event()
+        self._before: dict[int, Any] = {}
+
+    def install(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before = signal.signal(number, self._handle)
+            if before != self._handle:
+                self._before.setdefault(number, before)
+
+    def _handle(self, number: int, frame: Any) -> None:
+        if self.requested.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested.set()
+
+    def restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+class _InstallSignals(L.Callback):
+    """Lightning puts its own SIGTERM handler in place when a fit begins; ours is the one that saves."""
+
+    def __init__(self, signals: _StopSignals) -> None:
+        self.signals = signals
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.signals.install()
+
+
+def _quiet_libraries() -> None:
+    """Keeps the log to what a reader of it can act on."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", category=UserWarning, module="torch.utils.data")
+    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+
+
+def train(
+    config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, resume: bool = False,
+    command: list[str] | None = None,
+) -> Run:  # fmt: skip
+    """Trains one run from its options to its last file; its `status.json` says how it ended.
+
+    Args:
+        config: checked options.
+        runs_dir: where the run folder is made, and where experiments are looked up.
+        run_dir: an existing run folder to use, as the launcher makes it.
+        resume: go on from the last checkpoint in `run_dir`.
+        command: the command line, for the record.
+
+    Raises:
+        ConfigError: for bad input; no new run folder is left behind.
+    """
+    _quiet_libraries()
+    signals = _StopSignals()
+    signals.install()
+    supervised = run_dir is not None and runs.read_status(run_dir).supervisor_pid is not None
+    status = StatusWriter(run_dir).start(phase="reading data") if run_dir is not None else None
+    try:
+        try:
+            prepared = prepare(config, runs_dir, status)
+        except ConfigError as error:
+            if status is not None:
+                status.close(state="failed", reason="bad input", error=str(error), phase="")
+            raise
+        if run_dir is None:
+            more = {"experiment": prepared.experiment.id} if prepared.experiment else {}
+            run = runs.create(prepared.config, runs_dir, command, **more)
+            status = StatusWriter(run.path).start(phase="starting")
+        else:
+            run = Run(run_dir)
+            if isinstance(prepared.config, PretrainConfig) and prepared.config.version is None:
+                version = run.config.get("version")
+                prepared.config = prepared.config.model_copy(
+                    update={"version": runs.next_version(runs_dir) if version is None else version}
+                )
+            runs.write_config(run.path, prepared.config)
+            if prepared.experiment is not None:
+                runs.add_meta(run.path, experiment=prepared.experiment.id)
+        assert status is not None
+        with _log_to(run.log_path, wanted=not supervised):
+            _live(run, prepared, status, signals, resume)
+    finally:
+        signals.restore()
+        if status is not None and run_dir is not None and runs.read_status(run_dir).is_active:
+            status.close(state="failed", reason="error", error="It ended before it began; the log tells more.")
+    return Run(run.path)
+
+
+def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool) -> None:
+    """Runs the training and turns every end into a state and a sentence."""
+    device = find_device(prepared.config.accelerator)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    runs.add_meta(run.path, device=name, num_train_images=(prepared.train or prepared.data.train).num_images)
+    status.set(phase="training", steps=prepared.num_steps, epochs=prepared.config.epochs)
+    batch = prepared.config.batch_size
+    try:
+        work = _pretrain if isinstance(prepared.config, PretrainConfig) else _finetune
+        work(run, prepared, status, signals, resume)
+        status.close(state="finished", reason="", phase="", step=prepared.num_steps)
+    except StopRequested:
+        print("stopped on request; the last checkpoint is kept", flush=True)
+        status.close(state="stopped", reason="on request", phase="")
+    except KeyboardInterrupt:
+        status.close(state="stopped", reason="interrupted", phase="", error="Interrupted before it could save.")
+    except DivergedError as error:
+        print(error, file=sys.stderr, flush=True)
+        status.close(state="failed", reason="diverged", phase="", error=str(error))
+    except Exception as error:
+        traceback.print_exc()
+        reason, sentence = explain(error, batch)
+        status.close(state="failed", reason=reason, phase="", error=sentence)
+
+
+def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
+    """A short reason and one sentence with the remedy for an exception that ended a training."""
+    text = str(error)
+    out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
+    if out_of_memory or "DefaultCPUAllocator" in text:
+        smaller = max(2, batch_size // 2)
+        return "out of memory", f"It ran out of memory with batch_size {batch_size}; try batch_size {smaller}."
+    if isinstance(error, ConfigError):
+        return "bad input", text
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "disk full", "The disk is full; free some space and start the run again."
+    first = text.strip().splitlines()[0] if text.strip() else "no message"
+    return "error", f"{type(error).__name__}: {first[:300]}"
+
+
+# --- pre-training ---------------------------------------------------------------------------------------------------
+
+
+def _warm_start(run: Run, resume: bool, data: Any) -> tuple[Path | None, int | None]:
+    """The checkpoint to go on from and its step; tells the data module which batches are already done."""
+    path = run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT
+    if not resume or not path.is_file():
+        return None, None
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    progress = saved["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    if not progress["is_last_batch"]:
+        data.skip_batches = int(progress["current"]["processed"])
+    return path, int(saved["global_step"])
+
+
+def _fit(
+    run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool, *,
+    model: SimCLR | Classifier, data: PretrainData | LabelledData, checkpoints: Checkpoints,
+    columns: tuple[str, ...], extra: list[L.Callback],
+) -> None:  # fmt: skip
+    config = prepared.config
+    checkpoint, step = _warm_start(run, resume, data)
+    log = MetricsLog(run.metrics_path, columns, keep_steps=step)
+    recorder = Recorder(log, status, num_steps=prepared.num_steps)
+    device = find_device(config.accelerator)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.compile:
+        model.encoder.compile()
+    folder = run.path / runs.CHECKPOINTS
+    trainer = L.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu", devices=1, precision=config.precision,  # type: ignore[arg-type]
+        max_epochs=config.epochs, max_steps=config.max_steps or -1, default_root_dir=run.path, logger=False,
+        callbacks=[
+            _InstallSignals(signals), *extra, recorder, checkpoints, Progress(recorder, prepared.num_steps),
+            StopOnRequest(signals.requested, folder),
+        ],
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+        use_distributed_sampler=False, plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        limit_val_batches=1.0 if "val" in data.splits else 0, barebones=False,
+    )  # fmt: skip
+    trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+
+
+def _pretrain(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool) -> None:
+    config, data = prepared.config, prepared.data
+    assert isinstance(config, PretrainConfig)
+    device = find_device(config.accelerator)
+    model = SimCLR(config, prepared.encoder, num_steps=prepared.num_steps, warmup_steps=prepared.warmup_steps)
+    loader = PretrainData(
+        data, config.augmentation, batch_size=config.batch_size, seed=config.seed, size=prepared.image_size,
+        num_workers=config.num_workers,
+    )  # fmt: skip
+    if data.val is not None and data.val.num_images < 2:
+        loader.splits.pop("val")
+    extra: list[L.Callback] = []
+    if (measure := _knn_measure(config, data, prepared.image_size, model, device)) is not None:
+        extra.append(KNNProbe(measure, config.knn_every_epochs))
+    has_knn = bool(extra)
+
+    def score(measured: Any) -> tuple[float, ...] | None:
+        if has_knn:
+            return (measured["val/knn_top1"],) if "val/knn_top1" in measured else None
+        return (-measured["val/loss"],) if "val/loss" in measured else None
+
+    checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, score, config.checkpoint_every_epochs)
+    _fit(
+        run, prepared, status, signals, resume, model=model, data=loader, checkpoints=checkpoints,
+        columns=runs.PRETRAIN_METRICS, extra=extra,
+    )  # fmt: skip
+    save_atomically(backbones.join_state(model.parts, model.head), run.model_path)
+
+
+def _knn_measure(
+    config: PretrainConfig, data: ImageData, size: int, model: SimCLR, device: torch.device
+) -> Callable[[], float] | None:
+    """A function that measures kNN accuracy on the val split; None where there are no labels to do so."""
+    bank, val = data.probe, data.val
+    if not config.knn_every_epochs or bank is None or bank.labels is None or val is None or val.labels is None:
+        return None
+    if bank.num_images > MAX_BANK_IMAGES:
+        order = torch.randperm(bank.num_images, generator=torch.Generator().manual_seed(config.seed))
+        bank = bank.take(order[:MAX_BANK_IMAGES].sort().values)
+    num_classes = len(data.classes or ())
+    splits = {"bank": bank, "val": val}
+
+    def measure() -> float:
+        features = {}
+        for name, split in splits.items():
+            splits[name] = split = split.to(device)
+            batches = plain_batches(split, size, device)
+            features[name] = features_of(model, batches, device=device, autocast=AUTOCAST[config.precision])
+        bank_labels, val_labels = (splits[name].labels for name in ("bank", "val"))
+        assert bank_labels is not None and val_labels is not None
+        predicted = metrics.knn_predict(features["bank"], bank_labels.to(device), features["val"], num_classes)
+        return metrics.accuracy(predicted, val_labels.to(device))
+
+    return measure
+
+
+# --- fine-tuning and training from scratch --------------------------------------------------------------------------
+
+
+def _accuracy_then_loss(measured: Any) -> tuple[float, ...] | None:
+    """Best by validation accuracy; a small split has many ties, and the lower loss decides them."""
+    return (measured["val/top1"], -measured["val/loss"]) if "val/top1" in measured else None
+
+
+def _finetune(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool) -> None:
+    config, train_split = prepared.config, prepared.train
+    assert isinstance(config, FinetuneConfig) and train_split is not None
+    checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, _accuracy_then_loss)
+    model = Classifier(
+        config, prepared.encoder, config.num_classes or 0, num_steps=prepared.num_steps,
+        warmup_steps=prepared.warmup_steps,
+    )  # fmt: skip
+    if config.freeze_encoder and config.augmentation is None:
+        _train_on_features(run, prepared, status, signals, resume, model, checkpoints)
+    else:
+        loader = LabelledData(
+            train_split, prepared.data.val, config.augmentation, batch_size=config.batch_size, seed=config.seed,
+            size=prepared.image_size, num_workers=config.num_workers,
+        )  # fmt: skip
+        patience = config.early_stopping_patience
+        extra: list[L.Callback] = []
+        if patience is not None and prepared.data.val is not None:
+            extra.append(EarlyStopping(checkpoints, patience))
+        _fit(
+            run, prepared, status, signals, resume, model=model, data=loader, checkpoints=checkpoints,
+            columns=runs.FINETUNE_METRICS, extra=extra,
+        )  # fmt: skip
+        if checkpoints.best_epoch is not None:
+            best = torch.load(run.path / runs.CHECKPOINTS / runs.BEST_CHECKPOINT, map_location="cpu", weights_only=True)
+            model.load_state_dict(best["state_dict"])
+    _evaluate(run, prepared, status, model, checkpoints.best_epoch)
+    save_atomically(backbones.join_state(model.parts, model.head), run.model_path)
+
+
+def _train_on_features(
+    run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool, model: Classifier,
+    checkpoints: Checkpoints,
+) -> None:  # fmt: skip
+    """Frozen encoder: features of the plain images once, then the head alone."""
+    config, train_split, data = prepared.config, prepared.train, prepared.data
+    assert isinstance(config, FinetuneConfig) and train_split is not None and train_split.labels is not None
+    device = find_device(config.accelerator)
+    model.to(device).eval()
+
+    def features(split: Split, what: str) -> tuple[Tensor, Tensor]:
+        done = 0
+
+        def count(num: int) -> None:
+            nonlocal done
+            done += num
+            status.set(phase=f"features of the {what} images {done / split.num_images:.0%}")
+            if signals.requested.is_set():
+                raise StopRequested
+
+        found = features_of(
+            model.encoder, plain_batches(split, prepared.image_size, device), device=device,
+            autocast=AUTOCAST[config.precision], on_batch=count,
+        )  # fmt: skip
+        assert split.labels is not None
+        return found, split.labels.to(device)
+
+    train_features = features(train_split, "training")
+    val_features = features(data.val, "validation") if data.val is not None else None
+    folder = run.path / runs.CHECKPOINTS
+    state = None
+    if resume and (folder / runs.LAST_CHECKPOINT).is_file():
+        state = torch.load(folder / runs.LAST_CHECKPOINT, map_location=device, weights_only=True)
+        checkpoints.load_state_dict(state["checkpoints"])
+    log = MetricsLog(run.metrics_path, runs.FINETUNE_METRICS, keep_steps=state["step"] if state else None)
+    meter, before = Meter(), state["seconds"] if state else 0.0
+    first_step = state["step"] if state else 0
+    last_said = 0.0
+    current = {"epoch": state["epoch"] if state else 0}
+
+    def on_step(step: int) -> None:
+        nonlocal last_said
+        if signals.requested.is_set():
+            raise StopRequested
+        now = time.monotonic()
+        if now - last_said > 0.5:
+            last_said = now
+            left = meter.elapsed / max(1, step - first_step) * (prepared.num_steps - step)
+            status.set(phase="training the head", step=step, eta_seconds=left, epoch=current["epoch"] + 1)
+
+    epochs = probes.train_head(
+        model.head, *train_features, val_features, config, num_steps=prepared.num_steps,
+        warmup_steps=prepared.warmup_steps, state=state, on_step=on_step,
+    )  # fmt: skip
+    best_head = state["best_head"] if state else None
+    for measured, get_state in epochs:
+        current["epoch"] = measured.epoch
+        meter.add(train_split.num_images)
+        speed = meter.rate()
+        row = {"epoch": measured.epoch, "step": measured.step, "lr": measured.lr, "perf/seconds": before + meter.elapsed}
+        row |= {f"train/{name}": value for name, value in measured.train.items()}
+        val = {f"val/{name}": value for name, value in measured.val.items()}
+        row |= val | ({"perf/images_per_second": speed} if speed is not None else {})
+        log.append(row)
+        if not torch.isfinite(torch.tensor(measured.train["loss"])):
+            raise DivergedError(f"The loss is {measured.train['loss']} at step {measured.step}; try a lower learning rate.")
+        if checkpoints.judge(measured.epoch, val) or not val:
+            best_head = {key: value.clone() for key, value in model.head.state_dict().items()}
+        status.set(epoch=measured.epoch, step=measured.step, images_per_second=speed)
+        done = measured.step >= prepared.num_steps
+        if time.monotonic() - getattr(checkpoints, "saved_at", 0.0) > 5 or done:
+            save_atomically(
+                get_state() | {"checkpoints": checkpoints.state_dict(), "best_head": best_head,
+                               "seconds": before + meter.elapsed},
+                folder / runs.LAST_CHECKPOINT,
+            )  # fmt: skip
+            checkpoints.saved_at = time.monotonic()  # type: ignore[attr-defined]
+        if measured.epoch == 1 or measured.epoch % 10 == 0 or done:
+            print(epoch_line(measured.epoch, config.epochs, row), flush=True)
+        patience = config.early_stopping_patience
+        if patience is not None and checkpoints.epochs_since_best >= patience:
+            break
+    if best_head is not None:
+        model.head.load_state_dict(best_head)
+
+
+def _evaluate(run: Run, prepared: Prepared, status: StatusWriter, model: Classifier, best_epoch: int | None) -> None:
+    """Looks at the test images once, with the weights that were best on validation, and writes `evaluation.json`."""
+    config, data = prepared.config, prepared.data
+    assert isinstance(config, FinetuneConfig) and prepared.train is not None
+    status.set(phase="testing", eta_seconds=None)
+    device = find_device(config.accelerator)
+    model.to(device).eval()
+    found: dict[str, Any] = {
+        "num_labels": prepared.train.num_images,
+        "label_fraction": config.label_fraction,
+        "arm": arm_of(config),
+        "best_epoch": best_epoch,
+        "budget": budget_of(config, prepared.num_steps, data.val.num_images if data.val is not None else 0),
+    }
+    if data.test is not None and data.test.labels is not None:
+        logits = features_of(
+            nn.Sequential(model.encoder, nn.Flatten(1), model.head), plain_batches(data.test, prepared.image_size, device),
+            device=device, autocast=AUTOCAST[config.precision],
+        )  # fmt: skip
+        found |= probes.evaluation_of(logits, data.test.labels, data.classes or ())
+        print(f"test top-1 {found['test/top1']:.2%}, loss {found['test/loss']:.4f}, {found['num_labels']:,} labels", flush=True)
+    else:
+        print("there are no test images, so nothing was tested", flush=True)
+    runs.write_evaluation(run.path, found)
+
+
+def arm_of(config: FinetuneConfig) -> str:
+    """How the encoder was treated: `frozen`, `full` or `scratch`."""
+    return "scratch" if config.random_weight_init else "frozen" if config.freeze_encoder else "full"
+
+
+def budget_of(config: FinetuneConfig, num_steps: int, num_val_images: int) -> str:
+    """What this arm was allowed, in one sentence, so that arms can be compared fairly."""
+    sentence = f"{config.epochs} epochs of batch {config.batch_size}, {num_steps:,} steps at most"
+    if num_val_images:
+        sentence += f"; best epoch chosen on {num_val_images:,} labelled validation images"
+        if config.early_stopping_patience is not None:
+            sentence += f", ended after {config.early_stopping_patience} epochs without a better one"
+    else:
+        sentence += "; no validation images, so the last epoch counts"
+    return sentence + "."
