@@ -74,10 +74,8 @@ def draw_factors(
     """Draws all random factors for one view of images `ids` (N,), which are `height` x `width` pixels large."""
     a = augmentation
     u = uniforms(seed, epoch, ids, view, 16 + 4 * CROP_TRIES)  # (N, 56)
-    low, span = 1.0 - torch.tensor([a.brightness, a.contrast, a.saturation]), torch.tensor(
-        [a.brightness, a.contrast, a.saturation]
-    )
-    jitter_factors = low + 2 * span * u[:, 5:8]
+    reach = torch.tensor([a.brightness, a.contrast, a.saturation])
+    jitter_factors = 1.0 + reach * (2 * u[:, 5:8] - 1)
     return Factors(
         box=_draw_boxes(a, u[:, 0], u[:, 16:].unflatten(1, (CROP_TRIES, 4)), height, width),
         flip=u[:, 1] < a.flip_probability,

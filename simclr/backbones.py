@@ -48,7 +48,8 @@ class TinyResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.bn1(self.conv1(x)))  # (N, 16, S, S)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # (N, 128, S / 8, S / 8)
+        for number in range(1, len(TINY_WIDTHS) + 1):
+            x = self.get_submodule(f"layer{number}")(x)  # at last (N, 128, S / 8, S / 8)
         out: Tensor = self.fc(x.mean(dim=(2, 3)))
         return out
 
@@ -74,7 +75,9 @@ def build_encoder(name: str, image_size: int, *, small_stem: bool | None = None)
             trial(torch.empty(2, 3, image_size, image_size))
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         reason = " ".join(str(error).split())[:160] or "it is too small"
-        raise ConfigError(f"backbone is {name}, which cannot take images of {image_size} x {image_size} pixels: {reason}.") from None
+        raise ConfigError(
+            f"backbone is {name}, which cannot take images of {image_size} x {image_size} pixels: {reason}."
+        ) from None
     network = _build_network(name, image_size, small_stem)
     classifier_name = find_classifier(network)
     classifier = network.get_submodule(classifier_name)
@@ -135,7 +138,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ConfigError(f"experiment_version is {path}, which cannot be read: {error.strerror}.") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, ImportError):
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        ImportError,
+    ):
         raise ConfigError(f"experiment_version is {path}, which is not a weights file; {rule}.") from None
     if isinstance(content, Mapping):
         for section in ("state_dict", "model", "model_state_dict"):

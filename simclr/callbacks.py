@@ -151,9 +151,7 @@ class Recorder(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.meter.restart()
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.meter.add(len(batch[0]))
         step = trainer.global_step
         if step % self._row_every == 0 or step == self.num_steps or trainer.is_last_batch:
@@ -166,8 +164,8 @@ class Recorder(L.Callback):
         if not math.isfinite(means["train/loss"]):
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             raise DivergedError(
-                f"The loss is {means['train/loss']} at step {step}, learning rate {rate:.3g}. Likely causes: a learning "
-                "rate that is too high, no warm-up, or a very low temperature."
+                f"The loss is {means['train/loss']} at step {step}, learning rate {rate:.3g}. Likely causes: a "
+                "learning rate that is too high, no warm-up, or a very low temperature."
             )
         speed = self.meter.rate()
         row: dict[str, float | int] = {"epoch": trainer.current_epoch + 1, "step": step, **means}
@@ -331,7 +329,9 @@ class Progress(L.Callback):
         if self.bar is not None:
             self.bar.update(trainer.global_step - self.bar.n)
             if "train/loss" in self.recorder.last:
-                self.bar.set_postfix_str(f"epoch {trainer.current_epoch + 1}, loss {self.recorder.last['train/loss']:.3f}")
+                self.bar.set_postfix_str(
+                    f"epoch {trainer.current_epoch + 1}, loss {self.recorder.last['train/loss']:.3f}"
+                )
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         line = epoch_line(trainer.current_epoch + 1, trainer.max_epochs or 0, self.recorder.last)

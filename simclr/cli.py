@@ -205,7 +205,9 @@ def _train(command: str, arguments: list[str]) -> int:
         runs_dir = run_dir.resolve().parent if run_dir is not None else runs.default_runs_dir()
     from simclr.train import train  # torch and lightning take seconds: only where something is trained
 
-    return _ended(train(config, runs_dir=runs_dir, run_dir=run_dir, command=["python", "-m", "simclr", command, *arguments]))
+    return _ended(
+        train(config, runs_dir=runs_dir, run_dir=run_dir, command=["python", "-m", "simclr", command, *arguments])
+    )
 
 
 def _ended(run: runs.Run) -> int:
@@ -252,7 +254,10 @@ def _list(arguments: list[str]) -> int:
         print(json.dumps(rows, indent=1))
         return FINISHED
     if not found:
-        print(f"There are no runs in {_folder(options)}. Start one: python -m simclr pretrain --config simclr/recipes/quick.yaml")
+        print(
+            f"There are no runs in {_folder(options)}. Start one: "
+            "python -m simclr pretrain --config simclr/recipes/quick.yaml"
+        )
     for run in found:
         status = run.status
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))

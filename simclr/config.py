@@ -28,21 +28,21 @@ DATASETS = BUILT_IN_DATASETS + DOWNLOADED_DATASETS
 
 # torchvision's classifiers, as `torchvision.models.list_models(module=torchvision.models)` names them; a test
 # compares. Written out so that a configuration can be checked, and a form drawn, without importing torch.
-BACKBONES: tuple[str, ...] = tuple(
-    """
-    resnet_tiny resnet18 resnet34 resnet50 resnet101 resnet152
-    alexnet convnext_base convnext_large convnext_small convnext_tiny densenet121 densenet161 densenet169 densenet201
-    efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6
-    efficientnet_b7 efficientnet_v2_l efficientnet_v2_m efficientnet_v2_s googlenet inception_v3 maxvit_t
-    mnasnet0_5 mnasnet0_75 mnasnet1_0 mnasnet1_3 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small
-    regnet_x_16gf regnet_x_1_6gf regnet_x_32gf regnet_x_3_2gf regnet_x_400mf regnet_x_800mf regnet_x_8gf
-    regnet_y_128gf regnet_y_16gf regnet_y_1_6gf regnet_y_32gf regnet_y_3_2gf regnet_y_400mf regnet_y_800mf
-    regnet_y_8gf resnext101_32x8d resnext101_64x4d resnext50_32x4d
-    shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0 squeezenet1_0 squeezenet1_1
-    swin_b swin_s swin_t swin_v2_b swin_v2_s swin_v2_t vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn
-    vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32 wide_resnet101_2 wide_resnet50_2
-    """.split()
-)
+BACKBONES: tuple[str, ...] = (
+    "resnet_tiny", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "alexnet", "convnext_base",
+    "convnext_large", "convnext_small", "convnext_tiny", "densenet121", "densenet161", "densenet169",
+    "densenet201", "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4",
+    "efficientnet_b5", "efficientnet_b6", "efficientnet_b7", "efficientnet_v2_l", "efficientnet_v2_m",
+    "efficientnet_v2_s", "googlenet", "inception_v3", "maxvit_t", "mnasnet0_5", "mnasnet0_75", "mnasnet1_0",
+    "mnasnet1_3", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "regnet_x_16gf", "regnet_x_1_6gf",
+    "regnet_x_32gf", "regnet_x_3_2gf", "regnet_x_400mf", "regnet_x_800mf", "regnet_x_8gf", "regnet_y_128gf",
+    "regnet_y_16gf", "regnet_y_1_6gf", "regnet_y_32gf", "regnet_y_3_2gf", "regnet_y_400mf", "regnet_y_800mf",
+    "regnet_y_8gf", "resnext101_32x8d", "resnext101_64x4d", "resnext50_32x4d", "shufflenet_v2_x0_5",
+    "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0", "squeezenet1_0", "squeezenet1_1", "swin_b",
+    "swin_s", "swin_t", "swin_v2_b", "swin_v2_s", "swin_v2_t", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16",
+    "vgg16_bn", "vgg19", "vgg19_bn", "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32",
+    "wide_resnet101_2", "wide_resnet50_2",
+)  # fmt: skip
 
 Kind = Literal["pretrain", "finetune", "scratch"]
 Group = Literal["Experiment", "Data", "Model", "Training", "Optimizer", "Augmentation", "Monitoring", "Hardware"]
@@ -64,7 +64,7 @@ def option(
     **constraints: Any,
 ) -> Any:
     """Returns a pydantic field; `group`, `common`, `unit` and `label` tell forms where and how to draw it."""
-    extra = {"group": group, "common": common, "unit": unit, "label": label}
+    extra: dict[str, Any] = {"group": group, "common": common, "unit": unit, "label": label}
     return Field(default, description=description, json_schema_extra=extra, **constraints)
 
 
@@ -128,10 +128,10 @@ def _inner(info: FieldInfo) -> tuple[Any, list[Any]]:
     """The field's type without None and Annotated, and all constraints found on the way."""
     metadata = list(info.metadata)
     members = [m for m in _union_members(info.annotation) if m is not type(None)]
-    annotation = members[0] if len(members) == 1 else Union[tuple(members)]
+    annotation = members[0] if len(members) == 1 else info.annotation
     while get_origin(annotation) is Annotated:
-        metadata += annotation.__metadata__
-        annotation = annotation.__origin__
+        annotation, *more = get_args(annotation)
+        metadata += more
     return annotation, metadata
 
 
@@ -192,9 +192,7 @@ class Augmentation(Options):
     crop_ratio_min: float = option(
         0.75, "Narrowest crop, width divided by height.", group="Augmentation", ge=0.1, le=10
     )
-    crop_ratio_max: float = option(
-        4 / 3, "Widest crop, width divided by height.", group="Augmentation", ge=0.1, le=10
-    )
+    crop_ratio_max: float = option(4 / 3, "Widest crop, width divided by height.", group="Augmentation", ge=0.1, le=10)
     flip_probability: float = option(
         0.5, "Share of views mirrored left to right.", group="Augmentation", common=True, ge=0, le=1
     )
@@ -615,8 +613,11 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"config is {path}, which cannot be read: {error.strerror}.") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        where = f" (line {error.problem_mark.line + 1})" if getattr(error, "problem_mark", None) else ""
-        raise ConfigError(f"config is {path}, which is not a YAML file{where}; allowed: lines such as epochs: 100.") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise ConfigError(
+            f"config is {path}, which is not a YAML file{where}; allowed: lines such as epochs: 100."
+        ) from None
     if values is None or values == "":
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -668,4 +669,3 @@ def differences(config: RunConfig, base: RunConfig) -> dict[str, Any]:
 
     before = flatten(to_dict(base))
     return {name: value for name, value in flatten(to_dict(config)).items() if before.get(name, ...) != value}
-

@@ -50,7 +50,7 @@ TEST_FRACTION = 0.2  # of a folder without test/, and of digits
 DIGITS_SIDE = 32  # pixels
 DIGITS_SEED = 0  # of the fixed split of digits
 NETWORK_TIMEOUT = 10.0  # seconds without an answer
-CACHE_WORTH_SECONDS = 3.0  # decoding that took longer is kept for the next time
+CACHE_WORTH_SECONDS = 1.0  # decoding that took longer is kept for the next time
 
 # One random stream per kind of cut, so that they are independent of each other under the same seed.
 LIMIT_STREAM, VAL_STREAM, LABEL_STREAM, TEST_STREAM, ORDER_STREAM = range(5)
@@ -704,7 +704,7 @@ def _svhn(root: Path, progress: Progress | None) -> _Lists:
     for name in ("train", "test"):
         url, filename, md5 = SVHN.split_list[name]
         if not (root / filename).is_file():
-            _download("svhn", [url], root / filename, md5, f"train_32x32.mat and test_32x32.mat in {root}", progress)
+            _download("svhn", root, [url], root / filename, md5, "train_32x32.mat and test_32x32.mat", progress)
     try:
         train, test = SVHN(str(root), split="train"), SVHN(str(root), split="test")
     except (RuntimeError, OSError, ValueError):
@@ -730,8 +730,8 @@ def _fashion_mnist(root: Path, progress: Progress | None) -> _Lists:
                 break
         else:
             path = home / filename
-            where = f"the four *-ubyte.gz files in {root}"
-            _download("fashion_mnist", [m + filename for m in FashionMNIST.mirrors], path, md5, where, progress)
+            where = "the four *-ubyte.gz files"
+            _download("fashion_mnist", root, [m + filename for m in FashionMNIST.mirrors], path, md5, where, progress)
         try:
             content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         except (OSError, EOFError, ValueError):
@@ -762,7 +762,7 @@ def _unpacked(dataset: str, kind: Any, root: Path, progress: Progress | None) ->
         return
     fetched = not archive.is_file()
     if fetched:
-        _download(dataset, [kind.url], archive, kind.tgz_md5, f"{kind.filename} in {root}", progress)
+        _download(dataset, root, [kind.url], archive, kind.tgz_md5, kind.filename, progress)
     elif _md5(archive) != kind.tgz_md5:
         raise _damaged(dataset, archive)
     if progress:
@@ -805,12 +805,15 @@ def _resolves(url: str) -> bool:
     return bool(found)
 
 
-def _download(dataset: str, urls: Sequence[str], path: Path, md5: str, by_hand: str, progress: Progress | None) -> None:
+def _download(
+    dataset: str, root: Path, urls: Sequence[str], path: Path, md5: str, by_hand: str, progress: Progress | None
+) -> None:
     """Fetches a file in one try per address, checks it, and moves it to `path`; a part of a file is never left."""
+    new_folders = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"data_dir is {path.parent}, which cannot be made: {error.strerror}.") from None
+        raise ConfigError(f"data_dir is {root}, which cannot be made: {error.strerror}.") from None
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     reason = "no network"
     try:
@@ -842,9 +845,12 @@ def _download(dataset: str, urls: Sequence[str], path: Path, md5: str, by_hand: 
             reason = f"{path.name} arrived damaged, its checksum differs"
     finally:
         part.unlink(missing_ok=True)
+        for folder in new_folders:
+            with contextlib.suppress(OSError):  # stays if it holds the file now
+                folder.rmdir()
     raise ConfigError(
-        f"dataset is {dataset}, which is not in {path.parent} and could not be downloaded ({reason}); "
-        f"use a built-in data set ({', '.join(BUILT_IN_DATASETS)}) or a folder of images, or put {by_hand}."
+        f"dataset is {dataset}, which is not in {root} and could not be downloaded ({reason}); "
+        f"use a built-in data set ({', '.join(BUILT_IN_DATASETS)}) or a folder of images, or put {by_hand} in {root}."
     )
 
 
@@ -854,7 +860,7 @@ def _download(dataset: str, urls: Sequence[str], path: Path, md5: str, by_hand: 
 def _folder(
     dataset: str, root: Path, image_size: int | None, seed: int, labelled_only: bool, progress: Progress | None
 ) -> _Lists:
-    folder = Path(dataset).expanduser()
+    folder = Path(dataset or "(empty)").expanduser()
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "is neither a data set nor a folder that exists"
         raise ConfigError(

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from simclr import augment
 from simclr.config import Augmentation
-from simclr.data import EpochBatches, ImageData, Split, SplitDataset
+from simclr.data import EpochBatches, ImageData, Split, SplitDataset, as_is
 from simclr.model import Labelled, Views
 
 Transform = Callable[[Tensor], Tensor]
@@ -30,10 +30,6 @@ class _Positions(Dataset[Tensor]):
 
     def __getitems__(self, positions: Any) -> Tensor:
         return torch.as_tensor(positions)
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
 
 
 class _Images(L.LightningDataModule):
@@ -61,8 +57,9 @@ class _Images(L.LightningDataModule):
         batches.sampler = batches  # type: ignore[attr-defined]  # where Lightning looks for `set_epoch`
         dataset: Any = _Positions(split.num_images) if split.in_memory else SplitDataset(split)
         workers = 0 if split.in_memory else self.num_workers
+        sampler: Any = batches
         return DataLoader(
-            dataset, batch_sampler=batches, collate_fn=_as_is, num_workers=workers, persistent_workers=workers > 0
+            dataset, batch_sampler=sampler, collate_fn=as_is, num_workers=workers, persistent_workers=workers > 0
         )
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -81,7 +78,9 @@ class _Images(L.LightningDataModule):
 
     @property
     def _stage(self) -> str:
-        return "val" if self.trainer is not None and (self.trainer.validating or self.trainer.sanity_checking) else "train"
+        return (
+            "val" if self.trainer is not None and (self.trainer.validating or self.trainer.sanity_checking) else "train"
+        )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         stage = self._stage
@@ -139,7 +138,13 @@ class LabelledData(_Images):
     def _prepare(self, images: Tensor, split: Split, positions: Tensor, stage: str) -> Labelled:
         if stage == "train" and self.augmentation is not None:
             images = augment.random_view(
-                images, split.ids[positions], self.augmentation, seed=self.seed, epoch=self._epoch, view=0, size=self.size
+                images,
+                split.ids[positions],
+                self.augmentation,
+                seed=self.seed,
+                epoch=self._epoch,
+                view=0,
+                size=self.size,
             )
         else:
             images = augment.resize(augment.to_float(images), self.size)

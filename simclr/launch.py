@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from simclr import runs
 from simclr.config import ConfigError, RunConfig
@@ -27,13 +28,13 @@ from simclr.runs import Run, Status
 POLL_SECONDS = 0.2
 
 
-def start(config: RunConfig, runs_dir: Path, **meta: object) -> Run:
+def start(config: RunConfig, runs_dir: Path, **meta: Any) -> Run:
     """Makes the run's folder and starts it in the background; returns at once.
 
     Raises:
         ConfigError: if the folder cannot be made.
     """
-    run = runs.create(config, runs_dir.resolve(), **meta)
+    run = runs.create(config, runs_dir.resolve(), None, **meta)
     arguments = [runs.command_name(config.kind), "--config", str(run.path / runs.CONFIG), "--run_dir", str(run.path)]
     command = runs.python_command(*arguments)
     runs.add_meta(run.path, command=["python", *command[1:]])
@@ -151,8 +152,11 @@ def _last_word(status: Status, code: int) -> dict[str, str]:
     """State, reason and sentence for a process that ended without saying its own."""
     if code < 0:
         if status.stop_requested is not None:
-            return {"state": "stopped", "reason": "killed after the grace time",
-                    "error": "It did not stop in time and was killed; what came after the last checkpoint is lost."}  # fmt: skip
+            return {
+                "state": "stopped",
+                "reason": "killed after the grace time",
+                "error": "It did not stop in time and was killed; what came after the last checkpoint is lost.",
+            }
         name = signal.Signals(-code).name if -code in signal.valid_signals() else "unknown"
         more = " The machine may have run out of memory." if -code == signal.SIGKILL else ""
         return {"state": "failed", "reason": f"killed by signal {-code}",

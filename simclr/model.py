@@ -57,10 +57,12 @@ class RunningMeans:
 class _Trained(L.LightningModule):
     """What both modules share: optimizer with warm-up and cosine, and running means of what was measured."""
 
-    config: PretrainConfig | FinetuneConfig
-
-    def __init__(self, encoder: Encoder, head: nn.Module, *, num_steps: int, warmup_steps: int) -> None:
+    def __init__(
+        self, config: PretrainConfig | FinetuneConfig, encoder: Encoder, head: nn.Module, *, num_steps: int,
+        warmup_steps: int,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.run_config = config
         self.encoder, self.head = encoder.network, head
         self.train_means = RunningMeans()
         self.val_metrics: dict[str, float] = {}
@@ -76,11 +78,11 @@ class _Trained(L.LightningModule):
         return [self.encoder, self.head]
 
     def configure_optimizers(self) -> Any:
-        peak = self.config.peak_learning_rate
-        assert self.config.optimizer is not None
-        optimizer = optim.make_optimizer(self.config.optimizer, self.trained_modules(), peak, self.config.weight_decay)
+        config, peak = self.run_config, self.run_config.peak_learning_rate
+        assert config.optimizer is not None
+        optimizer = optim.make_optimizer(config.optimizer, self.trained_modules(), peak, config.weight_decay)
         scheduler = optim.schedule(
-            optimizer, num_steps=self._num_steps, warmup_steps=self._warmup_steps, peak=peak, eta_min=self.config.eta_min
+            optimizer, num_steps=self._num_steps, warmup_steps=self._warmup_steps, peak=peak, eta_min=config.eta_min
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -97,7 +99,7 @@ class SimCLR(_Trained):
 
     def __init__(self, config: PretrainConfig, encoder: Encoder, *, num_steps: int, warmup_steps: int) -> None:
         head = projection_head(encoder.num_features, config.hidden_dim, config.projection_dim)
-        super().__init__(encoder, head, num_steps=num_steps, warmup_steps=warmup_steps)
+        super().__init__(config, encoder, head, num_steps=num_steps, warmup_steps=warmup_steps)
         self.config = config
         self._val_means = RunningMeans()
         self._val_features: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -158,7 +160,7 @@ class Classifier(_Trained):
         self, config: FinetuneConfig, encoder: Encoder, num_classes: int, *, num_steps: int, warmup_steps: int
     ) -> None:
         head = classifier(encoder.num_features, num_classes, config.head, config.hidden_dim)
-        super().__init__(encoder, head, num_steps=num_steps, warmup_steps=warmup_steps)
+        super().__init__(config, encoder, head, num_steps=num_steps, warmup_steps=warmup_steps)
         self.config = config
         self._val_sums: list[Tensor] = []
         if config.freeze_encoder:
@@ -195,7 +197,7 @@ class Classifier(_Trained):
         n = len(batch.labels)
         loss = F.cross_entropy(logits, batch.labels)
         shares = classification_shares(logits, batch.labels)
-        self._val_sums.append(torch.stack([loss * n, shares["top1"] * n, shares["top5"] * n, torch.tensor(n, device=loss.device)]))
+        self._val_sums.append(torch.stack([loss, shares["top1"], shares["top5"], torch.ones_like(loss)]) * n)
 
     def on_validation_epoch_end(self) -> None:
         loss, top1, top5, n = torch.stack(self._val_sums).sum(dim=0).tolist()

@@ -37,7 +37,8 @@ def classify(head: nn.Module, features: Tensor, labels: Tensor) -> dict[str, flo
 
 def train_head(
     head: nn.Module, features: Tensor, labels: Tensor, val: tuple[Tensor, Tensor] | None, config: FinetuneConfig, *,
-    num_steps: int, warmup_steps: int, state: dict[str, Any] | None = None, on_step: Callable[[int], None] | None = None,
+    num_steps: int, warmup_steps: int, state: dict[str, Any] | None = None,
+    on_step: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[HeadEpoch, Callable[[], dict[str, Any]]]]:  # fmt: skip
     """Trains a head on the features of a frozen encoder, in a bare loop: half a million steps are usual.
 
@@ -87,7 +88,7 @@ def train_head(
         head.eval()
         loss_mean, top1, top5 = (total / count).tolist()
         measured = HeadEpoch(
-            epoch + 1, step, scheduler.get_last_lr()[0], {"loss": loss_mean, "top1": top1, "top5": top5},
+            epoch + 1, step, float(scheduler.get_last_lr()[0]), {"loss": loss_mean, "top1": top1, "top5": top5},
             classify(head, *val) if val is not None else {},
         )  # fmt: skip
         done, now = epoch + 1, step

@@ -176,7 +176,9 @@ def current_status(folder: Path) -> Status:
     starting = (
         status.pid is None
         and not rebooted
-        and (supervisor or (status.supervisor_pid is None and time.time() - (status.created or 0) < START_LIMIT_SECONDS))
+        and (
+            supervisor or (status.supervisor_pid is None and time.time() - (status.created or 0) < START_LIMIT_SECONDS)
+        )
     )
     if not trainer and not starting:
         # The supervisor may be about to say how it ended; reading again costs nothing.
@@ -575,8 +577,8 @@ def git_commit() -> str | None:
         commit = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
         if commit.returncode:
             return None
-        changes = subprocess.run(["git", "-C", here, "status", "--porcelain", "--", "."], capture_output=True, text=True,
-                                 timeout=5)  # fmt: skip
+        status = ["git", "-C", here, "status", "--porcelain", "--", "."]
+        changes = subprocess.run(status, capture_output=True, text=True, timeout=5)
         return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
     except (OSError, subprocess.SubprocessError):
         return None
@@ -624,7 +626,9 @@ def find(text: str | Path, runs_dir: Path) -> Run:
         return matches[0]
     if matches:
         names = ", ".join(run.id for run in matches[:3])
-        raise ConfigError(f"RUN is {text}, which {len(matches)} runs begin with ({names} ...); allowed: enough to be unique.")
+        raise ConfigError(
+            f"RUN is {text}, which {len(matches)} runs begin with ({names} ...); allowed: enough to be unique."
+        )
     hint = cfg.nearest_name(text, [run.id for run in known])
     raise ConfigError(f"RUN is {text}; allowed: a run's folder, id or unique prefix in {runs_dir}{hint or '.'}")
 
@@ -642,7 +646,9 @@ def find_experiment(reference: int | str, runs_dir: Path) -> Run | Path:
                 return run
         known = sorted({run.config["version"] for run in numbered if isinstance(run.config.get("version"), int)})
         shown = ", ".join(str(number) for number in known[-8:]) or "none yet"
-        raise ConfigError(f"experiment_version is {reference}; allowed: the version of a pre-training in {runs_dir} ({shown}).")
+        raise ConfigError(
+            f"experiment_version is {reference}; allowed: the version of a pre-training in {runs_dir} ({shown})."
+        )
     with contextlib.suppress(ConfigError):
         return find(reference, runs_dir)
     if Path(reference).is_file():

@@ -122,7 +122,8 @@ def _load(config: RunConfig, *, labelled_only: bool, status: StatusWriter | None
     assert config.dataset is not None
     return load_data(
         config.dataset, data_dir=config.data_dir, image_size=config.image_size, seed=config.seed,
-        limit_images=config.limit_images, val_fraction=config.val_fraction, labelled_only=labelled_only, progress=report,
+        limit_images=config.limit_images, val_fraction=config.val_fraction, labelled_only=labelled_only,
+        progress=report,
     )  # fmt: skip
 
 
@@ -172,24 +173,31 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, status: StatusWrit
             weights = experiment.model_path
             if not config.random_weight_init and not weights.is_file():
                 raise ConfigError(
-                    f"experiment_version is {experiment.id}, which is {experiment.status.state} and has no final weights "
-                    "yet; allowed: a finished pre-training."
+                    f"experiment_version is {experiment.id}, which is {experiment.status.state} and has no final "
+                    "weights yet; allowed: a finished pre-training."
                 )
         else:
             weights = found
     config = _take_over(config, experiment)
     if config.backbone is None:
-        raise ConfigError("backbone is not set, and there is no pre-training to take it from; allowed: a backbone's name.")
+        raise ConfigError(
+            "backbone is not set, and there is no pre-training to take it from; allowed: a backbone's name."
+        )
     if config.dataset is None:
-        raise ConfigError("dataset is not set, and there is no pre-training to take it from; allowed: a data set's name or a folder.")
+        raise ConfigError(
+            "dataset is not set, and there is no pre-training to take it from; allowed: a data set's name or a folder."
+        )
 
+    backbone: str = config.backbone
     state: dict[str, Tensor] | None = None
     if not config.random_weight_init:
         assert weights is not None
         state = backbones.read_state(weights)
     data = _load(config, labelled_only=True, status=status)
     if data.classes is None or data.train.labels is None:
-        raise ConfigError(f"dataset is {config.dataset}, whose images have no classes; allowed: a data set with classes.")
+        raise ConfigError(
+            f"dataset is {config.dataset}, whose images have no classes; allowed: a data set with classes."
+        )
     num_classes = len(data.classes)
     if config.num_classes not in (None, num_classes):
         raise ConfigError(f"num_classes is {config.num_classes}; allowed: {num_classes}, as {config.dataset} has.")
@@ -209,7 +217,7 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, status: StatusWrit
         experiment_version=experiment.id if experiment is not None else config.experiment_version,
     )  # fmt: skip
     torch.manual_seed(config.seed)
-    encoder = backbones.build_encoder(config.backbone, size, small_stem=small_stem)
+    encoder = backbones.build_encoder(backbone, size, small_stem=small_stem)
     if state is not None and weights is not None:
         backbones.load_encoder(encoder, state, weights)
     num_steps, warmup_steps = _count_steps(config, train.num_images, drop_last=False)
@@ -227,9 +235,7 @@ def _take_over(config: FinetuneConfig, experiment: Run | None) -> FinetuneConfig
             raise ConfigError(f"{name} is {mine}; allowed: {theirs[name]}, as in the pre-training {experiment.id}.")
     names = ["backbone", "image_size"] + (["dataset", "data_dir"] if config.dataset is None else [])
     # an explicit data_dir stays
-    return config.model_copy(
-        update={name: theirs.get(name) for name in names if getattr(config, name) is None}
-    )
+    return config.model_copy(update={name: theirs.get(name) for name in names if getattr(config, name) is None})
 
 
 # --- the life of a run ----------------------------------------------------------------------------------------------
@@ -600,13 +606,20 @@ def _train_on_features(
         current["epoch"] = measured.epoch
         meter.add(train_split.num_images)
         speed = meter.rate()
-        row = {"epoch": measured.epoch, "step": measured.step, "lr": measured.lr, "perf/seconds": before + meter.elapsed}
+        row = {
+            "epoch": measured.epoch,
+            "step": measured.step,
+            "lr": measured.lr,
+            "perf/seconds": before + meter.elapsed,
+        }
         row |= {f"train/{name}": value for name, value in measured.train.items()}
         val = {f"val/{name}": value for name, value in measured.val.items()}
         row |= val | ({"perf/images_per_second": speed} if speed is not None else {})
         log.append(row)
         if not torch.isfinite(torch.tensor(measured.train["loss"])):
-            raise DivergedError(f"The loss is {measured.train['loss']} at step {measured.step}; try a lower learning rate.")
+            raise DivergedError(
+                f"The loss is {measured.train['loss']} at step {measured.step}; try a lower learning rate."
+            )
         if checkpoints.judge(measured.epoch, val) or not val:
             best_head = {key: value.clone() for key, value in model.head.state_dict().items()}
         status.set(epoch=measured.epoch, step=measured.step, images_per_second=speed)
@@ -642,12 +655,16 @@ def _evaluate(run: Run, prepared: Prepared, status: StatusWriter, model: Classif
         "budget": budget_of(config, prepared.num_steps, data.val.num_images if data.val is not None else 0),
     }
     if data.test is not None and data.test.labels is not None:
+        network = nn.Sequential(model.encoder, nn.Flatten(1), model.head)
         logits = features_of(
-            nn.Sequential(model.encoder, nn.Flatten(1), model.head), plain_batches(data.test, prepared.image_size, device),
+            network, plain_batches(data.test, prepared.image_size, device),
             device=device, autocast=AUTOCAST[config.precision],
         )  # fmt: skip
         found |= probes.evaluation_of(logits, data.test.labels, data.classes or ())
-        print(f"test top-1 {found['test/top1']:.2%}, loss {found['test/loss']:.4f}, {found['num_labels']:,} labels", flush=True)
+        print(
+            f"test top-1 {found['test/top1']:.2%}, loss {found['test/loss']:.4f}, {found['num_labels']:,} labels",
+            flush=True,
+        )
     else:
         print("there are no test images, so nothing was tested", flush=True)
     runs.write_evaluation(run.path, found)

@@ -1,0 +1,44 @@
+# make run           sets up .venv and starts the dashboard
+# make test          lint, unit, page and browser tests
+# make test-slow     the long ones: five seeds, downloads' stand-ins, soak
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TEST_PACKAGES := pytest>=8 pytest-timeout>=2 pytest-xdist>=3.6 playwright>=1.50 ruff>=0.9 mypy>=1.14
+
+.PHONY: run test lint test-unit test-browser test-slow format clean
+
+run: $(VENV)/.installed
+	$(BIN)/streamlit run dashboard/app.py
+
+test: lint test-unit test-browser
+
+lint: $(VENV)/.test-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# One process per core; torch takes one thread in each, so that they do not fight.
+test-unit: $(VENV)/.test-installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not browser and not gpu and not slurm" -n 2 --dist loadfile
+
+test-browser: $(VENV)/.test-installed
+	$(BIN)/pytest -m "browser and not slow"
+
+test-slow: $(VENV)/.test-installed
+	$(BIN)/pytest -m "slow and not gpu and not slurm" --timeout 3600
+
+format: $(VENV)/.test-installed
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+$(VENV)/.installed: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.test-installed: $(VENV)/.installed Makefile
+	$(BIN)/pip install --quiet --disable-pip-version-check $(foreach package,$(TEST_PACKAGES),"$(package)")
+	touch $@
+
+clean:
+	rm -rf $(VENV) .ruff_cache .mypy_cache
