@@ -577,7 +577,7 @@ def git_commit() -> str | None:
         commit = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
         if commit.returncode:
             return None
-        status = ["git", "-C", here, "status", "--porcelain", "--", "."]
+        status: list[str | Path] = ["git", "-C", here, "status", "--porcelain", "--", "."]
         changes = subprocess.run(status, capture_output=True, text=True, timeout=5)
         return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
     except (OSError, subprocess.SubprocessError):
