@@ -70,9 +70,10 @@ def build_encoder(name: str, image_size: int, *, small_stem: bool | None = None)
     if small_stem is None:
         small_stem = image_size <= SMALL_IMAGE_SIDE
     try:
-        with torch.device("meta"):
+        # a RegNet computes its widths with tensors, so it is built for real and then emptied
+        with torch.device("cpu" if name.startswith("regnet") else "meta"):
             trial = _build_network(name, image_size, small_stem).eval()
-            trial(torch.empty(2, 3, image_size, image_size))
+        trial.to("meta")(torch.empty(2, 3, image_size, image_size, device="meta"))
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         reason = " ".join(str(error).split())[:160] or "it is too small"
         raise ConfigError(

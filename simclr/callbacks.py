@@ -132,17 +132,24 @@ class Recorder(L.Callback):
         self._row_every = 1
         self._first_step = 0
         self._training_since = time.monotonic()
+        self._means: Any = None
+        self._restored_means: dict[str, Any] | None = None
 
     def seconds(self) -> float:
         return self.seconds_before + self.meter.elapsed
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds()}
+        # a row that is half gathered goes on after a resume, so that it comes out as without one
+        return {"seconds": self.seconds(), "means": self._means.state_dict() if self._means is not None else None}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds_before = float(state_dict["seconds"])
+        self._restored_means = state_dict["means"]
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        self._means = pl_module.train_means
+        if self._restored_means is not None:
+            self._means.load_state_dict(self._restored_means)
         self._row_every = max(1, int(trainer.num_training_batches) // ROWS_PER_EPOCH)
         self._first_step = trainer.global_step
         self._training_since = time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import signal
 import sys
@@ -224,11 +225,10 @@ def _ended(run: runs.Run) -> int:
 def _resume(arguments: list[str]) -> int:
     options = _simple("resume", arguments)
     run = runs.find(options.RUN, _folder(options))
-    status = run.status
-    if status.is_active:
-        raise ConfigError(f"{run.id} is {status.state}; allowed: a run that was stopped or failed.")
-    if status.state == "finished":
-        raise ConfigError(f"{run.id} is finished; allowed: a run that was stopped or failed.")
+    if runs.read_status(run.path).supervisor_pid != os.getppid():  # a supervisor was asked, and has asked already
+        from simclr import launch
+
+        launch.check_resumable(run)
     from simclr.train import train
 
     config = runs.load_config(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -89,7 +90,8 @@ class _Images(L.LightningDataModule):
             images, positions = batch
             return self._prepare(images.to(device, non_blocking=True), split, positions, stage)
         if split.images is not None and split.images.device != device:
-            split = self.splits[stage] = split.to(device)
+            # ids stay: random factors are drawn on the CPU
+            split = self.splits[stage] = replace(split.to(device), ids=split.ids)
         return self._prepare(split.images_at(batch), split, batch, stage)
 
     def _prepare(self, images: Tensor, split: Split, positions: Tensor, stage: str) -> Any:

@@ -19,9 +19,7 @@ NUM_SIDE_SAMPLES = 200  # images whose size is looked at to find a folder's own 
 TEST_FRACTION = 0.2  # of a folder without test/
 
 
-def load(
-    dataset: str, root: Path, image_size: int | None, seed: int, labelled_only: bool
-) -> Lists:
+def load(dataset: str, root: Path, image_size: int | None, seed: int, labelled_only: bool) -> Lists:
     """Finds images, classes and splits below the folder `dataset`; `root` is where decoded images are kept."""
     folder = Path(dataset or "(empty)").expanduser()
     if not folder.is_dir():

@@ -26,6 +26,7 @@ from simclr.config import ConfigError, RunConfig
 from simclr.runs import Run, Status
 
 POLL_SECONDS = 0.2
+END_SECONDS = 15.0  # from a process's last word to its end: freeing memory and unloading libraries takes its time
 
 
 def start(config: RunConfig, runs_dir: Path, **meta: Any) -> Run:
@@ -40,6 +41,32 @@ def start(config: RunConfig, runs_dir: Path, **meta: Any) -> Run:
     runs.add_meta(run.path, command=["python", *command[1:]])
     _supervise(run.path, command)
     return run
+
+
+def resume(run: Run) -> None:
+    """Goes on with a run from its last checkpoint, in the same folder and in the background; returns at once.
+
+    Raises:
+        ConfigError: if it is active or finished, or there is no checkpoint to go on from.
+    """
+    check_resumable(run)
+    if not _wait_until_gone(run.status):
+        raise ConfigError(f"{run.id} has not ended yet, although it is {run.status.state}; try again in a moment.")
+    runs.update_status(
+        run.path, state="starting", reason="", error="", phase="", pid=None, process_start=None, supervisor_pid=None,
+        supervisor_start=None, stop_requested=None, created=time.time(), host=socket.gethostname(),
+        boot=runs.boot_id(), exit_code=None, signal=None,
+    )  # fmt: skip
+    _supervise(run.path, runs.python_command("resume", str(run.path)))
+
+
+def check_resumable(run: Run) -> None:
+    """Raises ConfigError, with the reason, unless `run` has stopped or failed with a checkpoint to go on from."""
+    status = run.status
+    if status.is_active or status.state == "finished":
+        raise ConfigError(f"{run.id} is {status.state}; allowed: a run that was stopped or failed.")
+    if not (run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).is_file():
+        raise ConfigError(f"{run.id} has no checkpoint to go on from; start it anew.")
 
 
 def start_job(name: str, arguments: list[str], runs_dir: Path) -> Path:
@@ -82,11 +109,23 @@ def request_stop(folder: Path) -> Status:
     if status.host and status.host != socket.gethostname():
         raise ConfigError(f"{folder.name} runs on {status.host}; it can be stopped there.")
     runs.update_status(folder, stop_requested=time.time())
-    # Not before the process has said which it is; the supervisor passes a request on that came earlier.
-    if runs.is_alive(status.pid, status.process_start) and status.pid is not None:
+    # The supervisor passes the request on, once: a second SIGTERM would hit a process that is saving, or gone.
+    if not runs.is_alive(status.supervisor_pid, status.supervisor_start) and status.pid is not None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(status.pid, signal.SIGTERM)
+            if runs.is_alive(status.pid, status.process_start):
+                os.kill(status.pid, signal.SIGTERM)
     return runs.current_status(folder)
+
+
+def _wait_until_gone(status: Status, seconds: float = END_SECONDS) -> bool:
+    """Waits for the end of the processes of a run that has said its last word; False if one is still there."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        pairs = ((status.pid, status.process_start), (status.supervisor_pid, status.supervisor_start))
+        if not any(runs.is_alive(pid, start) for pid, start in pairs):
+            return True
+        time.sleep(POLL_SECONDS / 4)
+    return False
 
 
 def stop(folder: Path, grace_seconds: float = runs.STOP_GRACE_SECONDS) -> Status:
@@ -96,11 +135,12 @@ def stop(folder: Path, grace_seconds: float = runs.STOP_GRACE_SECONDS) -> Status
     while time.monotonic() < deadline:
         status = runs.current_status(folder)
         if not status.is_active:
-            return status
+            _wait_until_gone(status)
+            return runs.current_status(folder)
         time.sleep(POLL_SECONDS)
     if runs.is_alive(status.pid, status.process_start) and status.pid is not None:
         _kill(status.pid)
-    time.sleep(4 * POLL_SECONDS)
+    _wait_until_gone(status)
     return runs.current_status(folder)
 
 
@@ -119,6 +159,7 @@ def supervise(folder: Path, command: list[str]) -> int:
     # An empty handler and not SIG_IGN, which the trainer would inherit.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
+    runs.update_status(folder, supervisor_pid=os.getpid(), supervisor_start=runs.process_start(os.getpid()))
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     pid_start = runs.process_start(process.pid)
     if not (status := runs.read_status(folder)).pid:
@@ -140,6 +181,8 @@ def supervise(folder: Path, command: list[str]) -> int:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)  # readers of images that the trainer left behind
     status = runs.read_status(folder)
+    if status.supervisor_pid != os.getpid():
+        return code  # resumed meanwhile: what happens now is another supervisor's to say
     ended = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}
     if status.is_active:
         runs.update_status(folder, ended=time.time(), eta_seconds=None, **ended, **_last_word(status, code))

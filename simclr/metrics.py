@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -69,16 +71,18 @@ def effective_rank(features: Tensor) -> Tensor:
     """Exponential of the entropy of the normalised singular values of the centred (N, D) features.
 
     1 (all in one direction, or all rows alike) to min(N - 1, D) (Roy and Vetterli 2007; RankMe, Garrido et al. 2023).
+    NaN if the features are not all finite.
     """
-    centred = (features - features.mean(dim=0)).to(torch.float64)
+    features = features.to(torch.float64)
+    centred = features - features.mean(dim=0)
+    # what is left of equal rows after rounding is noise, not directions
+    size, spread = float(features.norm()), float(centred.norm())
+    if not math.isfinite(size) or spread <= 1e-6 * size:
+        return torch.tensor(1.0 if math.isfinite(size) else math.nan, device=features.device)
     # singular values are the roots of the smaller Gram matrix's eigenvalues: much quicker than an SVD
     gram = centred.T @ centred if centred.shape[0] >= centred.shape[1] else centred @ centred.T
     singular = torch.linalg.eigvalsh(gram).clamp(min=0.0).sqrt()
-    total = singular.sum()
-    # what is left of equal rows after rounding is noise, not directions
-    if total <= 1e-6 * (1.0 + features.abs().max().to(torch.float64)) * len(features) ** 0.5:
-        return torch.ones((), device=features.device)
-    shares = singular / total
+    shares = singular / singular.sum()
     return torch.exp(-torch.special.xlogy(shares, shares).sum()).to(torch.float32)
 
 

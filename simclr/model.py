@@ -44,8 +44,16 @@ class RunningMeans:
     def add(self, values: dict[str, Tensor]) -> None:
         for name, value in values.items():
             value = value.detach().float()
-            self._sums[name] = self._sums[name] + value if self._count else value
+            # a sum that was restored from a checkpoint lies on the CPU at first
+            self._sums[name] = self._sums[name].to(value.device) + value if self._count else value
         self._count += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": {name: float(total) for name, total in self._sums.items()}, "count": self._count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._sums = {name: torch.tensor(total) for name, total in state["sums"].items()}
+        self._count = state["count"]
 
     def take(self) -> dict[str, float]:
         """The means since the last call."""

@@ -380,19 +380,19 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
     try:
         work = _pretrain if isinstance(prepared.config, PretrainConfig) else _finetune
         work(run, prepared, status, signals, resume)
-        status.close(state="finished", reason="", phase="", step=prepared.num_steps)
+        status.close(state="finished", reason="", phase="", exit_code=0)
     except StopRequested:
         print("stopped on request; the last checkpoint is kept", flush=True)
-        status.close(state="stopped", reason="on request", phase="")
+        status.close(state="stopped", reason="on request", phase="", exit_code=runs.STOPPED_EXIT_CODE)
     except KeyboardInterrupt:
         status.close(state="stopped", reason="interrupted", phase="", error="Interrupted before it could save.")
     except DivergedError as error:
         print(error, file=sys.stderr, flush=True)
-        status.close(state="failed", reason="diverged", phase="", error=str(error))
+        status.close(state="failed", reason="diverged", phase="", error=str(error), exit_code=1)
     except Exception as error:
         traceback.print_exc()
         reason, sentence = explain(error, batch)
-        status.close(state="failed", reason=reason, phase="", error=sentence)
+        status.close(state="failed", reason=reason, phase="", error=sentence, exit_code=1)
 
 
 def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
