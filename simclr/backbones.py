@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -117,8 +116,6 @@ def find_classifier(network: nn.Module) -> str:
 
 # --- weights --------------------------------------------------------------------------------------------------------
 
-PREFIXES = ("module.", "_orig_mod.", "model.", "encoder.", "backbone.", "encoder_q.", "net.")
-
 
 def join_state(encoder: Encoder, head: nn.Module) -> dict[str, Tensor]:
     """The plain state dict of `model.pt`: the encoder's keys, and the head's where the classifier was."""
@@ -139,16 +136,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ConfigError(f"experiment_version is {path}, which cannot be read: {error.strerror}.") from None
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        ImportError,
-    ):
+    except Exception:  # torch's reader raises whatever a damaged file leads it to
         raise ConfigError(f"experiment_version is {path}, which is not a weights file; {rule}.") from None
     if isinstance(content, Mapping):
         for section in ("state_dict", "model", "model_state_dict"):
@@ -169,19 +157,18 @@ def has_small_stem(state: Mapping[str, Tensor]) -> bool | None:
 
 
 def load_encoder(encoder: Encoder, state: Mapping[str, Tensor], path: Path) -> None:
-    """Loads the encoder's weights, all of them; the head's are left out, and known prefixes are taken off.
+    """Loads the encoder's weights, all of them; the head's are left out, and a common prefix is taken off.
 
     Raises:
         ConfigError: if the weights are not of this network.
     """
     wanted = encoder.network.state_dict()
-    candidates: list[dict[str, Tensor]] = [dict(state)]
-    for prefix in PREFIXES:  # wrappers nest, so what one prefix leaves may carry another
-        candidates += [
-            {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
-            for found in candidates[:4]
-            if any(key.startswith(prefix) for key in found)
-        ]
+    first = next(iter(wanted))  # what wrappers put before this key, they put before all
+    prefixes = dict.fromkeys(key.removesuffix(first) for key in state if key.endswith(first))
+    candidates = [
+        {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        for prefix in prefixes
+    ] or [dict(state)]
     best = max(candidates, key=lambda found: sum(key in found for key in wanted))
     missing = [key for key in wanted if key not in best]
     if missing:

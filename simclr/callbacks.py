@@ -119,15 +119,13 @@ class Recorder(L.Callback):
     Args:
         log: where rows go.
         status: the run's status file.
-        num_steps: optimizer steps of the whole training.
-        seconds_before: seconds of training before a resume, so that `perf/seconds` goes on.
+        num_steps, num_epochs: of the whole training.
     """
 
-    def __init__(self, log: MetricsLog, status: StatusWriter, *, num_steps: int, seconds_before: float = 0.0) -> None:
-        self.log_rows, self.status, self.num_steps = log, status, num_steps
+    def __init__(self, log: MetricsLog, status: StatusWriter, *, num_steps: int, num_epochs: int) -> None:
+        self.log_rows, self.status, self.num_steps, self.num_epochs = log, status, num_steps, num_epochs
         self.meter = Meter()
-        self.seconds_before = seconds_before
-        self.batch_size = 0
+        self.seconds_before = 0.0
         self.last: dict[str, float] = {}
         self._row_every = 1
         self._first_step = 0
@@ -153,7 +151,7 @@ class Recorder(L.Callback):
         self._row_every = max(1, int(trainer.num_training_batches) // ROWS_PER_EPOCH)
         self._first_step = trainer.global_step
         self._training_since = time.monotonic()
-        self.status.set(phase="training", steps=self.num_steps, epochs=trainer.max_epochs)
+        self.status.set(phase="training", steps=self.num_steps, epochs=self.num_epochs)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.meter.restart()

@@ -150,6 +150,8 @@ def parse_run_options(command: str, arguments: list[str]) -> tuple[cfg.RunConfig
         raise SystemExit(FINISHED)
     _check_flags(rest, model)
     values = cfg.load_yaml(others["--config"]) if "--config" in others else {}
+    pairs = iter(rest)  # joined, since a value such as -1e-3 would pass for a flag when it stands alone
+    rest = [argument if "=" in argument else f"{argument}={next(pairs)}" for argument in pairs]
     try:
         parsed = parser.parse_args(rest, defaults=False).as_dict()
     except (argparse.ArgumentError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:

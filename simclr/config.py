@@ -104,7 +104,7 @@ def _integer_or_text(value: Any) -> Any:
 
 
 def _tag_list(value: Any) -> Any:
-    if value is None:
+    if _none_word(value) is None:
         return ()
     if isinstance(value, str):
         value = value.strip().removeprefix("[").removesuffix("]").split(",")
@@ -622,7 +622,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(f"config is {path}, which holds no names with values; allowed: lines such as epochs: 100.")
-    return values
+    return nest(values)
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -646,13 +646,36 @@ def recipe(name: str, kind: str = "pretrain") -> dict[str, Any]:
     return load_yaml(RECIPES_DIR / (f"{name}.yaml" if kind == "pretrain" else f"{name}-{kind}.yaml"))
 
 
+def arm_recipe(name: str, arm: str) -> tuple[str, dict[str, Any]]:
+    """The partner recipe (`finetune` or `scratch`) that an arm of the comparison starts from, and its values.
+
+    Args:
+        name: a shipped recipe.
+        arm: `frozen`, `full` or `scratch`.
+
+    Full fine-tuning follows the from-scratch partner where the fine-tuning partner is made for a frozen encoder: all
+    weights are trained, so rates and budget have to be the ones of training all weights.
+    """
+    if arm == "scratch":
+        return "scratch", recipe(name, "scratch")
+    values = recipe(name, "finetune")
+    if arm == "full" and values.get("freeze_encoder") == "true":
+        others = ("random_weight_init", "dataset", "backbone", "image_size")  # the experiment's
+        values = {key: value for key, value in recipe(name, "scratch").items() if key not in others}
+        return "scratch", values | {"random_weight_init": "false", "freeze_encoder": "false"}
+    return "finetune", values | {"freeze_encoder": "true" if arm == "frozen" else "false"}
+
+
 def option_text(value: Any) -> str:
     """A value as it is written behind a flag."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (list, tuple)):
         return ",".join(str(item) for item in value)
-    return "null" if value is None else (f"{value:.10g}" if isinstance(value, float) else str(value))
+    if isinstance(value, float):
+        short = f"{value:.10g}"
+        return short if float(short) == value else repr(value)
+    return "null" if value is None else str(value)
 
 
 def differences(config: RunConfig, base: RunConfig) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import csv
 import fcntl
 import io
 import json
+import math
 import os
 import platform
 import random
@@ -153,14 +154,23 @@ def read_status(folder: Path) -> Status:
         status = Status(**{key: value for key, value in values.items() if key in known})
         if status.state not in get_args(State):
             raise ValueError(status.state)
-        for number in (status.epoch, status.epochs, status.step, status.steps):
-            if isinstance(number, bool) or not isinstance(number, (int, float)):
-                raise ValueError(number)
+        for item in fields(Status):
+            _check_type(getattr(status, item.name), str(item.type))
         return status
     except FileNotFoundError:
         return Status(state="failed", reason="no status", error="The run folder has no status.json.")
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return Status(state="failed", reason="unreadable status", error="status.json is damaged and cannot be read.")
+
+
+def _check_type(value: Any, annotation: str) -> None:
+    """Raises ValueError unless `value` is of the type that a field is declared with, such as `int | None`."""
+    kind, _, other = annotation.partition(" | ")
+    if value is None and other == "None":
+        return
+    allowed: Any = {"int": int, "float": (int, float)}.get(kind, str)
+    if isinstance(value, bool) or not isinstance(value, allowed) or (kind == "float" and not math.isfinite(value)):
+        raise ValueError(value)
 
 
 def current_status(folder: Path) -> Status:
@@ -269,7 +279,12 @@ class StatusWriter:
     def _write(self) -> None:
         with self._guard:
             changes, self._changes = self._changes, {}
-        update_status(self.folder, **changes)
+        try:
+            update_status(self.folder, **changes)
+        except OSError:
+            with self._guard:
+                self._changes = changes | self._changes  # for the next beat
+            raise
 
     def _loop(self) -> None:
         while not self._end.wait(self._interval):
@@ -329,8 +344,11 @@ class MetricsTail:
         if not whole:
             return False
         self._offset += whole
-        rows = csv.reader(io.StringIO(block[:whole].decode("utf-8", errors="replace")))
-        for row in rows:
+        for line in block[:whole].decode("utf-8", errors="replace").split("\n"):
+            try:  # line by line, so that garbage costs the line it stands in
+                row = next(csv.reader([line]), [])
+            except csv.Error:
+                continue
             if not self.columns:
                 self.columns = {name: [] for name in dict.fromkeys(row) if name}
             elif len(row) == len(self.columns):
@@ -447,7 +465,7 @@ class Run:
                 text = stream.read().decode("utf-8", errors="replace")
         except OSError:
             return ""
-        lines = [line.rsplit("\r", 1)[-1] for line in text.split("\n")]
+        lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")]
         return "\n".join(lines[-num_lines:]).strip("\n")
 
     def edit(self, **changes: Any) -> None:
@@ -617,9 +635,9 @@ def find(text: str | Path, runs_dir: Path) -> Run:
         ConfigError: if there is none, or more than one.
     """
     text = str(text)
-    folder = Path(text)
-    if is_run_folder(folder):
-        return Run(folder.resolve())
+    with contextlib.suppress(OSError, ValueError):  # a name that is too long, or holds a null byte
+        if is_run_folder(Path(text)):
+            return Run(Path(text).resolve())
     known = list_runs(runs_dir)
     matches = [run for run in known if run.id == text] or [run for run in known if text and run.id.startswith(text)]
     if len(matches) == 1:
@@ -651,8 +669,9 @@ def find_experiment(reference: int | str, runs_dir: Path) -> Run | Path:
         )
     with contextlib.suppress(ConfigError):
         return find(reference, runs_dir)
-    if Path(reference).is_file():
-        return Path(reference)
+    with contextlib.suppress(OSError, ValueError):
+        if Path(reference).is_file():
+            return Path(reference)
     hint = cfg.nearest_name(reference, [run.id for run in list_runs(runs_dir)])
     raise ConfigError(
         f"experiment_version is {reference}; allowed: a version number, a run's id, prefix or folder, or a weights file"
@@ -681,9 +700,12 @@ def delete(run: Run, runs_dir: Path) -> Path:
 
 def restore(run_id: str, runs_dir: Path) -> Run:
     """Brings a deleted run back from the trash folder."""
-    source = runs_dir / TRASH / Path(run_id).name
-    if not source.is_dir():
+    trash = runs_dir / TRASH
+    if run_id not in (os.listdir(trash) if trash.is_dir() else ()):
         raise ConfigError(f"RUN is {run_id}; allowed: a run in the trash of {runs_dir}.")
+    source = trash / run_id
+    if (runs_dir / run_id).exists():
+        raise ConfigError(f"RUN is {run_id}, which is also in {runs_dir}; allowed: a run that is only in its trash.")
     os.replace(source, runs_dir / source.name)
     return Run(runs_dir / source.name)
 

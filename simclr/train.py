@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import os
 import signal
 import sys
@@ -64,6 +65,7 @@ class Prepared:
     image_size: int
     num_steps: int
     warmup_steps: int
+    num_epochs: int  # as many as max_steps leaves
     experiment: Run | None = None
     train: Split | None = None  # fine-tuning: the labelled images used
 
@@ -107,11 +109,11 @@ def _settle(config: RunConfig, **found: Any) -> Any:
     )
 
 
-def _count_steps(config: RunConfig, num_images: int, *, drop_last: bool) -> tuple[int, int]:
-    """Optimizer steps of the whole training and of its warm-up."""
+def _count_steps(config: RunConfig, num_images: int, *, drop_last: bool) -> tuple[int, int, int]:
+    """Optimizer steps of the whole training and of its warm-up, and its epochs."""
     per_epoch = len(EpochBatches(num_images, config.batch_size, seed=config.seed, drop_last=drop_last))
     num_steps = min(config.epochs * per_epoch, config.max_steps or sys.maxsize)
-    return num_steps, round(config.warmup_epochs * per_epoch)
+    return num_steps, round(config.warmup_epochs * per_epoch), math.ceil(num_steps / per_epoch)
 
 
 def _load(config: RunConfig, *, labelled_only: bool, status: StatusWriter | None) -> ImageData:
@@ -151,8 +153,7 @@ def _prepare_pretrain(config: PretrainConfig, status: StatusWriter | None) -> Pr
     config = _settle(config, image_size=size)
     torch.manual_seed(config.seed)
     encoder = backbones.build_encoder(config.backbone, size)
-    num_steps, warmup_steps = _count_steps(config, data.train.num_images, drop_last=True)
-    return Prepared(config, data, encoder, size, num_steps, warmup_steps)
+    return Prepared(config, data, encoder, size, *_count_steps(config, data.train.num_images, drop_last=True))
 
 
 def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, status: StatusWriter | None) -> Prepared:
@@ -220,8 +221,8 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, status: StatusWrit
     encoder = backbones.build_encoder(backbone, size, small_stem=small_stem)
     if state is not None and weights is not None:
         backbones.load_encoder(encoder, state, weights)
-    num_steps, warmup_steps = _count_steps(config, train.num_images, drop_last=False)
-    return Prepared(config, data, encoder, size, num_steps, warmup_steps, experiment, train)
+    steps = _count_steps(config, train.num_images, drop_last=False)
+    return Prepared(config, data, encoder, size, *steps, experiment=experiment, train=train)
 
 
 def _take_over(config: FinetuneConfig, experiment: Run | None) -> FinetuneConfig:
@@ -375,7 +376,7 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
     device = find_device(prepared.config.accelerator)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     runs.add_meta(run.path, device=name, num_train_images=(prepared.train or prepared.data.train).num_images)
-    status.set(phase="training", steps=prepared.num_steps, epochs=prepared.config.epochs)
+    status.set(phase="training", steps=prepared.num_steps, epochs=prepared.num_epochs)
     batch = prepared.config.batch_size
     try:
         work = _pretrain if isinstance(prepared.config, PretrainConfig) else _finetune
@@ -433,7 +434,7 @@ def _fit(
     config = prepared.config
     checkpoint, step = _warm_start(run, resume, data)
     log = MetricsLog(run.metrics_path, columns, keep_steps=step)
-    recorder = Recorder(log, status, num_steps=prepared.num_steps)
+    recorder = Recorder(log, status, num_steps=prepared.num_steps, num_epochs=prepared.num_epochs)
     device = find_device(config.accelerator)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.compile:
@@ -441,7 +442,7 @@ def _fit(
     folder = run.path / runs.CHECKPOINTS
     trainer = L.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu", devices=1, precision=config.precision,  # type: ignore[arg-type]
-        max_epochs=config.epochs, max_steps=config.max_steps or -1, default_root_dir=run.path, logger=False,
+        max_epochs=prepared.num_epochs, max_steps=config.max_steps or -1, default_root_dir=run.path, logger=False,
         callbacks=[
             _InstallSignals(signals), *extra, recorder, checkpoints, Progress(recorder, prepared.num_steps),
             StopOnRequest(signals.requested, folder),
@@ -632,7 +633,7 @@ def _train_on_features(
             )  # fmt: skip
             checkpoints.saved_at = time.monotonic()  # type: ignore[attr-defined]
         if measured.epoch == 1 or measured.epoch % 10 == 0 or done:
-            print(epoch_line(measured.epoch, config.epochs, row), flush=True)
+            print(epoch_line(measured.epoch, prepared.num_epochs, row), flush=True)
         patience = config.early_stopping_patience
         if patience is not None and checkpoints.epochs_since_best >= patience:
             break
@@ -652,7 +653,7 @@ def _evaluate(run: Run, prepared: Prepared, status: StatusWriter, model: Classif
         "label_fraction": config.label_fraction,
         "arm": arm_of(config),
         "best_epoch": best_epoch,
-        "budget": budget_of(config, prepared.num_steps, data.val.num_images if data.val is not None else 0),
+        "budget": budget_of(config, prepared),
     }
     if data.test is not None and data.test.labels is not None:
         network = nn.Sequential(model.encoder, nn.Flatten(1), model.head)
@@ -675,9 +676,12 @@ def arm_of(config: FinetuneConfig) -> str:
     return "scratch" if config.random_weight_init else "frozen" if config.freeze_encoder else "full"
 
 
-def budget_of(config: FinetuneConfig, num_steps: int, num_val_images: int) -> str:
+def budget_of(config: FinetuneConfig, prepared: Prepared) -> str:
     """What this arm was allowed, in one sentence, so that arms can be compared fairly."""
-    sentence = f"{config.epochs} epochs of batch {config.batch_size}, {num_steps:,} steps at most"
+    assert prepared.train is not None
+    num_val_images = prepared.data.val.num_images if prepared.data.val is not None else 0
+    batch_size = min(config.batch_size, prepared.train.num_images)
+    sentence = f"{prepared.num_epochs} epochs, {prepared.num_steps:,} steps of batch {batch_size}"
     if num_val_images:
         sentence += f"; best epoch chosen on {num_val_images:,} labelled validation images"
         if config.early_stopping_patience is not None:

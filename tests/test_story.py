@@ -1,0 +1,61 @@
+"""The story that the quick recipe is there to show, on real runs: long, so only in `make test-slow`."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from simclr import config as cfg
+from simclr import runs
+from simclr.train import train
+
+SEEDS = (0, 1, 2, 3, 4)
+LABEL_FRACTION = 0.01
+
+
+def test_one_short_epoch_already_learns(tmp_path):
+    """A loose floor that everyday tests can afford: after a few epochs the encoder beats guessing by far."""
+    values = cfg.recipe("quick") | {"epochs": "3", "limit_images": "1500", "batch_size": "128", "num_threads": "1"}
+    run = train(cfg.build(cfg.PretrainConfig, values), runs_dir=tmp_path)
+    metrics = run.metrics()
+    ranks = [rank for rank in metrics["val/mean_rank"] if rank == rank]
+    knn = [share for share in metrics["val/knn_top1"] if share == share]
+    assert ranks[-1] < 0.6 * 128  # chance is half of the 255 candidates
+    assert knn[-1] > 0.15  # chance is 0.1
+
+
+@pytest.mark.slow
+def test_five_seeds_of_the_quick_recipe(tmp_path, capsys):
+    """kNN 0.80 in the mean and never below 0.75; with 1 % of the labels the encoder beats scratch by 15 points."""
+    rows = []
+    for seed in SEEDS:
+        values = cfg.recipe("quick") | {"seed": str(seed)}
+        run = train(cfg.build(cfg.PretrainConfig, values), runs_dir=tmp_path)
+        metrics = run.metrics()
+        knn = [share for share in metrics["val/knn_top1"] if share == share][-1]
+        seconds = max(metrics["perf/seconds"])
+        accuracy = {}
+        for arm in ("finetune", "scratch"):
+            options = cfg.recipe("quick", arm) | {
+                "seed": str(seed), "label_fraction": str(LABEL_FRACTION), "experiment_version": run.id,
+            }  # fmt: skip
+            partner = train(cfg.build(cfg.FinetuneConfig, options), runs_dir=tmp_path)
+            assert partner.status.state == "finished"
+            accuracy[arm] = partner.evaluation["test/top1"]
+        rows.append((seed, knn, accuracy["finetune"], accuracy["scratch"], seconds))
+        with capsys.disabled():
+            print(
+                f"seed {seed}: kNN {knn:.3f}, 1 % labels: frozen {rows[-1][2]:.3f}, scratch {rows[-1][3]:.3f}, "
+                f"{seconds:.0f} s of training",
+                flush=True,
+            )
+    assert all(runs.Run(path).status.state == "finished" for path in tmp_path.glob("2*"))
+    knn = [row[1] for row in rows]
+    gain = [row[2] - row[3] for row in rows]
+    with capsys.disabled():
+        for name, values_of in (("kNN", knn), ("gain over scratch", gain), ("seconds", [row[4] for row in rows])):
+            print(f"{name}: mean {statistics.mean(values_of):.3f}, sd {statistics.stdev(values_of):.3f}, n {len(rows)}")
+    assert statistics.mean(knn) >= 0.80
+    assert min(knn) >= 0.75
+    assert statistics.mean(gain) >= 0.15
