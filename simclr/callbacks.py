@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from simclr import runs
-from simclr.runs import MetricsTail, StatusWriter
+from simclr.runs import StatusWriter
 
 ROWS_PER_EPOCH = 10
 # The training speed is shown as it is now, not as it was on average since the start.
@@ -43,25 +43,29 @@ class MetricsLog:
     rows; this one keeps the format and none of that.
 
     Args:
-        path: the file; rows that it already has are kept.
+        path: the file; begun anew unless `keep_steps` is given.
         columns: names in order.
-        keep_steps: on resume, rows of later steps than this are cut off.
+        keep_steps: on resume, rows up to this step are kept.
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...], keep_steps: int | None = None) -> None:
         self.path, self.columns = path, columns
         if keep_steps is not None and path.exists():
             self._cut(keep_steps)
-        elif not path.exists() or not path.stat().st_size:
+        else:
             path.write_text(self._line(columns), encoding="utf-8")
 
     def _cut(self, keep_steps: int) -> None:
-        tail = MetricsTail(self.path)
-        tail.refresh()
-        lines = self.path.read_text(encoding="utf-8").split("\n")
-        steps = tail.columns.get("step", [])
-        kept = lines[:1] + [line for line, step in zip(lines[1:], steps, strict=False) if step <= keep_steps]
-        runs.write_atomically(self.path, "\n".join(kept) + "\n")
+        lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")[1:-1]  # no header, no torn line
+        kept = [line for line in lines if self._step_of(line) <= keep_steps]
+        runs.write_atomically(self.path, "".join(f"{line}\n" for line in [",".join(self.columns), *kept]))
+
+    def _step_of(self, line: str) -> float:
+        cells = line.split(",")
+        try:
+            return float(cells[self.columns.index("step")]) if len(cells) == len(self.columns) else math.inf
+        except ValueError:
+            return math.inf
 
     @staticmethod
     def _line(values: tuple[str, ...] | list[str]) -> str:

@@ -51,7 +51,7 @@ DEFAULT_IMAGES = 2000
 MAX_PIXEL_SIDE = 32  # raw pixels are compared at this side at most
 TILE_SIDE, SHEET_COLUMNS = 64, 50  # a thumbnail's largest side; tiles in a row and rows in a sheet
 BATCH_SIZE = 256
-PICK_STREAM = 5  # beside the streams of the cuts in `simclr.data`
+PICK_STREAM = 5  # beside the streams of the cuts in `simclr.stratify`
 KEPT_JOBS = 20
 
 # Units of work, for a progress bar that moves evenly.
@@ -469,6 +469,7 @@ def _load_pictures(run: Run, choice: Choice, progress: Callable[[float], None]) 
     import torch
 
     from simclr import data
+    from simclr.stratify import stratified_order
 
     config = runs.load_config(run)
     assert config.dataset is not None
@@ -487,7 +488,7 @@ def _load_pictures(run: Run, choice: Choice, progress: Callable[[float], None]) 
     strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
     positions = np.arange(split.num_images)
     if choice.num_images is not None and choice.num_images < split.num_images:
-        positions = np.sort(data.stratified_order(strata, choice.seed, PICK_STREAM)[: choice.num_images])
+        positions = np.sort(stratified_order(strata, choice.seed, PICK_STREAM)[: choice.num_images])
     chosen = split.take(torch.from_numpy(positions))
     images = chosen.images
     if images is None:

@@ -54,7 +54,7 @@ def resume(run: Run) -> None:
         raise ConfigError(f"{run.id} has not ended yet, although it is {run.status.state}; try again in a moment.")
     runs.update_status(
         run.path, state="starting", reason="", error="", phase="", pid=None, process_start=None, supervisor_pid=None,
-        supervisor_start=None, stop_requested=None, created=time.time(), host=socket.gethostname(),
+        supervisor_start=None, stop_requested=None, started=None, created=time.time(), host=socket.gethostname(),
         boot=runs.boot_id(), exit_code=None, signal=None,
     )  # fmt: skip
     _supervise(run.path, runs.python_command("resume", str(run.path)))
@@ -171,9 +171,9 @@ def supervise(folder: Path, command: list[str]) -> int:
             break
         except subprocess.TimeoutExpired:
             status = runs.read_status(folder)
-            if status.stop_requested is None or status.started is None:
+            if status.stop_requested is None:
                 continue
-            if not asked:
+            if not asked and status.started is not None:  # not before it can save: until then SIGTERM just ends it
                 asked = True
                 process.send_signal(signal.SIGTERM)
             if time.time() - status.stop_requested > runs.STOP_GRACE_SECONDS:

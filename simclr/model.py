@@ -172,7 +172,7 @@ class Classifier(_Trained):
         self.config = config
         self._val_sums: list[Tensor] = []
         if config.freeze_encoder:
-            self.encoder.requires_grad_(False)
+            self.encoder.requires_grad_(False).eval()  # Lightning keeps the modes it finds
 
     def train(self, mode: bool = True) -> Classifier:
         super().train(mode)

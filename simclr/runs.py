@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import fcntl
-import io
 import json
 import math
 import os
@@ -256,10 +255,13 @@ class StatusWriter:
     def start(self, **changes: Any) -> StatusWriter:
         """Says which process this is, then keeps the heartbeat going."""
         pid = os.getpid()
+        before = current_status(self.folder)
+        # a stop that was asked for while this process was starting still counts; one from before a resume does not
+        stop_requested = before.stop_requested if before.is_active else None
         update_status(
             self.folder, state="running", pid=pid, process_start=process_start(pid), host=socket.gethostname(),
             boot=boot_id(), started=time.time(), heartbeat=time.time(), ended=None, exit_code=None, signal=None,
-            error="", reason="", stop_requested=None, **changes,
+            error="", reason="", stop_requested=stop_requested, **changes,
         )  # fmt: skip
         self._thread.start()
         return self
@@ -480,7 +482,7 @@ class Run:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 

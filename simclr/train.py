@@ -213,10 +213,16 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, status: StatusWrit
     augmentation = config.augmentation
     if augmentation is None and not config.freeze_encoder:
         augmentation = CROP_AND_FLIP
+    reference = config.experiment_version
+    if experiment is not None:  # by its id where that is enough to find it again, for a repetition or a resume
+        folder = experiment.path.resolve().parent
+        here = folder in (runs_dir.resolve(), runs_dir.resolve() / runs.EXAMPLES)
+        reference = experiment.id if here else str(experiment.path.resolve())
+    elif weights is not None:
+        reference = str(weights.resolve())
     config = _settle(
-        config, image_size=size, num_classes=num_classes, augmentation=augmentation,
-        experiment_version=experiment.id if experiment is not None else config.experiment_version,
-    )  # fmt: skip
+        config, image_size=size, num_classes=num_classes, augmentation=augmentation, experiment_version=reference
+    )
     torch.manual_seed(config.seed)
     encoder = backbones.build_encoder(backbone, size, small_stem=small_stem)
     if state is not None and weights is not None:

@@ -1,0 +1,71 @@
+"""The dashboard: path, page settings, navigation and the shared sidebar.
+
+streamlit run dashboard/app.py
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # Streamlit puts only this folder on the path
+    sys.path.insert(0, str(ROOT))
+
+import gc  # noqa: E402
+
+import streamlit as st  # noqa: E402
+
+from dashboard import store, ui  # noqa: E402
+
+st.set_page_config(page_title="SimCLR explorer", page_icon=str(ROOT / "dashboard/static/icon.png"), layout="wide")
+
+
+@st.cache_resource(show_spinner=False)
+def freeze_collector() -> bool:
+    """Takes what the imports made out of the garbage collector's sight, once per process.
+
+    Streamlit collects garbage after every script run, and looking through all that the libraries have made is
+    then the largest part of the time a click takes.
+    """
+    gc.collect()
+    gc.freeze()
+    return True
+
+
+freeze_collector()
+ui.style()
+
+PAGES = ROOT / "dashboard" / "app_pages"
+page = st.navigation(
+    {
+        "Experiments": [
+            st.Page(PAGES / "runs.py", title="Runs", icon=":material/list_alt:", url_path="runs", default=True),
+            st.Page(PAGES / "new_run.py", title="New run", icon=":material/add_circle:", url_path="new-run"),
+            st.Page(PAGES / "curves.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
+            st.Page(PAGES / "results.py", title="Results", icon=":material/table_chart:", url_path="results"),
+            st.Page(PAGES / "run.py", title="Run", url_path="run", visibility="hidden"),
+        ],
+        "Representations": [
+            st.Page(path, title=title, icon=icon, url_path=name)
+            for name, title, icon in (
+                ("embeddings", "Embeddings", ":material/scatter_plot:"),
+                ("augmentations", "Augmentations", ":material/auto_fix_high:"),
+            )
+            if (path := PAGES / f"{name}.py").exists()
+        ],
+    }
+)
+
+
+@st.fragment(run_every=5)
+def active_runs() -> None:
+    count = store.num_active()
+    if count:
+        st.badge(f"{count} active run{'s' if count > 1 else ''}", icon=":material/bolt:", color="green")
+    else:
+        st.caption("No active run")
+
+
+with st.sidebar:
+    active_runs()
+
+page.run()

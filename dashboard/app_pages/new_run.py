@@ -1,0 +1,234 @@
+"""New run: recipe, options, the command that does the same, and Start."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from dashboard import forms, store, ui
+from simclr import config as cfg
+from simclr import launch
+from simclr.config import ConfigError
+from simclr.runs import Run
+
+CUSTOM = "No recipe"
+RECIPE_NOTES = {
+    "quick": "Built-in shapes and a tiny network: about a minute on two CPU cores.",
+    "notebook": "ResNet-18, 50 epochs, crops to 128 px with blur: a common teaching set-up.",
+    "lightning": "ResNet-50, 200 epochs, batch 512, square-root learning rate scaling.",
+    "cifar10": "This project's best on CIFAR-10 with ResNet-18.",
+}
+COLUMNS = 3
+
+
+def take_address() -> None:
+    """Lets the address fill the form, once per address: what the page itself wrote there is already in it."""
+    query = forms.own_parameters(st.query_params)
+    if query and query != st.session_state.get("new_run_address"):
+        kind, recipe, values = forms.from_address(query)
+        forms.state()
+        forms.refill(kind, recipe, values)
+
+
+def choose_kind() -> None:
+    kept = forms.state()
+    kind = st.segmented_control(
+        "Kind",
+        list(forms.KINDS),
+        format_func=forms.KINDS.__getitem__,
+        default=kept["kind"],
+        required=True,
+        key=f"kind-{kept['generation']}",
+        label_visibility="collapsed",
+    )
+    if kind and kind != kept["kind"]:
+        carried = {name: kept["values"].get(name) for name in ("experiment_version", "label_fraction")}
+        forms.refill(kind, kept["recipe"], {name: value for name, value in carried.items() if value is not None})
+        st.rerun()
+
+
+def choose_recipe() -> None:
+    kept = forms.state()
+    names = [*cfg.recipe_names(), forms.NO_RECIPE]
+    index = names.index(kept["recipe"]) if kept["recipe"] in names else len(names) - 1
+    recipe = st.selectbox(
+        "Recipe",
+        names,
+        index=index,
+        format_func=lambda name: name or CUSTOM,
+        key=f"recipe-{kept['generation']}",
+        help="Values to start from; choosing another fills the form anew.",
+    )
+    if recipe != kept["recipe"]:
+        own = {name: kept["values"].get(name) for name in ("experiment_version", "label_fraction")}
+        own = {name: value for name, value in own.items() if value is not None and kept["kind"] != "pretrain"}
+        forms.refill(kept["kind"], recipe, own)
+        st.rerun()
+    if note := RECIPE_NOTES.get(recipe):
+        st.caption(note)
+
+
+def choose_experiment() -> None:
+    """Which pre-training, which arm and how many labels: what makes a supervised run the one it is."""
+    kept = forms.state()
+    values, scratch = kept["values"], kept["kind"] == "scratch"
+    # from scratch needs no weights, but the comparison is only worth something with a pre-training that has some
+    usable = [
+        item
+        for item in store.get().summaries()
+        if item.kind == "pretrain" and (found := store.find(item.id)) and found.model_path.is_file()
+    ]
+    names = {item.id: item for item in usable}
+    current = values.get("experiment_version")
+    options: list[str | None] = [None, *names]
+    if current is not None and str(current) not in names:
+        options.append(str(current))  # a version number or a weights file
+
+    def title(run_id: str | None) -> str:
+        if run_id is None:
+            return "None" if scratch else "Choose a pre-training"
+        if run_id not in names:
+            return run_id
+        item = names[run_id]
+        knn = f", kNN {store.percent(item.best_knn)}" if item.best_knn is not None else ""
+        return f"{item.title} ({item.dataset}, {item.backbone}{knn})"
+
+    left, right = st.columns(2, gap="medium")
+    with left:
+        values["experiment_version"] = st.selectbox(
+            "Compared with" if scratch else "Pre-training",
+            options,
+            index=options.index(str(current)) if current is not None else 0,
+            format_func=title,
+            key=f"experiment-{kept['kind']}-{kept['generation']}",
+            help="The pre-training this run is set against on the Results page; nothing is loaded from it."
+            if scratch
+            else "Its encoder is loaded. Only pre-trainings with final weights are listed.",
+        )
+        if not usable and not scratch:
+            st.caption("No pre-training has finished yet; start one first.")
+    with right:
+        fractions = sorted({*store.LABEL_FRACTIONS, values.get("label_fraction") or 1.0})
+        fraction = st.segmented_control(
+            "Labels used",
+            fractions,
+            format_func=store.fraction_text,
+            default=values.get("label_fraction") or 1.0,
+            required=True,
+            key=f"fraction-{kept['kind']}-{kept['generation']}",
+            help="Share of the training labels: the same images for every run with the same seed.",
+        )
+        values["label_fraction"] = fraction or 1.0
+    if not scratch:
+        frozen = st.segmented_control(
+            "What is trained",
+            [True, False],
+            format_func=forms.ARMS.__getitem__,
+            default=bool(values.get("freeze_encoder")),
+            required=True,
+            key=f"arm-{kept['kind']}-{kept['generation']}",
+        )
+        values["freeze_encoder"] = bool(frozen)
+
+
+def draw_folded(group: str, names: list[str], errors: dict[str, str]) -> None:
+    """The less common options of a group, folded unless one of them is wrong."""
+    kept = forms.state()
+    model = cfg.MODELS[kept["kind"]]
+    options = cfg.option_names(model)
+    wrong = any(name in errors for name in names)
+    with st.expander(group, expanded=wrong, key=f"group-{group}-{kept['generation']}-{wrong}"):
+        sections = {name.partition(".")[0] for name in names if "." in name}
+        for section in sections:
+            if not forms.section_toggle(section):
+                names = [name for name in names if not name.startswith(f"{section}.")]
+        grid(names, options, errors)
+
+
+def grid(names: list[str], options: dict, errors: dict[str, str]) -> None:
+    for start in range(0, len(names), COLUMNS):
+        for column, name in zip(st.columns(COLUMNS, gap="medium"), names[start : start + COLUMNS], strict=False):
+            with column:
+                forms.draw(name, options[name], errors)
+
+
+def start(kind: str, recipe: str) -> None:
+    """Starts the run the form describes; a second click within seconds gives the run of the first."""
+    values = dict(forms.state()["values"])
+    try:
+        config = forms.to_config(kind, values)
+    except ConfigError as error:
+        st.session_state["message"] = str(error)
+        return
+    said, run_id, moment = st.session_state.get("new_run_last", ("", "", 0.0))
+    if said == cfg.to_yaml(config) and time.time() - moment < 5 and store.find(run_id):
+        st.session_state["new_run_open"] = run_id
+        return
+    meta = {"recipe": recipe} if recipe else {}
+    if kind != "pretrain" and store.find(str(values.get("experiment_version"))):
+        meta["experiment"] = str(values["experiment_version"])
+    try:
+        run: Run = launch.start(config, store.runs_dir(), **meta)
+    except ConfigError as error:
+        st.session_state["message"] = str(error)
+        return
+    st.session_state["new_run_last"] = (cfg.to_yaml(config), run.id, time.time())
+    st.session_state["new_run_open"] = run.id
+
+
+def page() -> None:
+    if run_id := st.session_state.pop("new_run_open", None):
+        st.switch_page(ui.PAGE_RUN, query_params={"id": run_id})
+    take_address()
+    kept = forms.state()
+    ui.head("New run")
+    ui.show_message()
+    choose_kind()
+    main, side = st.columns([2.1, 1], gap="large")
+    sentences = forms.problems(kept["kind"], kept["values"])
+    errors = forms.by_option(kept["kind"], sentences)
+    with main:
+        with st.container(border=True):
+            choose_recipe()
+            if kept["kind"] != "pretrain":
+                choose_experiment()
+        common, folded = forms.layout(kept["kind"])
+        with st.container(border=True):
+            grid(common, cfg.option_names(cfg.MODELS[kept["kind"]]), errors)
+        st.caption("More options")
+        with st.container(gap="small"):
+            for group, names in folded.items():
+                draw_folded(group, names, errors)
+    # The widgets above may have brought new values: what is shown and started is what they hold now.
+    kind, recipe, values = kept["kind"], kept["recipe"], kept["values"]
+    now = forms.problems(kind, values)
+    if now != sentences:
+        st.rerun()
+    with side, st.container(border=True, key="start-card"):
+        st.subheader("Ready to start" if not now else "Not ready yet", anchor=False)
+        if now:
+            for sentence in now:
+                st.error(ui.plain(sentence))
+        else:
+            st.caption("The same run from a shell, in the repository's folder:")
+            st.code(forms.command(kind, recipe, values), language="bash", wrap_lines=True)
+        st.button(
+            "Start",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=bool(now),
+            width="stretch",
+            key="start",
+            on_click=start,
+            args=(kind, recipe),
+        )
+        st.caption("It runs in a process of its own: closing this page changes nothing.")
+    query = forms.address(kind, recipe, values)
+    if query != {name: st.query_params[name] for name in st.query_params}:
+        st.query_params.from_dict(query)
+    st.session_state["new_run_address"] = query
+
+
+if __name__ == "__main__":  # Streamlit runs a page as the main module
+    page()

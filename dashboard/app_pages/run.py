@@ -1,0 +1,417 @@
+"""Run: one run from its first step to what comes after it."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from dashboard import charts, store, ui
+from dashboard.components.live_chart import live_chart
+from simclr import config as cfg
+from simclr import launch, runs
+from simclr.config import ConfigError
+from simclr.runs import Run
+
+LOG_LINES = 400
+FIGURES = {
+    "pretrain": (
+        "loss",
+        "knn_top1",
+        "top1",
+        "top5",
+        "mean_rank",
+        "alignment",
+        "uniformity",
+        "similarity",
+        "effective_rank",
+        "lr",
+        "images_per_second",
+    ),
+    "supervised": ("loss", "top1", "top5", "lr"),
+}
+NUM_LARGE = 2
+
+
+def chance_level(metric: str, config: dict) -> float | None:
+    """Where a model that knows nothing stands, for the metrics of a pre-training that have such a level."""
+    batch = store.number(config.get("batch_size"))
+    if not batch or batch < 2 or "temperature" not in config:
+        return None
+    candidates = 2 * batch - 1
+    if metric == "loss":
+        return charts.chance_loss(int(batch))
+    if metric == "mean_rank":
+        return (candidates + 1) / 2
+    if metric in ("top1", "top5"):
+        return 100 * min(5, candidates) / candidates if metric == "top5" else 100 / candidates
+    return None
+
+
+def figure_help(metric: str, chance: float | None) -> str:
+    text = charts.METRICS[metric].help
+    if chance is not None and metric == "loss":
+        text += (
+            f" The dashed line, ln(2N - 1) = {chance:.3f}, is the loss when all similarities are equal. At a low "
+            "temperature a network that knows nothing lies above it, so judge chance by the rank, not by the loss. A "
+            "validation split smaller than a batch is compared within itself, which makes its loss lower."
+        )
+    elif chance is not None:
+        text += " The dashed line is guessing."
+    return text
+
+
+def facts(run: Run, summary: store.Summary) -> list[tuple[str, str]]:
+    status = summary.status
+    found = [
+        ("Epoch", f"{status.epoch} of {status.epochs}" if status.epochs else "–"),
+        ("Step", f"{status.step:,} of {status.steps:,}".replace(",", " ") if status.steps else "–"),
+        ("Images per second", store.speed(status.images_per_second)),
+    ]
+    if status.is_active:
+        found.append(("Time left", store.duration(status.eta_seconds)))
+    elif summary.kind == "pretrain":
+        found.append(("Best kNN accuracy", store.percent(summary.best_knn)))
+    else:
+        found.append(("Test accuracy", store.percent(summary.test_accuracy)))
+    found.append(("Elapsed" if status.is_active else "Duration", store.duration(store.elapsed(status))))
+    return found
+
+
+@st.fragment(run_every=2)
+def live(run_id: str, state: str) -> None:
+    """What moves while a run is going on. It holds no widget; when the state changes, the page is drawn anew."""
+    run = store.find(run_id)
+    if run is None:
+        st.rerun()
+        return
+    summary = store.get().summary(run)
+    if summary.state != state:
+        st.rerun()
+    progress(run, summary)
+    curves(run, summary)
+
+
+def progress(run: Run, summary: store.Summary) -> None:
+    status = summary.status
+    if status.is_active:
+        text = status.phase.capitalize()
+        if status.state == "stopping" and status.stop_requested:
+            left = max(0.0, runs.STOP_GRACE_SECONDS - (time.time() - status.stop_requested))
+            text = f"Stopping: it is saving a checkpoint. If it does not end by itself, it is ended in {left:.0f} s."
+        elif status.state == "starting":
+            text = "Starting: the process is loading its libraries and the data."
+        st.progress(status.progress, text=text or None)
+    elif status.state != "finished":
+        st.progress(status.progress)
+    with st.container(border=True, key="facts", horizontal=True, horizontal_alignment="distribute", gap="small"):
+        for label, value in facts(run, summary):
+            st.metric(label, value, width="content")
+
+
+def curves(run: Run, summary: store.Summary) -> None:
+    columns = store.get().columns(run)
+    color = store.colors([run.id])[run.id]
+    kind = "pretrain" if summary.kind == "pretrain" else "supervised"
+    drawn = [
+        (metric, charts.run_figure(columns, metric, color, chance=chance_level(metric, run.config)))
+        for metric in FIGURES[kind]
+    ]
+    drawn = [(metric, figure) for metric, figure in drawn if figure["data"]]
+    if not drawn:
+        with st.container(border=True):
+            st.caption("Curves appear with the first steps." if summary.is_active else "This run has no metrics.")
+        return
+    large, small = drawn[:NUM_LARGE], drawn[NUM_LARGE:]
+    for group, per_row, height in ((large, 2, 300), (small, 3 if len(small) > 2 else 2, 210)):
+        for start in range(0, len(group), per_row):
+            for column, (metric, figure) in zip(
+                st.columns(per_row, gap="small"), group[start : start + per_row], strict=False
+            ):
+                with column.container(border=True, gap=None):
+                    chance = chance_level(metric, run.config)
+                    st.markdown(f"**{charts.METRICS[metric].label}**", help=figure_help(metric, chance))
+                    live_chart(figure, key=f"chart-{run.id}-{metric}", height=height)
+
+
+@st.fragment(run_every=2)
+def log_live(run_id: str) -> None:
+    log(run_id)
+
+
+def log(run_id: str) -> None:
+    run = store.find(run_id)
+    text = run.log_tail(LOG_LINES) if run else ""
+    tall = text.count("\n") > 12
+    with st.container(height=320 if tall else "content", autoscroll=tall, key=f"log-box-{tall}", border=False):
+        st.code(text or "Nothing was written yet.", language=None, wrap_lines=True)
+
+
+def log_section(run: Run, summary: store.Summary) -> None:
+    """The end of the log, folded unless it is what a reader of a failed run needs first."""
+    failed = summary.state == "failed"
+    opened = st.expander(
+        "Log", expanded=failed, key=f"log-{run.id}-{failed}", icon=":material/article:", on_change="rerun"
+    )
+    if opened.open:
+        with opened:
+            if summary.is_active:
+                log_live(run.id)
+            else:
+                log(run.id)
+
+
+def next_steps(run: Run, summary: store.Summary) -> None:
+    """What a finished pre-training is for: three runs on the same labels, one click each."""
+    with st.container(border=True, key="next-steps"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+            st.subheader("Next steps", anchor=False, width="content")
+            fraction = st.segmented_control(
+                "Labels used",
+                store.LABEL_FRACTIONS,
+                format_func=store.fraction_text,
+                default=0.01,
+                required=True,
+                key=f"next-fraction-{run.id}",
+                persist_state="session",
+            )
+        st.caption(
+            "What is the encoder worth? Train a classifier on few labels, and the same network from scratch on "
+            "the same images for comparison."
+        )
+        fraction = fraction or 0.01
+        found = store.partners(run.id)
+        titles = {
+            "frozen": ("Frozen encoder + head", "The encoder stays as it is; a linear layer on its features."),
+            "full": ("Fine-tune everything", "Encoder and classifier are trained together."),
+            "scratch": ("From scratch, same labels", "The same network from random weights: what it is compared with."),
+        }
+        for column, arm in zip(st.columns(3, gap="medium"), store.ARMS, strict=True):
+            with column.container(height="stretch"):
+                title, text = titles[arm]
+                partner = store.newest_partner(found, arm, fraction)
+                done = partner is not None and partner.state not in ("failed", "stopped")
+                if st.button(
+                    title,
+                    key=f"partner-{arm}",
+                    type="secondary" if done else "primary",
+                    width="stretch",
+                    icon=":material/refresh:" if done else ":material/play_arrow:",
+                    help="It was run already; this runs it again." if done else None,
+                ):
+                    try:
+                        ui.open_run(store.start_partner(run, arm, fraction))
+                    except ConfigError as error:
+                        st.error(ui.plain(str(error)))
+                if partner is None:
+                    st.caption(text)
+                else:
+                    partner_line(partner)
+        with st.container(horizontal=True, gap="medium"):
+            if found:
+                st.page_link(
+                    "app_pages/results.py",
+                    label="See the results",
+                    icon=":material/table_chart:",
+                    query_params={"experiment": run.id},
+                )
+            if (store.ROOT / "dashboard/app_pages/embeddings.py").exists():
+                st.page_link(
+                    "app_pages/embeddings.py",
+                    label="Compare embeddings",
+                    icon=":material/scatter_plot:",
+                    query_params={"left": run.id},
+                )
+
+
+def run_link(label: str, run_id: str, icon: str) -> None:
+    """Leads to another run. A page link would show it too, but leave this run's id in the address."""
+    if st.button(label, key=f"to-{run_id}", type="tertiary", icon=icon):
+        st.switch_page(ui.PAGE_RUN, query_params={"id": run_id})
+
+
+def partner_line(partner: store.Summary) -> None:
+    if partner.test_accuracy is not None:
+        text = f"{store.percent(partner.test_accuracy)} test accuracy"
+    elif partner.is_active:
+        text = f"{store.STATE_LABELS[partner.state]}, {100 * partner.status.progress:.0f} %"
+    else:
+        text = store.STATE_LABELS[partner.state]
+    run_link(text, partner.id, ":material/arrow_forward:")
+
+
+@st.fragment(run_every=3)
+def watch_partners(run_id: str, known: tuple) -> None:
+    """Draws the page anew when a partner began, ended or moved on."""
+    if partner_states(run_id) != known:
+        st.rerun()
+
+
+def partner_states(run_id: str) -> tuple:
+    return tuple((item.id, item.state, round(item.status.progress, 1)) for item in store.partners(run_id))
+
+
+def details(run: Run) -> None:
+    try:
+        checked = runs.load_config(run)
+        base = cfg.build(cfg.MODELS[run.kind], {"random_weight_init": True} if run.kind != "pretrain" else {})
+        differing = cfg.differences(checked, base)
+    except ConfigError:
+        differing = {}
+    with st.expander("Options", key=f"options-{run.id}", icon=":material/tune:"):
+        if differing:
+            st.caption("Where this run differs from the defaults:")
+            st.code(
+                "\n".join(f"{name}: {cfg.option_text(value)}" for name, value in differing.items()), language="yaml"
+            )
+            st.caption("All options:")
+        st.code(text_of(run, runs.CONFIG) or "This run folder has no config.yaml.", language="yaml", height=320)
+    with st.expander("Command, versions and folder", key=f"meta-{run.id}", icon=":material/terminal:"):
+        st.caption("Repeat this run:")
+        shown = run.path.relative_to(store.ROOT) if run.path.is_relative_to(store.ROOT) else run.path
+        st.code(
+            f"python -m simclr {runs.command_name(run.kind)} --config {shown / runs.CONFIG}",
+            language="bash",
+            wrap_lines=True,
+        )
+        meta = {key: value for key, value in run.meta.items() if key not in ("name", "notes", "tags")}
+        if isinstance(meta.get("created"), (int, float)):
+            meta["created"] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(meta["created"]))
+        meta["folder"] = str(run.path)
+        st.json(meta, expanded=1)
+
+
+def text_of(run: Run, name: str) -> str:
+    try:
+        return (run.path / name).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def evaluation(run: Run) -> None:
+    """The final test: per class and what was taken for what."""
+    found = run.evaluation
+    classes, per_class = found.get("classes"), found.get("per_class")
+    if (
+        not isinstance(classes, list)
+        or not isinstance(per_class, list)
+        or len(classes) != len(per_class)
+        or not classes
+    ):
+        return
+    left, right = st.columns(2, gap="small")
+    with left.container(border=True, height="stretch"):
+        st.markdown("**Test accuracy by class**")
+        st.caption(budget_sentence(found))
+        live_chart(
+            charts.per_class([str(name) for name in classes], per_class, "primary"), key=f"classes-{run.id}", height=340
+        )
+    confusion = found.get("confusion")
+    if isinstance(confusion, list) and len(confusion) == len(classes):
+        with right.container(border=True, height="stretch"):
+            st.markdown("**What was taken for what**")
+            st.caption("Rows: the true class; columns: the answer; shares of each row.")
+            live_chart(
+                charts.confusion([str(name) for name in classes], confusion), key=f"confusion-{run.id}", height=340
+            )
+
+
+def budget_sentence(found: dict) -> str:
+    parts = []
+    if store.number(found.get("num_labels")) is not None:
+        parts.append(f"{found['num_labels']:,} labels".replace(",", " "))
+    if store.number(found.get("num_test_images")) is not None:
+        parts.append(f"{found['num_test_images']:,} test images".replace(",", " "))
+    if isinstance(found.get("budget"), str):
+        parts.append(found["budget"])
+    return " · ".join(parts)
+
+
+def unknown(run_id: str) -> None:
+    ui.head("Run")
+    st.write(
+        f"There is no run {ui.plain(run_id)} in {ui.plain(str(store.runs_dir()))}." if run_id else "No run was named."
+    )
+    st.page_link(ui.PAGE_RUNS, label="All runs", icon=":material/arrow_back:")
+
+
+def resumable(run: Run) -> bool:
+    try:
+        launch.check_resumable(run)
+    except ConfigError:
+        return False
+    return True
+
+
+def header(run: Run, summary: store.Summary) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
+            st.title(ui.plain(summary.title), anchor=False, width="content")
+            ui.state_badge(summary.status)
+        with st.container(horizontal=True, width="content", gap="small"):
+            if st.button("Edit", key="edit", icon=":material/edit:", help="Name, notes and tags"):
+                ui.edit_details(run.id)
+            if summary.is_active:
+                stopping = summary.state == "stopping"
+                if st.button("Stopping" if stopping else "Stop", key="stop", icon=":material/stop:", disabled=stopping):
+                    ui.confirm_stop(run.id)
+            else:
+                if resumable(run) and st.button(
+                    "Resume", key="resume", icon=":material/resume:", help="Goes on from the last checkpoint."
+                ):
+                    try:
+                        launch.resume(run)
+                    except ConfigError as error:
+                        st.session_state["message"] = str(error)
+                    st.rerun()
+                if st.button("Delete", key="delete", icon=":material/delete:"):
+                    ui.confirm_delete(run.id)
+    parts = [store.KIND_LABELS[summary.kind], summary.dataset, summary.backbone]
+    if summary.arm:
+        parts[0] = store.ARM_LABELS[summary.arm]
+        parts.append(f"{store.fraction_text(summary.label_fraction)} of labels")
+    parts += [f"started {store.ago(summary.created)}"]
+    parts.append(run.id)
+    line = " · ".join(ui.plain(part) for part in parts if part)
+    if summary.tags:
+        line += " · " + " ".join(f":gray-badge[{ui.plain(tag)}]" for tag in summary.tags)
+    st.caption(line)
+    if summary.kind in ("finetune", "scratch") and (source := store.find(str(summary.experiment or ""))):
+        relation = "Compared with" if summary.kind == "scratch" else "From"
+        label = f"{relation} {ui.plain(store.get().summary(source).title)}"
+        run_link(label, source.id, ":material/arrow_back:")
+    if run.notes:
+        st.text(run.notes)
+
+
+def page() -> None:
+    run_id = st.query_params.get("id", "")
+    run = store.find(run_id)
+    if run is None:
+        unknown(run_id)
+        return
+    summary = store.get().summary(run)
+    ui.show_message()
+    header(run, summary)
+    if summary.state == "failed":
+        st.error(ui.plain(summary.status.error or "It failed."), icon=":material/error:")
+        log_section(run, summary)
+    elif summary.state == "stopped" and summary.status.error:
+        st.warning(ui.plain(summary.status.error))
+    ended_well = summary.state == "finished" or (summary.state == "stopped" and run.model_path.exists())
+    if summary.kind == "pretrain" and ended_well:
+        next_steps(run, summary)
+        watch_partners(run.id, partner_states(run.id))
+    if summary.is_active:
+        live(run.id, summary.state)
+    else:
+        progress(run, summary)
+        curves(run, summary)
+        evaluation(run)
+    if summary.state != "failed":
+        log_section(run, summary)
+    details(run)
+
+
+if __name__ == "__main__":  # Streamlit runs a page as the main module
+    page()

@@ -1,0 +1,491 @@
+"""Figures from metrics: columns in, plotly's `data` and `layout` as plain values out. Imports no streamlit.
+
+Colours `muted` and `primary` are names that the page's theme fills in. A line's colour says which run it belongs to;
+validation is drawn solid with its points, training thin, so that the two are told apart without a second colour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MAX_POINTS = 500
+Columns = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is shown: its columns, its unit and what it tells."""
+
+    label: str
+    suffixes: tuple[str, ...]  # names in metrics.csv
+    help: str
+    percent: bool = False
+    log: bool = False
+    digits: int = 3
+
+
+METRICS: dict[str, Metric] = {
+    "loss": Metric(
+        "Loss",
+        ("train/loss", "val/loss"),
+        "NT-Xent for pre-training, cross-entropy for the others; in nats, lower is "
+        "better. Losses of pre-trainings compare only at the same batch size and temperature.",
+    ),
+    "top1": Metric(
+        "Top-1 accuracy",
+        ("train/top1", "val/top1"),
+        "Pre-training: how often the other view of the same image is the "
+        "most similar of all views in the batch. Otherwise: how often the most likely class is right.",
+        percent=True,
+    ),
+    "top5": Metric(
+        "Top-5 accuracy",
+        ("train/top5", "val/top5"),
+        "How often the right answer is among the first five.",
+        percent=True,
+    ),
+    "mean_rank": Metric(
+        "Mean rank of the positive",
+        ("train/mean_rank", "val/mean_rank"),
+        "Where the other view of the same image stands "
+        "when all views of the batch are sorted by similarity; 1 is perfect.",
+        log=True,
+        digits=1,
+    ),
+    "knn_top1": Metric(
+        "kNN accuracy",
+        ("val/knn_top1",),
+        "Classes of validation images guessed from their nearest training images, by the "
+        "encoder's features alone. It uses labels: to watch, not to train on.",
+        percent=True,
+    ),
+    "alignment": Metric(
+        "Alignment",
+        ("val/alignment",),
+        "Mean squared distance between the two views of an image; lower is closer (Wang and Isola 2020).",
+    ),
+    "uniformity": Metric(
+        "Uniformity",
+        ("val/uniformity",),
+        "How evenly embeddings cover the sphere; lower is more spread (Wang and Isola 2020).",
+    ),
+    "similarity": Metric(
+        "Similarity of pairs",
+        ("val/positive_similarity", "val/negative_similarity"),
+        "Mean cosine similarity of two views of one image, and of views of different images.",
+    ),
+    "effective_rank": Metric(
+        "Effective rank",
+        ("val/effective_rank", "val/effective_rank_z"),
+        "How many directions the encoder's features, and "
+        "the projections z, really use; near 1 means collapse (Roy and Vetterli 2007).",
+        digits=1,
+    ),
+    "lr": Metric("Learning rate", ("lr",), "After warm-up and cosine.", digits=6),
+    "images_per_second": Metric(
+        "Images per second", ("perf/images_per_second",), "Training images per second.", digits=0
+    ),
+}
+LINE_LABELS = {
+    "train/loss": "Training",
+    "val/loss": "Validation",
+    "train/top1": "Training",
+    "val/top1": "Validation",
+    "train/top5": "Training",
+    "val/top5": "Validation",
+    "train/mean_rank": "Training",
+    "val/mean_rank": "Validation",
+    "val/knn_top1": "kNN",
+    "val/alignment": "Alignment",
+    "val/uniformity": "Uniformity",
+    "val/positive_similarity": "Same image",
+    "val/negative_similarity": "Different images",
+    "val/effective_rank": "Features h",
+    "val/effective_rank_z": "Projections z",
+    "lr": "Learning rate",
+    "perf/images_per_second": "Images/s",
+}
+SECOND_LINES = ("val/effective_rank_z", "val/negative_similarity")
+X_LABELS = {"epoch": "Epoch", "step": "Step", "time": "Minutes of training"}
+
+
+def chance_loss(batch_size: int) -> float:
+    """NT-Xent when all similarities are equal: ln(2N - 1) for N images in a batch."""
+    return math.log(2 * batch_size - 1)
+
+
+def points(columns: Columns, name: str, x: str = "epoch") -> tuple[list[float], list[float]]:
+    """The finite values of one metric with their place on the x axis: `epoch`, `step` or `time` (minutes).
+
+    A row says only the epoch it belongs to. Training rows within one epoch are therefore spread by their step, so
+    that a curve grows while an epoch is going on; a row at an epoch's end lies at that epoch's number.
+    """
+    values = columns.get(name, ())
+    if x == "step":
+        places: Sequence[float] = columns.get("step", ())
+    elif x == "time":
+        places = _minutes(columns)
+    else:
+        places = _epochs(columns)
+    pairs = [(a, b) for a, b in zip(places, values, strict=False) if math.isfinite(a) and math.isfinite(b)]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def _epochs(columns: Columns) -> list[float]:
+    """Epochs done at each row, with the fraction inside an epoch that its step says."""
+    epochs, steps = columns.get("epoch", ()), columns.get("step", ())
+    last_step: dict[float, float] = {}
+    for epoch, step in zip(epochs, steps, strict=False):
+        if math.isfinite(epoch) and math.isfinite(step):
+            last_step[epoch] = max(last_step.get(epoch, 0.0), step)
+    if not last_step or len(steps) != len(epochs):
+        return list(epochs)
+    # an epoch with another after it is over, and so tells how many steps one has
+    ordered = sorted(last_step)
+    known = ordered[-2] if len(ordered) > 1 else ordered[0]
+    first = 0 if ordered[0] == 0 else 1  # other programs' logs count from 0
+    per_epoch = last_step[known] / max(1.0, known + 1 - first)
+    if per_epoch <= 0:
+        return list(epochs)
+    return [step / per_epoch if math.isfinite(step) else epoch for epoch, step in zip(epochs, steps, strict=True)]
+
+
+def _minutes(columns: Columns) -> list[float]:
+    """Minutes since the start at each row; `perf/seconds` is filled in training rows and carried on from there."""
+    found, latest = [], 0.0
+    for seconds in columns.get("perf/seconds", ()):
+        if math.isfinite(seconds):
+            latest = seconds
+        found.append(latest / 60)
+    return found
+
+
+def thin(x: Sequence[float], y: Sequence[float], limit: int = MAX_POINTS) -> tuple[list[float], list[float]]:
+    """At most `limit` points that keep every spike: the lowest and the highest of each stretch, and both ends."""
+    count = len(x)
+    if count <= limit:
+        return list(x), list(y)
+    keep = {0, count - 1}
+    num_stretches = (limit - 2) // 2
+    for stretch in range(num_stretches):
+        start, end = stretch * count // num_stretches, (stretch + 1) * count // num_stretches
+        indices = range(start, end)
+        keep.add(min(indices, key=y.__getitem__))
+        keep.add(max(indices, key=y.__getitem__))
+    kept = sorted(keep)
+    return [x[i] for i in kept], [y[i] for i in kept]
+
+
+def smooth(values: Sequence[float], weight: float) -> list[float]:
+    """Exponential moving average with the start corrected; `weight` 0 gives the values themselves, below 1."""
+    if not 0 <= weight < 1:
+        raise ValueError(f"weight is {weight}; allowed: from 0 to below 1")
+    average, result = 0.0, []
+    for count, value in enumerate(values, start=1):
+        average = weight * average + (1 - weight) * value
+        result.append(average / (1 - weight**count))
+    return result
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [float(f"{value:.5g}") for value in values]
+
+
+def _line(
+    x: Sequence[float],
+    y: Sequence[float],
+    name: str,
+    color: str,
+    *,
+    width: float = 2.0,
+    dash: str = "solid",
+    opacity: float = 1.0,
+    percent: bool = False,
+    digits: int = 3,
+    markers: bool = False,
+    **more: Any,
+) -> dict[str, Any]:
+    x, y = thin(x, y)
+    shown = [100 * value for value in y] if percent else y
+    template = "%{y:.1f} %" if percent else f"%{{y:.{digits}f}}"
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if markers or len(x) == 1 else "lines",
+        "x": _rounded(x),
+        "y": _rounded(shown),
+        "name": name,
+        "line": {"color": color, "width": width, "dash": dash},
+        "marker": {"color": color, "size": 4.5},
+        "opacity": opacity,
+        "hovertemplate": template + "<extra>%{fullData.name}</extra>",
+        **more,
+    }
+
+
+def layout(
+    x_title: str, y_title: str = "", *, percent: bool = False, log: bool = False, legend: bool = True
+) -> dict[str, Any]:
+    """What all figures share: quiet grid, legend above, one hover box for all lines."""
+    return {
+        "margin": {"l": 48, "r": 12, "t": 30 if legend else 10, "b": 40},
+        "hovermode": "x unified",
+        "dragmode": "zoom",
+        "showlegend": legend,
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
+        "xaxis": {"title": {"text": x_title}, "rangemode": "tozero", "hoverformat": ".4~g"},
+        "yaxis": {
+            "title": {"text": y_title},
+            "type": "log" if log else "linear",
+            "ticksuffix": " %" if percent else "",
+            "nticks": 6,
+            **({"tickformat": "~g"} if log else {}),
+        },
+    }
+
+
+def log_ticks(values: Sequence[float], limit: int = 6) -> list[float]:
+    """Round numbers across `values` for a logarithmic axis: 1, 2, 5 of each power of ten, fewer where they crowd."""
+    positive = [value for value in values if value > 0]
+    if not positive:
+        return []
+    low, high = min(positive), max(positive)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [digit * 10.0**power for power in powers for digit in digits]
+        ticks = [tick for tick in ticks if low / 1.3 <= tick <= high * 1.3]
+        if len(ticks) <= limit:
+            break
+    return ticks
+
+
+def run_figure(
+    columns: Columns, metric: str, color: str, *, chance: float | None = None, x: str = "epoch"
+) -> dict[str, Any]:
+    """One metric of one run: training thin, validation solid, and the level of chance where there is one."""
+    spec = METRICS[metric]
+    data, furthest = [], 1.0
+    for name in spec.suffixes:
+        xs, ys = points(columns, name, x)
+        if not xs:
+            continue
+        furthest = max(furthest, xs[-1])
+        training = name.startswith("train/")
+        second = name in SECOND_LINES
+        data.append(
+            _line(
+                xs,
+                ys,
+                LINE_LABELS[name],
+                color,
+                width=1.4 if training or second else 2.2,
+                opacity=0.55 if training else 1.0,
+                dash="dot" if second else "solid",
+                percent=spec.percent,
+                digits=spec.digits,
+                markers=name.startswith("val/") and len(xs) <= 60,
+            )
+        )
+    figure = {"data": data, "layout": layout(X_LABELS[x], percent=spec.percent, log=spec.log, legend=len(data) > 1)}
+    if spec.log:
+        shown = [value for trace in data for value in trace["y"]] + ([chance] if chance is not None else [])
+        figure["layout"]["yaxis"]["tickvals"] = log_ticks(shown)
+    if metric == "lr":
+        figure["layout"]["yaxis"]["tickformat"] = "~e"
+    if chance is not None and data:
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": [0, furthest],
+                "y": [chance, chance],
+                "name": "chance",
+                "hoverinfo": "skip",
+                "showlegend": False,
+                "line": {"color": "muted", "width": 1.2, "dash": "dash"},
+            }
+        )
+        figure["layout"]["annotations"] = [
+            {
+                "text": f"chance {chance:.3g}" + (" %" if spec.percent else ""),
+                "showarrow": False,
+                "xref": "paper",
+                "x": 1,
+                "xanchor": "right",
+                "y": math.log10(chance) if spec.log else chance,
+                "yanchor": "bottom",
+            }
+        ]
+    return figure
+
+
+def overlay(
+    runs: Sequence[tuple[str, str, Columns]],
+    metric: str,
+    *,
+    x: str = "epoch",
+    smoothing: float = 0.0,
+    log: bool = False,
+    splits: Sequence[str] = ("train", "val"),
+) -> dict[str, Any]:
+    """One metric of several runs (name, colour, columns): training dotted, validation solid.
+
+    A run has one entry in the legend, which hides and shows all its lines. With smoothing the measured line stays
+    behind, faint. Runs that share a colour are told apart by their dashes.
+    """
+    spec = METRICS[metric]
+    data: list[dict[str, Any]] = []
+    seen: dict[str, int] = {}
+    for index, (name, color, columns) in enumerate(runs):
+        repeat = seen[color] = seen.get(color, -1) + 1
+        listed = False
+        for suffix in spec.suffixes:
+            training = suffix.startswith("train/")
+            if suffix.partition("/")[0] in ("train", "val") and suffix.partition("/")[0] not in splits:
+                continue
+            xs, ys = points(columns, suffix, x)
+            if not xs:
+                continue
+            second = suffix in SECOND_LINES
+            dash = "dot" if training or second else ("solid", "dash", "dashdot", "longdash")[repeat % 4]
+            label = f"{name} · {LINE_LABELS[suffix].lower()}" if len(spec.suffixes) > 1 else name
+            look: dict[str, Any] = {"percent": spec.percent, "digits": spec.digits, "legendgroup": f"run-{index}"}
+            if smoothing > 0 and len(xs) > 2:
+                data.append(
+                    _line(xs, ys, label, color, width=1, opacity=0.22, **look, showlegend=False) | {"hoverinfo": "skip"}
+                )
+                data[-1].pop("hovertemplate")
+                ys = smooth(ys, smoothing)
+            data.append(
+                _line(xs, ys, label, color, width=1.6 if training else 2.2, dash=dash, **look, showlegend=False)
+            )
+            if not listed:
+                listed = True
+                # The entry itself is an empty solid line, so that it looks alike whichever lines the run has.
+                entry_dash = ("solid", "dash", "dashdot", "longdash")[repeat % 4]
+                data.append(
+                    _line([], [], name, color, dash=entry_dash, **look, showlegend=True) | {"x": [None], "y": [None]}
+                )
+    return {"data": data, "layout": layout(X_LABELS[x], spec.label, percent=spec.percent, log=log, legend=bool(data))}
+
+
+def label_efficiency(arms: Sequence[tuple[str, str, Sequence[tuple[float, float]]]]) -> dict[str, Any]:
+    """Test accuracy against the share of labels used, one line per arm (label, colour, (fraction, accuracy) pairs).
+
+    With a single share there is no line to draw: the arms stand side by side as bars.
+    """
+    data = []
+    fractions = sorted({fraction for _, _, pairs in arms for fraction, _ in pairs})
+    if len(fractions) == 1:
+        return _bars([(label, color, pairs[0][1]) for label, color, pairs in arms if pairs])
+    for label, color, pairs in arms:
+        if pairs:
+            ordered = sorted(pairs)
+            data.append(
+                _line(
+                    [a for a, _ in ordered],
+                    [b for _, b in ordered],
+                    label,
+                    color,
+                    width=2.4,
+                    percent=True,
+                    markers=True,
+                )
+                | {"marker": {"color": color, "size": 8}}
+            )
+    figure = {"data": data, "layout": layout("Share of the training labels", "Test accuracy", percent=True)}
+    figure["layout"]["xaxis"] |= {
+        "type": "log",
+        "tickvals": fractions,
+        "ticktext": [f"{100 * fraction:g} %" for fraction in fractions],
+    }
+    figure["layout"]["xaxis"].pop("rangemode")
+    figure["layout"]["yaxis"]["rangemode"] = "tozero"
+    return figure
+
+
+def _bars(arms: Sequence[tuple[str, str, float]]) -> dict[str, Any]:
+    """Test accuracies side by side, where there is one label fraction and so no line to draw."""
+    values = _rounded([100 * value for _, _, value in arms])
+    figure = {
+        "data": [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "x": values[::-1],
+                "y": [label for label, _, _ in arms][::-1],
+                "marker": {"color": [color for _, color, _ in arms][::-1]},
+                "text": [f"{100 * value:.1f} %" for _, _, value in arms][::-1],
+                "textposition": "outside",
+                "cliponaxis": False,
+                "hoverinfo": "skip",
+            }
+        ],
+        "layout": layout("Test accuracy", legend=False),
+    }
+    figure["layout"] |= {"hovermode": "closest", "bargap": 0.45}
+    figure["layout"]["xaxis"] |= {"range": [0, 100], "ticksuffix": " %"}
+    figure["layout"]["yaxis"] |= {"type": "category", "showgrid": False}
+    return figure
+
+
+def sparkline(values: Sequence[float], limit: int = 60) -> list[float]:
+    """The last finite values, thinned, for a line as small as a word."""
+    finite = [value for value in values if math.isfinite(value)]
+    return thin(list(range(len(finite))), finite, limit)[1]
+
+
+def per_class(classes: Sequence[str], accuracies: Sequence[float], color: str) -> dict[str, Any]:
+    """Test accuracy of each class, the best on top."""
+    pairs = sorted(zip(accuracies, classes, strict=True), key=lambda pair: pair[0])
+    figure = {
+        "data": [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "x": _rounded([100 * value for value, _ in pairs]),
+                "y": [name for _, name in pairs],
+                "marker": {"color": color},
+                "hovertemplate": "%{x:.1f} %<extra>%{y}</extra>",
+            }
+        ],
+        "layout": layout("Test accuracy", percent=False, legend=False),
+    }
+    figure["layout"] |= {"hovermode": "closest", "bargap": 0.35}
+    figure["layout"]["xaxis"] |= {"range": [0, 100], "ticksuffix": " %"}
+    figure["layout"]["yaxis"] |= {"type": "category", "showgrid": False}
+    return figure
+
+
+def confusion(classes: Sequence[str], counts: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Shares of each true class (row) that were given each answer (column), in per cent."""
+    shares = [[100 * value / max(1, sum(line)) for value in line] for line in counts]
+    figure = {
+        "data": [
+            {
+                "type": "heatmap",
+                "z": [_rounded(line) for line in shares],
+                "x": list(classes),
+                "y": list(classes),
+                "zmin": 0,
+                "zmax": 100,
+                "colorscale": [[0, "rgba(76,110,245,0.03)"], [1, "rgba(76,110,245,1)"]],
+                "showscale": False,
+                "xgap": 1,
+                "ygap": 1,
+                "hovertemplate": "%{y} taken for %{x}: %{z:.1f} %<extra></extra>",
+            }
+        ],
+        "layout": layout("Answer", "True class", legend=False),
+    }
+    figure["layout"]["hovermode"] = "closest"
+    figure["layout"]["xaxis"] = {"title": {"text": "Answer"}, "type": "category", "showgrid": False}
+    figure["layout"]["yaxis"] = {
+        "title": {"text": "True class"},
+        "type": "category",
+        "autorange": "reversed",
+        "showgrid": False,
+    }
+    return figure

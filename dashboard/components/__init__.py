@@ -1,0 +1,1 @@
+"""Custom components: each folder holds its script and style beside the Python that mounts it."""

@@ -1,0 +1,64 @@
+"""A plotly chart that is updated in place: zoom, hover and hidden lines survive every refresh.
+
+Streamlit's own chart is made anew whenever its data change, and forgets the zoom. This component keeps one plotly
+figure alive and hands it new data. plotly.js is the file that the plotly package carries; it is put beside the fonts
+under a name with its version, so that the browser fetches it once, from this server, and keeps it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from functools import lru_cache
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+HERE = Path(__file__).parent
+CACHE = HERE.parent.parent / "static" / "cache"
+
+
+@lru_cache(maxsize=1)
+def plotly_url() -> str:
+    """Puts plotly.js where the server can serve it and returns its address on this server."""
+    name = f"plotly-{metadata.version('plotly')}.min.js"
+    target = CACHE / name
+    source = resources.files("plotly") / "package_data" / "plotly.min.js"
+    with resources.as_file(source) as path:
+        if not target.exists() or target.stat().st_size != path.stat().st_size:
+            CACHE.mkdir(parents=True, exist_ok=True)
+            beside = CACHE / f".{name}.{os.getpid()}"
+            shutil.copyfile(path, beside)
+            os.replace(beside, target)
+    prefix = str(st.get_option("server.baseUrlPath") or "").strip("/")
+    return "/".join(["", *filter(None, [prefix]), "app/static/cache", name])
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _component() -> Any:
+    # Once per server: registering again would send the script again.
+    return st.components.v2.component(
+        "simclr_live_chart",
+        css=(HERE / "live_chart.css").read_text(encoding="utf-8"),
+        js=(HERE / "live_chart.js").read_text(encoding="utf-8"),
+        isolate_styles=False,
+    )
+
+
+def live_chart(figure: dict[str, Any], key: str, height: int = 260) -> None:
+    """Draws `figure` (plotly's `data` and `layout` as plain values), or updates the one drawn before under `key`."""
+    text = json.dumps(figure, separators=(",", ":"), allow_nan=False)
+    _component()(
+        key=key,
+        data={
+            "figure": text,
+            "revision": hashlib.blake2b(text.encode(), digest_size=8).hexdigest(),
+            "plotly": plotly_url(),
+            "height": height,
+        },
+        height=height,
+    )

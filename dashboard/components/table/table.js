@@ -1,0 +1,116 @@
+// A table of links. Every text is set with textContent: names of runs and data sets are never read as markup.
+
+const tables = new WeakMap();
+
+function compare(a, b) {
+  const left = a.sort ?? a.text, right = b.sort ?? b.text;
+  const missing = (value) => value === null || value === undefined || value === "–";
+  if (missing(left) || missing(right)) return missing(left) - missing(right);
+  if (typeof left === "number" && typeof right === "number") return left - right;
+  return String(left).localeCompare(String(right), undefined, { numeric: true });
+}
+
+function element(tag, className, text) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+function fill(cell, value, href) {
+  let holder = cell;
+  if (value.state || value.color) {
+    holder = element("span", "badge");
+    const dot = element("span", value.state ? `dot ${value.state}` : "swatch");
+    if (value.color) dot.style.background = value.color;
+    holder.append(dot);
+    cell.append(holder);
+  }
+  const text = element(href ? "a" : "span", value.strong ? "strong" : "", value.text);
+  if (href) text.href = href;
+  if (href) text.title = value.title || value.text;
+  holder.append(text);
+  if (value.sub) cell.append(element("span", "sub", value.sub));
+}
+
+// Streamlit changes pages over its socket; a link of its own sidebar does it without loading the app again.
+function open(href) {
+  const url = new URL(href, window.location.origin);
+  window.history.pushState({}, "", url);
+  window.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
+}
+
+function draw(table) {
+  const { columns, rows } = table.data;
+  const [key, down] = table.sort;
+  const ordered = [...rows];
+  if (key) {
+    ordered.sort((a, b) => {
+      const order = compare(a[key] || {}, b[key] || {});
+      const missing = ((a[key] || {}).text === "–") !== ((b[key] || {}).text === "–");
+      return down && !missing ? -order : order;
+    });
+  }
+  const head = element("tr");
+  for (const column of columns) {
+    const cell = element("th", `rank-${column.rank || 1} ${column.align || ""}`);
+    if (column.sortable === false) {
+      cell.append(element("span", "", column.label));
+    } else {
+      const button = element("button", "", column.label);
+      button.append(element("span", "mark", column.key === key ? (down ? "↓" : "↑") : ""));
+      button.onclick = () => {
+        table.sort = [column.key, column.key === key ? !down : column.align === "right"];
+        draw(table);
+      };
+      cell.append(button);
+    }
+    cell.setAttribute("aria-sort", column.key === key ? (down ? "descending" : "ascending") : "none");
+    if (column.help) cell.title = column.help;
+    head.append(cell);
+  }
+  const body = element("tbody");
+  for (const row of ordered) {
+    const line = element("tr", `${row.href ? "linked" : ""} ${row.tight ? "tight" : ""} ${row.best ? "best" : ""}`);
+    columns.forEach((column, index) => {
+      const cell = element("td", `rank-${column.rank || 1} ${column.align || ""} ${column.wrap ? "wrap" : ""} ${index ? "" : "first"}`);
+      fill(cell, row[column.key] || { text: "–" }, index ? null : row.href);
+      line.append(cell);
+    });
+    if (row.href) {
+      line.onclick = (event) => {
+        if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+        if (window.getSelection().toString()) return;
+        event.preventDefault();
+        open(row.href);
+      };
+    }
+    body.append(line);
+  }
+  const thead = element("thead");
+  thead.append(head);
+  const node = element("table");
+  node.append(thead, body);
+  table.node.replaceChildren(node);
+}
+
+export default function (component) {
+  const { parentElement, data } = component;
+  let table = tables.get(parentElement);
+  if (!table) {
+    table = { node: element("div", "link-table"), drawn: "" };
+    table.sort = [data.sort.replace(/^-/, ""), data.sort.startsWith("-")];
+    parentElement.append(table.node);
+    tables.set(parentElement, table);
+  }
+  const stamp = JSON.stringify(data);
+  if (stamp !== table.drawn) {
+    table.drawn = stamp;
+    table.data = data;
+    draw(table);
+  }
+  return () => {
+    table.node.remove();
+    tables.delete(parentElement);
+  };
+}

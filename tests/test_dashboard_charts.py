@@ -1,0 +1,154 @@
+"""Figures as plain values: places on the axis, thinning, smoothing, and what each figure says."""
+
+import json
+import math
+import random
+
+import pytest
+
+from dashboard import charts
+
+NAN = float("nan")
+
+
+def example(epochs=3, steps=10, first=1):
+    columns = {"epoch": [], "step": [], "train/loss": [], "val/loss": [], "val/knn_top1": [], "perf/seconds": []}
+    for epoch in range(epochs):
+        for step in range(1, steps + 1):
+            place = epoch * steps + step
+            for name, value in zip(
+                columns, (epoch + first, place, 5 - 0.1 * place, NAN, NAN, 0.5 * place), strict=True
+            ):
+                columns[name].append(value)
+        for name, value in zip(columns, (epoch + first, (epoch + 1) * steps, NAN, 4.0, 0.5, NAN), strict=True):
+            columns[name].append(value)
+    return columns
+
+
+def test_chance_loss_is_the_log_of_the_number_of_candidates():
+    assert charts.chance_loss(256) == pytest.approx(math.log(511))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_epochs_have_fractions_inside_and_whole_numbers_at_their_end(first):
+    x, y = charts.points(example(first=first), "train/loss")
+    assert x[:2] == pytest.approx([0.1, 0.2])
+    assert x[-1] == pytest.approx(3)
+    assert y[0] == pytest.approx(4.9)
+    assert charts.points(example(first=first), "val/loss")[0] == pytest.approx([1, 2, 3])
+
+
+def test_points_by_step_and_by_time_leave_out_missing_values():
+    columns = example()
+    assert charts.points(columns, "val/knn_top1", "step") == ([10, 20, 30], [0.5, 0.5, 0.5])
+    assert charts.points(columns, "val/knn_top1", "time")[0] == pytest.approx([5 / 60, 10 / 60, 15 / 60])
+    assert charts.points(columns, "no such column") == ([], [])
+
+
+def test_thinning_keeps_ends_and_every_spike():
+    random.seed(0)
+    y = [random.random() for _ in range(10_000)]
+    y[4321], y[777] = 50.0, -50.0
+    x, thinned = charts.thin(list(range(len(y))), y, 500)
+    assert len(x) <= 500
+    assert x == sorted(x)
+    assert (x[0], x[-1]) == (0, 9999)
+    assert max(thinned) == 50.0
+    assert min(thinned) == -50.0
+    assert all(y[int(place)] == value for place, value in zip(x, thinned, strict=True))
+
+
+def test_few_points_are_left_alone():
+    assert charts.thin([1, 2], [3, 4]) == ([1, 2], [3, 4])
+
+
+def test_smoothing_of_a_constant_is_the_constant_and_zero_changes_nothing():
+    assert charts.smooth([2.0] * 5, 0.9) == pytest.approx([2.0] * 5)
+    assert charts.smooth([1.0, 5.0, 2.0], 0) == [1.0, 5.0, 2.0]
+    rough = [1.0, 5.0, 1.0, 5.0, 1.0]
+    assert max(charts.smooth(rough, 0.8)) < 5
+    with pytest.raises(ValueError, match="below 1"):
+        charts.smooth(rough, 1.0)
+
+
+def test_run_figure_has_both_splits_and_the_line_of_chance():
+    figure = charts.run_figure(example(), "loss", "#123456", chance=6.24)
+    assert [trace["name"] for trace in figure["data"]] == ["Training", "Validation", "chance"]
+    assert figure["data"][2]["y"] == [6.24, 6.24]
+    assert "6.24" in figure["layout"]["annotations"][0]["text"]
+    json.dumps(figure, allow_nan=False)
+
+
+def test_accuracies_are_shown_in_per_cent():
+    figure = charts.run_figure(example(), "knn_top1", "#123456")
+    assert figure["data"][0]["y"] == [50.0, 50.0, 50.0]
+    assert figure["layout"]["yaxis"]["ticksuffix"] == " %"
+
+
+def test_a_run_without_metrics_gives_a_figure_without_lines():
+    assert charts.run_figure({}, "loss", "#123456", chance=6.0)["data"] == []
+
+
+def test_overlay_lists_each_run_once_and_keeps_the_raw_line_behind_the_smooth_one():
+    figure = charts.overlay([("a", "#111111", example()), ("b", "#222222", example())], "loss", smoothing=0.5)
+    listed = [trace["name"] for trace in figure["data"] if trace["showlegend"]]
+    assert listed == ["a", "b"]
+    faint = [trace for trace in figure["data"] if trace["opacity"] < 0.5]
+    assert len(faint) == 4  # two runs, training and validation
+    only = charts.overlay([("a", "#111111", example())], "loss", splits=("val",))
+    assert {trace["line"]["dash"] for trace in only["data"]} == {"solid"}
+    json.dumps(figure, allow_nan=False)
+
+
+def test_runs_of_one_colour_differ_in_their_dashes():
+    figure = charts.overlay([("a", "#111111", example()), ("b", "#111111", example())], "loss", splits=("val",))
+    assert {trace["line"]["dash"] for trace in figure["data"]} == {"solid", "dash"}
+
+
+def test_label_efficiency_sorts_the_fractions_and_names_them():
+    figure = charts.label_efficiency([("Frozen", "#111111", [(1.0, 0.8), (0.01, 0.4)]), ("Scratch", "#222222", [])])
+    assert len(figure["data"]) == 1
+    assert figure["data"][0]["x"] == [0.01, 1.0]
+    assert figure["layout"]["xaxis"]["ticktext"] == ["1 %", "100 %"]
+
+
+def test_confusion_shows_shares_of_each_true_class():
+    figure = charts.confusion(["a", "b"], [[3, 1], [0, 0]])
+    assert figure["data"][0]["z"] == [[75.0, 25.0], [0.0, 0.0]]
+    best_on_top = charts.per_class(["a", "b"], [0.9, 0.2], "#111111")["data"][0]
+    assert best_on_top["y"] == ["b", "a"]
+
+
+def test_charts_import_no_streamlit():
+    import subprocess
+    import sys
+
+    code = "import sys; from dashboard import charts; sys.exit('streamlit' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 0
+
+
+def test_log_ticks_are_round_and_few():
+    assert charts.log_ticks([30, 256]) == [50, 100, 200]
+    assert charts.log_ticks([1, 1e9])[0] == 1
+    assert charts.log_ticks([]) == []
+    assert all(len(charts.log_ticks([1, 10.0**power])) <= max(6, power + 1) for power in range(1, 9))
+
+
+def test_a_single_label_fraction_is_drawn_as_bars():
+    figure = charts.label_efficiency([("Frozen", "#111111", [(0.1, 0.8)]), ("Scratch", "#222222", [(0.1, 0.3)])])
+    assert figure["data"][0]["type"] == "bar"
+    assert figure["data"][0]["x"] == [30.0, 80.0]
+    assert figure["data"][0]["y"] == ["Scratch", "Frozen"]
+
+
+def test_plotly_is_served_from_here_under_a_name_with_its_version():
+    from importlib import metadata, resources
+
+    from dashboard.components import live_chart
+
+    url = live_chart.plotly_url()
+    served = live_chart.CACHE / url.rsplit("/", 1)[1]
+    packaged = resources.files("plotly") / "package_data" / "plotly.min.js"
+    assert url.startswith("/app/static/cache/")
+    assert metadata.version("plotly") in url
+    assert served.read_bytes() == packaged.read_bytes()

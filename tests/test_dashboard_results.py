@@ -1,0 +1,84 @@
+"""The Results page: the table, the answer in one sentence, and what is said when there is nothing."""
+
+import pytest
+from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
+
+from dashboard import store
+from dashboard.app_pages import results as page
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path))
+    return tmp_path
+
+
+def table_of(pretraining):
+    picked = page.chosen(store.partners(pretraining.id))
+    return picked, page.rows(picked, {item.id: store.find(item.id).evaluation for item in picked.values()})
+
+
+def test_empty_says_what_to_do(folder):
+    assert "Start a pre-training first" in texts(open_page("results"))
+    run = make_run(folder)
+    app = open_page("results", experiment=run.id)
+    assert not app.exception
+    assert "one click each" in texts(app)
+
+
+def test_rows_compare_with_scratch_and_mark_the_best_of_each_fraction(folder):
+    pretraining, _ = make_experiment(folder, (0.01, 1.0))
+    picked, rows = table_of(pretraining)
+    assert list(picked) == [(fraction, arm) for fraction in (0.01, 1.0) for arm in store.ARMS]
+    assert [row["accuracy"]["text"] for row in rows] == ["42.0 %", "48.0 %", "18.0 %", "50.0 %", "64.0 %", "74.0 %"]
+    assert [row["difference"]["text"] for row in rows] == ["+24.0 pp", "+30.0 pp", "–", "-24.0 pp", "-10.0 pp", "–"]
+    assert [row["best"] for row in rows] == [False, True, False, False, False, True]
+    assert rows[0]["labels"]["text"] == "1 % · 37"
+    assert rows[0]["budget"]["text"] == "20 epochs of 37 images, batch 64"
+    assert rows[0]["href"] == f"/run?id={picked[0.01, 'frozen'].id}"
+
+
+def test_the_answer_is_the_smallest_fraction_in_one_sentence(folder):
+    pretraining, _ = make_experiment(folder, (0.01, 1.0))
+    app = open_page("results", experiment=pretraining.id)
+    assert not app.exception
+    assert "With 1 % of the labels, the pre-trained encoder reaches **48.0 %**: 30.0 points more" in texts(app)
+    assert "early stopping and the choice of the best epoch see the whole validation split" in texts(app)
+    assert query(app, "experiment") == pretraining.id
+
+
+def test_the_newest_run_with_a_result_stands_for_its_arm(folder):
+    pretraining, found = make_experiment(folder)
+    make_run(folder, "failed", kind="scratch", experiment_version=pretraining.id, label_fraction=0.01)
+    picked, _ = table_of(pretraining)
+    assert picked[0.01, "scratch"].id == found["scratch-0.01"].id
+
+
+def test_a_run_without_a_result_shows_its_state_and_marks_nothing(folder):
+    pretraining = make_run(folder)
+    make_run(folder, "running", kind="scratch", done=3, experiment_version=pretraining.id, label_fraction=0.01)
+    picked, rows = table_of(pretraining)
+    assert rows[0]["accuracy"]["text"] == "Running"
+    assert not rows[0]["best"]
+    assert page.verdict(picked) == ""
+    assert not open_page("results", experiment=pretraining.id).exception
+
+
+def test_a_difference_of_nothing_has_no_sign():
+    assert page.points(-0.0001) == "0.0 pp"
+    assert page.points(0.12) == "+12.0 pp"
+    assert page.points(None) == "–"
+
+
+def test_a_damaged_evaluation_costs_only_its_numbers(folder):
+    pretraining, found = make_experiment(folder)
+    (found["full-0.01"].path / "evaluation.json").write_text('{"test/top1": "high", "num_labels": [], "budget": 3}')
+    app = open_page("results", experiment=pretraining.id)
+    assert not app.exception
+
+
+def test_an_unknown_experiment_shows_another(folder):
+    pretraining, _ = make_experiment(folder)
+    app = open_page("results", experiment="nope")
+    assert not app.exception
+    assert query(app, "experiment") == pretraining.id

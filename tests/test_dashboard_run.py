@@ -1,0 +1,176 @@
+"""The Run page in its states: unknown, starting, running, stopping, stopped, failed, finished."""
+
+import math
+
+import pytest
+from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
+
+from dashboard import store
+from dashboard.app_pages import run as run_page
+from simclr import launch, runs
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def no_processes(monkeypatch):
+    """Folders are made as always; nothing is started in them."""
+    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+
+
+def metrics(app):
+    return {item.label: item.value for item in app.metric}
+
+
+@pytest.mark.parametrize("run_id", ["20260101-000000-nope", "../../etc", "", "<b>x</b>"])
+def test_an_unknown_run_is_one_sentence_with_a_way_home(folder, run_id):
+    app = open_page("run", id=run_id)
+    assert not app.exception
+    assert not app.error
+    assert "no run" in texts(app).lower()
+
+
+def test_running(folder):
+    run = make_run(folder, "running", done=8, name="jitter")
+    app = open_page("run", id=run.id)
+    assert not app.exception
+    assert app.title[0].value == "jitter"
+    shown = metrics(app)
+    assert shown["Epoch"] == "8 of 20"
+    assert shown["Images per second"] == "1 834"
+    assert shown["Time left"] == "34 s"
+    assert [button.key for button in app.button] == ["edit", "stop"]  # no delete while it is active
+
+
+def test_starting_has_no_metrics_yet(folder):
+    run = make_run(folder, "starting", done=0)
+    app = open_page("run", id=run.id)
+    assert not app.exception
+    assert "Curves appear with the first steps" in texts(app)
+
+
+def test_stop_asks_first_and_then_says_it_is_stopping(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(launch.os, "kill", lambda pid, sign: asked.append((pid, sign)))
+    run = make_run(folder, "running", done=8)
+    app = open_page("run", id=run.id)
+    app.button("stop").click().run()
+    assert not asked
+    app.button("stop-yes").click().run()
+    assert len(asked) == 1
+    assert store.find(run.id).status.state == "stopping"
+    app = open_page("run", id=run.id)
+    assert app.button("stop").disabled
+
+
+def test_a_stopped_run_can_go_on_where_there_is_a_checkpoint(folder, no_processes):
+    run = make_run(folder, "stopped", done=5)
+    app = open_page("run", id=run.id)
+    assert "resume" not in [button.key for button in app.button]
+    (run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).write_bytes(b"state")
+    app = open_page("run", id=run.id)
+    app.button("resume").click().run()
+    assert not app.exception
+    assert store.find(run.id).status.state == "starting"
+    assert "stop" in [button.key for button in app.button]
+
+
+def test_failed_says_why_on_top_with_the_log_open(folder):
+    run = make_run(folder, "failed")
+    app = open_page("run", id=run.id)
+    assert not app.exception
+    assert "not a number after step 80" in app.error[0].value
+    assert any("epoch 1/20" in block.value for block in app.code)
+    assert not [button for button in app.button if button.key.startswith("partner")]
+
+
+def test_finished_pretraining_offers_three_next_steps(folder):
+    run = make_run(folder)
+    app = open_page("run", id=run.id)
+    assert not app.exception
+    partners = [button for button in app.button if button.key.startswith("partner")]
+    assert [button.label for button in partners] == [
+        "Frozen encoder + head",
+        "Fine-tune everything",
+        "From scratch, same labels",
+    ]
+    assert {button.proto.type for button in partners} == {"primary"}
+    assert metrics(app)["Best kNN accuracy"].endswith("%")
+
+
+@pytest.mark.parametrize("arm", store.ARMS)
+def test_one_click_starts_a_partner_and_opens_it(folder, no_processes, arm):
+    run = make_run(folder)
+    app = open_page("run", id=run.id)
+    app.button_group(f"next-fraction-{run.id}").set_value(0.1).run()
+    app.button(f"partner-{arm}").click().run()
+    assert not app.exception
+    made = store.partners(run.id)
+    assert [item.arm for item in made] == [arm]
+    assert made[0].label_fraction == 0.1
+    assert query(app, "id") == made[0].id
+    config = runs.load_config(store.find(made[0].id))
+    assert config.experiment_version == run.id
+    assert config.seed == run.config["seed"]
+
+
+def test_partners_that_exist_show_their_accuracy_and_lead_to_their_page(folder):
+    run, found = make_experiment(folder)
+    app = open_page("run", id=run.id)
+    partner = found["frozen-0.01"].id
+    assert app.button(f"to-{partner}").label == "42.0 % test accuracy"
+    assert "See the results" in [item.proto.label for item in app.get("page_link")]
+    app.button(f"to-{partner}").click().run()
+    assert query(app, "id") == partner
+    assert app.button(f"to-{run.id}").label.startswith("From ")
+
+
+def test_finished_supervised_run_shows_its_test(folder):
+    _, found = make_experiment(folder)
+    app = open_page("run", id=found["full-0.01"].id)
+    assert not app.exception
+    assert metrics(app)["Test accuracy"] == "48.0 %"
+    assert "37 labels" in texts(app)
+
+
+@pytest.mark.parametrize("name", [runs.STATUS, runs.META, runs.METRICS, runs.CONFIG, runs.EVALUATION, runs.LOG])
+def test_a_damaged_file_costs_only_itself(folder, name):
+    run = make_run(folder, kind="scratch", torn=True)
+    (run.path / name).write_bytes(b"\x00\xff\n{,")
+    app = open_page("run", id=run.id)
+    assert not app.exception
+    (run.path / name).unlink()
+    assert not open_page("run", id=run.id).exception
+
+
+def test_text_of_users_is_shown_as_it_is(folder):
+    text = "**bold** <img src=x> $x$ :red[a] [link](http://x)"
+    run = make_run(folder, name=text, tags="<b>,:red[t]", notes=text)
+    app = open_page("run", id=run.id)
+    assert not app.exception
+    assert r"\*\*bold\*\* \<img" in app.title[0].value
+
+
+def test_name_notes_and_tags_can_be_changed(folder):
+    run = make_run(folder)
+    app = open_page("run", id=run.id)
+    app.button("edit").click().run()
+    app.text_input(f"edit-name-{run.id}").set_value("new name")
+    app.text_input(f"edit-tags-{run.id}").set_value("a, b, a")
+    app.button("edit-save").click().run()
+    again = store.find(run.id)
+    assert (again.name, again.tags) == ("new name", ["a", "b"])
+
+
+def test_chance_is_that_of_the_runs_batch(folder):
+    config = {"batch_size": 256, "temperature": 0.5}
+    assert run_page.chance_level("loss", config) == pytest.approx(math.log(511))
+    assert run_page.chance_level("top1", config) == pytest.approx(100 / 511)
+    assert run_page.chance_level("top5", {"batch_size": 2, "temperature": 1}) == 100.0
+    assert run_page.chance_level("mean_rank", config) == 256
+    assert run_page.chance_level("loss", {"batch_size": 64}) is None  # a supervised run
+    assert "ln(2N - 1) = 6.236" in run_page.figure_help("loss", math.log(511))

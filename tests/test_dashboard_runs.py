@@ -1,0 +1,134 @@
+"""The Runs page in its states."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
+
+from dashboard import store
+from dashboard.app_pages import runs as runs_page
+from simclr import runs
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_empty_says_what_this_is_and_leads_to_the_first_run(folder):
+    app = open_page()
+    assert not app.exception
+    assert "recognize two distorted views" in texts(app)
+    primary = [button for button in app.button if button.proto.type == "primary"]
+    assert [button.label for button in primary] == ["Start your first run"]
+    app.button("first-run").click().run()
+    assert app.title[0].value == "New run"
+    assert "recipes/quick.yaml" in app.code[0].value
+
+
+def test_active_runs_are_cards_with_progress_and_a_stop_that_asks(folder):
+    run = make_run(folder, "running", done=8, name="my run")
+    app = open_page()
+    assert not app.exception
+    assert "Epoch 8 of 20" in texts(app)
+    assert "34 s left" in texts(app)
+    assert app.metric[0].label == "kNN accuracy"
+    app.button(f"stop-{run.id}").click().run()
+    assert run.status.stop_requested is None  # asked first
+    assert app.button("stop-no")
+    assert app.button("stop-yes")
+
+
+def test_open_leads_to_the_run_by_its_id(folder):
+    run = make_run(folder, "running", done=8)
+    make_run(folder, "running", done=3)
+    app = open_page()
+    app.button(f"open-{run.id}").click().run()
+    assert query(app, "id") == run.id
+    assert run.id in texts(app)
+
+
+@pytest.mark.parametrize("state", ["finished", "failed", "stopped", "stopping", "queued"])
+def test_every_state_is_shown(folder, state):
+    make_run(folder, state, torn=True, done=4)
+    app = open_page()
+    assert not app.exception
+    assert app.title[0].value == "Runs"
+
+
+def test_damaged_folders_cost_only_themselves(folder):
+    make_run(folder)
+    broken = make_run(folder)
+    for name in (runs.STATUS, runs.META, runs.METRICS, runs.CONFIG):
+        (broken.path / name).write_bytes(b"\x00\xff{")
+    app = open_page()
+    assert not app.exception
+    assert app.title[0].value == "Runs"
+
+
+def test_two_hundred_runs(folder):
+    for index in range(200):
+        path = folder / f"20260101-{index:06d}-scratch-shapes-resnet_tiny-aaaa"
+        path.mkdir()
+        (path / runs.CONFIG).write_text("random_weight_init: true\n")
+        (path / runs.STATUS).write_text('{"state": "finished"}')
+    app = open_page()
+    assert not app.exception
+
+
+def test_filters_choose_by_kind_state_and_words(folder):
+    make_experiment(folder)
+    make_run(folder, "failed", tags="colour")
+    found = store.get().summaries()
+    assert sum(runs_page.matches(item, ["scratch"], [], "") for item in found) == 1
+    assert sum(runs_page.matches(item, [], ["failed"], "") for item in found) == 1
+    assert sum(runs_page.matches(item, [], [], "colour pretrain") for item in found) == 1
+    assert sum(runs_page.matches(item, ["scratch"], ["failed"], "") for item in found) == 0
+    assert all(runs_page.matches(item, [], [], "") for item in found)
+
+
+def test_a_row_leads_to_its_run_by_id_and_shows_per_cent(folder):
+    _, found = make_experiment(folder)
+    summary = store.get().summary(found["frozen-0.01"])
+    row = runs_page.row(summary)
+    assert row["href"] == f"/run?id={summary.id}"
+    assert row["accuracy"]["text"] == "42.0 %"
+    assert row["accuracy"]["sub"] == "test"
+
+
+def test_deleting_can_be_undone(folder):
+    run = make_run(folder, name="gone")
+    make_run(folder)
+    app = open_page("run", id=run.id)
+    app.button("delete").click().run()
+    assert store.find(run.id) is not None  # asked first
+    app.button("delete-yes").click().run()
+    assert store.find(run.id) is None
+    app.switch_page("app_pages/runs.py").run()
+    assert "Deleted gone" in texts(app)
+    app.button("undo-delete").click().run()
+    assert store.find(run.id) is not None
+
+
+def test_the_server_imports_nothing_heavy(folder):
+    """In a process of its own, as other tests import torch."""
+    run = make_run(folder)
+    code = f"""
+import sys
+
+sys.path[:0] = ["tests", "."]
+from dashboard_fixtures import open_page
+
+for page in (None, "new_run", "curves", "results"):
+    assert not open_page(page).exception
+assert not open_page("run", id={run.id!r}).exception
+heavy = {{"torch", "torchvision", "lightning", "umap", "sklearn", "numba"}} & set(sys.modules)
+sys.exit(f"imported: {{heavy}}" if heavy else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]

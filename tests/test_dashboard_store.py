@@ -1,0 +1,193 @@
+"""The readers behind the pages: summaries, colours, words, and the partners of a pre-training."""
+
+import math
+import time
+
+import pytest
+from dashboard_fixtures import make_experiment, make_run, write_evaluation
+
+from dashboard import store
+from simclr import config as cfg
+from simclr import launch, runs
+from simclr.config import ConfigError
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_a_relative_runs_folder_lies_in_the_repository(monkeypatch):
+    monkeypatch.delenv("SIMCLR_RUNS_DIR", raising=False)
+    assert store.runs_dir() == store.ROOT / "runs"
+
+
+def test_summary_tells_the_best_knn_and_the_newest_loss(folder):
+    run = make_run(folder)
+    summary = store.get().summary(run)
+    columns = run.metrics()
+    assert summary.best_knn == pytest.approx(max(v for v in columns["val/knn_top1"] if math.isfinite(v)))
+    assert summary.loss == pytest.approx([v for v in columns["val/loss"] if math.isfinite(v)][-1])
+    assert summary.accuracy == summary.best_knn
+    assert (summary.kind, summary.state, summary.dataset) == ("pretrain", "finished", "shapes")
+
+
+def test_summary_follows_what_is_written_later(folder):
+    run = make_run(folder, kind="scratch")
+    assert store.get().summary(run).test_accuracy == pytest.approx(0.7)
+    write_evaluation(run, 0.25)
+    assert store.get().summary(run).test_accuracy == pytest.approx(0.25)
+    run.edit(name="renamed")
+    assert store.get().summary(run).title == "renamed"
+
+
+def test_an_active_run_whose_process_is_gone_is_failed_without_a_new_file(folder):
+    run = make_run(folder, "running", done=3)
+    assert store.get().summary(run).state == "running"
+    before = (run.path / runs.STATUS).stat()
+    values = (
+        (run.path / runs.STATUS)
+        .read_text()
+        .replace(f'"process_start": {runs.read_status(run.path).process_start}', '"process_start": 12.0')
+    )
+    (run.path / runs.STATUS).write_text(values)
+    assert before.st_ino == (run.path / runs.STATUS).stat().st_ino
+    assert store.get().summary(run).state == "failed"
+
+
+def test_a_torn_last_line_and_broken_files_cost_only_themselves(folder):
+    torn = make_run(folder, torn=True, done=5)
+    assert len(set(map(len, store.get().columns(torn).values()))) == 1
+    assert 99 not in store.get().columns(torn)["epoch"]
+    (torn.path / runs.META).write_text("{")
+    (torn.path / runs.CONFIG).write_bytes(b"\xff\xfe\x00")
+    broken = store.get().summary(runs.Run(torn.path))
+    assert broken.kind == "unknown"
+    (folder / "20990101-000000-x").mkdir()
+    (folder / "20990101-000000-x" / runs.STATUS).write_text("[]")
+    assert len(store.get().summaries()) == 2
+
+
+def test_columns_grow_by_new_lines(folder):
+    run = make_run(folder, "running", done=2)
+    before = len(store.get().columns(run)["epoch"])
+    with open(run.metrics_path, "a") as stream:
+        stream.write(",".join(["3", "40", *[""] * (len(runs.PRETRAIN_METRICS) - 2)]) + "\n")
+    assert len(store.get().columns(run)["epoch"]) == before + 1
+
+
+def test_runs_are_found_by_exact_id_only(folder):
+    run = make_run(folder)
+    assert store.find(run.id).id == run.id
+    for text in ("", run.id[:-1], "..", f"../{folder.name}/{run.id}", str(run.path), ".trash"):
+        assert store.find(text) is None
+
+
+def test_colours_stay_when_another_run_is_deleted(folder):
+    ids = [make_run(folder).id for _ in range(4)]
+    before = store.colors(ids)
+    assert len(set(before.values())) == 4
+    runs.delete(store.find(sorted(ids)[0]), folder)
+    assert store.colors(ids) == before
+
+
+def test_five_hundred_runs_are_listed_again_in_a_blink(folder):
+    text = "random_weight_init: true\ndataset: shapes\n"
+    for index in range(500):
+        path = folder / f"20260101-{index:06d}-scratch-shapes-resnet_tiny-aaaa"
+        path.mkdir()
+        (path / runs.CONFIG).write_text(text)
+        (path / runs.STATUS).write_text('{"state": "finished"}')
+    assert len(store.get().summaries()) == 500
+    start = time.perf_counter()
+    store.get().summaries()
+    assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (0, "0 s"), (42.4, "42 s"), (185, "3 min 05 s"), (7800, "2 h 10 min"), (273_600, "3 d 4 h")],
+)
+def test_durations(seconds, text):
+    assert store.duration(seconds) == text
+
+
+def test_words():
+    assert store.ago(100, now=110) == "just now"
+    assert store.ago(0, now=7300) == "2 h ago"
+    assert store.percent(0.4567) == "45.7 %"
+    assert store.percent(None) == "–"
+    assert store.fraction_text(0.01) == "1 %"
+    assert store.short_id("20261122-142233-pretrain-cifar10-resnet18-x7k2") == "pretrain-cifar10-resnet18-x7k2"
+    assert store.short_id("version_3") == "version_3"
+    assert store.number(True) is None
+    assert store.number(float("nan")) is None
+
+
+# --- partners
+
+
+@pytest.fixture
+def pretraining():
+    return cfg.to_dict(
+        cfg.PretrainConfig(dataset="shapes", seed=7, limit_images=300, val_fraction=0.2, data_dir="/data/images")
+    )
+
+
+@pytest.mark.parametrize(
+    ("arm", "kind", "freeze"),
+    [("frozen", "finetune", True), ("full", "finetune", False), ("scratch", "scratch", False)],
+)
+def test_a_partner_has_the_data_network_and_seed_of_its_pretraining(pretraining, arm, kind, freeze):
+    config = store.partner_config(pretraining, "some-run", arm, 0.05, "quick")
+    assert config.kind == kind
+    assert config.freeze_encoder is freeze
+    assert config.experiment_version == "some-run"
+    assert config.label_fraction == 0.05
+    same = ("seed", "dataset", "data_dir", "limit_images", "val_fraction", "backbone")
+    assert {name: getattr(config, name) for name in same} == {name: pretraining[name] for name in same}
+    partner = cfg.recipe("quick", "finetune" if arm == "frozen" else "scratch")
+    assert config.epochs == int(partner["epochs"])
+    assert config.learning_rate == float(partner["learning_rate"])
+
+
+@pytest.mark.parametrize("recipe", cfg.recipe_names())
+def test_scratch_and_full_have_the_same_budget(pretraining, recipe):
+    full = store.partner_config(pretraining, "r", "full", 0.01, recipe)
+    scratch = store.partner_config(pretraining, "r", "scratch", 0.01, recipe)
+    for name in ("epochs", "batch_size", "max_steps", "early_stopping_patience"):
+        assert getattr(full, name) == getattr(scratch, name)
+
+
+def test_an_unknown_arm_is_refused(pretraining):
+    with pytest.raises(ConfigError, match="arm is half; allowed: frozen, full, scratch"):
+        store.partner_config(pretraining, "r", "half", 0.01)
+
+
+def test_recipe_is_the_recorded_one_else_the_one_with_its_data_and_network():
+    assert store.guess_recipe({}, "quick") == "quick"
+    quick = cfg.recipe("quick")
+    assert store.guess_recipe({"dataset": quick["dataset"], "backbone": quick["backbone"]}) == "quick"
+    assert store.guess_recipe({"dataset": "other"}, "gone") == cfg.recipe_names()[0]
+
+
+def test_a_second_click_gives_the_run_of_the_first(folder, monkeypatch):
+    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    run = make_run(folder)
+    first = store.start_partner(run, "frozen", 0.1)
+    again = store.start_partner(run, "frozen", 0.1)
+    other = store.start_partner(run, "full", 0.1)
+    assert first.id == again.id != other.id
+    assert first.meta["experiment"] == run.id
+    assert runs.load_config(first).freeze_encoder
+
+
+def test_partners_are_those_of_this_pretraining(folder):
+    own, found = make_experiment(folder)
+    other, _ = make_experiment(folder)
+    assert {item.id for item in store.partners(own.id)} == {run.id for run in found.values()}
+    assert store.partners(other.id)[0].id not in {run.id for run in found.values()}
+    best = store.newest_partner(store.partners(own.id), "frozen", 0.01)
+    assert best.id == found["frozen-0.01"].id
+    assert store.newest_partner(store.partners(own.id), "frozen", 0.5) is None
