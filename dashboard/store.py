@@ -348,13 +348,7 @@ def partner_config(
     if arm not in ARMS:
         raise ConfigError(f"arm is {arm}; allowed: {', '.join(ARMS)}.")
     name = guess_recipe(pretraining, recipe)
-    values: dict[str, Any] = {}
-    if name:
-        values = cfg.recipe(name, "finetune")
-        # Values made for a head on frozen features do not suit a whole network: full fine-tuning then takes those of
-        # its rival, training from scratch, and so has the same budget.
-        if arm == "scratch" or (arm == "full" and values.get("freeze_encoder") == "true"):
-            values = cfg.recipe(name, "scratch")
+    values: dict[str, Any] = cfg.arm_recipe(name, arm)[1] if name else {}
     same = ("seed", "dataset", "data_dir", "limit_images", "val_fraction", "image_size", "backbone")
     values |= {option: pretraining[option] for option in same if pretraining.get(option) is not None}
     values |= {

@@ -195,6 +195,12 @@ class Recorder(L.Callback):
         row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "perf/seconds": self.seconds()}
         self.log_rows.append(row | pl_module.val_metrics)
         self.last |= pl_module.val_metrics
+        if not math.isfinite(pl_module.val_metrics.get("val/loss", 0.0)):  # the epoch's last steps broke it
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            raise DivergedError(
+                f"The validation loss is {pl_module.val_metrics['val/loss']} after step {trainer.global_step}, "
+                f"learning rate {rate:.3g}. Likely causes: a learning rate that is too high, or no warm-up."
+            )
         self.meter.restart()
 
 

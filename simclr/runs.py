@@ -60,6 +60,8 @@ BAD_INPUT_EXIT_CODE = 2
 STOP_GRACE_SECONDS = 60.0
 # A process that was asked for and never showed itself: longer than any import takes on a loaded machine.
 START_LIMIT_SECONDS = 180.0
+# The same safe loader in C where PyYAML was built with it: seven times quicker, which 500 run folders notice.
+YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def default_runs_dir() -> Path:
@@ -384,7 +386,7 @@ class Run:
     def config(self) -> dict[str, Any]:
         """The options as plain values; empty if `config.yaml` is missing or damaged."""
         try:
-            values = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
+            values = yaml.load((self.path / CONFIG).read_text(encoding="utf-8"), Loader=YAML_LOADER)
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             return {}
         return values if isinstance(values, dict) else {}
@@ -420,7 +422,7 @@ class Run:
     @property
     def created(self) -> float:
         created = self.meta.get("created")
-        if isinstance(created, (int, float)):
+        if isinstance(created, (int, float)) and 0 < created < 1e11:  # any later, and calendars give up
             return float(created)
         with contextlib.suppress(OSError):
             return self.path.stat().st_mtime

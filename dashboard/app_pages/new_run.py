@@ -129,7 +129,13 @@ def choose_experiment() -> None:
             required=True,
             key=f"arm-{kept['kind']}-{kept['generation']}",
         )
-        values["freeze_encoder"] = bool(frozen)
+        if bool(frozen) != bool(values.get("freeze_encoder")):
+            # rates and budget that suit a head on frozen features do not suit a whole network, and the reverse
+            arm = cfg.arm_recipe(kept["recipe"], "frozen" if frozen else "full")[1] if kept["recipe"] else {}
+            carried = {name: values.get(name) for name in ("experiment_version", "label_fraction")}
+            refilled = {name: value for name, value in (arm | carried).items() if name != "random_weight_init"}
+            forms.refill(kept["kind"], kept["recipe"], refilled | {"freeze_encoder": bool(frozen)})
+            st.rerun()
 
 
 def draw_folded(group: str, names: list[str], errors: dict[str, str]) -> None:
