@@ -165,6 +165,9 @@ class Recorder(L.Callback):
         step = trainer.global_step
         if step % self._row_every == 0 or step == self.num_steps or trainer.is_last_batch:
             self._write_row(trainer, pl_module, step)
+        if step >= self.num_steps:
+            # Lightning validates at the end of an epoch; this is how it does so too where max_steps ends within one
+            trainer.should_stop = True
 
     def _write_row(self, trainer: L.Trainer, pl_module: Any, step: int) -> None:
         means = {f"train/{name}": value for name, value in pl_module.train_means.take().items()}

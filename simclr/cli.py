@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import signal
 import sys
@@ -215,8 +214,6 @@ def _train(command: str, arguments: list[str]) -> int:
 
 def _ended(run: runs.Run) -> int:
     status = run.status
-    if status.error:
-        print(status.error, file=sys.stderr)
     print(run.path, flush=True)
     codes = {"finished": FINISHED, "stopped": runs.STOPPED_EXIT_CODE}
     if status.reason == "bad input":
@@ -227,7 +224,7 @@ def _ended(run: runs.Run) -> int:
 def _resume(arguments: list[str]) -> int:
     options = _simple("resume", arguments)
     run = runs.find(options.RUN, _folder(options))
-    if runs.read_status(run.path).supervisor_pid != os.getppid():  # a supervisor was asked, and has asked already
+    if not runs.has_supervisor(run.path):  # else the launcher has looked already
         from simclr import launch
 
         launch.check_resumable(run)

@@ -305,6 +305,16 @@ class CommonOptions(Options):
                            group="Hardware")  # fmt: skip
 
 
+def check_schedule(config: Any) -> Any:
+    """Refuses a cosine that would rise: `eta_min` above the peak learning rate."""
+    if config.eta_min > config.peak_learning_rate:
+        raise PydanticCustomError(
+            "order",
+            f"eta_min is {config.eta_min:g}; allowed: at most the peak learning rate, {config.peak_learning_rate:g}.",
+        )
+    return config
+
+
 class PretrainConfig(CommonOptions):
     """One contrastive pre-training run (SimCLR, Chen et al. 2020)."""
 
@@ -352,6 +362,10 @@ class PretrainConfig(CommonOptions):
         0, "Keep a checkpoint this often besides the last and the best; 0: only those two.",
         group="Monitoring", unit="epochs", ge=0, le=100_000,
     )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        return check_schedule(self)
 
     @property
     def kind(self) -> Kind:
@@ -439,6 +453,10 @@ class FinetuneConfig(CommonOptions):
                 "file of a pre-training, or random_weight_init true to train from scratch.",
             )
         return self
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        return check_schedule(self)
 
     @property
     def kind(self) -> Kind:

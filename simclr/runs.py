@@ -60,6 +60,8 @@ BAD_INPUT_EXIT_CODE = 2
 STOP_GRACE_SECONDS = 60.0
 # A process that was asked for and never showed itself: longer than any import takes on a loaded machine.
 START_LIMIT_SECONDS = 180.0
+# A run of another machine that writes no heartbeat, one a second, for so long is given up.
+SILENCE_LIMIT_SECONDS = 300.0
 # The same safe loader in C where PyYAML was built with it: seven times quicker, which 500 run folders notice.
 YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -180,7 +182,12 @@ def current_status(folder: Path) -> Status:
     if not status.is_active or status.state == "queued":
         return status
     if status.host and status.host != socket.gethostname():
-        return status  # another machine's processes cannot be seen from here
+        # Another machine's processes cannot be seen from here, only that they say something now and then.
+        silent = time.time() - max(status.heartbeat or 0.0, status.created or 0.0)
+        if silent < SILENCE_LIMIT_SECONDS:
+            return status
+        sentence = f"It ran on {status.host}, and nothing was heard of it for {silent / 60:,.0f} minutes."
+        return replace(status, state="failed", reason="lost", error=sentence, eta_seconds=None)
     rebooted = bool(status.boot) and status.boot != boot_id()
     trainer = not rebooted and is_alive(status.pid, status.process_start)
     supervisor = not rebooted and is_alive(status.supervisor_pid, status.supervisor_start)
@@ -206,6 +213,12 @@ def current_status(folder: Path) -> Status:
     if status.stop_requested is not None:
         return replace(status, state="stopping")
     return status
+
+
+def has_supervisor(folder: Path) -> bool:
+    """True if the process that started this one is the run's supervisor, and so writes the log."""
+    status = read_status(folder)
+    return status.supervisor_pid is not None and status.supervisor_pid == os.getppid()
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -667,6 +680,8 @@ def find_experiment(reference: int | str, runs_dir: Path) -> Run | Path:
             if run.config.get("version") == reference:
                 return run
         known = sorted({run.config["version"] for run in numbered if isinstance(run.config.get("version"), int)})
+        with contextlib.suppress(ConfigError):
+            return find(str(reference), runs_dir)  # the date that a run's id begins with
         shown = ", ".join(str(number) for number in known[-8:]) or "none yet"
         raise ConfigError(
             f"experiment_version is {reference}; allowed: the version of a pre-training in {runs_dir} ({shown})."

@@ -41,7 +41,7 @@ from simclr.callbacks import (
     features_of,
     save_atomically,
 )
-from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
+from simclr.config import CROP_AND_FLIP, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.data import EpochBatches, ImageData, Split, label_subset, load_data
 from simclr.datamodule import LabelledData, PretrainData, plain_batches
 from simclr.model import Classifier, SimCLR
@@ -102,6 +102,8 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 def _settle(config: RunConfig, **found: Any) -> Any:
     """The options with precision, threads and `found` filled in."""
     device = find_device(config.accelerator)
+    if config.dataset not in DATASETS:  # a folder: config.yaml has to mean the same wherever it is read
+        found["dataset"] = str(Path(config.dataset or "").expanduser().resolve())
     threads = config.num_threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     return config.model_copy(
@@ -344,7 +346,7 @@ def train(
     _quiet_libraries()
     signals = _StopSignals()
     signals.install()
-    supervised = run_dir is not None and runs.read_status(run_dir).supervisor_pid is not None
+    supervised = run_dir is not None and runs.has_supervisor(run_dir)
     status = StatusWriter(run_dir).start(phase="reading data") if run_dir is not None else None
     try:
         try:
@@ -399,6 +401,7 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
     except Exception as error:
         traceback.print_exc()
         reason, sentence = explain(error, batch)
+        print(sentence, file=sys.stderr, flush=True)
         status.close(state="failed", reason=reason, phase="", error=sentence, exit_code=1)
 
 
@@ -448,7 +451,8 @@ def _fit(
     folder = run.path / runs.CHECKPOINTS
     trainer = L.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu", devices=1, precision=config.precision,  # type: ignore[arg-type]
-        max_epochs=prepared.num_epochs, max_steps=config.max_steps or -1, default_root_dir=run.path, logger=False,
+        max_epochs=prepared.num_epochs, max_steps=config.max_steps or -1, min_epochs=0,
+        default_root_dir=run.path, logger=False,
         callbacks=[
             _InstallSignals(signals), *extra, recorder, checkpoints, Progress(recorder, prepared.num_steps),
             StopOnRequest(signals.requested, folder),
@@ -458,6 +462,8 @@ def _fit(
         limit_val_batches=1.0 if "val" in data.splits else 0, barebones=False,
     )  # fmt: skip
     trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
+        raise DivergedError("The weights are not finite any more after the last step. Try a lower learning rate.")
 
 
 def _pretrain(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool) -> None:

@@ -51,8 +51,10 @@ class Server:
 
     def start(self) -> None:
         environment = os.environ | {
-            "SIMCLR_RUNS_DIR": str(self.runs_dir), "SIMCLR_DATA_DIR": str(self.folder / "data"), "HOME": str(self.folder),
-        }  # fmt: skip
+            "SIMCLR_RUNS_DIR": str(self.runs_dir),
+            "SIMCLR_DATA_DIR": str(self.folder / "data"),
+            "HOME": str(self.folder),
+        }
         with open(self.folder / "server.log", "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(self.port)],

@@ -1,0 +1,76 @@
+"""Fixtures: tiny options, folders of images and really trained tiny runs, all on the CPU with one thread."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Set before torch is imported anywhere: tests share their cores with each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("SIMCLR_RUNS_DIR", None)
+
+from simclr import config as cfg
+from simclr import runs
+
+# A training of a second or two: 64 shapes of 16 px, of which 7 validate, three batches of 16 in an epoch.
+TINY = {
+    "dataset": "shapes",
+    "limit_images": 64,
+    "image_size": 16,
+    "epochs": 2,
+    "batch_size": 16,
+    "num_threads": 1,
+    "accelerator": "cpu",
+    "precision": "32-true",
+}
+TINY_PRETRAIN = TINY | {"hidden_dim": 16, "projection_dim": 8, "learning_rate": 0.002}
+
+
+def flags(options: dict) -> list[str]:
+    """Options as command-line flags."""
+    return [part for name, value in options.items() for part in (f"--{name}", cfg.option_text(value))]
+
+
+def make_folder(root: Path, layout: dict[str, int], side: int = 16) -> Path:
+    """`layout`: folder -> number of images; each class has a colour of its own, each image a shade."""
+    import numpy as np
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    for number, (name, count) in enumerate(layout.items()):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            pixels = generator.integers(0, 60, (side, side, 3)) + np.eye(3, dtype=int)[number % 3] * 150
+            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i:03d}.png")
+    return root
+
+
+@pytest.fixture
+def tiny_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty runs folder, also the default one."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    monkeypatch.setenv("SIMCLR_RUNS_DIR", str(folder))
+    monkeypatch.setenv("SIMCLR_DATA_DIR", str(tmp_path / "data"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_pretrain() -> cfg.PretrainConfig:
+    return cfg.build(cfg.PretrainConfig, TINY_PRETRAIN)
+
+
+@pytest.fixture(scope="session")
+def finished_runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs folder of `finished_run`; treat as read-only, or copy from it."""
+    return tmp_path_factory.mktemp("finished") / "runs"
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny_pretrain: cfg.PretrainConfig, finished_runs_dir: Path) -> runs.Run:
+    """A tiny pre-training that ran to its end, version 0; treat as read-only."""
+    from simclr.train import train
+
+    run = train(tiny_pretrain, runs_dir=finished_runs_dir)
+    assert run.status.state == "finished", run.status.error
+    return run

@@ -1,0 +1,343 @@
+"""Views: each operation against torchvision, the distribution of what is drawn, and its repeatability."""
+
+import math
+from itertools import permutations
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as reference
+
+from simclr import augment, shapes
+from simclr.config import Augmentation
+
+TOLERANCE = 2 / 255
+OFF = Augmentation(
+    crop_probability=0, flip_probability=0, jitter_probability=0, grayscale_probability=0, blur_probability=0
+)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """(12, 3, 32, 32) uint8 images of shapes."""
+    return torch.from_numpy(shapes.generate("test", 12, 32).images.copy())
+
+
+@pytest.fixture(scope="module")
+def images(pictures):
+    return pictures.float() / 255
+
+
+def draw(augmentation, num=20_000, *, seed=1, epoch=0, view=0, height=32, width=32, ids=None):
+    ids = torch.arange(num) if ids is None else ids
+    return augment.draw_factors(augmentation, ids, seed=seed, epoch=epoch, view=view, height=height, width=width)
+
+
+def assert_near(found, expected, tolerance=TOLERANCE):
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max().item() <= tolerance
+
+
+# --- operations against torchvision -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("side", "size"), [(32, 32), (96, 32), (32, 128), (33, 20)])
+def test_resized_crop(side, size):
+    images = torch.from_numpy(shapes.generate("test", 12, side).images.copy()).float() / 255
+    boxes = draw(Augmentation(), len(images), height=side, width=side).box
+    boxes[0] = torch.tensor([0, 0, side, side])
+    boxes[1] = torch.tensor([side - 1, side - 1, 1, 1])
+    flip = torch.arange(len(images)) % 2 == 1
+    found = augment.resized_crop(images, boxes, size, flip)
+    for i, (top, left, height, width) in enumerate(boxes.tolist()):
+        expected = reference.resized_crop(
+            images[i], top, left, height, width, [size, size], InterpolationMode.BILINEAR, antialias=True
+        )
+        assert_near(found[i], expected.flip(2) if flip[i] else expected)
+
+
+def test_resized_crop_of_images_that_are_not_square(images):
+    wide = torch.cat([images, images.flip(2)], dim=3)  # (12, 3, 32, 64)
+    boxes = draw(Augmentation(), len(wide), height=32, width=64).box
+    found = augment.resized_crop(wide, boxes, 24)
+    for i, (top, left, height, width) in enumerate(boxes.tolist()):
+        expected = reference.resized_crop(wide[i], top, left, height, width, [24, 24], antialias=True)
+        assert_near(found[i], expected)
+
+
+def test_resize(images):
+    assert augment.resize(images, 32) is images
+    assert_near(augment.resize(images, 20), reference.resize(images, [20, 20], antialias=True))
+
+
+def test_horizontal_flip(images):
+    flip = torch.arange(len(images)) % 3 == 0
+    found = augment.horizontal_flip(images, flip)
+    for i in range(len(images)):
+        assert torch.equal(found[i], reference.horizontal_flip(images[i]) if flip[i] else images[i])
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
+def test_brightness_contrast_and_saturation(images, name):
+    factors = torch.linspace(0, 2, len(images))
+    found = augment.ADJUST[name](images, factors)
+    for i, factor in enumerate(factors.tolist()):
+        assert_near(found[i], getattr(reference, f"adjust_{name}")(images[i], factor))
+
+
+def test_hue(images):
+    images = torch.cat([images, torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))])
+    images[0], images[1], images[2, 1:] = 0.0, 1.0, 0.0  # black, white, pure reds
+    turns = torch.linspace(-0.5, 0.5, len(images))
+    found = augment.adjust_hue(images, turns)
+    for i, turn in enumerate(turns.tolist()):
+        assert_near(found[i], reference.adjust_hue(images[i], turn))
+    torch.testing.assert_close(augment.adjust_hue(images, torch.zeros(len(images))), images, atol=1e-5, rtol=0)
+
+
+def test_grayscale(images):
+    assert_near(augment.grayscale(images), reference.rgb_to_grayscale(images, num_output_channels=3), 1e-6)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 9, 31])
+def test_gaussian_blur(images, kernel_size):
+    sigmas = torch.linspace(0.1, 3.0, len(images))
+    found = augment.gaussian_blur(images, sigmas, kernel_size)
+    for i, sigma in enumerate(sigmas.tolist()):
+        assert_near(found[i], reference.gaussian_blur(images[i], [kernel_size, kernel_size], [sigma, sigma]))
+
+
+def test_color_jitter_applies_each_images_own_order(images):
+    factors = draw(Augmentation(jitter_probability=1, hue=0.3), len(images))
+    found = augment.color_jitter(images, factors)
+    for i in range(len(images)):
+        expected = images[i]
+        for part in factors.order[i].tolist():
+            name = augment.JITTER_PARTS[part]
+            expected = getattr(reference, f"adjust_{name}")(expected, float(getattr(factors, name)[i]))
+        assert_near(found[i], expected)
+
+
+def test_a_whole_view_equals_torchvisions_operations_in_a_row(pictures):
+    augmentation = Augmentation(
+        hue=0.4, grayscale_probability=0.5, blur_probability=0.5, blur_kernel_size=5, crop_scale_min=0.2
+    )
+    ids = torch.arange(len(pictures))
+    found = augment.random_view(pictures, ids, augmentation, seed=3, epoch=7, view=1, size=24)
+    drawn = draw(augmentation, len(pictures), seed=3, epoch=7, view=1)
+    for i in range(len(pictures)):
+        x = reference.resized_crop(pictures[i].float() / 255, *drawn.box[i].tolist(), [24, 24], antialias=True)
+        x = reference.horizontal_flip(x) if drawn.flip[i] else x
+        for part in drawn.order[i].tolist() if drawn.jitter[i] else ():
+            name = augment.JITTER_PARTS[part]
+            x = getattr(reference, f"adjust_{name}")(x, float(getattr(drawn, name)[i]))
+        x = reference.rgb_to_grayscale(x, 3) if drawn.grayscale[i] else x
+        x = reference.gaussian_blur(x, [5, 5], [float(drawn.sigma[i])] * 2) if drawn.blur[i] else x
+        assert_near(found[i], x)
+
+
+# --- what is drawn ------------------------------------------------------------------------------------------------
+
+
+def assert_uniform(values, low, high, num_bins=10, rounding=1e-6):
+    """Chi-square of a histogram: above 40 happens once in 100,000 with nine degrees of freedom."""
+    assert low - rounding <= values.min() <= values.max() <= high + rounding
+    counts = torch.histc(values.clamp(low, high).float(), num_bins, low, high)
+    expected = len(values) / num_bins
+    assert ((counts - expected) ** 2 / expected).sum().item() < 40
+
+
+def test_uniforms_are_uniform_and_uncorrelated():
+    u = augment.uniforms(0, 0, torch.arange(20_000), 0, 16)
+    assert u.shape == (20_000, 16)
+    assert u.dtype == torch.float32
+    for column in u.unbind(1):
+        assert_uniform(column, 0, 1)
+    keys = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    others = [augment.uniforms(seed, epoch, torch.arange(20_000), view, 4) for seed, epoch, view in keys]
+    neighbours = u.roll(1, 0)[:, :4]  # of the image before
+    correlation = torch.corrcoef(torch.cat([u, neighbours, *others], dim=1).T)
+    off_diagonal = correlation - torch.diag(correlation.diagonal())
+    assert off_diagonal.abs().max().item() < 5 / math.sqrt(20_000)
+
+
+def test_strengths_are_uniform_over_their_ranges():
+    a = Augmentation(brightness=0.6, contrast=0.3, saturation=0.9, hue=0.2, blur_sigma_min=0.5, blur_sigma_max=1.5)
+    drawn = draw(a)
+    assert_uniform(drawn.brightness, 0.4, 1.6)
+    assert_uniform(drawn.contrast, 0.7, 1.3)
+    assert_uniform(drawn.saturation, 0.1, 1.9)
+    assert_uniform(drawn.hue, -0.2, 0.2)
+    assert_uniform(drawn.sigma, 0.5, 1.5)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.2, 0.5, 0.8, 1.0])
+def test_operations_happen_with_their_probability(probability):
+    a = Augmentation(
+        crop_probability=probability, flip_probability=probability, jitter_probability=probability,
+        grayscale_probability=probability, blur_probability=probability, crop_scale_max=0.9,
+    )  # fmt: skip
+    drawn = draw(a)
+    cropped = (drawn.box[:, 2:] < 32).any(dim=1)
+    slack = 5 * math.sqrt(probability * (1 - probability) / 20_000)
+    masks = (cropped, drawn.flip, drawn.jitter, drawn.grayscale, drawn.blur)
+    for mask in masks:
+        assert abs(mask.float().mean().item() - probability) <= slack
+    if 0 < probability < 1:  # operations are independent of each other
+        correlation = torch.corrcoef(torch.stack(masks).float())
+        assert (correlation - torch.eye(5)).abs().max().item() < 5 / math.sqrt(20_000)
+
+
+def test_all_orders_of_the_jitter_parts_are_equally_likely():
+    orders, counts = draw(Augmentation()).order.unique(dim=0, return_counts=True)
+    assert {tuple(order) for order in orders.tolist()} == set(permutations(range(4)))
+    expected = 20_000 / 24
+    assert ((counts - expected) ** 2 / expected).sum().item() < 70  # 23 degrees of freedom
+
+
+def test_crops_follow_torchvisions_rule():
+    """Large images, where rounding to pixels does not show: area uniform, log of the ratio uniform."""
+    box = draw(Augmentation(crop_scale_min=0.1, crop_scale_max=0.4), height=4000, width=4000).box.double()
+    top, left, height, width = box.unbind(1)
+    assert_uniform(height * width / 4000**2, 0.1, 0.4, rounding=1e-3)  # whole pixels
+    assert_uniform(torch.log(width / height), math.log(0.75), math.log(4 / 3), rounding=1e-3)
+    assert_uniform(top / (4000 - height), 0, 1)
+    assert_uniform(left / (4000 - width), 0, 1)
+
+
+def test_crops_have_torchvisions_distribution_at_32_pixels():
+    from torchvision.transforms.v2 import RandomResizedCrop
+
+    torch.manual_seed(0)
+    transform = RandomResizedCrop(32, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
+    image = torch.zeros(3, 32, 32)
+    theirs = [transform.make_params([image]) for _ in range(3000)]
+    ours = draw(Augmentation()).box.float()
+    for column, key in enumerate(("top", "left", "height", "width")):
+        values = torch.tensor([float(params[key]) for params in theirs])
+        error = 5 * values.std().item() * math.sqrt(1 / 3000 + 1 / 20_000)
+        assert abs(values.mean().item() - ours[:, column].mean().item()) < error
+        assert values.std().item() == pytest.approx(ours[:, column].std().item(), rel=0.06)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"crop_scale_min": 0.001, "crop_scale_max": 0.002}, {"crop_scale_min": 1.0},
+        {"crop_ratio_min": 10, "crop_ratio_max": 10, "crop_scale_min": 0.9},
+        {"crop_ratio_min": 0.1, "crop_ratio_max": 0.1, "crop_scale_min": 0.9},
+        {"crop_ratio_min": 0.1, "crop_ratio_max": 10},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (8, 8), (20, 200), (200, 20), (1, 5)])
+def test_crops_lie_inside_the_image(options, height, width):
+    top, left, h, w = draw(Augmentation(**options), 3000, height=height, width=width).box.unbind(1)
+    assert (top >= 0).all()
+    assert (left >= 0).all()
+    assert (h >= 1).all()
+    assert (w >= 1).all()
+    assert (top + h <= height).all()
+    assert (left + w <= width).all()
+
+
+def test_where_no_crop_fits_the_largest_centred_one_of_that_ratio_is_taken():
+    a = Augmentation(crop_ratio_min=0.5, crop_ratio_max=0.5, crop_scale_min=1, crop_scale_max=1)
+    assert draw(a, 5, height=20, width=20).box.tolist() == [[0, 5, 20, 10]] * 5
+
+
+# --- views --------------------------------------------------------------------------------------------------------
+
+
+def test_with_everything_off_a_view_is_the_image(pictures, images):
+    view = augment.random_view(pictures, torch.arange(12), OFF, seed=0, epoch=0, view=0, size=32)
+    assert torch.equal(view, images)
+    no_strength = OFF.model_copy(update={
+        "jitter_probability": 1.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0,
+    })  # fmt: skip
+    view = augment.random_view(pictures, torch.arange(12), no_strength, seed=0, epoch=0, view=0, size=32)
+    assert_near(view, images, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("option", "operation"),
+    [
+        ("flip_probability", lambda x: x.flip(3)),
+        ("grayscale_probability", augment.grayscale),
+        ("blur_probability", lambda x: augment.gaussian_blur(x, torch.full((12,), 0.7), 3)),
+    ],
+)
+def test_with_probability_one_an_operation_always_happens(pictures, images, option, operation):
+    augmentation = OFF.model_copy(update={option: 1.0, "blur_sigma_min": 0.7, "blur_sigma_max": 0.7})
+    view = augment.random_view(pictures, torch.arange(12), augmentation, seed=0, epoch=0, view=0, size=32)
+    torch.testing.assert_close(view, operation(images), atol=1e-6, rtol=0)
+
+
+FULL = Augmentation(blur_probability=0.5, hue=0.5, jitter_probability=0.9)
+
+
+def view_of(pictures, ids, seed=1, epoch=2, view=0):
+    return augment.random_view(pictures, ids, FULL, seed=seed, epoch=epoch, view=view, size=32)
+
+
+def test_a_view_is_the_same_whatever_the_batch(pictures):
+    ids = torch.arange(12) * 7 + 3
+    whole = view_of(pictures, ids)
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
+    for rows in (order, torch.tensor([4]), torch.tensor([9, 2, 5])):
+        # a matrix product may add up in another order, which is all that may differ
+        torch.testing.assert_close(view_of(pictures[rows], ids[rows]), whole[rows], atol=1e-5, rtol=0)
+        drawn, expected = draw(FULL, ids=ids[rows]), draw(FULL, ids=ids)[rows]
+        assert torch.equal(drawn.box, expected.box)
+        assert torch.equal(drawn.brightness, expected.brightness)
+    assert torch.equal(view_of(pictures, ids), whole)
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"epoch": 3}, {"view": 1}, {"epoch": augment.VALIDATION_EPOCH}])
+def test_a_view_changes_with_seed_epoch_and_view(pictures, change):
+    ids = torch.arange(12)
+    before, after = view_of(pictures, ids), view_of(pictures, ids, **change)
+    assert ((before - after).abs().mean(dim=(1, 2, 3)) > 1e-3).float().mean() > 0.9
+
+
+def test_the_two_views_are_independent(pictures):
+    first, second = augment.two_views(pictures, torch.arange(12), FULL, seed=1, epoch=2, size=32)
+    torch.testing.assert_close(first, view_of(pictures, torch.arange(12), view=0))
+    torch.testing.assert_close(second, view_of(pictures, torch.arange(12), view=1))
+    one, other = draw(FULL, view=0), draw(FULL, view=1)
+    for name in ("flip", "jitter", "grayscale", "blur", "brightness", "hue", "sigma"):
+        pair = torch.stack([getattr(one, name).float(), getattr(other, name).float()])
+        assert abs(torch.corrcoef(pair)[0, 1].item()) < 5 / math.sqrt(20_000)
+    assert (one.box == other.box).all(dim=1).float().mean() < 0.02
+
+
+def test_views_stay_in_range_and_float32(pictures):
+    view = augment.random_view(pictures, torch.arange(12), FULL, seed=0, epoch=0, view=0, size=20)
+    assert view.dtype == torch.float32
+    assert view.shape == (12, 3, 20, 20)
+    assert view.min() >= -1e-5
+    assert view.max() <= 1 + 1e-5
+    assert torch.isfinite(view).all()
+
+
+def test_float_images_and_bytes_give_the_same_view(pictures, images):
+    before = images.clone()
+    torch.testing.assert_close(view_of(images, torch.arange(12)), view_of(pictures, torch.arange(12)))
+    assert torch.equal(images, before)  # what is handed in is not written to
+
+
+def test_normalize_maps_to_minus_two_to_two():
+    assert augment.normalize(torch.tensor([0.0, 0.5, 1.0])).tolist() == [-2.0, 0.0, 2.0]
+    assert F.mse_loss(augment.to_float(torch.tensor([255], dtype=torch.uint8)), torch.ones(1)) == 0
+
+
+def test_a_batch_on_another_device_draws_its_factors_on_the_cpu():
+    """`meta` stands in for a GPU: mixing devices is an error there as well."""
+    from simclr.data import load_data
+    from simclr.datamodule import PretrainData
+
+    data = load_data("shapes", image_size=16, limit_images=32, val_fraction=0.25)
+    module = PretrainData(data, FULL, batch_size=8, seed=0, size=16, num_workers=0)
+    batch = module.transfer_batch_to_device(torch.arange(8), torch.device("meta"), 0)
+    assert batch.first.shape == batch.second.shape == (8, 3, 16, 16)
+    assert batch.first.is_meta

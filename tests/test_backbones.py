@@ -1,0 +1,307 @@
+"""Encoders of all families, sizes they refuse, and weights files of all sorts, malicious ones included."""
+
+import contextlib
+import os
+import pickle
+import zipfile
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from simclr import backbones, heads
+from simclr.backbones import TinyResNet, build_encoder, find_classifier, has_small_stem, load_encoder, read_state
+from simclr.config import BACKBONES, ConfigError
+
+# One of each family, the smallest.
+FAMILIES = (
+    "resnet_tiny", "resnet18", "resnet50", "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0",
+    "efficientnet_v2_s",
+    "googlenet", "inception_v3", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf",
+    "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vgg11_bn", "vit_b_16",
+    "wide_resnet50_2",
+)  # fmt: skip
+
+
+def side_of(name):
+    return {"inception_v3": 96, "maxvit_t": 224}.get(name, 64)
+
+
+def test_the_list_is_torchvisions_and_the_tiny_one():
+    expected = set(torchvision.models.list_models(module=torchvision.models)) | {"resnet_tiny"}
+    assert set(BACKBONES) == expected
+    assert len(BACKBONES) == len(set(BACKBONES))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_encoders_of_every_family_give_features(name):
+    """On the meta device, where shapes are computed and numbers are not; a RegNet cannot be built there."""
+    side = side_of(name)
+    with torch.device("cpu" if name.startswith("regnet") else "meta"):
+        encoder = build_encoder(name, side)
+        features = encoder.network.eval()(torch.empty(2, 3, side, side)).flatten(1)
+    assert features.shape == (2, encoder.num_features)
+    assert not any("aux" in key.lower() for key in encoder.network.state_dict())
+    assert encoder.classifier_name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(BACKBONES) - set(FAMILIES)))
+def test_all_other_encoders_give_features(name):
+    side = {"vit_h_14": 224}.get(name, side_of(name))
+    with torch.device("cpu" if name.startswith("regnet") else "meta"):
+        encoder = build_encoder(name, side)
+        features = encoder.network.eval()(torch.empty(2, 3, side, side)).flatten(1)
+    assert features.shape == (2, encoder.num_features)
+
+
+@pytest.mark.parametrize(
+    ("name", "classifier"),
+    [
+        ("resnet18", "fc"), ("resnet_tiny", "fc"), ("googlenet", "fc"), ("densenet121", "classifier"),
+        ("vgg16", "classifier.6"), ("alexnet", "classifier.6"), ("mobilenet_v3_large", "classifier.3"),
+        ("efficientnet_b0", "classifier.1"), ("convnext_tiny", "classifier.2"), ("vit_b_32", "heads.head"),
+        ("swin_t", "head"),
+        ("squeezenet1_0", "classifier"),
+    ],
+)  # fmt: skip
+def test_the_classifier_is_found(name, classifier):
+    with torch.device("meta"):
+        network = TinyResNet() if name == "resnet_tiny" else torchvision.models.get_model(name)
+    assert find_classifier(network) == classifier
+
+
+@pytest.mark.parametrize(("side", "small"), [(32, True), (64, True), (65, False), (96, False)])
+def test_resnets_get_the_small_stem_up_to_64_pixels(side, small):
+    with torch.device("meta"):
+        network = build_encoder("resnet18", side).network
+    assert network.conv1.kernel_size == ((3, 3) if small else (7, 7))
+    assert isinstance(network.maxpool, nn.Identity) == small
+    assert has_small_stem(network.state_dict()) == small
+
+
+def test_the_stem_can_be_asked_for():
+    with torch.device("meta"):
+        assert build_encoder("resnet18", 32, small_stem=False).network.conv1.kernel_size == (7, 7)
+        assert build_encoder("resnet18", 128, small_stem=True).network.conv1.kernel_size == (3, 3)
+
+
+def test_the_tiny_encoder_computes_on_the_cpu():
+    encoder = build_encoder("resnet_tiny", 16)
+    assert encoder.num_features == 128
+    assert encoder.network(torch.randn(2, 3, 16, 16)).shape == (2, 128)
+    count = sum(p.numel() for p in encoder.network.parameters())
+    assert 250_000 < count < 350_000
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("inception_v3", 32),
+        ("vit_b_16", 33),
+        ("vit_b_16", 8),
+        ("vgg11", 16),
+        ("alexnet", 32),
+        ("maxvit_t", 32),
+        ("densenet121", 16),
+    ],
+)
+def test_sizes_a_network_cannot_take_are_refused_in_a_sentence(name, side):
+    with pytest.raises(ConfigError) as caught:
+        build_encoder(name, side)
+    text = str(caught.value)
+    assert text.startswith(f"backbone is {name}, which cannot take images of {side} x {side} pixels: ")
+    assert text.endswith(".")
+    assert "\n" not in text
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ConfigError, match="backbone is resnet; allowed: one of"):
+        build_encoder("resnet", 32)
+
+
+def test_the_same_seed_gives_the_same_weights():
+    states = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        states.append(build_encoder("resnet_tiny", 16).network.state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+# --- weights ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def resnet18():
+    torch.manual_seed(0)
+    encoder = build_encoder("resnet18", 32)
+    for name, buffer in encoder.network.named_buffers():
+        if "running_mean" in name:
+            buffer.normal_()
+    return encoder
+
+
+def save(content, path):
+    torch.save(content, path)
+    return path
+
+
+def fresh(name="resnet18", side=32, **options):
+    torch.manual_seed(99)
+    return build_encoder(name, side, **options)
+
+
+def assert_same_weights(encoder, other):
+    mine, theirs = encoder.network.state_dict(), other.network.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+@pytest.mark.parametrize(
+    ("head", "fc"),
+    [
+        (heads.projection_head(512, 16, 8), lambda: nn.Sequential(nn.Linear(512, 16), nn.ReLU(), nn.Linear(16, 8))),
+        (heads.classifier(512, 10, "linear", 1), lambda: nn.Linear(512, 10)),
+    ],
+)
+def test_model_pt_loads_strictly_into_torchvisions_resnet18(tmp_path, resnet18, head, fc):
+    path = save(backbones.join_state(resnet18, head), tmp_path / "model.pt")
+    network = torchvision.models.resnet18()
+    network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    network.maxpool = nn.Identity()
+    network.fc = fc()
+    network.load_state_dict(torch.load(path, weights_only=True), strict=True)
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = head(resnet18.network.eval()(x))
+        torch.testing.assert_close(network.eval()(x), expected)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "module.", "_orig_mod.", "model.", "encoder.", "backbone.", "module.encoder_q.", "model.backbone.",
+     "module.model.",
+     "encoder.module.", "encoder._orig_mod.", "model.encoder.net.", "student.trunk."],
+)  # fmt: skip
+def test_prefixes_and_sections_of_other_programs_are_taken_off(tmp_path, resnet18, prefix):
+    section = (None, "state_dict", "model")[len(prefix) % 3]
+    state = {f"{prefix}{key}": value for key, value in resnet18.network.state_dict().items()}
+    state["projector.0.weight"] = torch.zeros(3, 3)
+    path = save(state if section is None else {"epoch": 3, section: state}, tmp_path / "weights.pth")
+    encoder = fresh()
+    load_encoder(encoder, read_state(path), path)
+    assert_same_weights(encoder, resnet18)
+
+
+def test_torchvisions_own_weights_load_with_the_large_stem(tmp_path):
+    path = save(torchvision.models.resnet18().state_dict(), tmp_path / "resnet18.pth")
+    state = read_state(path)
+    assert has_small_stem(state) is False
+    load_encoder(fresh(small_stem=has_small_stem(state)), state, path)
+
+
+def test_the_stem_is_told_with_prefixes_and_not_told_by_others(resnet18):
+    assert has_small_stem({f"module.{key}": value for key, value in resnet18.network.state_dict().items()}) is True
+    with torch.device("meta"):
+        for name in ("vit_b_16", "vgg11", "densenet121", "efficientnet_b0", "swin_t"):
+            assert has_small_stem(torchvision.models.get_model(name).state_dict()) is None
+
+
+def refused(path, encoder=None):
+    with pytest.raises(ConfigError) as caught:
+        load_encoder(encoder, read_state(path), path) if encoder is not None else read_state(path)
+    text = str(caught.value)
+    assert text.startswith(f"experiment_version is {path}, ")
+    assert text.endswith(".")
+    assert "\n" not in text
+    return text
+
+
+def test_weights_of_another_backbone_are_refused(tmp_path, resnet18):
+    path = save(backbones.join_state(resnet18, nn.Linear(512, 3)), tmp_path / "model.pt")
+    before = {key: value.clone() for key, value in fresh("resnet_tiny", 16).network.state_dict().items()}
+    encoder = fresh("resnet_tiny", 16)
+    assert "same backbone" in refused(path, encoder)
+    assert all(torch.equal(value, before[key]) for key, value in encoder.network.state_dict().items())
+    assert "lacks" in refused(path, fresh("resnet50", 32))
+    assert "conv1.weight is (64, 3, 3, 3) where this backbone has (64, 3, 7, 7)" in refused(
+        path, fresh(small_stem=False)
+    )
+
+
+FILES = {
+    "empty": b"",
+    "text": b"hello, this is not a file of weights\n",
+    "json": b'{"conv1.weight": [1, 2, 3]}',
+    "noise": bytes(range(256)) * 40,
+    "zeros": bytes(5000),
+    "png": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "unfinished_pickle": pickle.dumps({"a": 1}, protocol=2)[:-3],
+    "pickle_of_a_dict": pickle.dumps({"a": 1}, protocol=2),
+    "pickle_of_a_list": pickle.dumps([1, 2, 3], protocol=4),
+    "only_a_protocol": b"\x80\x02",
+    "only_a_stop": b"\x80\x02.",
+    "yaml": b"epochs: 3\n",
+    "unknown_opcode": b"\x80\x02\xff.",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_that_hold_no_weights_are_refused(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(FILES[name])
+    refused(path)
+
+
+def test_archives_and_torch_files_that_hold_no_weights_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("a.txt", "hello")
+    refused(tmp_path / "archive.zip")
+    whole = save({"conv1.weight": torch.zeros(100, 100)}, tmp_path / "whole.pt")
+    (tmp_path / "cut.pt").write_bytes(whole.read_bytes()[:9000])
+    refused(tmp_path / "cut.pt")
+    for number, content in enumerate(
+        (torch.zeros(3), [torch.zeros(3)], {}, {"a": 1}, {"state_dict": {}}, "text", None)
+    ):
+        refused(save(content, tmp_path / f"content{number}.pt"))
+    refused(save(nn.Linear(2, 2), tmp_path / "module.pt"))  # a whole module carries code, so it is not loaded
+    refused(tmp_path / "absent.pt")
+    refused(tmp_path)
+
+
+def test_random_bytes_never_end_in_anything_but_a_sentence(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    path = tmp_path / "random.pt"
+    whole = bytearray(save({"weight": torch.zeros(4)}, tmp_path / "whole.pt").read_bytes())
+    for number in range(300):
+        noise = bytes(torch.randint(256, (60,), generator=generator).tolist())
+        if number % 2:
+            broken = bytearray(whole)
+            for place in torch.randint(len(whole), (8,), generator=generator).tolist():
+                broken[place] = noise[place % 60]
+            path.write_bytes(broken)
+        else:
+            path.write_bytes((b"\x80\x02" if number % 4 else b"") + noise)
+        with contextlib.suppress(ConfigError):
+            read_state(path)
+
+
+class Malicious:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.folder),))
+
+
+def test_code_in_a_weights_file_is_not_run(tmp_path):
+    victim = tmp_path / "made by the file"
+    torch.save({"conv1.weight": Malicious(victim)}, tmp_path / "new.pt")
+    torch.save({"conv1.weight": Malicious(victim)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    (tmp_path / "bare.pt").write_bytes(pickle.dumps(Malicious(victim)))
+    for name in ("new.pt", "old.pt", "bare.pt"):
+        refused(tmp_path / name)
+    assert not victim.exists()
+    pickle.loads((tmp_path / "bare.pt").read_bytes())  # the trap itself works
+    assert victim.exists()

@@ -1,0 +1,76 @@
+"""Every option, command and recipe explains itself."""
+
+import pytest
+
+from simclr import cli
+from simclr import config as cfg
+from simclr.cli import main
+from simclr.config import FinetuneConfig, PretrainConfig
+
+OPTIONS = [(model, name) for model in (PretrainConfig, FinetuneConfig) for name in cfg.option_names(model)]
+
+
+@pytest.mark.parametrize(("model", "name"), OPTIONS, ids=[f"{model.__name__}.{name}" for model, name in OPTIONS])
+def test_every_option_has_help_range_and_group(model, name):
+    info = cfg.option_names(model)[name]
+    assert info.description.endswith(".")
+    assert info.description[0].isupper() or info.description.split()[0].strip(",:") in (*cfg.DATASETS, "linear")
+    assert 10 < len(info.description) < 200
+    assert cfg.extra(info, "group") in cfg.GROUPS
+    assert cfg.label(name.rpartition(".")[2], info)
+    if cfg.field_type(info) in (int, float):
+        assert {"ge", "gt"} & cfg.bounds(info).keys(), "no lower limit"
+        assert " " in cfg.allowed(info)
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+def test_help_shows_every_option_with_its_range_and_default(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    words = " ".join(capsys.readouterr().out.split())
+    for name, info in cfg.option_names(cfg.MODELS[command]).items():
+        assert f"--{name} VALUE" in words
+        assert f"Allowed: {cfg.allowed(info)}. Default: " in words
+    for flag in ("--config", "--print_config", "--runs_dir", "--run_dir"):
+        assert flag in words
+    assert "examples:" in words
+
+
+@pytest.mark.parametrize("command", [name for name in cli.COMMANDS if name not in ("pretrain", "finetune")])
+def test_the_other_commands_have_help_and_examples(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert cli.SUMMARIES[command].split(".")[0][:30] in " ".join(text.split())
+    assert f"python -m simclr {command}" in text
+    assert "example" in text
+
+
+def test_every_command_has_a_summary_and_stands_in_the_overview():
+    assert set(cli.COMMANDS) == set(cli.SUMMARIES) == set(cli.EXAMPLES)
+    for command in cli.COMMANDS:
+        assert f"\n  {command} " in cli.DESCRIPTION
+
+
+def test_the_examples_in_the_help_are_valid():
+    """Every `pretrain` and `finetune` line of the help parses, with its recipe where it is shipped."""
+    found = 0
+    for command in ("pretrain", "finetune"):
+        for line in cli.EXAMPLES[command].splitlines()[1:]:
+            arguments = line.split()[4:]
+            place = arguments.index("--config") + 1 if "--config" in arguments else None
+            if place is not None:
+                arguments[place] = str(cfg.RECIPES_DIR / arguments[place].rsplit("/", 1)[1])
+            config, _ = cli.parse_run_options(command, arguments)
+            assert config.kind in ("pretrain", "finetune", "scratch")
+            found += 1
+    assert found >= 6
+
+
+@pytest.mark.parametrize("name", cfg.recipe_names())
+def test_recipes_say_what_they_are(name):
+    for kind in ("pretrain", "finetune", "scratch"):
+        path = cfg.RECIPES_DIR / (f"{name}.yaml" if kind == "pretrain" else f"{name}-{kind}.yaml")
+        assert path.read_text().startswith("# ")

@@ -1,0 +1,384 @@
+"""Features and maps on disk: what they are, when they are computed again, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dashboard_fixtures import make_run
+
+from simclr import cli, embed, launch, runs
+from simclr.config import ConfigError
+from simclr.embed import Choice, Model
+from simclr.runs import Run
+
+SMALL = Choice(num_images=60)
+
+
+def trained_run(folder: Path, seed: int = 1, **options: Any) -> Run:
+    """A finished run whose `model.pt` holds the weights that this seed gives; no training is needed for features."""
+    import torch
+
+    from simclr import backbones
+
+    values: dict[str, Any] = {"dataset": "shapes", "image_size": 16, "backbone": "resnet_tiny", "seed": seed}
+    values |= {"accelerator": "cpu"} | options
+    run = make_run(folder, epochs=1, **values)
+    torch.manual_seed(100 + seed)
+    encoder = backbones.build_encoder(values["backbone"], 16)
+    torch.save(encoder.network.state_dict(), run.model_path)
+    return run
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return ["embed", *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def pair(folder: Path) -> list[Model]:
+    return [Model(trained_run(folder, 1)), Model(trained_run(folder, 2))]
+
+
+@pytest.fixture(scope="module")
+def embedded(pair: list[Model]) -> list[embed.Embedding]:
+    return embed.compute(pair, SMALL, ["pca"])
+
+
+def test_features_are_those_of_the_encoder_on_the_plain_images(
+    pair: list[Model], embedded: list[embed.Embedding]
+) -> None:
+    import torch
+
+    from simclr import augment, backbones, shapes
+
+    first = embedded[0]
+    encoder = backbones.build_encoder("resnet_tiny", 16)
+    encoder.network.load_state_dict(torch.load(pair[0].run.model_path, weights_only=True))
+    images = torch.from_numpy(shapes.generate("test", 2000, 16).images[first.ids])
+    with torch.inference_mode():
+        expected = encoder.network.eval()(augment.normalize(augment.to_float(images))).numpy()
+    np.testing.assert_allclose(first.features, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_all_models_see_the_same_images_in_class_proportion(embedded: list[embed.Embedding]) -> None:
+    first, second = embedded
+    np.testing.assert_array_equal(first.ids, second.ids)
+    assert embed.same_images(first, second)
+    assert first.labels is not None
+    assert np.bincount(first.labels).tolist() == [6] * 10
+    assert not np.allclose(first.features, second.features)
+
+
+def test_another_seed_chooses_other_images(pair: list[Model], embedded: list[embed.Embedding]) -> None:
+    other = embed.compute(pair[:1], Choice(num_images=60, seed=5), [])[0]
+    assert set(other.ids.tolist()) != set(embedded[0].ids.tolist())
+    assert not embed.same_images(other, embedded[0])
+
+
+def test_provenance_says_what_was_computed_from_what(pair: list[Model], embedded: list[embed.Embedding]) -> None:
+    about = embedded[0].provenance
+    assert about["run"] == pair[0].run.id
+    assert about["weights"] == "model.pt"
+    assert about["weights_sha256"] == embed.file_hash(pair[0].run.model_path)
+    assert (about["split"], about["layer"], about["num_images"], about["num_features"]) == ("test", "h", 60, 128)
+    assert about["data"]["dataset"] == "shapes"
+    assert about["versions"]["torch"]
+    assert 0 <= about["knn_accuracy"] <= 1
+    assert set(embedded[0].factors) >= {"hue", "size", "rotation"}
+    made = embedded[0].map_provenance("pca")
+    assert made["method"] == "pca"
+    assert 0 <= made["neighbors_kept"] <= 1
+
+
+def test_thumbnails_show_the_images(embedded: list[embed.Embedding]) -> None:
+    from PIL import Image
+
+    from simclr import shapes
+
+    first = embedded[0]
+    tile = first.provenance["thumbnails"]
+    sheet = np.asarray(Image.open(first.sheets[0]))
+    images = shapes.generate("test", 2000, 16).images
+    for place in (0, 51):
+        row, column = divmod(place, tile["columns"])
+        shown = sheet[row * 16 : row * 16 + 16, column * 16 : column * 16 + 16]
+        np.testing.assert_array_equal(shown, images[first.ids[place]].transpose(1, 2, 0))
+
+
+def test_a_second_time_computes_nothing(
+    pair: list[Model], embedded: list[embed.Embedding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed, "_load_pictures", lambda *_: pytest.fail("images were read again"))
+    monkeypatch.setattr(embed, "_make_map", lambda *_: pytest.fail("a map was made again"))
+    again = embed.compute(pair, SMALL, ["pca"])
+    assert [item.folder for item in again] == [item.folder for item in embedded]
+    np.testing.assert_array_equal(again[0].map("pca"), embedded[0].map("pca"))
+
+
+def test_a_network_that_was_trained_on_has_features_of_its_own(tmp_path: Path) -> None:
+    import torch
+
+    model = Model(trained_run(tmp_path))
+    before = embed.embedding_folder(model, SMALL)
+    embed.compute([model], SMALL, [])
+    assert embed.find_embedding(model, SMALL) is not None
+    state = torch.load(model.run.model_path, weights_only=True)
+    state["conv1.weight"] += 1
+    torch.save(state, model.run.model_path)
+    assert embed.embedding_folder(model, SMALL) != before
+    assert embed.find_embedding(model, SMALL) is None
+
+
+def test_the_key_follows_what_matters(pair: list[Model]) -> None:
+    folders = {
+        embed.embedding_folder(pair[0], choice)
+        for choice in (
+            SMALL,
+            Choice(num_images=61),
+            Choice(num_images=60, seed=1),
+            Choice("val", 60),
+            Choice(num_images=None),
+        )
+    }
+    assert len(folders) == 5
+    assert embed.embedding_folder(Model(pair[0].run, "pixels"), SMALL) != embed.embedding_folder(pair[0], SMALL)
+
+
+def test_damaged_features_are_computed_again(tmp_path: Path) -> None:
+    model = Model(trained_run(tmp_path))
+    first = embed.compute([model], SMALL, ["pca"])[0]
+    (first.folder / embed.FEATURES).write_bytes(b"\x93NUMPY torn")
+    assert embed.find_embedding(model, SMALL) is None
+    again = embed.compute([model], SMALL, ["pca"])[0]
+    assert again.features.shape == (60, 128)
+    first.map_path("pca").write_bytes(b"torn")
+    assert again.map("pca") is None
+    assert embed.compute([model], SMALL, ["pca"])[0].map("pca") is not None
+    assert [path.name for path in first.folder.parent.iterdir()] == [first.folder.name]  # nothing half written is left
+
+
+def test_images_that_changed_on_disk_are_looked_at_again_by_all(tmp_path: Path) -> None:
+    from conftest import make_folder
+
+    data = make_folder(
+        tmp_path / "images", {f"{split}/{name}": 8 for split in ("train", "test") for name in ("a", "b")}
+    )
+    pair = [Model(trained_run(tmp_path / "runs", seed, dataset=str(data))) for seed in (1, 1)]
+    first, _ = embed.compute(pair, SMALL, [])
+    assert first.num_images == 16
+    old = first.provenance["images"]
+    make_folder(tmp_path / "images", {"test/b": 8, "test/a": 8})
+    shutil.rmtree(embed.embedding_folder(pair[1], SMALL))
+    first, second = embed.compute(pair, SMALL, [])
+    assert first.provenance["images"] != old
+    assert embed.same_images(first, second)
+
+
+def test_images_without_classes_are_embedded_too(tmp_path: Path) -> None:
+    from conftest import make_folder
+
+    data = make_folder(tmp_path / "images", {"": 30})
+    found = embed.compute(
+        [Model(trained_run(tmp_path / "runs", dataset=str(data), val_fraction=0.5))], Choice(), ["pca"]
+    )[0]
+    assert found.labels is None
+    assert found.knn_accuracy is None
+    assert found.provenance["split"] == "val"
+    assert found.map("pca") is not None
+
+
+def test_untrained_and_pixels_stand_beside_a_run(pair: list[Model]) -> None:
+    import torch
+
+    from simclr import backbones
+
+    models = embed.resolve_models([pair[0].run.id, "untrained", "pixels"], pair[0].run.path.parent)
+    _, untrained, pixels = embed.compute(models, SMALL, ["pca"])
+    assert pixels.features.shape == (60, 3 * 16 * 16)
+    torch.manual_seed(pair[0].run.config["seed"])  # the weights that its training began with
+    network = backbones.build_encoder("resnet_tiny", 16).network.eval()
+    with torch.inference_mode():
+        x = torch.from_numpy(np.array(pixels.features)).view(-1, 3, 16, 16)
+        np.testing.assert_allclose(untrained.features, network(x).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_checkpoints_stand_in_for_a_run_without_final_weights(tmp_path: Path) -> None:
+    import torch
+
+    run = trained_run(tmp_path)
+    state = torch.load(run.model_path, weights_only=True)
+    checkpoint = {
+        "state_dict": {f"encoder.{key}": value for key, value in state.items()} | {"head.0.weight": torch.ones(2)}
+    }
+    torch.save(checkpoint, run.path / "checkpoints" / "last.ckpt")
+    expected = embed.compute([Model(run)], SMALL, [])[0].features
+    run.model_path.unlink()
+    assert embed.weights_path(run).name == "last.ckpt"
+    np.testing.assert_array_equal(embed.compute([Model(run)], SMALL, [])[0].features, expected)
+    with pytest.raises(ConfigError, match="checkpoint is best, which"):
+        embed.weights_path(run, "best")
+
+
+def test_a_frozen_encoder_is_taken_from_the_final_weights(tmp_path: Path) -> None:
+    import torch
+
+    run = trained_run(tmp_path, kind="finetune", experiment_version="0", freeze_encoder=True)
+    torch.save({"head": {}}, run.path / "checkpoints" / "last.ckpt")  # what such a run keeps: the head alone
+    assert [embed.weights_path(run, name).name for name in (None, "best", "last")] == ["model.pt"] * 3
+    run.model_path.unlink()
+    assert not embed.has_weights(run)
+
+
+def test_a_stop_leaves_what_was_whole_and_nothing_half(tmp_path: Path) -> None:
+    pair = [Model(trained_run(tmp_path, 1)), Model(trained_run(tmp_path, 2))]
+    phases: list[str] = []
+
+    def check() -> None:
+        if sum(phase.startswith("Computing") for phase in dict.fromkeys(phases)) == 2:
+            raise embed.Stopped
+
+    with pytest.raises(embed.Stopped):
+        embed.compute(pair, SMALL, ["pca"], report=lambda phase, share: phases.append(phase), check=check)
+    assert embed.find_embedding(pair[0], SMALL) is not None
+    assert embed.find_embedding(pair[1], SMALL) is None
+
+
+def test_progress_never_goes_back(tmp_path: Path) -> None:
+    shares: list[float] = []
+    embed.compute([Model(trained_run(tmp_path))], SMALL, ["pca"], report=lambda phase, share: shares.append(share))
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def test_command_computes_and_names_the_folder(pair: list[Model], capsys: pytest.CaptureFixture[str]) -> None:
+    code = cli.main(command(pair[0].run.path, "--num_images", "30", "--method", "none"))
+    assert code == 0
+    folder = Path(capsys.readouterr().out.strip().splitlines()[-1])
+    assert embed.load_embedding(folder) is not None
+    assert not list(folder.glob("pca*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nothing"], "RUN is nothing; allowed:"),
+        (["pixels"], "RUN is pixels; allowed: at least one run"),
+        (["{run}", "--split", "tset"], "split is tset; allowed: auto, test, val, train; did you mean test?"),
+        (["{run}", "--num_images", "0"], "num_images is 0; allowed: a whole number from 2"),
+        (["{run}", "--num_images", "many"], "num_images is many; allowed:"),
+        (["{run}", "--num_images", "3"], "num_images is 3; allowed: at least 5"),
+        (["{run}", "--method", "ump"], "method is ump; allowed: pca, umap, tsne, none; did you mean umap?"),
+        (["{run}", "--seed", "-1"], "seed is -1; allowed:"),
+        (["{run}", "--checkpoint", "first"], "checkpoint is first; allowed: best, last"),
+        (["{run}", "--checkpoint", "best"], "checkpoint is best, which"),
+        (["{run}", "{other}"], "image_size is 32 in"),
+        (["{run}", "{digits}"], "dataset is digits in"),
+        (["{run}", "{unweighted}"], "has no weights yet"),
+        (["{run}", "{broken}"], "is not a weights file"),
+        (["{run}", "{narrow}"], "RUN has the weights"),
+        (["{run}", "--job_dir", "/nowhere"], "job_dir is /nowhere; allowed: an existing folder."),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needed = {name: tmp_path / name for name in ("run", "other", "digits", "unweighted", "broken", "narrow")}
+    paths = dict.fromkeys(needed, "")
+    for name in needed:
+        if f"{{{name}}}" in arguments:
+            options = {"other": {"image_size": 32}, "digits": {"dataset": "digits"}}.get(name, {})
+            run = trained_run(tmp_path, **options)
+            if name == "unweighted":
+                run.model_path.unlink()
+            if name == "broken":
+                run.model_path.write_bytes(b"weights")
+            if name == "narrow":
+                import torch
+
+                torch.save({"conv1.weight": torch.ones(3, 3, 3, 3)}, run.model_path)
+            paths[name] = str(run.path)
+    code = cli.main(["embed", *(text.format(**paths) for text in arguments), "--runs_dir", str(tmp_path)])
+    message = capsys.readouterr().err
+    assert code == 2
+    assert sentence in message
+    assert "Traceback" not in message
+    assert not list(tmp_path.glob("*/embeddings/.*"))
+
+
+def test_reading_needs_no_torch() -> None:
+    heavy = {"torch", "umap", "sklearn", "scipy"}
+    text = f"import sys; import simclr.embed, simclr.reduce; print(*{heavy} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
+
+
+# --- jobs -----------------------------------------------------------------------------------------------------------
+
+
+def wait_for(folder: Path, *states: str, seconds: float = 60) -> runs.Status:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        status = runs.current_status(folder)
+        if status.state in states:
+            return status
+        time.sleep(0.1)
+    pytest.fail(f"{runs.current_status(folder)}; {runs.Run(folder).log_tail()}")
+
+
+def test_a_job_tells_its_progress_and_is_found_by_what_it_was_asked(tmp_path: Path) -> None:
+    pair = [trained_run(tmp_path, seed) for seed in (1, 2)]
+    names = [run.id for run in pair]
+    job = embed.start_job(names, SMALL, ["pca"], tmp_path)
+    assert embed.start_job(names, SMALL, ["pca"], tmp_path) == job  # a second click
+    request = embed.request_of(names, SMALL, ["pca"], tmp_path)
+    assert embed.find_job(request, tmp_path) == job
+    assert embed.find_job(request | {"methods": ["umap"]}, tmp_path) is None
+    status = wait_for(job, "finished", "failed")
+    assert (status.state, status.exit_code, status.progress) == ("finished", 0, 1.0), runs.Run(job).log_tail()
+    assert all(embed.find_embedding(Model(run), SMALL).map("pca") is not None for run in pair)  # type: ignore[union-attr]
+
+
+def test_a_failed_job_says_why_in_a_sentence(tmp_path: Path) -> None:
+    run = trained_run(tmp_path)
+    run.model_path.write_bytes(b"weights")
+    job = embed.start_job([run.id], SMALL, ["pca"], tmp_path)
+    status = wait_for(job, "finished", "failed")
+    assert status.state == "failed"
+    assert "is not a weights file" in status.error
+
+
+def test_sigterm_stops_a_job_with_status_75(tmp_path: Path) -> None:
+    run = trained_run(tmp_path, image_size=64)  # large enough to be caught in the middle
+    job = tmp_path / "job"
+    job.mkdir()
+    runs.update_status(job, state="starting")
+    arguments = command(run.path, "--num_images", "all", "--job_dir", job, "--runs_dir", tmp_path)
+    process = subprocess.Popen(
+        runs.python_command(*arguments), env=os.environ | {"PYTHONPATH": str(Path(launch.__file__).parent.parent)}
+    )
+    try:
+        wait_for(job, "running")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == runs.STOPPED_EXIT_CODE
+    finally:
+        process.kill()
+    status = json.loads((job / runs.STATUS).read_text())
+    assert status["state"] == "stopped"
+    assert not list(run.path.glob("embeddings/*"))

@@ -1,0 +1,67 @@
+"""The arrows between modules: what may be imported from where, and what stays unloaded."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted((ROOT / "simclr").rglob("*.py"))
+
+
+def loaded_by(code):
+    """Names of all modules that a fresh interpreter has loaded after `code`."""
+    command = [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    return set(found.stdout.split())
+
+
+def imports_of(path, top_level_only=False):
+    """Every module name that a file imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = set()
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or "."} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_options_runs_launcher_and_command_line_load_no_torch():
+    loaded = loaded_by("import simclr.config, simclr.runs, simclr.launch, simclr.cli, simclr.__main__")
+    for heavy in ("torch", "torchvision", "lightning", "sklearn", "streamlit", "plotly", "umap", "pandas"):
+        assert heavy not in loaded
+
+
+def test_training_loads_no_dashboard_libraries():
+    loaded = loaded_by("import simclr.train, simclr.cli")
+    for other in ("streamlit", "plotly", "umap", "openTSNE", "dashboard"):
+        assert other not in loaded
+    assert "torch" in loaded
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(ROOT)) for path in MODULES])
+def test_the_training_package_never_imports_the_dashboard(path):
+    names = imports_of(path)
+    assert not [name for name in names if name.split(".")[0] in ("dashboard", "streamlit", "plotly")]
+    slow = ("umap", "openTSNE")
+    assert not [name for name in imports_of(path, top_level_only=True) if name.split(".")[0] in slow]
+
+
+def test_options_know_no_other_module_of_the_package():
+    own = {name.split(".")[1] for name in imports_of(ROOT / "simclr" / "config.py") if name.startswith("simclr.")}
+    assert own == set()
+    own = {name for name in imports_of(ROOT / "simclr" / "runs.py") if name.startswith("simclr.")}
+    assert {name.split(".")[1] for name in own} <= {"config"}
+    own = {name for name in imports_of(ROOT / "simclr" / "launch.py") if name.startswith("simclr.")}
+    assert {name.split(".")[1] for name in own} <= {"config", "runs"}
+
+
+@pytest.mark.parametrize("name", ["augment", "backbones", "heads", "loss", "metrics", "optim"])
+def test_the_parts_do_not_know_the_whole(name):
+    for found in imports_of(ROOT / "simclr" / f"{name}.py"):
+        assert found.split(".")[0] != "lightning"
+        assert not found.startswith(("simclr.model", "simclr.train", "simclr.callbacks", "simclr.runs"))

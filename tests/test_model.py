@@ -1,0 +1,133 @@
+"""The modules alone: shapes, gradients, modes, and what they measure."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import TINY_PRETRAIN
+
+from simclr import config as cfg
+from simclr.backbones import build_encoder
+from simclr.config import FinetuneConfig, PretrainConfig
+from simclr.loss import nt_xent
+from simclr.model import Classifier, Labelled, RunningMeans, SimCLR, Views, classification_shares
+
+
+@pytest.fixture
+def simclr():
+    torch.manual_seed(0)
+    config = cfg.build(PretrainConfig, TINY_PRETRAIN).resolved()
+    return SimCLR(config, build_encoder("resnet_tiny", 16), num_steps=10, warmup_steps=2)
+
+
+def make_classifier(**options):
+    torch.manual_seed(0)
+    config = cfg.build(FinetuneConfig, {"random_weight_init": True} | options)
+    return Classifier(config, build_encoder("resnet_tiny", 16), 4, num_steps=10, warmup_steps=0)
+
+
+def views(n=6):
+    generator = torch.Generator().manual_seed(1)
+    return Views(*(torch.randn(n, 3, 16, 16, generator=generator) for _ in range(2)), torch.arange(n))
+
+
+def labelled(n=6):
+    return Labelled(torch.randn(n, 3, 16, 16, generator=torch.Generator().manual_seed(1)), torch.arange(n) % 4)
+
+
+def test_a_training_step_is_nt_xent_of_both_views_together(simclr):
+    batch = views()
+    z = simclr.head(simclr(torch.cat([batch.first, batch.second])))
+    loss = simclr.training_step(batch, 0)
+    torch.testing.assert_close(loss, nt_xent(*z.chunk(2), 0.5))
+    loss.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in simclr.parameters())
+    found = simclr.train_means.take()
+    assert found["loss"] == pytest.approx(loss.item())
+    assert set(found) == {"loss", "top1", "top5", "mean_rank"}
+
+
+def test_representations_are_the_encoders_output(simclr):
+    assert simclr(torch.randn(5, 3, 16, 16)).shape == (5, 128)
+    assert simclr.parts.num_features == 128
+
+
+def test_validation_measures_all_batches_together(simclr):
+    simclr.eval()
+    simclr.on_validation_epoch_start()
+    with torch.no_grad():
+        losses = []
+        for n in (6, 4):
+            simclr.validation_step(views(n), 0)
+            z = simclr.head(simclr(torch.cat(views(n)[:2])))
+            losses.append(nt_xent(*z.chunk(2), 0.5).item())
+        simclr.on_validation_epoch_end()
+    assert simclr.val_metrics["val/loss"] == pytest.approx(sum(losses) / 2, rel=1e-5)
+    assert set(simclr.val_metrics) == {
+        "val/loss", "val/top1", "val/top5", "val/mean_rank", "val/alignment", "val/uniformity",
+        "val/positive_similarity", "val/negative_similarity", "val/effective_rank", "val/effective_rank_z",
+    }  # fmt: skip
+
+
+def test_a_broken_encoder_is_measured_without_an_error(simclr):
+    """Weights that are no numbers any more must end as "diverged", which is found from the values."""
+    simclr.eval()
+    with torch.no_grad():
+        simclr.head[2].weight.fill_(float("nan"))
+        simclr.on_validation_epoch_start()
+        simclr.validation_step(views(), 0)
+        simclr.on_validation_epoch_end()
+    assert simclr.val_metrics["val/loss"] != simclr.val_metrics["val/loss"]
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_freezing_keeps_weights_modes_and_buffers(frozen):
+    model = make_classifier(freeze_encoder=frozen)
+    for _ in range(2):
+        assert model.encoder.training is not frozen
+        assert model.head.training
+        model.train()
+    before = {key: value.clone() for key, value in model.encoder.state_dict().items()}
+    optimizer = model.configure_optimizers()["optimizer"]
+    loss = model.training_step(labelled(), 0)
+    loss.backward()
+    optimizer.step()
+    after = model.encoder.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items()) == frozen
+    assert model.head.weight.grad is not None
+    trained = sum(len(group["params"]) for group in optimizer.param_groups)
+    assert trained == (2 if frozen else len(list(model.parameters())))
+
+
+def test_validation_of_a_classifier_weighs_images_and_not_batches():
+    model = make_classifier().eval()
+    model.on_validation_epoch_start()
+    with torch.no_grad():
+        for n in (6, 2):
+            model.validation_step(labelled(n), 0)
+        model.on_validation_epoch_end()
+        logits = torch.cat([model(labelled(n).images) for n in (6, 2)])
+    labels = torch.cat([labelled(n).labels for n in (6, 2)])
+    assert model.val_metrics["val/loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
+    assert model.val_metrics["val/top1"] == pytest.approx((logits.argmax(dim=1) == labels).float().mean().item())
+    assert model.val_metrics["val/top5"] == 1.0
+
+
+def test_shares_of_the_best_classes():
+    logits = torch.tensor([[9.0, 8, 7, 6, 5, 4, 3], [9, 8, 7, 6, 5, 4, 3]])
+    assert [float(share) for share in classification_shares(logits, torch.tensor([0, 4])).values()] == [0.5, 1.0]
+    assert [float(share) for share in classification_shares(logits, torch.tensor([1, 5])).values()] == [0.0, 0.5]
+    assert float(classification_shares(logits[:, :2], torch.tensor([1, 1]))["top5"]) == 1.0
+
+
+def test_running_means_survive_a_checkpoint():
+    whole, first = RunningMeans(), RunningMeans()
+    values = [torch.tensor(0.1), torch.tensor(0.7), torch.tensor(1.3)]
+    for value in values:
+        whole.add({"loss": value})
+    for value in values[:2]:
+        first.add({"loss": value})
+    second = RunningMeans()
+    second.load_state_dict(first.state_dict())
+    second.add({"loss": values[2]})
+    assert second.take() == whole.take()
+    assert second.take() == {}

@@ -1,0 +1,152 @@
+"""Optimizers against steps by hand, parameter groups, and the schedule's closed form."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from simclr import config as cfg
+from simclr import optim
+from simclr.backbones import build_encoder
+
+
+def make_network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+
+
+def run_steps(optimizer, network, num_steps=3):
+    gradients = []
+    for number in range(num_steps):
+        generator = torch.Generator().manual_seed(number)
+        for parameter in network.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        gradients.append([p.grad.clone() for p in network.parameters()])
+        optimizer.step()
+    return gradients
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_lars_takes_the_steps_computed_by_hand(weight_decay):
+    network, lr, momentum, trust_coefficient = make_network(), 0.7, 0.9, 0.001
+    weights = [p.detach().clone() for p in network.parameters()]
+    buffers = [torch.zeros_like(w) for w in weights]
+    optimizer = optim.make_optimizer("lars", [network], lr, weight_decay)
+    for gradients in run_steps(optimizer, network):
+        for i, gradient in enumerate(gradients):
+            step = gradient
+            if weights[i].ndim > 1:
+                step = gradient + weight_decay * weights[i]
+                step = step * trust_coefficient * weights[i].norm() / step.norm()
+            buffers[i] = momentum * buffers[i] + step
+            weights[i] = weights[i] - lr * buffers[i]
+    for parameter, expected in zip(network.parameters(), weights, strict=True):
+        torch.testing.assert_close(parameter.detach(), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_lars_at_zero_weights_and_zero_gradients_takes_plain_steps():
+    weight = nn.Parameter(torch.zeros(2, 2))
+    weight.grad = torch.ones(2, 2)
+    optim.LARS([weight], lr=0.1).step()
+    torch.testing.assert_close(weight.detach(), torch.full((2, 2), -0.1))
+    weight = nn.Parameter(torch.ones(2, 2))
+    weight.grad = torch.zeros(2, 2)
+    optim.LARS([weight], lr=0.1).step()
+    torch.testing.assert_close(weight.detach(), torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "lars"])
+def test_biases_and_norms_do_not_decay(name):
+    network = build_encoder("resnet_tiny", 16).network
+    groups = optim.make_optimizer(name, [network], 0.1, 0.01).param_groups
+    decaying = {id(p) for group in groups if group["weight_decay"] > 0 for p in group["params"]}
+    for module in network.modules():
+        for key, parameter in module.named_parameters(recurse=False):
+            wanted = key == "weight" and not isinstance(module, nn.BatchNorm2d)
+            assert (id(parameter) in decaying) == wanted
+    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_named_optimizers_equal_torchs_own(name):
+    found, expected = make_network(), make_network()
+    run_steps(optim.make_optimizer(name, [found], 0.01, 0.0), found)
+    own = {
+        "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.0),
+        "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+        "sgd": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9),
+    }[name]
+    run_steps(own(expected.parameters()), expected)
+    for a, b in zip(found.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_frozen_parameters_are_left_out():
+    network = make_network()
+    network[0].requires_grad_(False)
+    groups = optim.parameter_groups([network], 0.1)
+    assert sum(len(group["params"]) for group in groups) == 4
+
+
+def test_schedule_rises_linearly_then_falls_along_a_cosine():
+    factor = [optim.warmup_cosine(step, num_steps=110, warmup_steps=10, floor=0.02) for step in range(110)]
+    assert factor[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert factor[10] == 1.0
+    for step in range(10, 110):
+        expected = 0.02 + 0.98 * (1 + math.cos(math.pi * (step - 10) / 99)) / 2
+        assert factor[step] == pytest.approx(expected)
+    assert factor[-1] == pytest.approx(0.02)
+    assert all(a >= b for a, b in pairwise(factor[10:]))
+    assert optim.warmup_cosine(500, num_steps=110, warmup_steps=10, floor=0.02) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(("num_steps", "warmup_steps"), [(1, 0), (1, 5), (2, 1), (3, 100)])
+def test_short_trainings_have_finite_rates_that_are_not_all_zero(num_steps, warmup_steps):
+    rates = rates_of(num_steps, warmup_steps, peak=0.5, eta_min=0.0)
+    assert all(0 <= rate <= 0.5 for rate in rates)
+    assert max(rates) > 0
+
+
+def rates_of(num_steps, warmup_steps, peak, eta_min):
+    weight = nn.Parameter(torch.ones(2, 2))
+    weight.grad = torch.zeros(2, 2)
+    optimizer = torch.optim.SGD([weight], lr=peak)
+    scheduler = optim.schedule(optimizer, num_steps=num_steps, warmup_steps=warmup_steps, peak=peak, eta_min=eta_min)
+    rates = []
+    for _ in range(num_steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def test_the_optimizers_rate_goes_from_peak_to_eta_min():
+    rates = rates_of(50, 5, peak=0.4, eta_min=0.1)
+    assert rates[0] == pytest.approx(0.08)
+    assert max(rates) == pytest.approx(0.4)
+    assert rates[-1] == pytest.approx(0.1)
+
+
+def test_warm_up_takes_at_most_half_of_the_training():
+    rates = rates_of(20, 1000, peak=1.0, eta_min=0.0)
+    assert rates.index(1.0) == 9
+    assert rates[-1] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "learning_rate", "batch_size", "peak"),
+    [
+        ("none", None, 512, 5e-4),
+        ("none", 0.02, 512, 0.02),
+        ("linear", None, 512, 0.6),
+        ("linear", 0.1, 128, 0.05),
+        ("square-root", None, 256, 1.2),
+        ("square-root", 0.1, 64, 0.8),
+    ],
+)
+def test_learning_rate_scaling(method, learning_rate, batch_size, peak):
+    config = cfg.PretrainConfig(lr_scaling_method=method, learning_rate=learning_rate, batch_size=batch_size)
+    assert config.peak_learning_rate == pytest.approx(peak)
+    assert config.resolved().peak_learning_rate == pytest.approx(peak)

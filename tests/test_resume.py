@@ -1,0 +1,182 @@
+"""A run that was stopped and resumed ends bit for bit where an uninterrupted one does (one thread, one machine)."""
+
+import os
+import signal
+
+import pytest
+from conftest import TINY, TINY_PRETRAIN, flags
+from test_train import rows_of
+
+from simclr import callbacks, runs
+from simclr.cli import main
+
+# An epoch has 16 batches and a row after each.
+PRETRAIN = TINY_PRETRAIN | {"limit_images": 300, "epochs": 2, "augmentation.hue": 0.2}
+LARGE_STEPS = PRETRAIN | {"batch_size": 8, "epochs": 2}  # 33 batches: a row every third
+FULL = {name: value for name, value in TINY.items() if name not in ("dataset", "image_size")} | {"limit_images": 200}
+SCRATCH = FULL | {"dataset": "shapes", "image_size": 16, "backbone": "resnet_tiny", "random_weight_init": True}
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Lets this process get a SIGTERM, or another end, when a training has done so many steps."""
+
+    def install(step, kind="SIGTERM"):
+        original = callbacks.Recorder.on_train_batch_end
+
+        def hook(self, trainer, *arguments):
+            original(self, trainer, *arguments)
+            if trainer.global_step == step:
+                if kind == "SIGTERM":
+                    os.kill(os.getpid(), signal.SIGTERM)
+                else:
+                    raise RuntimeError("pulled the plug")
+
+        monkeypatch.setattr(callbacks.Recorder, "on_train_batch_end", hook)
+
+    yield install
+    monkeypatch.undo()
+
+
+def run_and_find(runs_dir, command, options, expected=0):
+    before = {run.id for run in runs.list_runs(runs_dir)}
+    assert main([command, *flags(options)]) == expected
+    (run,) = [run for run in runs.list_runs(runs_dir) if run.id not in before]
+    return run
+
+
+def assert_equal_ends(run, expected):
+    assert run.status.state == "finished", run.status.error
+    assert rows_of(run) == rows_of(expected)
+    assert run.model_path.read_bytes() == expected.model_path.read_bytes()
+    for key in ("test/loss", "test/top1", "confusion", "best_epoch"):
+        assert run.evaluation.get(key) == expected.evaluation.get(key)
+    assert run.status.step == expected.status.step
+
+
+def interrupted(tiny_runs, command, options, stop_at, monkeypatch, step, kind="SIGTERM"):
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Recorder, "on_train_batch_end", callbacks.Recorder.on_train_batch_end)
+        stop_at(step, kind)
+        run = run_and_find(tiny_runs, command, options, expected=75 if kind == "SIGTERM" else 1)
+    monkeypatch.undo()
+    monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tiny_runs))
+    assert (run.path / "checkpoints" / "last.ckpt").is_file()
+    assert not run.model_path.exists()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("options", "step"),
+    [(PRETRAIN, 5), (PRETRAIN, 16), (LARGE_STEPS, 38)],
+    ids=["mid epoch", "end of an epoch", "between two rows"],
+)
+def test_a_stopped_pretraining_goes_on_as_if_nothing_had_been(tiny_runs, stop_at, monkeypatch, capsys, options, step):
+    expected = run_and_find(tiny_runs, "pretrain", options)
+    run = interrupted(tiny_runs, "pretrain", options | {"version": 0}, stop_at, monkeypatch, step)
+    status = run.status
+    assert (status.state, status.reason, status.exit_code) == ("stopped", "on request", 75)
+    assert "stopped on request" in run.log_tail()
+    capsys.readouterr()
+    assert main(["resume", run.id]) == 0
+    assert capsys.readouterr().out.strip().splitlines()[-1] == str(run.path)
+    assert_equal_ends(run, expected)
+    seconds = [value for value in run.metrics()["perf/seconds"] if value == value]
+    assert seconds == sorted(seconds)
+
+
+def test_it_can_be_stopped_twice(tiny_runs, stop_at, monkeypatch):
+    expected = run_and_find(tiny_runs, "pretrain", PRETRAIN)
+    run = interrupted(tiny_runs, "pretrain", PRETRAIN | {"version": 0}, stop_at, monkeypatch, 4)
+    stop_at(9)
+    assert main(["resume", run.id]) == 75
+    monkeypatch.undo()
+    assert main(["resume", run.id, "--runs_dir", str(tiny_runs)]) == 0
+    assert_equal_ends(run, expected)
+
+
+def test_a_crash_costs_no_more_than_the_epoch(tiny_runs, stop_at, monkeypatch):
+    expected = run_and_find(tiny_runs, "pretrain", PRETRAIN)
+    run = interrupted(tiny_runs, "pretrain", PRETRAIN | {"version": 0}, stop_at, monkeypatch, 21, kind="crash")
+    assert (run.status.state, run.status.reason) == ("failed", "error")
+    with run.metrics_path.open("a") as stream:
+        stream.write("2,22,0.00")  # torn by the crash
+    assert main(["resume", run.id]) == 0
+    assert_equal_ends(run, expected)
+
+
+@pytest.mark.parametrize("step", [4, 17])
+def test_a_stopped_fine_tuning_goes_on_as_if_nothing_had_been(finished_run, tiny_runs, stop_at, monkeypatch, step):
+    options = FULL | {"experiment_version": str(finished_run.path)}
+    expected = run_and_find(tiny_runs, "finetune", options)
+    run = interrupted(tiny_runs, "finetune", options, stop_at, monkeypatch, step)
+    assert run.evaluation == {}
+    assert main(["resume", run.id]) == 0
+    assert_equal_ends(run, expected)
+
+
+def test_a_stopped_training_from_scratch_goes_on_as_if_nothing_had_been(tiny_runs, stop_at, monkeypatch):
+    expected = run_and_find(tiny_runs, "finetune", SCRATCH)
+    run = interrupted(tiny_runs, "finetune", SCRATCH, stop_at, monkeypatch, 15)
+    assert main(["resume", run.id]) == 0
+    assert_equal_ends(run, expected)
+
+
+@pytest.mark.parametrize("step", [30, 45])
+def test_a_stopped_head_goes_on_as_if_nothing_had_been(finished_run, tiny_runs, monkeypatch, step):
+    from simclr import probes
+
+    options = FULL | {"experiment_version": str(finished_run.path), "freeze_encoder": True, "epochs": 6}
+    expected = run_and_find(tiny_runs, "finetune", options)
+    original = probes.train_head
+
+    def stopped(*arguments, on_step, **more):
+        def hook(done):
+            if done == step:
+                os.kill(os.getpid(), signal.SIGTERM)
+            on_step(done)
+
+        return original(*arguments, on_step=hook, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(probes, "train_head", stopped)
+        run = run_and_find(tiny_runs, "finetune", options, expected=75)
+    assert run.status.state == "stopped"
+    assert main(["resume", run.id]) == 0
+    assert_equal_ends(run, expected)
+
+
+def test_what_cannot_be_resumed_is_told(finished_run, tiny_runs, capsys):
+    assert main(["resume", str(finished_run.path)]) == 2
+    assert "is finished; allowed: a run that was stopped or failed." in capsys.readouterr().err
+    assert main(["resume", "nothing"]) == 2
+    assert capsys.readouterr().err.startswith("RUN is nothing; allowed: a run's folder, id or unique prefix")
+
+
+def test_a_run_without_a_checkpoint_says_so(tiny_runs, capsys):
+    from simclr.config import PretrainConfig
+
+    run = runs.create(PretrainConfig(), tiny_runs)
+    runs.update_status(run.path, state="failed")
+    assert main(["resume", run.id]) == 2
+    assert "has no checkpoint to go on from" in capsys.readouterr().err
+    assert run.status.state == "failed"
+
+
+def test_rows_after_the_checkpoint_are_cut_line_by_line(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,step,lr\n1,1,0.1\nnonsense\n1,2,0.2\n1,3,0.3\n1,4,0.")
+    log = callbacks.MetricsLog(path, ("epoch", "step", "lr"), keep_steps=2)
+    log.append({"epoch": 1, "step": 3, "lr": 0.5})
+    assert path.read_text().splitlines()[0] == "epoch,step,lr"
+    tail = runs.MetricsTail(path)
+    tail.refresh()
+    assert (tail.columns["step"], tail.columns["lr"]) == ([1.0, 2.0, 3.0], [0.1, 0.2, 0.5])
+
+
+def test_a_new_start_in_an_old_folder_begins_the_rows_anew(tmp_path):
+    path = tmp_path / "metrics.csv"
+    callbacks.MetricsLog(path, ("step", "lr")).append({"step": 1, "lr": 0.1})
+    log = callbacks.MetricsLog(path, ("step", "lr"))
+    log.append({"step": 1, "lr": 0.5})
+    assert path.read_text() == "step,lr\n1,0.5\n"
