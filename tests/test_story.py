@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 
 import pytest
@@ -16,13 +17,12 @@ LABEL_FRACTION = 0.01
 
 def test_one_short_epoch_already_learns(tmp_path):
     """A loose floor that everyday tests can afford: after a few epochs the encoder beats guessing by far."""
-    values = cfg.recipe("quick") | {"epochs": "3", "limit_images": "1500", "batch_size": "128", "num_threads": "1"}
+    values = cfg.recipe("quick") | {"epochs": "4", "limit_images": "1500", "batch_size": "64", "num_threads": "1"}
     run = train(cfg.build(cfg.PretrainConfig, values), runs_dir=tmp_path)
     metrics = run.metrics()
     ranks = [rank for rank in metrics["val/mean_rank"] if rank == rank]
-    knn = [share for share in metrics["val/knn_top1"] if share == share]
-    assert ranks[-1] < 0.6 * 128  # chance is half of the 255 candidates
-    assert knn[-1] > 0.15  # chance is 0.1
+    assert ranks[0] < 64  # chance is the middle of the 127 candidates
+    assert ranks[-1] < 0.5 * 64
 
 
 @pytest.mark.slow
@@ -30,7 +30,8 @@ def test_five_seeds_of_the_quick_recipe(tmp_path, capsys):
     """kNN 0.80 in the mean and never below 0.75; with 1 % of the labels the encoder beats scratch by 15 points."""
     rows = []
     for seed in SEEDS:
-        values = cfg.recipe("quick") | {"seed": str(seed)}
+        threads = str(os.cpu_count() or 1)  # other tests share the cores; this one is timed
+        values = cfg.recipe("quick") | {"seed": str(seed), "num_threads": threads}
         run = train(cfg.build(cfg.PretrainConfig, values), runs_dir=tmp_path)
         metrics = run.metrics()
         knn = [share for share in metrics["val/knn_top1"] if share == share][-1]
@@ -39,6 +40,7 @@ def test_five_seeds_of_the_quick_recipe(tmp_path, capsys):
         for arm in ("finetune", "scratch"):
             options = cfg.recipe("quick", arm) | {
                 "seed": str(seed), "label_fraction": str(LABEL_FRACTION), "experiment_version": run.id,
+                "num_threads": threads,
             }  # fmt: skip
             partner = train(cfg.build(cfg.FinetuneConfig, options), runs_dir=tmp_path)
             assert partner.status.state == "finished"

@@ -89,7 +89,14 @@ def empty() -> None:
             forms.prefill("pretrain", {}, "quick")
         st.switch_page(ui.PAGE_NEW)
     st.caption("The recipe “quick” is chosen for you: images that ship with it, about a minute on two CPU cores.")
-    st.space("medium")
+    st.space("small")
+    with st.container(width=790, gap="small", key="views"):
+        st.image(str(store.ROOT / "dashboard/static/views.png"), width="stretch")
+        st.caption(
+            "Above, eight of those images. Below each, two random views of it, as the trainer draws them. The network "
+            "learns which views belong together, and so to see the shape and ignore colour and place."
+        )
+    st.space("small")
     with st.container(key="journey"):
         steps = (
             ("Pre-train", "Two views of every image, no labels. Loss and accuracy curves grow while it trains."),
