@@ -32,6 +32,7 @@ CHROMIUM_ARGUMENTS = [
 ]  # fmt: skip
 TRAINING_MS = 120_000  # on two busy cores; most of it is imports
 PAGE_MS = 30_000
+PHONE = (390, 844)
 expect.set_options(timeout=PAGE_MS)
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -91,8 +92,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
 class Tab:
     """A browser tab that remembers what must not happen: page errors and requests to other machines."""
 
-    def __init__(self, browser: object, url: str, name: str, **options: object) -> None:
-        self.context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
+    def __init__(
+        self, browser: object, url: str, name: str, size: tuple[int, int] = (1440, 900), **options: object
+    ) -> None:
+        self.context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
         self.page = self.context.new_page()
         self.url, self.name, self.shots = url, name, 0
         self.errors: list[str] = []
@@ -125,6 +128,11 @@ class Tab:
         field = self.page.get_by_label(label, exact=True).first
         field.fill(value)
         field.press("Tab")
+
+    def fits(self, path: str) -> None:
+        """Nothing makes the page scroll sideways."""
+        width = self.page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+        assert width <= self.page.viewport_size["width"], path
 
     def has_no_errors(self) -> None:
         assert self.errors == []
@@ -234,8 +242,9 @@ def test_journey(server: Server, browser: object) -> None:
     # augmentations: as they are drawn, and into a new run
     tab.open("/augmentations")
     tab.sees("Train with these")
+    expect(page.get_by_role("img", name=re.compile("^View 1 of")).first).to_be_visible()
     tab.button("New draw").click()
-    page.wait_for_timeout(500)
+    tab.sees(re.compile("draw 1"))
     tab.shot("augmentations")
     slider = page.get_by_role("slider", name="Hue").first
     slider.focus()
@@ -247,6 +256,19 @@ def test_journey(server: Server, browser: object) -> None:
     expect(page.get_by_test_id("stCode").first).to_contain_text("--augmentation.hue")
     tab.shot("train-with-these")
     tab.has_no_errors()
+
+    # the same pages with runs in them, on a phone
+    phone = Tab(browser, server.url, "phone", PHONE, color_scheme="dark")
+    for path in (
+        "/", f"/run?id={pretraining}", f"/results?experiment={pretraining}", f"/curves?runs={pretraining}",
+        f"/embeddings?left={pretraining}&method=pca",
+    ):  # fmt: skip
+        phone.open(path)
+        expect(phone.page.get_by_role("heading").first).to_be_visible()
+        phone.page.wait_for_timeout(2_000)
+        phone.fits(path)
+        phone.shot(path.strip("/").partition("?")[0] or "home")
+    phone.has_no_errors()
 
 
 def test_a_killed_server_loses_nothing(server: Server, browser: object) -> None:
@@ -263,6 +285,23 @@ def test_a_killed_server_loses_nothing(server: Server, browser: object) -> None:
         time.sleep(0.2)
     before = run.status.step
     assert before >= 5
+
+    # a zoom of the user's own is still there after refreshes that brought new steps
+    tab.charts_are_drawn()
+    chart = page.locator(".js-plotly-plot").first
+    box = chart.locator(".nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+    page.mouse.up()
+    zoomed = chart.evaluate("node => node._fullLayout.xaxis.range")
+    points = chart.evaluate("node => node.data[0].x.length")
+    deadline = time.monotonic() + 60
+    while chart.evaluate("node => node.data[0].x.length") <= points and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert chart.evaluate("node => node.data[0].x.length") > points
+    assert chart.evaluate("node => node._fullLayout.xaxis.range") == zoomed
+    assert chart.evaluate("node => node._fullLayout.xaxis.autorange") is False
     server.kill()
     server.start()
     tab.open(f"/run?id={run.id}")
@@ -291,14 +330,11 @@ def test_a_killed_server_loses_nothing(server: Server, browser: object) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_fit_a_phone(server: Server, browser: object, scheme: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    page = context.new_page()
+    phone = Tab(browser, server.url, f"phone-{scheme}", PHONE, color_scheme=scheme)
     for path in ("/", "/new-run", "/curves", "/results", "/embeddings", "/augmentations"):
-        page.goto(server.url + path)
-        expect(page.get_by_role("heading").first).to_be_visible(timeout=PAGE_MS)
-        page.wait_for_timeout(1_000)
-        width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
-        assert width <= 390, path
-        SCREENSHOTS.mkdir(exist_ok=True)
-        page.screenshot(path=SCREENSHOTS / f"phone-{scheme}-{path.strip('/') or 'home'}.png")
-    context.close()
+        phone.open(path)
+        expect(phone.page.get_by_role("heading").first).to_be_visible()
+        phone.page.wait_for_timeout(1_000)
+        phone.fits(path)
+        phone.shot(path.strip("/") or "home")
+    phone.has_no_errors()

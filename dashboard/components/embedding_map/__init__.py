@@ -7,24 +7,12 @@ The server is asked for one thing only, the nearest neighbours of a clicked imag
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import streamlit as st
 from numpy.typing import ArrayLike
 
-HERE = Path(__file__).parent
-
-
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _component() -> Any:
-    return st.components.v2.component(
-        "simclr_embedding_map",
-        css=(HERE / "embedding_map.css").read_text(encoding="utf-8"),
-        js=(HERE / "embedding_map.js").read_text(encoding="utf-8"),
-        isolate_styles=False,
-    )
+from dashboard.components import registered
 
 
 def packed(values: ArrayLike, dtype: str) -> str:
@@ -44,4 +32,4 @@ def embedding_map(data: dict[str, Any], key: str) -> None:
             image, and `revision`, which changes with everything but `details`.
         key: names the component.
     """
-    _component()(key=key, data=data, default={"image": -1}, on_image_change=lambda: None)
+    registered("embedding_map")(key=key, data=data, default={"image": -1}, on_image_change=lambda: None)

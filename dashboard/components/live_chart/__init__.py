@@ -18,8 +18,9 @@ from typing import Any
 
 import streamlit as st
 
-HERE = Path(__file__).parent
-CACHE = HERE.parent.parent / "static" / "cache"
+from dashboard.components import registered
+
+CACHE = Path(__file__).resolve().parents[2] / "static" / "cache"
 
 
 @lru_cache(maxsize=1)
@@ -38,21 +39,10 @@ def plotly_url() -> str:
     return "/".join(["", *filter(None, [prefix]), "app/static/cache", name])
 
 
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _component() -> Any:
-    # Once per server: registering again would send the script again.
-    return st.components.v2.component(
-        "simclr_live_chart",
-        css=(HERE / "live_chart.css").read_text(encoding="utf-8"),
-        js=(HERE / "live_chart.js").read_text(encoding="utf-8"),
-        isolate_styles=False,
-    )
-
-
 def live_chart(figure: dict[str, Any], key: str, height: int = 260) -> None:
     """Draws `figure` (plotly's `data` and `layout` as plain values), or updates the one drawn before under `key`."""
     text = json.dumps(figure, separators=(",", ":"), allow_nan=False)
-    _component()(
+    registered("live_chart")(
         key=key,
         data={
             "figure": text,

@@ -7,22 +7,9 @@ matter least make room on a narrow screen.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
-HERE = Path(__file__).parent
-
-
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _component() -> Any:
-    return st.components.v2.component(
-        "simclr_table",
-        css=(HERE / "table.css").read_text(encoding="utf-8"),
-        js=(HERE / "table.js").read_text(encoding="utf-8"),
-        isolate_styles=False,
-    )
+from dashboard.components import registered
 
 
 def table(columns: list[dict[str, Any]], rows: list[dict[str, Any]], key: str, sort: str | None = None) -> None:
@@ -37,4 +24,4 @@ def table(columns: list[dict[str, Any]], rows: list[dict[str, Any]], key: str, s
         key: names the table.
         sort: the column sorted by at first, descending when it begins with a minus sign.
     """
-    _component()(key=key, data={"columns": columns, "rows": rows, "sort": sort or ""})
+    registered("table")(key=key, data={"columns": columns, "rows": rows, "sort": sort or ""})

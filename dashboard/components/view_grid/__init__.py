@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
-HERE = Path(__file__).parent
-
-
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _component() -> Any:
-    return st.components.v2.component(
-        "simclr_view_grid",
-        css=(HERE / "view_grid.css").read_text(encoding="utf-8"),
-        js=(HERE / "view_grid.js").read_text(encoding="utf-8"),
-        isolate_styles=False,
-    )
+from dashboard.components import registered
 
 
 def view_grid(data: dict[str, Any], key: str) -> None:
@@ -28,7 +15,7 @@ def view_grid(data: dict[str, Any], key: str) -> None:
             left, top, width, height of the original or None, and for both what was done, as names and values),
             `revision`.
     """
-    _component()(key=key, data={"mode": "views", **data})
+    registered("view_grid")(key=key, data={"mode": "views", **data})
 
 
 def picker(data: dict[str, Any], key: str) -> None:
@@ -37,4 +24,6 @@ def picker(data: dict[str, Any], key: str) -> None:
     Args:
         data: `sprite` (one row of tiles), `items` (number, title), `picked` (numbers), `most` (how many at once).
     """
-    _component()(key=key, data={"mode": "picker", **data}, default={"picked": None}, on_picked_change=lambda: None)
+    registered("view_grid")(
+        key=key, data={"mode": "picker", **data}, default={"picked": None}, on_picked_change=lambda: None
+    )
