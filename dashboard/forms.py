@@ -288,7 +288,7 @@ def draw(name: str, info: Any, errors: Mapping[str, str]) -> None:
     key = f"option-{kept['kind']}-{kept['generation']}-{name}"
     value = kept["values"].get(name)
     kind, words, optional = cfg.field_type(info), cfg.choices(info), cfg.is_optional(info)
-    common: dict[str, Any] = {"key": key, "help": help_text(info)}
+    common: dict[str, Any] = {"key": key, "help": f"{help_text(info)} In a file or behind a flag: `{name}`."}
     label = cfg.label(name.rpartition(".")[2], info)
     if (unit := cfg.extra(info, "unit")) and unit in name.split("_"):
         label = label.removesuffix(f" ({unit})")

@@ -388,7 +388,7 @@ def features_of(
     network: Callable[[Tensor], Tensor], batches: Any, *, device: torch.device, autocast: torch.dtype | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> Tensor:  # fmt: skip
-    """(N, D) float32 features of normalized image batches, gathered on the CPU; BatchNorm must be in eval mode."""
+    """(N, D) float32 features of normalized image batches, on `device`; BatchNorm must be in eval mode."""
     found = []
     for images in batches:
         with torch.autocast(device_type=device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):

@@ -264,26 +264,36 @@ class CommonOptions(Options):
     seed: int = option(42, "Seed of the split, the weights, the sample order and the augmentation.",
                        group="Experiment", common=True, ge=0, le=2**31 - 1)  # fmt: skip
     data_dir: str | None = option(
-        None, "Folder of downloaded data sets; unset: $SIMCLR_DATA_DIR, else ~/.cache/simclr.", group="Data"
+        None,
+        "Folder of downloaded data sets; unset: $SIMCLR_DATA_DIR, else ~/.cache/simclr.",
+        group="Data",
+        label="Data folder",
     )
     limit_images: int | None = option(
         None, "Train on this many images only, drawn in class proportion; unset: all.",
         group="Data", common=True, unit="images", ge=2,
     )  # fmt: skip
     val_fraction: float = option(
-        0.1, "Share of the training images kept aside for validation; 0: none.", group="Data", ge=0, le=0.9
+        0.1,
+        "Share of the training images kept aside for validation; 0: none.",
+        group="Data",
+        label="Validation share",
+        ge=0,
+        le=0.9,
     )
     epochs: int = option(20, "Passes over the training images.", group="Training", common=True, unit="epochs",
                          ge=1, le=100_000)  # fmt: skip
     max_steps: int | None = option(
         None, "End after this many optimizer steps if the epochs are not over before; unset: no such limit.",
-        group="Training", unit="steps", ge=1,
+        group="Training", label="Steps at most", unit="steps", ge=1,
     )  # fmt: skip
     warmup_epochs: float = option(
         0, "The learning rate rises linearly for this long, then falls along a cosine; at most half of the training.",
-        group="Optimizer", unit="epochs", ge=0, le=100_000,
+        group="Optimizer", label="Warm-up", unit="epochs", ge=0, le=100_000,
     )  # fmt: skip
-    eta_min: float = option(0.0, "Learning rate at the end of the cosine.", group="Optimizer", ge=0, le=100)
+    eta_min: float = option(
+        0.0, "Learning rate at the end of the cosine.", group="Optimizer", label="Final learning rate", ge=0, le=100
+    )
     weight_decay: float = option(
         1e-6, "Weight decay; never applied to biases and normalization layers.", group="Optimizer", ge=0, le=10
     )
@@ -296,10 +306,15 @@ class CommonOptions(Options):
     )
     num_threads: int | None = option(
         None, "CPU threads; unset: one for each core. Results repeat exactly for the same number.",
-        group="Hardware", ge=1, le=1024,
+        group="Hardware", label="CPU threads", ge=1, le=1024,
     )  # fmt: skip
     num_workers: int = option(
-        2, "Processes that read images, for data sets too large to be kept in memory.", group="Hardware", ge=0, le=256
+        2,
+        "Processes that read images, for data sets too large to be kept in memory.",
+        group="Hardware",
+        label="Reading processes",
+        ge=0,
+        le=256,
     )
     compile: bool = option(False, "Compile the network with torch.compile: slow to start, faster after.",
                            group="Hardware")  # fmt: skip
@@ -330,12 +345,24 @@ class PretrainConfig(CommonOptions):
     )
     backbone: Backbone = option("resnet_tiny", "Encoder network; resnet_tiny is made for CPUs.",
                                 group="Model", common=True)  # fmt: skip
-    hidden_dim: int = option(256, "Width of the projection head's hidden layer.", group="Model", unit="features",
-                             ge=1, le=65_536)  # fmt: skip
+    hidden_dim: int = option(
+        256,
+        "Width of the projection head's hidden layer.",
+        group="Model",
+        label="Hidden width",
+        unit="features",
+        ge=1,
+        le=65_536,
+    )
     projection_dim: int = option(
-        128, "Width of the projection head's output, in which views are compared.", group="Model", unit="features",
-        ge=2, le=65_536,
-    )  # fmt: skip
+        128,
+        "Width of the projection head's output, in which views are compared.",
+        group="Model",
+        label="Projection width",
+        unit="features",
+        ge=2,
+        le=65_536,
+    )
     temperature: float = option(
         0.5, "Divides the cosine similarities in the loss; lower weighs the hardest negatives more.",
         group="Training", common=True, ge=0.005, le=100,
@@ -352,15 +379,24 @@ class PretrainConfig(CommonOptions):
         group="Optimizer", common=True, gt=0, le=100,
     )  # fmt: skip
     lr_scaling_method: Scaling = option(
-        "none", "linear: learning_rate x batch / 256; square-root: learning_rate x sqrt(batch).", group="Optimizer"
+        "none",
+        "linear: learning_rate x batch / 256; square-root: learning_rate x sqrt(batch).",
+        group="Optimizer",
+        label="Learning rate scaling",
     )
     augmentation: Augmentation = option(Augmentation(), "How views are drawn.", group="Augmentation")
     knn_every_epochs: int = option(
-        1, "How often the kNN accuracy is measured; 0: never.", group="Monitoring", unit="epochs", ge=0, le=100_000
+        1,
+        "How often the kNN accuracy is measured; 0: never.",
+        group="Monitoring",
+        label="kNN every",
+        unit="epochs",
+        ge=0,
+        le=100_000,
     )
     checkpoint_every_epochs: int = option(
         0, "Keep a checkpoint this often besides the last and the best; 0: only those two.",
-        group="Monitoring", unit="epochs", ge=0, le=100_000,
+        group="Monitoring", label="Checkpoint every", unit="epochs", ge=0, le=100_000,
     )  # fmt: skip
 
     @model_validator(mode="after")
@@ -422,19 +458,31 @@ class FinetuneConfig(CommonOptions):
         ge=8, le=1024,
     )  # fmt: skip
     num_classes: int | None = option(
-        None, "Must agree with the data; unset: taken from it.", group="Data", unit="classes", ge=2
+        None,
+        "Must agree with the data; unset: taken from it.",
+        group="Data",
+        label="Number of classes",
+        unit="classes",
+        ge=2,
     )
     backbone: Backbone | None = option(None, "Unset: the experiment's.", group="Model")
     head: Annotated[Literal["linear", "mlp"], BeforeValidator(_lower)] = option(
         "linear", "The classifier: one linear layer, or one hidden layer before it.", group="Model", common=True
     )
-    hidden_dim: int = option(512, "Width of the hidden layer of an mlp head.", group="Model", unit="features",
-                             ge=1, le=65_536)  # fmt: skip
+    hidden_dim: int = option(
+        512,
+        "Width of the hidden layer of an mlp head.",
+        group="Model",
+        label="Hidden width",
+        unit="features",
+        ge=1,
+        le=65_536,
+    )
     batch_size: int = option(64, "Images in a batch.", group="Training", common=True, unit="images", ge=1,
                              le=65_536)  # fmt: skip
     early_stopping_patience: int | None = option(
         None, "Stop after this many epochs without a better validation accuracy; unset: never.",
-        group="Training", unit="epochs", ge=1,
+        group="Training", label="Early stopping after", unit="epochs", ge=1,
     )  # fmt: skip
     optimizer: Optimizer = option("adam", "Optimizer of the head, and of the encoder unless frozen.",
                                   group="Optimizer")  # fmt: skip

@@ -144,7 +144,10 @@ def draw_folded(group: str, names: list[str], errors: dict[str, str]) -> None:
     model = cfg.MODELS[kept["kind"]]
     options = cfg.option_names(model)
     wrong = any(name in errors for name in names)
-    with st.expander(group, expanded=wrong, key=f"group-{group}-{kept['generation']}-{wrong}"):
+    opened = st.expander(group, expanded=wrong, key=f"group-{group}-{kept['generation']}-{wrong}", on_change="rerun")
+    if not opened.open:  # forty widgets that nobody looks at are half of the time the page takes
+        return
+    with opened:
         sections = {name.partition(".")[0] for name in names if "." in name}
         for section in sections:
             if not forms.section_toggle(section):

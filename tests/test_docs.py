@@ -1,8 +1,11 @@
 """Every option, command and recipe explains itself."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from simclr import cli
+from simclr import backbones, cli
 from simclr import config as cfg
 from simclr.cli import main
 from simclr.config import FinetuneConfig, PretrainConfig
@@ -74,3 +77,43 @@ def test_recipes_say_what_they_are(name):
     for kind in ("pretrain", "finetune", "scratch"):
         path = cfg.RECIPES_DIR / (f"{name}.yaml" if kind == "pretrain" else f"{name}-{kind}.yaml")
         assert path.read_text().startswith("# ")
+
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", sorted((Path(__file__).parent.parent / "dashboard/app_pages").glob("*.py")))
+def test_readme_names_every_page(page):
+    title = page.stem.replace("_", " ").capitalize()
+    assert re.search(rf"\b{title}\b", README)
+
+
+@pytest.mark.parametrize("name", [*cli.COMMANDS, *cfg.recipe_names(), *cfg.DATASETS])
+def test_readme_names_every_command_recipe_and_data_set(name):
+    assert re.search(rf"\b{name}\b", README)
+
+
+def test_readme_shows_pictures_and_files_that_exist():
+    root = Path(__file__).parent.parent
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert len(pictures) >= 3
+    for path in [*pictures, *re.findall(r"simclr/recipes/[\w-]+\.yaml", README)]:
+        assert (root / path).is_file(), path
+
+
+def test_readme_code_loads_a_real_model(finished_run):
+    """The lines under "A run folder" as they stand, with this run's sizes in place of the recipe's."""
+    code = re.search(r"```python\n(.*?)```", README, re.S)[1]
+    assert "load_state_dict" in code
+    assert "torchvision.models.resnet18()" in code
+    config = finished_run.config
+    assert config["backbone"] == "resnet_tiny"  # so that the test stays quick: the same lines on its own network
+    code = code.replace("torchvision.models.resnet18()", "backbones.TinyResNet()").replace("runs/.../model.pt", "PATH")
+    code = code.replace('"PATH"', "path").replace("512, 2048", f"128, {config['hidden_dim']}")
+    code = code.replace("2048, 128", f"{config['hidden_dim']}, {config['projection_dim']}")
+    code = code.replace("net.conv1, net.maxpool =", "_, net.maxpool =")
+    scope = {"backbones": backbones, "path": finished_run.model_path}
+    exec(code, scope)
+    import torch
+
+    assert scope["net"](torch.zeros(2, 3, 16, 16)).shape == (2, 128)
