@@ -119,9 +119,16 @@ def _count_steps(config: RunConfig, num_images: int, *, drop_last: bool) -> tupl
 
 
 def _load(config: RunConfig, *, labelled_only: bool, status: StatusWriter | None) -> ImageData:
+    said: set[str] = set()
+
     def report(what: str, share: float) -> None:
         if status is not None:
             status.set(phase=f"{what} {share:.0%}" if share < 1 else "")
+        elif sys.stderr.isatty():
+            print(f"\r{what} {share:4.0%}", end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
+        elif what not in said:
+            said.add(what)
+            print(what, flush=True)
 
     assert config.dataset is not None
     return load_data(
