@@ -330,6 +330,14 @@ class StopOnRequest(L.Callback):
             raise StopRequested
 
 
+def terminal_bar(num_steps: int, done: int = 0) -> Any:
+    """A progress bar on a terminal; None elsewhere. The log keeps the lines, not every frame of a bar."""
+    if not sys.stderr.isatty():
+        return None
+    terminal = getattr(sys.stderr, "terminal", sys.stderr)
+    return tqdm(total=num_steps, initial=done, unit="step", dynamic_ncols=True, file=terminal)
+
+
 class Progress(L.Callback):
     """A bar on a terminal, one line per epoch elsewhere."""
 
@@ -340,8 +348,7 @@ class Progress(L.Callback):
         self.images_name = images_name
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if sys.stderr.isatty():
-            self.bar = tqdm(total=self.num_steps, initial=trainer.global_step, unit="step", dynamic_ncols=True)
+        self.bar = terminal_bar(self.num_steps, trainer.global_step)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if self.bar is not None:

@@ -40,6 +40,7 @@ from simclr.callbacks import (
     epoch_line,
     features_of,
     save_atomically,
+    terminal_bar,
 )
 from simclr.config import CROP_AND_FLIP, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.data import EpochBatches, ImageData, Split, label_subset, load_data
@@ -261,18 +262,18 @@ class _Tee:
     """Writes to the terminal and to the run's log."""
 
     def __init__(self, terminal: TextIO, log: TextIO) -> None:
-        self._terminal, self._log = terminal, log
+        self.terminal, self._log = terminal, log
 
     def write(self, text: str) -> int:
         self._log.write(text)
         self._log.flush()
-        return self._terminal.write(text)
+        return self.terminal.write(text)
 
     def flush(self) -> None:
-        self._terminal.flush()
+        self.terminal.flush()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._terminal, name)
+        return getattr(self.terminal, name)
 
 
 @contextlib.contextmanager
@@ -615,8 +616,11 @@ def _train_on_features(
         if now - last_said > 0.5:
             last_said = now
             left = meter.elapsed / max(1, step - first_step) * (prepared.num_steps - step)
+            if bar is not None:
+                bar.update(step - bar.n)
             status.set(phase="training the head", step=step, eta_seconds=left, epoch=current["epoch"] + 1)
 
+    bar = terminal_bar(prepared.num_steps, first_step)
     epochs = probes.train_head(
         model.head, *train_features, val_features, config, num_steps=prepared.num_steps,
         warmup_steps=prepared.warmup_steps, state=state, on_step=on_step,
@@ -652,10 +656,12 @@ def _train_on_features(
             )  # fmt: skip
             checkpoints.saved_at = time.monotonic()  # type: ignore[attr-defined]
         if measured.epoch == 1 or measured.epoch % 10 == 0 or done:
-            print(epoch_line(measured.epoch, prepared.num_epochs, row), flush=True)
+            (bar.write if bar is not None else print)(epoch_line(measured.epoch, prepared.num_epochs, row))
         patience = config.early_stopping_patience
         if patience is not None and checkpoints.epochs_since_best >= patience:
             break
+    if bar is not None:
+        bar.close()
     if best_head is not None:
         model.head.load_state_dict(best_head)
 
