@@ -35,10 +35,18 @@ freeze_collector()
 ui.style()
 
 PAGES = ROOT / "dashboard" / "app_pages"
+
+
+def to_runs() -> None:
+    st.switch_page(ui.PAGE_RUNS)
+
+
 page = st.navigation(
     {
         "Experiments": [
-            st.Page(PAGES / "runs.py", title="Runs", icon=":material/list_alt:", url_path="runs", default=True),
+            st.Page(PAGES / "runs.py", title="Runs", icon=":material/list_alt:", url_path="home", default=True),
+            # the home page answers at the root only; whoever writes its name gets there too
+            st.Page(to_runs, title="All runs", url_path="runs", visibility="hidden"),
             st.Page(PAGES / "new_run.py", title="New run", icon=":material/add_circle:", url_path="new-run"),
             st.Page(PAGES / "curves.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
             st.Page(PAGES / "results.py", title="Results", icon=":material/table_chart:", url_path="results"),

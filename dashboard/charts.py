@@ -294,6 +294,8 @@ def run_figure(
         figure["layout"]["yaxis"]["tickvals"] = log_ticks(shown)
     if metric == "lr":
         figure["layout"]["yaxis"]["tickformat"] = "~e"
+    # "no better than chance" is judged by the rank; at a low temperature a network that knows nothing lies above this
+    level = "equal similarities" if metric == "loss" else "chance"
     if chance is not None and data:
         data.append(
             {
@@ -301,7 +303,7 @@ def run_figure(
                 "mode": "lines",
                 "x": [0, furthest],
                 "y": [chance, chance],
-                "name": "chance",
+                "name": level,
                 "hoverinfo": "skip",
                 "showlegend": False,
                 "line": {"color": "muted", "width": 1.2, "dash": "dash"},
@@ -309,7 +311,7 @@ def run_figure(
         )
         figure["layout"]["annotations"] = [
             {
-                "text": f"chance {chance:.3g}" + (" %" if spec.percent else ""),
+                "text": f"{level} {chance:.3g}" + (" %" if spec.percent else ""),
                 "showarrow": False,
                 "xref": "paper",
                 "x": 1,

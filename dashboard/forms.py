@@ -273,6 +273,30 @@ def from_address(query: Mapping[str, str]) -> tuple[str, str, dict[str, Any]]:
     return kind, recipe, values
 
 
+def collect() -> None:
+    """Takes over what the widgets hold now. A callback runs before the page is drawn, and so before `draw` does it."""
+    kept = state()
+    mark = f"{kept['kind']}-{kept['generation']}"
+    values, model = kept["values"], cfg.MODELS[kept["kind"]]
+    for name, info in cfg.option_names(model).items():
+        key = f"option-{mark}-{name}"
+        if key in st.session_state:
+            new = st.session_state[key]
+            values[name] = (None if cfg.is_optional(info) else "") if new == "" else new
+    for section in section_names(model):
+        if st.session_state.get(f"section-{mark}-{section}") is False:
+            values |= {name: None for name in cfg.option_names(model) if name.startswith(f"{section}.")}
+    for control, name in (
+        ("experiment", "experiment_version"),
+        ("fraction", "label_fraction"),
+        ("arm", "freeze_encoder"),
+    ):
+        if f"{control}-{mark}" in st.session_state:
+            new = st.session_state[f"{control}-{mark}"]
+            if new is not None or name == "experiment_version":
+                values[name] = new
+
+
 # --- widgets -------------------------------------------------------------------------------------------------------
 
 

@@ -330,6 +330,12 @@ def guess_recipe(config: dict[str, Any], recipe: object = None) -> str:
 # --- partners: fine-tuning and from-scratch runs of a pre-training -------------------------------------------------
 
 
+def shared_options(pretraining: dict[str, Any]) -> dict[str, Any]:
+    """What a supervised run has to share with a pre-training to be compared with it: data, split and network."""
+    same = ("seed", "dataset", "data_dir", "limit_images", "val_fraction", "image_size", "backbone")
+    return {option: pretraining[option] for option in same if pretraining.get(option) is not None}
+
+
 def partner_config(
     pretraining: dict[str, Any], run_id: str, arm: str, label_fraction: float, recipe: object = None
 ) -> cfg.FinetuneConfig:
@@ -349,8 +355,7 @@ def partner_config(
         raise ConfigError(f"arm is {arm}; allowed: {', '.join(ARMS)}.")
     name = guess_recipe(pretraining, recipe)
     values: dict[str, Any] = cfg.arm_recipe(name, arm)[1] if name else {}
-    same = ("seed", "dataset", "data_dir", "limit_images", "val_fraction", "image_size", "backbone")
-    values |= {option: pretraining[option] for option in same if pretraining.get(option) is not None}
+    values |= shared_options(pretraining)
     values |= {
         "experiment_version": run_id,
         "random_weight_init": arm == "scratch",

@@ -202,14 +202,33 @@ def _train(command: str, arguments: list[str]) -> int:
     run_dir = Path(others["--run_dir"]) if "--run_dir" in others else None
     if run_dir is not None and not run_dir.is_dir():
         raise ConfigError(f"run_dir is {run_dir}; allowed: an existing run folder.")
+    if run_dir is not None and not runs.is_startable(run_dir):
+        raise ConfigError(
+            f"run_dir is {run_dir}; allowed: a run folder whose run is queued or starting. Repeat others without it."
+        )
     runs_dir = Path(others["--runs_dir"]) if "--runs_dir" in others else None
     if runs_dir is None:
         runs_dir = run_dir.resolve().parent if run_dir is not None else runs.default_runs_dir()
     from simclr.train import train  # torch and lightning take seconds: only where something is trained
 
+    recipe = recipe_of(others.get("--config"))
     return _ended(
-        train(config, runs_dir=runs_dir, run_dir=run_dir, command=["python", "-m", "simclr", command, *arguments])
+        train(
+            config,
+            runs_dir=runs_dir,
+            run_dir=run_dir,
+            command=["python", "-m", "simclr", command, *arguments],
+            recipe=recipe,
+        )
     )
+
+
+def recipe_of(path: str | None) -> str | None:
+    """The shipped recipe whose file, or partner's file, `--config` named; None for any other file."""
+    if path is None or Path(path).resolve().parent != cfg.RECIPES_DIR.resolve():
+        return None
+    name = Path(path).stem.removesuffix("-finetune").removesuffix("-scratch")
+    return name if name in cfg.recipe_names() else None
 
 
 def _ended(run: runs.Run) -> int:

@@ -678,7 +678,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"config is {path}; allowed: a YAML file that exists{hint}.") from None
     except OSError as error:
         raise ConfigError(f"config is {path}, which cannot be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise ConfigError(

@@ -636,6 +636,15 @@ def is_run_folder(path: Path) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in (CONFIG, STATUS))
 
 
+def is_startable(path: Path) -> bool:
+    """True for a run folder whose run has not begun: training into any other would overwrite what it holds."""
+    return (
+        is_run_folder(path)
+        and read_status(path).state in ("queued", "starting")
+        and read_status(path).pid in (None, os.getpid())
+    )
+
+
 def list_runs(runs_dir: Path) -> list[Run]:
     """All run folders, newest first: those of the folder itself and the shipped ones under `examples`."""
     found = []

@@ -119,18 +119,14 @@ def _count_steps(config: RunConfig, num_images: int, *, drop_last: bool) -> tupl
     return num_steps, round(config.warmup_epochs * per_epoch), math.ceil(num_steps / per_epoch)
 
 
-def _load(config: RunConfig, *, labelled_only: bool, status: StatusWriter | None) -> ImageData:
-    said: set[str] = set()
+Report = Callable[[str, float], None]
 
-    def report(what: str, share: float) -> None:
-        if status is not None:
-            status.set(phase=f"{what} {share:.0%}" if share < 1 else "")
-        elif sys.stderr.isatty():
-            print(f"\r{what} {share:4.0%}", end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
-        elif what not in said:
-            said.add(what)
-            print(what, flush=True)
 
+def _no_report(what: str, share: float) -> None:
+    pass
+
+
+def _load(config: RunConfig, *, labelled_only: bool, report: Report) -> ImageData:
     assert config.dataset is not None
     return load_data(
         config.dataset, data_dir=config.data_dir, image_size=config.image_size, seed=config.seed,
@@ -139,22 +135,22 @@ def _load(config: RunConfig, *, labelled_only: bool, status: StatusWriter | None
     )  # fmt: skip
 
 
-def prepare(config: RunConfig, runs_dir: Path, status: StatusWriter | None = None) -> Prepared:
+def prepare(config: RunConfig, runs_dir: Path, report: Report = _no_report) -> Prepared:
     """Checks data, classes, weights, backbone and sizes, and fills in what was left open.
 
     Raises:
         ConfigError: with one sentence for what is wrong.
     """
     if isinstance(config, PretrainConfig):
-        return _prepare_pretrain(config.resolved(), status)
-    return _prepare_finetune(config, runs_dir, status)
+        return _prepare_pretrain(config.resolved(), report)
+    return _prepare_finetune(config, runs_dir, report)
 
 
-def _prepare_pretrain(config: PretrainConfig, status: StatusWriter | None) -> Prepared:
+def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
     find_device(config.accelerator)
     if config.image_size is not None:
         backbones.build_encoder(config.backbone, config.image_size)  # before minutes are spent on reading images
-    data = _load(config, labelled_only=False, status=status)
+    data = _load(config, labelled_only=False, report=report)
     size = config.image_size or data.image_size
     if config.batch_size > data.train.num_images:
         raise ConfigError(
@@ -166,7 +162,7 @@ def _prepare_pretrain(config: PretrainConfig, status: StatusWriter | None) -> Pr
     return Prepared(config, data, encoder, size, *_count_steps(config, data.train.num_images, drop_last=True))
 
 
-def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, status: StatusWriter | None) -> Prepared:
+def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) -> Prepared:
     find_device(config.accelerator)
     experiment: Run | None = None
     weights: Path | None = None
@@ -204,7 +200,7 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, status: StatusWrit
     if not config.random_weight_init:
         assert weights is not None
         state = backbones.read_state(weights)
-    data = _load(config, labelled_only=True, status=status)
+    data = _load(config, labelled_only=True, report=report)
     if data.classes is None or data.train.labels is None:
         raise ConfigError(
             f"dataset is {config.dataset}, whose images have no classes; allowed: a data set with classes."
@@ -335,9 +331,27 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 
+def _reporter(status: StatusWriter | None, stop: threading.Event) -> Report:
+    """Tells what is read or downloaded, in the run's status or on the terminal, and ends it where a stop is asked."""
+    said: set[str] = set()
+
+    def report(what: str, share: float) -> None:
+        if stop.is_set():
+            raise StopRequested
+        if status is not None:
+            status.set(phase=f"{what} {share:.0%}" if share < 1 else "")
+        elif sys.stderr.isatty():
+            print(f"\r{what} {share:4.0%}", end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
+        elif what not in said:
+            said.add(what)
+            print(what, flush=True)
+
+    return report
+
+
 def train(
     config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, resume: bool = False,
-    command: list[str] | None = None,
+    command: list[str] | None = None, recipe: str | None = None,
 ) -> Run:  # fmt: skip
     """Trains one run from its options to its last file; its `status.json` says how it ended.
 
@@ -347,6 +361,7 @@ def train(
         run_dir: an existing run folder to use, as the launcher makes it.
         resume: go on from the last checkpoint in `run_dir`.
         command: the command line, for the record.
+        recipe: the shipped recipe that the options came from, which knows the run's partners.
 
     Raises:
         ConfigError: for bad input; no new run folder is left behind.
@@ -358,13 +373,19 @@ def train(
     status = StatusWriter(run_dir).start(phase="reading data") if run_dir is not None else None
     try:
         try:
-            prepared = prepare(config, runs_dir, status)
+            prepared = prepare(config, runs_dir, _reporter(status, signals.requested))
+        except StopRequested:
+            if status is None:  # nothing was begun that could be stopped: as any command that is interrupted
+                raise KeyboardInterrupt from None
+            status.close(state="stopped", reason="on request", phase="", exit_code=runs.STOPPED_EXIT_CODE)
+            return Run(status.folder)
         except ConfigError as error:
             if status is not None:
                 status.close(state="failed", reason="bad input", error=str(error), phase="")
             raise
         if run_dir is None:
             more = {"experiment": prepared.experiment.id} if prepared.experiment else {}
+            more |= {"recipe": recipe} if recipe else {}
             run = runs.create(prepared.config, runs_dir, command, **more)
             status = StatusWriter(run.path).start(phase="starting")
         else:
@@ -391,7 +412,10 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
     """Runs the training and turns every end into a state and a sentence."""
     device = find_device(prepared.config.accelerator)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    runs.add_meta(run.path, device=name, num_train_images=(prepared.train or prepared.data.train).num_images)
+    runs.add_meta(
+        run.path, device=name, num_train_images=(prepared.train or prepared.data.train).num_images,
+        num_classes=len(prepared.data.classes or ()),
+    )  # fmt: skip
     status.set(phase="training", steps=prepared.num_steps, epochs=prepared.num_epochs)
     batch = prepared.config.batch_size
     try:

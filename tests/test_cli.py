@@ -10,7 +10,7 @@ from conftest import TINY_PRETRAIN, flags
 
 from simclr import config as cfg
 from simclr import runs
-from simclr.cli import COMMANDS, main
+from simclr.cli import COMMANDS, main, recipe_of
 from simclr.config import PretrainConfig
 
 
@@ -171,3 +171,23 @@ def test_recipes_and_their_partners_run_to_the_end(tiny_runs, capsys, recipe):
         path = cfg.RECIPES_DIR / f"{recipe}-{partner}.yaml"
         code, out, err = call(capsys, "finetune", "--config", path, *small, "--experiment_version", experiment)
         assert code == 0, err
+
+
+def test_a_run_folder_that_has_begun_is_left_alone(finished_run, capsys):
+    before = (finished_run.path / runs.STATUS).read_text()
+    assert main(["pretrain", "--limit_images", "64", "--run_dir", str(finished_run.path)]) == 2
+    assert "queued or starting" in capsys.readouterr().err
+    assert (finished_run.path / runs.STATUS).read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (cfg.RECIPES_DIR / "quick.yaml", "quick"),
+        (cfg.RECIPES_DIR / "notebook-scratch.yaml", "notebook"),
+        ("other/quick.yaml", None),
+        (None, None),
+    ],
+)
+def test_the_recipe_is_known_by_its_file(path, name):
+    assert recipe_of(None if path is None else str(path)) == name

@@ -73,7 +73,7 @@ def test_smoothing_of_a_constant_is_the_constant_and_zero_changes_nothing():
 
 def test_run_figure_has_both_splits_and_the_line_of_chance():
     figure = charts.run_figure(example(), "loss", "#123456", chance=6.24)
-    assert [trace["name"] for trace in figure["data"]] == ["Training", "Validation", "chance"]
+    assert [trace["name"] for trace in figure["data"]] == ["Training", "Validation", "equal similarities"]
     assert figure["data"][2]["y"] == [6.24, 6.24]
     assert "6.24" in figure["layout"]["annotations"][0]["text"]
     json.dumps(figure, allow_nan=False)

@@ -177,18 +177,20 @@ def test_journey(server: Server, browser: object) -> None:
     expect(page.get_by_test_id("stCode").first).to_contain_text("--epochs 3")
     expect(page.get_by_test_id("stCode").first).to_contain_text("--limit_images 400")
     tab.shot("new-run")
+    page.get_by_label("Name", exact=True).first.fill("typed last")  # left by the click on Start itself
     tab.button("Start").click()
 
     # the run appears at once; a second browser shows the same
     page.wait_for_url(re.compile("/run"))
     tab.sees(re.compile("Starting|Running"))
     second = Tab(browser, server.url, "second")
-    second.open("/")
+    second.open("/runs")
     second.sees(re.compile("1 active run"))
     tab.sees("Loss", TRAINING_MS)
     tab.charts_are_drawn()
     tab.shot("running")
     pretraining = tab.finished()
+    assert runs.find(pretraining, server.runs_dir).name == "typed last"
     tab.charts_are_drawn()
     tab.sees("Next steps")
     tab.shot("pretraining-finished")

@@ -96,7 +96,7 @@ def choose_experiment() -> None:
 
     left, right = st.columns(2, gap="medium")
     with left:
-        values["experiment_version"] = st.selectbox(
+        chosen = st.selectbox(
             "Compared with" if scratch else "Pre-training",
             options,
             index=options.index(str(current)) if current is not None else 0,
@@ -106,6 +106,12 @@ def choose_experiment() -> None:
             if scratch
             else "Its encoder is loaded. Only pre-trainings with final weights are listed.",
         )
+        if chosen != (None if current is None else str(current)):
+            values["experiment_version"] = chosen
+            run = store.find(chosen or "")
+            shared = store.shared_options(run.config) if run is not None else {}
+            forms.refill(kept["kind"], kept["recipe"], values | shared)  # the same images, split and network
+            st.rerun()
         if not usable and not scratch:
             st.caption("No pre-training has finished yet; start one first.")
     with right:
@@ -164,6 +170,7 @@ def grid(names: list[str], options: dict, errors: dict[str, str]) -> None:
 
 def start(kind: str, recipe: str) -> None:
     """Starts the run the form describes; a second click within seconds gives the run of the first."""
+    forms.collect()  # a field that was left by the click on Start itself
     values = dict(forms.state()["values"])
     try:
         config = forms.to_config(kind, values)

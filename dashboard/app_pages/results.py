@@ -50,6 +50,12 @@ def chosen(partners: list[store.Summary]) -> dict[tuple[float, str], store.Summa
     return found
 
 
+def comparable(run_id: str) -> list[store.Summary]:
+    """The partners of a pre-training that were trained on its data; accuracies on other data say nothing beside it."""
+    own = next((item for item in store.get().summaries() if item.id == run_id), None)
+    return [item for item in store.partners(run_id) if own is not None and item.dataset == own.dataset]
+
+
 def rows(picked: dict[tuple[float, str], store.Summary], evaluations: dict[str, dict]) -> list[dict]:
     """The table: a row per label fraction and arm, the best of each fraction marked.
 
@@ -61,6 +67,8 @@ def rows(picked: dict[tuple[float, str], store.Summary], evaluations: dict[str, 
         results = [value for value in group.values() if value is not None]
         is_best = item.test_accuracy is not None and len(results) > 1 and item.test_accuracy == max(results)
         scratch = group.get("scratch")
+        if (fraction, "scratch") in picked and picked[fraction, "scratch"].seed != item.seed:
+            scratch = None  # other labels were drawn
         gain = (
             None if arm == "scratch" or scratch is None or item.test_accuracy is None else item.test_accuracy - scratch
         )
@@ -148,7 +156,7 @@ def choose(pretrainings: list[store.Summary]) -> store.Summary:
 @st.fragment(run_every=3)
 def compared(run_id: str) -> None:
     """Table and label-efficiency curve; it holds no widget, so that it can follow runs that are going on."""
-    picked = chosen(store.partners(run_id))
+    picked = chosen(comparable(run_id))
     evaluations = {item.id: run.evaluation for item in picked.values() if (run := store.find(item.id))}
     if sentence := verdict(picked):
         with st.container(key="verdict"):
@@ -185,7 +193,7 @@ def overlaid(run_ids: tuple[tuple[str, str], ...]) -> None:
         for run_id, arm in run_ids:
             if run := store.find(run_id):
                 shown.append((ARM_NAMES[arm], ARM_COLORS[arm], store.get().columns(run)))
-        figure = charts.overlay(shown, metric)
+        figure = charts.overlay(shown, metric)  # the caption below says which lines are which
         with column.container(border=True, gap=None):
             st.markdown(f"**{charts.METRICS[metric].label}**", help=charts.METRICS[metric].help)
             if figure["data"]:
@@ -204,7 +212,7 @@ def page() -> None:
         st.page_link(ui.PAGE_NEW, label="Start a pre-training", icon=":material/play_arrow:")
         return
     own = choose(pretrainings)
-    partners = store.partners(own.id)
+    partners = comparable(own.id)
     if not partners:
         with st.container(border=True):
             st.markdown(f"Nothing was trained on **{ui.plain(own.title)}** yet.")

@@ -400,8 +400,16 @@ def page() -> None:
         st.warning(ui.plain(summary.status.error))
     ended_well = summary.state == "finished" or (summary.state == "stopped" and run.model_path.exists())
     if summary.kind == "pretrain" and ended_well:
-        next_steps(run, summary)
-        watch_partners(run.id, partner_states(run.id))
+        if run.meta.get("num_classes") == 0:
+            with st.container(border=True, key="next-steps"):
+                st.markdown("These images have no classes, so there is nothing to fine-tune on. What was learned:")
+                st.page_link(
+                    "app_pages/embeddings.py", label="See the embeddings", icon=":material/scatter_plot:",
+                    query_params={"left": run.id},
+                )  # fmt: skip
+        else:
+            next_steps(run, summary)
+            watch_partners(run.id, partner_states(run.id))
     if summary.is_active:
         live(run.id, summary.state)
     else:
