@@ -338,7 +338,12 @@ class PretrainConfig(CommonOptions):
         group="Experiment", ge=0, le=10**9,
     )  # fmt: skip
     dataset: Dataset = option(
-        "shapes", f"{', '.join(DATASETS)}, or a folder of images.", group="Data", common=True, min_length=1
+        "shapes",
+        f"{', '.join(DATASETS)}, or a folder of images.",
+        group="Data",
+        common=True,
+        label="Data set",
+        min_length=1,
     )
     image_size: int | None = option(
         None, "Side of a view; unset: the data set's own.", group="Data", unit="pixels", ge=8, le=1024
@@ -447,7 +452,7 @@ class FinetuneConfig(CommonOptions):
     )
     dataset: Dataset | None = option(
         None, f"{', '.join(DATASETS)}, or a folder with classes; unset: the experiment's.", group="Data", common=True,
-        min_length=1,
+        label="Data set", min_length=1,
     )  # fmt: skip
     label_fraction: float = option(
         1.0, "Share of the training labels used, the same images for every arm with the same seed.",

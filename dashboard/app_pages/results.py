@@ -188,12 +188,13 @@ def compared(run_id: str) -> None:
 
 @st.fragment(run_every=2)
 def overlaid(run_ids: tuple[tuple[str, str], ...]) -> None:
+    st.caption("Dotted: training. Solid: validation.")
     for column, metric in zip(st.columns(2, gap="small"), ("top1", "loss"), strict=True):
         shown = []
         for run_id, arm in run_ids:
             if run := store.find(run_id):
                 shown.append((ARM_NAMES[arm], ARM_COLORS[arm], store.get().columns(run)))
-        figure = charts.overlay(shown, metric)  # the caption below says which lines are which
+        figure = charts.overlay(shown, metric)
         with column.container(border=True, gap=None):
             st.markdown(f"**{charts.METRICS[metric].label}**", help=charts.METRICS[metric].help)
             if figure["data"]:
