@@ -113,3 +113,13 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(folder, monkeypatch):
     app.button("start").click().run()
     assert not app.exception
     assert "cannot be written" in texts(app)
+
+
+def test_a_chosen_experiment_brings_its_data_and_split(folder):
+    """From scratch is compared with a pre-training: on other images the comparison would say nothing."""
+    experiment = make_run(folder, dataset="digits", limit_images=300, seed=7, val_fraction=0.2)
+    app = open_page("new_run", kind="scratch")
+    next(box for box in app.selectbox if box.label == "Compared with").set_value(experiment.id).run()
+    assert not app.exception
+    for flag in ("--dataset digits", "--limit_images 300", "--seed 7", "--val_fraction 0.2", experiment.id):
+        assert flag in app.code[0].value
