@@ -76,4 +76,6 @@ def active_runs() -> None:
 with st.sidebar:
     active_runs()
 
+if page.url_path != "new-run":
+    st.session_state.pop("new_run_entered", None)  # the next visit may bring an address of its own
 page.run()

@@ -23,8 +23,15 @@ COLUMNS = 3
 
 
 def take_address() -> None:
-    """Lets the address fill the form, once per address: what the page itself wrote there is already in it."""
-    query = forms.own_parameters(st.query_params)
+    """Lets the address fill the form when the page is entered, and never afterwards.
+
+    While one types, a browser still sends the address of before its last answer: taken for a new one, it would undo
+    what was typed meanwhile.
+    """
+    if st.session_state.get("new_run_entered"):
+        return
+    st.session_state["new_run_entered"] = True
+    query = {name: st.query_params[name] for name in st.query_params}
     if query and query != st.session_state.get("new_run_address"):
         kind, recipe, values = forms.from_address(query)
         forms.state()
