@@ -31,7 +31,8 @@ def take_address() -> None:
     if st.session_state.get("new_run_entered"):
         return
     st.session_state["new_run_entered"] = True
-    query = {name: st.query_params[name] for name in st.query_params}
+    known = {"kind", "recipe", "experiment", "arm"}.union(*map(cfg.option_names, cfg.MODELS.values()))
+    query = {name: st.query_params[name] for name in st.query_params if name in known}  # another page's may linger
     if query and query != st.session_state.get("new_run_address"):
         kind, recipe, values = forms.from_address(query)
         forms.state()
