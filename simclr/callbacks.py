@@ -92,7 +92,6 @@ class Meter:
         self._start = self._last = time.monotonic()
         self._images = 0
         self._rate: float | None = None
-        self.seconds = 0.0
 
     def add(self, num_images: int) -> None:
         self._images += num_images

@@ -638,11 +638,8 @@ def is_run_folder(path: Path) -> bool:
 
 def is_startable(path: Path) -> bool:
     """True for a run folder whose run has not begun: training into any other would overwrite what it holds."""
-    return (
-        is_run_folder(path)
-        and read_status(path).state in ("queued", "starting")
-        and read_status(path).pid in (None, os.getpid())
-    )
+    status = read_status(path)  # a folder without one counts as failed
+    return is_run_folder(path) and status.state in ("queued", "starting") and status.pid in (None, os.getpid())
 
 
 def list_runs(runs_dir: Path) -> list[Run]:
