@@ -1,14 +1,17 @@
 """Data sets and their splits: built-in, downloaded or a folder of images.
 
 Every data set becomes an `ImageData` of training, validation and test `Split`s whose images share one size. Up to
-`MEMORY_LIMIT` bytes they are one uint8 tensor; larger ones are read where they lie, batch by batch.
+a stated number of bytes they are uint8 tensors; larger ones are read where they lie, batch by batch. Either way the
+same images stand at the same positions, to the byte.
 
-Order of the cuts: `limit_images` shortens the training list, then `val_fraction` of what is left becomes the
-validation split, then `label_subset` picks the labelled images among the rest. Each is stratified by class.
+Order of the cuts: broken files are left out, `limit_images` shortens the training list, then `val_fraction` of what
+is left becomes the validation split, then `label_subset` picks the labelled images among the rest. Each is stratified
+by class.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -17,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from simclr import downloads, folders, shapes
-from simclr.config import DATASETS, ConfigError
+from simclr.config import DATASETS, CommonOptions, ConfigError
 from simclr.images import ArraySource, FileSource, ImageList, Indices, Lists, Progress, Source
 from simclr.stratify import (
     LABEL_STREAM,
@@ -36,7 +40,8 @@ from simclr.stratify import (
 
 log = logging.getLogger(__name__)
 
-MEMORY_LIMIT = 2 * 1024**3  # bytes of decoded images, all splits together; above it they stream
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
 TEST_FRACTION = 0.2  # of digits, which have no test list of their own
 DIGITS_SIDE = 32  # pixels
 DIGITS_SEED = 0  # of the fixed split of digits
@@ -114,6 +119,7 @@ class ImageData:
     image_size: the set's own side in pixels; images may be kept larger. classes: names in the order of the labels, or
         None without classes.
     probe: the labelled training images, the bank of the kNN probe; None where nothing is labelled.
+    folders: the image files behind the splits, where it is a folder.
     """
 
     name: str
@@ -123,6 +129,48 @@ class ImageData:
     val: Split | None
     test: Split | None
     probe: Split | None
+    folders: tuple[FileSource, ...] = ()
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Paths of broken images that were left out before the cuts."""
+        return tuple(name for folder in self.folders for name in folder.names(folder.left_out))
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """Paths of images that broke while they were decoded, so far; others of their split and class stand there."""
+        return tuple(name for folder in self.folders for name in folder.names(folder.replaced))
+
+
+def memory_limit(share: float, num_processes: int = 1, device_bytes: int | None = None) -> int:
+    """Bytes of decoded images that each process may keep in memory.
+
+    Args:
+        share: 0..1 of the memory; 0 means that all images are streamed.
+        num_processes: on this machine, each with images of its own; they share its memory, not their GPUs'.
+        device_bytes: memory of each process's GPU, where the images would lie.
+    """
+    available = min([psutil.virtual_memory().total, *_cgroup_limits()]) // max(1, num_processes)
+    return int(share * min(available, device_bytes or available))
+
+
+def _cgroup_limits() -> list[int]:
+    """Memory limits, in bytes, of the control groups (versions 1 and 2) that this process is in; containers and
+    batch systems set them."""
+    limits = []
+    with contextlib.suppress(OSError):
+        for line in OWN_CGROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers not in ("", "memory"):
+                continue
+            top = CGROUPS / controllers
+            inner = top / path.strip("/")
+            for group in (inner, *inner.parents):  # any group above may have the lower limit
+                if not group.is_relative_to(top):
+                    break
+                with contextlib.suppress(OSError, ValueError):  # "max" where there is none
+                    limits.append(int((group / ("memory.limit_in_bytes" if controllers else "memory.max")).read_text()))
+    return limits
 
 
 def load_data(
@@ -135,6 +183,8 @@ def load_data(
     val_fraction: float = 0.1,
     labelled_only: bool = False,
     progress: Progress | None = None,
+    memory_limit: int | None = None,
+    broken_images: str = "skip",
 ) -> ImageData:
     """Loads a data set and cuts it.
 
@@ -149,9 +199,13 @@ def load_data(
         val_fraction: of the training images; 0 means no validation split.
         labelled_only: leave out images without a class; raises where there are no classes.
         progress: called with a text and the share done (0..1).
+        memory_limit: bytes of decoded images, all splits together, up to which they are kept in memory; above it they
+            stream. Unset: the share of the memory that is the default of the option `memory_share`.
+        broken_images: of a folder. `skip` leaves out what cannot be read; `refuse` raises.
 
     Raises:
-        ConfigError: one sentence, where the data is missing, damaged, or too small for what is asked.
+        ConfigError: one sentence, where the data is missing, damaged, or too small for what is asked; where more than
+            half of a folder's images are broken, or all of a class.
     """
     root = data_root(data_dir)
     if dataset == "shapes":
@@ -161,7 +215,7 @@ def load_data(
     elif dataset in DATASETS:
         lists = downloads.load(dataset, root, labelled_only, progress)
     else:
-        lists = folders.load(dataset, root, image_size, seed, labelled_only)
+        lists = folders.load(dataset, root, image_size, seed, labelled_only, broken_images, progress)
 
     train, val, test = lists.train, lists.val, lists.test
     train = _limited(dataset, train, limit_images, seed)
@@ -172,14 +226,16 @@ def load_data(
             train = train.at(np.setdiff1d(np.arange(len(train)), chosen))
 
     parts = [part for part in (train, val, test) if part is not None]
-    num_bytes = sum(len(part) * 3 * part.source.side**2 for part in parts)
-    images: dict[int, tuple[Indices, Tensor]] = {}  # source -> rows in memory, sorted, and their images
-    for source in {id(part.source): part.source for part in parts}.values():
-        rows = np.unique(np.concatenate([part.rows for part in parts if part.source is source]))
-        if num_bytes <= MEMORY_LIMIT:
-            images[id(source)] = rows, source.load(rows, progress)
-        elif isinstance(source, FileSource):
-            source.check(rows, progress)
+    sources = list({id(part.source): part.source for part in parts}.values())
+    for part in parts:
+        if isinstance(part.source, FileSource):
+            part.source.next_row[part.rows] = _next_rows(part)
+    images: dict[int, Tensor] = {}  # part -> its images in memory: views of one tensor for each source
+    if sum(len(part) * 3 * part.source.side**2 for part in parts) <= _limit(memory_limit):
+        for source in sources:
+            here = [part for part in parts if part.source is source]
+            loaded = source.load(np.concatenate([part.rows for part in here]), progress)
+            images |= zip(map(id, here), loaded.split([len(part) for part in here]), strict=True)
 
     def split(name: str, part: ImageList) -> Split:
         labels = part.labels
@@ -191,12 +247,9 @@ def load_data(
             None if labels is None else torch.from_numpy(labels.copy()),
             factors=part.factors,
         )
-        if id(part.source) not in images:
-            return replace(made, source=part.source, rows=part.rows)
-        rows, loaded = images[id(part.source)]
-        if len(part.rows) == len(rows) and (part.rows == rows).all():
-            return replace(made, images=loaded)
-        return replace(made, images=loaded[torch.from_numpy(np.searchsorted(rows, part.rows))])
+        if id(part) in images:
+            return replace(made, images=images[id(part)])
+        return replace(made, source=part.source, rows=part.rows)
 
     made_train = split("train", train)
     probe = made_train if made_train.labels is not None else None
@@ -211,7 +264,23 @@ def load_data(
         val=split("val", val) if val is not None else None,
         test=split("test", test) if test is not None else None,
         probe=probe,
+        folders=tuple(source for source in sources if isinstance(source, FileSource)),
     )
+
+
+def _limit(asked: int | None) -> int:
+    return memory_limit(CommonOptions.model_fields["memory_share"].default) if asked is None else asked
+
+
+def _next_rows(part: ImageList) -> Indices:
+    """For each image of a part the row of the next of its class, in rings: which takes the place of a broken one."""
+    labels = part.labels if part.labels is not None else np.zeros(len(part), dtype=np.int64)
+    order = np.lexsort((part.rows, labels))
+    first = np.searchsorted(labels[order], labels[order])  # of each image's class
+    is_last = np.diff(labels[order], append=labels.max() + 1) != 0
+    found = np.empty(len(part), dtype=np.int64)
+    found[order] = part.rows[order[np.where(is_last, first, np.arange(1, len(part) + 1))]]
+    return found
 
 
 def data_root(data_dir: str | None) -> Path:
@@ -327,11 +396,14 @@ class EpochBatches(torch.utils.data.Sampler[Tensor]):
 class SplitDataset(torch.utils.data.Dataset):
     """A split for a DataLoader with `batch_sampler=EpochBatches(...)` and `collate_fn=as_is`.
 
-    One item is a whole batch: images (n, 3, S, S) uint8 and their positions (n,) int64.
+    One item is a whole batch: images (n, 3, S, S) uint8, their positions (n,) int64, and the rows that turned out to
+    be broken since the last batch of this process, with the reason. What a user or the system did wrong comes as an
+    exception in place of the batch: PyTorch would pass on its text wrapped in a trace.
     """
 
     def __init__(self, split: Split) -> None:
         self.split = split
+        self._num_told = 0
 
     def __len__(self) -> int:
         return self.split.num_images
@@ -339,9 +411,15 @@ class SplitDataset(torch.utils.data.Dataset):
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
         return self.split.images_at([position])[0], position
 
-    def __getitems__(self, positions: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
+    def __getitems__(self, positions: Tensor | Sequence[int]) -> tuple[Tensor, Tensor, dict[int, str]] | Exception:
         positions = torch.as_tensor(positions, dtype=torch.int64)
-        return self.split.images_at(positions), positions
+        try:
+            images = self.split.images_at(positions)
+        except (ConfigError, OSError, MemoryError) as error:
+            return error
+        broken = list(self.split.source.replaced.items()) if isinstance(self.split.source, FileSource) else []
+        news, self._num_told = dict(broken[self._num_told :]), len(broken)
+        return images, positions, news
 
 
 def as_is(batch: Any) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,10 +17,12 @@ from torch.utils.data import DataLoader, Dataset
 from simclr import augment
 from simclr.config import Augmentation
 from simclr.data import EpochBatches, ImageData, Split, SplitDataset, as_is
+from simclr.images import FileSource
 from simclr.model import Labelled, Views
 
 Transform = Callable[[Tensor], Tensor]
 EVALUATION_BATCH_SIZE = 512
+LARGE_BATCH = 32 * 1024**2  # bytes; of larger batches each reading process has fewer in advance
 
 
 class _Positions(Dataset[Tensor]):
@@ -33,6 +38,25 @@ class _Positions(Dataset[Tensor]):
         return torch.as_tensor(positions)
 
 
+def _begin_reading(number: int) -> None:
+    """Signals to the whole process group are for the trainer, which ends its reading processes when it has saved.
+
+    They go by its SIGTERM alone; without a trainer they end by themselves (PyTorch's watchdog, within seconds).
+    PyTorch has given each one thread.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):  # macOS
+        return
+
+    def obey() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+            pass
+        os._exit(0)
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=obey, daemon=True).start()
+
+
 class _Images(L.LightningDataModule):
     """What both kinds of training share: loaders over positions, and splits moved to the device once.
 
@@ -44,6 +68,10 @@ class _Images(L.LightningDataModule):
         drop_last: leave out an incomplete last batch, unless it is the only one.
         skip_batches: batches of the first epoch to leave out, when a run is resumed in the middle of one.
     """
+
+    # Whether several processes divide the validation batches: a contrastive loss is theirs together, while a share of
+    # right answers is exact only where each image counts once.
+    shares_validation = False
 
     def __init__(
         self, train: Split, val: Split | None, *, batch_size: int, seed: int, size: int, drop_last: bool,
@@ -57,15 +85,28 @@ class _Images(L.LightningDataModule):
     def _loader(self, split: Split, batches: EpochBatches) -> DataLoader[Any]:
         batches.sampler = batches  # type: ignore[attr-defined]  # where Lightning looks for `set_epoch`
         dataset: Any = _Positions(split.num_images) if split.in_memory else SplitDataset(split)
-        workers = 0 if split.in_memory else self.num_workers
         sampler: Any = batches
-        return DataLoader(
-            dataset, batch_sampler=sampler, collate_fn=as_is, num_workers=workers, persistent_workers=workers > 0
-        )
+        options: dict[str, Any] = {}
+        if not split.in_memory and self.num_workers > 0:
+            num_bytes = self.batch_size * 3 * split.image_size**2
+            options = {
+                "num_workers": self.num_workers, "persistent_workers": True, "worker_init_fn": _begin_reading,
+                "prefetch_factor": 2 if num_bytes > LARGE_BATCH else 4,
+                "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+            }  # fmt: skip
+        return DataLoader(dataset, batch_sampler=sampler, collate_fn=as_is, **options)
+
+    def _batches(self, split: Split, *, shared: bool) -> EpochBatches:
+        """Positions of the batches, of which each process takes its part if they are `shared`."""
+        rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if shared and self.trainer else (0, 1)
+        return EpochBatches(
+            split.num_images, self.batch_size // num_ranks, seed=self.seed, drop_last=self.drop_last, rank=rank,
+            num_ranks=num_ranks,
+        )  # fmt: skip
 
     def train_dataloader(self) -> DataLoader[Any]:
         split = self.splits["train"]
-        batches = EpochBatches(split.num_images, self.batch_size, seed=self.seed, drop_last=self.drop_last)
+        batches = self._batches(split, shared=True)
         batches.skip, self.skip_batches = self.skip_batches, 0
         return self._loader(split, batches)
 
@@ -73,7 +114,7 @@ class _Images(L.LightningDataModule):
         if "val" not in self.splits:
             return []
         split = self.splits["val"]
-        batches = EpochBatches(split.num_images, self.batch_size, seed=self.seed, drop_last=self.drop_last)
+        batches = self._batches(split, shared=self.shares_validation)
         batches.set_epoch = lambda epoch: None  # type: ignore[method-assign]  # the same batches every time
         return self._loader(split, batches)
 
@@ -87,7 +128,11 @@ class _Images(L.LightningDataModule):
         stage = self._stage
         split = self.splits[stage]
         if not split.in_memory:
-            images, positions = batch
+            if isinstance(batch, Exception):
+                raise batch
+            images, positions, broken = batch
+            if isinstance(split.source, FileSource):
+                split.source.note_replaced(broken)
             return self._prepare(images.to(device, non_blocking=True), split, positions, stage)
         if split.images is not None and split.images.device != device:
             # ids stay: random factors are drawn on the CPU
@@ -110,6 +155,8 @@ class PretrainData(_Images):
         transform: in place of that, any callable that turns (N, 3, H, W) uint8 images into one random view
             (N, 3, S, S), float in 0..1; it is called twice for a batch.
     """
+
+    shares_validation = True
 
     def __init__(
         self, data: ImageData, augmentation: Augmentation, *, transform: Transform | None = None, **options: Any

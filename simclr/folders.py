@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from simclr.config import DATASETS, ConfigError, nearest_name
-from simclr.images import FileSource, ImageList, Lists, image_size_of
+from simclr.images import BrokenImageError, FileSource, ImageList, Lists, Progress, image_size_of
 from simclr.stratify import TEST_STREAM, ranks_in_class, stratified_order
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+log = logging.getLogger(__name__)
+
 VAL_FOLDERS = ("val", "valid", "validation")
 LARGEST_OWN_SIDE = 224  # pixels; larger images are seen at this side unless image_size asks for more
 NUM_SIDE_SAMPLES = 200  # images whose size is looked at to find a folder's own side
 TEST_FRACTION = 0.2  # of a folder without test/
 
 
-def load(dataset: str, root: Path, image_size: int | None, seed: int, labelled_only: bool) -> Lists:
-    """Finds images, classes and splits below the folder `dataset`; `root` is where decoded images are kept."""
+def load(
+    dataset: str, root: Path, image_size: int | None, seed: int, labelled_only: bool, broken_images: str = "skip",
+    progress: Progress | None = None,
+) -> Lists:  # fmt: skip
+    """Finds images, classes and splits below the folder `dataset`; `root` is where decoded images are kept.
+
+    Broken images are left out before anything is cut, so that every path to the images has the same splits; the ids
+    of the others stay.
+    """
     folder = Path(dataset or "(empty)").expanduser()
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "is neither a data set nor a folder that exists"
@@ -31,7 +43,9 @@ def load(dataset: str, root: Path, image_size: int | None, seed: int, labelled_o
     try:
         files = _image_files(folder)
     except OSError as error:
-        raise ConfigError(f"dataset is {dataset}, which cannot be read: {error.strerror}.") from None
+        inside = os.path.relpath(error.filename or folder, folder)
+        which = "which" if inside == "." else f"whose folder {inside}"
+        raise ConfigError(f"dataset is {dataset}, {which} cannot be read: {error.strerror}.") from None
     if not files:
         raise ConfigError(
             f"dataset is {dataset}, a folder without images; allowed: files ending in {', '.join(IMAGE_SUFFIXES)}, "
@@ -76,7 +90,8 @@ def load(dataset: str, root: Path, image_size: int | None, seed: int, labelled_o
                 )
             index = {label: number for number, label in enumerate(classes)}
             labels = [index[label] for label in found or ()]
-        return ImageList.whole(FileSource(folder, paths, side, root / "decoded"), labels)
+        source = FileSource(folder, paths, side, root / "decoded", refuse=broken_images == "refuse")
+        return _readable(dataset, name, source, ImageList.whole(source, labels), classes, progress)
 
     train, val, test = whole("train"), whole("val"), whole("test")
     assert train is not None
@@ -99,17 +114,50 @@ def load(dataset: str, root: Path, image_size: int | None, seed: int, labelled_o
 
 def _image_files(folder: Path) -> list[str]:
     """Paths of all images below `folder`, relative, with "/", sorted; hidden files and folders left out."""
-    found, seen = [], set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(parent)) in seen:  # a link back to a folder above would never end
-            folders.clear()
+    found: list[str] = []
+    seen: set[str] = set()
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        if (real := os.path.realpath(folder / inside)) in seen:  # a link back to a folder above would never end
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = Path(parent).relative_to(folder).as_posix()
-        start = "" if inside == "." else f"{inside}/"
-        found += [start + name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")]
-    return sorted(found)
+        with os.scandir(folder / inside) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    waiting.append(f"{inside}{name}/")
+                # a link to nowhere is a broken image; a pipe, which would be waited for, is none
+                elif name.lower().endswith(IMAGE_SUFFIXES) and (entry.is_file() or entry.is_symlink()):
+                    found.append(inside + name)
+    found.sort()
+    return found
+
+
+def _readable(
+    dataset: str, name: str, source: FileSource, images: ImageList, classes: Sequence[str], progress: Progress | None
+) -> ImageList:
+    """The images without those that are broken, which are named, or all refused."""
+    source.left_out = source.find_broken(progress)
+    if not source.left_out:
+        return images
+    if source.refuse or 2 * len(source.left_out) > len(source):
+        raise source.refusal()
+    good = images.at(np.setdiff1d(images.rows, list(source.left_out)))
+    if images.labels is not None and good.labels is not None:
+        lost = sorted({classes[label] for label in np.setdiff1d(images.labels, good.labels)})
+        if lost:
+            raise ConfigError(
+                f"dataset is {dataset}, whose {name} images of class {', '.join(lost[:5])} are all broken: "
+                f"{source.naming(source.left_out)}; allowed: at least one whole image in each class."
+            )
+    log.warning(
+        "dataset is %s: %s of %s %s images cannot be read and are left out: %s.",
+        dataset, f"{len(source.left_out):,}", f"{len(source):,}", name, source.naming(source.left_out),
+    )  # fmt: skip
+    return good
 
 
 def _class_names(paths: Sequence[str], depth: int) -> list[str] | None:
@@ -124,7 +172,7 @@ def _class_names(paths: Sequence[str], depth: int) -> list[str] | None:
         pieces = path.split("/")
         if len(pieces) < depth + 2:
             return None
-        names.append(pieces[depth])
+        names.append(sys.intern(pieces[depth]))  # one string for each class, not for each image
         places.setdefault(pieces[depth], set()).add(tuple(pieces[depth + 1 : -1]))
     shelves = [name for name, inner in places.items() if len(inner) > 1 and () not in inner]
     return None if shelves else names
@@ -137,6 +185,10 @@ def _sides(folder: Path, paths: Sequence[str], image_size: int | None) -> tuple[
     they are seen at it, up to `LARGEST_OWN_SIDE`; larger images are kept at 1.5 times that, enough for random crops.
     """
     places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), NUM_SIDE_SAMPLES)).astype(int))
-    own = max(1, int(np.median([min(image_size_of(folder, paths[place])) for place in places])))
+    sides = []
+    for place in places:
+        with contextlib.suppress(BrokenImageError):
+            sides.append(min(image_size_of(folder, paths[place])))
+    own = max(1, int(np.median(sides or [LARGEST_OWN_SIDE])))
     size = image_size or min(own, LARGEST_OWN_SIDE)
     return size, min(own, size * 3 // 2) if own != size else own
