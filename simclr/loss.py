@@ -98,15 +98,6 @@ def cosine_similarities(z1: Tensor, z2: Tensor) -> Tensor:
         return z @ z.T
 
 
-def nt_xent_from_similarities(similarities: Tensor, temperature: float) -> Tensor:
-    """NT-Xent of a (2N, 2N) matrix as `cosine_similarities` gives it; scalar, in nats."""
-    num_rows = len(similarities)
-    itself = torch.eye(num_rows, dtype=torch.bool, device=similarities.device)
-    logits = (similarities / temperature).masked_fill(itself, -torch.inf)  # (2N, 2N)
-    positives = torch.arange(num_rows, device=similarities.device).roll(num_rows // 2)
-    return F.cross_entropy(logits, positives)
-
-
 class _NTXent(torch.autograd.Function):
     """Loss and ranks of own rows (2N, D). The loss is a scalar, so its gradient is ready before backward is called."""
 
@@ -166,11 +157,10 @@ class _Blocks:
         self.slices, self.num_own = own + others, len(own)
         # The blocks that hold the positives come first: ranks compare with exactly these numbers.
         step = len(own) // 2
-        positive_pairs = [(a, a + step) for a in range(len(own) - step)]
-        self.num_positive_pairs = len(positive_pairs)
-        self.pairs = positive_pairs + [
-            (a, b) for a in range(len(own)) for b in range(a, len(self.slices)) if b != a + step
-        ]
+        first_pairs = {(a, a + step): None for a in range(len(own) - step)}
+        every_pair = ((a, b) for a in range(len(own)) for b in range(a, len(self.slices)))
+        self.pairs = list(first_pairs | dict.fromkeys(every_pair))
+        self.num_positive_pairs = len(first_pairs)
         size = max(part.stop - part.start for part in self.slices) ** 2
         self.buffer, self.spare = rows.new_empty(size), rows.new_empty(size)
         self.parts = self.cut(rows)
