@@ -1,14 +1,11 @@
-"""What happens beside training: metric rows, kNN probe, checkpoints, status, stop requests, progress."""
+"""What happens beside training: metric rows, kNN probe, status, progress."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-import os
-import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,24 +13,17 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.fabric.plugins import TorchCheckpointIO
+import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
-from simclr import runs
+from simclr import metrics, runs
+from simclr.checkpoints import DivergedError
 from simclr.runs import StatusWriter
 
 ROWS_PER_EPOCH = 10
 # The training speed is shown as it is now, not as it was on average since the start.
 SPEED_MEMORY_SECONDS = 30.0
-
-
-class StopRequested(Exception):
-    """Someone asked the run to stop; the state is saved."""
-
-
-class DivergedError(Exception):
-    """The loss is not a number any more."""
 
 
 class MetricsLog:
@@ -81,6 +71,16 @@ class MetricsLog:
             stream.write(text.encode())
 
 
+class Unheard:
+    """Stands in for rows and status in the processes of a run that write nothing: all but the main one."""
+
+    def append(self, row: Mapping[str, float | int]) -> None:
+        pass
+
+    def set(self, **changes: Any) -> None:
+        pass
+
+
 def _cell(value: float | int) -> str:
     return str(value) if isinstance(value, int) else f"{value:.7g}"
 
@@ -119,13 +119,17 @@ class Meter:
 class Recorder(L.Callback):
     """Writes metric rows and status while a LightningModule of this package trains.
 
+    With several processes, a row holds the means over all of them.
+
     Args:
         log: where rows go.
         status: the run's status file.
         num_steps, num_epochs: of the whole training.
     """
 
-    def __init__(self, log: MetricsLog, status: StatusWriter, *, num_steps: int, num_epochs: int) -> None:
+    def __init__(
+        self, log: MetricsLog | Unheard, status: StatusWriter | Unheard, *, num_steps: int, num_epochs: int
+    ) -> None:
         self.log_rows, self.status, self.num_steps, self.num_epochs = log, status, num_steps, num_epochs
         self.meter = Meter()
         self.seconds_before = 0.0
@@ -134,14 +138,18 @@ class Recorder(L.Callback):
         self._first_step = 0
         self._training_since = time.monotonic()
         self._means: Any = None
-        self._restored_means: dict[str, Any] | None = None
+        self._restored_means: list[dict[str, Any]] | None = None
 
     def seconds(self) -> float:
         return self.seconds_before + self.meter.elapsed
 
     def state_dict(self) -> dict[str, Any]:
         # a row that is half gathered goes on after a resume, so that it comes out as without one
-        return {"seconds": self.seconds(), "means": self._means.state_dict() if self._means is not None else None}
+        means: list[Any] = [self._means.state_dict() if self._means is not None else None]
+        if dist.is_initialized():  # the main process writes the checkpoint, for all
+            means = means * dist.get_world_size()
+            dist.all_gather_object(means, means[0])
+        return {"seconds": self.seconds(), "means": means}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds_before = float(state_dict["seconds"])
@@ -149,8 +157,8 @@ class Recorder(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         self._means = pl_module.train_means
-        if self._restored_means is not None:
-            self._means.load_state_dict(self._restored_means)
+        if self._restored_means is not None and len(self._restored_means) == trainer.world_size:
+            self._means.load_state_dict(self._restored_means[trainer.global_rank])
         self._row_every = max(1, int(trainer.num_training_batches) // ROWS_PER_EPOCH)
         self._first_step = trainer.global_step
         self._training_since = time.monotonic()
@@ -160,7 +168,7 @@ class Recorder(L.Callback):
         self.meter.restart()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.meter.add(len(batch[0]))
+        self.meter.add(len(batch[0]) * trainer.world_size)
         step = trainer.global_step
         if step % self._row_every == 0 or step == self.num_steps or trainer.is_last_batch:
             self._write_row(trainer, pl_module, step)
@@ -169,14 +177,17 @@ class Recorder(L.Callback):
             trainer.should_stop = True
 
     def _write_row(self, trainer: L.Trainer, pl_module: Any, step: int) -> None:
-        means = {f"train/{name}": value for name, value in pl_module.train_means.take().items()}
+        means = {
+            f"train/{name}": value for name, value in metrics.mean_over_processes(pl_module.train_means.take()).items()
+        }
         if not means:
             return
         if not math.isfinite(means["train/loss"]):
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             raise DivergedError(
                 f"The loss is {means['train/loss']} at step {step}, learning rate {rate:.3g}. Likely causes: a "
-                "learning rate that is too high, no warm-up, or a very low temperature."
+                "learning rate that is too high, no warm-up, or a very low temperature. "
+                "The checkpoint before it is kept."
             )
         speed = self.meter.rate()
         row: dict[str, float | int] = {"epoch": trainer.current_epoch + 1, "step": step, **means}
@@ -201,7 +212,8 @@ class Recorder(L.Callback):
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             raise DivergedError(
                 f"The validation loss is {pl_module.val_metrics['val/loss']} after step {trainer.global_step}, "
-                f"learning rate {rate:.3g}. Likely causes: a learning rate that is too high, or no warm-up."
+                f"learning rate {rate:.3g}. Likely causes: a learning rate that is too high, or no warm-up. "
+                "The checkpoint before it is kept."
             )
         self.meter.restart()
 
@@ -220,113 +232,8 @@ class KNNProbe(L.Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         epoch = trainer.current_epoch + 1
         if epoch % self.every_epochs == 0 or epoch == trainer.max_epochs:
-            pl_module.val_metrics["val/knn_top1"] = self.measure()
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, syncs it to disk and renames it: a crash leaves the old one whole."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        save_atomically(checkpoint, Path(path))
-
-
-def save_atomically(content: Any, path: Path) -> None:
-    """`torch.save` that is never seen half done."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(beside, "wb") as stream:
-            torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-Score = Callable[[Mapping[str, float]], tuple[float, ...] | None]
-
-
-class Checkpoints(L.Callback):
-    """Keeps `last.ckpt` after every epoch, `best.ckpt` by validation, and `epoch-N.ckpt` where asked.
-
-    Args:
-        folder: the run's checkpoint folder.
-        score: of an epoch's validation metrics, higher is better; None where the epoch was not judged.
-        every_epochs: how often an epoch's own file is kept; 0: never.
-    """
-
-    def __init__(self, folder: Path, score: Score, every_epochs: int = 0) -> None:
-        self.folder, self.score, self.every_epochs = folder, score, every_epochs
-        self.best: tuple[float, ...] | None = None
-        self.best_epoch: int | None = None
-        self.epochs_since_best = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "best_epoch": self.best_epoch, "epochs_since_best": self.epochs_since_best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        best = state_dict["best"]
-        self.best = None if best is None else tuple(best)
-        self.best_epoch = state_dict["best_epoch"]
-        self.epochs_since_best = state_dict["epochs_since_best"]
-
-    def judge(self, epoch: int, measured: Mapping[str, float]) -> bool:
-        """Takes in an epoch's metrics; True if it is the best so far."""
-        score = self.score(measured)
-        if score is None:
-            return False
-        is_best = self.best is None or score > self.best
-        self.epochs_since_best = 0 if is_best else self.epochs_since_best + 1
-        if is_best:
-            self.best, self.best_epoch = score, epoch
-        return is_best
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        epoch = trainer.current_epoch + 1
-        is_best = self.judge(epoch, pl_module.val_metrics)
-        last = self.folder / runs.LAST_CHECKPOINT
-        trainer.save_checkpoint(last)
-        if is_best:
-            copy_atomically(last, self.folder / runs.BEST_CHECKPOINT)
-        if self.every_epochs and epoch % self.every_epochs == 0:
-            copy_atomically(last, self.folder / f"epoch-{epoch}.ckpt")
-
-
-def copy_atomically(source: Path, target: Path) -> None:
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.copyfile(source, beside)
-    os.replace(beside, target)
-
-
-class EarlyStopping(L.Callback):
-    """Ends a training whose validation score has not improved for `patience` epochs."""
-
-    def __init__(self, checkpoints: Checkpoints, patience: int) -> None:
-        self.checkpoints, self.patience = checkpoints, patience
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        if self.checkpoints.epochs_since_best >= self.patience:
-            trainer.should_stop = True
-
-
-class StopOnRequest(L.Callback):
-    """Saves the state at the end of the batch in which a stop was asked for, and ends the training.
-
-    The last batch of an epoch belongs to its validation: the epoch is then finished first.
-    """
-
-    def __init__(self, requested: threading.Event, folder: Path) -> None:
-        self.requested, self.folder = requested, folder
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if self.requested.is_set() and not trainer.is_last_batch:
-            trainer.save_checkpoint(self.folder / runs.LAST_CHECKPOINT)
-            raise StopRequested
-
-    def on_train_epoch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if self.requested.is_set() and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
-            raise StopRequested
+            measured = self.measure() if trainer.is_global_zero else None
+            pl_module.val_metrics["val/knn_top1"] = trainer.strategy.broadcast(measured)
 
 
 def terminal_bar(num_steps: int, done: int = 0) -> Any:

@@ -20,7 +20,7 @@ import yaml
 from jsonargparse import ArgumentParser, set_loader
 
 from simclr import config as cfg
-from simclr import runs
+from simclr import processes, runs
 from simclr.config import ConfigError
 
 FINISHED = 0
@@ -200,17 +200,20 @@ def _train(command: str, arguments: list[str]) -> int:
         print(cfg.to_yaml(config.resolved()), end="")
         return FINISHED
     run_dir = Path(others["--run_dir"]) if "--run_dir" in others else None
+    is_main = processes.place(config).is_main
     if run_dir is not None and not run_dir.is_dir():
         raise ConfigError(f"run_dir is {run_dir}; allowed: an existing run folder.")
-    if run_dir is not None and not runs.is_startable(run_dir):
+    if run_dir is not None and is_main and not runs.is_startable(run_dir):
         raise ConfigError(
             f"run_dir is {run_dir}; allowed: a run folder whose run is queued or starting. Repeat others without it."
         )
     runs_dir = Path(others["--runs_dir"]) if "--runs_dir" in others else None
     if runs_dir is None:
         runs_dir = run_dir.resolve().parent if run_dir is not None else runs.default_runs_dir()
-    from simclr.train import train  # torch and lightning take seconds: only where something is trained
+    from simclr.train import follow, train  # torch and lightning take seconds: only where something is trained
 
+    if not is_main:
+        return follow(config, runs_dir=runs_dir, run_dir=run_dir)
     recipe = recipe_of(others.get("--config"))
     return _ended(
         train(
@@ -243,13 +246,16 @@ def _ended(run: runs.Run) -> int:
 def _resume(arguments: list[str]) -> int:
     options = _simple("resume", arguments)
     run = runs.find(options.RUN, _folder(options))
-    if not runs.has_supervisor(run.path):  # else the launcher has looked already
+    config = runs.load_config(run)
+    is_main = processes.place(config).is_main
+    if is_main and not runs.has_supervisor(run.path):  # else the launcher has looked already
         from simclr import launch
 
         launch.check_resumable(run)
-    from simclr.train import train
+    from simclr.train import follow, train
 
-    config = runs.load_config(run)
+    if not is_main:
+        return follow(config, runs_dir=run.path.parent, run_dir=run.path, resume=True)
     return _ended(train(config, runs_dir=run.path.parent, run_dir=run.path, resume=True))
 
 

@@ -281,6 +281,17 @@ class CommonOptions(Options):
         ge=0,
         le=0.9,
     )
+    broken_images: Annotated[Literal["skip", "refuse"], BeforeValidator(_lower)] = option(
+        "skip", "Images of a folder that cannot be read: skip names, counts and leaves them out; refuse ends the run.",
+        group="Data",
+    )  # fmt: skip
+    memory_share: float = option(
+        0.25,
+        "Images are kept decoded in memory up to this share of it; larger sets are read batch by batch.",
+        group="Data",
+        ge=0,
+        le=0.9,
+    )
     epochs: int = option(20, "Passes over the training images.", group="Training", common=True, unit="epochs",
                          ge=1, le=100_000)  # fmt: skip
     max_steps: int | None = option(
@@ -304,8 +315,23 @@ class CommonOptions(Options):
     accelerator: Annotated[Literal["auto", "cpu", "gpu"], BeforeValidator(_lower)] = option(
         "auto", "Where to train; auto: a GPU if there is one.", group="Hardware"
     )
+    devices: int = option(
+        1, "GPUs, or processes on a CPU, of each machine; the batch is divided among them.",
+        group="Hardware", ge=1, le=1024,
+    )  # fmt: skip
+    num_nodes: int = option(
+        1, "Machines; each needs the same command, as torchrun or srun give it.",
+        group="Hardware", label="Machines", ge=1, le=1024,
+    )  # fmt: skip
+    strategy: Annotated[Literal["auto", "ddp"], BeforeValidator(_lower)] = option(
+        "auto", "How several processes work together; auto: DDP where there are several.", group="Hardware"
+    )
+    checkpoint_every_minutes: float = option(
+        10, "A checkpoint within an epoch this often, besides the one after each epoch; 0: only that one.",
+        group="Monitoring", label="Checkpoint every", unit="minutes", ge=0, le=100_000,
+    )  # fmt: skip
     num_threads: int | None = option(
-        None, "CPU threads; unset: one for each core. Results repeat exactly for the same number.",
+        None, "CPU threads of each process; unset: one for each core. Results repeat exactly for the same number.",
         group="Hardware", label="CPU threads", ge=1, le=1024,
     )  # fmt: skip
     num_workers: int = option(
@@ -318,6 +344,19 @@ class CommonOptions(Options):
     )
     compile: bool = option(False, "Compile the network with torch.compile: slow to start, faster after.",
                            group="Hardware")  # fmt: skip
+
+
+def check_batch(config: Any) -> Any:
+    """Refuses a batch that cannot be divided evenly among the processes."""
+    processes = config.devices * config.num_nodes
+    if config.batch_size % processes:
+        near = max(processes, round(config.batch_size / processes) * processes)
+        raise PydanticCustomError(
+            "order",
+            f"batch_size is {config.batch_size}; allowed: a multiple of {processes}, the processes that share it, "
+            f"such as {near}.",
+        )
+    return config
 
 
 def check_schedule(config: Any) -> Any:
@@ -376,6 +415,10 @@ class PretrainConfig(CommonOptions):
         256, "Images in a batch; each gives two views, so each view has 2 x this - 2 negatives.",
         group="Training", common=True, unit="images", ge=2, le=65_536,
     )  # fmt: skip
+    micro_batch_size: int | None = option(
+        None, "Images at once through the network of each process, for batches beyond memory (BatchNorm sees only "
+        "these); unset: all.", group="Training", unit="images", ge=1, le=65_536,
+    )  # fmt: skip
     optimizer: Optimizer | None = option(
         None, "Unset: lars when the learning rate is scaled with the batch, else adam.", group="Optimizer"
     )
@@ -399,14 +442,27 @@ class PretrainConfig(CommonOptions):
         ge=0,
         le=100_000,
     )
+    evaluate: bool = option(
+        True, "After training, kNN and linear probe accuracy on the test images, where there are labels.",
+        group="Monitoring",
+    )  # fmt: skip
     checkpoint_every_epochs: int = option(
         0, "Keep a checkpoint this often besides the last and the best; 0: only those two.",
         group="Monitoring", label="Checkpoint every", unit="epochs", ge=0, le=100_000,
     )  # fmt: skip
 
     @model_validator(mode="after")
+    def _divides(self) -> Self:
+        return check_batch(self)
+
+    @model_validator(mode="after")
     def _falls(self) -> Self:
         return check_schedule(self)
+
+    @property
+    def batch_per_process(self) -> int:
+        """Images of a batch that each process holds."""
+        return self.batch_size // (self.devices * self.num_nodes)
 
     @property
     def kind(self) -> Kind:
@@ -498,6 +554,16 @@ class FinetuneConfig(CommonOptions):
     )  # fmt: skip
 
     @model_validator(mode="after")
+    def _in_one_process(self) -> Self:
+        if self.trains_on_features and self.devices * self.num_nodes > 1:
+            raise PydanticCustomError(
+                "order",
+                f"devices is {self.devices} and num_nodes is {self.num_nodes}; allowed: 1 and 1 with freeze_encoder "
+                "true and no augmentation, since the head is trained on features computed once.",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _has_source(self) -> Self:
         if self.experiment_version is None and not self.random_weight_init:
             raise PydanticCustomError(
@@ -508,12 +574,21 @@ class FinetuneConfig(CommonOptions):
         return self
 
     @model_validator(mode="after")
+    def _divides(self) -> Self:
+        return check_batch(self)
+
+    @model_validator(mode="after")
     def _falls(self) -> Self:
         return check_schedule(self)
 
     @property
     def kind(self) -> Kind:
         return "scratch" if self.random_weight_init else "finetune"
+
+    @property
+    def trains_on_features(self) -> bool:
+        """Whether the head is trained on features that are computed once, without the encoder."""
+        return self.freeze_encoder and self.augmentation is None
 
     @property
     def peak_learning_rate(self) -> float:

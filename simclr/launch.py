@@ -65,7 +65,7 @@ def check_resumable(run: Run) -> None:
     status = run.status
     if status.is_active or status.state == "finished":
         raise ConfigError(f"{run.id} is {status.state}; allowed: a run that was stopped or failed.")
-    if not (run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).is_file():
+    if not any((run.path / runs.CHECKPOINTS / name).is_file() for name in runs.RESUMABLE_CHECKPOINTS):
         raise ConfigError(f"{run.id} has no checkpoint to go on from; start it anew.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -38,14 +39,19 @@ def top_k(ranks: Tensor, k: int) -> Tensor:
     return (ranks <= k).to(torch.float32).mean()
 
 
-def contrastive_metrics(similarities: Tensor) -> dict[str, Tensor]:
-    """`top1`, `top5` (best min(5, candidates)) and `mean_rank` of the positives; candidates are 2N - 1 rows."""
-    ranks = positive_ranks(similarities)
-    return {
-        "top1": top_k(ranks, 1),
-        "top5": top_k(ranks, min(5, len(similarities) - 1)),
-        "mean_rank": ranks.mean(),
-    }
+def contrastive_metrics(ranks: Tensor, num_candidates: int) -> dict[str, Tensor]:
+    """`top1`, `top5` (best min(5, candidates)) and `mean_rank` of the positives among `num_candidates` rows each."""
+    return {"top1": top_k(ranks, 1), "top5": top_k(ranks, min(5, num_candidates)), "mean_rank": ranks.mean()}
+
+
+def mean_over_processes(values: dict[str, float]) -> dict[str, float]:
+    """The mean of each value over the processes of the run; the same in every one of them."""
+    if not values or not dist.is_initialized() or dist.get_world_size() == 1:
+        return values
+    device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
+    found = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
+    dist.all_reduce(found)
+    return dict(zip(values, (found / dist.get_world_size()).tolist(), strict=True))
 
 
 def alignment(z1: Tensor, z2: Tensor) -> Tensor:

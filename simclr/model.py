@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import lightning as L
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,7 +16,7 @@ from simclr import metrics, optim
 from simclr.backbones import Encoder
 from simclr.config import FinetuneConfig, PretrainConfig
 from simclr.heads import classifier, projection_head
-from simclr.loss import cosine_similarities, nt_xent_from_similarities
+from simclr.loss import contrast
 
 # Uniformity looks at all pairs: 5,000 rows are 12 million of them, plenty for a mean.
 MAX_MONITORED_ROWS = 5_000
@@ -49,7 +52,7 @@ class RunningMeans:
         self._count += 1
 
     def state_dict(self) -> dict[str, Any]:
-        return {"sums": {name: float(total) for name, total in self._sums.items()}, "count": self._count}
+        return {"sums": _floats(self._sums), "count": self._count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._sums = {name: torch.tensor(total) for name, total in state["sums"].items()}
@@ -57,9 +60,18 @@ class RunningMeans:
 
     def take(self) -> dict[str, float]:
         """The means since the last call."""
-        means = {name: float(total) / self._count for name, total in self._sums.items()} if self._count else {}
+        means = {name: total / self._count for name, total in _floats(self._sums).items()}
         self._sums, self._count = {}, 0
         return means
+
+
+def _num_processes() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def _floats(values: dict[str, Tensor]) -> dict[str, float]:
+    """Scalars brought to the host in one go."""
+    return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True)) if values else {}
 
 
 class _Trained(L.LightningModule):
@@ -109,6 +121,9 @@ class SimCLR(_Trained):
         head = projection_head(encoder.num_features, config.hidden_dim, config.projection_dim)
         super().__init__(config, encoder, head, num_steps=num_steps, warmup_steps=warmup_steps)
         self.config = config
+        micro = config.micro_batch_size
+        self.automatic_optimization = micro is None or micro >= config.batch_per_process
+        self._has_randomness = has_randomness(encoder.network)
         self._val_means = RunningMeans()
         self._val_features: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -117,32 +132,83 @@ class SimCLR(_Trained):
         h: Tensor = self.encoder(x)
         return h.flatten(1)
 
-    def _contrast(self, batch: Views) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        x = torch.cat([batch.first, batch.second])  # (2N, 3, S, S): one pass, so BatchNorm sees both views
-        h = self(x.contiguous(memory_format=torch.channels_last))  # (2N, num_features)
-        z = self.head(h)  # (2N, projection_dim)
-        similarities = cosine_similarities(*z.chunk(2))  # (2N, 2N)
-        loss = nt_xent_from_similarities(similarities, self.config.temperature)
-        return h, z, loss, metrics.contrastive_metrics(similarities.detach())
+    def _embed(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """h (2N, num_features) and z (2N, projection_dim) of both views, each (N, 3, S, S), in one pass.
 
-    def training_step(self, batch: Views, batch_idx: int) -> Tensor:
-        _, _, loss, measured = self._contrast(batch)
-        self.train_means.add({"loss": loss, **measured})
+        One pass, so that BatchNorm sees both views.
+        """
+        x = torch.cat([first, second])  # (2N, 3, S, S)
+        h = self(x.contiguous(memory_format=torch.channels_last))
+        return h, self.head(h)
+
+    def _contrast(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of z (2N, D), rows of the first view then of the second, and how well positives are found."""
+        loss, ranks = contrast(*z.chunk(2), self.config.temperature)
+        num_rows = len(z) * _num_processes()
+        return loss, {"loss": loss.detach(), **metrics.contrastive_metrics(ranks, num_rows - 1)}
+
+    def training_step(self, batch: Views, batch_idx: int) -> Tensor | None:
+        if not self.automatic_optimization:
+            self._cached_step(batch)
+            return None
+        _, z = self._embed(batch.first, batch.second)
+        loss, measured = self._contrast(z)
+        self.train_means.add(measured)
         return loss
+
+    def _cached_step(self, batch: Views) -> None:
+        """One optimizer step on a batch that is too large to be remembered (GradCache, Gao et al. 2021).
+
+        The loss needs the embeddings of the whole batch, but its gradient by them is small: embeddings without a
+        graph, the loss's gradient by all of them, then chunk by chunk again with a graph, which that gradient is sent
+        through. The sum is the gradient of the whole batch, where plain accumulation would have contrasted each chunk
+        with itself only. BatchNorm's statistics are those of a chunk, both views together; its running statistics
+        take in every chunk once.
+        """
+        assert self.config.micro_batch_size is not None
+        num_chunks = -(-len(batch.first) // self.config.micro_batch_size)
+        chunks = list(zip(batch.first.tensor_split(num_chunks), batch.second.tensor_split(num_chunks), strict=True))
+        states = []
+        with torch.no_grad(), _running_statistics_kept(self.encoder):
+            found = []
+            for first, second in chunks:
+                states.append(_random_state(self.device) if self._has_randomness else None)
+                found.append(self._embed(first, second)[1])
+        z1, z2 = (torch.cat(parts) for parts in zip(*(z.chunk(2) for z in found), strict=True))
+        z = torch.cat([z1, z2]).requires_grad_()  # (2N, projection_dim)
+        loss, measured = self._contrast(z)
+        (gradient,) = torch.autograd.grad(loss, z)
+        self.train_means.add(measured)
+
+        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        optimizer.zero_grad()  # type: ignore[union-attr]
+        first_gradients, second_gradients = (g.tensor_split(num_chunks) for g in gradient.chunk(2))
+        for i, (first, second) in enumerate(chunks):
+            if (state := states[i]) is not None:
+                _set_random_state(state, self.device)
+            # processes exchange gradients once, with the last chunk
+            waits = i < num_chunks - 1 and _num_processes() > 1
+            with self.trainer.strategy.block_backward_sync() if waits else contextlib.nullcontext():  # type: ignore[attr-defined]
+                _, z_chunk = self._embed(first, second)
+                passed = torch.cat([first_gradients[i], second_gradients[i]]).to(z_chunk.dtype)
+                self.manual_backward((z_chunk * passed).sum())
+        optimizer.step()  # type: ignore[union-attr]
+        scheduler.step()  # type: ignore[union-attr,call-arg]
 
     def on_validation_epoch_start(self) -> None:
         self._val_features = []
 
     def validation_step(self, batch: Views, batch_idx: int) -> None:
-        h, z, loss, measured = self._contrast(batch)
-        self._val_means.add({"loss": loss, **measured})
+        h, z = self._embed(batch.first, batch.second)
+        _, measured = self._contrast(z)
+        self._val_means.add(measured)
         if sum(len(rows) for rows, _, _ in self._val_features) < MAX_MONITORED_ROWS:
             z1, z2 = z.float().chunk(2)
             self._val_features.append((h.float()[: len(z1)], z1, z2))
 
     def on_validation_epoch_end(self) -> None:
-        means = {f"val/{name}": value for name, value in self._val_means.take().items()}
-        h, z1, z2 = (torch.cat(rows)[:MAX_MONITORED_ROWS] for rows in zip(*self._val_features, strict=True))
+        means = {f"val/{name}": value for name, value in metrics.mean_over_processes(self._val_means.take()).items()}
+        h, z1, z2 = (self._of_all_processes(torch.cat(rows)) for rows in zip(*self._val_features, strict=True))
         positive, negative = metrics.mean_similarities(z1, z2)
         self._val_features = []
         self.val_metrics = means | {
@@ -153,6 +219,45 @@ class SimCLR(_Trained):
             "val/effective_rank": float(metrics.effective_rank(h)),
             "val/effective_rank_z": float(metrics.effective_rank(z1)),
         }
+
+    def _of_all_processes(self, rows: Tensor) -> Tensor:
+        """(n, D) of each process to (at most MAX_MONITORED_ROWS, D) of all."""
+        if _num_processes() > 1:
+            rows = self.all_gather(rows).flatten(0, 1)  # type: ignore[union-attr]
+        return rows[:MAX_MONITORED_ROWS]
+
+
+@contextlib.contextmanager
+def _running_statistics_kept(module: nn.Module) -> Iterator[None]:
+    """BatchNorm normalizes with the batch, and leaves its running statistics as they are."""
+    layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [
+        (m.momentum, m.num_batches_tracked.clone() if m.num_batches_tracked is not None else None) for m in layers
+    ]
+    for m in layers:
+        m.momentum = 0.0
+    try:
+        yield
+    finally:
+        for m, (momentum, count) in zip(layers, before, strict=True):
+            m.momentum = momentum
+            if count is not None and m.num_batches_tracked is not None:
+                m.num_batches_tracked.copy_(count)
+
+
+def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def _set_random_state(state: tuple[Tensor, Tensor | None], device: torch.device) -> None:
+    torch.set_rng_state(state[0])
+    if state[1] is not None:
+        torch.cuda.set_rng_state(state[1], device)
+
+
+def has_randomness(module: nn.Module) -> bool:
+    """Whether a network draws random numbers while it trains, as dropout and stochastic depth do."""
+    return any("drop" in type(m).__name__.lower() or "stochastic" in type(m).__name__.lower() for m in module.modules())
 
 
 class Classifier(_Trained):
@@ -209,7 +314,9 @@ class Classifier(_Trained):
 
     def on_validation_epoch_end(self) -> None:
         loss, top1, top5, n = torch.stack(self._val_sums).sum(dim=0).tolist()
-        self.val_metrics = {"val/loss": loss / n, "val/top1": top1 / n, "val/top5": top5 / n}
+        measured = {"val/loss": loss / n, "val/top1": top1 / n, "val/top5": top5 / n}
+        # every process has seen the whole split; one of them decides what was best, lest rounding divides them
+        self.val_metrics = self.trainer.strategy.broadcast(measured) if _num_processes() > 1 else measured
 
 
 def classification_shares(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:

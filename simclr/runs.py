@@ -38,7 +38,9 @@ from simclr.config import ConfigError
 CONFIG, STATUS, METRICS, META = "config.yaml", "status.json", "metrics.csv", "meta.json"
 LOG, MODEL, EVALUATION = "log.txt", "model.pt", "evaluation.json"
 CHECKPOINTS, EMBEDDINGS = "checkpoints", "embeddings"
-LAST_CHECKPOINT, BEST_CHECKPOINT = "last.ckpt", "best.ckpt"
+LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, BEST_CHECKPOINT = "last.ckpt", "previous.ckpt", "best.ckpt"
+FRESH_CHECKPOINT = ".fresh.ckpt"  # whole, and about to become the last
+RESUMABLE_CHECKPOINTS = (LAST_CHECKPOINT, PREVIOUS_CHECKPOINT)  # the second where the first is damaged or gone
 EXAMPLES, TRASH, JOBS = "examples", ".trash", ".jobs"
 
 State = Literal["queued", "starting", "running", "stopping", "stopped", "finished", "failed"]

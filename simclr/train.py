@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import logging
 import math
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -20,36 +22,49 @@ from typing import Any, TextIO
 
 import lightning as L
 import torch
-from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
-from simclr import backbones, metrics, probes, runs
+from simclr import backbones, metrics, probes, processes, runs
 from simclr.backbones import Encoder
 from simclr.callbacks import (
-    AtomicCheckpointIO,
-    Checkpoints,
-    DivergedError,
-    EarlyStopping,
     KNNProbe,
     Meter,
     MetricsLog,
     Progress,
     Recorder,
-    StopOnRequest,
-    StopRequested,
+    Unheard,
     epoch_line,
     features_of,
-    save_atomically,
     terminal_bar,
 )
+from simclr.checkpoints import (
+    AtomicCheckpointIO,
+    Checkpoints,
+    DivergedError,
+    EarlyStopping,
+    Interruptions,
+    StopRequested,
+    check_finite,
+    load_last,
+    save_atomically,
+)
 from simclr.config import CROP_AND_FLIP, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
-from simclr.data import EpochBatches, ImageData, Split, label_subset, load_data
+from simclr.data import EpochBatches, ImageData, Split, label_subset, load_data, memory_limit
 from simclr.datamodule import LabelledData, PretrainData, plain_batches
 from simclr.model import Classifier, SimCLR
 from simclr.runs import Run, StatusWriter
 
 # The kNN probe compares with this many training images at most: a monitor, not a result.
 MAX_BANK_IMAGES = 10_000
+WORTH_SAYING_SECONDS = 1.0  # what is over sooner needs no line in the log
+HEAD_CHECKPOINT_SECONDS = 5.0  # an epoch of a head takes far less
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": None}
 
 
@@ -79,15 +94,22 @@ def has_native_bfloat16() -> bool:
     return False
 
 
-def find_device(accelerator: str) -> torch.device:
-    """The device to train on.
+def find_device(accelerator: str, devices: int = 1) -> torch.device:
+    """The device to train on; with several `devices`, the first.
 
     Raises:
-        ConfigError: if a GPU is asked for and there is none.
+        ConfigError: if a GPU is asked for and there is none, or more are asked for than there are.
     """
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("accelerator is gpu, and no GPU can be used here; allowed: auto or cpu.")
-    return torch.device("cuda", 0) if accelerator != "cpu" and torch.cuda.is_available() else torch.device("cpu")
+    if accelerator == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if devices > torch.cuda.device_count():
+        raise ConfigError(
+            f"devices is {devices}; allowed: up to {torch.cuda.device_count()}, the GPUs of this machine, or "
+            "accelerator cpu."
+        )
+    return torch.device("cuda", 0)
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
@@ -102,10 +124,12 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 def _settle(config: RunConfig, **found: Any) -> Any:
     """The options with precision, threads and `found` filled in."""
-    device = find_device(config.accelerator)
+    device = find_device(config.accelerator, config.devices)
     if config.dataset not in DATASETS:  # a folder: config.yaml has to mean the same wherever it is read
         found["dataset"] = str(Path(config.dataset or "").expanduser().resolve())
-    threads = config.num_threads or torch.get_num_threads()
+    threads = config.num_threads or max(1, torch.get_num_threads() // config.devices)
+    if config.devices > 1:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # else Lightning sets a number of its own
     torch.set_num_threads(threads)
     return config.model_copy(
         update={"precision": resolve_precision(config.precision, device), "num_threads": threads, **found}
@@ -128,10 +152,13 @@ def _no_report(what: str, share: float) -> None:
 
 def _load(config: RunConfig, *, labelled_only: bool, report: Report) -> ImageData:
     assert config.dataset is not None
+    device = find_device(config.accelerator, config.devices)
+    device_bytes = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
     return load_data(
         config.dataset, data_dir=config.data_dir, image_size=config.image_size, seed=config.seed,
         limit_images=config.limit_images, val_fraction=config.val_fraction, labelled_only=labelled_only,
-        progress=report,
+        progress=report, memory_limit=memory_limit(config.memory_share, config.devices, device_bytes),
+        broken_images=config.broken_images,
     )  # fmt: skip
 
 
@@ -147,7 +174,7 @@ def prepare(config: RunConfig, runs_dir: Path, report: Report = _no_report) -> P
 
 
 def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
-    find_device(config.accelerator)
+    find_device(config.accelerator, config.devices)
     if config.image_size is not None:
         backbones.build_encoder(config.backbone, config.image_size)  # before minutes are spent on reading images
     data = _load(config, labelled_only=False, report=report)
@@ -163,7 +190,7 @@ def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
 
 
 def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) -> Prepared:
-    find_device(config.accelerator)
+    find_device(config.accelerator, config.devices)
     experiment: Run | None = None
     weights: Path | None = None
     if config.experiment_version is not None:
@@ -333,6 +360,7 @@ def _quiet_libraries() -> None:
 
 def _reporter(status: StatusWriter | None, stop: threading.Event) -> Report:
     """Tells what is read or downloaded, in the run's status or on the terminal, and ends it where a stop is asked."""
+    since: dict[str, float] = {}
     said: set[str] = set()
 
     def report(what: str, share: float) -> None:
@@ -342,7 +370,7 @@ def _reporter(status: StatusWriter | None, stop: threading.Event) -> Report:
             status.set(phase=f"{what} {share:.0%}" if share < 1 else "")
         elif sys.stderr.isatty():
             print(f"\r{what} {share:4.0%}", end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
-        elif what not in said:
+        elif time.monotonic() - since.setdefault(what, time.monotonic()) > WORTH_SAYING_SECONDS and what not in said:
             said.add(what)
             print(what, flush=True)
 
@@ -369,6 +397,7 @@ def train(
     _quiet_libraries()
     signals = _StopSignals()
     signals.install()
+    assert processes.place(config).is_main, "other processes follow"
     supervised = run_dir is not None and runs.has_supervisor(run_dir)
     status = StatusWriter(run_dir).start(phase="reading data") if run_dir is not None else None
     try:
@@ -408,14 +437,40 @@ def train(
     return Run(run.path)
 
 
+def follow(config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, resume: bool = False) -> int:
+    """Trains along in a process of a run that is not its main one; returns the exit status.
+
+    It builds the same data and model, and leaves words and files to the main process.
+    """
+    if processes.place(config).launcher == "lightning":
+        processes.end_with_parent()
+    _quiet_libraries()
+    signals = _StopSignals()
+    signals.install()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            prepared = prepare(config, runs_dir, _reporter(None, signals.requested))
+            work = _pretrain if isinstance(prepared.config, PretrainConfig) else _finetune
+            work(Run(run_dir or Path(tempfile.gettempdir())), prepared, Unheard(), signals, resume)
+    except (StopRequested, DivergedError, ConfigError):
+        pass  # the main process says so
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
 def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool) -> None:
     """Runs the training and turns every end into a state and a sentence."""
     device = find_device(prepared.config.accelerator)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     runs.add_meta(
         run.path, device=name, num_train_images=(prepared.train or prepared.data.train).num_images,
-        num_classes=len(prepared.data.classes or ()),
+        num_classes=len(prepared.data.classes or ()), num_skipped_images=len(prepared.data.skipped),
+        in_memory=prepared.data.train.in_memory,
     )  # fmt: skip
+    if skipped := prepared.data.skipped:  # said when they were found; here for the log of a run that had none yet
+        print(f"{len(skipped):,} broken images are left out, such as {skipped[0]}", flush=True)
     status.set(phase="training", steps=prepared.num_steps, epochs=prepared.num_epochs)
     batch = prepared.config.batch_size
     try:
@@ -443,11 +498,20 @@ def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
     out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
     if out_of_memory or "DefaultCPUAllocator" in text:
         smaller = max(2, batch_size // 2)
-        return "out of memory", f"It ran out of memory with batch_size {batch_size}; try batch_size {smaller}."
+        return "out of memory", (
+            f"It ran out of memory with batch_size {batch_size}; try batch_size {smaller}, or for a pre-training "
+            f"micro_batch_size {smaller}, which keeps the batch."
+        )
     if isinstance(error, ConfigError):
         return "bad input", text
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "disk full", "The disk is full; free some space and start the run again."
+    if any(words in text for words in ("Connection closed by peer", "Connection reset by peer", "NCCL error")):
+        return "process lost", "Another process of this run ended; its own words stand above in the log."
+    if "DataLoader worker" in text:
+        return "worker lost", (
+            "A process that reads images was ended, often for want of memory; try a smaller num_workers, and resume."
+        )
     first = text.strip().splitlines()[0] if text.strip() else "no message"
     return "error", f"{type(error).__name__}: {first[:300]}"
 
@@ -457,48 +521,65 @@ def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
 
 def _warm_start(run: Run, resume: bool, data: Any) -> tuple[Path | None, int | None]:
     """The checkpoint to go on from and its step; tells the data module which batches are already done."""
-    path = run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT
-    if not resume or not path.is_file():
+    found = load_last(run.path / runs.CHECKPOINTS) if resume else None
+    if found is None:
         return None, None
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    path, saved = found
     progress = saved["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     if not progress["is_last_batch"]:
         data.skip_batches = int(progress["current"]["processed"])
     return path, int(saved["global_step"])
 
 
+def _environment(place: processes.Place) -> ClusterEnvironment:
+    if place.launcher == "torchrun":
+        return TorchElasticEnvironment()
+    if place.launcher == "srun":
+        return SLURMEnvironment(auto_requeue=False)  # stopping and going on again is this package's own
+    return LightningEnvironment()
+
+
 def _fit(
-    run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool, *,
+    run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: _StopSignals, resume: bool, *,
     model: SimCLR | Classifier, data: PretrainData | LabelledData, checkpoints: Checkpoints,
     columns: tuple[str, ...], extra: list[L.Callback],
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
+    """Trains; returns whether this is the process that goes on to judge and to write the result."""
     config = prepared.config
+    place = processes.place(config)
     checkpoint, step = _warm_start(run, resume, data)
-    log = MetricsLog(run.metrics_path, columns, keep_steps=step)
+    log = MetricsLog(run.metrics_path, columns, keep_steps=step) if place.is_main else Unheard()
     recorder = Recorder(log, status, num_steps=prepared.num_steps, num_epochs=prepared.num_epochs)
     device = find_device(config.accelerator)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.compile:
         model.encoder.compile()
-    folder = run.path / runs.CHECKPOINTS
+    several = place.world_size > 1 or config.strategy == "ddp"
     trainer = L.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu", devices=1, precision=config.precision,  # type: ignore[arg-type]
+        accelerator="gpu" if device.type == "cuda" else "cpu", devices=config.devices, num_nodes=config.num_nodes,
+        strategy=DDPStrategy(gradient_as_bucket_view=True) if several else "auto",
+        sync_batchnorm=several and device.type == "cuda",  # on a CPU each process has its own statistics
+        precision=config.precision,  # type: ignore[arg-type]
         max_epochs=prepared.num_epochs, max_steps=config.max_steps or -1, min_epochs=0,
         default_root_dir=run.path, logger=False,
         callbacks=[
-            _InstallSignals(signals), *extra, recorder, checkpoints, Progress(recorder, prepared.num_steps),
-            StopOnRequest(signals.requested, folder),
+            _InstallSignals(signals), *extra, recorder, checkpoints,
+            *([Progress(recorder, prepared.num_steps)] if place.is_main else []),
+            Interruptions(signals.requested, checkpoints, config.checkpoint_every_minutes),
         ],
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-        use_distributed_sampler=False, plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        use_distributed_sampler=False, plugins=[AtomicCheckpointIO(), _environment(place)],
         limit_val_batches=1.0 if "val" in data.splits else 0, barebones=False,
     )  # fmt: skip
     trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
-        raise DivergedError("The weights are not finite any more after the last step. Try a lower learning rate.")
+    check_finite(model, trainer.global_step)
+    trainer.strategy.barrier()  # lest a process leaves while another is still sending to it
+    return place.is_main
 
 
-def _pretrain(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool) -> None:
+def _pretrain(
+    run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: _StopSignals, resume: bool
+) -> None:
     config, data = prepared.config, prepared.data
     assert isinstance(config, PretrainConfig)
     device = find_device(config.accelerator)
@@ -520,10 +601,12 @@ def _pretrain(run: Run, prepared: Prepared, status: StatusWriter, signals: _Stop
         return (-measured["val/loss"],) if "val/loss" in measured else None
 
     checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, score, config.checkpoint_every_epochs)
-    _fit(
+    goes_on = _fit(
         run, prepared, status, signals, resume, model=model, data=loader, checkpoints=checkpoints,
         columns=runs.PRETRAIN_METRICS, extra=extra,
     )  # fmt: skip
+    if not goes_on:
+        return
     save_atomically(backbones.join_state(model.parts, model.head), run.model_path)
 
 
@@ -562,7 +645,9 @@ def _accuracy_then_loss(measured: Any) -> tuple[float, ...] | None:
     return (measured["val/top1"], -measured["val/loss"]) if "val/top1" in measured else None
 
 
-def _finetune(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool) -> None:
+def _finetune(
+    run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: _StopSignals, resume: bool
+) -> None:
     config, train_split = prepared.config, prepared.train
     assert isinstance(config, FinetuneConfig) and train_split is not None
     checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, _accuracy_then_loss)
@@ -570,7 +655,8 @@ def _finetune(run: Run, prepared: Prepared, status: StatusWriter, signals: _Stop
         config, prepared.encoder, config.num_classes or 0, num_steps=prepared.num_steps,
         warmup_steps=prepared.warmup_steps,
     )  # fmt: skip
-    if config.freeze_encoder and config.augmentation is None:
+    if config.trains_on_features:
+        assert isinstance(status, StatusWriter)
         _train_on_features(run, prepared, status, signals, resume, model, checkpoints)
     else:
         loader = LabelledData(
@@ -581,13 +667,16 @@ def _finetune(run: Run, prepared: Prepared, status: StatusWriter, signals: _Stop
         extra: list[L.Callback] = []
         if patience is not None and prepared.data.val is not None:
             extra.append(EarlyStopping(checkpoints, patience))
-        _fit(
+        goes_on = _fit(
             run, prepared, status, signals, resume, model=model, data=loader, checkpoints=checkpoints,
             columns=runs.FINETUNE_METRICS, extra=extra,
         )  # fmt: skip
+        if not goes_on:
+            return
         if checkpoints.best_epoch is not None:
             best = torch.load(run.path / runs.CHECKPOINTS / runs.BEST_CHECKPOINT, map_location="cpu", weights_only=True)
             model.load_state_dict(best["state_dict"])
+    assert isinstance(status, StatusWriter)
     _evaluate(run, prepared, status, model, checkpoints.best_epoch)
     save_atomically(backbones.join_state(model.parts, model.head), run.model_path)
 
@@ -621,10 +710,9 @@ def _train_on_features(
 
     train_features = features(train_split, "training")
     val_features = features(data.val, "validation") if data.val is not None else None
-    folder = run.path / runs.CHECKPOINTS
-    state = None
-    if resume and (folder / runs.LAST_CHECKPOINT).is_file():
-        state = torch.load(folder / runs.LAST_CHECKPOINT, map_location=device, weights_only=True)
+    found = load_last(checkpoints.folder, device) if resume else None
+    state = found[1] if found is not None else None
+    if state is not None:
         checkpoints.load_state_dict(state["checkpoints"])
     log = MetricsLog(run.metrics_path, runs.FINETUNE_METRICS, keep_steps=state["step"] if state else None)
     meter, before = Meter(), state["seconds"] if state else 0.0
@@ -672,13 +760,9 @@ def _train_on_features(
             best_head = {key: value.clone() for key, value in model.head.state_dict().items()}
         status.set(epoch=measured.epoch, step=measured.step, images_per_second=speed)
         done = measured.step >= prepared.num_steps
-        if time.monotonic() - getattr(checkpoints, "saved_at", 0.0) > 5 or done:
-            save_atomically(
-                get_state() | {"checkpoints": checkpoints.state_dict(), "best_head": best_head,
-                               "seconds": before + meter.elapsed},
-                folder / runs.LAST_CHECKPOINT,
-            )  # fmt: skip
-            checkpoints.saved_at = time.monotonic()  # type: ignore[attr-defined]
+        if time.monotonic() - checkpoints.saved_at > HEAD_CHECKPOINT_SECONDS or done or measured.epoch == 1:
+            more = {"checkpoints": checkpoints.state_dict(), "best_head": best_head, "seconds": before + meter.elapsed}
+            checkpoints.save_content(get_state() | more)
         if measured.epoch == 1 or measured.epoch % 10 == 0 or done:
             (bar.write if bar is not None else print)(epoch_line(measured.epoch, prepared.num_epochs, row))
         patience = config.early_stopping_patience

@@ -383,6 +383,12 @@ def test_any_valid_options_survive_the_file_and_the_flags(tmp_path, number):
             values[key] |= 1
     if model is FinetuneConfig:
         values["random_weight_init"] = True
+    if "batch_size" in values:  # a multiple of the processes that share it
+        values |= {"devices": 2, "num_nodes": 3, "batch_size": max(6, values["batch_size"] // 6 * 6)}
+    else:
+        values.pop("devices", None), values.pop("num_nodes", None)
+    if values.get("freeze_encoder"):
+        values |= {"devices": 1, "num_nodes": 1}
     if "eta_min" in values:  # at most the peak rate, which depends on three other options
         values["eta_min"] = min(values["eta_min"], 1e-9)
     config = cfg.build(model, cfg.nest(values)).resolved()

@@ -39,11 +39,15 @@ def test_ranks_equal_the_count_by_hand(n):
     assert metrics.positive_ranks(similarities).tolist() == expected
 
 
+def measured(similarities):
+    return metrics.contrastive_metrics(metrics.positive_ranks(similarities), len(similarities) - 1)
+
+
 @pytest.mark.parametrize("n", [2, 8, 33, 128, 256])
 @pytest.mark.parametrize("value", [1.0, 0.1, 0.0, -3.7])
 def test_a_collapsed_encoder_stands_at_chance(n, value):
     z = torch.full((n, 24), value)
-    found = metrics.contrastive_metrics(cosine_similarities(z, z))
+    found = measured(cosine_similarities(z, z))
     assert found["mean_rank"].item() == n
     assert found["top1"].item() == 0.0
     # the five best of three candidates are all of them
@@ -52,23 +56,23 @@ def test_a_collapsed_encoder_stands_at_chance(n, value):
 
 def test_random_rows_stand_at_chance_too():
     z1, z2 = randn(500, 64), randn(500, 64, seed=1)
-    found = metrics.contrastive_metrics(cosine_similarities(z1, z2))
+    found = measured(cosine_similarities(z1, z2))
     assert found["mean_rank"].item() == pytest.approx(500, rel=0.1)
     assert found["top1"].item() < 0.02
 
 
 def test_perfect_and_worst_ranks():
     z = torch.eye(8)
-    found = metrics.contrastive_metrics(cosine_similarities(z, z))
+    found = measured(cosine_similarities(z, z))
     assert (found["top1"].item(), found["top5"].item(), found["mean_rank"].item()) == (1.0, 1.0, 1.0)
-    found = metrics.contrastive_metrics(cosine_similarities(z, -z))
+    found = measured(cosine_similarities(z, -z))
     assert found["mean_rank"].item() == 15  # opposite of its partner: last of 15 candidates
     assert found["top5"].item() == 0.0
 
 
 def test_top_5_means_the_best_min_5_candidates():
     z1, z2 = randn(2, 4), randn(2, 4, seed=3)
-    assert metrics.contrastive_metrics(cosine_similarities(z1, z2))["top5"].item() == 1.0
+    assert measured(cosine_similarities(z1, z2))["top5"].item() == 1.0
     ranks = torch.tensor([1.0, 4.5, 5.0, 5.5, 9.0])
     assert metrics.top_k(ranks, 5).item() == pytest.approx(0.6)
     assert metrics.top_k(ranks, 1).item() == pytest.approx(0.2)

@@ -54,7 +54,9 @@ def test_a_pretraining_writes_everything(finished_run, capfd):
     assert {path.name for path in run.path.iterdir() if not path.name.startswith(".")} == {
         "config.yaml", "status.json", "metrics.csv", "meta.json", "log.txt", "checkpoints", "model.pt",
     }  # fmt: skip
-    assert {path.name for path in (run.path / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert {path.name for path in (run.path / "checkpoints").iterdir()} == {
+        "last.ckpt", "previous.ckpt", "best.ckpt",
+    }  # fmt: skip
     assert run.meta["device"] == "CPU"
     assert run.meta["num_train_images"] == 58
     assert "epoch 2/2" in run.log_tail()
@@ -350,7 +352,8 @@ FINETUNE_PROBLEMS = {
                            "weights of the same backbone"),
     "one class": (["--experiment_version", "{run}", "--dataset", "{one}"], "which has only one class (cat)"),
     "no classes": (["--experiment_version", "{run}", "--dataset", "{plain}"], "which has images without classes"),
-    "broken image": (["--experiment_version", "{run}", "--dataset", "{broken}"], "whose file b/001.png cannot be read"),
+    "broken image": (["--experiment_version", "{run}", "--dataset", "{broken}", "--broken_images", "refuse"],
+                     "whose file b/001.png cannot be read"),
 }  # fmt: skip
 
 
@@ -370,12 +373,17 @@ def test_bad_input_to_finetune_is_one_sentence_and_leaves_nothing(finished_run, 
     assert list(tiny_runs.iterdir()) == []
 
 
-def test_a_broken_image_stops_a_pretraining_before_it_starts(tiny_runs, tmp_path, capsys):
+def test_a_broken_image_is_left_out_or_stops_a_pretraining_before_it_starts(tiny_runs, tmp_path, capsys):
     folder = make_folder(tmp_path / "images", {"a": 20, "b": 20})
     (folder / "a" / "007.png").write_bytes((folder / "a" / "007.png").read_bytes()[:100])
-    text = bad(capsys, "pretrain", "--dataset", folder, "--batch_size", 8, "--epochs", 1)
+    options = ["--dataset", folder, "--batch_size", 8, "--epochs", 1, "--evaluate", "false"]
+    text = bad(capsys, "pretrain", *options, "--broken_images", "refuse")
     assert "whose file a/007.png cannot be read" in text
     assert list(tiny_runs.iterdir()) == []
+    assert main(["pretrain", *map(str, options)]) == 0
+    (run,) = runs.list_runs(tiny_runs)
+    assert run.meta["num_skipped_images"] == 1
+    assert "1 broken images are left out, such as a/007.png" in run.log_tail()
 
 
 def test_only_a_finished_pretraining_is_an_experiment(arms, tiny_runs, capsys):
