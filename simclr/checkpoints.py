@@ -242,11 +242,12 @@ class Interruptions(L.Callback):
         self._sent = dist.all_reduce(flags, op=dist.ReduceOp.MAX, group=self._group, async_op=True), flags
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        wishes = self._wishes(trainer)
-        if self._group is not None:
+        if self._group is None:
+            wishes = self._wishes(trainer)
+        else:
             wishes = self._received()
             self._send(trainer)
-        stop, save = wishes
+        stop, save = wishes[0], wishes[1]
         if trainer.is_last_batch:
             return
         if stop or save:
@@ -259,7 +260,7 @@ class Interruptions(L.Callback):
         if self._group is not None:
             self._received()
             self._send(trainer)
-            stop, _ = self._received()
+            stop = self._received()[0]
         if stop and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
             raise StopRequested
 

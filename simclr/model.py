@@ -97,6 +97,12 @@ class _Trained(L.LightningModule):
     def trained_modules(self) -> list[nn.Module]:
         return [self.encoder, self.head]
 
+    def on_validation_start(self) -> None:
+        # On a CPU each process has running statistics of its own: the main one's are validated, and saved.
+        if _num_processes() > 1:
+            for buffer in self.buffers():
+                dist.broadcast(buffer, 0)
+
     def configure_optimizers(self) -> Any:
         config, peak = self.run_config, self.run_config.peak_learning_rate
         assert config.optimizer is not None
@@ -143,7 +149,8 @@ class SimCLR(_Trained):
 
     def _contrast(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of z (2N, D), rows of the first view then of the second, and how well positives are found."""
-        loss, ranks = contrast(*z.chunk(2), self.config.temperature)
+        z1, z2 = z.chunk(2)
+        loss, ranks = contrast(z1, z2, self.config.temperature)
         num_rows = len(z) * _num_processes()
         return loss, {"loss": loss.detach(), **metrics.contrastive_metrics(ranks, num_rows - 1)}
 

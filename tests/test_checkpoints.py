@@ -1,5 +1,6 @@
 """Checkpoint files: whole or absent at every moment, the one before kept, the damaged one passed over."""
 
+import contextlib
 import os
 
 import pytest
@@ -44,10 +45,8 @@ def test_a_crash_between_any_two_steps_leaves_a_whole_checkpoint(tmp_path, monke
         return real(*arguments, **more)
 
     monkeypatch.setattr(checkpoints.os, name, crashing)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         write(tmp_path, 3, runs.BEST_CHECKPOINT)
-    except KeyboardInterrupt:
-        pass
     monkeypatch.undo()
     found = load_last(tmp_path)
     assert found is not None

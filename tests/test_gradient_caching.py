@@ -130,7 +130,7 @@ def test_dropout_draws_the_same_in_both_passes():
 
     assert has_randomness(encoder().network)
     assert not has_randomness(without_batch_norm().network)
-    gradients, model = one_step(encoder(), 8, precision="64-true")
+    gradients, _ = one_step(encoder(), 8, precision="64-true")
     # by hand: the masks of three chunks drawn one after the other
     network = encoder()
     torch.manual_seed(3)

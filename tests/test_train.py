@@ -353,7 +353,7 @@ FINETUNE_PROBLEMS = {
     "one class": (["--experiment_version", "{run}", "--dataset", "{one}"], "which has only one class (cat)"),
     "no classes": (["--experiment_version", "{run}", "--dataset", "{plain}"], "which has images without classes"),
     "broken image": (["--experiment_version", "{run}", "--dataset", "{broken}", "--broken_images", "refuse"],
-                     "whose file b/001.png cannot be read"),
+                     "1 of whose 6 images cannot be read: b/001.png (it is not an image)"),
 }  # fmt: skip
 
 
@@ -378,7 +378,7 @@ def test_a_broken_image_is_left_out_or_stops_a_pretraining_before_it_starts(tiny
     (folder / "a" / "007.png").write_bytes((folder / "a" / "007.png").read_bytes()[:100])
     options = ["--dataset", folder, "--batch_size", 8, "--epochs", 1, "--evaluate", "false"]
     text = bad(capsys, "pretrain", *options, "--broken_images", "refuse")
-    assert "whose file a/007.png cannot be read" in text
+    assert "1 of whose 40 images cannot be read: a/007.png (it is cut short or damaged)" in text
     assert list(tiny_runs.iterdir()) == []
     assert main(["pretrain", *map(str, options)]) == 0
     (run,) = runs.list_runs(tiny_runs)
