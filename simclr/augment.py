@@ -11,8 +11,9 @@ hue through HSV, colour jitter in a random order per image, reflecting Gaussian 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,24 +26,32 @@ VALIDATION_EPOCH = 1 << 30
 GRAY_WEIGHTS = (0.2989, 0.587, 0.114)  # torchvision's, ITU-R BT.601
 CROP_TRIES = 10  # as in torchvision's RandomResizedCrop, before it falls back to the largest centred box
 
+# Pixels drawn at once: on a CPU, per thread, what its cache holds; elsewhere enough work for each kernel, in 256 MiB.
+CPU_CHUNK_PIXELS = 1 << 16
+DEVICE_CHUNK_PIXELS = 1 << 22
+
 _MASK = 0xFFFFFFFF
+_HUE = JITTER_PARTS.index("hue")
+Integers = TypeVar("Integers", int, Tensor)
 
 
-def _mix(x: Tensor) -> Tensor:
+def _mix(x: Integers) -> Integers:
     """A 32-bit integer hash with low bias, on int64 so that it is the same on every device."""
     x = (x ^ (x >> 16)) * 0x7FEB352D & _MASK
     x = (x ^ (x >> 15)) * 0x846CA68B & _MASK
     return x ^ (x >> 16)
 
 
-def uniforms(seed: int, epoch: int, ids: Tensor, view: int, num: int) -> Tensor:
-    """Returns (N, num) float32 in [0, 1): the random numbers of images `ids` (N,) in this epoch and view."""
+def uniforms(seed: int, epoch: int, ids: Tensor, view: int | Tensor, num: int) -> Tensor:
+    """Returns (N, num) float32 in [0, 1): the random numbers of images `ids` (N,) in this epoch and view.
+
+    `view` may be one number or one per image, (N,).
+    """
     ids = ids.to(torch.int64)
-    key = torch.tensor([seed, epoch, view], dtype=torch.int64, device=ids.device)
-    state = _mix(key[0] * 0x9E3779B1 & _MASK)
-    state = _mix((state + key[1] * 0x85EBCA77 + 1) & _MASK)
-    state = _mix((state + key[2] * 0xC2B2AE3D + 2) & _MASK)
-    rows = _mix((state + ids * 0x27D4EB2F) & _MASK)  # (N,)
+    state = _mix(seed * 0x9E3779B1 & _MASK)
+    state = _mix((state + epoch * 0x85EBCA77 + 1) & _MASK)
+    by_view = _mix((state + torch.as_tensor(view, device=ids.device) * 0xC2B2AE3D + 2) & _MASK)  # () or (N,)
+    rows = _mix((by_view + ids * 0x27D4EB2F) & _MASK)  # (N,)
     columns = _mix((torch.arange(1, num + 1, device=ids.device) * 0x165667B1) & _MASK)  # (num,)
     bits = _mix(_mix(rows[:, None] ^ columns) + columns & _MASK)  # (N, num)
     return (bits >> 8).to(torch.float32) * 2.0**-24
@@ -69,9 +78,12 @@ class Factors:
 
 
 def draw_factors(
-    augmentation: Augmentation, ids: Tensor, *, seed: int, epoch: int, view: int, height: int, width: int
+    augmentation: Augmentation, ids: Tensor, *, seed: int, epoch: int, view: int | Tensor, height: int, width: int
 ) -> Factors:
-    """Draws all random factors for one view of images `ids` (N,), which are `height` x `width` pixels large."""
+    """Draws all random factors for one view of images `ids` (N,), which are `height` x `width` pixels large.
+
+    `view` may be one number or one per image, (N,).
+    """
     a = augmentation
     u = uniforms(seed, epoch, ids, view, 16 + 4 * CROP_TRIES)  # (N, 56)
     reach = torch.tensor([a.brightness, a.contrast, a.saturation])
@@ -116,7 +128,7 @@ def _draw_boxes(a: Augmentation, u_apply: Tensor, u: Tensor, height: int, width:
     return torch.where(whole[:, None], torch.tensor([0, 0, height, width]), box)
 
 
-# --- operations -----------------------------------------------------------------------------------------------------
+# --- resampling -----------------------------------------------------------------------------------------------------
 
 
 def _resize_matrix(start: Tensor, length: Tensor, size_in: int, size_out: int, flip: Tensor | None = None) -> Tensor:
@@ -125,16 +137,33 @@ def _resize_matrix(start: Tensor, length: Tensor, size_in: int, size_out: int, f
     Resampling is linear and separable, so one small matrix per image and axis does crop, resize and flip at once.
     """
     device = start.device
-    scale = (length.to(torch.float32) / size_out)[:, None, None]
-    reach = scale.clamp(min=1.0)
-    place = torch.arange(size_out, device=device, dtype=torch.float32)
-    place = place[None, :, None] + 0.5  # (1, size_out, 1)
+    start, length = start[:, None], length[:, None]
+    scale = length.to(torch.float32) / size_out  # (N, 1)
+    place = torch.arange(size_out, device=device, dtype=torch.float32) + 0.5  # (size_out,)
     if flip is not None:
-        place = torch.where(flip[:, None, None], size_out - place, place)
-    source = torch.arange(size_in, device=device)[None, None, :] - start[:, None, None]  # pixel within the box
-    weight = (1.0 - (source + 0.5 - place * scale).abs() / reach).clamp(min=0.0)
-    weight = weight * ((source >= 0) & (source < length[:, None, None]))
-    return weight / weight.sum(dim=2, keepdim=True)
+        place = torch.where(flip[:, None], size_out - place, place)
+    place = place * scale - 0.5  # pixel within the box, (N, size_out)
+    if 1 < size_in <= size_out:  # nothing shrinks: antialiasing has no effect, an output pixel mixes two neighbours
+        place = torch.minimum(place.clamp_(min=0.0), (length - 1).to(torch.float32))
+        first = torch.minimum(start + place.to(torch.int64), start + length - 2).clamp_(0, size_in - 2)
+        weight = place - (first - start)
+        matrix = torch.zeros(len(start), size_out, size_in, device=device)
+        pixels, weights = torch.stack([first, first + 1], dim=2), torch.stack([1.0 - weight, weight], dim=2)
+        return matrix.scatter_(2, pixels, weights)
+    reach = scale.clamp(min=1.0)[:, :, None]
+    source = torch.arange(size_in, device=device) - start  # (N, size_in)
+    weights = (1.0 - (source[:, None, :] - place[:, :, None]).abs() / reach).clamp(min=0.0)
+    weights = weights * ((source >= 0) & (source < length))[:, None, :]
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+def _resample(images: Tensor, rows: Tensor, columns: Tensor, out: Tensor) -> Tensor:
+    """Writes rows (N, size, H) @ images (N, C, H, W) @ columns (N, size, W) transposed to `out` (C, N, size, size)."""
+    num, channels, height, width = images.shape
+    narrow = torch.bmm(images.view(num, channels * height, width), columns.transpose(1, 2))
+    for plane, channel in zip(out, narrow.view(num, channels, height, -1).unbind(1), strict=True):
+        torch.bmm(rows, channel, out=plane)
+    return out
 
 
 def resized_crop(images: Tensor, box: Tensor, size: int, flip: Tensor | None = None) -> Tensor:
@@ -149,12 +178,13 @@ def resized_crop(images: Tensor, box: Tensor, size: int, flip: Tensor | None = N
     Returns:
         (N, C, size, size).
     """
+    num, channels, height_in, width_in = images.shape
     top, left, height, width = box.to(images.device, non_blocking=True).unbind(1)
     flip = None if flip is None else flip.to(images.device, non_blocking=True)
-    rows = _resize_matrix(top, height, images.shape[2], size).to(images.dtype)  # (N, size, H)
-    columns = _resize_matrix(left, width, images.shape[3], size, flip).to(images.dtype)  # (N, size, W)
-    narrow = torch.matmul(images, columns.transpose(1, 2)[:, None])  # (N, C, H, size)
-    return torch.matmul(rows[:, None], narrow)
+    rows = _resize_matrix(top, height, height_in, size).to(images.dtype)
+    columns = _resize_matrix(left, width, width_in, size, flip).to(images.dtype)
+    out = images.new_empty(channels, num, size, size)
+    return _to_images(_resample(images.contiguous(), rows, columns, out))
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -167,17 +197,37 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 def horizontal_flip(images: Tensor, flip: Tensor) -> Tensor:
     """Mirrors the images where `flip` (N,) is true."""
-    return torch.where(_per_image(flip, images), images.flip(3), images)
+    return torch.where(_per_image(flip, images)[:, None], images.flip(3), images)
 
 
-def _per_image(values: Tensor, images: Tensor) -> Tensor:
-    return values.to(images.device, non_blocking=True)[:, None, None, None]
+# --- colours --------------------------------------------------------------------------------------------------------
+# Names that end in an underscore write to planes (3, N, H, W) in place and take scratch space, (7, N, H, W).
+
+
+def _per_image(values: Tensor, like: Tensor) -> Tensor:
+    """(N,) to (N, 1, 1) on the device of `like`."""
+    return values.to(like.device, non_blocking=True)[:, None, None]
+
+
+def _to_planes(images: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 3, H, W) to planes, a copy (3, N, H, W), and scratch space for them."""
+    planes = images.transpose(0, 1).clone(memory_format=torch.contiguous_format)
+    return planes, planes.new_empty(7, *planes.shape[1:])
+
+
+def _to_images(planes: Tensor) -> Tensor:
+    return planes.transpose(0, 1).contiguous()
+
+
+def _luma(planes: Tensor | tuple[Tensor, ...], out: Tensor) -> Tensor:
+    red, green, blue = planes
+    torch.mul(red, GRAY_WEIGHTS[0], out=out)
+    return out.add_(green, alpha=GRAY_WEIGHTS[1]).add_(blue, alpha=GRAY_WEIGHTS[2])
 
 
 def to_gray(images: Tensor) -> Tensor:
     """(N, 3, H, W) to its luma, (N, 1, H, W)."""
-    red, green, blue = images.unbind(1)
-    return (GRAY_WEIGHTS[0] * red + GRAY_WEIGHTS[1] * green + GRAY_WEIGHTS[2] * blue)[:, None]
+    return _luma(images.unbind(1), torch.empty_like(images[:, 0]))[:, None]
 
 
 def grayscale(images: Tensor) -> Tensor:
@@ -185,63 +235,68 @@ def grayscale(images: Tensor) -> Tensor:
     return to_gray(images).expand_as(images)
 
 
-def _blend(images: Tensor, others: Tensor | float, factor: Tensor) -> Tensor:
-    factor = _per_image(factor, images)
-    return (factor * images + (1.0 - factor) * others).clamp(0.0, 1.0)
+def _blend_(planes: Tensor, scratch: Tensor, factor: Tensor, mean_share: Tensor, luma_share: Tensor) -> None:
+    """Brightness, contrast or saturation, whichever each image's numbers (N, 1, 1) say: all three are affine."""
+    others = _luma(planes, scratch[0])
+    # In two steps: the sum over one whole image would be split among threads, and its last bits would depend on it.
+    mean = others.sum(dim=1).sum(dim=1)[:, None, None] / others[0].numel()
+    others.mul_(luma_share).add_(mean * mean_share)
+    torch.addcmul(others, planes, factor, out=planes).clamp_(0.0, 1.0)
+
+
+def _adjust(images: Tensor, factor: Tensor, *, mean_share: float = 0.0, luma_share: float = 0.0) -> Tensor:
+    planes, scratch = _to_planes(images)
+    factor = _per_image(factor, images).to(images.dtype)
+    _blend_(planes, scratch, factor, mean_share * (1.0 - factor), luma_share * (1.0 - factor))
+    return _to_images(planes)
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
     """Multiplies (N, 3, H, W) in 0..1 by `factor` (N,)."""
-    return (images * _per_image(factor, images)).clamp(0.0, 1.0)
+    return _adjust(images, factor)
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Blends each image with its mean luma; `factor` (N,), 0 = flat grey, 1 = unchanged."""
-    return _blend(images, to_gray(images).mean(dim=(1, 2, 3), keepdim=True), factor)
+    return _adjust(images, factor, mean_share=1.0)
 
 
 def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
     """Blends each image with its luma; `factor` (N,), 0 = no colour, 1 = unchanged."""
-    return _blend(images, to_gray(images), factor)
+    return _adjust(images, factor, luma_share=1.0)
+
+
+def _turn_hue_(planes: Tensor, scratch: Tensor, turn: Tensor) -> None:
+    """Turns hue by `turn` (N, 1, 1) of the colour circle.
+
+    In HSV a channel falls from the largest value v to the smallest m as hue moves away from that channel's colour:
+    it is m + 2c - c * distance, cut to m..v, with c = v - m and the distance in sixths of the circle. Colours lie two
+    sixths apart. Hue enters only as c times its signed distance from red, whose size is green + blue - red + v - 2m
+    and whose sign is that of green - blue, so neither a division nor a choice of the largest channel is needed.
+    """
+    red, green, blue = planes
+    high, low, chroma, half, hue, top, work = scratch
+    torch.maximum(torch.maximum(red, green, out=high), blue, out=high)
+    torch.minimum(torch.minimum(red, green, out=low), blue, out=low)
+    torch.sub(high, low, out=chroma)
+    torch.mul(chroma, 3.0, out=half)  # half of the circle
+    torch.add(low, chroma, alpha=2.0, out=top)
+    torch.add(green, blue, out=hue).sub_(red).add_(high).sub_(low, alpha=2.0)
+    torch.copysign(hue, torch.sub(green, blue, out=work), out=hue).addcmul_(chroma, 6.0 * turn)
+    # The distance on a circle, for turns up to half of it: half - ||hue| - half| from red, and a third further on for
+    # the other two, where it is ||hue ± chroma| - half|.
+    torch.abs(hue, out=work).sub_(half).abs_().add_(low).sub_(chroma)
+    torch.clamp(work, low, high, out=red)
+    for plane, side in ((green, 1.0), (blue, -1.0)):
+        torch.add(hue, chroma, alpha=side, out=work).abs_().sub_(half).abs_()
+        torch.clamp(torch.sub(top, work, out=work), low, high, out=plane)
 
 
 def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Turns hue in HSV by `turn` (N,), in turns of the colour circle; value and saturation stay."""
-    red, green, blue = images.unbind(1)
-    value, which = images.max(dim=1)
-    chroma = value - images.amin(dim=1)  # value times saturation
-    safe = torch.where(chroma == 0, 1.0, chroma)
-    sixth = torch.where(  # hue in sixths of the circle
-        which == 0, (green - blue) / safe, torch.where(which == 1, (blue - red) / safe + 2, (red - green) / safe + 4)
-    )
-    sixth = sixth + 6 * turn.to(images.device, non_blocking=True)[:, None, None]
-
-    def channel(offset: int) -> Tensor:
-        k = (offset + sixth) % 6
-        return value - chroma * torch.minimum(k, 4 - k).clamp(0.0, 1.0)
-
-    return torch.stack([channel(5), channel(3), channel(1)], dim=1)
-
-
-def gaussian_blur(images: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
-    """Blurs (N, C, H, W) with a Gaussian of `sigma` (N,) pixels cut to `kernel_size`, reflecting at the border."""
-    return torch.matmul(
-        torch.matmul(_blur_matrix(sigma, kernel_size, images.shape[2], images)[:, None], images),
-        _blur_matrix(sigma, kernel_size, images.shape[3], images).transpose(1, 2)[:, None],
-    )
-
-
-def _blur_matrix(sigma: Tensor, kernel_size: int, size: int, like: Tensor) -> Tensor:
-    """(N, size, size): the one-dimensional blur as a matrix, the border reflected."""
-    half = min(kernel_size // 2, size - 1)
-    offsets = torch.arange(-half, half + 1, device=like.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma.to(like.device, non_blocking=True)[:, None]) ** 2)  # (N, K)
-    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).to(like.dtype)
-    source = (torch.arange(size, device=like.device)[:, None] + offsets).abs()  # (size, K)
-    source = torch.where(source >= size, 2 * (size - 1) - source, source)
-    shape = (len(kernel), size, len(offsets))
-    matrix = torch.zeros(len(kernel), size, size, device=like.device, dtype=like.dtype)
-    return matrix.scatter_add_(2, source.expand(shape), kernel[:, None, :].expand(shape))
+    """Turns hue in HSV by `turn` (N,), -0.5..0.5 of the colour circle; value and saturation stay."""
+    planes, scratch = _to_planes(images)
+    _turn_hue_(planes, scratch, _per_image(turn, images).to(images.dtype))
+    return _to_images(planes)
 
 
 ADJUST = {
@@ -252,20 +307,148 @@ ADJUST = {
 }
 
 
+class _Jitter:
+    """The jitter of N images, sorted by the place that hue has in their order; images without jitter come last.
+
+    Hue is then turned on all of them at once, and what comes before or after it for a run of neighbours.
+    """
+
+    def __init__(self, factors: Factors, device: torch.device) -> None:
+        hue_place = torch.where(factors.jitter, (factors.order == _HUE).to(torch.int8).argmax(dim=1), -1)
+        self.sorted = hue_place.argsort(descending=True, stable=True)  # (N,)
+        # number of images whose hue comes at this place or later, for places 0 to 4
+        self.ends: list[int] = (hue_place[:, None] >= torch.arange(5)).sum(dim=0).tolist()
+        order = factors.order[self.sorted]
+        strengths = torch.stack([getattr(factors, name) for name in JITTER_PARTS], dim=1)[self.sorted]
+        factor = strengths.gather(1, order)  # (N, 4), in the order of application
+        is_contrast, is_saturation = order == JITTER_PARTS.index("contrast"), order == JITTER_PARTS.index("saturation")
+        table = torch.stack([factor, (1.0 - factor) * is_contrast, (1.0 - factor) * is_saturation])  # (3, N, 4)
+        self.table = table.to(device, non_blocking=True)[..., None, None]
+        self.turn = _per_image(strengths[:, _HUE], self.table)
+
+    def apply_(self, planes: Tensor, scratch: Tensor, start: int) -> None:
+        """Jitters the images from `start` of the sorted ones."""
+        *ends, _ = (min(max(end - start, 0), planes.shape[1]) for end in self.ends)
+        last = ends[0]
+        for place in range(3):
+            self._blend_(planes, scratch, start, slice(0, ends[place + 1]), place)
+        if last:
+            _turn_hue_(planes[:, :last], scratch[:, :last], self.turn[start : start + last])
+        for place in range(1, 4):
+            self._blend_(planes, scratch, start, slice(ends[place], last), place)
+
+    def _blend_(self, planes: Tensor, scratch: Tensor, start: int, rows: slice, place: int) -> None:
+        if rows.start < rows.stop:
+            numbers = self.table[:, start + rows.start : start + rows.stop, place]
+            _blend_(planes[:, rows], scratch[:, rows], *numbers)
+
+
 def color_jitter(images: Tensor, factors: Factors) -> Tensor:
     """The four jitter parts, in each image's own order, on all N images."""
-    for place in range(len(JITTER_PARTS)):
-        result = torch.empty_like(images)
-        for part, name in enumerate(JITTER_PARTS):
-            rows = (factors.order[:, place] == part).nonzero()[:, 0]
-            if len(rows):
-                there = rows.to(images.device, non_blocking=True)
-                result[there] = ADJUST[name](images[there], getattr(factors, name)[rows])
-        images = result
-    return images
+    jitter = _Jitter(replace(factors, jitter=torch.ones_like(factors.jitter)), images.device)
+    rows = jitter.sorted.to(images.device, non_blocking=True)
+    planes, scratch = _to_planes(images[rows])
+    jitter.apply_(planes, scratch, 0)
+    return torch.empty_like(images).index_copy_(0, rows, _to_images(planes))
+
+
+# --- blur -----------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=16)
+def _reflections(half: int, size: int, device: torch.device) -> Tensor:
+    """(2, K, size * size) zeros and ones: where the K = 2 * half + 1 weights of a kernel act, inside and reflected."""
+    source = torch.arange(size)[:, None] + torch.arange(-half, half + 1)  # (size, K)
+    inside = (source >= 0) & (source < size)
+    source = source.abs()
+    source = torch.where(source >= size, 2 * (size - 1) - source, source)
+    takes = torch.nn.functional.one_hot(source, size).to(torch.float32).transpose(0, 1)  # (K, size, size)
+    there = inside.T[:, :, None]
+    return torch.stack([takes * there, takes * ~there]).flatten(2).to(device)
+
+
+def _blur_matrix(sigma: Tensor, kernel_size: int, size: int) -> Tensor:
+    """(N, size, size): the one-dimensional blur as a matrix, the border reflected."""
+    half = min(kernel_size // 2, size - 1)
+    offsets = torch.arange(-half, half + 1, device=sigma.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)  # (N, K)
+    kernel = kernel / kernel.sum(dim=1, keepdim=True)
+    # Each product has at most two terms that are not zero, so its bits do not depend on the order of the sum.
+    inside, outside = _reflections(half, size, sigma.device).to(kernel.dtype)
+    return (kernel @ inside + kernel @ outside).unflatten(1, (size, size))
+
+
+def _blur_(planes: Tensor, scratch: Tensor, sigma: Tensor, kernel_size: int) -> None:
+    """Blurs planes (C, N, H, W), each image with its sigma (N,)."""
+    height, width = planes.shape[2:]
+    rows = _blur_matrix(sigma, kernel_size, height)
+    columns = rows if width == height else _blur_matrix(sigma, kernel_size, width)
+    for plane in planes:
+        torch.bmm(torch.bmm(rows, plane, out=scratch[0]), columns.transpose(1, 2), out=plane)
+
+
+def gaussian_blur(images: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
+    """Blurs (N, C, H, W) with a Gaussian of `sigma` (N,) pixels cut to `kernel_size`, reflecting at the border."""
+    planes, scratch = _to_planes(images)
+    _blur_(planes, scratch, sigma.to(images.device, images.dtype, non_blocking=True), kernel_size)
+    return _to_images(planes)
 
 
 # --- views ----------------------------------------------------------------------------------------------------------
+
+
+def _put(planes: Tensor, rows: Tensor, values: Tensor) -> None:
+    """Copies values (K, H, W) to the `rows` (K,) of planes (M, H, W)."""
+    planes, values = planes.flatten(1), values.flatten(1)
+    if planes.shape[1] % 4 == 0:  # four numbers at a time: three times as fast
+        planes, values = planes.view(torch.complex128), values.view(torch.complex128)
+    planes[rows] = values
+
+
+def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, kernel_size: int) -> Tensor:
+    """(M, 3, size, size): view i shows image `source[i]` as row i of `factors` says; both are on the CPU."""
+    num, device = len(source), images.device
+    height_in, width_in = images.shape[2:]
+    views = torch.empty(num, 3, size, size, device=device)
+
+    jitter = _Jitter(factors, device)
+    factors = factors[jitter.sorted]
+    source = source[jitter.sorted].to(device, non_blocking=True)
+    # rows of `views` as a list of planes that those of the red, green and blue channels go to, (3, M)
+    target = (3 * jitter.sorted + torch.arange(3)[:, None]).to(device, non_blocking=True)
+    top, left, height, width = factors.box.to(device, non_blocking=True).unbind(1)
+    flip, sigma = (values.to(device, non_blocking=True) for values in (factors.flip, factors.sigma))
+
+    budget = CPU_CHUNK_PIXELS * torch.get_num_threads() if device.type == "cpu" else DEVICE_CHUNK_PIXELS
+    step = min(num, max(1, budget // max(height_in * width_in, size * size)))
+    space = torch.empty(0)
+    for start in range(0, num, step):
+        chunk = slice(start, min(start + step, num))
+        n = chunk.stop - start
+        if space.shape[1:2] != (n,):  # the first chunk, and the last where it is smaller
+            pixels = torch.empty(n, 3, height_in, width_in, device=device)
+            space = torch.empty(10, n, size, size, device=device)
+            planes, scratch = space[:3], space[3:]
+        pixels.copy_(images.index_select(0, source[chunk]))
+        if images.dtype == torch.uint8:
+            pixels.mul_(1.0 / 255.0)
+        rows = _resize_matrix(top[chunk], height[chunk], height_in, size)
+        columns = _resize_matrix(left[chunk], width[chunk], width_in, size, flip[chunk])
+        _resample(pixels, rows, columns, planes)
+        jitter.apply_(planes, scratch, start)
+        gray = factors.grayscale[chunk].nonzero()[:, 0]
+        if len(gray):
+            there = gray.to(device, non_blocking=True)
+            luma = _luma(planes.index_select(1, there), scratch[0, : len(gray)])
+            planes.index_copy_(1, there, luma.expand(3, *luma.shape))
+        blurred = factors.blur[chunk].nonzero()[:, 0]
+        if len(blurred):
+            there = blurred.to(device, non_blocking=True)
+            some = planes.index_select(1, there)
+            _blur_(some, scratch[:, : len(blurred)], sigma[chunk].index_select(0, there), kernel_size)
+            planes.index_copy_(1, there, some)
+        _put(views.view(3 * num, size, size), target[:, chunk].flatten(), planes.view(3 * n, size, size))
+    return views
 
 
 def apply_factors(images: Tensor, factors: Factors, size: int, kernel_size: int) -> Tensor:
@@ -278,19 +461,7 @@ def apply_factors(images: Tensor, factors: Factors, size: int, kernel_size: int)
     Returns:
         (N, 3, size, size) float32 in 0..1.
     """
-    views = resized_crop(to_float(images), factors.box, size, factors.flip)
-    for operation, mask in (
-        (lambda x, f: color_jitter(x, f), factors.jitter),
-        (lambda x, f: grayscale(x), factors.grayscale),
-        (lambda x, f: gaussian_blur(x, f.sigma, kernel_size), factors.blur),
-    ):
-        rows = mask.nonzero()[:, 0]
-        if len(rows) == len(mask):
-            views = operation(views, factors)
-        elif len(rows):
-            there = rows.to(views.device, non_blocking=True)
-            views[there] = operation(views[there], factors[rows])
-    return views
+    return _draw_views(images, torch.arange(len(images)), factors, size, kernel_size)
 
 
 def random_view(
@@ -311,10 +482,13 @@ def two_views(
     images: Tensor, ids: Tensor, augmentation: Augmentation, *, seed: int, epoch: int, size: int
 ) -> tuple[Tensor, Tensor]:
     """Two independent random views of each image (Chen et al. 2020, section 2.1), each (N, 3, size, size)."""
-    first, second = (
-        random_view(images, ids, augmentation, seed=seed, epoch=epoch, view=view, size=size) for view in (0, 1)
-    )
-    return first, second
+    num = len(ids)
+    factors = draw_factors(
+        augmentation, ids.repeat(2), seed=seed, epoch=epoch, view=torch.arange(2).repeat_interleave(num),
+        height=images.shape[2], width=images.shape[3],
+    )  # fmt: skip
+    views = _draw_views(images, torch.arange(num).repeat(2), factors, size, augmentation.blur_kernel_size)
+    return views[:num], views[num:]
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -251,7 +251,8 @@ def test_where_no_crop_fits_the_largest_centred_one_of_that_ratio_is_taken():
 
 def test_with_everything_off_a_view_is_the_image(pictures, images):
     view = augment.random_view(pictures, torch.arange(12), OFF, seed=0, epoch=0, view=0, size=32)
-    assert torch.equal(view, images)
+    assert_near(view, images, 6e-8)  # times 1/255, or divided by 255: the last bit
+    assert torch.equal(augment.random_view(images, torch.arange(12), OFF, seed=0, epoch=0, view=0, size=32), images)
     no_strength = OFF.model_copy(update={
         "jitter_probability": 1.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0,
     })  # fmt: skip
@@ -280,17 +281,49 @@ def view_of(pictures, ids, seed=1, epoch=2, view=0):
     return augment.random_view(pictures, ids, FULL, seed=seed, epoch=epoch, view=view, size=32)
 
 
-def test_a_view_is_the_same_whatever_the_batch(pictures):
-    ids = torch.arange(12) * 7 + 3
-    whole = view_of(pictures, ids)
-    order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
-    for rows in (order, torch.tensor([4]), torch.tensor([9, 2, 5])):
-        # a matrix product may add up in another order, which is all that may differ
-        torch.testing.assert_close(view_of(pictures[rows], ids[rows]), whole[rows], atol=1e-5, rtol=0)
-        drawn, expected = draw(FULL, ids=ids[rows]), draw(FULL, ids=ids)[rows]
-        assert torch.equal(drawn.box, expected.box)
-        assert torch.equal(drawn.brightness, expected.brightness)
-    assert torch.equal(view_of(pictures, ids), whole)
+@pytest.fixture
+def num_threads():
+    """Sets the number of threads for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "num"), [(32, 32, 300), (64, 64, 80), (96, 96, 40), (224, 224, 8), (96, 64, 40), (32, 33, 80)]
+)
+def test_a_view_is_the_same_to_the_bit_whatever_the_batch(side, size, num, num_threads):
+    pictures = torch.from_numpy(shapes.generate("test", num, side).images.copy())
+    ids = torch.arange(num) * 7 + 3
+
+    def views(rows):
+        pair = augment.two_views(pictures[rows], ids[rows], FULL, seed=1, epoch=2, size=size)
+        return torch.stack(pair, dim=1)  # (n, 2, 3, size, size)
+
+    num_threads(1)
+    whole = views(torch.arange(num))
+    order = torch.randperm(num, generator=torch.Generator().manual_seed(0))
+    for threads in (1, 2):
+        num_threads(threads)
+        for rows in (order, order[:1], order[:2], order[:7], order[: num // 2], torch.arange(num - 1, num)):
+            assert torch.equal(views(rows), whole[rows])
+        alone = augment.random_view(pictures, ids, FULL, seed=1, epoch=2, view=1, size=size)
+        assert torch.equal(alone, whole[:, 1])
+
+
+@pytest.mark.parametrize("chunk_pixels", [1, 1024, 5 * 1024, 1 << 30])
+def test_a_view_is_the_same_to_the_bit_whatever_the_chunks(pictures, chunk_pixels, monkeypatch):
+    expected = view_of(pictures, torch.arange(12))
+    monkeypatch.setattr(augment, "CPU_CHUNK_PIXELS", chunk_pixels)
+    assert torch.equal(view_of(pictures, torch.arange(12)), expected)
+
+
+def test_what_is_drawn_does_not_depend_on_the_batch():
+    ids = torch.arange(2000) * 7 + 3
+    rows = torch.randperm(2000, generator=torch.Generator().manual_seed(0))[:301]
+    drawn, expected = draw(FULL, ids=ids[rows]), draw(FULL, ids=ids)[rows]
+    for name, values in vars(expected).items():
+        assert torch.equal(getattr(drawn, name), values)
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"epoch": 3}, {"view": 1}, {"epoch": augment.VALIDATION_EPOCH}])
