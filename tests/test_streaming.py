@@ -106,7 +106,7 @@ def test_streamed_images_are_those_in_memory(tmp_path, layout):
 
 @pytest.mark.parametrize("layout", ["classes", "nested, no classes"])
 @pytest.mark.parametrize("broken", [False, True])
-def test_a_streamed_training_equals_one_in_memory(tmp_path, monkeypatch, caplog, layout, broken):
+def test_a_streamed_training_equals_one_in_memory(tmp_path, caplog, layout, broken):
     """Same rows of metrics and the same weights, whatever `num_workers`; images broken in two ways included."""
     for name in LAYOUTS[layout]:
         many_kinds(tmp_path / "set" / name, 27)
@@ -118,7 +118,6 @@ def test_a_streamed_training_equals_one_in_memory(tmp_path, monkeypatch, caplog,
     options = TINY_PRETRAIN | {"dataset": str(tmp_path / "set"), "limit_images": 60, "data_dir": str(tmp_path / "root")}
 
     def trained(share, num_workers):
-        monkeypatch.setattr(data, "_limit", lambda asked: IN_MEMORY if share else 0)
         chosen = cfg.build(cfg.PretrainConfig, options | {"num_workers": num_workers, "memory_share": share})
         run = train(chosen, runs_dir=tmp_path / "runs")
         assert run.status.state == "finished", run.status.error
@@ -135,7 +134,7 @@ def test_a_streamed_training_equals_one_in_memory(tmp_path, monkeypatch, caplog,
             assert 1 <= caplog.text.count("cannot be read (it is not an image)") <= 3
 
 
-def test_streamed_fine_tuning_equals_one_in_memory(tmp_path, monkeypatch):
+def test_streamed_fine_tuning_equals_one_in_memory(tmp_path):
     for name in "ab":
         many_kinds(tmp_path / "set" / name)
     options = TINY | {
@@ -143,13 +142,12 @@ def test_streamed_fine_tuning_equals_one_in_memory(tmp_path, monkeypatch):
         "backbone": "resnet_tiny", "random_weight_init": True, "label_fraction": 0.5,
     }  # fmt: skip
 
-    def trained(limit):
-        monkeypatch.setattr(data, "_limit", lambda asked: limit)
-        run = train(cfg.build(cfg.FinetuneConfig, options), runs_dir=tmp_path / "runs")
+    def trained(share):
+        run = train(cfg.build(cfg.FinetuneConfig, options | {"memory_share": share}), runs_dir=tmp_path / "runs")
         assert run.status.state == "finished", run.status.error
         return run
 
-    kept, read = trained(IN_MEMORY), trained(0)
+    kept, read = trained(0.5), trained(0)
     assert rows_of(kept) == rows_of(read)
     assert kept.model_path.read_bytes() == read.model_path.read_bytes()
     assert kept.evaluation == read.evaluation
@@ -454,18 +452,15 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
 # --- processes that die ---------------------------------------------------------------------------------------------
 
 
-STREAMED = "import sys; from simclr import cli, data; data._limit = lambda asked: 0; sys.exit(cli.main(sys.argv[1:]))"
-
-
 class Streaming:
     """A streamed pre-training in a process of its own, which has reached its first steps, and its readers."""
 
     def __init__(self, tmp_path: Path) -> None:
         folder = numbered(tmp_path / "set", {"a": 30, "b": 30})
         self.runs_dir = tmp_path / "runs"
-        options = TINY_PRETRAIN | {"dataset": str(folder), "epochs": 10_000, "num_workers": 2, "limit_images": 48}
+        options = TINY_PRETRAIN | {"dataset": str(folder), "epochs": 10_000, "num_workers": 2, "memory_share": 0}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", STREAMED, "pretrain", *flags(options), "--runs_dir", str(self.runs_dir)],
+            [sys.executable, "-m", "simclr", "pretrain", *flags(options), "--runs_dir", str(self.runs_dir)],
             cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
         )  # fmt: skip
