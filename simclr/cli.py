@@ -31,6 +31,7 @@ commands:
   pretrain   train an encoder without labels
   finetune   train a classifier on a pre-trained encoder, or the same network from scratch
   embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
+  bench      what things cost, as ratios measured side by side
   runs       list the runs
   stop       stop a run; its last checkpoint is kept
   resume     go on with a run that was stopped or failed
@@ -49,6 +50,10 @@ EXAMPLES = {
     "embed": """examples:
   python -m simclr embed RUN
   python -m simclr embed RUN OTHER_RUN --num_images 2000 --method umap""",
+    "bench": """examples:
+  python -m simclr bench
+  python -m simclr bench --only augmentation,loss --against lightly
+  python -m simclr bench --plot costs.html --json costs.json""",
     "runs": """examples:
   python -m simclr runs
   python -m simclr runs --json""",
@@ -299,6 +304,14 @@ def _embed(arguments: list[str]) -> int:
     return embed.main(_parse(parser, arguments))
 
 
+def _bench(arguments: list[str]) -> int:
+    from simclr import bench
+
+    parser = _parser("bench")
+    bench.add_arguments(parser)
+    return bench.main(_parse(parser, arguments))
+
+
 def _simple(command: str, arguments: list[str]) -> Any:
     parser = _parser(command)
     if command in ("stop", "resume"):
@@ -324,6 +337,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "pretrain": lambda arguments: _train("pretrain", arguments),
     "finetune": lambda arguments: _train("finetune", arguments),
     "embed": _embed,
+    "bench": _bench,
     "runs": _list,
     "stop": _stop,
     "resume": _resume,
@@ -332,6 +346,7 @@ SUMMARIES = {
     "pretrain": "Trains an encoder without labels (SimCLR, Chen et al. 2020).",
     "finetune": "Trains a classifier on a pre-trained encoder, frozen or free, or the same network from scratch.",
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",
+    "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",
     "runs": "Lists the runs, newest first.",
     "stop": "Stops a run: it saves a checkpoint and ends; after 60 s it is killed.",
     "resume": "Goes on with a run from its last checkpoint, in the same folder.",
