@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -84,6 +84,7 @@ class Prepared:
     num_epochs: int  # as many as max_steps leaves
     experiment: Run | None = None
     train: Split | None = None  # fine-tuning: the labelled images used
+    callbacks: Sequence[L.Callback] = ()  # the caller's own
 
 
 def has_native_bfloat16() -> bool:
@@ -379,7 +380,7 @@ def _reporter(status: StatusWriter | None, stop: threading.Event) -> Report:
 
 def train(
     config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, resume: bool = False,
-    command: list[str] | None = None, recipe: str | None = None,
+    command: list[str] | None = None, recipe: str | None = None, callbacks: Sequence[L.Callback] = (),
 ) -> Run:  # fmt: skip
     """Trains one run from its options to its last file; its `status.json` says how it ended.
 
@@ -390,6 +391,7 @@ def train(
         resume: go on from the last checkpoint in `run_dir`.
         command: the command line, for the record.
         recipe: the shipped recipe that the options came from, which knows the run's partners.
+        callbacks: Lightning callbacks of the caller's own; not used where a head is trained on fixed features.
 
     Raises:
         ConfigError: for bad input; no new run folder is left behind.
@@ -428,6 +430,7 @@ def train(
             if prepared.experiment is not None:
                 runs.add_meta(run.path, experiment=prepared.experiment.id)
         assert status is not None
+        prepared.callbacks = callbacks
         with _log_to(run.log_path, wanted=not supervised):
             _live(run, prepared, status, signals, resume)
     finally:
@@ -563,7 +566,7 @@ def _fit(
         max_epochs=prepared.num_epochs, max_steps=config.max_steps or -1, min_epochs=0,
         default_root_dir=run.path, logger=False,
         callbacks=[
-            _InstallSignals(signals), *extra, recorder, checkpoints,
+            _InstallSignals(signals), *prepared.callbacks, *extra, recorder, checkpoints,
             *([Progress(recorder, prepared.num_steps)] if place.is_main else []),
             Interruptions(signals.requested, checkpoints, config.checkpoint_every_minutes),
         ],
