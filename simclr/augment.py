@@ -11,8 +11,8 @@ hue through HSV, colour jitter in a random order per image, reflecting Gaussian 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from typing import Self, TypeVar
 
 import torch
@@ -29,6 +29,9 @@ CROP_TRIES = 10  # as in torchvision's RandomResizedCrop, before it falls back t
 # Pixels drawn at once: on a CPU, per thread, what its cache holds; elsewhere enough work for each kernel, in 256 MiB.
 CPU_CHUNK_PIXELS = 1 << 16
 DEVICE_CHUNK_PIXELS = 1 << 22
+# From this size on, lines are resampled from two neighbours and blurred in tiles, not by one matrix.
+MATRIX_SIZE = 64
+BLUR_TILE = 32
 
 _MASK = 0xFFFFFFFF
 _HUE = JITTER_PARTS.index("hue")
@@ -131,39 +134,93 @@ def _draw_boxes(a: Augmentation, u_apply: Tensor, u: Tensor, height: int, width:
 # --- resampling -----------------------------------------------------------------------------------------------------
 
 
-def _resize_matrix(start: Tensor, length: Tensor, size_in: int, size_out: int, flip: Tensor | None = None) -> Tensor:
-    """(N, size_out, size_in) weights of an antialiased bilinear resize of `length` pixels from `start`.
+def _bmm(left: Tensor, right: Tensor, out: Tensor) -> None:
+    """`torch.bmm` of which each product is equal to the bit whatever the batch and the number of threads.
 
-    Resampling is linear and separable, so one small matrix per image and axis does crop, resize and flip at once.
+    With fewer matrices than threads a library shares one matrix among threads, and sums at the seams come out
+    otherwise: empty matrices are put in so that no thread is left over.
     """
-    device = start.device
-    start, length = start[:, None], length[:, None]
-    scale = length.to(torch.float32) / size_out  # (N, 1)
-    place = torch.arange(size_out, device=device, dtype=torch.float32) + 0.5  # (size_out,)
+    missing = torch.get_num_threads() - len(left) if left.device.type == "cpu" else 0
+    if missing <= 0 and out.is_contiguous():
+        torch.bmm(left, right, out=out)
+        return
+    if missing > 0:
+        left, right = (torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) for x in (left, right))
+    out.copy_(torch.bmm(left, right)[: len(out)])
+
+
+def _places(length: Tensor, size_out: int, flip: Tensor | None = None) -> Tensor:
+    """(N, size_out): where in a box of `length` pixels each output pixel lies; 0 is the middle of the first pixel."""
+    place = torch.arange(size_out, device=length.device, dtype=torch.float32) + 0.5
     if flip is not None:
         place = torch.where(flip[:, None], size_out - place, place)
-    place = place * scale - 0.5  # pixel within the box, (N, size_out)
-    if 1 < size_in <= size_out:  # nothing shrinks: antialiasing has no effect, an output pixel mixes two neighbours
-        place = torch.minimum(place.clamp_(min=0.0), (length - 1).to(torch.float32))
-        first = torch.minimum(start + place.to(torch.int64), start + length - 2).clamp_(0, size_in - 2)
-        weight = place - (first - start)
-        matrix = torch.zeros(len(start), size_out, size_in, device=device)
-        pixels, weights = torch.stack([first, first + 1], dim=2), torch.stack([1.0 - weight, weight], dim=2)
-        return matrix.scatter_(2, pixels, weights)
-    reach = scale.clamp(min=1.0)[:, :, None]
-    source = torch.arange(size_in, device=device) - start  # (N, size_in)
+    return place * (length.to(torch.float32) / size_out)[:, None] - 0.5
+
+
+def _neighbours(start: Tensor, length: Tensor, size_in: int, place: Tensor) -> tuple[Tensor, Tensor]:
+    """The pixel before each place and the weight of the one after it, both (N, size_out).
+
+    Where nothing shrinks, antialiasing has no effect and an output pixel mixes two neighbours.
+    """
+    start, length = start[:, None], length[:, None]
+    place = torch.minimum(place.clamp(min=0.0), (length - 1).to(torch.float32))
+    first = torch.minimum(start + place.to(torch.int64), start + length - 2).clamp_(0, size_in - 2)
+    return first, place - (first - start)
+
+
+def _resize_matrix(start: Tensor, length: Tensor, size_in: int, size_out: int, flip: Tensor | None = None) -> Tensor:
+    """(N, size_out, size_in) weights of an antialiased bilinear resize of `length` pixels from `start`."""
+    place = _places(length, size_out, flip)
+    if _grows(size_in, size_out):
+        first, weight = (values[:, :, None] for values in _neighbours(start, length, size_in, place))
+        matrix = torch.zeros(len(start), size_out, size_in, device=start.device)
+        return matrix.scatter_(2, torch.cat([first, first + 1], dim=2), torch.cat([1.0 - weight, weight], dim=2))
+    reach = (length.to(torch.float32) / size_out).clamp(min=1.0)[:, None, None]
+    source = torch.arange(size_in, device=start.device) - start[:, None]  # pixel within the box, (N, size_in)
     weights = (1.0 - (source[:, None, :] - place[:, :, None]).abs() / reach).clamp(min=0.0)
-    weights = weights * ((source >= 0) & (source < length))[:, None, :]
+    weights = weights * ((source >= 0) & (source < length[:, None]))[:, None, :]
     return weights / weights.sum(dim=2, keepdim=True)
 
 
-def _resample(images: Tensor, rows: Tensor, columns: Tensor, out: Tensor) -> Tensor:
-    """Writes rows (N, size, H) @ images (N, C, H, W) @ columns (N, size, W) transposed to `out` (C, N, size, size)."""
-    num, channels, height, width = images.shape
-    narrow = torch.bmm(images.view(num, channels * height, width), columns.transpose(1, 2))
-    for plane, channel in zip(out, narrow.view(num, channels, height, -1).unbind(1), strict=True):
-        torch.bmm(rows, channel, out=plane)
-    return out
+def _grows(size_in: int, size_out: int) -> bool:
+    return 1 < size_in <= size_out  # then every box inside the image does
+
+
+def _crop(images: Tensor, box: Tensor, flip: Tensor | None, narrow: Tensor, scratch: Tensor, planes: Tensor) -> None:
+    """Writes the boxes (N, 4) of images (N, C, H, W), resized, to planes (C, N, size, size).
+
+    Resampling is linear and separable. Crop, resize and flip along an axis are one step: a matrix for each image, or
+    two neighbours for each output pixel, which takes less where images are large or whole lines can be copied.
+    Scratch space: `narrow` (2, N, C, H, size) and `scratch` like `planes`.
+    """
+    num, channels, height_in, width_in = images.shape
+    size = planes.shape[3]
+    top, left, height, width = box.unbind(1)
+
+    lines = images.view(num, channels * height_in, width_in)
+    here, there = narrow.view(2, num, channels * height_in, size)
+    if _grows(width_in, size) and size >= MATRIX_SIZE:
+        first, weight = _neighbours(left, width, width_in, _places(width, size, flip))
+        index = first[:, None, :].expand_as(here)
+        torch.gather(lines, 2, index, out=here)
+        torch.gather(lines, 2, (first + 1)[:, None, :].expand_as(here), out=there)
+        here.lerp_(there, weight[:, None, :].to(here.dtype))
+    else:
+        columns = _resize_matrix(left, width, width_in, size, flip).to(here.dtype)
+        _bmm(lines, columns.transpose(1, 2), out=here)
+
+    if _grows(height_in, size):
+        first, weight = _neighbours(top, height, height_in, _places(height, size))
+        plane = torch.arange(num * channels, device=images.device).view(num, channels).T  # (C, N)
+        line = (plane[:, :, None] * height_in + first).flatten()  # (C * N * size,)
+        here = here.view(-1, size)
+        torch.index_select(here, 0, line, out=planes.view(-1, size))
+        torch.index_select(here, 0, line + 1, out=scratch.view(-1, size))
+        planes.lerp_(scratch, weight[:, :, None].to(planes.dtype))
+    else:
+        rows = _resize_matrix(top, height, height_in, size).to(here.dtype)
+        for plane, channel in zip(planes, here.view(num, channels, height_in, size).unbind(1), strict=True):
+            _bmm(rows, channel, out=plane)
 
 
 def resized_crop(images: Tensor, box: Tensor, size: int, flip: Tensor | None = None) -> Tensor:
@@ -178,13 +235,12 @@ def resized_crop(images: Tensor, box: Tensor, size: int, flip: Tensor | None = N
     Returns:
         (N, C, size, size).
     """
-    num, channels, height_in, width_in = images.shape
-    top, left, height, width = box.to(images.device, non_blocking=True).unbind(1)
+    num, channels, height, _ = images.shape
+    box = box.to(images.device, non_blocking=True)
     flip = None if flip is None else flip.to(images.device, non_blocking=True)
-    rows = _resize_matrix(top, height, height_in, size).to(images.dtype)
-    columns = _resize_matrix(left, width, width_in, size, flip).to(images.dtype)
-    out = images.new_empty(channels, num, size, size)
-    return _to_images(_resample(images.contiguous(), rows, columns, out))
+    planes, scratch = images.new_empty(2, channels, num, size, size)
+    _crop(images.contiguous(), box, flip, images.new_empty(2, num, channels, height, size), scratch, planes)
+    return _to_images(planes)
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -355,27 +411,17 @@ def color_jitter(images: Tensor, factors: Factors) -> Tensor:
 # --- blur -----------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=16)
-def _reflections(half: int, size: int, device: torch.device) -> Tensor:
-    """(2, K, size * size) zeros and ones: where the K = 2 * half + 1 weights of a kernel act, inside and reflected."""
-    source = torch.arange(size)[:, None] + torch.arange(-half, half + 1)  # (size, K)
-    inside = (source >= 0) & (source < size)
-    source = source.abs()
-    source = torch.where(source >= size, 2 * (size - 1) - source, source)
-    takes = torch.nn.functional.one_hot(source, size).to(torch.float32).transpose(0, 1)  # (K, size, size)
-    there = inside.T[:, :, None]
-    return torch.stack([takes * there, takes * ~there]).flatten(2).to(device)
-
-
 def _blur_matrix(sigma: Tensor, kernel_size: int, size: int) -> Tensor:
     """(N, size, size): the one-dimensional blur as a matrix, the border reflected."""
     half = min(kernel_size // 2, size - 1)
     offsets = torch.arange(-half, half + 1, device=sigma.device)
     kernel = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)  # (N, K)
     kernel = kernel / kernel.sum(dim=1, keepdim=True)
-    # Each product has at most two terms that are not zero, so its bits do not depend on the order of the sum.
-    inside, outside = _reflections(half, size, sigma.device).to(kernel.dtype)
-    return (kernel @ inside + kernel @ outside).unflatten(1, (size, size))
+    source = (torch.arange(size, device=sigma.device)[:, None] + offsets).abs()  # (size, K)
+    source = torch.where(source >= size, 2 * (size - 1) - source, source)
+    shape = (len(sigma), size, len(offsets))
+    matrix = torch.zeros(len(sigma), size, size, device=sigma.device, dtype=sigma.dtype)
+    return matrix.scatter_add_(2, source.expand(shape), kernel[:, None, :].expand(shape))
 
 
 def _blur_(planes: Tensor, scratch: Tensor, sigma: Tensor, kernel_size: int) -> None:
@@ -384,7 +430,17 @@ def _blur_(planes: Tensor, scratch: Tensor, sigma: Tensor, kernel_size: int) -> 
     rows = _blur_matrix(sigma, kernel_size, height)
     columns = rows if width == height else _blur_matrix(sigma, kernel_size, width)
     for plane in planes:
-        torch.bmm(torch.bmm(rows, plane, out=scratch[0]), columns.transpose(1, 2), out=plane)
+        for tile, near in _blocks(height, kernel_size // 2):
+            _bmm(rows[:, tile, near], plane[:, near], out=scratch[0, :, tile])
+        for tile, near in _blocks(width, kernel_size // 2):
+            _bmm(scratch[0, :, :, near], columns[:, tile, near].transpose(1, 2), out=plane[:, :, tile])
+
+
+def _blocks(size: int, reach: int) -> Iterator[tuple[slice, slice]]:
+    """Pixels of a line and those within `reach` of them: outside such blocks a blur's matrix is zero."""
+    step = BLUR_TILE if size >= MATRIX_SIZE else size
+    for start in range(0, size, step):
+        yield slice(start, min(start + step, size)), slice(max(0, start - reach), min(start + step + reach, size))
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
@@ -400,7 +456,7 @@ def gaussian_blur(images: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
 def _put(planes: Tensor, rows: Tensor, values: Tensor) -> None:
     """Copies values (K, H, W) to the `rows` (K,) of planes (M, H, W)."""
     planes, values = planes.flatten(1), values.flatten(1)
-    if planes.shape[1] % 4 == 0:  # four numbers at a time: three times as fast
+    if planes.shape[1] % 4 == 0:  # 16 bytes at a time, which is three times as quick
         planes, values = planes.view(torch.complex128), values.view(torch.complex128)
     planes[rows] = values
 
@@ -408,46 +464,46 @@ def _put(planes: Tensor, rows: Tensor, values: Tensor) -> None:
 def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, kernel_size: int) -> Tensor:
     """(M, 3, size, size): view i shows image `source[i]` as row i of `factors` says; both are on the CPU."""
     num, device = len(source), images.device
-    height_in, width_in = images.shape[2:]
+    height, width = images.shape[2:]
     views = torch.empty(num, 3, size, size, device=device)
 
     jitter = _Jitter(factors, device)
     factors = factors[jitter.sorted]
-    source = source[jitter.sorted].to(device, non_blocking=True)
-    # rows of `views` as a list of planes that those of the red, green and blue channels go to, (3, M)
-    target = (3 * jitter.sorted + torch.arange(3)[:, None]).to(device, non_blocking=True)
-    top, left, height, width = factors.box.to(device, non_blocking=True).unbind(1)
-    flip, sigma = (values.to(device, non_blocking=True) for values in (factors.flip, factors.sigma))
+    channel = torch.arange(3)[:, None]
+    source, target, box, flip, sigma = (
+        values.to(device, non_blocking=True)
+        for values in (
+            source[jitter.sorted], 3 * jitter.sorted + channel, factors.box, factors.flip, factors.sigma
+        )
+    )  # fmt: skip
 
     budget = CPU_CHUNK_PIXELS * torch.get_num_threads() if device.type == "cpu" else DEVICE_CHUNK_PIXELS
-    step = min(num, max(1, budget // max(height_in * width_in, size * size)))
-    space = torch.empty(0)
+    step = max(1, min(num, budget // max(height * width, size * size)))
+    pixels = torch.empty(0)
     for start in range(0, num, step):
         chunk = slice(start, min(start + step, num))
         n = chunk.stop - start
-        if space.shape[1:2] != (n,):  # the first chunk, and the last where it is smaller
-            pixels = torch.empty(n, 3, height_in, width_in, device=device)
-            space = torch.empty(10, n, size, size, device=device)
-            planes, scratch = space[:3], space[3:]
+        if len(pixels) != n:  # the first chunk, and the last where it is smaller
+            pixels = torch.empty(n, 3, height, width, device=device)
+            narrow = torch.empty(2, n, 3, height, size, device=device)
+            planes, scratch = torch.empty(10, n, size, size, device=device).split([3, 7])
         pixels.copy_(images.index_select(0, source[chunk]))
         if images.dtype == torch.uint8:
             pixels.mul_(1.0 / 255.0)
-        rows = _resize_matrix(top[chunk], height[chunk], height_in, size)
-        columns = _resize_matrix(left[chunk], width[chunk], width_in, size, flip[chunk])
-        _resample(pixels, rows, columns, planes)
+        _crop(pixels, box[chunk], flip[chunk], narrow, scratch[:3], planes)
         jitter.apply_(planes, scratch, start)
-        gray = factors.grayscale[chunk].nonzero()[:, 0]
-        if len(gray):
-            there = gray.to(device, non_blocking=True)
-            luma = _luma(planes.index_select(1, there), scratch[0, : len(gray)])
-            planes.index_copy_(1, there, luma.expand(3, *luma.shape))
-        blurred = factors.blur[chunk].nonzero()[:, 0]
-        if len(blurred):
-            there = blurred.to(device, non_blocking=True)
-            some = planes.index_select(1, there)
-            _blur_(some, scratch[:, : len(blurred)], sigma[chunk].index_select(0, there), kernel_size)
-            planes.index_copy_(1, there, some)
-        _put(views.view(3 * num, size, size), target[:, chunk].flatten(), planes.view(3 * n, size, size))
+        for mask in (factors.grayscale, factors.blur):
+            rows = mask[chunk].nonzero()[:, 0]
+            if not len(rows):
+                continue
+            there = rows.to(device, non_blocking=True)
+            some, space = planes.index_select(1, there), scratch[:, : len(rows)]
+            if mask is factors.grayscale:
+                some.copy_(_luma(some, space[0]))
+            else:
+                _blur_(some, space, sigma[chunk].index_select(0, there), kernel_size)
+            _put(planes.flatten(0, 1), (rows + n * channel).flatten().to(device, non_blocking=True), some.flatten(0, 1))
+        _put(views.flatten(0, 1), target[:, chunk].flatten(), planes.flatten(0, 1))
     return views
 
 
