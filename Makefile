@@ -1,12 +1,13 @@
 # make run           sets up .venv and starts the dashboard
 # make test          lint, unit, page and browser tests
+# make test-slurm    those on a real Slurm that they start here; needs root and apt-get install slurm-wlm munge
 # make test-slow     the long ones: five seeds, downloads' stand-ins, soak
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TEST_PACKAGES := pytest>=8 pytest-timeout>=2 pytest-xdist>=3.6 playwright>=1.50 ruff>=0.9 mypy>=1.14
 
-.PHONY: run test lint test-unit test-browser test-slow format clean
+.PHONY: run test lint test-unit test-browser test-slurm test-slow format clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run dashboard/app.py
@@ -24,6 +25,9 @@ test-unit: $(VENV)/.test-installed
 
 test-browser: $(VENV)/.test-installed
 	$(BIN)/pytest -m "browser and not slow"
+
+test-slurm: $(VENV)/.test-installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "slurm and not slow"
 
 test-slow: $(VENV)/.test-installed
 	$(BIN)/pytest -m "slow and not gpu and not slurm" --timeout 3600
