@@ -21,10 +21,9 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-# Rows of a block, by type of device. On a CPU a block and its copy should stay in the cache (512 rows: 2 x 1 MiB);
-# on a GPU it has to be large enough to keep it busy (4096 rows: 2 x 64 MiB).
+# Rows of a block, by type of device, and images of a batch up to which one block holds all rows of both views. On a CPU
+# a block and its copy should stay in the cache (512 rows: 2 x 1 MiB); a GPU needs large ones (4096 rows: 2 x 64 MiB).
 BLOCK_ROWS = {"cpu": 512}
 LARGE_BLOCK_ROWS = 4096
 
@@ -32,8 +31,8 @@ LARGE_BLOCK_ROWS = 4096
 def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     """Normalised-temperature cross-entropy: each of 2N rows has to find its positive among the 2N - 1 others.
 
-    Exact at any temperature, in O(N) memory. Runs without waiting for the device. Differentiable once: the gradient
-    is computed along with the loss, and differentiating it again raises PyTorch's RuntimeError.
+    Exact at any temperature, in memory that grows with N and not with its square. Never waits for the device. The
+    gradient is computed along with the loss, where one is needed; it cannot be differentiated again.
 
     Args:
         z1, z2: (N, D) embeddings of two views of the same N images, any scale. float64 stays float64, every other type
@@ -47,6 +46,7 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
 
     Raises:
         ValueError: for shapes that differ, fewer than two images, or a temperature that is not above 0.
+        RuntimeError: from `backward(create_graph=True)`.
     """
     loss, _ = _contrast(z1, z2, temperature, with_ranks=False, world=1)
     return loss
@@ -103,16 +103,16 @@ class _NTXent(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, temperature: float, with_ranks: bool, world: int) -> tuple[Tensor, Tensor | None]:
-        # the largest entry first, so that no square overflows or vanishes
-        largest = torch.linalg.vector_norm(z, math.inf, dim=1, keepdim=True)  # (2N, 1)
+        # The largest entry first, so that no square overflows or vanishes.
+        largest = z.abs().amax(dim=1, keepdim=True)  # (2N, 1)
         rows = z / largest.clamp(min=torch.finfo(z.dtype).tiny)
         norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp(min=1.0)  # below 1 for rows of zeros alone
         rows /= norm
         blocks = _Blocks(_gather(rows, world), world, dist.get_rank() if world > 1 else 0, temperature)
         losses, levels, ranks = blocks.losses(with_ranks)
         if ctx.needs_input_grad[0]:
-            gradient = blocks.gradient(_gather(levels, world)) / len(z)  # of the mean, with respect to the unit rows
-            gradient -= (gradient * rows).sum(dim=1, keepdim=True) * rows  # length does not matter: tangent part only
+            gradient = blocks.gradient(_gather(levels, world)).div_(len(z))  # of the mean over own anchors
+            gradient -= (gradient * rows).sum(dim=1, keepdim=True) * rows  # lengths do not matter: the tangent part
             gradient *= torch.where(largest > 0, 1.0 / (largest * norm), 0.0)
             ctx.save_for_backward(gradient)
         if ranks is not None:
@@ -120,8 +120,10 @@ class _NTXent(torch.autograd.Function):
         return losses.mean(), ranks
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, upstream: Tensor, _: Tensor | None) -> tuple[Tensor, None, None, None]:
+        # once_differentiable would let a penalty on the gradient pass as a constant: it looks at `upstream` alone
+        if torch.is_grad_enabled():
+            raise RuntimeError("the gradient of NT-Xent cannot be differentiated again: leave out create_graph=True")
         (gradient,) = ctx.saved_tensors
         return gradient * upstream, None, None, None
 
@@ -147,20 +149,16 @@ class _Blocks:
         self.rows, self.temperature, self.num_rows, self.world, self.rank = rows, temperature, len(rows), world, rank
         limit = BLOCK_ROWS.get(rows.device.type, LARGE_BLOCK_ROWS)
         n = self.num_rows // 2
-        if world == 1 and self.num_rows <= limit:
-            own, others = [slice(0, self.num_rows)], []
+        if world == 1 and n <= limit:  # so little that the whole matrix is kept from one pass to the next
+            own, others = [slice(0, 2 * n)], []
         else:
             first, last = rank * n // world, (rank + 1) * n // world
             own = _slices(first, last, limit) + _slices(n + first, n + last, limit)
             ends = (0, first), (last, n + first), (n + last, 2 * n)
             others = [part for start, stop in ends for part in _slices(start, stop, limit)]
         self.slices, self.num_own = own + others, len(own)
-        # The blocks that hold the positives come first: ranks compare with exactly these numbers.
-        step = len(own) // 2
-        first_pairs = {(a, a + step): None for a in range(len(own) - step)}
-        every_pair = ((a, b) for a in range(len(own)) for b in range(a, len(self.slices)))
-        self.pairs = list(first_pairs | dict.fromkeys(every_pair))
-        self.num_positive_pairs = len(first_pairs)
+        pairs = [(a, b) for a in range(len(own)) for b in range(a, len(self.slices))]
+        self.pairs = sorted(pairs, key=lambda pair: not self.holds_positives(*pair))  # those first: ranks need them
         size = max(part.stop - part.start for part in self.slices) ** 2
         self.buffer, self.spare = rows.new_empty(size), rows.new_empty(size)
         self.parts = self.cut(rows)
@@ -175,6 +173,10 @@ class _Blocks:
     def own(self, values: Tensor) -> Tensor:
         """The own rows of `values` (R, ...), view 1 then view 2."""
         return values.unflatten(0, (2, self.world, -1))[:, self.rank].flatten(0, 1)
+
+    def holds_positives(self, a: int, b: int) -> bool:
+        """Whether blocks a and b are the same images in view 1 and 2, or one block holds all rows."""
+        return b == a + self.num_own // 2 and b < self.num_own
 
     def similarities(self, a: int, b: int) -> Tensor:
         """Cosines of row blocks a and b, in the buffer; -inf for an anchor with itself."""
@@ -196,22 +198,22 @@ class _Blocks:
         positive, signs = self.rows.new_zeros(self.num_rows), self.rows.new_zeros(self.num_rows)
         total = self.rows.new_full((self.num_rows,), 0.0 if self.in_range else -math.inf)
         positives, sign_parts, totals = self.cut(positive), self.cut(signs), self.cut(total)
-        for number, (a, b) in enumerate(self.pairs):
+        for a, b in self.pairs:
             block = self.similarities(a, b)
-            if number < self.num_positive_pairs and a == b:
-                torch.cat([block.diagonal(n), block.diagonal(-n)], out=positive)
-            elif number < self.num_positive_pairs:
-                positives[a].copy_(block.diagonal())
-                positives[b].copy_(block.diagonal())
-            for anchors, _, matrix in self.sides(a, b, block):
-                if not with_ranks and self.in_range:
-                    break
-                differences = torch.sub(matrix, positives[anchors][:, None], out=self.spare_for(matrix))
-                if not self.in_range:  # log-sum-exp, relative to the positive
-                    here = torch.logsumexp(differences / self.temperature, dim=1)
-                    torch.logaddexp(totals[anchors], here, out=totals[anchors])
-                if with_ranks:
-                    sign_parts[anchors].add_(differences.sign_().sum(dim=1))
+            if self.holds_positives(a, b):
+                if a == b:
+                    torch.cat([block.diagonal(n), block.diagonal(-n)], out=positive)
+                else:
+                    positives[a].copy_(block.diagonal())
+                    positives[b].copy_(block.diagonal())
+            if with_ranks or not self.in_range:
+                for anchors, _, matrix in self.sides(a, b, block):
+                    differences = torch.sub(matrix, positives[anchors][:, None], out=self.spare_for(matrix))
+                    if not self.in_range:  # log-sum-exp, relative to the positive
+                        here = torch.logsumexp(differences / self.temperature, dim=1)
+                        torch.logaddexp(totals[anchors], here, out=totals[anchors])
+                    if with_ranks:
+                        sign_parts[anchors].add_(differences.sign_().sum(dim=1))
             if self.in_range:
                 block.mul_(self.scale).exp2_()
                 for anchors, _, matrix in self.sides(a, b, block):

@@ -68,7 +68,7 @@ def process(rank, world, folder):
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", [2, pytest.param(3, marks=pytest.mark.slow)])  # 3: rows of others on both sides
 def test_processes_together_give_the_gradient_of_one(world, tmp_path):
     mp.spawn(process, args=(world, str(tmp_path)), nprocs=world)
     found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(world)]
