@@ -38,23 +38,41 @@ class _Positions(Dataset[Tensor]):
         return torch.as_tensor(positions)
 
 
+# Held back from reading processes; macOS cannot tell who sent a SIGTERM, so there it ends them.
+STOPS = {signal.SIGINT} | ({signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else set())
+
+
+class _Reading(DataLoader[Any]):
+    """A DataLoader that begins when the first batch is asked for, not when an iterator is made.
+
+    Lightning makes one before it names the epoch that a run is resumed in, and processes would be handed positions of
+    another. They start with `STOPS` held back, so that none is hit before `_begin_reading`.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            batches = super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield from batches
+
+
 def _begin_reading(number: int) -> None:
     """Signals to the whole process group are for the trainer, which ends its reading processes when it has saved.
 
-    They go by its SIGTERM alone; without a trainer they end by themselves (PyTorch's watchdog, within seconds).
+    They go by its own SIGTERM alone; without a trainer they end by themselves (PyTorch's watchdog, within seconds).
     PyTorch has given each one thread.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if not hasattr(signal, "sigwaitinfo"):  # macOS
-        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 
     def obey() -> None:
         while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
             pass
         os._exit(0)
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=obey, daemon=True).start()
+    if signal.SIGTERM in STOPS:
+        threading.Thread(target=obey, daemon=True).start()
 
 
 class _Images(L.LightningDataModule):
@@ -94,7 +112,7 @@ class _Images(L.LightningDataModule):
                 "prefetch_factor": 2 if num_bytes > LARGE_BATCH else 4,
                 "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             }  # fmt: skip
-        return DataLoader(dataset, batch_sampler=sampler, collate_fn=as_is, **options)
+        return _Reading(dataset, batch_sampler=sampler, collate_fn=as_is, **options)
 
     def _batches(self, split: Split, *, shared: bool) -> EpochBatches:
         """Positions of the batches, of which each process takes its part if they are `shared`."""

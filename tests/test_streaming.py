@@ -16,10 +16,12 @@ import pytest
 import torch
 from conftest import TINY, TINY_PRETRAIN, flags
 from PIL import Image
+from test_resume import assert_equal_ends, interrupted, run_and_find, stop_at  # noqa: F401
 from test_train import rows_of
 
 from simclr import config as cfg
 from simclr import data, datamodule, folders, images, runs
+from simclr.cli import main
 from simclr.config import ConfigError
 from simclr.train import train
 
@@ -151,6 +153,19 @@ def test_streamed_fine_tuning_equals_one_in_memory(tmp_path):
     assert rows_of(kept) == rows_of(read)
     assert kept.model_path.read_bytes() == read.model_path.read_bytes()
     assert kept.evaluation == read.evaluation
+
+
+@pytest.mark.parametrize("step", [8, 14], ids=["middle", "end"])  # of the second epoch of three
+def test_a_stopped_streamed_training_goes_on(tiny_runs, stop_at, monkeypatch, tmp_path, step):  # noqa: F811
+    many_kinds(tmp_path / "set" / "a", 40)
+    many_kinds(tmp_path / "set" / "b", 40)
+    damage(tmp_path / "set" / "b" / "006.jpg", "cut")
+    options = TINY_PRETRAIN | {"dataset": str(tmp_path / "set"), "batch_size": 8, "epochs": 3}
+    expected = run_and_find(tiny_runs, "pretrain", options)
+    streamed = options | {"memory_share": 0, "num_workers": 2, "version": 0}
+    run = interrupted(tiny_runs, "pretrain", streamed, stop_at, monkeypatch, step)
+    assert main(["resume", run.id]) == 0
+    assert_equal_ends(run, expected)
 
 
 # --- how much may lie in memory -------------------------------------------------------------------------------------
@@ -503,8 +518,9 @@ def test_readers_end_when_the_trainer_is_killed(streaming):
     assert streaming.left(20) == []
 
 
-@pytest.mark.parametrize("whole_group", [False, True])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "whole_group"), [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, True)]
+)
 def test_a_stop_request_ends_a_streamed_training_cleanly(streaming, number, whole_group):
     if whole_group:  # as a terminal's Ctrl-C or a batch system does: the readers must not go before their trainer
         os.killpg(streaming.process.pid, number)
