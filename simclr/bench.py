@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
-from torch import Tensor, nn
+from torch import Tensor
 
 from simclr import augment, loss, probes
 from simclr.config import Augmentation, ConfigError, PretrainConfig, build
@@ -200,6 +202,12 @@ def own_views(images: Tensor, augmentation: Augmentation, size: int) -> Callable
     return work
 
 
+def _one_by_one(transform: Callable[[Any], Any], pictures: list[Any], times: int) -> None:
+    for picture in pictures:
+        for _ in range(times):
+            transform(picture)
+
+
 def augmentation(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
     """Views per CPU second of one thread, decoded images in, normalized tensors out."""
     from torchvision.transforms.functional import to_pil_image
@@ -212,10 +220,10 @@ def augmentation(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
         textbook = _textbook(SIDE, blur)
         candidates: dict[str, Callable[[], Any]] = {
             "own": own_views(images, options, SIDE),
-            "torchvision (PIL)": lambda p=pictures, t=textbook: [(t(x), t(x)) for x in p],
+            "torchvision (PIL)": partial(_one_by_one, textbook, pictures, 2),
         }
         if "lightly" in peers:
-            candidates["lightly"] = lambda p=pictures, t=_lightly_views(SIDE, blur): [t(x) for x in p]
+            candidates["lightly"] = partial(_one_by_one, _lightly_views(SIDE, blur), pictures, 1)
         with _threads(1):
             seconds = take_turns(candidates, repeats)
         per_view = [value / (2 * count) for value in seconds["own"]]
@@ -267,7 +275,7 @@ def _loss_functions(peers: Iterable[str]) -> dict[str, Callable[[Tensor, Tensor]
         logits = (z @ z.T / 0.5).fill_diagonal_(-torch.inf)
         return F.cross_entropy(logits, torch.arange(len(z), device=z.device).roll(len(z) // 2))
 
-    found = {
+    found: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "own": lambda z1, z2: loss.nt_xent(z1, z2, 0.5),
         "own with ranks": lambda z1, z2: loss.nt_xent_with_ranks(z1, z2, 0.5)[0],
         "matrix + cross_entropy": matrix,
@@ -356,7 +364,7 @@ def own_steps(steps: int, **options: Any) -> StepClock:
     clock = StepClock()
     values = {"max_steps": steps, "val_fraction": 0, "evaluate": False, "knn_every_epochs": 0, "dataset": "shapes"}
     config = build(PretrainConfig, values | options)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         run = train(config, runs_dir=Path(folder), callbacks=[clock])
         if run.status.state != "finished":
             raise RuntimeError(run.status.error)
@@ -444,14 +452,14 @@ def caching(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
     """A batch of 1,024 in micro-batches of 64: memory and time against the whole batch at once."""
     memory = {micro: peak_memory("step", batch_size=1024, micro_batch_size=micro) for micro in (None, 64)}
     ratio = memory[None] / memory[64]
-    yield Row("caching", "peak memory of a step, batch 1024 in chunks of 64", memory[64], "MiB", "at once", ratio, ratio,
-              ratio)  # fmt: skip
+    what = "a step, batch 1024 in chunks of 64"
+    yield Row("caching", f"peak memory of {what}", memory[64], "MiB", "at once", ratio, ratio, ratio)
     options = STEP | {"backbone": "resnet_tiny", "batch_size": 1024}
     seconds: dict[int | None, list[float]] = {None: [], 64: []}
     for _ in range(max(2, repeats // 2)):
         for micro, found in seconds.items():
             found.append(statistics.median(own_steps(4, micro_batch_size=micro, **options).step_seconds()))
-    yield Row("caching", "time of a step, batch 1024 in chunks of 64", statistics.median(seconds[64]), "s", "at once",
+    yield Row("caching", f"time of {what}", statistics.median(seconds[64]), "s", "at once",
               **_ratios(seconds[64], seconds[None]), repeats=len(seconds[64]))  # fmt: skip
 
 
@@ -473,7 +481,7 @@ def probe(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
     """The linear probe on 45,000 x 512 features, its regularisation chosen on 5,000 others."""
     features, labels = labelled_features(50_000, 512, 10)
     train, val = (features[:45_000], labels[:45_000]), (features[45_000:], labels[45_000:])
-    seconds = [_seconds(lambda: probes.linear_probe(*train, *val), time.perf_counter) for _ in range(2)]
+    seconds = [_seconds(lambda: probes.linear_probe(*train, val, 10), time.perf_counter) for _ in range(2)]
     yield Row(
         "probe", "linear probe, 45,000 x 512, ten classes, all strengths", statistics.median(seconds), "s", repeats=2
     )
@@ -558,7 +566,7 @@ def _probe_seconds(count: int) -> float:
     features, labels = labelled_features(count, 512, 10)
     cut = count * 9 // 10
     return _seconds(
-        lambda: probes.linear_probe(features[:cut], labels[:cut], features[cut:], labels[cut:]), time.perf_counter
+        lambda: probes.linear_probe(features[:cut], labels[:cut], (features[cut:], labels[cut:]), 10), time.perf_counter
     )
 
 

@@ -63,7 +63,10 @@ def place(config: RunConfig) -> Place:
 
 
 def end_with_parent() -> None:
-    """Has the system end this process when the one that started it dies, so that a killed run leaves nothing behind."""
-    if sys.platform == "linux":
+    """Where Lightning started this process: has the system end it when its parent dies.
+
+    So a main process that is killed leaves nothing behind, not even a process that waits for it for ever.
+    """
+    if sys.platform == "linux" and os.environ.get("LOCAL_RANK", "0") != "0":
         parent_death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)

@@ -90,6 +90,24 @@ def test_torchrun_gives_the_same_bytes(two, tmp_path):
     assert run.model_path.read_bytes() == two.model_path.read_bytes()
 
 
+@pytest.mark.slow
+def test_two_machines_by_hand_give_the_same_bytes(two, tmp_path):
+    """The same command on each, with what says where the first is and which this one is."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    options = OPTIONS | {"num_nodes": 2}
+    other = start(command(options), tmp_path / "elsewhere", NODE_RANK="1", **where)
+    finish(start(command(options), tmp_path / "here", NODE_RANK="0", **where))
+    assert finish(other) == ""
+    assert not (tmp_path / "elsewhere").exists()
+    assert rows_of(only_run(tmp_path / "here")) == rows_of(two)
+    assert only_run(tmp_path / "here").model_path.read_bytes() == two.model_path.read_bytes()
+
+
 def test_bad_input_is_told_once(tmp_path):
     said = finish(start(command(OPTIONS | {"devices": 3}), tmp_path), code=2)
     assert said == "batch_size is 16; allowed: a multiple of 3, the processes that share it, such as 15.\n"

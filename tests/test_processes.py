@@ -73,8 +73,9 @@ def test_a_follower_ends_with_the_process_that_started_it():
     child = "from simclr import processes; processes.end_with_parent(); print('ready', flush=True); input()"
     parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}]); print(p.pid); p.wait()"
     started = subprocess.Popen(
-        [sys.executable, "-u", "-c", parent], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-u", "-c", parent], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True,
+        env=os.environ | {"LOCAL_RANK": "1"},
+    )  # fmt: skip
     pid = int(started.stdout.readline())
     assert started.stdout.readline() == "ready\n"
     os.kill(started.pid, signal.SIGKILL)

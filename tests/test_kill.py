@@ -1,0 +1,104 @@
+"""kill -9 at a random moment, resume: the same bytes and the same rows as a run that nothing happened to."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import TINY, TINY_PRETRAIN, flags, make_folder
+from test_train import rows_of
+
+from simclr import runs
+
+# 16 batches in an epoch, a row after each; a checkpoint within the epoch every 0.3 s
+PRETRAIN = TINY_PRETRAIN | {"limit_images": 300, "epochs": 6, "checkpoint_every_minutes": 0.005}
+SCRATCH = TINY | {"limit_images": 300, "epochs": 6, "checkpoint_every_minutes": 0.005, "backbone": "resnet_tiny",
+                  "random_weight_init": True}  # fmt: skip
+
+
+def start(runs_dir, *arguments):
+    environment = os.environ | {"SIMCLR_RUNS_DIR": str(runs_dir), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "simclr", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def finish(process):
+    said, _ = process.communicate(timeout=250)
+    assert process.returncode == 0, said
+    return said
+
+
+def whole(runs_dir, command, options):
+    finish(start(runs_dir, command, *flags(options)))
+    (run,) = runs.list_runs(runs_dir)
+    assert run.status.state == "finished", run.log_tail()
+    return run
+
+
+def kill_after(process, runs_dir, seconds):
+    """kill -9 so many seconds after the first checkpoint was there; False if the run was quicker."""
+    deadline = time.monotonic() + 120
+    while not (found := [path for path in runs_dir.glob("*/checkpoints/last.ckpt") if path.is_file()]):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    began = runs.read_status(found[0].parent.parent).step
+    while process.poll() is None and runs.read_status(found[0].parent.parent).step <= began:
+        time.sleep(0.01)  # until it trains, again
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+def assert_equal_ends(run, expected):
+    assert run.status.state == "finished", run.log_tail()
+    assert rows_of(run) == rows_of(expected)
+    steps = [step for step, loss in zip(run.metrics()["step"], run.metrics()["train/loss"], strict=True) if loss == loss]
+    assert steps == sorted(set(steps))
+    assert run.model_path.read_bytes() == expected.model_path.read_bytes()
+    ends = [{key: value for key, value in r.evaluation.items() if "/" in key} for r in (run, expected)]
+    assert ends[0] == ends[1]
+
+
+def test_a_killed_run_ends_as_if_nothing_had_been(tmp_path):
+    expected = whole(tmp_path / "whole", "pretrain", PRETRAIN)
+    killed_dir = tmp_path / "killed"
+    moment = random.Random().uniform(0, 0.6)
+    assert kill_after(start(killed_dir, "pretrain", *flags(PRETRAIN)), killed_dir, moment), "it ended before"
+    (run,) = runs.list_runs(killed_dir)
+    assert (run.status.state, run.status.reason) == ("failed", "crashed")
+    assert not run.model_path.exists()
+    finish(start(killed_dir, "resume", run.path))
+    assert_equal_ends(run, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["pretrain", "streamed", "scratch"])
+def test_ten_kills_at_random_moments(tmp_path, what):
+    generator = random.Random()
+    options = SCRATCH if what == "scratch" else PRETRAIN
+    if what == "streamed":
+        folder = make_folder(tmp_path / "images", {"a": 150, "b": 150})
+        options = options | {"dataset": str(folder), "memory_share": 0, "num_workers": 2}
+    command = "finetune" if what == "scratch" else "pretrain"
+    options = options | {"epochs": 40}
+    expected = whole(tmp_path / "whole", command, options)
+    runs_dir = tmp_path / "killed"
+    process, kills = start(runs_dir, command, *flags(options)), 0
+    moments = []
+    while kills < 10:
+        moments.append(round(generator.uniform(0, 1.0), 3))
+        if not kill_after(process, runs_dir, moments[-1]):
+            break
+        kills += 1
+        (run,) = runs.list_runs(runs_dir)
+        process = start(runs_dir, "resume", run.path)
+    finish(process)
+    (run,) = runs.list_runs(runs_dir)
+    print(f"killed {kills} times, {moments} s after training began again")
+    assert kills == 10
+    assert_equal_ends(run, expected)
