@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from simclr.config import Augmentation
 
@@ -137,16 +138,16 @@ def _draw_boxes(a: Augmentation, u_apply: Tensor, u: Tensor, height: int, width:
 def _bmm(left: Tensor, right: Tensor, out: Tensor) -> None:
     """`torch.bmm` of which each product is equal to the bit whatever the batch and the number of threads.
 
-    With fewer matrices than threads a library shares one matrix among threads, and sums at the seams come out
-    otherwise: empty matrices are put in so that no thread is left over.
+    A library may share one matrix among threads, and sums come out otherwise in a block that is cut at an edge. With
+    a multiple of 16 rows and columns no block is cut, so zeros fill up to that.
     """
-    missing = torch.get_num_threads() - len(left) if left.device.type == "cpu" else 0
-    if missing <= 0 and out.is_contiguous():
+    more_rows, more_columns = -left.shape[1] % 16, -right.shape[2] % 16
+    if left.device.type == "cpu" and (more_rows or more_columns):
+        left, right = F.pad(left, (0, 0, 0, more_rows)), F.pad(right, (0, more_columns))
+    elif out.is_contiguous():
         torch.bmm(left, right, out=out)
         return
-    if missing > 0:
-        left, right = (torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) for x in (left, right))
-    out.copy_(torch.bmm(left, right)[: len(out)])
+    out.copy_(torch.bmm(left, right)[:, : out.shape[1], : out.shape[2]])
 
 
 def _places(length: Tensor, size_out: int, flip: Tensor | None = None) -> Tensor:

@@ -6,13 +6,14 @@ from itertools import permutations
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
 from simclr import augment, shapes
 from simclr.config import Augmentation
 
-TOLERANCE = 2 / 255
+TOLERANCE = 1e-5  # hue is the coarsest: torchvision divides by small differences
 OFF = Augmentation(
     crop_probability=0, flip_probability=0, jitter_probability=0, grayscale_probability=0, blur_probability=0
 )
@@ -135,6 +136,30 @@ def test_a_whole_view_equals_torchvisions_operations_in_a_row(pictures):
         x = reference.rgb_to_grayscale(x, 3) if drawn.grayscale[i] else x
         x = reference.gaussian_blur(x, [5, 5], [float(drawn.sigma[i])] * 2) if drawn.blur[i] else x
         assert_near(found[i], x)
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [("crop", 2), ("brightness", 1), ("contrast", 2), ("saturation", 2), ("hue", 12), ("grayscale", 1), ("blur", 1)],
+)
+def test_operations_on_8_bit_pil_images_differ_by_their_rounding(pictures, images, name, tolerance):
+    """PIL rounds to bytes after each operation, and turns hue in steps of 1/256 of the circle."""
+    on_pil = {
+        "crop": lambda x, _: reference.resized_crop(x, 3, 5, 20, 17, [32, 32], InterpolationMode.BILINEAR),
+        "grayscale": lambda x, _: reference.rgb_to_grayscale(x, 3),
+        "blur": lambda x, sigma: reference.gaussian_blur(x, [3, 3], [sigma, sigma]),
+    }
+    on_planes = {
+        "crop": lambda x, _: augment.resized_crop(x, torch.tensor([[3, 5, 20, 17]]).expand(12, 4), 32),
+        "grayscale": lambda x, _: augment.grayscale(x),
+        "blur": lambda x, sigma: augment.gaussian_blur(x, sigma, 3),
+    }
+    strengths = torch.linspace(-0.5, 0.5, 12) if name == "hue" else torch.linspace(0.3, 1.7, 12)
+    found = on_planes.get(name, augment.ADJUST.get(name))(images, strengths)
+    for i, strength in enumerate(strengths.tolist()):
+        operation = on_pil.get(name) or getattr(reference, f"adjust_{name}")
+        expected = reference.pil_to_tensor(operation(reference.to_pil_image(pictures[i]), strength)) / 255
+        assert_near(found[i], expected, (tolerance + 1e-3) / 255)
 
 
 # --- what is drawn ------------------------------------------------------------------------------------------------
@@ -290,7 +315,17 @@ def num_threads():
 
 
 @pytest.mark.parametrize(
-    ("side", "size", "num"), [(32, 32, 300), (64, 64, 80), (96, 96, 40), (224, 224, 8), (96, 64, 40), (32, 33, 80)]
+    ("side", "size", "num"),
+    [
+        (32, 32, 300),
+        (64, 64, 80),
+        (96, 96, 40),
+        (224, 224, 8),
+        (96, 64, 40),
+        (224, 100, 12),
+        (32, 33, 80),
+        (20, 70, 40),
+    ],
 )
 def test_a_view_is_the_same_to_the_bit_whatever_the_batch(side, size, num, num_threads):
     pictures = torch.from_numpy(shapes.generate("test", num, side).images.copy())
@@ -303,9 +338,9 @@ def test_a_view_is_the_same_to_the_bit_whatever_the_batch(side, size, num, num_t
     num_threads(1)
     whole = views(torch.arange(num))
     order = torch.randperm(num, generator=torch.Generator().manual_seed(0))
-    for threads in (1, 2):
+    for threads in (1, 2, 5):
         num_threads(threads)
-        for rows in (order, order[:1], order[:2], order[:7], order[: num // 2], torch.arange(num - 1, num)):
+        for rows in (order, order[:1], order[: num // 2]):
             assert torch.equal(views(rows), whole[rows])
         alone = augment.random_view(pictures, ids, FULL, seed=1, epoch=2, view=1, size=size)
         assert torch.equal(alone, whole[:, 1])
@@ -316,6 +351,27 @@ def test_a_view_is_the_same_to_the_bit_whatever_the_chunks(pictures, chunk_pixel
     expected = view_of(pictures, torch.arange(12))
     monkeypatch.setattr(augment, "CPU_CHUNK_PIXELS", chunk_pixels)
     assert torch.equal(view_of(pictures, torch.arange(12)), expected)
+
+
+def test_beside_the_result_memory_is_bounded_by_the_chunk(monkeypatch):
+    pictures = torch.zeros(128, 3, 32, 32, dtype=torch.uint8)
+    monkeypatch.setattr(augment, "CPU_CHUNK_PIXELS", 8 * 1024 // torch.get_num_threads())
+    sizes = {}
+
+    class Record(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                storage = result.untyped_storage()
+                sizes[storage.data_ptr()] = max(storage.nbytes(), sizes.get(storage.data_ptr(), 0))
+            return result
+
+    with Record():
+        first, second = augment.two_views(pictures, torch.arange(128), FULL, seed=1, epoch=2, size=32)
+    result = first.untyped_storage()
+    assert second.untyped_storage().data_ptr() == result.data_ptr()
+    del sizes[result.data_ptr()]
+    assert max(sizes.values()) <= 10 * 8 * 1024 * 4 < result.nbytes() / 8  # ten planes of floats
 
 
 def test_what_is_drawn_does_not_depend_on_the_batch():
