@@ -455,8 +455,11 @@ def follow(config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, re
             prepared = prepare(config, runs_dir, _reporter(None, signals.requested))
             work = _pretrain if isinstance(prepared.config, PretrainConfig) else _finetune
             work(Run(run_dir or Path(tempfile.gettempdir())), prepared, Unheard(), signals, resume)
-    except (StopRequested, DivergedError, ConfigError):
+    except (StopRequested, DivergedError):
         pass  # the main process says so
+    except ConfigError as error:  # found here and perhaps nowhere else, such as data that only this machine lacks
+        print(f"process {processes.place(config).rank}: {error}", file=sys.stderr, flush=True)
+        return runs.BAD_INPUT_EXIT_CODE
     except Exception:
         traceback.print_exc()
         return 1
@@ -473,7 +476,8 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
         in_memory=prepared.data.train.in_memory,
     )  # fmt: skip
     if skipped := prepared.data.skipped:  # said when they were found; here for the log of a run that had none yet
-        print(f"{len(skipped):,} broken images are left out, such as {skipped[0]}", flush=True)
+        count = "1 broken image is" if len(skipped) == 1 else f"{len(skipped):,} broken images are"
+        print(f"{count} left out: {', '.join(skipped[:3])}{', ...' if len(skipped) > 3 else ''}", flush=True)
     status.set(phase="training", steps=prepared.num_steps, epochs=prepared.num_epochs)
     batch = prepared.config.batch_size
     try:
@@ -493,6 +497,9 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
         reason, sentence = explain(error, batch)
         print(sentence, file=sys.stderr, flush=True)
         status.close(state="failed", reason=reason, phase="", error=sentence, exit_code=1)
+    finally:
+        if replaced := prepared.data.replaced:
+            runs.add_meta(run.path, num_replaced_images=len(replaced))
 
 
 def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
@@ -511,6 +518,8 @@ def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
         return "disk full", "The disk is full; free some space and start the run again."
     if any(words in text for words in ("Connection closed by peer", "Connection reset by peer", "NCCL error")):
         return "process lost", "Another process of this run ended; its own words stand above in the log."
+    if "shared memory" in text:
+        return "out of memory", "Reading processes ran out of shared memory (/dev/shm); enlarge it, or set num_workers 0."
     if "DataLoader worker" in text:
         return "worker lost", (
             "A process that reads images was ended, often for want of memory; try a smaller num_workers, and resume."
