@@ -519,7 +519,10 @@ def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
     if any(words in text for words in ("Connection closed by peer", "Connection reset by peer", "NCCL error")):
         return "process lost", "Another process of this run ended; its own words stand above in the log."
     if "shared memory" in text:
-        return "out of memory", "Reading processes ran out of shared memory (/dev/shm); enlarge it, or set num_workers 0."
+        return (
+            "out of memory",
+            "Reading processes ran out of shared memory (/dev/shm); enlarge it, or set num_workers 0.",
+        )
     if "DataLoader worker" in text:
         return "worker lost", (
             "A process that reads images was ended, often for want of memory; try a smaller num_workers, and resume."

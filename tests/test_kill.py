@@ -57,7 +57,9 @@ def kill_after(process, runs_dir, seconds):
 def assert_equal_ends(run, expected):
     assert run.status.state == "finished", run.log_tail()
     assert rows_of(run) == rows_of(expected)
-    steps = [step for step, loss in zip(run.metrics()["step"], run.metrics()["train/loss"], strict=True) if loss == loss]
+    steps = [
+        step for step, loss in zip(run.metrics()["step"], run.metrics()["train/loss"], strict=True) if loss == loss
+    ]
     assert steps == sorted(set(steps))
     assert run.model_path.read_bytes() == expected.model_path.read_bytes()
     ends = [{key: value for key, value in r.evaluation.items() if "/" in key} for r in (run, expected)]
