@@ -76,6 +76,7 @@ class Summary:
     test_accuracy: float | None
     loss: float | None
     created: float
+    is_example: bool = False
 
     @property
     def title(self) -> str:
@@ -164,6 +165,7 @@ class Store:
             if last(columns.get("val/loss")) is not None
             else last(columns.get("train/loss")),
             created=run.created,
+            is_example=run.is_example,
         )
 
 

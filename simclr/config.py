@@ -328,7 +328,7 @@ class CommonOptions(Options):
     )
     checkpoint_every_minutes: float = option(
         10, "A checkpoint within an epoch this often, besides the one after each epoch; 0: only that one.",
-        group="Monitoring", label="Checkpoint every", unit="minutes", ge=0, le=100_000,
+        group="Monitoring", label="Minutes to a checkpoint", unit="minutes", ge=0, le=100_000,
     )  # fmt: skip
     num_threads: int | None = option(
         None, "CPU threads of each process; unset: one for each core. Results repeat exactly for the same number.",
@@ -444,11 +444,11 @@ class PretrainConfig(CommonOptions):
     )
     evaluate: bool = option(
         True, "After training, kNN and linear probe accuracy on the test images, where there are labels.",
-        group="Monitoring",
+        group="Monitoring", label="Test when done",
     )  # fmt: skip
     checkpoint_every_epochs: int = option(
         0, "Keep a checkpoint this often besides the last and the best; 0: only those two.",
-        group="Monitoring", label="Checkpoint every", unit="epochs", ge=0, le=100_000,
+        group="Monitoring", label="Epochs to a kept checkpoint", unit="epochs", ge=0, le=100_000,
     )  # fmt: skip
 
     @model_validator(mode="after")

@@ -397,6 +397,11 @@ class Run:
     def id(self) -> str:
         return self.path.name
 
+    @property
+    def is_example(self) -> bool:
+        """Whether it ships with the package, to be looked at."""
+        return self.path.parent.name == EXAMPLES
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """The options as plain values; empty if `config.yaml` is missing or damaged."""

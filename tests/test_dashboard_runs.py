@@ -31,6 +31,23 @@ def test_empty_says_what_this_is_and_leads_to_the_first_run(folder):
     assert "recipes/quick.yaml" in app.code[0].value
 
 
+def test_shipped_examples_leave_the_first_steps_in_place_and_cannot_be_changed(folder):
+    example = make_run(folder / runs.EXAMPLES, "finished", name="SimCLR on shapes")
+    app = open_page()
+    assert not app.exception
+    assert [button.label for button in app.button if button.proto.type == "primary"] == ["Start your first run"]
+    assert "Or look at finished ones first" in texts(app)
+    (line,) = [runs_page.row(item) for item in store.get().summaries()]
+    assert line["name"]["sub"].startswith("Example")
+    app = open_page("run", id=example.id)
+    assert not app.exception
+    assert not {"edit", "delete"} & {button.key for button in app.button}
+    make_run(folder, "finished", name="my own")
+    app = open_page()
+    assert app.title[0].value == "Runs"
+    assert len(store.get().summaries()) == 2
+
+
 def test_active_runs_are_cards_with_progress_and_a_stop_that_asks(folder):
     run = make_run(folder, "running", done=8, name="my run")
     app = open_page()

@@ -349,7 +349,8 @@ def header(run: Run, summary: store.Summary) -> None:
             st.title(ui.plain(summary.title), anchor=False, width="content")
             ui.state_badge(summary.status)
         with st.container(horizontal=True, width="content", gap="small"):
-            if st.button("Edit", key="edit", icon=":material/edit:", help="Name, notes and tags"):
+            own = not run.is_example  # the shipped ones are there to be looked at
+            if own and st.button("Edit", key="edit", icon=":material/edit:", help="Name, notes and tags"):
                 ui.edit_details(run.id)
             if summary.is_active:
                 stopping = summary.state == "stopping"
@@ -364,7 +365,7 @@ def header(run: Run, summary: store.Summary) -> None:
                     except ConfigError as error:
                         st.session_state["message"] = str(error)
                     st.rerun()
-                if st.button("Delete", key="delete", icon=":material/delete:"):
+                if own and st.button("Delete", key="delete", icon=":material/delete:"):
                     ui.confirm_delete(run.id)
     parts = [store.KIND_LABELS[summary.kind], summary.dataset, summary.backbone]
     if summary.arm:

@@ -47,6 +47,8 @@ def row(summary: store.Summary) -> dict:
         sub = f"{store.ARM_LABELS[summary.arm]}, {store.fraction_text(summary.label_fraction)} of labels"
     elif summary.name != summary.id:
         sub = store.short_id(summary.id)
+    if summary.is_example:
+        sub = f"Example · {sub}" if sub else "Example"
     return {
         "href": f"/run?id={summary.id}",
         "name": {"text": summary.title, "title": summary.id, "sub": sub},
@@ -74,6 +76,14 @@ def matches(summary: store.Summary, kinds: list[str], states: list[str], text: s
         return False
     haystack = " ".join((summary.name, summary.id, summary.dataset, summary.backbone, *summary.tags)).lower()
     return all(word in haystack for word in text.lower().split())
+
+
+def examples(found: list[store.Summary]) -> None:
+    """The shipped runs, on the first page of someone who has none yet."""
+    st.space("small")
+    st.subheader("Or look at finished ones first", anchor=False)
+    st.caption("These ship with it. Open one for its curves, or compare them under Curves, Results and Embeddings.")
+    table(COLUMNS, [row(item) for item in found[:MAX_ROWS]], key="examples")
 
 
 def empty() -> None:
@@ -212,8 +222,10 @@ def page() -> None:
     ui.show_message()
     undo_delete()
     found = store.get().summaries()
-    if not found:
+    if all(item.is_example for item in found):
         empty()
+        if found:
+            examples(found)
         watch(())
         return
     active = [item for item in found if item.is_active]
