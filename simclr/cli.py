@@ -30,6 +30,7 @@ DESCRIPTION = """SimCLR: contrastive pre-training, fine-tuning and comparison of
 commands:
   pretrain   train an encoder without labels
   finetune   train a classifier on a pre-trained encoder, or the same network from scratch
+  evaluate   repeat a run's test figures from its weights and compare
   embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
   bench      what things cost, as ratios measured side by side
   runs       list the runs
@@ -47,6 +48,9 @@ EXAMPLES = {
   python -m simclr finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0
   python -m simclr finetune --experiment_version RUN --freeze_encoder true --label_fraction 0.01
   python -m simclr finetune --config simclr/recipes/quick-scratch.yaml --experiment_version RUN""",
+    "evaluate": """examples:
+  python -m simclr evaluate RUN
+  python -m simclr evaluate RUN --protocol knn,linear,classifier --json""",
     "embed": """examples:
   python -m simclr embed RUN
   python -m simclr embed RUN OTHER_RUN --num_images 2000 --method umap""",
@@ -312,6 +316,24 @@ def _bench(arguments: list[str]) -> int:
     return bench.main(_parse(parser, arguments))
 
 
+def _evaluate(arguments: list[str]) -> int:
+    parser = _parser("evaluate")
+    parser.add_argument("RUN", help="A run's id, a unique beginning of it, or its folder.")
+    parser.add_argument(
+        "--protocol", type=str, metavar="VALUE",
+        help="knn, linear, classifier, or several separated by commas. Default: those that the run's training "
+        "measures, knn,linear for a pre-training and classifier for others.",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="As JSON, for scripts.")
+    parser.add_argument("--runs_dir", metavar="DIR", help="Folder of the runs. Default: $SIMCLR_RUNS_DIR, else runs.")
+    options = _parse(parser, arguments)
+    run = runs.find(options.RUN, _folder(options))
+    names = None if options.protocol is None else [name.strip() for name in options.protocol.split(",")]
+    from simclr import evaluate  # loads torch
+
+    return evaluate.main(run, names, as_json=options.json)
+
+
 def _simple(command: str, arguments: list[str]) -> Any:
     parser = _parser(command)
     if command in ("stop", "resume"):
@@ -336,6 +358,7 @@ def _folder(options: Any) -> Path:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "pretrain": lambda arguments: _train("pretrain", arguments),
     "finetune": lambda arguments: _train("finetune", arguments),
+    "evaluate": _evaluate,
     "embed": _embed,
     "bench": _bench,
     "runs": _list,
@@ -345,6 +368,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 SUMMARIES = {
     "pretrain": "Trains an encoder without labels (SimCLR, Chen et al. 2020).",
     "finetune": "Trains a classifier on a pre-trained encoder, frozen or free, or the same network from scratch.",
+    "evaluate": "Measures a finished run on the test images, from its weights alone, and compares with what is stored.",
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",
     "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",
     "runs": "Lists the runs, newest first.",
