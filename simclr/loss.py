@@ -22,8 +22,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-# Rows of a block, by type of device. Up to that many images, one block holds all rows of both views. On a CPU a block and
-# its spare copy should stay in the cache (512 rows: 2 x 1 MiB); a GPU needs large ones (4096 rows: 2 x 64 MiB, and
+# Rows of a block, by type of device. Up to that many images, one block holds all rows of both views. On a CPU a block
+# and its spare copy should stay in the cache (512 rows: 2 x 1 MiB); a GPU needs large ones (4096 rows: 2 x 64 MiB, and
 # 2 x 256 MiB when one holds both views).
 BLOCK_ROWS = {"cpu": 512}
 LARGE_BLOCK_ROWS = 4096
