@@ -29,9 +29,9 @@ from lightning.pytorch.plugins.environments import (
     TorchElasticEnvironment,
 )
 from lightning.pytorch.strategies import DDPStrategy
-from torch import Tensor, nn
+from torch import Tensor
 
-from simclr import backbones, metrics, probes, processes, runs
+from simclr import backbones, evaluate, metrics, probes, processes, runs
 from simclr.backbones import Encoder
 from simclr.callbacks import (
     KNNProbe,
@@ -65,7 +65,6 @@ from simclr.runs import Run, StatusWriter
 MAX_BANK_IMAGES = 10_000
 WORTH_SAYING_SECONDS = 1.0  # what is over sooner needs no line in the log
 HEAD_CHECKPOINT_SECONDS = 5.0  # an epoch of a head takes far less
-AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": None}
 
 
 # --- before a run folder is made ------------------------------------------------------------------------------------
@@ -151,7 +150,7 @@ def _no_report(what: str, share: float) -> None:
     pass
 
 
-def _load(config: RunConfig, *, labelled_only: bool, report: Report) -> ImageData:
+def load_images(config: RunConfig, *, labelled_only: bool, report: Report) -> ImageData:
     assert config.dataset is not None
     device = find_device(config.accelerator, config.devices)
     device_bytes = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
@@ -178,7 +177,7 @@ def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
     find_device(config.accelerator, config.devices)
     if config.image_size is not None:
         backbones.build_encoder(config.backbone, config.image_size)  # before minutes are spent on reading images
-    data = _load(config, labelled_only=False, report=report)
+    data = load_images(config, labelled_only=False, report=report)
     size = config.image_size or data.image_size
     if config.batch_size > data.train.num_images:
         raise ConfigError(
@@ -228,7 +227,7 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
     if not config.random_weight_init:
         assert weights is not None
         state = backbones.read_state(weights)
-    data = _load(config, labelled_only=True, report=report)
+    data = load_images(config, labelled_only=True, report=report)
     if data.classes is None or data.train.labels is None:
         raise ConfigError(
             f"dataset is {config.dataset}, whose images have no classes; allowed: a data set with classes."
@@ -622,7 +621,18 @@ def _pretrain(
     )  # fmt: skip
     if not goes_on:
         return
-    save_atomically(backbones.join_state(model.parts, model.head), run.model_path)
+    state = backbones.join_state(model.parts, model.head)
+    save_atomically(state, run.model_path)
+    if not config.evaluate:
+        return
+    assert isinstance(status, StatusWriter)
+    status.set(phase="testing", eta_seconds=None)
+    found = evaluate.pretrain_figures(config, state, data, device, _reporter(status, signals.requested))
+    if not found:
+        print("there are no labelled test images, so nothing was tested", flush=True)
+        return
+    runs.write_evaluation(run.path, evaluate.seen(found, "pretrain"))
+    print(f"test kNN {found['test/knn_top1']:.2%}, linear probe {found['test/linear_top1']:.2%}", flush=True)
 
 
 def _knn_measure(
@@ -643,7 +653,7 @@ def _knn_measure(
         for name, split in splits.items():
             splits[name] = split = split.to(device)
             batches = plain_batches(split, size, device)
-            features[name] = features_of(model, batches, device=device, autocast=AUTOCAST[config.precision])
+            features[name] = features_of(model, batches, device=device, autocast=evaluate.AUTOCAST[config.precision])
         bank_labels, val_labels = (splits[name].labels for name in ("bank", "val"))
         assert bank_labels is not None and val_labels is not None
         predicted = metrics.knn_predict(features["bank"], bank_labels.to(device), features["val"], num_classes)
@@ -692,8 +702,9 @@ def _finetune(
             best = torch.load(run.path / runs.CHECKPOINTS / runs.BEST_CHECKPOINT, map_location="cpu", weights_only=True)
             model.load_state_dict(best["state_dict"])
     assert isinstance(status, StatusWriter)
-    _evaluate(run, prepared, status, model, checkpoints.best_epoch)
-    save_atomically(backbones.join_state(model.parts, model.head), run.model_path)
+    state = backbones.join_state(model.parts, model.head)
+    save_atomically(state, run.model_path)
+    _evaluate(run, prepared, status, state, checkpoints.best_epoch, signals.requested)
 
 
 def _train_on_features(
@@ -718,7 +729,7 @@ def _train_on_features(
 
         found = features_of(
             model.encoder, plain_batches(split, prepared.image_size, device), device=device,
-            autocast=AUTOCAST[config.precision], on_batch=count,
+            autocast=evaluate.AUTOCAST[config.precision], on_batch=count,
         )  # fmt: skip
         assert split.labels is not None
         return found, split.labels.to(device)
@@ -789,27 +800,25 @@ def _train_on_features(
         model.head.load_state_dict(best_head)
 
 
-def _evaluate(run: Run, prepared: Prepared, status: StatusWriter, model: Classifier, best_epoch: int | None) -> None:
+def _evaluate(
+    run: Run, prepared: Prepared, status: StatusWriter, state: dict[str, Tensor], best_epoch: int | None,
+    stop: threading.Event,
+) -> None:  # fmt: skip
     """Looks at the test images once, with the weights that were best on validation, and writes `evaluation.json`."""
     config, data = prepared.config, prepared.data
     assert isinstance(config, FinetuneConfig) and prepared.train is not None
     status.set(phase="testing", eta_seconds=None)
     device = find_device(config.accelerator)
-    model.to(device).eval()
     found: dict[str, Any] = {
         "num_labels": prepared.train.num_images,
         "label_fraction": config.label_fraction,
-        "arm": arm_of(config),
+        "arm": evaluate.arm_of(config),
         "best_epoch": best_epoch,
         "budget": budget_of(config, prepared),
     }
-    if data.test is not None and data.test.labels is not None:
-        network = nn.Sequential(model.encoder, nn.Flatten(1), model.head)
-        logits = features_of(
-            network, plain_batches(data.test, prepared.image_size, device),
-            device=device, autocast=AUTOCAST[config.precision],
-        )  # fmt: skip
-        found |= probes.evaluation_of(logits, data.test.labels, data.classes or ())
+    measured = evaluate.classifier_figures(config, state, data, device, _reporter(status, stop))
+    if measured:
+        found |= evaluate.seen(measured, "finetune")
         print(
             f"test top-1 {found['test/top1']:.2%}, loss {found['test/loss']:.4f}, {found['num_labels']:,} labels",
             flush=True,
@@ -817,11 +826,6 @@ def _evaluate(run: Run, prepared: Prepared, status: StatusWriter, model: Classif
     else:
         print("there are no test images, so nothing was tested", flush=True)
     runs.write_evaluation(run.path, found)
-
-
-def arm_of(config: FinetuneConfig) -> str:
-    """How the encoder was treated: `frozen`, `full` or `scratch`."""
-    return "scratch" if config.random_weight_init else "frozen" if config.freeze_encoder else "full"
 
 
 def budget_of(config: FinetuneConfig, prepared: Prepared) -> str:
