@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor
 
 # Rows of a block, by type of device. Up to that many images, one block holds all rows of both views. On a CPU a block
@@ -90,13 +89,6 @@ def _contrast(z1: Tensor, z2: Tensor, temperature: float, *, with_ranks: bool, w
     with torch.autocast(device_type=z.device.type, enabled=False):
         loss, ranks = _NTXent.apply(z, temperature, with_ranks, world)
     return loss, ranks
-
-
-def cosine_similarities(z1: Tensor, z2: Tensor) -> Tensor:
-    """Cosine similarity of all rows of both views, (2N, 2N) in float32; rows and columns are z1 then z2."""
-    with torch.autocast(device_type=z1.device.type, enabled=False):
-        z = F.normalize(torch.cat([z1, z2]).to(torch.promote_types(z1.dtype, torch.float32)), dim=1)  # (2N, D)
-        return z @ z.T
 
 
 class _NTXent(torch.autograd.Function):
