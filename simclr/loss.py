@@ -21,11 +21,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-# Rows of a block, by type of device. Up to that many images, one block holds all rows of both views. On a CPU a block
-# and its spare copy should stay in the cache (512 rows: 2 x 1 MiB); a GPU needs large ones (4096 rows: 2 x 64 MiB, and
-# 2 x 256 MiB when one holds both views).
-BLOCK_ROWS = {"cpu": 512}
+# Rows of a block, by type of device. On a CPU a block and its spare copy should stay near (1024: 2 x 4 MiB); smaller
+# ones are hardly quicker, and have threads wait for each other more often. A GPU needs large ones (4096: 2 x 64 MiB).
+BLOCK_ROWS = {"cpu": 1024}
 LARGE_BLOCK_ROWS = 4096
+# Up to so many images one block holds all rows of both views, where blocks are that long (on a GPU 2 x 256 MiB).
+ONE_BLOCK_IMAGES = {"cpu": 512}
 
 
 def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
@@ -142,7 +143,9 @@ class _Blocks:
         self.rows, self.temperature, self.num_rows, self.world, self.rank = rows, temperature, len(rows), world, rank
         limit = BLOCK_ROWS.get(rows.device.type, LARGE_BLOCK_ROWS)
         n = self.num_rows // 2
-        if world == 1 and n <= limit:  # so little that the whole matrix is kept from one pass to the next
+        if world == 1 and n <= min(
+            limit, ONE_BLOCK_IMAGES.get(rows.device.type, limit)
+        ):  # so little that the whole matrix is kept from one pass to the next
             own, others = [slice(0, 2 * n)], []
         else:
             first, last = rank * n // world, (rank + 1) * n // world
