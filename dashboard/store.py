@@ -48,6 +48,13 @@ STATE_COLORS = {
 PALETTE = ("#4c6ef5", "#e07b28", "#159a74", "#c75fa1", "#2f9fd0", "#d64f48", "#ad8f1c", "#8468d8")
 LABEL_FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 ARMS = ("frozen", "full", "scratch")
+# How a pre-training is judged by itself, and what that means.
+PROBE_HELP = {
+    "linear": "Test accuracy of a logistic regression on the features of the frozen encoder, with all training labels; "
+    "its L2 strength is chosen on the validation images.",
+    "knn": "Share of the test images whose class the 20 training images with the most similar features vote for. "
+    "Nothing is trained.",
+}
 ARM_LABELS = {"frozen": "Frozen encoder + head", "full": "Fine-tune everything", "scratch": "From scratch"}
 
 
@@ -74,6 +81,8 @@ class Summary:
     seed: Any
     best_knn: float | None
     test_accuracy: float | None
+    test_knn: float | None
+    test_linear: float | None
     loss: float | None
     created: float
     is_example: bool = False
@@ -161,6 +170,8 @@ class Store:
             seed=config.get("seed"),
             best_knn=best(columns.get("val/knn_top1")),
             test_accuracy=number(evaluation.get("test/top1")),
+            test_knn=number(evaluation.get("test/knn_top1")),
+            test_linear=number(evaluation.get("test/linear_top1")),
             loss=last(columns.get("val/loss"))
             if last(columns.get("val/loss")) is not None
             else last(columns.get("train/loss")),

@@ -141,7 +141,7 @@ def classifier_figures(
         raise ConfigError(f"RUN has a {runs.MODEL} whose classifier is not the one of its options.") from None
     network = nn.Sequential(encoder.network, nn.Flatten(1), head)
     logits = _pass(network, data.test, config, device, partial(report, "testing"))
-    protocol = protocol_of(config, arm_of(config), **_counts(data, labelled(config, data)))
+    protocol = protocol_of(config, arm_of(config), **_circumstances(data, labelled(config, data), device))
     found = probes.evaluation_of(logits, data.test.labels, data.classes or ())
     return found | {"protocols": {arm_of(config): protocol}}
 
@@ -163,8 +163,9 @@ def _encoder(config: RunConfig, state: Mapping[str, Tensor]) -> backbones.Encode
     return encoder
 
 
-def _counts(data: ImageData, train: Split) -> dict[str, int]:
+def _circumstances(data: ImageData, train: Split, device: torch.device) -> dict[str, Any]:
     return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
         "num_train": train.num_images,
         "num_val": data.val.num_images if data.val is not None else 0,
         "num_test": data.test.num_images if data.test is not None else 0,
@@ -211,14 +212,14 @@ def _encoder_figures(
         if not features[name].isfinite().all():
             raise ConfigError(f"The network gives values that are no numbers for {name} images, so it has no figures.")
     classes = data.classes or ()
-    counts = _counts(data, train)
-    found: dict[str, Any] = {"num_labels": counts["num_train"], "num_test_images": counts["num_test"]}
+    around = _circumstances(data, train, device)
+    found: dict[str, Any] = {"num_labels": around["num_train"], "num_test_images": around["num_test"]}
     about: dict[str, Any] = {}
     if "knn" in protocols:
         predicted = metrics.knn_predict(features["training"], labels["training"], features["test"], len(classes))
         found["test/knn_top1"] = metrics.accuracy(predicted, labels["test"])
         numbers = {"num_neighbors": metrics.NUM_NEIGHBORS, "temperature": metrics.KNN_TEMPERATURE}
-        about["knn"] = protocol_of(config, "knn", **numbers, **counts)
+        about["knn"] = protocol_of(config, "knn", **numbers, **around)
     if "linear" in protocols:
         val = (features["validation"], labels["validation"]) if "validation" in features else None
         probe = probes.linear_probe(
@@ -230,7 +231,7 @@ def _encoder_figures(
         found |= {names.get(name, name): value for name, value in measured.items()}
         about["linear"] = protocol_of(
             config, "linear", l2=probe.l2, C=probe.c,
-            tried={f"{l2:.3g}": top1 for l2, (top1, _) in probe.tried.items()}, **counts,
+            tried={f"{l2:.3g}": top1 for l2, (top1, _) in probe.tried.items()}, **around,
         )  # fmt: skip
     return found | {"protocols": about}
 
@@ -339,7 +340,9 @@ def main(run: Run, protocols: Sequence[str] | None, *, as_json: bool = False) ->
     gaps = {name: value - stored[name] for name, value in figures.items() if isinstance(stored.get(name), (int, float))}
     new = {name for name in figures if name not in gaps}
     if new:
-        about = seen(found, f"python -m simclr evaluate {run.id}")["protocols"] | stored.get("protocols", {})
+        about = seen(found, f"python -m simclr evaluate {run.id}")["protocols"]
+        if isinstance(stored.get("protocols"), dict):
+            about |= stored["protocols"]
         kept = {name: value for name, value in stored.items() if name not in new}
         runs.write_evaluation(run.path, found | kept | {"protocols": about})
     differs = any(gaps.values())
@@ -362,7 +365,15 @@ def main(run: Run, protocols: Sequence[str] | None, *, as_json: bool = False) ->
         print(f"{name.removeprefix('test/'):<18} {_shown(name, value):>9} {before:>9}  {verdict}")
     for name, about in found["protocols"].items():
         print(f"{name}: {about['text']}")
+        before = _device_of(stored, name)
+        if differs and before not in (None, about["device"]):
+            print(f"The stored figures of {name} are from {before}; these are from {about['device']}.")
     return int(differs)
+
+
+def _device_of(stored: Mapping[str, Any], name: str) -> Any:
+    about = stored["protocols"].get(name) if isinstance(stored.get("protocols"), dict) else None
+    return about.get("device") if isinstance(about, dict) else None
 
 
 def _shown(name: str, value: float) -> str:

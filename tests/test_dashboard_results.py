@@ -5,6 +5,7 @@ from dashboard_fixtures import make_experiment, make_run, open_page, query, text
 
 from dashboard import store
 from dashboard.app_pages import results as page
+from simclr import runs
 
 
 @pytest.fixture
@@ -82,3 +83,67 @@ def test_an_unknown_experiment_shows_another(folder):
     app = open_page("results", experiment="nope")
     assert not app.exception
     assert query(app, "experiment") == pretraining.id
+
+
+def give_figures(pretraining, **changes):
+    """What a pre-training's own evaluation writes."""
+    values = {
+        "test/knn_top1": 0.61,
+        "test/linear_top1": 0.68,
+        "test/linear_loss": 0.9,
+        "num_labels": 37,
+        "protocols": {
+            "knn": {"text": "The kNN sentence.", "num_neighbors": 20, "temperature": 0.07},
+            "linear": {"text": "The linear sentence.", "l2": 0.001, "num_val": 5000},
+        },
+    }
+    runs.write_evaluation(pretraining.path, values | changes)
+
+
+def test_linear_probe_and_knn_stand_with_the_arms_that_use_all_labels(folder):
+    pretraining, _ = make_experiment(folder, (0.01, 1.0))
+    give_figures(pretraining)
+    picked = page.chosen(store.partners(pretraining.id))
+    own = store.get().summary(pretraining)
+    evaluations = {item.id: store.find(item.id).evaluation for item in [*picked.values(), own]}
+    rows = page.rows(picked, evaluations, own)
+    names = [row["arm"]["text"] for row in rows]
+    assert names[:3] == ["Frozen encoder", "Fine-tuned", "From scratch"]
+    assert names[3:] == ["kNN", "Linear probe", "Frozen encoder", "Fine-tuned", "From scratch"]
+    knn, linear = rows[3:5]
+    assert (knn["accuracy"]["text"], linear["accuracy"]["text"]) == ("61.0 %", "68.0 %")
+    assert (knn["difference"]["text"], linear["difference"]["text"]) == ("-13.0 pp", "-6.0 pp")
+    assert (knn["loss"]["text"], linear["loss"]["text"]) == ("–", "0.900")
+    assert linear["budget"]["text"] == "L2 strength 0.001, chosen on 5 000 validation images."
+    assert knn["budget"]["text"] == "20 neighbours, temperature 0.07; nothing trained."
+    assert linear["href"] == f"/run?id={pretraining.id}"
+    assert [row["tight"] for row in rows] == [True, True, False, True, True, True, True, False]
+    assert [row["best"] for row in rows] == [False, True, False, False, False, False, False, True]
+
+
+def test_figures_on_other_labels_are_not_set_against_scratch(folder):
+    pretraining, _ = make_experiment(folder, (1.0,))
+    give_figures(pretraining, num_labels=99)
+    picked = page.chosen(store.partners(pretraining.id))
+    own = store.get().summary(pretraining)
+    evaluations = {item.id: store.find(item.id).evaluation for item in [*picked.values(), own]}
+    rows = page.rows(picked, evaluations, own)
+    assert [row["difference"]["text"] for row in rows[:3]] == ["–", "–", "-24.0 pp"]
+
+
+def test_a_pre_training_alone_shows_its_own_figures(folder):
+    run = make_run(folder)
+    give_figures(run)
+    app = open_page("results", experiment=run.id)
+    assert not app.exception
+    assert "The test images are looked at once, at the end." in texts(app)
+    assert "one click each" in texts(app)
+
+
+@pytest.mark.parametrize("protocols", ["none", {"linear": 3, "knn": None}, {"linear": {"l2": "strong"}}])
+def test_a_damaged_record_costs_only_its_words(folder, protocols):
+    run = make_run(folder)
+    give_figures(run, protocols=protocols)
+    rows = page.rows({}, {run.id: run.evaluation}, store.get().summary(run))
+    assert [row["budget"]["text"] for row in rows] == ["–", "–"]
+    assert not open_page("results", experiment=run.id).exception

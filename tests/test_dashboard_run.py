@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
+from dashboard_fixtures import CLASSES, make_experiment, make_run, open_page, query, texts
 
-from dashboard import store
+from dashboard import store, ui
 from dashboard.app_pages import run as run_page
 from simclr import launch, runs
 
@@ -174,3 +174,34 @@ def test_chance_is_that_of_the_runs_batch(folder):
     assert run_page.chance_level("mean_rank", config) == 256
     assert run_page.chance_level("loss", {"batch_size": 64}) is None  # a supervised run
     assert "ln(2N - 1) = 6.236" in run_page.figure_help("loss", math.log(511))
+
+
+def test_a_finished_pre_training_shows_its_test_figures_and_how_they_were_measured(folder):
+    run = make_run(folder)
+    figures = {
+        "test/knn_top1": 0.612,
+        "test/linear_top1": 0.683,
+        "num_labels": 3686,
+        "num_test_images": 300,
+        "classes": CLASSES,
+        "per_class": [0.7, 0.6, 0.75],
+        "confusion": [[70, 30, 0], [0, 60, 40], [25, 0, 75]],
+        "protocols": {"linear": {"text": "The linear sentence."}},
+    }
+    runs.write_evaluation(run.path, figures)
+    app = open_page("run", id=run.id)
+    assert not app.exception
+    shown = metrics(app)
+    assert (shown["Linear probe, test"], shown["kNN, test"]) == ("68.3 %", "61.2 %")
+    assert "Best kNN accuracy" not in shown
+    helps = {item.label: item.help for item in app.metric}
+    assert helps["Linear probe, test"] == ui.plain("The linear sentence.")
+    assert helps["kNN, test"] == store.PROBE_HELP["knn"]  # nothing recorded
+    assert "Linear probe: test accuracy by class" in texts(app)
+    assert "3 686 labels · 300 test images" in texts(app)
+
+
+def test_a_pre_training_that_was_not_tested_shows_its_best_knn(folder):
+    app = open_page("run", id=make_run(folder).id)
+    assert "Best kNN accuracy" in metrics(app)
+    assert "kNN, test" not in metrics(app)

@@ -30,6 +30,9 @@ def test_summary_tells_the_best_knn_and_the_newest_loss(folder):
     assert summary.best_knn == pytest.approx(max(v for v in columns["val/knn_top1"] if math.isfinite(v)))
     assert summary.loss == pytest.approx([v for v in columns["val/loss"] if math.isfinite(v)][-1])
     assert summary.accuracy == summary.best_knn
+    assert (summary.test_knn, summary.test_linear) == (None, None)
+    (run.path / runs.EVALUATION).write_text('{"test/knn_top1": 0.5, "test/linear_top1": 0.6}')
+    assert (store.get().summary(run).test_knn, store.get().summary(run).test_linear) == (0.5, 0.6)
     assert (summary.kind, summary.state, summary.dataset) == ("pretrain", "finished", "shapes")
 
 

@@ -208,9 +208,11 @@ def test_a_figure_that_differs_is_told_and_kept(copy, capsys):
     run = copy("full")
     stored = run.evaluation
     changed = stored | {"test/top1": stored["test/top1"] - 0.25}
+    changed["protocols"]["full"]["device"] = "a GPU"
     runs.write_evaluation(run.path, changed)
     assert main(["evaluate", run.id]) == 1
     lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "The stored figures of full are from a GPU; these are from CPU."
     assert next(line for line in lines if line.startswith("top1")).endswith("differs by +0.25")
     assert next(line for line in lines if line.startswith("top5")).endswith("same")
     assert run.evaluation == changed

@@ -8,9 +8,20 @@ from dashboard import charts, store, ui
 from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
 
-ARM_COLORS = {"frozen": store.PALETTE[2], "full": store.PALETTE[0], "scratch": store.PALETTE[1]}
+ARM_COLORS = {
+    "frozen": store.PALETTE[2],
+    "full": store.PALETTE[0],
+    "scratch": store.PALETTE[1],
+    "linear": store.PALETTE[3],
+    "knn": store.PALETTE[4],
+}
 COLUMNS = [
-    {"key": "arm", "label": "Trained", "sortable": False},
+    {
+        "key": "arm",
+        "label": "Trained",
+        "sortable": False,
+        "help": "What of the network was trained, and how.",
+    },
     {"key": "labels", "label": "Labels", "align": "right", "sortable": False},
     {
         "key": "accuracy",
@@ -31,7 +42,19 @@ COLUMNS = [
     {"key": "budget", "label": "Budget", "sortable": False, "wrap": True, "rank": 3},
     {"key": "seed", "label": "Seed", "align": "right", "sortable": False, "rank": 3},
 ]
-ARM_NAMES = {"frozen": "Frozen encoder", "full": "Fine-tuned", "scratch": "From scratch"}
+ARM_NAMES = {  # in the order of the rows: the more is trained, the lower
+    "knn": "kNN",
+    "linear": "Linear probe",
+    "frozen": "Frozen encoder",
+    "full": "Fine-tuned",
+    "scratch": "From scratch",
+}
+PROTOCOLS = (
+    f"**kNN**: {store.PROBE_HELP['knn']}\n\n**Linear probe**: {store.PROBE_HELP['linear']}\n\n"
+    "**Frozen encoder**: a head on top, trained by gradient steps.\n\n"
+    "**Fine-tuned**: all weights, from the pre-trained ones.\n\n"
+    "**From scratch**: all weights, from random ones."
+)
 CHOICE = "results_choice"
 
 
@@ -56,41 +79,53 @@ def comparable(run_id: str) -> list[store.Summary]:
     return [item for item in store.partners(run_id) if own is not None and item.dataset == own.dataset]
 
 
-def rows(picked: dict[tuple[float, str], store.Summary], evaluations: dict[str, dict]) -> list[dict]:
+def rows(
+    picked: dict[tuple[float, str], store.Summary], evaluations: dict[str, dict], own: store.Summary | None = None
+) -> list[dict]:
     """The table: a row per label fraction and arm, the best of each fraction marked.
 
-    The best is marked only where at least two arms have a result.
+    The best is marked only where at least two rows have a result.
+
+    Args:
+        evaluations: the test figures by run id, those of `own` too.
+        own: the pre-training, whose linear probe and kNN stand with the arms that use all labels.
     """
+    accuracies = {place: (item, item.test_accuracy) for place, item in picked.items()}
+    if own is not None:
+        probes = {"knn": own.test_knn, "linear": own.test_linear}
+        accuracies |= {(1.0, name): (own, value) for name, value in probes.items() if value is not None}
     found = []
-    for (fraction, arm), item in picked.items():
-        group = {other: picked[fraction, other].test_accuracy for other in store.ARMS if (fraction, other) in picked}
+    for fraction, arm in sorted(accuracies, key=lambda place: (place[0], list(ARM_NAMES).index(place[1]))):
+        item, accuracy = accuracies[fraction, arm]
+        group = {name: value for (share, name), (_, value) in accuracies.items() if share == fraction}
         results = [value for value in group.values() if value is not None]
-        is_best = item.test_accuracy is not None and len(results) > 1 and item.test_accuracy == max(results)
+        is_best = accuracy is not None and len(results) > 1 and accuracy == max(results)
         scratch = group.get("scratch")
-        if (fraction, "scratch") in picked and picked[fraction, "scratch"].seed != item.seed:
-            scratch = None  # other labels were drawn
-        gain = (
-            None if arm == "scratch" or scratch is None or item.test_accuracy is None else item.test_accuracy - scratch
-        )
+        other = picked.get((fraction, "scratch"))
+        if other is not None:
+            counts = [evaluations.get(run.id, {}).get("num_labels") for run in (item, other)]
+            if other.seed != item.seed or (None not in counts and counts[0] != counts[1]):
+                scratch = None  # not the same labels
+        gain = None if arm == "scratch" or scratch is None or accuracy is None else accuracy - scratch
         evaluation = evaluations.get(item.id, {})
         labels = store.number(evaluation.get("num_labels"))
-        state = store.STATE_LABELS[item.state]
+        loss = {"linear": "test/linear_loss", "knn": None}.get(arm, "test/loss")
         found.append(
             {
                 "href": f"/run?id={item.id}",
                 "best": is_best,
-                "tight": arm != [other for other in store.ARMS if (fraction, other) in picked][-1],
+                "tight": arm != max(group, key=list(ARM_NAMES).index),
                 "arm": {"text": ARM_NAMES[arm], "color": ARM_COLORS[arm], "title": item.id},
                 "labels": {
                     "text": store.fraction_text(fraction) + (f" · {labels:,.0f}".replace(",", " ") if labels else "")
                 },
                 "accuracy": {
-                    "text": store.percent(item.test_accuracy) if item.test_accuracy is not None else state,
+                    "text": store.percent(accuracy) if accuracy is not None else store.STATE_LABELS[item.state],
                     "strong": is_best,
                 },
                 "difference": {"text": points(gain)},
-                "loss": {"text": store.decimal(store.number(evaluation.get("test/loss")))},
-                "budget": {"text": budget(item, evaluation)},
+                "loss": {"text": store.decimal(store.number(evaluation.get(loss)) if loss else None)},
+                "budget": {"text": probe_budget(arm, evaluation) if item is own else budget(item, evaluation)},
                 "seed": {"text": "–" if item.seed is None else str(item.seed)},
             }
         )
@@ -108,6 +143,22 @@ def budget(item: store.Summary, evaluation: dict) -> str:
     if isinstance(evaluation.get("budget"), str):
         return evaluation["budget"]
     return f"{item.status.epochs} epochs" if item.status.epochs else "–"
+
+
+def probe_budget(name: str, evaluation: dict) -> str:
+    """What went into a linear probe or kNN, as far as the record tells."""
+    protocols = evaluation.get("protocols")
+    about = protocols.get(name) if isinstance(protocols, dict) else None
+    about = about if isinstance(about, dict) else {}
+    if name == "knn":
+        neighbors, temperature = store.number(about.get("num_neighbors")), store.number(about.get("temperature"))
+        known = neighbors is not None and temperature is not None
+        return f"{neighbors:g} neighbours, temperature {temperature:g}; nothing trained." if known else "–"
+    strength, num_val = store.number(about.get("l2")), store.number(about.get("num_val"))
+    if strength is None:
+        return "–"
+    images = f"{num_val:,.0f}".replace(",", " ") if num_val else ""
+    return f"L2 strength {strength:.2g}" + (f", chosen on {images} validation images." if images else ".")
 
 
 def verdict(picked: dict[tuple[float, str], store.Summary]) -> str:
@@ -129,6 +180,13 @@ def verdict(picked: dict[tuple[float, str], store.Summary]) -> str:
     return ""
 
 
+def worth(pretraining: store.Summary) -> str:
+    """The figure that stands for a pre-training in a list."""
+    if pretraining.test_linear is not None:
+        return f"linear probe {store.percent(pretraining.test_linear)}"
+    return f"kNN {store.percent(pretraining.best_knn)}"
+
+
 def choose(pretrainings: list[store.Summary]) -> store.Summary:
     """The pre-training looked at: the address first, then what this session looked at, then the newest with results."""
     by_id = {item.id: item for item in pretrainings}
@@ -146,7 +204,7 @@ def choose(pretrainings: list[store.Summary]) -> store.Summary:
             list(by_id),
             index=list(by_id).index(kept["id"]),
             key=f"results-{kept['generation']}",
-            format_func=lambda run_id: f"{by_id[run_id].title} · kNN {store.percent(by_id[run_id].best_knn)}",
+            format_func=lambda run_id: f"{by_id[run_id].title} · {worth(by_id[run_id])}",
         )
     if st.query_params.get("experiment") != kept["id"]:
         st.query_params["experiment"] = kept["id"]
@@ -156,18 +214,25 @@ def choose(pretrainings: list[store.Summary]) -> store.Summary:
 @st.fragment(run_every=3)
 def compared(run_id: str) -> None:
     """Table and label-efficiency curve; it holds no widget, so that it can follow runs that are going on."""
+    run = store.find(run_id)
+    if run is None:
+        return
     picked = chosen(comparable(run_id))
-    evaluations = {item.id: run.evaluation for item in picked.values() if (run := store.find(item.id))}
+    evaluations = {item.id: other.evaluation for item in picked.values() if (other := store.find(item.id))}
+    evaluations[run_id] = run.evaluation
     if sentence := verdict(picked):
         with st.container(key="verdict"):
             st.markdown(sentence)
     with st.container(border=True):
-        table(COLUMNS, rows(picked, evaluations), key=f"results-table-{run_id}")
-    st.caption(
-        "Every arm with the same seed uses the same labelled images, and from scratch has the budget of full "
-        "fine-tuning. In every arm, early stopping and the choice of the best epoch see the whole validation split, "
-        "also at 1 % of the labels. The test images are looked at once, at the end."
-    )
+        table(COLUMNS, rows(picked, evaluations, store.get().summary(run)), key=f"results-table-{run_id}")
+    text = "The test images are looked at once, at the end."
+    if picked:
+        text = (
+            "Every arm with the same seed uses the same labelled images, and from scratch has the budget of full "
+            "fine-tuning. In every arm, early stopping and the choice of the best epoch see the whole validation "
+            f"split, also at 1 % of the labels. {text}"
+        )
+    st.caption(text, help=PROTOCOLS)
     if any(item.test_accuracy is not None for item in picked.values()):
         arms = [
             (
@@ -215,6 +280,8 @@ def page() -> None:
     own = choose(pretrainings)
     partners = comparable(own.id)
     if not partners:
+        if own.test_knn is not None or own.test_linear is not None:
+            compared(own.id)
         with st.container(border=True):
             st.markdown(f"Nothing was trained on **{ui.plain(own.title)}** yet.")
             st.caption(

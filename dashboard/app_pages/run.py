@@ -61,21 +61,33 @@ def figure_help(metric: str, chance: float | None) -> str:
     return text
 
 
-def facts(run: Run, summary: store.Summary) -> list[tuple[str, str]]:
+def facts(run: Run, summary: store.Summary) -> list[tuple[str, str] | tuple[str, str, str]]:
+    """Label, value and, where there is one, help of what stands above the curves."""
     status = summary.status
-    found = [
+    found: list[tuple[str, str] | tuple[str, str, str]] = [
         ("Epoch", f"{status.epoch} of {status.epochs}" if status.epochs else "–"),
         ("Step", f"{status.step:,} of {status.steps:,}".replace(",", " ") if status.steps else "–"),
         ("Images per second", store.speed(status.images_per_second)),
     ]
     if status.is_active:
         found.append(("Time left", store.duration(status.eta_seconds)))
+    elif summary.test_linear is not None or summary.test_knn is not None:
+        found.append(("Linear probe, test", store.percent(summary.test_linear), protocol_help(run, "linear")))
+        found.append(("kNN, test", store.percent(summary.test_knn), protocol_help(run, "knn")))
     elif summary.kind == "pretrain":
         found.append(("Best kNN accuracy", store.percent(summary.best_knn)))
     else:
         found.append(("Test accuracy", store.percent(summary.test_accuracy)))
     found.append(("Elapsed" if status.is_active else "Duration", store.duration(store.elapsed(status))))
     return found
+
+
+def protocol_help(run: Run, name: str) -> str:
+    """How a figure was measured, in the words of its own record."""
+    protocols = run.evaluation.get("protocols")
+    about = protocols.get(name) if isinstance(protocols, dict) else None
+    text = about.get("text") if isinstance(about, dict) else None
+    return ui.plain(text) if isinstance(text, str) else store.PROBE_HELP[name]
 
 
 @st.fragment(run_every=2)
@@ -105,8 +117,8 @@ def progress(run: Run, summary: store.Summary) -> None:
     elif status.state != "finished":
         st.progress(status.progress)
     with st.container(border=True, key="facts", horizontal=True, horizontal_alignment="distribute", gap="small"):
-        for label, value in facts(run, summary):
-            st.metric(label, value, width="content")
+        for label, value, *help_text in facts(run, summary):
+            st.metric(label, value, width="content", help=help_text[0] if help_text else None)
 
 
 def curves(run: Run, summary: store.Summary) -> None:
@@ -301,7 +313,8 @@ def evaluation(run: Run) -> None:
         return
     left, right = st.columns(2, gap="small")
     with left.container(border=True, height="stretch"):
-        st.markdown("**Test accuracy by class**")
+        is_probe = run.kind == "pretrain"
+        st.markdown("**Linear probe: test accuracy by class**" if is_probe else "**Test accuracy by class**")
         st.caption(budget_sentence(found))
         live_chart(
             charts.per_class([str(name) for name in classes], per_class, "primary"), key=f"classes-{run.id}", height=340
