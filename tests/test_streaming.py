@@ -152,7 +152,9 @@ def test_streamed_fine_tuning_equals_one_in_memory(tmp_path):
     kept, read = trained(0.5), trained(0)
     assert rows_of(kept) == rows_of(read)
     assert kept.model_path.read_bytes() == read.model_path.read_bytes()
-    assert kept.evaluation == read.evaluation
+    figures = [{key: value for key, value in run.evaluation.items() if key != "protocols"} for run in (kept, read)]
+    assert figures[0] == figures[1]
+    assert figures[0]["test/top1"] > 0
 
 
 @pytest.mark.parametrize("step", [8, 14], ids=["middle", "end"])  # of the second epoch of three
