@@ -1,0 +1,92 @@
+"""The bench command: input, arithmetic, what it counts as waiting, and that each part gives what it says."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from simclr import bench, loss
+from simclr.cli import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--only", "speed"], "only is speed; allowed: augmentation, loss, step, caching, probe, reading."),
+        (["--against", "nobody"], "against is nobody; allowed: lightly."),
+        (["--repeats", "1"], "repeats is 1; allowed: a whole number from 2 to 100."),
+        (["--repeats", "many"], "repeats is many; allowed: a whole number from 2 to 100."),
+        (["--plot", "nowhere/at/all.html"], "plot is nowhere/at/all.html; allowed: a file in a folder that exists."),
+    ],
+)
+def test_bad_input_is_one_sentence(capsys, arguments, sentence):
+    assert main(["bench", *arguments]) == 2
+    assert capsys.readouterr().err == f"{sentence}\n"
+
+
+def test_candidates_take_turns_after_one_that_does_not_count():
+    order = []
+    found = bench.take_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
+    assert order == ["a", "b"] * 4
+    assert [len(seconds) for seconds in found.values()] == [3, 3]
+
+
+def test_a_ratio_is_that_of_the_best_turns():
+    found = bench._ratios([1.0, 50.0, 2.0], [8.0, 4.0, 100.0])
+    assert found["ratio"] == 4.0
+    assert (found["low"], found["high"]) == tuple(np.quantile([8.0, 0.08, 50.0], (0.25, 0.75)))
+    line = bench.Row("loss", "it", 1.5, "ms", "others", **found, repeats=3).text()
+    assert "4.00 x others (4.04 to 29.00, n 3)" in line
+
+
+def test_waiting_is_what_lies_between_steps():
+    clock = bench.StepClock()
+    clock.began, clock.ended = [0.0, 10.0, 12.0, 14.0], [9.0, 11.5, 13.5, 15.0]
+    assert clock.step_seconds() == [2.0, 2.0]
+    assert clock.waiting_share() == pytest.approx((0.5 + 0.5) / 4.0)
+
+
+def test_a_real_training_is_clocked():
+    clock = bench.own_steps(4, backbone="resnet_tiny", batch_size=16, image_size=16, limit_images=128)
+    assert len(clock.step_seconds()) == 2
+    assert all(seconds > 0 for seconds in clock.step_seconds())
+    assert 0 <= clock.waiting_share() < 1
+
+
+def test_peak_memory_counts_what_is_taken_and_given_back(monkeypatch):
+    matrix = bench.peak_memory("loss", function="matrix + cross_entropy", num_rows=2048)
+    own = bench.peak_memory("loss", function="own", num_rows=2048)
+    assert matrix > 2048**2 * 4 / 2**20  # at least the matrix itself
+    assert own < matrix / 2
+
+
+def test_the_functions_compared_are_the_same_function():
+    z1, z2 = bench._rows(64)
+    values = [function(z1, z2).item() for function in bench._loss_functions(()).values()]
+    assert values == pytest.approx([loss.nt_xent(z1, z2, 0.5).item()] * 3, rel=1e-5)
+
+
+def test_figures_go_to_the_terminal_and_a_file(tmp_path, capsys):
+    path = tmp_path / "costs.json"
+    assert main(["bench", "--only", "augmentation", "--repeats", "2", "--json", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "processor" in said and "views of 32 px, with blur, one thread" in said
+    found = json.loads(path.read_text())
+    assert found["machine"]["torch"] == torch.__version__
+    assert [row["against"] for row in found["rows"]] == ["torchvision (PIL)"] * 2
+    assert all(row["ratio"] > 1 for row in found["rows"])
+
+
+def test_the_drawing_opens_without_a_network(tmp_path):
+    path = tmp_path / "costs.html"
+    bench.draw([bench.Growth("NT-Xent", "rows", "s", [256, 512], [0.1, 0.4])] * 3, path)
+    text = path.read_text(encoding="utf-8")
+    assert "NT-Xent" in text
+    assert '<script src="http' not in text
+
+
+def test_seconds_follow_the_clock():
+    assert bench._seconds(lambda: time.sleep(0.05), time.perf_counter) >= 0.05
+    assert bench._seconds(lambda: time.sleep(0.05), time.process_time) < 0.04
