@@ -266,5 +266,7 @@ class Interruptions(L.Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self._sent = None
+        if not trainer.is_global_zero:  # the main process may be about to publish it
+            return
         with contextlib.suppress(OSError):
             (self.checkpoints.folder / runs.FRESH_CHECKPOINT).unlink(missing_ok=True)

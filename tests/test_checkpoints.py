@@ -2,12 +2,21 @@
 
 import contextlib
 import os
+import threading
 
 import pytest
 import torch
 
 from simclr import checkpoints, runs
-from simclr.checkpoints import Checkpoints, DivergedError, load_last, publish, save_atomically
+from simclr.checkpoints import (
+    Checkpoints,
+    DivergedError,
+    Interruptions,
+    StopRequested,
+    load_last,
+    publish,
+    save_atomically,
+)
 from simclr.config import ConfigError
 
 
@@ -102,6 +111,20 @@ def test_a_full_disk_leaves_the_last_whole(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert load_last(tmp_path)[1]["step"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("is_main", [True, False])
+def test_only_the_main_process_clears_what_was_not_published(tmp_path, is_main):
+    """Another process may end a moment before the main one gives the fresh file its name."""
+
+    class Trainer:
+        is_global_zero = is_main
+
+    fresh = tmp_path / runs.FRESH_CHECKPOINT
+    fresh.write_bytes(b"whole, not yet published")
+    keeper = Interruptions(threading.Event(), Checkpoints(tmp_path, lambda measured: None), 0)
+    keeper.on_exception(Trainer(), None, StopRequested())
+    assert fresh.exists() is not is_main
 
 
 def test_weights_that_are_no_numbers_never_become_a_checkpoint(tmp_path):
