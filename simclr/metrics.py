@@ -44,14 +44,19 @@ def contrastive_metrics(ranks: Tensor, num_candidates: int) -> dict[str, Tensor]
     return {"top1": top_k(ranks, 1), "top5": top_k(ranks, min(5, num_candidates)), "mean_rank": ranks.mean()}
 
 
+def num_processes() -> int:
+    """How many processes train together; 1 where none has joined."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
 def mean_over_processes(values: dict[str, float]) -> dict[str, float]:
     """The mean of each value over the processes of the run; the same in every one of them."""
-    if not values or not dist.is_initialized() or dist.get_world_size() == 1:
+    if not values or num_processes() == 1:
         return values
     device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
     found = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
     dist.all_reduce(found)
-    return dict(zip(values, (found / dist.get_world_size()).tolist(), strict=True))
+    return dict(zip(values, (found / num_processes()).tolist(), strict=True))
 
 
 def alignment(z1: Tensor, z2: Tensor) -> Tensor:

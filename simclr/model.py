@@ -65,10 +65,6 @@ class RunningMeans:
         return means
 
 
-def _num_processes() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
 def _floats(values: dict[str, Tensor]) -> dict[str, float]:
     """Scalars brought to the host in one go."""
     return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True)) if values else {}
@@ -99,7 +95,7 @@ class _Trained(L.LightningModule):
 
     def on_validation_start(self) -> None:
         # On a CPU each process has running statistics of its own: the main one's are validated, and saved.
-        if _num_processes() > 1:
+        if metrics.num_processes() > 1:
             for buffer in self.buffers():
                 dist.broadcast(buffer, 0)
 
@@ -151,7 +147,7 @@ class SimCLR(_Trained):
         """The loss of z (2N, D), rows of the first view then of the second, and how well positives are found."""
         z1, z2 = z.chunk(2)
         loss, ranks = contrast(z1, z2, self.config.temperature)
-        num_rows = len(z) * _num_processes()
+        num_rows = len(z) * metrics.num_processes()
         return loss, {"loss": loss.detach(), **metrics.contrastive_metrics(ranks, num_rows - 1)}
 
     def training_step(self, batch: Views, batch_idx: int) -> Tensor | None:
@@ -194,7 +190,7 @@ class SimCLR(_Trained):
             if (state := states[i]) is not None:
                 _set_random_state(state, self.device)
             # processes exchange gradients once, with the last chunk
-            waits = i < num_chunks - 1 and _num_processes() > 1
+            waits = i < num_chunks - 1 and metrics.num_processes() > 1
             with self.trainer.strategy.block_backward_sync() if waits else contextlib.nullcontext():  # type: ignore[attr-defined]
                 _, z_chunk = self._embed(first, second)
                 passed = torch.cat([first_gradients[i], second_gradients[i]]).to(z_chunk.dtype)
@@ -229,7 +225,7 @@ class SimCLR(_Trained):
 
     def _of_all_processes(self, rows: Tensor) -> Tensor:
         """(n, D) of each process to (at most MAX_MONITORED_ROWS, D) of all."""
-        if _num_processes() > 1:
+        if metrics.num_processes() > 1:
             rows = self.all_gather(rows).flatten(0, 1)  # type: ignore[union-attr]
         return rows[:MAX_MONITORED_ROWS]
 
@@ -323,7 +319,7 @@ class Classifier(_Trained):
         loss, top1, top5, n = torch.stack(self._val_sums).sum(dim=0).tolist()
         measured = {"val/loss": loss / n, "val/top1": top1 / n, "val/top5": top5 / n}
         # every process has seen the whole split; one of them decides what was best, lest rounding divides them
-        self.val_metrics = self.trainer.strategy.broadcast(measured) if _num_processes() > 1 else measured
+        self.val_metrics = self.trainer.strategy.broadcast(measured) if metrics.num_processes() > 1 else measured
 
 
 def classification_shares(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
