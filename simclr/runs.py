@@ -85,11 +85,18 @@ def boot_id() -> str:
 
 
 def process_start(pid: int) -> float | None:
-    """When process `pid` started, in seconds since the epoch; None if it does not live. Zombies do not live."""
+    """When process `pid` started; None if it does not live. Zombies do not live.
+
+    On Linux in seconds since the boot, which stays the same when the clock is set; elsewhere since the epoch.
+    """
     try:
+        if sys.platform == "linux":
+            # the name, the only field that may hold anything, ends at the last bracket; state and start follow
+            fields_after_name = Path(f"/proc/{pid:d}/stat").read_text().rpartition(")")[2].split()
+            return None if fields_after_name[0] in "ZXx" else int(fields_after_name[19]) / os.sysconf("SC_CLK_TCK")
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except (psutil.Error, ValueError, OverflowError):
+    except (OSError, psutil.Error, ValueError, OverflowError):
         return None
 
 
@@ -98,8 +105,17 @@ def is_alive(pid: int | None, start: float | None) -> bool:
     if pid is None or start is None:
         return False
     now = process_start(pid)
-    # psutil derives the time from the boot time, which can shift by a second when the clock is set
-    return now is not None and abs(now - start) < 2.0
+    return now is not None and abs(now - start) < 0.02
+
+
+def group_members(group: int) -> list[int]:
+    """Pids of the living processes of a process group."""
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            if os.getpgid(pid) == group and process_start(pid) is not None:
+                found.append(pid)
+    return found
 
 
 # --- status.json ----------------------------------------------------------------------------------------------------
@@ -107,11 +123,21 @@ def is_alive(pid: int | None, start: float | None) -> bool:
 
 @dataclass(frozen=True)
 class Status:
-    """What `status.json` holds. Times are seconds since the epoch, durations seconds."""
+    """What `status.json` holds. Times are seconds since the epoch, durations seconds, memory bytes.
+
+    Each field has one writer at a time: whoever makes or queues the run, its supervisor, its main process, or (the
+    `job_` fields) whoever asks Slurm.
+    """
 
     state: State = "starting"
     reason: str = ""
     phase: str = ""
+    backend: str = "local"  # or slurm
+    device: str = ""  # cpu, gpu:0, gpu:0,1: what it holds or waits for; auto: any that is free
+    queued: float | None = None
+    job_id: str = ""
+    job_state: str = ""  # the last that Slurm said, in its own words; UNKNOWN: it knows no such job
+    job_reason: str = ""
     pid: int | None = None
     process_start: float | None = None
     supervisor_pid: int | None = None
@@ -122,12 +148,20 @@ class Status:
     started: float | None = None
     ended: float | None = None
     heartbeat: float | None = None
+    progressed: float | None = None  # when step or phase last changed
+    seconds_before: float = 0.0  # that it went on before it was resumed
     epoch: int = 0
     epochs: int = 0
     step: int = 0
     steps: int = 0
     images_per_second: float | None = None
     eta_seconds: float | None = None
+    loss: float | None = None  # the newest validation loss, else training loss
+    accuracy: float | None = None  # the best on validation images: kNN for a pre-training
+    cpu_percent: float | None = None  # of one core, all processes of the run together
+    memory: int | None = None
+    gpu_percent: float | None = None
+    gpu_memory: int | None = None
     stop_requested: float | None = None
     exit_code: int | None = None
     signal: int | None = None
