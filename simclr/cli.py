@@ -373,7 +373,7 @@ SUMMARIES = {
     "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",
     "runs": "Lists the runs, newest first.",
     "stop": "Stops a run: it saves a checkpoint and ends; after 60 s it is killed.",
-    "resume": "Goes on with a run from its last checkpoint, in the same folder.",
+    "resume": "Goes on with a run from its last checkpoint, in the same folder; without one it begins anew there.",
 }
 
 

@@ -1,18 +1,13 @@
-"""Start, watch and stop processes on this machine (no torch).
+"""Start, resume and stop processes on this machine (no torch).
 
 A run is started as an argument list in a session of its own, under a small supervisor that outlives whoever asked
-for it: closing the browser, the dashboard or the terminal changes nothing. The supervisor is the trainer's parent,
-so it alone learns how the trainer ended, and writes that down.
-
-    python -m simclr.launch FOLDER -- COMMAND ...     the supervisor; `start` and `start_job` call it
+for it: closing the browser, the dashboard or the terminal changes nothing. What waits for a device is in `run_queue`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -21,52 +16,109 @@ import time
 from pathlib import Path
 from typing import Any
 
-from simclr import runs
+from simclr import config as cfg
+from simclr import devices, runs
 from simclr.config import ConfigError, RunConfig
 from simclr.runs import Run, Status
+from simclr.supervisor import POLL_SECONDS, end_group
 
-POLL_SECONDS = 0.2
 END_SECONDS = 15.0  # from a process's last word to its end: freeing memory and unloading libraries takes its time
+AFRESH: dict[str, Any] = {
+    "reason": "", "error": "", "phase": "", "pid": None, "process_start": None, "supervisor_pid": None,
+    "supervisor_start": None, "stop_requested": None, "started": None, "ended": None, "exit_code": None,
+    "signal": None, "job_id": "", "job_state": "", "job_reason": "",
+}  # fmt: skip
 
 
-def start(config: RunConfig, runs_dir: Path, **meta: Any) -> Run:
-    """Makes the run's folder and starts it in the background; returns at once.
+def afresh(status: Status) -> dict[str, Any]:
+    """What the status of a run says of another start; what it trained so far stays."""
+    part = 0.0 if status.started is None else (status.ended or status.heartbeat or status.started) - status.started
+    return AFRESH | {"seconds_before": status.seconds_before + max(0.0, part)}
+
+
+def create(config: RunConfig, runs_dir: Path, status: dict[str, Any] | None = None, **meta: Any) -> Run:
+    """Makes the folder of a run that will be started by `begin`.
 
     Raises:
         ConfigError: if the folder cannot be made.
     """
-    run = runs.create(config, runs_dir.resolve(), None, **meta)
-    arguments = [runs.command_name(config.kind), "--config", str(run.path / runs.CONFIG), "--run_dir", str(run.path)]
-    command = runs.python_command(*arguments)
-    runs.add_meta(run.path, command=["python", *command[1:]])
-    _supervise(run.path, command)
+    run = runs.create(with_whole_paths(config), runs_dir.resolve(), None, status, **meta)
+    runs.add_meta(run.path, command=["python", *_first_command(run)[1:]])
     return run
+
+
+def with_whole_paths(config: RunConfig) -> RunConfig:
+    """The options with folders and files from the root on: the run may be started from another place."""
+    found: dict[str, Any] = {}
+    if config.dataset is not None and config.dataset not in cfg.DATASETS:
+        folder = Path(config.dataset).expanduser().absolute()
+        found["dataset"] = str(folder) if folder.is_dir() else config.dataset  # else as typed, to be told so
+    if config.data_dir is not None:
+        found["data_dir"] = type(config.data_dir)(Path(config.data_dir).expanduser().absolute())
+    reference = getattr(config, "experiment_version", None)
+    if isinstance(reference, str) and os.sep in reference:
+        found["experiment_version"] = str(Path(reference).expanduser().absolute())
+    return config.model_copy(update=found) if found else config
+
+
+def _first_command(run: Run) -> list[str]:
+    arguments = ["--config", str(run.path / runs.CONFIG), "--run_dir", str(run.path)]
+    return runs.python_command(runs.command_name(run.kind), *arguments)
+
+
+def start(config: RunConfig, runs_dir: Path, **meta: Any) -> Run:
+    """Makes the run's folder and starts it in the background, busy device or not; returns at once.
+
+    Raises:
+        ConfigError: if the folder cannot be made.
+    """
+    run = create(config, runs_dir, **meta)
+    begin(run, devices.CPU if config.accelerator == "cpu" else "")
+    return run
+
+
+def begin(run: Run, device: str) -> None:
+    """Starts the processes of a run that waits, from its last checkpoint where it has one; returns at once."""
+    again = runs.is_begun(run.path)
+    runs.update_status(
+        run.path, **afresh(run.status), state="starting", device=device, created=time.time(), host=socket.gethostname(),
+        boot=runs.boot_id(),
+    )  # fmt: skip
+    command = runs.python_command("resume", str(run.path)) if again else _first_command(run)
+    _supervise(run.path, command, devices.environment(device))
 
 
 def resume(run: Run) -> None:
     """Goes on with a run from its last checkpoint, in the same folder and in the background; returns at once.
 
+    A run that came to no checkpoint begins anew in its folder.
+
     Raises:
-        ConfigError: if it is active or finished, or there is no checkpoint to go on from.
+        ConfigError: if it is active or finished.
     """
     check_resumable(run)
-    if not _wait_until_gone(run.status):
-        raise ConfigError(f"{run.id} has not ended yet, although it is {run.status.state}; try again in a moment.")
-    runs.update_status(
-        run.path, state="starting", reason="", error="", phase="", pid=None, process_start=None, supervisor_pid=None,
-        supervisor_start=None, stop_requested=None, started=None, created=time.time(), host=socket.gethostname(),
-        boot=runs.boot_id(), exit_code=None, signal=None,
-    )  # fmt: skip
-    _supervise(run.path, runs.python_command("resume", str(run.path)))
+    wait_until_gone(run)
+    begin(run, run.status.device)
 
 
 def check_resumable(run: Run) -> None:
-    """Raises ConfigError, with the reason, unless `run` has stopped or failed with a checkpoint to go on from."""
+    """Raises ConfigError, with the reason, unless `run` has stopped or failed and is one of this folder."""
     status = run.status
     if status.is_active or status.state == "finished":
         raise ConfigError(f"{run.id} is {status.state}; allowed: a run that was stopped or failed.")
-    if not any((run.path / runs.CHECKPOINTS / name).is_file() for name in runs.RESUMABLE_CHECKPOINTS):
-        raise ConfigError(f"{run.id} has no checkpoint to go on from; start it anew.")
+    if run.is_example:
+        raise ConfigError(f"{run.id} is an example, to be looked at; clone it to train one like it.")
+    runs.load_config(run)
+
+
+def wait_until_gone(run: Run) -> None:
+    """Waits for the processes of a run that has said its last word.
+
+    Raises:
+        ConfigError: if one is still there after a while.
+    """
+    if not _is_gone(run.status):
+        raise ConfigError(f"{run.id} has not ended yet, although it is {run.status.state}; try again in a moment.")
 
 
 def start_job(name: str, arguments: list[str], runs_dir: Path) -> Path:
@@ -78,23 +130,31 @@ def start_job(name: str, arguments: list[str], runs_dir: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"runs_dir is {runs_dir}, which cannot be written: {error.strerror}.") from None
     runs.update_status(folder, state="starting", created=time.time(), host=socket.gethostname(), boot=runs.boot_id())
-    _supervise(folder, runs.python_command(*arguments, "--job_dir", str(folder)))
+    _supervise(folder, runs.python_command(*arguments, "--job_dir", str(folder)), {})
     return folder
 
 
-def _supervise(folder: Path, command: list[str]) -> None:
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    # The package is found by the supervisor wherever the dashboard was started from.
-    root = str(Path(__file__).resolve().parent.parent)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+def _supervise(folder: Path, command: list[str], more_environment: dict[str, str]) -> None:
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | more_environment
     with open(folder / runs.LOG, "ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "simclr.launch", str(folder), "--", *command],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
-        )  # fmt: skip
+        process = detach(
+            [sys.executable, "-m", "simclr.supervisor", str(folder), "--", *command], log=log, environment=environment
+        )
     runs.update_status(folder, supervisor_pid=process.pid, supervisor_start=runs.process_start(process.pid))
+
+
+def detach(command: list[str], log: Any, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Starts a process that outlives this one and its terminal."""
+    environment = dict(os.environ if environment is None else environment)
+    # The package is found wherever the dashboard was started from.
+    root = str(Path(__file__).resolve().parent.parent)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
+    )
     # Someone must collect it when it ends, or it stays a zombie for as long as the dashboard lives.
     threading.Thread(target=process.wait, name=f"wait-{process.pid}", daemon=True).start()
+    return process
 
 
 def request_stop(folder: Path) -> Status:
@@ -106,18 +166,23 @@ def request_stop(folder: Path) -> Status:
     status = runs.current_status(folder)
     if not status.is_active:
         raise ConfigError(f"{folder.name} is {status.state}; allowed: a run that is active.")
+    if status.state == "queued":
+        from simclr import run_queue
+
+        run_queue.drop(Run(folder), folder.parent)
+        return runs.current_status(folder)
     if status.host and status.host != socket.gethostname():
         raise ConfigError(f"{folder.name} runs on {status.host}; it can be stopped there.")
-    runs.update_status(folder, stop_requested=time.time())
-    # The supervisor passes the request on, once: a second SIGTERM would hit a process that is saving, or gone.
-    if not runs.is_alive(status.supervisor_pid, status.supervisor_start) and status.pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            if runs.is_alive(status.pid, status.process_start):
-                os.kill(status.pid, signal.SIGTERM)
+    if status.stop_requested is None:
+        runs.update_status(folder, stop_requested=time.time())
+    # The supervisor passes the request on. Where it is gone, or never was, another one sees the run to its end.
+    if status.pid is not None and not runs.is_alive(status.supervisor_pid, status.supervisor_start):
+        with open(folder / runs.LOG, "ab") as log:
+            detach([sys.executable, "-m", "simclr.supervisor", str(folder)], log=log)
     return runs.current_status(folder)
 
 
-def _wait_until_gone(status: Status, seconds: float = END_SECONDS) -> bool:
+def _is_gone(status: Status, seconds: float = END_SECONDS) -> bool:
     """Waits for the end of the processes of a run that has said its last word; False if one is still there."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -132,83 +197,10 @@ def stop(folder: Path, grace_seconds: float = runs.STOP_GRACE_SECONDS) -> Status
     """Stops a run and waits until it is proven: after the grace time its whole process group is killed."""
     status = request_stop(folder)
     deadline = time.monotonic() + grace_seconds
-    while time.monotonic() < deadline:
-        status = runs.current_status(folder)
-        if not status.is_active:
-            _wait_until_gone(status)
-            return runs.current_status(folder)
+    while status.is_active and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-    if runs.is_alive(status.pid, status.process_start) and status.pid is not None:
-        _kill(status.pid)
-    _wait_until_gone(status)
+        status = runs.current_status(folder)
+    if status.is_active and status.pid is not None and runs.is_alive(status.pid, status.process_start):
+        end_group(status.pid)
+    _is_gone(status)
     return runs.current_status(folder)
-
-
-def _kill(pid: int) -> None:
-    """Ends a process and, where it leads its own group, everything it started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, signal.SIGKILL)
-        else:
-            os.kill(pid, signal.SIGKILL)
-
-
-def supervise(folder: Path, command: list[str]) -> int:
-    """Runs `command` in a group of its own, waits, and writes how it ended into `status.json`."""
-    # A stop is asked of the trainer, which has a checkpoint to write; the supervisor sees it through to the end.
-    # An empty handler and not SIG_IGN, which the trainer would inherit.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, lambda *_: None)
-    runs.update_status(folder, supervisor_pid=os.getpid(), supervisor_start=runs.process_start(os.getpid()))
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    pid_start = runs.process_start(process.pid)
-    if not (status := runs.read_status(folder)).pid:
-        runs.update_status(folder, pid=process.pid, process_start=pid_start)
-    asked = False
-    while True:
-        try:
-            code = process.wait(timeout=POLL_SECONDS)
-            break
-        except subprocess.TimeoutExpired:
-            status = runs.read_status(folder)
-            if status.stop_requested is None:
-                continue
-            if not asked and status.started is not None:  # not before it can save: until then SIGTERM just ends it
-                asked = True
-                process.send_signal(signal.SIGTERM)
-            if time.time() - status.stop_requested > runs.STOP_GRACE_SECONDS:
-                _kill(process.pid)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)  # readers of images that the trainer left behind
-    status = runs.read_status(folder)
-    if status.supervisor_pid != os.getpid():
-        return code  # resumed meanwhile: what happens now is another supervisor's to say
-    ended = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}
-    if status.is_active:
-        runs.update_status(folder, ended=time.time(), eta_seconds=None, **ended, **_last_word(status, code))
-    else:
-        runs.update_status(folder, **ended)
-    return code
-
-
-def _last_word(status: Status, code: int) -> dict[str, str]:
-    """State, reason and sentence for a process that ended without saying its own."""
-    if code < 0:
-        if status.stop_requested is not None:
-            return {
-                "state": "stopped",
-                "reason": "killed after the grace time",
-                "error": "It did not stop in time and was killed; what came after the last checkpoint is lost.",
-            }
-        name = signal.Signals(-code).name if -code in signal.valid_signals() else "unknown"
-        more = " The machine may have run out of memory." if -code == signal.SIGKILL else ""
-        return {"state": "failed", "reason": f"killed by signal {-code}",
-                "error": f"The process was killed by signal {-code} ({name}).{more}"}  # fmt: skip
-    if code == 0:
-        return {"state": "finished", "reason": ""}
-    return {"state": "failed", "reason": f"exit status {code}",
-            "error": f"The process ended with exit status {code}; the end of the log tells more."}  # fmt: skip
-
-
-if __name__ == "__main__":
-    sys.exit(supervise(Path(sys.argv[1]), sys.argv[3:]) and 1)

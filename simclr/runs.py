@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import fcntl
 import json
 import math
@@ -64,6 +65,7 @@ STOP_GRACE_SECONDS = 60.0
 START_LIMIT_SECONDS = 180.0
 # A run of another machine that writes no heartbeat, one a second, for so long is given up.
 SILENCE_LIMIT_SECONDS = 300.0
+CRASHED = "The process ended without saying why; the end of the log may tell."
 # The same safe loader in C where PyYAML was built with it: seven times quicker, which 500 run folders notice.
 YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -108,12 +110,12 @@ def is_alive(pid: int | None, start: float | None) -> bool:
     return now is not None and abs(now - start) < 0.02
 
 
-def group_members(group: int) -> list[int]:
-    """Pids of the living processes of a process group."""
+def group_members(leader: int) -> list[int]:
+    """Pids of the living among a process and the group it leads."""
     found = []
     for pid in psutil.pids():
         with contextlib.suppress(OSError):
-            if os.getpgid(pid) == group and process_start(pid) is not None:
+            if (pid == leader or os.getpgid(pid) == leader) and process_start(pid) is not None:
                 found.append(pid)
     return found
 
@@ -240,11 +242,7 @@ def current_status(folder: Path) -> Status:
         if not again.is_active:
             return again
         reason = "the machine was restarted" if rebooted else "crashed"
-        sentence = (
-            "The machine was restarted while the run was going on."
-            if rebooted
-            else "The process ended without saying why; the end of the log may tell."
-        )
+        sentence = "The machine was restarted while the run was going on." if rebooted else CRASHED
         return replace(again, state="failed", reason=reason, error=again.error or sentence, eta_seconds=None)
     if status.stop_requested is not None:
         return replace(status, state="stopping")
@@ -283,7 +281,17 @@ def update_status(folder: Path, **changes: Any) -> Status:
     with locked(folder):
         status = read_status(folder) if (folder / STATUS).exists() else Status()
         status = replace(status, **changes)
-        write_atomically(folder / STATUS, json.dumps(asdict(status), indent=1))
+        text = json.dumps(asdict(status), indent=1)
+        try:
+            write_atomically(folder / STATUS, text)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            # A full disk has no room for a second file, but this one's block is there already. That a reader may see
+            # it half written is the lesser evil: without it nobody would learn that the disk is full.
+            with open(folder / STATUS, "r+", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.truncate()
     return status
 
 
@@ -564,13 +572,17 @@ def next_version(runs_dir: Path) -> int:
     return max((number for number in taken if isinstance(number, int)), default=-1) + 1
 
 
-def create(config: cfg.RunConfig, runs_dir: Path, command: list[str] | None = None, **meta: Any) -> Run:
+def create(
+    config: cfg.RunConfig, runs_dir: Path, command: list[str] | None = None, status: dict[str, Any] | None = None,
+    **meta: Any,
+) -> Run:  # fmt: skip
     """Makes a run folder in state `starting` with its `config.yaml` and `meta.json`.
 
     Args:
         config: complete options; a pre-training without a version is given the next free one.
         runs_dir: where run folders lie; made if missing.
         command: the command line that started the run.
+        status: further or other fields of `status.json`, such as the state.
         meta: further entries of `meta.json`, such as `experiment`, the id of the pre-training it belongs to.
 
     Raises:
@@ -589,8 +601,9 @@ def create(config: cfg.RunConfig, runs_dir: Path, command: list[str] | None = No
             (path / CHECKPOINTS).mkdir()
             write_config(path, config)
             write_meta(path, config, command or [], **meta)
-            update_status(path, state="starting", created=time.time(), host=socket.gethostname(), boot=boot_id(),
-                          epochs=config.epochs)  # fmt: skip
+            first = {"state": "starting", "created": time.time(), "host": socket.gethostname(), "boot": boot_id(),
+                     "epochs": config.epochs}  # fmt: skip
+            update_status(path, **first | (status or {}))
     except OSError as error:
         raise ConfigError(f"runs_dir is {runs_dir}, which cannot be written: {error.strerror}.") from None
     return Run(path)
@@ -683,6 +696,12 @@ def is_startable(path: Path) -> bool:
     return is_run_folder(path) and status.state in ("queued", "starting") and status.pid in (None, os.getpid())
 
 
+def is_begun(path: Path) -> bool:
+    """Whether a run has been trained, be it for a step: it goes on then, and its options are fixed."""
+    names = [METRICS, *(f"{CHECKPOINTS}/{name}" for name in RESUMABLE_CHECKPOINTS)]
+    return any((path / name).is_file() for name in names)
+
+
 def list_runs(runs_dir: Path) -> list[Run]:
     """All run folders, newest first: those of the folder itself and the shipped ones under `examples`."""
     found = []
@@ -745,14 +764,18 @@ def find_experiment(reference: int | str, runs_dir: Path) -> Run | Path:
     )
 
 
-def delete(run: Run, runs_dir: Path) -> Path:
+def delete(run: Run, runs_dir: Path, *, even_queued: bool = False) -> Path:
     """Moves a run to the trash folder and returns where it lies now.
+
+    Args:
+        even_queued: for the queue, which knows that nobody is about to start it.
 
     Raises:
         ConfigError: if it is active, or not a run of this folder.
     """
-    if run.status.is_active:
-        raise ConfigError(f"{run.id} is {run.status.state}; allowed: a run that has ended. Stop it first.")
+    status = run.status
+    if status.is_active and not (even_queued and status.state == "queued"):
+        raise ConfigError(f"{run.id} is {status.state}; allowed: a run that has ended. Stop it first.")
     if run.path.resolve().parent != runs_dir.resolve():
         raise ConfigError(f"{run.id} does not lie in {runs_dir}; only its own runs can be deleted.")
     trash = runs_dir / TRASH

@@ -31,7 +31,7 @@ from lightning.pytorch.plugins.environments import (
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
-from simclr import backbones, evaluate, metrics, probes, processes, runs
+from simclr import backbones, devices, evaluate, metrics, probes, processes, runs
 from simclr.backbones import Encoder
 from simclr.callbacks import (
     KNNProbe,
@@ -414,7 +414,7 @@ def train(
                 status.close(state="failed", reason="bad input", error=str(error), phase="")
             raise
         if run_dir is None:
-            more = {"experiment": prepared.experiment.id} if prepared.experiment else {}
+            more: dict[str, Any] = {"experiment": prepared.experiment.id} if prepared.experiment else {}
             more |= {"recipe": recipe} if recipe else {}
             run = runs.create(prepared.config, runs_dir, command, **more)
             status = StatusWriter(run.path).start(phase="starting")
@@ -465,6 +465,15 @@ def follow(config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, re
     return 0
 
 
+def _held(config: RunConfig, device: torch.device) -> str:
+    """The devices that a run from a shell holds, by the names that the queue knows them by."""
+    if device.type != "cuda":
+        return devices.CPU
+    names = {found.uuid.removeprefix("GPU-"): found.name for found in devices.list_devices()}
+    uuids = [str(torch.cuda.get_device_properties(index).uuid) for index in range(config.devices)]
+    return devices.join([names.get(uuid, f"gpu:{index}") for index, uuid in enumerate(uuids)])
+
+
 def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool) -> None:
     """Runs the training and turns every end into a state and a sentence."""
     device = find_device(prepared.config.accelerator)
@@ -477,7 +486,8 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
     if skipped := prepared.data.skipped:  # said when they were found; here for the log of a run that had none yet
         count = "1 broken image is" if len(skipped) == 1 else f"{len(skipped):,} broken images are"
         print(f"{count} left out: {', '.join(skipped[:3])}{', ...' if len(skipped) > 3 else ''}", flush=True)
-    status.set(phase="training", steps=prepared.num_steps, epochs=prepared.num_epochs)
+    held = runs.read_status(run.path).device or _held(prepared.config, device)
+    status.set(phase="training", steps=prepared.num_steps, epochs=prepared.num_epochs, device=held)
     batch = prepared.config.batch_size
     try:
         work = _pretrain if isinstance(prepared.config, PretrainConfig) else _finetune

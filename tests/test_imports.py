@@ -31,7 +31,9 @@ def imports_of(path, top_level_only=False):
 
 
 def test_options_runs_launcher_and_command_line_load_no_torch():
-    loaded = loaded_by("import simclr.config, simclr.runs, simclr.launch, simclr.cli, simclr.__main__")
+    loaded = loaded_by(
+        "import simclr.config, simclr.runs, simclr.launch, simclr.run_queue, simclr.cli, simclr.__main__"
+    )
     for heavy in ("torch", "torchvision", "lightning", "sklearn", "streamlit", "plotly", "umap", "pandas"):
         assert heavy not in loaded
 
@@ -58,8 +60,10 @@ def test_options_know_no_other_module_of_the_package():
     assert own == set()
     own = {name for name in imports_of(ROOT / "simclr" / "runs.py") if name.startswith("simclr.")}
     assert {name.split(".")[1] for name in own} <= {"config"}
-    own = {name for name in imports_of(ROOT / "simclr" / "launch.py") if name.startswith("simclr.")}
-    assert {name.split(".")[1] for name in own} <= {"config", "runs"}
+    own = {
+        name for name in imports_of(ROOT / "simclr" / "launch.py", top_level_only=True) if name.startswith("simclr.")
+    }
+    assert {name.split(".")[1] for name in own} <= {"config", "runs", "devices", "supervisor"}
 
 
 @pytest.mark.parametrize("name", ["augment", "backbones", "heads", "loss", "metrics", "optim"])

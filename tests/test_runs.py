@@ -1,5 +1,6 @@
 """Run folders: made, found, renamed and deleted; and read when they are torn, foreign or left behind by a crash."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -352,16 +354,28 @@ def test_a_beat_that_could_not_be_written_loses_nothing(tiny_runs, monkeypatch):
     writer.set(phase="training", steps=77)
     write = runs.write_atomically
 
-    def full(path, text):
-        raise OSError(28, "No space left on device")
+    def broken(path, text):
+        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(runs, "write_atomically", full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(runs, "write_atomically", broken)
+    with pytest.raises(OSError, match="Input/output"):
         writer._write()
     monkeypatch.setattr(runs, "write_atomically", write)
     writer.set(step=4)
     writer.close(state="finished")
     assert (run.status.steps, run.status.step, run.status.phase) == (77, 4, "training")
+
+
+def test_a_full_disk_still_learns_that_it_is_full(tiny_runs, monkeypatch):
+    run = make(tiny_runs)
+    before = update_status(run.path, phase="a longer phase than the next one")
+
+    def full(path, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runs, "write_atomically", full)
+    update_status(run.path, state="failed", phase="", reason="disk full")
+    assert read_status(run.path) == replace(before, state="failed", phase="", reason="disk full")
 
 
 # --- metrics --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,371 @@
+"""The runs that wait for a device, in order, and what starts them when one is free (no torch).
+
+A waiting run is a run folder in state `queued`; that alone decides whether it waits. `.queue/order.json` beside the
+run folders says in which order, `.queue/slots.json` how many runs a device takes at once. Every change is made under
+the lock of `.queue`, so that any number of tabs, servers and shells agree: a run is started once. While anything
+waits, one keeper process looks after it, whether or not a dashboard is open.
+
+    python -m simclr.run_queue RUNS_DIR      the keeper
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from simclr import config as cfg
+from simclr import devices, launch, runs
+from simclr.config import ConfigError, RunConfig
+from simclr.runs import Run, Status
+
+QUEUE = ".queue"
+ORDER, SLOTS, KEEPER_LOCK, KEEPER_LOG = "order.json", "slots.json", "keeper.lock", "keeper.log"
+MAX_SLOTS = 64
+KEEPER_SECONDS = 1.0
+# Runs that have ended, by their file as it was then: read again only when it changed.
+_ended: dict[Path, tuple[int, int]] = {}
+# Within this time the same options for the same device are one wish: a double click, or two tabs.
+ONCE_SECONDS = 5.0
+
+
+@contextlib.contextmanager
+def _locked(runs_dir: Path) -> Iterator[Path]:
+    """The queue to oneself; gives its folder.
+
+    Raises:
+        ConfigError: if the runs folder cannot be written.
+    """
+    folder = runs_dir / QUEUE
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(runs.locked(folder))
+        except OSError as error:
+            raise ConfigError(f"runs_dir is {runs_dir}, which cannot be written: {error.strerror}.") from None
+        yield folder
+
+
+# --- what is asked of it --------------------------------------------------------------------------------------------
+
+
+def submit(config: RunConfig, runs_dir: Path, device: str = devices.ANY, **meta: Any) -> Run:
+    """Makes a run that starts at once if its device is free, else when its turn comes.
+
+    The same options for the same device, asked for again within seconds, give the run of the first time.
+
+    Args:
+        config: checked options.
+        runs_dir: where run folders lie; made if missing.
+        device: `cpu`, `gpu:0`, `gpu:0,1`, or `auto` for whatever is free first.
+        meta: further entries of `meta.json`, such as `experiment` and `recipe`.
+
+    Raises:
+        ConfigError: if there is no such device, or the folder cannot be written.
+    """
+    device = devices.settle(device, config)
+    config = _keep_off_gpus(config, device)
+    wish = hashlib.sha256(f"{device} {meta} {cfg.to_yaml(config)}".encode()).hexdigest()[:16]
+    with _locked(runs_dir):
+        if (same := _just_wished(wish, runs_dir)) is not None:
+            return same
+        first = {"state": "queued", "device": device, "queued": time.time()}
+        run = launch.create(config, runs_dir, first, wish=wish, **meta)
+        _write_order(runs_dir, [*_order(runs_dir), run.id])
+        _advance(runs_dir)
+    wake(runs_dir)
+    return run
+
+
+def resubmit(run: Run, device: str | None = None) -> None:
+    """Goes on with a run that was stopped or failed when its device is free.
+
+    Args:
+        device: another device than before.
+
+    Raises:
+        ConfigError: if it is active or finished, or there is no such device.
+    """
+    launch.check_resumable(run)
+    launch.wait_until_gone(run)
+    config = runs.load_config(run)
+    known = {found.name for found in devices.list_devices()}
+    before = run.status.device
+    device = device or (before if before and set(devices.parts(before)) <= known else devices.ANY)
+    device = devices.settle(device, config)
+    runs_dir = run.path.parent
+    with _locked(runs_dir):
+        launch.check_resumable(run)  # another tab may have been quicker
+        runs.update_status(
+            run.path, **launch.afresh(run.status), state="queued", backend="local", device=device, queued=time.time(),
+            host=socket.gethostname(), boot=runs.boot_id(),
+        )  # fmt: skip
+        _write_order(runs_dir, [*(name for name in _order(runs_dir) if name != run.id), run.id])
+        _advance(runs_dir)
+    wake(runs_dir)
+
+
+def _keep_off_gpus(config: RunConfig, device: str) -> RunConfig:
+    """The CPU was chosen where `accelerator auto` would take a GPU: the options say so."""
+    has_gpus = len(devices.list_devices()) > 1
+    return config.model_copy(update={"accelerator": "cpu"}) if device == devices.CPU and has_gpus else config
+
+
+def entries(runs_dir: Path) -> list[Run]:
+    """The waiting runs, the next one first."""
+    return _in_order(runs_dir, [run for run, status in _statuses(runs_dir) if status.state == "queued"])
+
+
+def move(run_id: str, place: int, runs_dir: Path) -> None:
+    """Gives a waiting run another place; 0 is the next to start.
+
+    Raises:
+        ConfigError: if it does not wait any more.
+    """
+    with _locked(runs_dir):
+        order = [run.id for run in entries(runs_dir)]
+        if run_id not in order:
+            raise ConfigError(f"{run_id} does not wait any more; allowed: a run in the queue.")
+        order.remove(run_id)
+        order.insert(max(0, place), run_id)
+        _write_order(runs_dir, order)
+
+
+def edit(run: Run, config: RunConfig, device: str = devices.ANY) -> None:
+    """Gives a waiting run other options.
+
+    Raises:
+        ConfigError: if it does not wait any more, has been trained before, or there is no such device.
+    """
+    device = devices.settle(device, config)
+    with _locked(run.path.parent):
+        if runs.read_status(run.path).state != "queued":
+            raise ConfigError(f"{run.id} is {run.status.state}; allowed: a run in the queue. Clone it instead.")
+        if runs.is_begun(run.path):
+            raise ConfigError(f"{run.id} has been trained before; its options are fixed. Clone it instead.")
+        if config.kind != run.kind:
+            raise ConfigError(f"{run.id} is a {run.kind} run; allowed: the options of one.")
+        if isinstance(config, cfg.PretrainConfig) and config.version is None:
+            config = config.model_copy(update={"version": run.config.get("version")})
+        runs.write_config(run.path, launch.with_whole_paths(_keep_off_gpus(config, device)))
+        runs.add_meta(run.path, name=config.name, notes=config.notes, tags=list(config.tags))
+        runs.update_status(run.path, device=device, epochs=config.epochs)
+
+
+def drop(run: Run, runs_dir: Path) -> None:
+    """Takes a waiting run out of the queue: into the trash if it never began, else it is stopped as before.
+
+    Raises:
+        ConfigError: if it does not wait any more.
+    """
+    with _locked(runs_dir):
+        if runs.read_status(run.path).state != "queued":
+            raise ConfigError(f"{run.id} is {run.status.state}; allowed: a run in the queue.")
+        if runs.is_begun(run.path):
+            runs.update_status(run.path, state="stopped", reason="taken out of the queue")
+        else:
+            runs.delete(run, runs_dir, even_queued=True)
+
+
+def slots(runs_dir: Path) -> dict[str, int]:
+    """How many runs a device takes at once, where that is not one."""
+    values = _read(runs_dir / QUEUE / SLOTS, dict)
+    return {name: number for name, number in values.items() if type(number) is int and 1 <= number <= MAX_SLOTS}
+
+
+def set_slots(runs_dir: Path, device: str, number: int) -> None:
+    """Lets a device take `number` runs at once.
+
+    Raises:
+        ConfigError: if the number is out of range, or the folder cannot be written.
+    """
+    if not 1 <= number <= MAX_SLOTS:
+        raise ConfigError(f"slots is {number}; allowed: 1 to {MAX_SLOTS}.")
+    with _locked(runs_dir) as folder:
+        runs.write_atomically(folder / SLOTS, json.dumps(slots(runs_dir) | {device: number}))
+        _advance(runs_dir)
+
+
+def holders(runs_dir: Path) -> dict[str, list[Run]]:
+    """The runs that hold each device of this machine, by its name."""
+    found: dict[str, list[Run]] = {}
+    for run, status in _statuses(runs_dir):
+        for name in _held(run, status):
+            found.setdefault(name, []).append(run)
+    return found
+
+
+# --- what it does ---------------------------------------------------------------------------------------------------
+
+
+def advance(runs_dir: Path) -> None:
+    """Starts the waiting runs whose devices are free."""
+    with _locked(runs_dir):
+        _advance(runs_dir)
+
+
+def wake(runs_dir: Path) -> None:
+    """Starts what may start, and the keeper if anything is left to wait. Quick where nothing waits; never fails."""
+    with contextlib.suppress(ConfigError, OSError):
+        if not _mine(runs_dir):
+            return
+        advance(runs_dir)
+        if _mine(runs_dir) and not _has_keeper(runs_dir):
+            with open(runs_dir / QUEUE / KEEPER_LOG, "ab") as log:
+                launch.detach([sys.executable, "-m", "simclr.run_queue", str(runs_dir.resolve())], log=log)
+
+
+def keep(runs_dir: Path) -> None:
+    """Starts waiting runs as devices become free, and returns when none waits, or another keeper is there."""
+    with open(runs_dir / QUEUE / KEEPER_LOCK, "a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        while (runs_dir / QUEUE).is_dir():
+            try:
+                with _locked(runs_dir):
+                    _advance(runs_dir)
+                    if not _mine(runs_dir):
+                        # Within the queue's lock: who adds a run after this finds no keeper and starts one.
+                        fcntl.flock(stream, fcntl.LOCK_UN)
+                        return
+            except (ConfigError, OSError) as error:  # a full disk is emptied again, a folder made writable
+                print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {error}", flush=True)
+            time.sleep(KEEPER_SECONDS)
+
+
+def _has_keeper(runs_dir: Path) -> bool:
+    with open(runs_dir / QUEUE / KEEPER_LOCK, "a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _advance(runs_dir: Path) -> None:
+    """Starts, in order, each waiting run whose device is free; none overtakes another that waits for the same."""
+    found = _statuses(runs_dir)
+    waiting = {run.id: (run, status) for run, status in found if _is_mine(status)}
+    if not waiting:
+        return
+    limits = slots(runs_dir)
+    held = Counter(name for run, status in found for name in _held(run, status))
+    gpus = [device.name for device in devices.list_devices()[:-1]]
+    free = {name: limits.get(name, 1) - held[name] for name in (*gpus, devices.CPU)}
+    for run in _in_order(runs_dir, [run for run, _ in waiting.values()]):
+        device = waiting[run.id][1].device or devices.ANY
+        if device == devices.ANY:
+            number = run.config.get("devices")
+            chosen = [name for name in gpus if free[name] > 0][: number if type(number) is int else 1]
+            is_free = len(chosen) == (number if type(number) is int else 1)
+            wanted = chosen if is_free else gpus
+        else:
+            wanted = devices.parts(device)
+            is_free = all(free.get(name, 0) > 0 for name in wanted)
+        for name in wanted:
+            free[name] = free.get(name, 0) - 1 if is_free else 0  # what waits before others keeps its devices
+        if is_free:
+            _begin(run, devices.join(wanted))
+
+
+def _begin(run: Run, device: str) -> None:
+    try:
+        launch.begin(run, device)
+    except OSError as error:
+        sentence = f"It could not be started: {error.strerror or error}."
+        with contextlib.suppress(OSError):
+            runs.update_status(run.path, state="failed", reason="not started", error=sentence)
+
+
+def _just_wished(wish: str, runs_dir: Path) -> Run | None:
+    since = time.time() - ONCE_SECONDS
+    first_id = time.strftime("%Y%m%d-%H%M%S", time.localtime(since))
+    for run in runs.list_runs(runs_dir):
+        if run.id >= first_id and run.meta.get("wish") == wish and since < run.created <= time.time():
+            return run if run.status.is_active else None
+    return None
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def _statuses(runs_dir: Path) -> list[tuple[Run, Status]]:
+    """The folder's own local runs that wait or are going on."""
+    found = []
+    for run in runs.list_runs(runs_dir):
+        if run.is_example:
+            continue
+        path = run.path / runs.STATUS
+        try:
+            stat = path.stat()
+        except OSError:
+            continue
+        signature = (stat.st_mtime_ns, stat.st_size)
+        if _ended.get(path) == signature:
+            continue
+        status = runs.current_status(run.path)
+        if not status.is_active:
+            _ended[path] = signature
+        elif status.backend == "local":
+            found.append((run, status))
+    return found
+
+
+def _is_mine(status: Status) -> bool:
+    """Whether the run waits for a device of this machine: the folder may be shared with others."""
+    return status.state == "queued" and status.host in ("", socket.gethostname())
+
+
+def _mine(runs_dir: Path) -> bool:
+    return any(_is_mine(status) for _, status in _statuses(runs_dir))
+
+
+def _held(run: Run, status: Status) -> list[str]:
+    """The devices of this machine that a run holds."""
+    if status.state == "queued" or status.host not in ("", socket.gethostname()):
+        return []
+    if held := devices.parts(status.device):
+        return held
+    # started from a shell, and not far enough to say: where it will be
+    gpus = [device.name for device in devices.list_devices()[:-1]]
+    if not gpus or run.config.get("accelerator") == "cpu":
+        return [devices.CPU]
+    number = run.config.get("devices")
+    return gpus[: number if type(number) is int else 1]
+
+
+def _in_order(runs_dir: Path, waiting: list[Run]) -> list[Run]:
+    places = {run_id: place for place, run_id in enumerate(_order(runs_dir))}
+    return sorted(waiting, key=lambda run: (places.get(run.id, len(places)), run.id))
+
+
+def _order(runs_dir: Path) -> list[str]:
+    return [name for name in _read(runs_dir / QUEUE / ORDER, list) if isinstance(name, str)]
+
+
+def _write_order(runs_dir: Path, order: list[str]) -> None:
+    waiting = {run.id for run, status in _statuses(runs_dir) if status.state == "queued"}
+    runs.write_atomically(runs_dir / QUEUE / ORDER, json.dumps([name for name in order if name in waiting]))
+
+
+def _read(path: Path, kind: type) -> Any:
+    """What a JSON file holds; empty where it is missing, damaged or of another kind."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return kind()
+    return values if isinstance(values, kind) else kind()
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]))

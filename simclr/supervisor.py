@@ -1,0 +1,171 @@
+"""The small process above a run: starts it, sees a stop through, and writes how it ended (no torch).
+
+It is the trainer's parent, so it alone learns how the trainer ended, and it outlives whoever asked for the run.
+
+    python -m simclr.supervisor FOLDER -- COMMAND ...    starts COMMAND and stays until it has ended
+    python -m simclr.supervisor FOLDER                   stays with a run that has lost its supervisor
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from simclr import runs
+from simclr.runs import Status
+
+POLL_SECONDS = 0.2
+KILL_SECONDS = 10.0  # from SIGKILL to the end of a process that may be waiting for a disk
+# A full disk may be emptied much later, and only this process knows what has to be written then.
+WRITE_SECONDS = 3600.0
+
+
+def end_group(pid: int, seconds: float = KILL_SECONDS) -> list[int]:
+    """Kills a process and the group it leads; returns the pids that live `seconds` later, which should be none."""
+    deadline = time.monotonic() + seconds
+    while left := runs.group_members(pid):
+        for member in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(member, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(POLL_SECONDS / 10)
+    return left
+
+
+def _say(folder: Path, **changes: Any) -> None:
+    """Writes to `status.json`, again and again while the disk does not take it; gives up where the folder is gone."""
+    deadline = time.monotonic() + WRITE_SECONDS
+    while folder.is_dir():
+        try:
+            runs.update_status(folder, **changes)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+class _Stop:
+    """Passes a stop on, once, and kills the run's group when the time for a checkpoint is over."""
+
+    def __init__(self, folder: Path, pid: int, may_ask: Callable[[Status], bool]) -> None:
+        self.folder, self.pid, self.may_ask = folder, pid, may_ask
+        self._seen: float | None = None  # counted from here: the clock on the wall may be set meanwhile
+        self._asked = False
+
+    def look(self) -> None:
+        status = runs.read_status(self.folder)
+        if not self.folder.is_dir():  # deleted under the run: nothing that it does can be kept any more
+            end_group(self.pid)
+        if status.stop_requested is None:
+            self._seen, self._asked = None, False
+            return
+        if self._seen is None:
+            self._seen = time.monotonic()
+        if not self._asked and self.may_ask(status):
+            self._asked = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+        if time.monotonic() - self._seen > runs.STOP_GRACE_SECONDS:
+            end_group(self.pid)
+
+
+def supervise(folder: Path, command: list[str]) -> int:
+    """Runs `command` in a group of its own, waits, and writes how it ended; returns its exit status."""
+    _outlive()
+    runs.update_status(folder, supervisor_pid=os.getpid(), supervisor_start=runs.process_start(os.getpid()))
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    if not runs.read_status(folder).pid:
+        _say(folder, pid=process.pid, process_start=runs.process_start(process.pid))
+    # not before it can save: until then SIGTERM would just end it
+    stop = _Stop(folder, process.pid, lambda status: status.started is not None)
+    # Not collected before what it left behind, such as readers of images, has ended too: until then its pid is its own.
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        stop.look()
+        time.sleep(POLL_SECONDS)
+    left = end_group(process.pid)
+    code = process.wait()
+    if runs.read_status(folder).supervisor_pid == os.getpid():  # else resumed: its word is another supervisor's
+        _conclude(folder, code, left)
+    return code
+
+
+def adopt(folder: Path) -> None:
+    """Sees a run to its end whose own supervisor is gone. How it ends, only the run itself can say."""
+    _outlive()
+    status = runs.read_status(folder)
+    if status.pid is None:
+        return
+    _say(folder, supervisor_pid=os.getpid(), supervisor_start=runs.process_start(os.getpid()))
+    stop = _Stop(folder, status.pid, lambda _: True)
+    while runs.is_alive(status.pid, status.process_start):
+        stop.look()
+        time.sleep(POLL_SECONDS)
+    left = end_group(status.pid)
+    if runs.read_status(folder).supervisor_pid == os.getpid():
+        _conclude(folder, None, left)
+
+
+def _outlive() -> None:
+    """A stop is asked of the trainer, which has a checkpoint to write; the supervisor sees it through to the end."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)  # and not SIG_IGN, which the trainer would inherit
+
+
+def _conclude(folder: Path, code: int | None, left: list[int]) -> None:
+    """Writes how a process ended, and what it did not say itself."""
+    status = runs.read_status(folder)
+    ended: dict[str, Any] = {}
+    if code is not None:
+        ended = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}
+    if status.is_active:
+        ended |= {"ended": time.time(), "eta_seconds": None, "phase": "", **_last_word(status, code)}
+    if left:
+        ended["error"] = f"Its processes {', '.join(map(str, left))} cannot be ended, not even by SIGKILL."
+    _say(folder, **ended)
+
+
+def _last_word(status: Status, code: int | None) -> dict[str, str]:
+    """State, reason and sentence for a process that ended without saying its own."""
+    if code is None or code < 0:
+        if status.stop_requested is not None:
+            return {
+                "state": "stopped",
+                "reason": "killed after the grace time",
+                "error": "It did not stop in time and was killed; what came after the last checkpoint is lost.",
+            }
+        if code is None:
+            return {"state": "failed", "reason": "crashed", "error": runs.CRASHED}
+        name = signal.Signals(-code).name if -code in signal.valid_signals() else "unknown"
+        more = " The machine may have run out of memory." if -code == signal.SIGKILL else ""
+        return {"state": "failed", "reason": f"killed by signal {-code}",
+                "error": f"The process was killed by signal {-code} ({name}).{more}"}  # fmt: skip
+    if code == 0:
+        return {"state": "finished", "reason": ""}
+    return {"state": "failed", "reason": f"exit status {code}",
+            "error": f"The process ended with exit status {code}; the end of the log tells more."}  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    folder, *command = arguments
+    if not command:
+        adopt(Path(folder))
+        return 0
+    code = supervise(Path(folder), command[1:])
+    if Path(folder).parent.name != runs.JOBS:  # a run's device is free now
+        from simclr import run_queue
+
+        run_queue.wake(Path(folder).parent)
+    return code and 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
