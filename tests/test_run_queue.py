@@ -246,7 +246,7 @@ def submit_in_another_process(arguments):
 
 
 def test_many_processes_at_once_agree(queue):
-    """Twelve calls from four processes, three wishes, each asked for several times at once: three runs, one of them begun."""
+    """Twelve calls from four processes for three wishes: three runs, one of them begun."""
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         made = pool.map(submit_in_another_process, [(queue, number % 3) for number in range(12)], chunksize=1)
     assert len(set(made)) == 3, made
