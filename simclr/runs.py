@@ -696,10 +696,14 @@ def is_startable(path: Path) -> bool:
     return is_run_folder(path) and status.state in ("queued", "starting") and status.pid in (None, os.getpid())
 
 
+def has_checkpoint(path: Path) -> bool:
+    """Whether there is one to go on from."""
+    return any((path / CHECKPOINTS / name).is_file() for name in RESUMABLE_CHECKPOINTS)
+
+
 def is_begun(path: Path) -> bool:
     """Whether a run has been trained, be it for a step: it goes on then, and its options are fixed."""
-    names = [METRICS, *(f"{CHECKPOINTS}/{name}" for name in RESUMABLE_CHECKPOINTS)]
-    return any((path / name).is_file() for name in names)
+    return (path / METRICS).is_file() or has_checkpoint(path)
 
 
 def list_runs(runs_dir: Path) -> list[Run]:
