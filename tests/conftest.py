@@ -1,6 +1,7 @@
 """Fixtures: tiny options, folders of images and really trained tiny runs, all on the CPU with one thread."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 # Set before torch is imported anywhere: tests share their cores with each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("SIMCLR_RUNS_DIR", None)
+
+from slurm import cluster
 
 from simclr import config as cfg
 from simclr import runs
@@ -74,3 +77,20 @@ def finished_run(tiny_pretrain: cfg.PretrainConfig, finished_runs_dir: Path) -> 
     run = train(tiny_pretrain, runs_dir=finished_runs_dir)
     assert run.status.state == "finished", run.status.error
     return run
+
+
+@pytest.fixture(scope="session")
+def slurm_environment():
+    """Two pretended nodes; for `srun` and the like."""
+    try:
+        with cluster.running(nodes=2) as environment:
+            yield environment | {"OMP_NUM_THREADS": "1"}
+    except (cluster.ClusterError, OSError) as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+@pytest.fixture
+def slurm(slurm_environment):
+    """The same, and no job is left for the next test."""
+    yield slurm_environment
+    subprocess.run(["scancel", "--user=root"], env=slurm_environment, check=True)

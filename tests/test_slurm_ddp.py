@@ -27,23 +27,6 @@ SHAPES = {
 }
 
 
-@pytest.fixture(scope="session")
-def slurm_environment():
-    """Two pretended nodes; for `srun` and the like."""
-    try:
-        with cluster.running(nodes=2) as environment:
-            yield environment | {"OMP_NUM_THREADS": "1"}
-    except (cluster.ClusterError, OSError) as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
-
-
-@pytest.fixture
-def slurm(slurm_environment):
-    """The same, and no job is left for the next test."""
-    yield slurm_environment
-    subprocess.run(["scancel", "--user=root"], env=slurm_environment, check=True)
-
-
 def environment_for(environment, folder):
     return environment | {"SIMCLR_RUNS_DIR": str(folder / "runs"), "SIMCLR_DATA_DIR": str(folder / "data")}
 
