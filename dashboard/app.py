@@ -66,10 +66,14 @@ page = st.navigation(
 
 @st.fragment(run_every=5)
 def active_runs() -> None:
-    count = store.num_active()
-    if count:
-        st.badge(f"{count} active run{'s' if count > 1 else ''}", icon=":material/bolt:", color="green")
-    else:
+    states = [item.state for item in store.get().summaries() if item.is_active]
+    num_queued = states.count("queued")
+    num_active = len(states) - num_queued
+    if num_active:
+        st.badge(f"{num_active} active run{'s' if num_active > 1 else ''}", icon=":material/bolt:", color="green")
+    if num_queued:
+        st.badge(f"{num_queued} in the queue", icon=":material/schedule:", color="gray")
+    if not states:
         st.caption("No active run")
 
 

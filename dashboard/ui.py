@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import streamlit as st
@@ -28,6 +31,12 @@ STYLE = """
 }
 .st-key-verdict p { font-size: 1.12rem; line-height: 1.5; }
 .st-key-facts [data-testid="stMetric"] { padding-right: 1rem; }
+[class*="st-key-queue-actions-"] { gap: 0 !important; }
+[class*="st-key-queue-actions-"] button { min-width: 2.1rem; min-height: 2.1rem; justify-content: center; }
+[class*="st-key-queue-actions-"] button:hover { background: color-mix(in srgb, currentColor 8%, transparent); }
+[class*="st-key-queued-"] { padding: 0.15rem 0; }
+[class*="st-key-queued-"] [class*="st-key-link-"] button p { font-weight: 600; }
+[class*="st-key-queued-"] + [class*="st-key-queued-"] { border-top: 1px solid var(--st-border-color-light); }
 [class*="st-key-card-"] { transition: border-color 120ms; }
 [class*="st-key-card-"]:hover { border-color: color-mix(in srgb, var(--st-primary-color) 45%, transparent); }
 </style>
@@ -65,26 +74,59 @@ def state_badge(status: runs.Status) -> None:
     st.badge(store.STATE_LABELS.get(status.state, status.state), color=store.STATE_COLORS.get(status.state, "gray"))
 
 
+@contextlib.contextmanager
+def said() -> Iterator[None]:
+    """Turns what an action cannot do into the sentence that the next page run shows."""
+    try:
+        yield
+    except ConfigError as error:
+        st.session_state["message"] = str(error)
+    except OSError as error:
+        st.session_state["message"] = f"The runs folder does not take it: {error.strerror or error}."
+
+
 def stop_run(run_id: str) -> None:
     """Stops a run, looked up again by its id at this moment: the page may be older than what it shows."""
     run = store.find(run_id)
-    try:
+    with said():
         if run is not None:
             launch.request_stop(run.path)
-    except ConfigError as error:
-        st.session_state["message"] = str(error)
+
+
+def stopping_text(status: runs.Status) -> str:
+    """How long a run that was asked to stop may still take to save."""
+    left = runs.STOP_GRACE_SECONDS - max(0.0, time.time() - (status.stop_requested or time.time()))
+    return f"saving, {left:.0f} s until it is killed" if left > 0 else "being killed"
+
+
+def resumable(run: Run) -> bool:
+    try:
+        launch.check_resumable(run)
+    except ConfigError:
+        return False
+    return True
+
+
+def resume_label(run: Run) -> str:
+    return "Resume" if runs.has_checkpoint(run.path) else "Start again"
+
+
+def dismiss_run(run_id: str) -> None:
+    """A failure that its user knows of is not shown on top any more."""
+    run = store.find(run_id)
+    with said():
+        if run is not None:
+            runs.add_meta(run.path, seen=True)
 
 
 def delete_run(run_id: str) -> None:
     """Moves a run to the trash and remembers it, so that the Runs page can offer to undo it."""
     run = store.find(run_id)
-    try:
+    with said():
         if run is not None:
             name = store.get().summary(run).title
             runs.delete(run, store.runs_dir())
             st.session_state["deleted"] = {"id": run.id, "name": name}
-    except ConfigError as error:
-        st.session_state["message"] = str(error)
 
 
 def save_details(run_id: str) -> None:
@@ -92,11 +134,12 @@ def save_details(run_id: str) -> None:
     if run is not None:
         kept = st.session_state
         tags = [tag.strip() for tag in kept[f"edit-tags-{run_id}"].split(",")]
-        run.edit(
-            name=kept[f"edit-name-{run_id}"].strip() or None,
-            notes=kept[f"edit-notes-{run_id}"],
-            tags=list(dict.fromkeys(tag for tag in tags if tag)),
-        )
+        with said():
+            run.edit(
+                name=kept[f"edit-name-{run_id}"].strip() or None,
+                notes=kept[f"edit-notes-{run_id}"],
+                tags=list(dict.fromkeys(tag for tag in tags if tag)),
+            )
 
 
 def _named(run_id: str) -> Run | None:
@@ -169,6 +212,12 @@ def show_message() -> None:
 
 
 PAGE_RUNS, PAGE_RUN, PAGE_NEW = "app_pages/runs.py", "app_pages/run.py", "app_pages/new_run.py"
+
+
+def text_link(title: str, run_id: str, key: str = "") -> None:
+    """A run's name that leads to its page."""
+    if st.button(plain(title), key=f"link-{key}{run_id}", type="tertiary"):
+        st.switch_page(PAGE_RUN, query_params={"id": run_id})
 
 
 def open_run(run: Run) -> None:

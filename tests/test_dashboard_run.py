@@ -1,13 +1,15 @@
 """The Run page in its states: unknown, starting, running, stopping, stopped, failed, finished."""
 
 import math
+import re
+import time
 
 import pytest
 from dashboard_fixtures import CLASSES, make_experiment, make_run, open_page, query, texts
 
 from dashboard import store, ui
 from dashboard.app_pages import run as run_page
-from simclr import launch, runs
+from simclr import launch, run_queue, runs
 
 
 @pytest.fixture
@@ -18,8 +20,9 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_processes(monkeypatch):
-    """Folders are made as always; nothing is started in them."""
+    """Folders are made as always; nothing is started in them, and nothing keeps the queue."""
     monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    monkeypatch.setattr(launch, "detach", lambda *_, **__: None)
 
 
 def metrics(app):
@@ -43,7 +46,7 @@ def test_running(folder):
     assert shown["Epoch"] == "8 of 20"
     assert shown["Images per second"] == "1 834"
     assert shown["Time left"] == "34 s"
-    assert [button.key for button in app.button] == ["edit", "stop"]  # no delete while it is active
+    assert [button.key for button in app.button] == ["edit", "clone", "stop"]  # no delete while it is active
 
 
 def test_starting_has_no_metrics_yet(folder):
@@ -55,7 +58,7 @@ def test_starting_has_no_metrics_yet(folder):
 
 def test_stop_asks_first_and_then_says_it_is_stopping(folder, monkeypatch):
     asked = []
-    monkeypatch.setattr(launch.os, "kill", lambda pid, sign: asked.append((pid, sign)))
+    monkeypatch.setattr(launch, "detach", lambda command, **_: asked.append(command))  # one who sees it through
     run = make_run(folder, "running", done=8)
     app = open_page("run", id=run.id)
     app.button("stop").click().run()
@@ -67,16 +70,85 @@ def test_stop_asks_first_and_then_says_it_is_stopping(folder, monkeypatch):
     assert app.button("stop").disabled
 
 
-def test_a_stopped_run_can_go_on_where_there_is_a_checkpoint(folder, no_processes):
+def test_a_stopped_run_goes_on_from_its_checkpoint_or_begins_again(folder, no_processes):
     run = make_run(folder, "stopped", done=5)
     app = open_page("run", id=run.id)
-    assert "resume" not in [button.key for button in app.button]
+    assert app.button("resume").label == "Start again"
     (run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).write_bytes(b"state")
     app = open_page("run", id=run.id)
+    assert app.button("resume").label == "Resume"
+    other_tab = open_page("run", id=run.id)
     app.button("resume").click().run()
     assert not app.exception
     assert store.find(run.id).status.state == "starting"
     assert "stop" in [button.key for button in app.button]
+    other_tab.button("resume").click().run()  # finds it on its way
+    assert not other_tab.exception and not other_tab.error
+
+
+def test_a_resume_on_a_busy_device_waits_for_its_turn(folder, no_processes):
+    holder = make_run(folder, "running", done=8, name="the holder")
+    runs.update_status(holder.path, device="cpu")
+    run = make_run(folder, "stopped", done=5)
+    (run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).write_bytes(b"state")
+    runs.update_status(run.path, device="cpu")
+    app = open_page("run", id=run.id)
+    app.button("resume").click().run()
+    assert not app.exception
+    assert store.find(run.id).status.state == "queued"
+    words = texts(app).replace("\\", "")
+    assert "Waiting for CPU: next of 1 in the queue" in words
+    assert "the holder holds it, 34 s left" in words
+    assert "goes on from epoch 5 of 20" in words
+    app.button("drop").click().run()
+    assert (store.find(run.id).status.state, store.find(run.id).status.reason) == ("stopped", "taken out of the queue")
+
+
+def test_a_waiting_run_can_be_put_first_edited_or_taken_out(folder, no_processes):
+    config = runs.load_config(make_run(folder, "running", done=8))
+    first, second = (run_queue.submit(config.model_copy(update={"seed": seed}), folder, "cpu") for seed in (1, 2))
+    app = open_page("run", id=second.id)
+    assert "2nd of 2" in texts(app)
+    app.button("queue-first").click().run()
+    assert [run.id for run in run_queue.entries(folder)] == [second.id, first.id]
+    app.button("queue-edit").click().run()
+    assert app.title[0].value in ("New run", "Edit run")
+    app = open_page("run", id=second.id)
+    app.button("drop").click().run()
+    assert not app.exception
+    assert store.find(second.id) is None
+    assert app.title[0].value == "Runs"
+    app.button("undo-delete").click().run()
+    assert store.find(second.id).status.state == "queued"
+
+
+def test_a_stop_counts_down_to_the_kill(folder):
+    run = make_run(folder, "stopping", done=8)
+    runs.update_status(run.path, stop_requested=time.time() - 20)
+    app = open_page("run", id=run.id)
+    (text,) = [bar.proto.text for bar in app.get("progress")]
+    assert re.fullmatch(r"Stopping: saving, (39|40) s until it is killed\.", text)
+    assert ui.stopping_text(runs.Status(stop_requested=time.time() - 100)) == "being killed"
+    assert ui.stopping_text(runs.Status(stop_requested=time.time() + 1000)).startswith("saving, 60 s")  # clock set back
+
+
+def test_what_it_takes_of_the_machine_is_shown(folder):
+    run = make_run(folder, "running", done=8)
+    runs.update_status(
+        run.path, cpu_percent=187.0, memory=3 * 2**29, gpu_percent=91.0, gpu_memory=2**33, device="gpu:1"
+    )
+    app = open_page("run", id=run.id)
+    shown = metrics(app)
+    assert (shown["CPU"], shown["GPU"]) == ("187 %, 1.5 GiB", "91 %, 8.0 GiB")
+    assert "GPU 1" in texts(app)
+
+
+def test_a_traceback_is_one_click_away(folder):
+    run = make_run(folder, "failed")
+    run.log_path.write_text("epoch 1\nTraceback (most recent call last):\n  File x\nValueError: no\n")
+    app = open_page("run", id=run.id)
+    assert "Traceback" in [expander.label for expander in app.expander]
+    assert any(block.value.startswith("Traceback (most recent") for block in app.code)
 
 
 def test_failed_says_why_on_top_with_the_log_open(folder):

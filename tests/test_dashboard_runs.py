@@ -9,7 +9,7 @@ from dashboard_fixtures import make_experiment, make_run, open_page, query, text
 
 from dashboard import store
 from dashboard.app_pages import runs as runs_page
-from simclr import runs
+from simclr import launch, run_queue, runs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -70,8 +70,50 @@ def test_open_leads_to_the_run_by_its_id(folder):
     assert run.id in texts(app)
 
 
+def test_the_queue_shows_who_waits_and_changes_the_order(folder, monkeypatch):
+    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    monkeypatch.setattr(launch, "detach", lambda *_, **__: None)
+    config = runs.load_config(make_run(folder, "running", done=8, name="holder"))
+    made = [
+        run_queue.submit(config.model_copy(update={"seed": seed, "name": f"number {seed}"}), folder, "cpu")
+        for seed in range(12)
+    ]
+    app = open_page()
+    assert not app.exception
+    assert "12 runs waiting" in texts(app)
+    assert f"queue-up-{made[8].id}" not in [button.key for button in app.button]  # folded
+    app.toggle("queue-all").set_value(True).run()
+    assert app.button(f"queue-up-{made[0].id}").disabled and app.button(f"queue-down-{made[11].id}").disabled
+    app.button(f"queue-up-{made[11].id}").click().run()
+    app.button(f"queue-down-{made[0].id}").click().run()
+    order = [run.id for run in run_queue.entries(folder)]
+    assert order == [run.id for run in (made[1], made[0], *made[2:10], made[11], made[10])]
+    app.button(f"queue-drop-{made[5].id}").click().run()
+    assert store.find(made[5].id) is None
+    assert "number 5 is in the trash" in texts(app)
+    app.button("undo-delete").click().run()
+    assert made[5].id in [run.id for run in run_queue.entries(folder)]
+
+
+def test_a_failure_is_told_on_top_until_it_is_dismissed(folder, monkeypatch):
+    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    run = make_run(folder, "failed", name="<b>hot</b>")
+    make_run(folder / runs.EXAMPLES, "failed")
+    app = open_page()
+    assert "The loss is not a number after step 80" in texts(app).replace("\\", "")
+    app.button(f"trouble-dismiss-{run.id}").click().run()
+    assert "after step 80" not in texts(app)
+    assert "after step 80" not in texts(open_page())
+    other = make_run(folder, "failed")
+    app = open_page()
+    app.button(f"trouble-resume-{other.id}").click().run()
+    assert not app.exception
+    assert store.find(other.id).status.state == "starting"
+
+
 @pytest.mark.parametrize("state", ["finished", "failed", "stopped", "stopping", "queued"])
-def test_every_state_is_shown(folder, state):
+def test_every_state_is_shown(folder, monkeypatch, state):
+    monkeypatch.setattr(run_queue, "wake", lambda _: None)
     make_run(folder, state, torn=True, done=4)
     app = open_page()
     assert not app.exception
@@ -127,7 +169,7 @@ def test_deleting_can_be_undone(folder):
     app.button("delete-yes").click().run()
     assert store.find(run.id) is None
     app.switch_page("app_pages/runs.py").run()
-    assert "Deleted gone" in texts(app)
+    assert "gone is in the trash" in texts(app)
     app.button("undo-delete").click().run()
     assert store.find(run.id) is not None
 

@@ -6,10 +6,10 @@ import time
 
 import streamlit as st
 
-from dashboard import charts, store, ui
+from dashboard import charts, store, ui, waiting
 from dashboard.components.live_chart import live_chart
 from simclr import config as cfg
-from simclr import launch, runs
+from simclr import runs
 from simclr.config import ConfigError
 from simclr.runs import Run
 
@@ -71,6 +71,7 @@ def facts(run: Run, summary: store.Summary) -> list[tuple[str, str] | tuple[str,
     ]
     if status.is_active:
         found.append(("Time left", store.duration(status.eta_seconds)))
+        found += use(status)
     elif summary.test_linear is not None or summary.test_knn is not None:
         found.append(("Linear probe, test", store.percent(summary.test_linear), protocol_help(run, "linear")))
         found.append(("kNN, test", store.percent(summary.test_knn), protocol_help(run, "knn")))
@@ -79,6 +80,20 @@ def facts(run: Run, summary: store.Summary) -> list[tuple[str, str] | tuple[str,
     else:
         found.append(("Test accuracy", store.percent(summary.test_accuracy)))
     found.append(("Elapsed" if status.is_active else "Duration", store.duration(store.elapsed(status))))
+    return found
+
+
+def use(status: runs.Status) -> list[tuple[str, str, str]]:
+    """What the run takes of the machine, where it says so."""
+    found = []
+    for name, percent, memory, about in (
+        ("GPU", status.gpu_percent, status.gpu_memory, "Share of the time in which its GPUs worked, and their memory."),
+        ("CPU", status.cpu_percent, status.memory, "Of one core, so that two busy cores are 200 %; and main memory."),
+    ):
+        parts = [f"{percent:.0f} %"] if percent is not None else []
+        parts += [f"{memory / 2**30:.1f} GiB"] if memory is not None else []
+        if parts:
+            found.append((name, ", ".join(parts), f"{about} All processes of the run together."))
     return found
 
 
@@ -100,6 +115,10 @@ def live(run_id: str, state: str) -> None:
     summary = store.get().summary(run)
     if summary.state != state:
         st.rerun()
+    if stalled := runs.stalled(summary.status):
+        st.warning(stalled, icon=":material/hourglass_disabled:")
+    elif summary.status.reason:
+        st.info(ui.plain(summary.status.reason), icon=":material/info:")
     progress(run, summary)
     curves(run, summary)
 
@@ -108,9 +127,8 @@ def progress(run: Run, summary: store.Summary) -> None:
     status = summary.status
     if status.is_active:
         text = status.phase.capitalize()
-        if status.state == "stopping" and status.stop_requested:
-            left = max(0.0, runs.STOP_GRACE_SECONDS - (time.time() - status.stop_requested))
-            text = f"Stopping: it is saving a checkpoint. If it does not end by itself, it is ended in {left:.0f} s."
+        if status.state == "stopping":
+            text = f"Stopping: {ui.stopping_text(status)}."
         elif status.state == "starting":
             text = "Starting: the process is loading its libraries and the data."
         st.progress(status.progress, text=text or None)
@@ -157,6 +175,42 @@ def log(run_id: str) -> None:
     tall = text.count("\n") > 12
     with st.container(height=320 if tall else "content", autoscroll=tall, key=f"log-box-{tall}", border=False):
         st.code(text or "Nothing was written yet.", language=None, wrap_lines=True)
+
+
+def traceback(run: Run) -> None:
+    """Where in the program it went wrong, for those who can read that."""
+    _, found, trace = run.log_tail(LOG_LINES).rpartition("Traceback (most recent call last)")
+    if found:
+        with st.expander("Traceback", key=f"trace-{run.id}", icon=":material/bug_report:"):
+            st.code(
+                found + trace, language="python", wrap_lines=True, height=320 if trace.count("\n") > 14 else "content"
+            )
+
+
+@st.fragment(run_every=2)
+def queued(run_id: str) -> None:
+    """A run that waits: for what, behind whom. Drawn anew as a whole when it begins."""
+    waiting.wake()
+    run = store.find(run_id)
+    if run is None or run.status.state != "queued":
+        st.rerun()
+        return
+    status = run.status
+    with st.container(border=True, gap="small"):
+        if status.backend == "slurm":
+            st.markdown(ui.plain(f"Slurm job {status.job_id}: {status.reason or 'pending'}."))
+            return
+        st.markdown(ui.plain(waiting.sentence(run)))
+    if runs.is_begun(run.path):
+        st.caption(f"It goes on from epoch {status.epoch} of {status.epochs}.")
+
+
+def waiting_actions(run: Run) -> None:
+    with st.container(horizontal=True, gap="small"):
+        st.button("Start next", key="queue-first", icon=":material/vertical_align_top:", on_click=waiting.move,
+                  args=(run.id, 0))  # fmt: skip
+        if not runs.is_begun(run.path) and st.button("Change its options", key="queue-edit", icon=":material/tune:"):
+            st.switch_page(ui.PAGE_NEW, query_params={"edit": run.id})
 
 
 def log_section(run: Run, summary: store.Summary) -> None:
@@ -348,14 +402,6 @@ def unknown(run_id: str) -> None:
     st.page_link(ui.PAGE_RUNS, label="All runs", icon=":material/arrow_back:")
 
 
-def resumable(run: Run) -> bool:
-    try:
-        launch.check_resumable(run)
-    except ConfigError:
-        return False
-    return True
-
-
 def header(run: Run, summary: store.Summary) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
@@ -365,27 +411,36 @@ def header(run: Run, summary: store.Summary) -> None:
             own = not run.is_example  # the shipped ones are there to be looked at
             if own and st.button("Edit", key="edit", icon=":material/edit:", help="Name, notes and tags"):
                 ui.edit_details(run.id)
-            if summary.is_active:
+            if st.button("Clone", key="clone", icon=":material/content_copy:", help="A new run with these options"):
+                st.switch_page(ui.PAGE_NEW, query_params={"clone": run.id})
+            if summary.state == "queued" and summary.status.backend == "local":
+                st.button(
+                    "Take out of the queue", key="drop", icon=":material/close:", on_click=waiting.drop, args=(run.id,)
+                )
+            elif summary.is_active:
                 stopping = summary.state == "stopping"
                 if st.button("Stopping" if stopping else "Stop", key="stop", icon=":material/stop:", disabled=stopping):
                     ui.confirm_stop(run.id)
             else:
-                if resumable(run) and st.button(
-                    "Resume", key="resume", icon=":material/resume:", help="Goes on from the last checkpoint."
-                ):
-                    try:
-                        launch.resume(run)
-                    except ConfigError as error:
-                        st.session_state["message"] = str(error)
-                    st.rerun()
+                if ui.resumable(run):
+                    label = ui.resume_label(run)
+                    about = "Goes on from the last checkpoint." if label == "Resume" else "It came to no checkpoint."
+                    st.button(
+                        label, key="resume", icon=":material/resume:", help=about, on_click=waiting.resume,
+                        args=(run.id,),
+                    )  # fmt: skip
                 if own and st.button("Delete", key="delete", icon=":material/delete:"):
                     ui.confirm_delete(run.id)
     parts = [store.KIND_LABELS[summary.kind], summary.dataset, summary.backbone]
     if summary.arm:
         parts[0] = store.ARM_LABELS[summary.arm]
         parts.append(f"{store.fraction_text(summary.label_fraction)} of labels")
-    parts += [f"started {store.ago(summary.created)}"]
+    parts += [f"{'queued' if summary.state == 'queued' else 'started'} {store.ago(summary.created)}"]
     parts.append(run.id)
+    if summary.status.device:
+        parts.insert(3, waiting.device_text(summary.status.device))
+    if summary.status.backend == "slurm":
+        parts.insert(3, f"Slurm job {summary.status.job_id}")
     line = " · ".join(ui.plain(part) for part in parts if part)
     if summary.tags:
         line += " · " + " ".join(f":gray-badge[{ui.plain(tag)}]" for tag in summary.tags)
@@ -402,6 +457,8 @@ def page() -> None:
     run_id = st.query_params.get("id", "")
     run = store.find(run_id)
     if run is None:
+        if st.session_state.get("deleted", {}).get("id") == run_id:  # taken out of the queue: the undo is there
+            st.switch_page(ui.PAGE_RUNS)
         unknown(run_id)
         return
     summary = store.get().summary(run)
@@ -409,9 +466,16 @@ def page() -> None:
     header(run, summary)
     if summary.state == "failed":
         st.error(ui.plain(summary.status.error or "It failed."), icon=":material/error:")
+        traceback(run)
         log_section(run, summary)
     elif summary.state == "stopped" and summary.status.error:
         st.warning(ui.plain(summary.status.error))
+    if summary.state == "queued":
+        queued(run.id)
+        if summary.status.backend == "local":
+            waiting_actions(run)
+        details(run)
+        return
     ended_well = summary.state == "finished" or (summary.state == "stopped" and run.model_path.exists())
     if summary.kind == "pretrain" and ended_well:
         if run.meta.get("num_classes") == 0:

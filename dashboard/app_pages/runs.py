@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import streamlit as st
 
-from dashboard import charts, forms, store, ui
+from dashboard import charts, forms, store, ui, waiting
 from dashboard.components.table import table
 from simclr import config as cfg
-from simclr import runs
-from simclr.config import ConfigError
+from simclr import run_queue, runs
 
 MAX_LIVE_CARDS = 9
 MAX_ROWS = 200
+# Failures older than this are in the table only.
+TROUBLE_SECONDS = 86_400
+MAX_TROUBLES = 4
 
 COLUMNS = [
     {"key": "name", "label": "Run"},
@@ -52,7 +56,11 @@ def row(summary: store.Summary) -> dict:
     return {
         "href": f"/run?id={summary.id}",
         "name": {"text": summary.title, "title": summary.id, "sub": sub},
-        "state": {"text": store.STATE_LABELS[summary.state], "state": store.STATE_COLORS[summary.state]},
+        "state": {
+            "text": store.STATE_LABELS[summary.state],
+            "state": store.STATE_COLORS[summary.state],
+            "sub": status.reason if status.state in ("failed", "queued") else "",
+        },
         "kind": {"text": store.KIND_LABELS[summary.kind]},
         "data": {"text": summary.dataset or "–"},
         "backbone": {"text": summary.backbone or "–"},
@@ -153,10 +161,16 @@ def live_card(run_id: str) -> None:
     if status.images_per_second:
         facts.append(f"{store.speed(status.images_per_second)} images/s")
     if status.state == "stopping":
-        facts.append("stopping")
+        facts.append(ui.stopping_text(status))
     elif status.eta_seconds is not None:
         facts.append(f"{store.duration(status.eta_seconds)} left")
+    if status.device:
+        facts.append(waiting.device_text(status.device))
     st.caption(" · ".join(facts))
+    if stalled := runs.stalled(status):
+        st.warning(stalled, icon=":material/hourglass_disabled:")
+    elif status.reason:
+        st.caption(f":material/info: {ui.plain(status.reason)}")
     st.metric(label, value, chart_data=line if len(line) > 1 else None, chart_type="line")
 
 
@@ -180,11 +194,48 @@ def card(summary: store.Summary) -> None:
                 ui.confirm_stop(summary.id)
 
 
+def troubles(found: list[store.Summary]) -> None:
+    """Runs that failed of late: what went wrong, and the way on."""
+    now = time.time()
+    recent = [item for item in found if item.state == "failed" and not item.is_example
+              and now - (item.status.ended or item.status.heartbeat or item.created) < TROUBLE_SECONDS]  # fmt: skip
+    pairs = [(item, run) for item in recent if (run := store.find(item.id)) and not run.meta.get("seen")]
+    for item, run in pairs[:MAX_TROUBLES]:
+        with st.container(border=True, key=f"trouble-{item.id}", gap="small"):
+            with st.container(
+                horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"
+            ):
+                with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
+                    st.markdown(f":red[:material/error:] **{ui.plain(item.title)}**", width="content")
+                    st.caption(f"{item.status.reason or 'failed'} · epoch {item.status.epoch} of {item.status.epochs}",
+                               width="content")  # fmt: skip
+                with st.container(horizontal=True, width="content", gap="small"):
+                    if st.button("Open", key=f"trouble-open-{item.id}", icon=":material/open_in_full:"):
+                        st.switch_page(ui.PAGE_RUN, query_params={"id": item.id})
+                    if ui.resumable(run):
+                        st.button(
+                            ui.resume_label(run), key=f"trouble-resume-{item.id}", icon=":material/resume:",
+                            on_click=waiting.resume, args=(item.id,),
+                        )  # fmt: skip
+                    st.button(
+                        "Dismiss", key=f"trouble-dismiss-{item.id}", type="tertiary", on_click=ui.dismiss_run,
+                        args=(item.id,),
+                    )  # fmt: skip
+            st.markdown(ui.plain(item.status.error or "It failed; its log tells more."))
+
+
+def moving(found: list[store.Summary]) -> tuple[str, ...]:
+    """What the page is drawn for: which runs are active, stopping, waiting in which order, or failed."""
+    waits = [item for item in found if item.state == "queued"]
+    order = [run.id for run in run_queue.entries(store.runs_dir())] if waits else []
+    return (*sorted(f"{item.id} {item.state}" for item in found if item.is_active or item.state == "failed"), *order)
+
+
 @st.fragment(run_every=2)
-def watch(active: tuple[str, ...]) -> None:
-    """Draws the page anew when a run began or ended, here or in another window."""
-    now = tuple(sorted(f"{item.id}{item.state == 'stopping'}" for item in store.get().summaries() if item.is_active))
-    if now != active:
+def watch(drawn: tuple[str, ...]) -> None:
+    """Draws the page anew when a run began, ended or got another place, here or in another window."""
+    waiting.wake()
+    if moving(store.get().summaries()) != drawn:
         st.rerun()
 
 
@@ -204,14 +255,12 @@ def undo_delete() -> None:
     if not deleted:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(f"Deleted {ui.plain(deleted['name'])}.", width="stretch")
+        st.markdown(f"{ui.plain(deleted['name'])} is in the trash.", width="stretch")
         with st.container(horizontal=True, width="content", gap="small"):
             if st.button("Undo", key="undo-delete", icon=":material/undo:"):
                 del st.session_state["deleted"]
-                try:
+                with ui.said():
                     runs.restore(deleted["id"], store.runs_dir())
-                except ConfigError as error:
-                    st.session_state["message"] = str(error)
                 st.rerun()
             if st.button("Dismiss", key="dismiss-delete", type="tertiary"):
                 del st.session_state["deleted"]
@@ -226,13 +275,15 @@ def page() -> None:
         empty()
         if found:
             examples(found)
-        watch(())
+        watch(moving(found))
         return
-    active = [item for item in found if item.is_active]
+    # what waits for a device of this machine has its place in the queue below
+    active = [item for item in found if item.is_active and (item.state, item.status.backend) != ("queued", "local")]
     right = ui.head("Runs")
     if right.button("New run", type="primary", icon=":material/add:", key="new-run"):
         st.switch_page(ui.PAGE_NEW)
-    watch(tuple(sorted(f"{item.id}{item.state == 'stopping'}" for item in active)))
+    watch(moving(found))
+    troubles(found)
     if active:
         with st.container(key="active"):
             for start in range(0, min(len(active), MAX_LIVE_CARDS), 3):
@@ -243,6 +294,8 @@ def page() -> None:
                         card(item)
         if len(active) > MAX_LIVE_CARDS:
             st.caption(f"{len(active) - MAX_LIVE_CARDS} more active runs are in the table.")
+    waiting.section()
+    if active or any(item.state == "queued" for item in found):
         st.space("small")
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):

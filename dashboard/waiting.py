@@ -1,0 +1,135 @@
+"""The queue as pages show it: who waits, for what, in which order, and what can be done about it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import store, ui
+from simclr import devices, run_queue, runs
+from simclr.runs import Run
+
+NUM_SHOWN = 8
+ORDINALS = ("next", "2nd", "3rd")
+
+
+def device_text(device: str) -> str:
+    """`CPU`, `GPU 0`, `GPU 0 and 1`, `any GPU`."""
+    names = devices.parts(device)
+    if names == [devices.CPU]:
+        return "CPU"
+    numbers = [name.removeprefix("gpu:") for name in names]
+    return f"GPU {' and '.join(filter(None, [', '.join(numbers[:-1]), numbers[-1]]))}" if numbers else "any GPU"
+
+
+def ordinal(place: int) -> str:
+    return ORDINALS[place] if place < len(ORDINALS) else f"{place + 1}th"
+
+
+def wake() -> None:
+    """Sees to it that someone looks after the queue: its keeper may have been killed, or the machine restarted."""
+    if any(item.state == "queued" for item in store.get().summaries()):
+        run_queue.wake(store.runs_dir())
+
+
+def sentence(run: Run) -> str:
+    """What a waiting run waits for, and who stands before it."""
+    status = run.status
+    waiting = run_queue.entries(store.runs_dir())
+    ids = [entry.id for entry in waiting]
+    place = ids.index(run.id) if run.id in ids else 0
+    names = devices.parts(status.device)
+    holders = {
+        holder.id: store.get().summary(holder)
+        for name, found in run_queue.holders(store.runs_dir()).items()
+        if not names or name in names
+        for holder in found
+    }
+    text = f"Waiting for {device_text(status.device)}: {ordinal(place)} of {len(waiting)} in the queue."
+    for holder in list(holders.values())[:2]:
+        left = f", {store.duration(holder.status.eta_seconds)} left" if holder.status.eta_seconds is not None else ""
+        text += f" {holder.title} holds it{left}."
+    return text
+
+
+def move(run_id: str, place: int) -> None:
+    with ui.said():
+        run_queue.move(run_id, place, store.runs_dir())
+
+
+def drop(run_id: str) -> None:
+    """Takes a waiting run out; one that never began goes to the trash, from where the next page can bring it back."""
+    run = store.find(run_id)
+    if run is None:
+        return
+    with ui.said():
+        name = store.get().summary(run).title
+        run_queue.drop(run, store.runs_dir())
+        if store.find(run_id) is None:
+            st.session_state["deleted"] = {"id": run_id, "name": name}
+
+
+def section() -> None:
+    """The waiting runs in order, each with its place, and buttons to change that."""
+    waiting = run_queue.entries(store.runs_dir())
+    if not waiting:
+        return
+    with st.container(border=True, key="queue", gap="small"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.subheader("Queue", anchor=False, width="content")
+            st.caption(
+                f"{len(waiting)} run{'s' if len(waiting) > 1 else ''} waiting; each starts when its device is free, "
+                "whether or not this page is open.",
+                width="content",
+            )
+        everything = len(waiting) <= NUM_SHOWN + 2 or st.session_state.get("queue-all", False)
+        for place, run in enumerate(waiting if everything else waiting[:NUM_SHOWN]):
+            _row(run, place, len(waiting))
+        if len(waiting) > NUM_SHOWN + 2:
+            st.toggle(f"Show all {len(waiting)}", key="queue-all")
+
+
+def _row(run: Run, place: int, count: int) -> None:
+    summary = store.get().summary(run)
+    facts = [store.KIND_LABELS[summary.kind], summary.dataset, summary.backbone, device_text(summary.status.device)]
+    if runs.is_begun(run.path):
+        facts.append(f"goes on from epoch {summary.status.epoch}")
+    line = {"horizontal": True, "vertical_alignment": "center", "horizontal_alignment": "distribute", "gap": "small"}
+    with st.container(**line, key=f"queued-{run.id}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
+            st.markdown(f":gray[{place + 1}]", width=24)
+            with st.container(gap=None, width="stretch"):
+                ui.text_link(summary.title, run.id)
+                st.caption(" · ".join(ui.plain(fact) for fact in facts if fact))
+        with st.container(horizontal=True, width="content", gap="small", key=f"queue-actions-{run.id}"):
+            actions = (
+                ("up", ":material/arrow_upward:", "Earlier", move, (run.id, place - 1), place == 0),
+                ("down", ":material/arrow_downward:", "Later", move, (run.id, place + 1), place == count - 1),
+            )
+            for name, icon, text, action, arguments, disabled in actions:
+                st.button(
+                    "", icon=icon, key=f"queue-{name}-{run.id}", help=text, type="tertiary", on_click=action,
+                    args=arguments, disabled=disabled,
+                )  # fmt: skip
+            if st.button(
+                "", icon=":material/edit:", key=f"queue-edit-{run.id}", help="Change its options", type="tertiary",
+                disabled=runs.is_begun(run.path),
+            ):  # fmt: skip
+                st.switch_page(ui.PAGE_NEW, query_params={"edit": run.id})
+            st.button(
+                "", icon=":material/close:", key=f"queue-drop-{run.id}", help="Take it out of the queue",
+                type="tertiary", on_click=drop, args=(run.id,),
+            )  # fmt: skip
+
+
+def resume(run_id: str) -> None:
+    """Goes on with a run when its device is free; a second click, or another tab's, finds it on its way."""
+    run = store.find(run_id)
+    if run is None or run.status.is_active:
+        return
+    with ui.said():
+        if run.status.backend == "slurm":
+            from simclr import launch
+
+            launch.resume(run)
+        else:
+            run_queue.resubmit(run)
