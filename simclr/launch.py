@@ -32,8 +32,7 @@ AFRESH: dict[str, Any] = {
 
 def afresh(status: Status) -> dict[str, Any]:
     """What the status of a run says of another start; what it trained so far stays."""
-    part = 0.0 if status.started is None else (status.ended or status.heartbeat or status.started) - status.started
-    return AFRESH | {"seconds_before": status.seconds_before + max(0.0, part)}
+    return AFRESH | {"seconds_before": status.elapsed_seconds or 0.0}
 
 
 def create(config: RunConfig, runs_dir: Path, status: dict[str, Any] | None = None, **meta: Any) -> Run:

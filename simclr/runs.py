@@ -35,6 +35,7 @@ import yaml
 
 from simclr import config as cfg
 from simclr.config import ConfigError
+from simclr.usage import UsageMeter
 
 CONFIG, STATUS, METRICS, META = "config.yaml", "status.json", "metrics.csv", "meta.json"
 LOG, MODEL, EVALUATION = "log.txt", "model.pt", "evaluation.json"
@@ -63,6 +64,9 @@ BAD_INPUT_EXIT_CODE = 2
 STOP_GRACE_SECONDS = 60.0
 # A process that was asked for and never showed itself: longer than any import takes on a loaded machine.
 START_LIMIT_SECONDS = 180.0
+# A living process that is silent, or comes no step further, for so long is worth a warning.
+QUIET_SECONDS = 30.0
+STALL_SECONDS, STALL_STEPS = 300.0, 20
 # A run of another machine that writes no heartbeat, one a second, for so long is given up.
 SILENCE_LIMIT_SECONDS = 300.0
 CRASHED = "The process ended without saying why; the end of the log may tell."
@@ -182,9 +186,10 @@ class Status:
 
     @property
     def elapsed_seconds(self) -> float | None:
+        """Seconds that it went on in all its parts; of a part that goes on, up to the last heartbeat."""
         if self.started is None:
-            return None
-        return max(0.0, (self.ended or self.heartbeat or self.started) - self.started)
+            return self.seconds_before or None
+        return self.seconds_before + max(0.0, (self.ended or self.heartbeat or self.started) - self.started)
 
 
 def read_status(folder: Path) -> Status:
@@ -217,6 +222,8 @@ def _check_type(value: Any, annotation: str) -> None:
 def current_status(folder: Path) -> Status:
     """The status corrected by the machine: a vanished process is failed (crashed), a stop on its way is stopping."""
     status = read_status(folder)
+    if status.is_active and status.backend == "slurm":
+        return slurm_status(status, folder.parent)
     if not status.is_active or status.state == "queued":
         return status
     if status.host and status.host != socket.gethostname():
@@ -247,6 +254,150 @@ def current_status(folder: Path) -> Status:
     if status.stop_requested is not None:
         return replace(status, state="stopping")
     return status
+
+
+def stalled(status: Status, now: float | None = None) -> str:
+    """One sentence if a run's process lives and does not get on, else an empty string.
+
+    Args:
+        status: as `current_status` gives it.
+        now: seconds since the epoch.
+    """
+    if status.state not in ("running", "stopping") or status.heartbeat is None:
+        return ""
+    now = time.time() if now is None else now
+    if now - status.heartbeat > QUIET_SECONDS:
+        return (
+            f"Its process lives, but was last heard of {_minutes(now - status.heartbeat)} ago: it may be suspended, or "
+            "wait for a disk."
+        )
+    if not status.phase.startswith("training") or status.progressed is None or status.started is None:
+        return ""
+    usual = (status.seconds_before + status.progressed - status.started) / status.step if status.step else 0.0
+    silence = now - status.progressed
+    if silence <= max(STALL_SECONDS, STALL_STEPS * usual):
+        return ""
+    often = f", where one usually takes {usual:.2g} s" if usual > 0 else ""
+    return f"No step was finished for {_minutes(silence)}{often}; the end of the log may tell what it waits for."
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:,.0f} minutes"
+
+
+# How a Slurm job can end that its run has said nothing of: state, reason and sentence.
+SLURM_ENDS: dict[str, tuple[State, str, str]] = {
+    "CANCELLED": ("stopped", "cancelled", ""),
+    "PREEMPTED": ("stopped", "preempted", "Slurm gave its place to another job before it could save."),
+    "TIMEOUT": ("failed", "timed out", "The time limit of its Slurm job ended it before it could save."),
+    "DEADLINE": ("failed", "timed out", "The deadline of its Slurm job ended it before it could save."),
+    "NODE_FAIL": ("failed", "node failed", "A machine that it ran on failed."),
+    "BOOT_FAIL": ("failed", "node failed", "A machine that it was to run on did not start."),
+    "OUT_OF_MEMORY": (
+        "failed", "out of memory", "It needed more memory than its Slurm job asked for; ask for more, or try a smaller "
+        "batch_size.",
+    ),
+    "FAILED": ("failed", "crashed", "Its Slurm job failed; the end of the log may tell."),
+    "COMPLETED": ("failed", "crashed", CRASHED),
+    "REVOKED": ("failed", "lost", "Slurm took the job back."),
+}  # fmt: skip
+# Why a job waits, by the beginning of what Slurm calls it.
+SLURM_WAITS = {
+    "Resources": "waits for free nodes",
+    "Priority": "waits behind jobs of higher priority",
+    "BeginTime": "waits for its time to begin",
+    "DependencyNeverSatisfied": "waits for a job that failed, so for ever",
+    "Dependency": "waits for another job",
+    "JobHeld": "is held back; it has to be released",
+    "JobArrayTaskLimit": "waits for jobs of the same array",
+    "PartitionDown": "waits for its partition, which is down",
+    "PartitionInactive": "waits for its partition, which is inactive",
+    "PartitionNodeLimit": "asks for more nodes than the partition allows",
+    "PartitionTimeLimit": "asks for more time than the partition allows",
+    "PartitionConfig": "asks for more than the partition allows",
+    "BadConstraints": "asks for what no node has",
+    "ReqNodeNotAvail": "waits for nodes that are down or reserved",
+    "Reserv": "waits for a reservation",
+    "Licenses": "waits for a licence",
+    "NodeDown": "waits for nodes that are down",
+    "QOS": "waits for its quality of service to allow more",
+    "Assoc": "waits for its account's limits to allow more",
+    "Max": "waits for its account's limits to allow more",
+    "InvalidAccount": "asks for an account that Slurm does not know",
+    "InvalidQOS": "asks for a quality of service that Slurm does not know",
+}
+SLURM_SILENT = "Slurm's controller does not answer"
+SLURM, SLURM_ASKED = ".slurm", "asked"  # beside the run folders: scripts of jobs, and when Slurm last answered
+# After such a silence a run does not run any more where Slurm says that its job waits, or knows no such job.
+SLURM_SILENCE_SECONDS = 30.0
+
+
+def slurm_status(status: Status, runs_dir: Path) -> Status:
+    """An active status of a Slurm run corrected by what Slurm was last heard to say of its job.
+
+    The run's own heartbeat goes before Slurm's word, which may be older; pids are other machines' and say nothing.
+    """
+
+    def over(state: State, reason: str, sentence: str) -> Status:
+        return replace(status, state=state, reason=reason, error=sentence, eta_seconds=None)
+
+    now, job = time.time(), status.job_state
+    silent = now - max(status.heartbeat or 0.0, status.created or 0.0)
+    has_run = status.started is not None
+    if job in SLURM_ENDS:
+        state, reason, sentence = SLURM_ENDS[job]
+        name, _, code = status.job_reason.partition(" ")
+        exit_code, _, signal_number = code.partition(":")
+        if job == "FAILED" and signal_number not in ("", "0"):
+            reason, sentence = f"killed by signal {signal_number}", f"Its processes were killed by signal {signal_number}."
+        elif job == "FAILED" and exit_code not in ("", "0"):
+            reason = f"exit status {exit_code}"
+        elif job == "FAILED" and name == "JobLaunchFailure":
+            reason, sentence = "not started", "Slurm could not start it; its node may not see the runs folder."
+        if state == "stopped" and status.state in ("running", "stopping") and not sentence:
+            sentence = "It was ended before it could save; what came after the last checkpoint is lost."
+        if state == "stopped" and status.stop_requested is not None:
+            reason = "on request"
+        return over(state, reason, sentence)
+    if job == "UNKNOWN" and silent > SLURM_SILENCE_SECONDS:
+        return over("failed", "lost", f"Slurm knows no job {status.job_id} any more, and the run says nothing.")
+    if not status.job_id:
+        waited = now - (status.queued or status.created or 0.0)
+        if waited > START_LIMIT_SECONDS:
+            return over("failed", "not submitted", "It was not handed to Slurm; whoever did so may have been ended.")
+        return replace(status, reason="being submitted")
+    if job == "UNREACHABLE":
+        before = f"{status.reason}; " if status.reason else ""
+        return replace(status, reason=f"{before}{SLURM_SILENT}")
+    if status.state == "queued" or (job.startswith(("PENDING", "REQUEUE")) and silent > SLURM_SILENCE_SECONDS):
+        before = status.reason or ("requeued" if has_run else "")
+        if job in ("", "PENDING") or job.startswith("REQUEUE") or before:
+            waits = _slurm_wait(status.job_reason) if job != "RUNNING" else ""
+            return replace(status, state="queued", eta_seconds=None, reason=": ".join(
+                filter(None, (before or "pending", waits))))  # fmt: skip
+        return replace(status, state="starting", reason="" if job == "RUNNING" else f"Slurm: {job.lower()}")
+    if silent > SILENCE_LIMIT_SECONDS and now - _modified(runs_dir / SLURM / SLURM_ASKED) > SILENCE_LIMIT_SECONDS:
+        minutes = f"{silent / 60:,.0f} minutes"
+        return over("failed", "lost", f"Nothing was heard for {minutes} of the run or of Slurm, in whose hands it is.")
+    if status.stop_requested is not None:
+        return replace(status, state="stopping")
+    return replace(status, reason="suspended by Slurm") if job in ("SUSPENDED", "STOPPED") else status
+
+
+def _slurm_wait(reason: str) -> str:
+    """Why a job waits, in words; with the time where it is known: `BeginTime 2026-11-25T16:17:40`."""
+    name, _, moment = reason.partition(" ")
+    words = next((words for start, words in SLURM_WAITS.items() if name.startswith(start)), name)
+    if name == "BeginTime" and "T" in moment:
+        return f"goes on after {moment.partition('T')[2]}"
+    return "" if name in ("", "None") else words
+
+
+def _modified(path: Path) -> float:
+    """When a file was last written; 0 if there is none."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0
 
 
 def has_supervisor(folder: Path) -> bool:
@@ -298,6 +449,8 @@ def update_status(folder: Path, **changes: Any) -> Status:
 class StatusWriter:
     """Writes a process's own progress to `status.json` from a thread of its own, so that work never waits for a disk.
 
+    It notes when step or phase last changed, and what the process and its descendants use of the machine.
+
     Args:
         folder: where `status.json` is.
         interval: seconds between two writes; a heartbeat goes out even when nothing changed.
@@ -309,6 +462,7 @@ class StatusWriter:
         self._guard = threading.Lock()
         self._end = threading.Event()
         self._interval = interval
+        self._seen: dict[str, Any] = {}  # step and phase as they were set last
         self._thread = threading.Thread(target=self._loop, name="status", daemon=True)
 
     def start(self, **changes: Any) -> StatusWriter:
@@ -317,16 +471,21 @@ class StatusWriter:
         before = current_status(self.folder)
         # a stop that was asked for while this process was starting still counts; one from before a resume does not
         stop_requested = before.stop_requested if before.is_active else None
+        now = time.time()
         update_status(
             self.folder, state="running", pid=pid, process_start=process_start(pid), host=socket.gethostname(),
-            boot=boot_id(), started=time.time(), heartbeat=time.time(), ended=None, exit_code=None, signal=None,
-            error="", reason="", stop_requested=stop_requested, **changes,
+            boot=boot_id(), started=now, heartbeat=now, progressed=now, seconds_before=before.elapsed_seconds or 0.0,
+            ended=None, exit_code=None, signal=None, error="", reason="", stop_requested=stop_requested, **changes,
         )  # fmt: skip
         self._thread.start()
         return self
 
     def set(self, **changes: Any) -> None:
+        progress = {name: changes[name] for name in ("step", "phase") if name in changes}
         with self._guard:
+            if progress and progress != {name: self._seen.get(name) for name in progress}:
+                self._seen |= progress
+                self._changes["progressed"] = time.time()
             self._changes |= changes
 
     def close(self, **changes: Any) -> None:
@@ -334,7 +493,8 @@ class StatusWriter:
         self._end.set()
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
-        self.set(ended=time.time(), heartbeat=time.time(), eta_seconds=None, **changes)
+        unused = dict.fromkeys(("eta_seconds", "cpu_percent", "memory", "gpu_percent", "gpu_memory"))
+        self.set(ended=time.time(), heartbeat=time.time(), **unused, **changes)
         self._write()
 
     def _write(self) -> None:
@@ -348,7 +508,10 @@ class StatusWriter:
             raise
 
     def _loop(self) -> None:
+        usage = UsageMeter()
         while not self._end.wait(self._interval):
+            with contextlib.suppress(Exception):  # whatever a driver answers, the heartbeat goes on
+                self.set(**usage.sample_if_due())
             # A full disk or a deleted folder must not end the training: the next beat tries again.
             with contextlib.suppress(OSError):
                 self.set(heartbeat=time.time())

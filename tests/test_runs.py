@@ -15,7 +15,7 @@ from dataclasses import replace
 import pytest
 
 from simclr import config as cfg
-from simclr import runs
+from simclr import launch, runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.runs import MetricsTail, Run, Status, read_status, update_status
 
@@ -346,6 +346,105 @@ def test_the_status_writer_keeps_a_heartbeat_and_says_the_last_word(tiny_runs):
     writer.close(state="finished")
     assert (run.status.state, run.status.step) == ("finished", 3)
     assert run.status.ended is not None
+
+
+def test_only_another_step_or_phase_is_progress(tiny_runs):
+    run = make(tiny_runs)
+    writer = runs.StatusWriter(run.path, interval=1000).start(phase="reading data")
+    at_start = run.status.progressed
+
+    def progressed(**changes):
+        writer.set(**changes)
+        writer._write()
+        return run.status.progressed
+
+    moved = progressed(step=3, phase="training")
+    assert at_start < moved
+    assert progressed(step=3, phase="training") == progressed(eta_seconds=3.0) == moved
+    again = progressed(step=4, phase="training")
+    assert again > moved
+    assert progressed(phase="features of the training images 3%") > again
+    writer.close(state="finished")
+
+
+def test_a_duration_counts_the_parts_before_a_resume(tiny_runs):
+    run = make(tiny_runs)
+    assert run.status.elapsed_seconds is None
+    update_status(run.path, state="stopped", started=1000.0, ended=1060.0)
+    assert run.status.elapsed_seconds == 60
+    runs.StatusWriter(run.path, interval=1000).start().close(state="stopped")
+    second = run.status
+    assert second.seconds_before == 60
+    assert 60 <= second.elapsed_seconds < 70
+    update_status(run.path, **launch.afresh(second))  # through the launcher, which says so itself
+    assert run.status.elapsed_seconds == second.elapsed_seconds
+    runs.StatusWriter(run.path, interval=1000).start().close(state="stopped")
+    assert run.status.seconds_before == second.elapsed_seconds
+    update_status(run.path, state="running", ended=None, started=5000.0, heartbeat=5020.0)  # killed
+    assert run.status.elapsed_seconds == run.status.seconds_before + 20
+
+
+def test_a_suspended_process_is_stalled_until_it_goes_on(tiny_runs):
+    run = make(tiny_runs)
+    code = (
+        "import sys, time; from pathlib import Path; from simclr import runs; "
+        "runs.StatusWriter(Path(sys.argv[1]), interval=0.05).start(phase='training'); time.sleep(600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(run.path)])
+    deadline = time.monotonic() + 30
+
+    def beats():
+        first = run.status.heartbeat
+        time.sleep(0.3)
+        return run.status.heartbeat != first
+
+    try:
+        while run.status.state != "running" and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert runs.stalled(run.status) == ""
+        os.kill(process.pid, signal.SIGSTOP)
+        while beats() and time.monotonic() < deadline:
+            pass
+        status = run.status
+        assert status.state == "running"  # it lives
+        assert runs.stalled(status, now=status.heartbeat + 29) == ""
+        assert "last heard of 45 seconds ago" in runs.stalled(status, now=status.heartbeat + 45)
+        os.kill(process.pid, signal.SIGCONT)
+        while not beats() and time.monotonic() < deadline:
+            pass
+        assert run.status.heartbeat > status.heartbeat
+        assert runs.stalled(run.status) == ""
+    finally:
+        process.kill()
+        process.wait()
+    assert runs.stalled(run.status) == ""  # it failed, which is something else
+
+
+@pytest.mark.parametrize(
+    ("changes", "silence", "words"),
+    [
+        ({}, 299, ""),
+        ({}, 301, "No step was finished for 5 minutes, where one usually takes 2 s;"),
+        ({"step": 10}, 1999, ""),  # a step of 100 s
+        ({"step": 10}, 2001, "No step was finished for 33 minutes"),
+        ({"step": 0}, 301, "No step was finished for 5 minutes;"),
+        ({"phase": "features of the training images 3%"}, 5000, ""),
+        ({"phase": "training the head"}, 5000, "No step was finished"),
+        ({"seconds_before": 19_000.0}, 799, ""),  # 40 s a step in all parts together
+        ({"seconds_before": 19_000.0}, 801, "one usually takes 40 s"),
+        ({"state": "starting"}, 5000, ""),
+        ({"state": "queued"}, 5000, ""),
+        ({"state": "failed"}, 5000, ""),
+        ({"progressed": None}, 5000, ""),
+    ],
+)
+def test_a_run_without_progress_is_stalled(changes, silence, words):
+    now = 100_000.0
+    fields = {"state": "running", "phase": "training", "step": 500, "heartbeat": now - 1, "progressed": now - silence,
+              "started": now - silence - 1000.0}  # fmt: skip
+    found = runs.stalled(Status(**fields | changes), now=now)
+    assert found.startswith(words) if not words or words.startswith("No") else words in found
+    assert bool(found) == bool(words)
 
 
 def test_a_beat_that_could_not_be_written_loses_nothing(tiny_runs, monkeypatch):

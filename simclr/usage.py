@@ -1,0 +1,114 @@
+"""What a run's processes use: processor, memory, GPUs (no torch)."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from simclr import devices
+
+EVERY_SECONDS = 2.0
+# Looking costs some milliseconds, and more with more processes and memory: at most one part in this many of the time.
+COST_LIMIT = 200
+
+
+class UsageMeter:
+    """Measures a process and all its descendants.
+
+    Memory is the sum of the proportional set sizes (PSS) where Linux has several processes to add up: those that read
+    images are forked and share most of their pages, which a sum of resident sizes would count once for each. One
+    process alone has its resident size, which costs nothing to ask for.
+
+    Args:
+        pid: of the process; None: this one.
+    """
+
+    def __init__(self, pid: int | None = None) -> None:
+        self._root = psutil.Process(pid)
+        self._seconds: dict[psutil.Process, float] = {}  # of processor time, at the last sample
+        self._at: float | None = None
+        self._gpu_since = 0  # microseconds, the driver's own clock
+        self._due = 0.0
+
+    def sample_if_due(self) -> dict[str, Any]:
+        """As `sample`, where the last one is long enough ago; else empty."""
+        start = time.monotonic()
+        if start < self._due:
+            return {}
+        found = self.sample()
+        end = time.monotonic()
+        self._due = end + max(EVERY_SECONDS, COST_LIMIT * (end - start))
+        return found
+
+    def sample(self) -> dict[str, Any]:
+        """`cpu_percent` since the last sample (of one core), `memory` (bytes), `gpu_percent` (mean over the GPUs that
+        are used) and `gpu_memory` (bytes); None where it cannot be told."""
+        try:
+            family = [self._root, *self._root.children(recursive=True)]
+        except psutil.Error:
+            family = [self._root]
+        gpu_percent, gpu_memory = self._gpus({process.pid for process in family})
+        return {
+            "cpu_percent": self._cpu(family),
+            "memory": _memory(family),
+            "gpu_percent": gpu_percent,
+            "gpu_memory": gpu_memory,
+        }
+
+    def _cpu(self, family: list[psutil.Process]) -> float | None:
+        before, at = self._seconds, self._at
+        self._seconds, self._at = {}, time.monotonic()
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                self._seconds[process] = times.user + times.system
+        if at is None or self._at <= at:
+            return None
+        spent = sum(seconds - before.get(process, 0.0) for process, seconds in self._seconds.items())
+        return round(100.0 * max(0.0, spent) / (self._at - at), 1)
+
+    def _gpus(self, pids: set[int]) -> tuple[float | None, int | None]:
+        library = devices.nvml()
+        if library is None:
+            return None, None
+        memory, shares, newest = 0, [], self._gpu_since
+        try:
+            for index in range(library.nvmlDeviceGetCount()):
+                handle = library.nvmlDeviceGetHandleByIndex(index)
+                own = [item for item in library.nvmlDeviceGetComputeRunningProcesses(handle) if item.pid in pids]
+                if not own:
+                    continue
+                memory += sum(item.usedGpuMemory or 0 for item in own)
+                try:
+                    samples = library.nvmlDeviceGetProcessUtilization(handle, self._gpu_since)
+                except library.NVMLError:  # none since, or a GPU that does not tell
+                    samples = []
+                newest = max([newest, *(item.timeStamp for item in samples)])
+                if samples:
+                    latest = {item.pid: item.smUtil for item in samples if item.pid in pids}
+                    shares.append(min(100.0, float(sum(latest.values()))))
+        except library.NVMLError:
+            return None, None
+        self._gpu_since = newest
+        return (sum(shares) / len(shares) if shares else None), (memory or None)
+
+
+def _memory(family: list[psutil.Process]) -> int | None:
+    found = [size for process in family if (size := _size(process, is_alone=len(family) == 1)) is not None]
+    return sum(found) if found else None
+
+
+def _size(process: psutil.Process, is_alone: bool) -> int | None:
+    """PSS, or where that is not known, or not needed, RSS."""
+    if sys.platform == "linux" and not is_alone:
+        with contextlib.suppress(OSError, ValueError, StopIteration):
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+            return 1024 * int(next(line for line in lines if line.startswith("Pss:")).split()[1])
+    with contextlib.suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return None
