@@ -118,6 +118,7 @@ def test_a_waiting_run_can_be_put_first_edited_or_taken_out(folder, no_processes
     assert not app.exception
     assert store.find(second.id) is None
     assert app.title[0].value == "Runs"
+    app.switch_page("app_pages/runs.py").run()  # as the browser has been led to
     app.button("undo-delete").click().run()
     assert store.find(second.id).status.state == "queued"
 
