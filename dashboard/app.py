@@ -14,7 +14,7 @@ import gc  # noqa: E402
 
 import streamlit as st  # noqa: E402
 
-from dashboard import store, ui  # noqa: E402
+from dashboard import store, ui, waiting  # noqa: E402
 
 st.set_page_config(page_title="SimCLR explorer", page_icon=str(ROOT / "dashboard/static/icon.png"), layout="wide")
 
@@ -66,6 +66,7 @@ page = st.navigation(
 
 @st.fragment(run_every=5)
 def active_runs() -> None:
+    waiting.wake()
     states = [item.state for item in store.get().summaries() if item.is_active]
     num_queued = states.count("queued")
     num_active = len(states) - num_queued

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from pathlib import Path
+
 import streamlit as st
 
 from dashboard import store, ui
@@ -9,6 +13,7 @@ from simclr import devices, run_queue, runs
 from simclr.runs import Run
 
 NUM_SHOWN = 8
+POLL_SECONDS = 5.0
 ORDINALS = ("next", "2nd", "3rd")
 
 
@@ -26,9 +31,43 @@ def ordinal(place: int) -> str:
 
 
 def wake() -> None:
-    """Sees to it that someone looks after the queue: its keeper may have been killed, or the machine restarted."""
-    if any(item.state == "queued" for item in store.get().summaries()):
+    """Sees to it that someone looks after what waits or runs elsewhere.
+
+    The queue's keeper may have been killed, or the machine restarted. Slurm is asked by a thread, for all its jobs at
+    once, so that no page waits for a controller that does not answer.
+    """
+    active = [item.status for item in store.get().summaries() if item.is_active]
+    if any((status.state, status.backend) == ("queued", "local") for status in active):
         run_queue.wake(store.runs_dir())
+    if any(status.backend == "slurm" for status in active):
+        _slurm_poll(str(store.runs_dir())).start()
+
+
+class _Poll:
+    """Asks Slurm about one runs folder, by one thread at a time and not more often than every few seconds."""
+
+    def __init__(self, runs_dir: Path) -> None:
+        self.runs_dir = runs_dir
+        self._asked = 0.0
+        self._guard = threading.Lock()
+
+    def start(self) -> None:
+        if time.monotonic() - self._asked > POLL_SECONDS and self._guard.acquire(blocking=False):
+            self._asked = time.monotonic()
+            threading.Thread(target=self._ask, name="slurm", daemon=True).start()
+
+    def _ask(self) -> None:
+        from simclr import slurm  # only where there are such runs
+
+        try:
+            slurm.refresh(self.runs_dir)
+        finally:
+            self._guard.release()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _slurm_poll(runs_dir: str) -> _Poll:
+    return _Poll(Path(runs_dir))
 
 
 def sentence(run: Run) -> str:

@@ -190,7 +190,6 @@ def traceback(run: Run) -> None:
 @st.fragment(run_every=2)
 def queued(run_id: str) -> None:
     """A run that waits: for what, behind whom. Drawn anew as a whole when it begins."""
-    waiting.wake()
     run = store.find(run_id)
     if run is None or run.status.state != "queued":
         st.rerun()

@@ -234,7 +234,6 @@ def moving(found: list[store.Summary]) -> tuple[str, ...]:
 @st.fragment(run_every=2)
 def watch(drawn: tuple[str, ...]) -> None:
     """Draws the page anew when a run began, ended or got another place, here or in another window."""
-    waiting.wake()
     if moving(store.get().summaries()) != drawn:
         st.rerun()
 
