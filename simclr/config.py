@@ -713,7 +713,7 @@ def _sentence(model: type[Options], error: Any) -> str:
     return f"{dotted} is {_show(error['input'])}; allowed: {rule}{hint or '.'}"
 
 
-def build(model: type[PretrainConfig] | type[FinetuneConfig], values: Mapping[str, Any]) -> Any:
+def build(model: type[Options], values: Mapping[str, Any]) -> Any:
     """Returns the checked option model for `values` (text or typed values, nested sections as mappings).
 
     Raises:

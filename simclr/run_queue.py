@@ -75,7 +75,7 @@ def submit(config: RunConfig, runs_dir: Path, device: str = devices.ANY, **meta:
     config = _keep_off_gpus(config, device)
     wish = hashlib.sha256(f"{device} {meta} {cfg.to_yaml(config)}".encode()).hexdigest()[:16]
     with _locked(runs_dir):
-        if (same := _just_wished(wish, runs_dir)) is not None:
+        if (same := just_wished(wish, runs_dir)) is not None:
             return same
         first = {"state": "queued", "device": device, "queued": time.time()}
         run = launch.create(config, runs_dir, first, wish=wish, **meta)
@@ -287,7 +287,8 @@ def _begin(run: Run, device: str) -> None:
             runs.update_status(run.path, state="failed", reason="not started", error=sentence)
 
 
-def _just_wished(wish: str, runs_dir: Path) -> Run | None:
+def just_wished(wish: str, runs_dir: Path) -> Run | None:
+    """The run that was asked for in the same words within the last seconds and is still going on."""
     since = time.time() - ONCE_SECONDS
     first_id = time.strftime("%Y%m%d-%H%M%S", time.localtime(since))
     for run in runs.list_runs(runs_dir):

@@ -34,6 +34,7 @@ import psutil
 import yaml
 
 from simclr import config as cfg
+from simclr import slurm_states
 from simclr.config import ConfigError
 from simclr.usage import UsageMeter
 
@@ -223,7 +224,7 @@ def current_status(folder: Path) -> Status:
     """The status corrected by the machine: a vanished process is failed (crashed), a stop on its way is stopping."""
     status = read_status(folder)
     if status.is_active and status.backend == "slurm":
-        return slurm_status(status, folder.parent)
+        return slurm_states.corrected(status, slurm_states.last_asked(folder.parent))
     if not status.is_active or status.state == "queued":
         return status
     if status.host and status.host != socket.gethostname():
@@ -285,121 +286,6 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:,.0f} minutes"
 
 
-# How a Slurm job can end that its run has said nothing of: state, reason and sentence.
-SLURM_ENDS: dict[str, tuple[State, str, str]] = {
-    "CANCELLED": ("stopped", "cancelled", ""),
-    "PREEMPTED": ("stopped", "preempted", "Slurm gave its place to another job before it could save."),
-    "TIMEOUT": ("failed", "timed out", "The time limit of its Slurm job ended it before it could save."),
-    "DEADLINE": ("failed", "timed out", "The deadline of its Slurm job ended it before it could save."),
-    "NODE_FAIL": ("failed", "node failed", "A machine that it ran on failed."),
-    "BOOT_FAIL": ("failed", "node failed", "A machine that it was to run on did not start."),
-    "OUT_OF_MEMORY": (
-        "failed", "out of memory", "It needed more memory than its Slurm job asked for; ask for more, or try a smaller "
-        "batch_size.",
-    ),
-    "FAILED": ("failed", "crashed", "Its Slurm job failed; the end of the log may tell."),
-    "COMPLETED": ("failed", "crashed", CRASHED),
-    "REVOKED": ("failed", "lost", "Slurm took the job back."),
-}  # fmt: skip
-# Why a job waits, by the beginning of what Slurm calls it.
-SLURM_WAITS = {
-    "Resources": "waits for free nodes",
-    "Priority": "waits behind jobs of higher priority",
-    "BeginTime": "waits for its time to begin",
-    "DependencyNeverSatisfied": "waits for a job that failed, so for ever",
-    "Dependency": "waits for another job",
-    "JobHeld": "is held back; it has to be released",
-    "JobArrayTaskLimit": "waits for jobs of the same array",
-    "PartitionDown": "waits for its partition, which is down",
-    "PartitionInactive": "waits for its partition, which is inactive",
-    "PartitionNodeLimit": "asks for more nodes than the partition allows",
-    "PartitionTimeLimit": "asks for more time than the partition allows",
-    "PartitionConfig": "asks for more than the partition allows",
-    "BadConstraints": "asks for what no node has",
-    "ReqNodeNotAvail": "waits for nodes that are down or reserved",
-    "Reserv": "waits for a reservation",
-    "Licenses": "waits for a licence",
-    "NodeDown": "waits for nodes that are down",
-    "QOS": "waits for its quality of service to allow more",
-    "Assoc": "waits for its account's limits to allow more",
-    "Max": "waits for its account's limits to allow more",
-    "InvalidAccount": "asks for an account that Slurm does not know",
-    "InvalidQOS": "asks for a quality of service that Slurm does not know",
-}
-SLURM_SILENT = "Slurm's controller does not answer"
-SLURM, SLURM_ASKED = ".slurm", "asked"  # beside the run folders: scripts of jobs, and when Slurm last answered
-# After such a silence a run does not run any more where Slurm says that its job waits, or knows no such job.
-SLURM_SILENCE_SECONDS = 30.0
-
-
-def slurm_status(status: Status, runs_dir: Path) -> Status:
-    """An active status of a Slurm run corrected by what Slurm was last heard to say of its job.
-
-    The run's own heartbeat goes before Slurm's word, which may be older; pids are other machines' and say nothing.
-    """
-
-    def over(state: State, reason: str, sentence: str) -> Status:
-        return replace(status, state=state, reason=reason, error=sentence, eta_seconds=None)
-
-    now, job = time.time(), status.job_state
-    silent = now - max(status.heartbeat or 0.0, status.created or 0.0)
-    has_run = status.started is not None
-    if job in SLURM_ENDS:
-        state, reason, sentence = SLURM_ENDS[job]
-        name, _, code = status.job_reason.partition(" ")
-        exit_code, _, signal_number = code.partition(":")
-        if job == "FAILED" and signal_number not in ("", "0"):
-            reason, sentence = f"killed by signal {signal_number}", f"Its processes were killed by signal {signal_number}."
-        elif job == "FAILED" and exit_code not in ("", "0"):
-            reason = f"exit status {exit_code}"
-        elif job == "FAILED" and name == "JobLaunchFailure":
-            reason, sentence = "not started", "Slurm could not start it; its node may not see the runs folder."
-        if state == "stopped" and status.state in ("running", "stopping") and not sentence:
-            sentence = "It was ended before it could save; what came after the last checkpoint is lost."
-        if state == "stopped" and status.stop_requested is not None:
-            reason = "on request"
-        return over(state, reason, sentence)
-    if job == "UNKNOWN" and silent > SLURM_SILENCE_SECONDS:
-        return over("failed", "lost", f"Slurm knows no job {status.job_id} any more, and the run says nothing.")
-    if not status.job_id:
-        waited = now - (status.queued or status.created or 0.0)
-        if waited > START_LIMIT_SECONDS:
-            return over("failed", "not submitted", "It was not handed to Slurm; whoever did so may have been ended.")
-        return replace(status, reason="being submitted")
-    if job == "UNREACHABLE":
-        before = f"{status.reason}; " if status.reason else ""
-        return replace(status, reason=f"{before}{SLURM_SILENT}")
-    if status.state == "queued" or (job.startswith(("PENDING", "REQUEUE")) and silent > SLURM_SILENCE_SECONDS):
-        before = status.reason or ("requeued" if has_run else "")
-        if job in ("", "PENDING") or job.startswith("REQUEUE") or before:
-            waits = _slurm_wait(status.job_reason) if job != "RUNNING" else ""
-            return replace(status, state="queued", eta_seconds=None, reason=": ".join(
-                filter(None, (before or "pending", waits))))  # fmt: skip
-        return replace(status, state="starting", reason="" if job == "RUNNING" else f"Slurm: {job.lower()}")
-    if silent > SILENCE_LIMIT_SECONDS and now - _modified(runs_dir / SLURM / SLURM_ASKED) > SILENCE_LIMIT_SECONDS:
-        minutes = f"{silent / 60:,.0f} minutes"
-        return over("failed", "lost", f"Nothing was heard for {minutes} of the run or of Slurm, in whose hands it is.")
-    if status.stop_requested is not None:
-        return replace(status, state="stopping")
-    return replace(status, reason="suspended by Slurm") if job in ("SUSPENDED", "STOPPED") else status
-
-
-def _slurm_wait(reason: str) -> str:
-    """Why a job waits, in words; with the time where it is known: `BeginTime 2026-11-25T16:17:40`."""
-    name, _, moment = reason.partition(" ")
-    words = next((words for start, words in SLURM_WAITS.items() if name.startswith(start)), name)
-    if name == "BeginTime" and "T" in moment:
-        return f"goes on after {moment.partition('T')[2]}"
-    return "" if name in ("", "None") else words
-
-
-def _modified(path: Path) -> float:
-    """When a file was last written; 0 if there is none."""
-    with contextlib.suppress(OSError):
-        return path.stat().st_mtime
-    return 0.0
-
-
 def has_supervisor(folder: Path) -> bool:
     """True if the process that started this one is the run's supervisor, and so writes the log."""
     status = read_status(folder)
@@ -449,7 +335,8 @@ def update_status(folder: Path, **changes: Any) -> Status:
 class StatusWriter:
     """Writes a process's own progress to `status.json` from a thread of its own, so that work never waits for a disk.
 
-    It notes when step or phase last changed, and what the process and its descendants use of the machine.
+    It notes when step or phase last changed, counts the time left down while nothing new is said of it, and measures
+    what the process and its descendants use of the machine.
 
     Args:
         folder: where `status.json` is.
@@ -463,6 +350,7 @@ class StatusWriter:
         self._end = threading.Event()
         self._interval = interval
         self._seen: dict[str, Any] = {}  # step and phase as they were set last
+        self._done_at: float | None = None  # when the work should be done
         self._thread = threading.Thread(target=self._loop, name="status", daemon=True)
 
     def start(self, **changes: Any) -> StatusWriter:
@@ -481,11 +369,14 @@ class StatusWriter:
         return self
 
     def set(self, **changes: Any) -> None:
-        progress = {name: changes[name] for name in ("step", "phase") if name in changes}
+        progress: dict[str, Any] = {name: changes[name] for name in ("step", "phase") if name in changes}
         with self._guard:
             if progress and progress != {name: self._seen.get(name) for name in progress}:
                 self._seen |= progress
                 self._changes["progressed"] = time.time()
+            if "eta_seconds" in changes:
+                left = changes["eta_seconds"]
+                self._done_at = None if left is None else time.monotonic() + left
             self._changes |= changes
 
     def close(self, **changes: Any) -> None:
@@ -500,6 +391,9 @@ class StatusWriter:
     def _write(self) -> None:
         with self._guard:
             changes, self._changes = self._changes, {}
+            if self._done_at is not None:
+                left = self._done_at - time.monotonic()
+                changes["eta_seconds"] = left if left > 0 else None  # it takes longer than anyone can tell
         try:
             update_status(self.folder, **changes)
         except OSError:

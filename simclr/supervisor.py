@@ -127,13 +127,13 @@ def _conclude(folder: Path, code: int | None, left: list[int]) -> None:
     if code is not None:
         ended = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}
     if status.is_active:
-        ended |= {"ended": time.time(), "eta_seconds": None, "phase": "", **_last_word(status, code)}
+        ended |= {"ended": time.time(), "eta_seconds": None, "phase": "", **last_word(status, code)}
     if left:
         ended["error"] = f"Its processes {', '.join(map(str, left))} cannot be ended, not even by SIGKILL."
     _say(folder, **ended)
 
 
-def _last_word(status: Status, code: int | None) -> dict[str, str]:
+def last_word(status: Status, code: int | None) -> dict[str, str]:
     """State, reason and sentence for a process that ended without saying its own."""
     if code is None or code < 0:
         if status.stop_requested is not None:

@@ -1,0 +1,205 @@
+"""What a Slurm job of a run does on its nodes (no torch before the training itself).
+
+Its script runs one line, whether the run begins, was queued again or was resumed: a small process on the first node
+that starts a task for each device, waits for them, and says how the run ended where they could not.
+
+    python -m simclr.slurm_job FOLDER             the job: starts the tasks and sees them to their end
+    python -m simclr.slurm_job FOLDER --task      a task: trains, from the last checkpoint where there is one
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from simclr import processes, runs, slurm, supervisor
+from simclr.config import ConfigError
+from simclr.runs import Run, Status
+
+TASK = "SIMCLR_SLURM_TASK"  # set to the run's folder in its tasks
+TIME_LIMIT_SIGNAL = signal.SIGUSR2  # what submitit asks Slurm for
+SIGNAL_SECONDS = 5.0  # one task may be told a little before another
+TIME_LIMIT, PREEMPTED = "requeued at the time limit", "requeued after preemption"
+
+
+def job_id() -> str:
+    return os.environ.get("SLURM_JOB_ID", "")
+
+
+# --- the job --------------------------------------------------------------------------------------------------------
+
+
+def run_job(folder: Path) -> int:
+    """Starts the tasks on all nodes, waits for them, and sees to what they left open; returns the exit status."""
+    for number in (signal.SIGTERM, TIME_LIMIT_SIGNAL):  # meant for the tasks; this process outlives them
+        signal.signal(number, lambda *_: None)
+    status = runs.read_status(folder)
+    if not runs.is_run_folder(folder):
+        print(f"{folder} is not there any more, so there is nothing to train.", flush=True)
+        return runs.BAD_INPUT_EXIT_CODE
+    if status.job_id not in ("", job_id()):
+        print(f"{folder.name} was handed in again as job {status.job_id}; this one has nothing to do.", flush=True)
+        return 0
+    if status.state == "finished":
+        print(f"{folder.name} is finished; there is nothing to do.", flush=True)
+        return 0
+    restart = int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+    with open(folder / runs.LOG, "ab") as log:
+        where = os.environ.get("SLURM_JOB_NODELIST", "")
+        log.write(f"Slurm job {job_id()}{f', start {restart + 1},' if restart else ''} on {where}\n".encode())
+        log.flush()
+        runs.update_status(
+            folder, state="starting", reason="", error="", phase="", backend="slurm", job_id=job_id(),
+            job_state="RUNNING", job_reason="", heartbeat=time.time(), pid=None, process_start=None,
+        )  # fmt: skip
+        command = ["srun", "--unbuffered", "--kill-on-bad-exit=1", "--wait=0"]
+        if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):  # srun does not take it from the job by itself
+            command.append(f"--cpus-per-task={cpus}")
+        command += [sys.executable, "-m", "simclr.slurm_job", str(folder), "--task"]
+        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log).returncode
+        with contextlib.redirect_stdout(open(log.fileno(), "w", closefd=False)):
+            _conclude(folder, code)
+    return code if code >= 0 else 128 - code
+
+
+def _conclude(folder: Path, code: int) -> None:
+    """Has the job queued again where its run asked for that, and writes how it ended where the run has not."""
+    status = runs.read_status(folder)
+    if status.job_id != job_id() or not status.is_active or not folder.is_dir():
+        return
+    if status.state == "queued":
+        try:
+            if _is_cancelled(_facts()):
+                raise slurm.SlurmError("it was cancelled")
+            print(f"{status.reason}: it goes on from its last checkpoint in some minutes", flush=True)
+            slurm.call("scontrol", "requeue", job_id(), seconds=slurm.CALL_SECONDS)
+        except slurm.SlurmError as error:
+            reason = "timed out" if status.reason == TIME_LIMIT else "preempted"
+            runs.update_status(
+                folder, state="stopped", reason=reason, ended=time.time(),
+                error=f"It has saved, and was not queued again: {error}. Resume goes on from there.",
+            )  # fmt: skip
+        return
+    facts = _facts()
+    if facts.get("JobState", "RUNNING") != "RUNNING" and status.stop_requested is None:
+        return  # Slurm ends the job, and knows why
+    code = code if code <= 128 else 128 - code
+    runs.update_status(
+        folder, ended=time.time(), eta_seconds=None, phase="", exit_code=code if code >= 0 else None,
+        signal=-code if code < 0 else None, **supervisor.last_word(status, code),
+    )  # fmt: skip
+
+
+def _facts() -> dict[str, str]:
+    """What the controller says of this job; empty if it does not answer."""
+    with contextlib.suppress(slurm.SlurmError):
+        return slurm.facts_of(slurm.call("scontrol", "--oneliner", "show", "job", job_id()))
+    return {}
+
+
+def _is_cancelled(facts: dict[str, str]) -> bool:
+    """Whether someone ends the job for good, and neither a preemption nor the time limit does."""
+    return (
+        facts.get("JobState", "RUNNING") != "RUNNING"
+        and facts.get("PreemptTime", "None") == "None"
+        and _seconds(facts.get("RunTime", "")) < _seconds(facts.get("TimeLimit", ""))
+    )
+
+
+def _seconds(text: str) -> float:
+    """`1-02:03:04` in seconds; infinite where no time is given."""
+    days, dash, clock = text.rpartition("-")
+    try:
+        hours, minutes, seconds = (int(part) for part in clock.split(":"))
+        return ((int(days) if dash else 0) * 24 + hours) * 3600 + minutes * 60 + seconds
+    except ValueError:
+        return float("inf")
+
+
+# --- a task ---------------------------------------------------------------------------------------------------------
+
+
+class Part:
+    """One of the parts of a run that time limits and preemptions cut it into, as seen by a task.
+
+    Args:
+        folder: the run's.
+    """
+
+    signals = (TIME_LIMIT_SIGNAL,)  # that ask for a stop, besides the usual ones
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._checkpoint = self._saved()
+
+    @classmethod
+    def current(cls, folder: Path | None) -> Part | None:
+        """The part that this process works on; None outside a Slurm job of this package."""
+        return cls(folder) if folder is not None and os.environ.get(TASK) == str(folder) else None
+
+    def _saved(self) -> int:
+        with contextlib.suppress(OSError):
+            return (self.folder / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).stat().st_mtime_ns
+        return 0
+
+    def last_word(self, received: set[int]) -> dict[str, Any]:
+        """State, reason and sentence for a run that was asked to stop and has saved.
+
+        Args:
+            received: the signals that this process was sent; grows meanwhile.
+        """
+        deadline = time.monotonic() + SIGNAL_SECONDS
+        while not received and time.monotonic() < deadline:
+            time.sleep(0.05)
+        facts = _facts()
+        preempted = facts.get("PreemptTime", "None") != "None"
+        timed_out = TIME_LIMIT_SIGNAL in received
+        stopped = runs.read_status(self.folder).stop_requested is not None or _is_cancelled(facts)
+        if stopped or not (preempted or timed_out):
+            return {"state": "stopped", "reason": "on request", "exit_code": runs.STOPPED_EXIT_CODE}
+        if not preempted and self._saved() == self._checkpoint:
+            sentence = "The time limit of its Slurm job came before it had done a step; allow it more minutes."
+            return {"state": "failed", "reason": "timed out", "error": sentence, "exit_code": 1}
+        return {"state": "queued", "reason": PREEMPTED if preempted else TIME_LIMIT, "queued": time.time()}
+
+
+def run_task(folder: Path) -> int:
+    """Trains in one task of the job; returns the exit status."""
+    # Held back until the training can answer them: until then they would just end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, *Part.signals))
+    os.environ[TASK] = str(folder)
+    try:
+        run = Run(folder)
+        if not runs.is_run_folder(folder):
+            raise ConfigError(f"{os.uname().nodename} does not see {folder}; allowed: a folder that all nodes share.")
+        config = runs.load_config(run)
+        if config.num_threads is None and (cpus := os.environ.get("SLURM_CPUS_PER_TASK", "")).isdecimal():
+            config = config.model_copy(update={"num_threads": int(cpus)})
+        from simclr.train import follow, train  # loads torch
+
+        if not processes.place(config).is_main:
+            return follow(config, runs_dir=folder.parent, run_dir=folder, resume=True)
+        status = train(config, runs_dir=folder.parent, run_dir=folder, resume=True).status
+    except ConfigError as error:
+        print(error, file=sys.stderr, flush=True)
+        return runs.BAD_INPUT_EXIT_CODE
+    return _exit_code(status)
+
+
+def _exit_code(status: Status) -> int:
+    return {"finished": 0, "stopped": runs.STOPPED_EXIT_CODE, "queued": runs.STOPPED_EXIT_CODE}.get(status.state, 1)
+
+
+def main(arguments: list[str]) -> int:
+    folder, *more = arguments
+    return run_task(Path(folder)) if more == ["--task"] else run_job(Path(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
