@@ -31,7 +31,7 @@ from lightning.pytorch.plugins.environments import (
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
-from simclr import backbones, devices, evaluate, metrics, probes, processes, runs
+from simclr import backbones, devices, evaluate, metrics, probes, processes, runs, slurm_job
 from simclr.backbones import Encoder
 from simclr.callbacks import (
     KNNProbe,
@@ -314,24 +314,39 @@ def _log_to(path: Path, wanted: bool) -> Iterator[None]:
 
 
 class _StopSignals:
-    """SIGTERM and Ctrl-C ask for a clean stop; a second Ctrl-C ends at once."""
+    """SIGTERM and Ctrl-C ask for a clean stop, as does Slurm before a time limit; a second Ctrl-C ends at once.
 
-    def __init__(self) -> None:
+    Args:
+        part: of a run that Slurm may queue again after a stop.
+    """
+
+    def __init__(self, part: slurm_job.Part | None = None) -> None:
         self.requested = threading.Event()
+        self._part = part
+        self._received: set[int] = set()
         self._before: dict[int, Any] = {}
 
     def install(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in (signal.SIGTERM, signal.SIGINT):
+        more = self._part.signals if self._part is not None else ()
+        for number in (signal.SIGTERM, signal.SIGINT, *more):
             before = signal.signal(number, self._handle)
             if before != self._handle:
                 self._before.setdefault(number, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._before)  # a Slurm task has held them back until now
 
     def _handle(self, number: int, frame: Any) -> None:
         if self.requested.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
+        self._received.add(number)
         self.requested.set()
+
+    def last_word(self) -> dict[str, Any]:
+        """What to write into the status of a run that was asked to stop and has saved."""
+        if self._part is not None:
+            return self._part.last_word(self._received)
+        return {"state": "stopped", "reason": "on request", "exit_code": runs.STOPPED_EXIT_CODE}
 
     def restore(self) -> None:
         for number, handler in self._before.items():
@@ -396,10 +411,11 @@ def train(
         ConfigError: for bad input; no new run folder is left behind.
     """
     _quiet_libraries()
-    signals = _StopSignals()
+    part = slurm_job.Part.current(run_dir)
+    signals = _StopSignals(part)
     signals.install()
     assert processes.place(config).is_main, "other processes follow"
-    supervised = run_dir is not None and runs.has_supervisor(run_dir)
+    supervised = part is not None or (run_dir is not None and runs.has_supervisor(run_dir))
     status = StatusWriter(run_dir).start(phase="reading data") if run_dir is not None else None
     try:
         try:
@@ -407,7 +423,7 @@ def train(
         except StopRequested:
             if status is None:  # nothing was begun that could be stopped: as any command that is interrupted
                 raise KeyboardInterrupt from None
-            status.close(state="stopped", reason="on request", phase="", exit_code=runs.STOPPED_EXIT_CODE)
+            status.close(phase="", **signals.last_word())
             return Run(status.folder)
         except ConfigError as error:
             if status is not None:
@@ -434,7 +450,8 @@ def train(
             _live(run, prepared, status, signals, resume)
     finally:
         signals.restore()
-        if status is not None and run_dir is not None and runs.read_status(run_dir).is_active:
+        # queued: by its own word, as a Slurm run whose time was up
+        if status is not None and run_dir is not None and runs.read_status(run_dir).state in ("starting", "running"):
             status.close(state="failed", reason="error", error="It ended before it began; the log tells more.")
     return Run(run.path)
 
@@ -447,7 +464,7 @@ def follow(config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, re
     if processes.place(config).launcher == "lightning":
         processes.end_with_parent()
     _quiet_libraries()
-    signals = _StopSignals()
+    signals = _StopSignals(slurm_job.Part.current(run_dir))
     signals.install()
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -495,7 +512,7 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
         status.close(state="finished", reason="", phase="", exit_code=0)
     except StopRequested:
         print("stopped on request; the last checkpoint is kept", flush=True)
-        status.close(state="stopped", reason="on request", phase="", exit_code=runs.STOPPED_EXIT_CODE)
+        status.close(phase="", **signals.last_word())
     except KeyboardInterrupt:
         status.close(state="stopped", reason="interrupted", phase="", error="Interrupted before it could save.")
     except DivergedError as error:
