@@ -96,6 +96,11 @@ def resume(run: Run) -> None:
         ConfigError: if it is active or finished.
     """
     check_resumable(run)
+    if run.status.backend == "slurm":
+        from simclr import slurm
+
+        slurm.resubmit(run)
+        return
     wait_until_gone(run)
     begin(run, run.status.device)
 
@@ -165,6 +170,11 @@ def request_stop(folder: Path) -> Status:
     status = runs.current_status(folder)
     if not status.is_active:
         raise ConfigError(f"{folder.name} is {status.state}; allowed: a run that is active.")
+    if status.backend == "slurm":
+        from simclr import slurm
+
+        slurm.cancel(Run(folder))
+        return runs.current_status(folder)
     if status.state == "queued":
         from simclr import run_queue
 
@@ -194,6 +204,10 @@ def _is_gone(status: Status, seconds: float = END_SECONDS) -> bool:
 
 def stop(folder: Path, grace_seconds: float = runs.STOP_GRACE_SECONDS) -> Status:
     """Stops a run and waits until it is proven: after the grace time its whole process group is killed."""
+    if runs.read_status(folder).backend == "slurm":
+        from simclr import slurm
+
+        return slurm.stop(Run(folder), grace_seconds)
     status = request_stop(folder)
     deadline = time.monotonic() + grace_seconds
     while status.is_active and time.monotonic() < deadline:

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -361,26 +361,35 @@ class Job:
 def refresh(runs_dir: Path) -> None:
     """Asks Slurm once after all runs of the folder that have not ended by their own word, and writes what it says.
 
-    Where there is no such run, or no Slurm on this machine, nothing happens. Never fails; takes at most some seconds.
+    Where there is no such run nothing is asked. Never fails; takes at most some seconds.
     """
     with contextlib.suppress(OSError):
-        waiting = {run: status for run, status in _unfinished(runs_dir) if status.job_id}
-        if not waiting or shutil.which("squeue") is None:
-            return
-        jobs = ask([status.job_id for status in waiting.values()])
-        if jobs is not None:
+        unfinished = [(run, status) for run, status in _unfinished(runs_dir) if status.job_id]
+        jobs: dict[str, Job] | None
+        if shutil.which("squeue") is None:  # the folder comes from elsewhere
+            unfinished = [(run, status) for run, status in unfinished if slurm_states.is_given_up(status, runs_dir)]
+            jobs = {status.job_id: Job(slurm_states.UNKNOWN) for _, status in unfinished}
+        elif unfinished and (jobs := ask({status.job_id: _known(status) for _, status in unfinished})) is not None:
             folder = runs_dir / slurm_states.FOLDER
             folder.mkdir(exist_ok=True)
             (folder / slurm_states.ASKED).touch()
-        for run, status in waiting.items():
+        for run, status in unfinished:
             job = Job(slurm_states.UNREACHABLE) if jobs is None else jobs[status.job_id]
             with contextlib.suppress(OSError):
                 _write(run, status, job)
 
 
-def ask(job_ids: Iterable[str]) -> dict[str, Job] | None:
-    """What Slurm says of these jobs; None if its controller does not answer."""
-    wanted = sorted(set(job_ids), key=int)
+def _known(status: Status) -> Job:
+    return Job(status.job_state, status.job_reason)
+
+
+def ask(known: Mapping[str, Job]) -> dict[str, Job] | None:
+    """What Slurm says of jobs; None if its controller does not answer.
+
+    Args:
+        known: what it said before, by job number: how a job ended is asked once.
+    """
+    wanted = sorted(known, key=int)
     try:
         found = parse_jobs(call("squeue", "--noheader", "--states=all", f"--jobs={','.join(wanted)}",
                                 "--format=%i|%T|%r|%S"))  # fmt: skip
@@ -388,11 +397,15 @@ def ask(job_ids: Iterable[str]) -> dict[str, Job] | None:
         if "Invalid job id" not in str(error):
             return None
         found = {}
-    for job_id in wanted:
-        if job_id in found and found[job_id].state in slurm_states.ENDS:
-            with contextlib.suppress(SlurmError):
-                facts = facts_of(call("scontrol", "--oneliner", "show", "job", job_id))
-                found[job_id] = Job(found[job_id].state, f"{facts.get('Reason', 'None')} {facts.get('ExitCode', '')}")
+    for job_id, job in found.items():
+        if job.state not in slurm_states.ENDS:
+            continue
+        if job.state == known[job_id].state:
+            found[job_id] = known[job_id]
+            continue
+        with contextlib.suppress(SlurmError):
+            facts = facts_of(call("scontrol", "--oneliner", "show", "job", job_id))
+            found[job_id] = Job(job.state, f"{facts.get('Reason', 'None')} {facts.get('ExitCode', '')}".strip())
     unknown = [job_id for job_id in wanted if job_id not in found]
     return dict.fromkeys(unknown, Job(slurm_states.UNKNOWN)) | found | (_accounted(unknown) if unknown else {})
 
@@ -445,7 +458,8 @@ def _write(run: Run, before: Status, job: Job) -> None:
     if before.job_state in slurm_states.ENDS and job.state in (slurm_states.UNKNOWN, slurm_states.UNREACHABLE):
         return
     now = runs.read_status(run.path)
-    if now.is_active and now.job_id == before.job_id:
+    same_word = (now.job_id, now.job_state, now.job_reason) == (before.job_id, before.job_state, before.job_reason)
+    if now.is_active and same_word:  # else its job has begun, or was handed in again, since Slurm was asked
         runs.update_status(run.path, job_state=job.state, job_reason=job.reason)
 
 
@@ -494,7 +508,7 @@ def cancel(run: Run) -> None:
             runs.update_status(run.path, stop_requested=status.stop_requested)
             raise ConfigError(f"{run.id} could not be cancelled: {error}.") from None
     before = runs.read_status(run.path)
-    if before.is_active and (jobs := ask([status.job_id])) is not None:
+    if before.is_active and (jobs := ask({status.job_id: _known(before)})) is not None:
         _write(run, before, jobs[status.job_id])
 
 

@@ -65,7 +65,8 @@ def run_job(folder: Path) -> int:
         code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log).returncode
         with contextlib.redirect_stdout(open(log.fileno(), "w", closefd=False)):
             _conclude(folder, code)
-    return code if code >= 0 else 128 - code
+    # a run that has saved and stopped has not failed
+    return 0 if code == runs.STOPPED_EXIT_CODE else code if code >= 0 else 128 - code
 
 
 def _conclude(folder: Path, code: int) -> None:

@@ -59,7 +59,7 @@ WAITS = {
 
 # After such a silence a run does not run any more if Slurm says that its job waits, or knows no such job.
 SILENCE_SECONDS = 30.0
-# As long may nobody have heard of a run, and nobody have asked Slurm, before it is given up.
+# For so long a run may be silent and Slurm not be asked before that is worth a word.
 LOST_SECONDS = 300.0
 # From making a run folder to the number of its job.
 SUBMIT_SECONDS = 180.0
@@ -86,7 +86,7 @@ def corrected(status: Status, asked: float, now: float | None = None) -> Status:
     now = time.time() if now is None else now
     job = status.job_state
     silent = now - max(status.heartbeat or 0.0, status.created or 0.0)
-    if job in ENDS:
+    if job in ENDS and (job != "COMPLETED" or silent > SILENCE_SECONDS):  # its last word may be on its way here
         return _ended(status)
     if not status.job_id:
         if silent > SUBMIT_SECONDS:
@@ -105,12 +105,19 @@ def corrected(status: Status, asked: float, now: float | None = None) -> Status:
     if waits and job and silent > SILENCE_SECONDS:
         reason = ("requeued", _why(status.job_reason))
         return replace(status, state="queued", reason=": ".join(filter(None, reason)), eta_seconds=None)
-    if silent > LOST_SECONDS and now - asked > LOST_SECONDS:
-        minutes = f"{silent / 60:,.0f} minutes"
-        return _failed(status, "lost", f"Nothing was heard of it for {minutes}, and nobody has asked Slurm.")
+    if silent > LOST_SECONDS and now - asked > LOST_SECONDS:  # and stays so until Slurm is asked
+        return replace(status, reason=f"nothing was heard of it for {silent / 60:,.0f} minutes")
     if status.stop_requested is not None:
         return replace(status, state="stopping")
     return replace(status, reason="suspended by Slurm") if job in ("SUSPENDED", "STOPPED") else status
+
+
+def is_given_up(status: Status, runs_dir: Path) -> bool:
+    """Whether a run that was training is silent for long, and nobody who could ask Slurm has done so."""
+    now = time.time()
+    silent = now - max(status.heartbeat or 0.0, status.created or 0.0)
+    trains = status.state != "queued" and status.job_state not in WAITING[1:]
+    return trains and silent > LOST_SECONDS and now - last_asked(runs_dir) > LOST_SECONDS
 
 
 def _failed(status: Status, reason: str, sentence: str) -> Status:
@@ -122,10 +129,10 @@ def _ended(status: Status) -> Status:
     state, reason, sentence = ENDS[status.job_state]
     why, exit_code, number = parse_reason(status.job_reason)
     if status.job_state == "FAILED":
-        if number:
-            reason, sentence = f"killed by signal {number}", f"Its processes were killed by signal {number}."
-        elif why == "JobLaunchFailure":
+        if why == "JobLaunchFailure":
             reason, sentence = "not started", "Slurm could not start it; its node may not see the runs folder."
+        elif number:
+            reason, sentence = f"killed by signal {number}", f"Its processes were killed by signal {number}."
         elif exit_code:
             reason = f"exit status {exit_code}"
     if state == "stopped":
