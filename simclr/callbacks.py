@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from simclr import metrics, runs
 from simclr.checkpoints import DivergedError
+from simclr.eta import TimeLeft
 from simclr.runs import StatusWriter
 
 ROWS_PER_EPOCH = 10
@@ -125,18 +126,23 @@ class Recorder(L.Callback):
         log: where rows go.
         status: the run's status file.
         num_steps, num_epochs: of the whole training.
+        time_left: the parts of the training: `step`, `validation`, `knn`, `between` (two epochs) and others.
+        knn: says how long its probe took.
     """
 
     def __init__(
-        self, log: MetricsLog | Unheard, status: StatusWriter | Unheard, *, num_steps: int, num_epochs: int
-    ) -> None:
+        self, log: MetricsLog | Unheard, status: StatusWriter | Unheard, *, num_steps: int, num_epochs: int,
+        time_left: TimeLeft, knn: KNNProbe | None = None,
+    ) -> None:  # fmt: skip
         self.log_rows, self.status, self.num_steps, self.num_epochs = log, status, num_steps, num_epochs
+        self.time_left, self.knn = time_left, knn
         self.meter = Meter()
         self.seconds_before = 0.0
         self.last: dict[str, float] = {}
+        self.val_loss: float | None = None  # the newest
+        self.accuracy: float | None = None  # the best on validation images
         self._row_every = 1
-        self._first_step = 0
-        self._training_since = time.monotonic()
+        self._mark: float | None = None  # until when all time is accounted for
         self._means: Any = None
         self._restored_means: list[dict[str, Any]] | None = None
 
@@ -149,27 +155,53 @@ class Recorder(L.Callback):
         if dist.is_initialized():  # the main process writes the checkpoint, for all
             means = means * dist.get_world_size()
             dist.all_gather_object(means, means[0])
-        return {"seconds": self.seconds(), "means": means}
+        return {
+            "seconds": self.seconds(), "means": means, "val_loss": self.val_loss, "accuracy": self.accuracy,
+            "costs": self.time_left.state_dict(),
+        }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds_before = float(state_dict["seconds"])
         self._restored_means = state_dict["means"]
+        self.val_loss, self.accuracy = state_dict.get("val_loss"), state_dict.get("accuracy")
+        self.time_left.load_state_dict(state_dict.get("costs", {}))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         self._means = pl_module.train_means
         if self._restored_means is not None and len(self._restored_means) == trainer.world_size:
             self._means.load_state_dict(self._restored_means[trainer.global_rank])
-        self._row_every = max(1, int(trainer.num_training_batches) // ROWS_PER_EPOCH)
-        self._first_step = trainer.global_step
-        self._training_since = time.monotonic()
-        self.status.set(phase="training", steps=self.num_steps, epochs=self.num_epochs)
+        num_batches = int(trainer.num_training_batches)
+        self._row_every = max(1, num_batches // ROWS_PER_EPOCH)
+        self.time_left["step"].done = trainer.global_step
+        epochs = trainer.global_step // num_batches if num_batches else 0
+        for name in ("validation", "between"):
+            self.time_left[name].done = epochs
+        if self.knn is not None:
+            self.time_left["knn"].done = epochs // self.knn.every_epochs
+        self.status.set(
+            phase="training", steps=self.num_steps, epochs=self.num_epochs, accuracy=self.accuracy,
+            eta_seconds=self.time_left.seconds(),
+        )  # fmt: skip
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._mark is not None:
+            self.time_left["between"].add(self._since_mark())
         self.meter.restart()
+
+    def _since_mark(self) -> float:
+        """Seconds since the last call."""
+        before, self._mark = self._mark, time.monotonic()
+        return self._mark - (self._mark if before is None else before)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.meter.add(len(batch[0]) * trainer.world_size)
         step = trainer.global_step
+        if self._mark is None:  # the first in this process takes longer, and stands for no other
+            self.time_left["step"].done += 1
+            self._since_mark()
+        else:
+            self.time_left["step"].add(self._since_mark())
+        self.status.set(phase="training", step=step)
         if step % self._row_every == 0 or step == self.num_steps or trainer.is_last_batch:
             self._write_row(trainer, pl_module, step)
         if step >= self.num_steps:
@@ -197,12 +229,29 @@ class Recorder(L.Callback):
             row["perf/images_per_second"] = speed
         self.log_rows.append(row)
         self.last |= {name: float(value) for name, value in row.items()}
-        done = step - self._first_step
-        per_step = (time.monotonic() - self._training_since) / max(1, done)  # validation and checkpoints included
         self.status.set(
-            epoch=trainer.current_epoch + 1, step=step, images_per_second=speed, phase="training",
-            eta_seconds=per_step * max(0, self.num_steps - step),
+            epoch=trainer.current_epoch + 1, images_per_second=speed, eta_seconds=self.time_left.seconds(),
+            loss=means["train/loss"] if self.val_loss is None else self.val_loss,
         )  # fmt: skip
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self.status.set(phase=f"validating {(batch_idx + 1) / float(sum(trainer.num_val_batches)):.0%}")
+
+    def _validated(self, measured: Mapping[str, float]) -> None:
+        """Says what a validation found, and takes in how long it took."""
+        seconds, probing = self._since_mark(), None
+        if self.knn is not None and self.knn.seconds is not None:
+            probing, self.knn.seconds = self.knn.seconds, None
+            self.time_left["knn"].add(probing)
+        self.time_left["validation"].add(max(0.0, seconds - (probing or 0.0)))
+        name = "val/knn_top1" if "val/mean_rank" in measured else "val/top1"
+        if math.isfinite(measured.get("val/loss", math.nan)):
+            self.val_loss = float(measured["val/loss"])
+        if math.isfinite(measured.get(name, math.nan)):
+            self.accuracy = max(float(measured[name]), self.accuracy or 0.0)
+        self.status.set(loss=self.val_loss, accuracy=self.accuracy, eta_seconds=self.time_left.seconds())
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "perf/seconds": self.seconds()}
@@ -215,6 +264,7 @@ class Recorder(L.Callback):
                 f"learning rate {rate:.3g}. Likely causes: a learning rate that is too high, or no warm-up. "
                 "The checkpoint before it is kept."
             )
+        self._validated(pl_module.val_metrics)
         self.meter.restart()
 
 
@@ -228,10 +278,12 @@ class KNNProbe(L.Callback):
 
     def __init__(self, measure: Callable[[], float], every_epochs: int) -> None:
         self.measure, self.every_epochs = measure, every_epochs
+        self.seconds: float | None = None  # that the last one took, until someone has taken note
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         epoch = trainer.current_epoch + 1
         if epoch % self.every_epochs == 0 or epoch == trainer.max_epochs:
+            start = time.monotonic()
             measured = self.measure() if trainer.is_global_zero else None
             pl_module.val_metrics["val/knn_top1"] = trainer.strategy.broadcast(measured)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,6 +108,27 @@ def train_head(
         yield measured, current
         if step >= num_steps:
             return
+
+
+TRIAL_STEPS, TRIAL_ROWS = 20, 8192
+
+
+def try_head(head: nn.Module, num_features: int, config: FinetuneConfig) -> tuple[float, int]:
+    """Seconds that some steps of a copy of `head` take, and their number; `head` and random numbers stay as they are.
+
+    Args:
+        num_features: of its input.
+    """
+    device = next(head.parameters()).device
+    num_steps = max(1, min(TRIAL_STEPS, TRIAL_ROWS // config.batch_size))
+    rows = num_steps * config.batch_size
+    features, labels = torch.zeros(rows, num_features, device=device), torch.zeros(rows, device=device).long()
+    seconds = 0.0
+    for _ in range(2):  # the first time, libraries set themselves up
+        start = time.monotonic()
+        next(train_head(copy.deepcopy(head), features, labels, None, config, num_steps=num_steps, warmup_steps=0))
+        seconds = time.monotonic() - start
+    return seconds, num_steps
 
 
 # --- linear probe ---------------------------------------------------------------------------------------------------

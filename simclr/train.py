@@ -31,7 +31,7 @@ from lightning.pytorch.plugins.environments import (
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
-from simclr import backbones, devices, evaluate, metrics, probes, processes, runs, slurm_job
+from simclr import backbones, devices, eta, evaluate, metrics, probes, processes, runs, slurm_job
 from simclr.backbones import Encoder
 from simclr.callbacks import (
     KNNProbe,
@@ -69,6 +69,7 @@ HEAD_CHECKPOINT_SECONDS = 5.0  # an epoch of a head takes far less
 
 # --- before a run folder is made ------------------------------------------------------------------------------------
 
+HEAD_STATUS_SECONDS = 0.5  # and a step far less than telling of it
 
 @dataclass
 class Prepared:
@@ -590,7 +591,11 @@ def _fit(
     place = processes.place(config)
     checkpoint, step = _warm_start(run, resume, data)
     log = MetricsLog(run.metrics_path, columns, keep_steps=step) if place.is_main else Unheard()
-    recorder = Recorder(log, status, num_steps=prepared.num_steps, num_epochs=prepared.num_epochs)
+    probe = next((item for item in extra if isinstance(item, KNNProbe)), None)
+    recorder = Recorder(
+        log, status, num_steps=prepared.num_steps, num_epochs=prepared.num_epochs,
+        time_left=_time_left(prepared, probe), knn=probe,
+    )  # fmt: skip
     device = find_device(config.accelerator)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.compile:
@@ -630,6 +635,26 @@ def _pretrain(
         num_workers=config.num_workers,
     )  # fmt: skip
     if data.val is not None and data.val.num_images < 2:
+def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> eta.TimeLeft:
+    """The parts of a training and the images that each passes through the encoder."""
+    config, data, epochs = prepared.config, prepared.data, prepared.num_epochs
+    num_val = data.val.num_images if data.val is not None else 0
+    num_bank = min(data.probe.num_images, MAX_BANK_IMAGES) if data.probe is not None else 0
+    num_test = data.test.num_images if data.test is not None and data.test.labels is not None else 0
+    views = 2 if isinstance(config, PretrainConfig) else 1
+    backward = 1 if isinstance(config, FinetuneConfig) and config.freeze_encoder else eta.BACKWARD
+    if isinstance(config, PretrainConfig):  # judged by the features of all labelled images
+        is_judged = config.evaluate and data.probe is not None and num_test
+        num_test = num_test + num_val + data.probe.num_images if is_judged and data.probe is not None else 0
+    return eta.TimeLeft(
+        knn=eta.Part(math.ceil(epochs / probe.every_epochs) if probe is not None else 0, num_bank + num_val),
+        validation=eta.Part(epochs if num_val else 0, views * num_val),
+        step=eta.Part(prepared.num_steps, views * backward * config.batch_size),
+        between=eta.Part(epochs),
+        test=eta.Part(1, num_test),
+    )
+
+
         loader.splits.pop("val")
     extra: list[L.Callback] = []
     if (measure := _knn_measure(config, data, prepared.image_size, model, device)) is not None:
@@ -653,7 +678,7 @@ def _pretrain(
     if not config.evaluate:
         return
     assert isinstance(status, StatusWriter)
-    status.set(phase="testing", eta_seconds=None)
+    status.set(phase="testing")
     found = evaluate.pretrain_figures(config, state, data, device, _reporter(status, signals.requested))
     if not found:
         print("there are no labelled test images, so nothing was tested", flush=True)
@@ -750,7 +775,8 @@ def _train_on_features(
         def count(num: int) -> None:
             nonlocal done
             done += num
-            status.set(phase=f"features of the {what} images {done / split.num_images:.0%}")
+            left["image"].add(since_mark(), num)
+            status.set(phase=f"features of the {what} images {done / split.num_images:.0%}", eta_seconds=left.seconds())
             if signals.requested.is_set():
                 raise StopRequested
 
@@ -769,23 +795,31 @@ def _train_on_features(
         checkpoints.load_state_dict(state["checkpoints"])
     log = MetricsLog(run.metrics_path, runs.FINETUNE_METRICS, keep_steps=state["step"] if state else None)
     meter, before = Meter(), state["seconds"] if state else 0.0
-    first_step = state["step"] if state else 0
-    last_said = 0.0
+    left["step"].done = state["step"] if state else 0
     current = {"epoch": state["epoch"] if state else 0}
 
     def on_step(step: int) -> None:
-        nonlocal last_said
         if signals.requested.is_set():
             raise StopRequested
-        now = time.monotonic()
-        if now - last_said > 0.5:
-            last_said = now
-            left = meter.elapsed / max(1, step - first_step) * (prepared.num_steps - step)
+        if time.monotonic() - mark > HEAD_STATUS_SECONDS:
+            left["step"].add(since_mark(), step - left["step"].done)
+    num_val, num_test = (split.num_images if split is not None else 0 for split in (data.val, data.test))
+    left = eta.TimeLeft(
+        image=eta.Part(train_split.num_images + num_val, 1), step=eta.Part(prepared.num_steps),
+        test=eta.Part(1, num_test),
+    )  # fmt: skip
+    left["step"].measure(*probes.try_head(model.head, prepared.encoder.num_features, config))
+    mark = time.monotonic()
+
+    def since_mark() -> float:
+        nonlocal mark
+        before, mark = mark, time.monotonic()
+        return mark - before
             if bar is not None:
                 bar.update(step - bar.n)
-            status.set(phase="training the head", step=step, eta_seconds=left, epoch=current["epoch"] + 1)
+            status.set(phase="training the head", step=step, eta_seconds=left.seconds(), epoch=current["epoch"] + 1)
 
-    bar = terminal_bar(prepared.num_steps, first_step)
+    bar = terminal_bar(prepared.num_steps, left["step"].done)
     epochs = probes.train_head(
         model.head, *train_features, val_features, config, num_steps=prepared.num_steps,
         warmup_steps=prepared.warmup_steps, state=state, on_step=on_step,
@@ -810,8 +844,13 @@ def _train_on_features(
                 f"The loss is {measured.train['loss']} at step {measured.step}; try a lower learning rate."
             )
         if checkpoints.judge(measured.epoch, val) or not val:
+    since_mark()
             best_head = {key: value.clone() for key, value in model.head.state_dict().items()}
-        status.set(epoch=measured.epoch, step=measured.step, images_per_second=speed)
+        status.set(
+            epoch=measured.epoch, step=measured.step, images_per_second=speed,
+            loss=measured.val.get("loss", measured.train["loss"]),
+            accuracy=checkpoints.best[0] if checkpoints.best is not None else None,
+        )  # fmt: skip
         done = measured.step >= prepared.num_steps
         if time.monotonic() - checkpoints.saved_at > HEAD_CHECKPOINT_SECONDS or done or measured.epoch == 1:
             more = {"checkpoints": checkpoints.state_dict(), "best_head": best_head, "seconds": before + meter.elapsed}
@@ -834,7 +873,7 @@ def _evaluate(
     """Looks at the test images once, with the weights that were best on validation, and writes `evaluation.json`."""
     config, data = prepared.config, prepared.data
     assert isinstance(config, FinetuneConfig) and prepared.train is not None
-    status.set(phase="testing", eta_seconds=None)
+    status.set(phase="testing")
     device = find_device(config.accelerator)
     found: dict[str, Any] = {
         "num_labels": prepared.train.num_images,

@@ -1,0 +1,86 @@
+"""How long a training will still take, from what its parts took so far (arithmetic alone; the clock is the caller's).
+
+Steps, validations, kNN probes and what comes between two epochs happen at different rates, and the test comes once, at
+the end: each has its own number left and its own cost. What was not measured yet is guessed by the images that it
+passes through the network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# What is older than this counts little: the machine may be shared with others now.
+MEMORY_SECONDS = 300.0
+# A step passes images forward and backward, which costs three times as much.
+BACKWARD = 3
+
+
+@dataclass
+class Part:
+    """One kind of work.
+
+    total, done: how often it happens in the whole training, and how often it did.
+    images: that it passes forward through the network, or what costs as much.
+    """
+
+    total: int
+    images: float = 0.0
+    done: int = 0
+    _count: float = 0.0
+    _seconds: float = 0.0
+
+    def add(self, seconds: float, count: int = 1) -> None:
+        """Takes in that it happened `count` times, in `seconds` together."""
+        self.done += count
+        self.measure(seconds, count)
+
+    def measure(self, seconds: float, count: int = 1) -> None:
+        """The same of a trial, which is no part of the training."""
+        kept = math.exp(-seconds / MEMORY_SECONDS)
+        self._count = self._count * kept + count
+        self._seconds = self._seconds * kept + seconds
+
+    @property
+    def cost(self) -> float | None:
+        """Seconds each time, as measured of late."""
+        return self._seconds / self._count if self._count else None
+
+    @property
+    def image_cost(self) -> float | None:
+        """Seconds for an image forward, as far as this part tells."""
+        return None if self.cost is None or not self.images else self.cost / self.images
+
+
+class TimeLeft:
+    """Adds up what is left of a training.
+
+    Args:
+        parts: by name; those that tell best what an image costs come first.
+    """
+
+    def __init__(self, **parts: Part) -> None:
+        self.parts = parts
+
+    def __getitem__(self, name: str) -> Part:
+        return self.parts[name]
+
+    def seconds(self) -> float | None:
+        """How long it will take; None before anything was measured."""
+        price = next((part.image_cost for part in self.parts.values() if part.image_cost is not None), None)
+        if price is None:
+            return None
+        return sum(
+            max(0, part.total - part.done) * (part.images * price if part.cost is None else part.cost)
+            for part in self.parts.values()
+        )
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """What was measured, for a run that goes on later."""
+        return {name: [part._count, part._seconds] for name, part in self.parts.items()}
+
+    def load_state_dict(self, state: Mapping[str, list[float]]) -> None:
+        for name, (count, seconds) in state.items():
+            if name in self.parts:
+                self.parts[name]._count, self.parts[name]._seconds = count, seconds
