@@ -330,6 +330,10 @@ class CommonOptions(Options):
         10, "A checkpoint within an epoch this often, besides the one after each epoch; 0: only that one.",
         group="Monitoring", label="Minutes to a checkpoint", unit="minutes", ge=0, le=100_000,
     )  # fmt: skip
+    film_frames: int = option(
+        20, "Epochs, evenly spread, after which the features of some validation images are kept for the training film; "
+        "0: none.", group="Monitoring", label="Frames of the film", unit="epochs", ge=0, le=1000,
+    )  # fmt: skip
     num_threads: int | None = option(
         None, "CPU threads of each process; unset: one for each core. Results repeat exactly for the same number.",
         group="Hardware", label="CPU threads", ge=1, le=1024,

@@ -540,16 +540,16 @@ def _features(
     return features
 
 
-def _sheets(pictures: _Pictures, folder: Path) -> dict[str, Any]:
-    """Writes the images as sheets of tiles and says how they lie there."""
+def write_sheets(images: Any, folder: Path) -> dict[str, Any]:
+    """Writes images (N, 3, S, S) uint8 as sheets of tiles and says how they lie there."""
     from PIL import Image
 
     from simclr import augment
 
-    side = min(TILE_SIDE, pictures.images.shape[-1])
+    side = min(TILE_SIDE, images.shape[-1])
     per_sheet = SHEET_COLUMNS * SHEET_COLUMNS
     names = []
-    for number, part in enumerate(pictures.images.split(per_sheet)):
+    for number, part in enumerate(images.split(per_sheet)):
         if part.shape[-1] != side:
             small = [augment.resize(augment.to_float(batch), side) for batch in part.split(BATCH_SIZE)]
             tiles = np.concatenate([(batch * 255).round().clamp(0, 255).byte().numpy() for batch in small])
@@ -598,7 +598,7 @@ def _save(
             "classes": pictures.classes,
             "knn_accuracy": reduce.knn_accuracy(features, pictures.labels)
             if pictures.labels is not None and len(features) > 1 else None,
-            "thumbnails": _sheets(pictures, aside),
+            "thumbnails": write_sheets(pictures.images, aside),
             "versions": runs.versions(),
             "git_commit": runs.git_commit(),
             "created": time.time(),

@@ -53,7 +53,7 @@ def test_a_pretraining_writes_everything(finished_run, capfd):
     assert status.images_per_second > 0
     assert {path.name for path in run.path.iterdir() if not path.name.startswith(".")} == {
         "config.yaml", "status.json", "metrics.csv", "meta.json", "log.txt", "checkpoints", "model.pt",
-        "evaluation.json",
+        "evaluation.json", "embeddings",
     }  # fmt: skip
     assert {path.name for path in (run.path / "checkpoints").iterdir()} == {
         "last.ckpt", "previous.ckpt", "best.ckpt",

@@ -1,0 +1,259 @@
+"""The training film: features of the same images at some epochs of a training, and maps of them that belong together.
+
+    RUN/embeddings/film/
+        film.json             which epochs were asked for, which images, layer, versions
+        ids.npy  labels.npy   (N,) int64; labels are missing where the images have no classes
+        thumbnails-0.png      the images as sheets of tiles
+        epoch-000008.npy      (N, num_features) float16, the layer h after that epoch; 0 is before the training
+        <method>-<key>.npy    (F, N, 2) float32 and its .json: a map for each epoch, and what it was made with
+
+Maps that are made anew for every epoch turn, mirror and jump, and what moves then says nothing. Here they belong
+together: either UMAP aligns neighbouring epochs while it draws them (AlignedUMAP), or each epoch's PCA is turned to
+lie as the one after it does (orthogonal Procrustes, Schönemann 1966), which bends nothing and so is the honest
+baseline. Both look at directions only: features at length 1, as the cosine does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simclr import reduce, runs
+from simclr.runs import Run
+
+FILM, ABOUT, IDS, LABELS = "film", "film.json", "ids.npy", "labels.npy"
+METHODS = ("pca", "umap")
+LABEL = {"pca": "PCA, turned to fit", "umap": "AlignedUMAP"}
+MAX_IMAGES = 1000
+MIN_FRAMES = 2
+PICK_STREAM = 6  # beside the streams of the cuts in `simclr.stratify` and of `simclr.embed`
+FORMAT = 1  # part of the key of a map: raise it when what is stored changes its meaning
+
+Floats = NDArray[np.float32]
+
+
+def planned_epochs(num_epochs: int, num_frames: int) -> list[int]:
+    """The epochs kept of a training: `num_frames` evenly spread ones and the start, 0; none for no frames."""
+    if num_frames == 0:
+        return []
+    return sorted({round(number * num_epochs / num_frames) for number in range(num_frames + 1)})
+
+
+def folder_of(run: Run) -> Path:
+    return run.path / runs.EMBEDDINGS / FILM
+
+
+@dataclass(frozen=True)
+class Film:
+    """What a run has kept. Epochs whose file is missing or damaged are left out.
+
+    epochs: those that are there, in order. ids: (N,). labels: (N,) or None.
+    """
+
+    folder: Path
+    epochs: tuple[int, ...]
+    ids: NDArray[np.int64]
+    labels: NDArray[np.int64] | None
+    about: dict[str, Any]
+
+    @property
+    def num_images(self) -> int:
+        return len(self.ids)
+
+    @property
+    def classes(self) -> list[str]:
+        return [str(name) for name in self.about.get("classes") or []]
+
+    @property
+    def sheets(self) -> list[Path]:
+        return [self.folder / name for name in self.about["thumbnails"]["sheets"]]
+
+    def features(self, epoch: int) -> Floats:
+        """(N, num_features) float32 after that epoch."""
+        return np.load(frame_path(self.folder, epoch), allow_pickle=False).astype(np.float32)
+
+    @cached_property
+    def _key(self) -> str:
+        found = hashlib.sha256(f"{FORMAT} {self.about.get('images')} ".encode())
+        for epoch in self.epochs:
+            stat = frame_path(self.folder, epoch).stat()
+            found.update(f"{epoch} {stat.st_mtime_ns} {stat.st_size} ".encode())
+        return found.hexdigest()[:12]
+
+    def map_path(self, method: str) -> Path:
+        """Where the maps by `method` lie, or will lie; a frame that is written anew gives another name."""
+        return self.folder / f"{method}-{self._key}.npy"
+
+    def maps(self, method: str) -> Floats | None:
+        """(F, N, 2), one map for each of `epochs`; None if they were not computed, or are damaged."""
+        try:
+            found = np.load(self.map_path(method), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        return found if found.shape == (len(self.epochs), self.num_images, 2) and np.isfinite(found).all() else None
+
+
+def frame_path(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch-{epoch:06d}.npy"
+
+
+def load(run: Run) -> Film | None:
+    """The film of a run; None if it has kept none, or not two epochs yet."""
+    folder = folder_of(run)
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        ids = np.load(folder / IDS, allow_pickle=False)
+        labels = np.load(folder / LABELS, allow_pickle=False) if (folder / LABELS).exists() else None
+        if not isinstance(about, dict) or ids.ndim != 1 or (labels is not None and labels.shape != ids.shape):
+            return None
+        about["thumbnails"]["sheets"]
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
+        return None
+    epochs = tuple(epoch for epoch in _epochs_there(folder) if _is_whole(frame_path(folder, epoch), len(ids)))
+    return Film(folder, epochs, ids, labels, about) if len(epochs) >= MIN_FRAMES else None
+
+
+def _epochs_there(folder: Path) -> list[int]:
+    found = (re.fullmatch(r"epoch-(\d{6})\.npy", path.name) for path in folder.iterdir())
+    return sorted(int(match[1]) for match in found if match)
+
+
+def _is_whole(path: Path, num_images: int) -> bool:
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        return found.ndim == 2 and len(found) == num_images
+    return False
+
+
+# --- writing, while a run trains ------------------------------------------------------------------------------------
+
+
+def begin(
+    run: Run, epochs: Iterable[int], *, ids: NDArray[np.int64], labels: NDArray[np.int64] | None,
+    write_sheets: Callable[[Path], dict[str, Any]], **about: Any,
+) -> Path:  # fmt: skip
+    """Makes the folder of a film and returns it; what another training of the same run left there goes.
+
+    Args:
+        epochs: those that will be kept.
+        write_sheets: writes the images as sheets of tiles into a folder and says how they lie there.
+        about: further facts, such as split, classes and a digest of the images.
+    """
+    folder = folder_of(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = set(epochs)
+    for path in folder.glob("*.npy"):
+        if (match := re.fullmatch(r"epoch-(\d{6})", path.stem)) is None or int(match[1]) not in wanted:
+            path.unlink()
+    np.save(folder / IDS, ids)
+    if labels is not None:
+        np.save(folder / LABELS, labels)
+    values = {"epochs": sorted(wanted), "num_images": len(ids), "layer": "h", "dtype": "float16",
+              "thumbnails": write_sheets(folder), "versions": runs.versions(), **about}  # fmt: skip
+    runs.write_atomically(folder / ABOUT, json.dumps(values, indent=1))
+    return folder
+
+
+def write_frame(folder: Path, epoch: int, features: NDArray[Any]) -> None:
+    """Keeps features (N, num_features) of one epoch, in half precision: neighbours are hardly changed by that."""
+    _save(frame_path(folder, epoch), np.asarray(features, dtype=np.float16))
+
+
+def _save(path: Path, values: NDArray[Any]) -> None:
+    beside = path.with_name(f".{path.name}.part.npy")
+    try:
+        np.save(beside, values)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+# --- maps -----------------------------------------------------------------------------------------------------------
+
+
+def parameters(method: str, num_images: int, seed: int) -> dict[str, Any]:
+    """Everything besides the features that the maps depend on."""
+    if method == "pca":
+        return {}
+    return {
+        "n_neighbors": min(15, num_images - 1), "min_dist": 0.1, "metric": "cosine",
+        "alignment_regularisation": 0.01, "alignment_window_size": 3, "random_state": seed,
+    }  # fmt: skip
+
+
+def make_maps(film: Film, method: str, seed: int = 0, progress: reduce.Progress | None = None) -> Floats:
+    """Computes, keeps and returns the maps (F, N, 2) of all epochs by `pca` or `umap`.
+
+    Raises:
+        ValueError: for another method, or fewer than `reduce.MIN_IMAGES` images.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method is {method}; allowed: {', '.join(METHODS)}")
+    if film.num_images < reduce.MIN_IMAGES:
+        raise ValueError(f"the film has {film.num_images} images; allowed: at least {reduce.MIN_IMAGES}")
+    start = time.perf_counter()
+    frames = [reduce.unit_rows(film.features(epoch)) for epoch in film.epochs]
+    chosen = parameters(method, film.num_images, seed)
+    found = turned_pca(frames, progress) if method == "pca" else aligned_umap(frames, progress, **chosen)
+    about = {
+        "method": method, "parameters": chosen, "epochs": list(film.epochs),
+        "seconds": round(time.perf_counter() - start, 3), "motion": motion(found),
+        "neighbors_kept": reduce.neighbors_kept(frames[-1], found[-1]), "versions": runs.versions(),
+        "created": time.time(),
+    }  # fmt: skip
+    path = film.map_path(method)
+    for old in film.folder.glob(f"{method}-*"):  # of frames that have been written anew
+        if old.stem != path.stem:
+            old.unlink()
+    runs.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
+    _save(path, found)
+    return found
+
+
+def turned_pca(frames: list[Floats], progress: reduce.Progress | None = None) -> Floats:
+    """(F, N, 2): the PCA of each frame, turned or mirrored to lie as the one after it does, from the last backwards."""
+    found = [np.zeros((len(frames[0]), 2), dtype=np.float32)] * len(frames)
+    for place in reversed(range(len(frames))):
+        points = reduce.pca(frames[place])
+        found[place] = reduce.align(found[place + 1], points) if place + 1 < len(frames) else points
+        if progress:
+            progress(1 - place / len(frames))
+    return np.stack(found)
+
+
+def aligned_umap(frames: list[Floats], progress: reduce.Progress | None = None, **chosen: Any) -> Floats:
+    """(F, N, 2) by AlignedUMAP (umap-learn): neighbouring frames are drawn to lie alike. `chosen` as in `parameters`.
+
+    The library does not say how far it is, so `progress` is told only the beginning and the end.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from umap import AlignedUMAP
+
+        if progress:
+            progress(0.05)
+        same = {row: row for row in range(len(frames[0]))}
+        init = "spectral" if len(frames[0]) > 12 else "random"  # as in `reduce.umap`
+        model = AlignedUMAP(init=init, **chosen).fit(frames, relations=[same] * (len(frames) - 1))
+    if progress:
+        progress(1.0)
+    return np.nan_to_num(np.stack([np.asarray(points, dtype=np.float32) for points in model.embeddings_]))
+
+
+def motion(maps: Floats) -> list[float]:
+    """How far points move from each epoch's map to the next, on average, as a share of the whole film's width."""
+    width = float(np.ptp(maps.reshape(-1, 2), axis=0).max()) or 1.0
+    steps = np.linalg.norm(np.diff(maps, axis=0), axis=2).mean(axis=1) / width
+    return [round(float(step), 5) for step in steps]
