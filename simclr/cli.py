@@ -30,6 +30,7 @@ DESCRIPTION = """SimCLR: contrastive pre-training, fine-tuning and comparison of
 commands:
   pretrain   train an encoder without labels
   finetune   train a classifier on a pre-trained encoder, or the same network from scratch
+  estimate   will it fit, and how long will it take: a few real steps of a run that is not started
   evaluate   repeat a run's test figures from its weights and compare
   embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
   bench      what things cost, as ratios measured side by side
@@ -48,6 +49,9 @@ EXAMPLES = {
   python -m simclr finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0
   python -m simclr finetune --experiment_version RUN --freeze_encoder true --label_fraction 0.01
   python -m simclr finetune --config simclr/recipes/quick-scratch.yaml --experiment_version RUN""",
+    "estimate": """examples:
+  python -m simclr estimate pretrain --config simclr/recipes/cifar10.yaml --batch_size 1024
+  python -m simclr estimate finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0 --json""",
     "evaluate": """examples:
   python -m simclr evaluate RUN
   python -m simclr evaluate RUN --protocol knn,linear,classifier --json""",
@@ -316,6 +320,30 @@ def _bench(arguments: list[str]) -> int:
     return bench.main(_parse(parser, arguments))
 
 
+def _estimate(arguments: list[str]) -> int:
+    parser = _parser("estimate")
+    parser.add_argument("KIND", help="pretrain or finetune, followed by their options.")
+    parser.add_argument("--device", metavar="VALUE", help="auto, cpu, gpu:0, gpu:0,1 and so on. Default: auto.")
+    parser.add_argument("--json", action="store_true", help="As JSON, for scripts.")
+    parser.add_argument("--job_dir", metavar="DIR", help="Folder for status.json and the answer, for the dashboard.")
+    if not arguments or arguments[0] in ("-h", "--help"):
+        _parse(parser, arguments or ["--help"])
+    kind = arguments[0]
+    if kind not in ("pretrain", "finetune"):
+        raise ConfigError(f"KIND is {kind}; allowed: pretrain or finetune.")
+    mine, rest = _split_flags(arguments[1:], {"--device": True, "--json": False, "--job_dir": True})
+    config, others = parse_run_options(kind, rest)
+    from simclr import estimate
+
+    return estimate.main(
+        config,
+        _runs_dir(others),
+        device=mine.get("--device", "auto"),
+        as_json="--json" in mine,
+        job=Path(mine["--job_dir"]) if "--job_dir" in mine else None,
+    )
+
+
 def _evaluate(arguments: list[str]) -> int:
     parser = _parser("evaluate")
     parser.add_argument("RUN", help="A run's id, a unique beginning of it, or its folder.")
@@ -358,6 +386,7 @@ def _folder(options: Any) -> Path:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "pretrain": lambda arguments: _train("pretrain", arguments),
     "finetune": lambda arguments: _train("finetune", arguments),
+    "estimate": _estimate,
     "evaluate": _evaluate,
     "embed": _embed,
     "bench": _bench,
@@ -368,6 +397,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 SUMMARIES = {
     "pretrain": "Trains an encoder without labels (SimCLR, Chen et al. 2020).",
     "finetune": "Trains a classifier on a pre-trained encoder, frozen or free, or the same network from scratch.",
+    "estimate": "Says whether a run fits into memory and how long it takes, by a few real steps; status 1: no fit.",
     "evaluate": "Measures a finished run on the test images, from its weights alone, and compares with what is stored.",
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",
     "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",

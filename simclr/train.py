@@ -470,8 +470,7 @@ def follow(config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, re
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             prepared = prepare(config, runs_dir, _reporter(None, signals.requested))
-            work = _pretrain if isinstance(prepared.config, PretrainConfig) else _finetune
-            work(Run(run_dir or Path(tempfile.gettempdir())), prepared, Unheard(), signals, resume)
+            _work(prepared)(Run(run_dir or Path(tempfile.gettempdir())), prepared, Unheard(), signals, resume)
     except (StopRequested, DivergedError):
         pass  # the main process says so
     except ConfigError as error:  # found here and perhaps nowhere else, such as data that only this machine lacks
@@ -481,6 +480,16 @@ def follow(config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, re
         traceback.print_exc()
         return 1
     return 0
+
+
+def _work(prepared: Prepared) -> Callable[..., None]:
+    return _pretrain if isinstance(prepared.config, PretrainConfig) else _finetune
+
+
+def trial(prepared: Prepared, folder: Path, status: StatusWriter) -> None:
+    """Trains what was prepared in a folder that is thrown away, to see what it costs; errors come as they are."""
+    _quiet_libraries()
+    _work(prepared)(Run(folder), prepared, status, _StopSignals(), False)
 
 
 def _held(config: RunConfig, device: torch.device) -> str:
@@ -508,8 +517,7 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
     status.set(phase="training", steps=prepared.num_steps, epochs=prepared.num_epochs, device=held)
     batch = prepared.config.batch_size
     try:
-        work = _pretrain if isinstance(prepared.config, PretrainConfig) else _finetune
-        work(run, prepared, status, signals, resume)
+        _work(prepared)(run, prepared, status, signals, resume)
         status.close(state="finished", reason="", phase="", exit_code=0)
     except StopRequested:
         print("stopped on request; the last checkpoint is kept", flush=True)
