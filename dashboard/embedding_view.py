@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dashboard.components.embedding_map import packed
 from simclr import reduce
-from simclr.embed import Embedding
+from simclr.embeddings import Embedding
 
 SHEET_CACHE = Path(__file__).parent / "static" / "cache"
 MAX_CACHED_SHEETS = 60

@@ -17,8 +17,8 @@ from streamlit.testing.v1 import AppTest
 from test_embed import trained_run
 
 from dashboard import embedding_view
-from simclr import embed, reduce, runs
-from simclr.embed import Choice, Model
+from simclr import embed, embeddings, reduce, runs
+from simclr.embeddings import Choice, Model
 from simclr.runs import Run
 
 CHOICE = Choice(num_images=500)  # what the page asks for when 500 is chosen
@@ -127,7 +127,7 @@ def test_ready_maps_are_shown_at_once(pair: list[Run]) -> None:
     assert data is not None
     assert "Compute" not in buttons(app)
     points = [np.frombuffer(base64.b64decode(panel["points"]), "<f4").reshape(-1, 2) for panel in data["panels"]]
-    first, second = (embed.find_embedding(Model(run), CHOICE) for run in pair)
+    first, second = (embeddings.find_embedding(Model(run), CHOICE) for run in pair)
     assert first is not None
     assert second is not None
     np.testing.assert_array_equal(points[0], first.map("pca"))
@@ -147,7 +147,7 @@ def test_pca_is_shown_until_umap_is_there(pair: list[Run]) -> None:
 
 def test_a_chosen_image_brings_its_neighbours_and_stands_in_the_address(pair: list[Run]) -> None:
     compute(pair, "pca")
-    found = [embed.find_embedding(Model(run), CHOICE) for run in pair]
+    found = [embeddings.find_embedding(Model(run), CHOICE) for run in pair]
     image = int(found[0].ids[7])  # type: ignore[union-attr]
     app = embeddings_page(method="pca", image=str(image))
     data = maps_of(app)
@@ -171,7 +171,7 @@ def job_of(pair: list[Run], folder: Path, **status: object) -> Path:
     job = folder / runs.JOBS / "20261122-101010-embed-test"
     job.mkdir(parents=True)
     names = [run.id for run in pair]
-    (job / embed.REQUEST).write_text(json.dumps(embed.request_of(names, CHOICE, ("pca",), folder)))
+    (job / embeddings.REQUEST).write_text(json.dumps(embeddings.request_of(names, CHOICE, ("pca",), folder)))
     runs.update_status(job, started=time.time() - 12, created=time.time() - 13, **status)
     return job
 
@@ -223,7 +223,7 @@ def test_sheets_are_served_under_a_name_of_their_content(
     pair: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compute(pair)
-    found = embed.find_embedding(Model(pair[0]), CHOICE)
+    found = embeddings.find_embedding(Model(pair[0]), CHOICE)
     assert found is not None
     monkeypatch.setattr(embedding_view, "SHEET_CACHE", tmp_path / "cache")
     address = embedding_view.sheet_addresses(found, "base")[0]

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from dashboard_fixtures import make_run
 
-from simclr import cli, embed, launch, runs
+from simclr import cli, embed, embeddings, launch, runs
 from simclr.config import ConfigError
-from simclr.embed import Choice, Model
+from simclr.embeddings import Choice, Embedding, Model
 from simclr.runs import Run
 
 SMALL = Choice(num_images=60)
@@ -54,13 +54,11 @@ def pair(folder: Path) -> list[Model]:
 
 
 @pytest.fixture(scope="module")
-def embedded(pair: list[Model]) -> list[embed.Embedding]:
+def embedded(pair: list[Model]) -> list[Embedding]:
     return embed.compute(pair, SMALL, ["pca"])
 
 
-def test_features_are_those_of_the_encoder_on_the_plain_images(
-    pair: list[Model], embedded: list[embed.Embedding]
-) -> None:
+def test_features_are_those_of_the_encoder_on_the_plain_images(pair: list[Model], embedded: list[Embedding]) -> None:
     import torch
 
     from simclr import augment, backbones, shapes
@@ -74,26 +72,26 @@ def test_features_are_those_of_the_encoder_on_the_plain_images(
     np.testing.assert_allclose(first.features, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_all_models_see_the_same_images_in_class_proportion(embedded: list[embed.Embedding]) -> None:
+def test_all_models_see_the_same_images_in_class_proportion(embedded: list[Embedding]) -> None:
     first, second = embedded
     np.testing.assert_array_equal(first.ids, second.ids)
-    assert embed.same_images(first, second)
+    assert embeddings.same_images(first, second)
     assert first.labels is not None
     assert np.bincount(first.labels).tolist() == [6] * 10
     assert not np.allclose(first.features, second.features)
 
 
-def test_another_seed_chooses_other_images(pair: list[Model], embedded: list[embed.Embedding]) -> None:
+def test_another_seed_chooses_other_images(pair: list[Model], embedded: list[Embedding]) -> None:
     other = embed.compute(pair[:1], Choice(num_images=60, seed=5), [])[0]
     assert set(other.ids.tolist()) != set(embedded[0].ids.tolist())
-    assert not embed.same_images(other, embedded[0])
+    assert not embeddings.same_images(other, embedded[0])
 
 
-def test_provenance_says_what_was_computed_from_what(pair: list[Model], embedded: list[embed.Embedding]) -> None:
+def test_provenance_says_what_was_computed_from_what(pair: list[Model], embedded: list[Embedding]) -> None:
     about = embedded[0].provenance
     assert about["run"] == pair[0].run.id
     assert about["weights"] == "model.pt"
-    assert about["weights_sha256"] == embed.file_hash(pair[0].run.model_path)
+    assert about["weights_sha256"] == embeddings.file_hash(pair[0].run.model_path)
     assert (about["split"], about["layer"], about["num_images"], about["num_features"]) == ("test", "h", 60, 128)
     assert about["data"]["dataset"] == "shapes"
     assert about["versions"]["torch"]
@@ -104,7 +102,7 @@ def test_provenance_says_what_was_computed_from_what(pair: list[Model], embedded
     assert 0 <= made["neighbors_kept"] <= 1
 
 
-def test_thumbnails_show_the_images(embedded: list[embed.Embedding]) -> None:
+def test_thumbnails_show_the_images(embedded: list[Embedding]) -> None:
     from PIL import Image
 
     from simclr import shapes
@@ -120,7 +118,7 @@ def test_thumbnails_show_the_images(embedded: list[embed.Embedding]) -> None:
 
 
 def test_a_second_time_computes_nothing(
-    pair: list[Model], embedded: list[embed.Embedding], monkeypatch: pytest.MonkeyPatch
+    pair: list[Model], embedded: list[Embedding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embed, "_load_pictures", lambda *_: pytest.fail("images were read again"))
     monkeypatch.setattr(embed, "_make_map", lambda *_: pytest.fail("a map was made again"))
@@ -133,19 +131,19 @@ def test_a_network_that_was_trained_on_has_features_of_its_own(tmp_path: Path) -
     import torch
 
     model = Model(trained_run(tmp_path))
-    before = embed.embedding_folder(model, SMALL)
+    before = embeddings.embedding_folder(model, SMALL)
     embed.compute([model], SMALL, [])
-    assert embed.find_embedding(model, SMALL) is not None
+    assert embeddings.find_embedding(model, SMALL) is not None
     state = torch.load(model.run.model_path, weights_only=True)
     state["conv1.weight"] += 1
     torch.save(state, model.run.model_path)
-    assert embed.embedding_folder(model, SMALL) != before
-    assert embed.find_embedding(model, SMALL) is None
+    assert embeddings.embedding_folder(model, SMALL) != before
+    assert embeddings.find_embedding(model, SMALL) is None
 
 
 def test_the_key_follows_what_matters(pair: list[Model]) -> None:
     folders = {
-        embed.embedding_folder(pair[0], choice)
+        embeddings.embedding_folder(pair[0], choice)
         for choice in (
             SMALL,
             Choice(num_images=61),
@@ -155,14 +153,16 @@ def test_the_key_follows_what_matters(pair: list[Model]) -> None:
         )
     }
     assert len(folders) == 5
-    assert embed.embedding_folder(Model(pair[0].run, "pixels"), SMALL) != embed.embedding_folder(pair[0], SMALL)
+    assert embeddings.embedding_folder(Model(pair[0].run, "pixels"), SMALL) != embeddings.embedding_folder(
+        pair[0], SMALL
+    )
 
 
 def test_damaged_features_are_computed_again(tmp_path: Path) -> None:
     model = Model(trained_run(tmp_path))
     first = embed.compute([model], SMALL, ["pca"])[0]
-    (first.folder / embed.FEATURES).write_bytes(b"\x93NUMPY torn")
-    assert embed.find_embedding(model, SMALL) is None
+    (first.folder / embeddings.FEATURES).write_bytes(b"\x93NUMPY torn")
+    assert embeddings.find_embedding(model, SMALL) is None
     again = embed.compute([model], SMALL, ["pca"])[0]
     assert again.features.shape == (60, 128)
     first.map_path("pca").write_bytes(b"torn")
@@ -182,10 +182,10 @@ def test_images_that_changed_on_disk_are_looked_at_again_by_all(tmp_path: Path) 
     assert first.num_images == 16
     old = first.provenance["images"]
     make_folder(tmp_path / "images", {"test/b": 8, "test/a": 8})
-    shutil.rmtree(embed.embedding_folder(pair[1], SMALL))
+    shutil.rmtree(embeddings.embedding_folder(pair[1], SMALL))
     first, second = embed.compute(pair, SMALL, [])
     assert first.provenance["images"] != old
-    assert embed.same_images(first, second)
+    assert embeddings.same_images(first, second)
 
 
 def test_images_without_classes_are_embedded_too(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_untrained_and_pixels_stand_beside_a_run(pair: list[Model]) -> None:
 
     from simclr import backbones
 
-    models = embed.resolve_models([pair[0].run.id, "untrained", "pixels"], pair[0].run.path.parent)
+    models = embeddings.resolve_models([pair[0].run.id, "untrained", "pixels"], pair[0].run.path.parent)
     _, untrained, pixels = embed.compute(models, SMALL, ["pca"])
     assert pixels.features.shape == (60, 3 * 16 * 16)
     torch.manual_seed(pair[0].run.config["seed"])  # the weights that its training began with
@@ -227,10 +227,10 @@ def test_checkpoints_stand_in_for_a_run_without_final_weights(tmp_path: Path) ->
     torch.save(checkpoint, run.path / "checkpoints" / "last.ckpt")
     expected = embed.compute([Model(run)], SMALL, [])[0].features
     run.model_path.unlink()
-    assert embed.weights_path(run).name == "last.ckpt"
+    assert embeddings.weights_path(run).name == "last.ckpt"
     np.testing.assert_array_equal(embed.compute([Model(run)], SMALL, [])[0].features, expected)
     with pytest.raises(ConfigError, match="checkpoint is best, which"):
-        embed.weights_path(run, "best")
+        embeddings.weights_path(run, "best")
 
 
 def test_a_frozen_encoder_is_taken_from_the_final_weights(tmp_path: Path) -> None:
@@ -238,9 +238,9 @@ def test_a_frozen_encoder_is_taken_from_the_final_weights(tmp_path: Path) -> Non
 
     run = trained_run(tmp_path, kind="finetune", experiment_version="0", freeze_encoder=True)
     torch.save({"head": {}}, run.path / "checkpoints" / "last.ckpt")  # what such a run keeps: the head alone
-    assert [embed.weights_path(run, name).name for name in (None, "best", "last")] == ["model.pt"] * 3
+    assert [embeddings.weights_path(run, name).name for name in (None, "best", "last")] == ["model.pt"] * 3
     run.model_path.unlink()
-    assert not embed.has_weights(run)
+    assert not embeddings.has_weights(run)
 
 
 def test_a_stop_leaves_what_was_whole_and_nothing_half(tmp_path: Path) -> None:
@@ -253,8 +253,8 @@ def test_a_stop_leaves_what_was_whole_and_nothing_half(tmp_path: Path) -> None:
 
     with pytest.raises(embed.Stopped):
         embed.compute(pair, SMALL, ["pca"], report=lambda phase, share: phases.append(phase), check=check)
-    assert embed.find_embedding(pair[0], SMALL) is not None
-    assert embed.find_embedding(pair[1], SMALL) is None
+    assert embeddings.find_embedding(pair[0], SMALL) is not None
+    assert embeddings.find_embedding(pair[1], SMALL) is None
 
 
 def test_progress_never_goes_back(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_command_computes_and_names_the_folder(pair: list[Model], capsys: pytest
     code = cli.main(command(pair[0].run.path, "--num_images", "30", "--method", "none"))
     assert code == 0
     folder = Path(capsys.readouterr().out.strip().splitlines()[-1])
-    assert embed.load_embedding(folder) is not None
+    assert embeddings.load_embedding(folder) is not None
     assert not list(folder.glob("pca*"))
 
 
@@ -345,20 +345,20 @@ def wait_for(folder: Path, *states: str, seconds: float = 60) -> runs.Status:
 def test_a_job_tells_its_progress_and_is_found_by_what_it_was_asked(tmp_path: Path) -> None:
     pair = [trained_run(tmp_path, seed) for seed in (1, 2)]
     names = [run.id for run in pair]
-    job = embed.start_job(names, SMALL, ["pca"], tmp_path)
-    assert embed.start_job(names, SMALL, ["pca"], tmp_path) == job  # a second click
-    request = embed.request_of(names, SMALL, ["pca"], tmp_path)
-    assert embed.find_job(request, tmp_path) == job
-    assert embed.find_job(request | {"methods": ["umap"]}, tmp_path) is None
+    job = embeddings.start_job(names, SMALL, ["pca"], tmp_path)
+    assert embeddings.start_job(names, SMALL, ["pca"], tmp_path) == job  # a second click
+    request = embeddings.request_of(names, SMALL, ["pca"], tmp_path)
+    assert embeddings.find_job(request, tmp_path) == job
+    assert embeddings.find_job(request | {"methods": ["umap"]}, tmp_path) is None
     status = wait_for(job, "finished", "failed")
     assert (status.state, status.exit_code, status.progress) == ("finished", 0, 1.0), runs.Run(job).log_tail()
-    assert all(embed.find_embedding(Model(run), SMALL).map("pca") is not None for run in pair)  # type: ignore[union-attr]
+    assert all(embeddings.find_embedding(Model(run), SMALL).map("pca") is not None for run in pair)  # type: ignore[union-attr]
 
 
 def test_a_failed_job_says_why_in_a_sentence(tmp_path: Path) -> None:
     run = trained_run(tmp_path)
     run.model_path.write_bytes(b"weights")
-    job = embed.start_job([run.id], SMALL, ["pca"], tmp_path)
+    job = embeddings.start_job([run.id], SMALL, ["pca"], tmp_path)
     status = wait_for(job, "finished", "failed")
     assert status.state == "failed"
     assert "is not a weights file" in status.error

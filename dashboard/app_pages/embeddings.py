@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from dashboard import embedding_view, forms, store, ui
 from dashboard.components.embedding_map import embedding_map
 from simclr import config as cfg
-from simclr import embed, launch, reduce, runs
+from simclr import embeddings as stored
+from simclr import launch, reduce, runs
 from simclr.config import ConfigError
-from simclr.embed import Choice, Embedding
+from simclr.embeddings import Choice, Embedding
 
 QUESTION = (
     "Does the encoder put images of one class together, and other things apart? Each point is an image; "
@@ -23,10 +24,10 @@ QUESTION = (
 MAP = "embedding-map"
 KEPT = "embeddings-kept"
 NUM_IMAGES = (500, 1000, 2000, 5000, 10_000)
-OTHERS = {embed.UNTRAINED: "Untrained network", embed.PIXELS: "Raw pixels"}
+OTHERS = {stored.UNTRAINED: "Untrained network", stored.PIXELS: "Raw pixels"}
 OTHER_SUBTITLES = {
-    embed.UNTRAINED: "The same network with its first random weights",
-    embed.PIXELS: "No network: the colour values of the image itself",
+    stored.UNTRAINED: "The same network with its first random weights",
+    stored.PIXELS: "No network: the colour values of the image itself",
 }
 TIMES = {
     "pca": "This takes a few seconds.",
@@ -62,7 +63,7 @@ def usable(summaries: list[store.Summary]) -> list[store.Summary]:
         if item.is_active or run is None or item.kind not in cfg.MODELS:
             continue
         # The file alone decides where it can: options are slow to read where there are hundreds of runs.
-        if run.model_path.is_file() or embed.has_weights(run):
+        if run.model_path.is_file() or stored.has_weights(run):
             found.append(item)
     return sorted(found, key=lambda item: (item.kind != "pretrain", -item.created))
 
@@ -90,13 +91,13 @@ def default_right(left: store.Summary, others: list[store.Summary]) -> str:
     own = [item for item in others if store.belongs_to(item, left) or store.belongs_to(left, item)]
     for item in sorted(own, key=lambda item: (item.kind != "scratch", -item.created)):
         return item.id
-    return embed.UNTRAINED
+    return stored.UNTRAINED
 
 
 @st.cache_data(max_entries=2000, show_spinner=False)
 def images_of(path: str, modified: int) -> dict[str, Any]:
     """The options of a run that decide which images it is shown; read once per change of its file."""
-    return embed.data_identity(runs.Run(Path(path)), Choice().split)
+    return stored.data_identity(runs.Run(Path(path)), Choice().split)
 
 
 def comparable(left: str, others: list[store.Summary]) -> list[store.Summary]:
@@ -115,7 +116,7 @@ def comparable(left: str, others: list[store.Summary]) -> list[store.Summary]:
 def reason_against(left: str, right: str) -> str:
     """Why these two cannot be compared, in one sentence; empty where they can."""
     try:
-        embed.check_same_data(embed.resolve_models([left, right], store.runs_dir()), Choice())
+        stored.check_same_data(stored.resolve_models([left, right], store.runs_dir()), Choice())
     except ConfigError as error:
         return str(error)
     return ""
@@ -178,7 +179,7 @@ def progress(job: str, first: list[str], names: dict[str, str]) -> None:
         names: run id to what the page calls the run.
     """
     status = runs.current_status(Path(job))
-    found = [embed.load_embedding(Path(folder)) for folder in first]
+    found = [stored.load_embedding(Path(folder)) for folder in first]
     can_be_shown = bool(first) and all(item is not None and item.map("pca") is not None for item in found)
     if not status.is_active or can_be_shown:
         st.rerun()
@@ -218,7 +219,7 @@ def offer(names: list[str], choice: Choice, method: str, methods: tuple[str, ...
             if st.button("Try again" if again else "Compute", type="primary", key="embedding-compute",
                          icon=":material/play_arrow:"):  # fmt: skip
                 try:
-                    embed.start_job(names, choice, methods, store.runs_dir())
+                    stored.start_job(names, choice, methods, store.runs_dir())
                 except ConfigError as error:
                     st.session_state["message"] = str(error)
                 st.rerun()
@@ -230,7 +231,7 @@ def offer(names: list[str], choice: Choice, method: str, methods: tuple[str, ...
 @st.cache_resource(max_entries=4, show_spinner=False)
 def unit_rows(folder: str, created: float) -> NDArray[np.float32]:
     """Features at length 1, kept for the next click."""
-    found = embed.load_embedding(Path(folder))
+    found = stored.load_embedding(Path(folder))
     assert found is not None
     return reduce.unit_rows(np.array(found.features))
 
@@ -238,7 +239,7 @@ def unit_rows(folder: str, created: float) -> NDArray[np.float32]:
 @st.fragment
 def maps(folders: list[str], method: str, titles: list[tuple[str, str]], color: str) -> None:
     """The two maps; a click draws only this part anew."""
-    embeddings = [found for folder in folders if (found := embed.load_embedding(Path(folder))) is not None]
+    embeddings = [found for folder in folders if (found := stored.load_embedding(Path(folder))) is not None]
     points = [embedding.map(method) for embedding in embeddings]
     if len(embeddings) < 2 or points[0] is None or points[1] is None:
         st.rerun()
@@ -331,7 +332,7 @@ def page() -> None:
         ) or "umap"  # fmt: skip
         images = st.selectbox(
             "Images", NUM_IMAGES, format_func=lambda number: f"{number:,}", width=130,
-            key=start_value("images", list(NUM_IMAGES), embed.DEFAULT_IMAGES),
+            key=start_value("images", list(NUM_IMAGES), stored.DEFAULT_IMAGES),
             help="At most so many, in class proportion, and the same ones for both.",
         )  # fmt: skip
         color_place = st.container(width=240)
@@ -340,13 +341,13 @@ def page() -> None:
     choice = Choice(num_images=images)
     methods = ("pca",) if method == "pca" else ("pca", method)
     try:
-        models = embed.resolve_models([left, right], store.runs_dir())
-        request = embed.request_of([left, right], choice, methods, store.runs_dir())
+        models = stored.resolve_models([left, right], store.runs_dir())
+        request = stored.request_of([left, right], choice, methods, store.runs_dir())
     except (ConfigError, OSError) as error:
         st.error(ui.plain(str(error)), icon=":material/error:")
         return
-    embeddings = [item for model in models if (item := embed.find_embedding(model, choice)) is not None]
-    together = len(embeddings) == 2 and embed.same_images(*embeddings)
+    embeddings = [item for model in models if (item := stored.find_embedding(model, choice)) is not None]
+    together = len(embeddings) == 2 and stored.same_images(*embeddings)
 
     def ready(name: str) -> bool:
         return together and all(embedding.map(name) is not None for embedding in embeddings)
@@ -357,7 +358,7 @@ def page() -> None:
             st.page_link(ui.PAGE_RUN, label="Open the run", icon=":material/arrow_forward:", query_params={"id": left})
 
     if not ready(method):
-        job = embed.find_job(request, store.runs_dir())
+        job = stored.find_job(request, store.runs_dir())
         if job is not None and runs.current_status(job).is_active:
             progress(str(job), [] if ready("pca") else request["folders"], names)
         else:
