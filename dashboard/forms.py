@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from dashboard import store
 from simclr import config as cfg
+from simclr import runs
 from simclr.config import ConfigError
+from simclr.runs import Run
 
 STATE = "new_run_form"
 KINDS = {"pretrain": "Pre-train", "finetune": "Fine-tune", "scratch": "From scratch"}
 ARMS = {True: "Frozen encoder, train the head", False: "Fine-tune all weights"}
 # Drawn by the page itself, above the form: choices that decide what kind of run it is.
 OWN_CONTROLS = ("experiment_version", "random_weight_init", "freeze_encoder", "label_fraction")
+# Of an address, what is no option: the run it is about, and where to train.
+OTHER_PARAMETERS = ("kind", "recipe", "experiment", "arm", "place", "edit", "clone")
 NO_RECIPE = ""
 
 
@@ -29,9 +33,17 @@ NO_RECIPE = ""
 
 
 def state() -> dict[str, Any]:
-    """The session's copy: `kind`, `recipe`, `values` by dotted option name, and `generation`, new at each refill."""
+    """The session's copy of the form.
+
+    `kind`, `recipe`, `values` by dotted option name, and `generation`, new at each refill; `place` where it is to run,
+    "" for the usual one; `edit` the waiting run that is changed, "" for a new one; `slurm`, a job's options once they
+    are shown.
+    """
     if STATE not in st.session_state:
-        st.session_state[STATE] = {"kind": "pretrain", "recipe": NO_RECIPE, "values": {}, "generation": 0}
+        st.session_state[STATE] = {
+            "kind": "pretrain", "recipe": NO_RECIPE, "values": {}, "generation": 0, "place": "", "edit": "",
+            "slurm": {},
+        }  # fmt: skip
         refill("pretrain", default_recipe())
     return st.session_state[STATE]
 
@@ -59,7 +71,18 @@ def prefill(kind: str, values: Mapping[str, Any], recipe: str | None = None) -> 
     """
     state()
     refill(kind, default_recipe() if recipe is None else recipe, flatten(values))
-    st.session_state[STATE]["prefilled"] = True
+
+
+def of_run(run: Run) -> tuple[str, str, dict[str, Any]]:
+    """Kind, recipe and complete values of a run's options, with the name, notes and tags it has now.
+
+    Raises:
+        ConfigError: if the folder holds no valid options.
+    """
+    config = runs.load_config(run)
+    values = flatten(cfg.to_dict(config)) | {"name": run.meta.get("name"), "notes": run.notes, "tags": run.tags}
+    recipe = run.meta.get("recipe")
+    return run.kind, recipe if recipe in cfg.recipe_names() else NO_RECIPE, values
 
 
 def start_values(kind: str, recipe: str) -> dict[str, Any]:
@@ -230,11 +253,9 @@ def command(kind: str, recipe: str, values: Mapping[str, Any]) -> str:
     return shlex.join(parts)
 
 
-def address(kind: str, recipe: str, values: Mapping[str, Any]) -> dict[str, str]:
-    """Query parameters that reproduce the form; only what is needed while the values are not valid."""
-    query = {"kind": kind}
-    if recipe:
-        query["recipe"] = recipe
+def address(kind: str, recipe: str, values: Mapping[str, Any], **more: str) -> dict[str, str]:
+    """Query parameters that reproduce the form, `more` among them; only what is needed while it is not valid."""
+    query = {"kind": kind, "recipe": recipe or "none"} | {name: value for name, value in more.items() if value}
     try:
         differing = changed(kind, recipe, values)
     except ConfigError:
@@ -247,13 +268,7 @@ def address(kind: str, recipe: str, values: Mapping[str, Any]) -> dict[str, str]
 
 def own_parameters(query: Mapping[str, str]) -> dict[str, str]:
     """Of an address, what this form understands: parameters of another page say nothing about it."""
-    names = {
-        "kind",
-        "recipe",
-        "experiment",
-        "arm",
-        *(name for model in cfg.MODELS.values() for name in cfg.option_names(model)),
-    }
+    names = {*OTHER_PARAMETERS, *(name for model in cfg.MODELS.values() for name in cfg.option_names(model))}
     return {name: query[name] for name in query if name in names}
 
 
@@ -262,15 +277,24 @@ def from_address(query: Mapping[str, str]) -> tuple[str, str, dict[str, Any]]:
     kind = query.get("kind", "pretrain")
     kind = kind if kind in KINDS else "pretrain"
     recipe = query.get("recipe", default_recipe())
-    recipe = recipe if recipe in cfg.recipe_names() else default_recipe()
+    recipe = recipe if recipe in cfg.recipe_names() else NO_RECIPE if recipe == "none" else default_recipe()
     values = {
         ("experiment_version" if name == "experiment" else name): value
         for name, value in query.items()
-        if name not in ("kind", "recipe")
+        if name == "experiment" or name == "arm" or name not in OTHER_PARAMETERS
     }
     if kind == "finetune" and str(values.get("arm", "")) in ("frozen", "full"):
         values["freeze_encoder"] = values["arm"] == "frozen"
     return kind, recipe, values
+
+
+def take(model: type[cfg.Options], mark: str, values: dict[str, Any]) -> None:
+    """Takes over what the widgets of a model's options hold, where they are drawn."""
+    for name, info in cfg.option_names(model).items():
+        key = f"option-{mark}-{name}"
+        if key in st.session_state:
+            new = st.session_state[key]
+            values[name] = (None if cfg.is_optional(info) else "") if new == "" else new
 
 
 def collect() -> None:
@@ -278,11 +302,7 @@ def collect() -> None:
     kept = state()
     mark = f"{kept['kind']}-{kept['generation']}"
     values, model = kept["values"], cfg.MODELS[kept["kind"]]
-    for name, info in cfg.option_names(model).items():
-        key = f"option-{mark}-{name}"
-        if key in st.session_state:
-            new = st.session_state[key]
-            values[name] = (None if cfg.is_optional(info) else "") if new == "" else new
+    take(model, mark, values)
     for section in section_names(model):
         if st.session_state.get(f"section-{mark}-{section}") is False:
             values |= {name: None for name in cfg.option_names(model) if name.startswith(f"{section}.")}
@@ -306,19 +326,27 @@ def help_text(info: Any) -> str:
     return text.replace("$", r"\$").replace("*", r"\*").replace("~", r"\~")
 
 
-def draw(name: str, info: Any, errors: Mapping[str, str]) -> None:
-    """One option as a widget, its value kept, and under it what is wrong with it."""
+def draw(
+    name: str, info: Any, errors: Mapping[str, str], values: dict[str, Any] | None = None, mark: str = "",
+    words: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """One option as a widget, its value kept, and under it what is wrong with it.
+
+    Args:
+        values, mark: where its value is kept, and what tells its widget from others; unset: the form's.
+        words: to choose from, where any other text may stand too.
+    """
     kept = state()
-    key = f"option-{kept['kind']}-{kept['generation']}-{name}"
-    value = kept["values"].get(name)
-    kind, words, optional = cfg.field_type(info), cfg.choices(info), cfg.is_optional(info)
+    key = f"option-{mark or kept['kind']}-{kept['generation']}-{name}"
+    values = kept["values"] if values is None else values
+    value = values.get(name)
+    kind, optional = cfg.field_type(info), cfg.is_optional(info)
     common: dict[str, Any] = {"key": key, "help": f"{help_text(info)} In a file or behind a flag: `{name}`."}
     label = cfg.label(name.rpartition(".")[2], info)
-    if (unit := cfg.extra(info, "unit")) and unit in name.split("_"):
-        label = label.removesuffix(f" ({unit})")
-    if name == "dataset":
-        words = cfg.DATASETS
-    if words:
+    if (unit := cfg.extra(info, "unit")) and unit in (bare := label.removesuffix(f" ({unit})")).lower().split():
+        label = bare
+    open_words = cfg.DATASETS if name == "dataset" else words
+    if words := open_words or cfg.choices(info):
         options = ([None] if optional else []) + list(words)
         if value is not None and value not in options:
             options.append(value)
@@ -327,7 +355,7 @@ def draw(name: str, info: Any, errors: Mapping[str, str]) -> None:
             label,
             options,
             format_func=lambda word: "Unset" if word is None else word,
-            accept_new_options=name == "dataset",
+            accept_new_options=bool(open_words),
             placeholder="Unset",
             **common,
         )
@@ -340,13 +368,13 @@ def draw(name: str, info: Any, errors: Mapping[str, str]) -> None:
         # only a number that may be unset can be cleared
         unset = {"value": None, "placeholder": "Unset"} if optional or value is None else {}
         new = st.number_input(label, step=step, format="%d" if kind is int else "%.6g", **unset, **common)
-    elif name == "notes":
-        _start(key, value or "")
+    elif name in ("notes", "extra_lines"):
+        _start(key, "\n".join(value) if isinstance(value, (list, tuple)) else value or "")
         new = st.text_area(label, height=80, **common)
     else:
         _start(key, ", ".join(value) if isinstance(value, (list, tuple)) else value or "")
         new = st.text_input(label, placeholder="Unset" if optional else "", **common) or (None if optional else "")
-    kept["values"][name] = new
+    values[name] = new
     if name in errors:
         st.markdown(f":small[:red[{plain(errors[name])}]]")
 

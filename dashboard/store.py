@@ -18,7 +18,7 @@ from typing import Any
 import streamlit as st
 
 from simclr import config as cfg
-from simclr import launch, runs
+from simclr import run_queue, runs
 from simclr.config import ConfigError
 from simclr.runs import Run, Status
 
@@ -387,13 +387,9 @@ def start_partner(run: Run, arm: str, label_fraction: float) -> Run:
     Raises:
         ConfigError: if the values do not make a valid run, or the folder cannot be written.
     """
-    for other in partners(run.id):
-        if other.arm == arm and other.label_fraction == label_fraction and time.time() - other.created < 5:
-            found = find(other.id)
-            if found is not None:
-                return found
-    config = partner_config(run.config, run.id, arm, label_fraction, run.meta.get("recipe"))
-    return launch.start(config, runs_dir(), experiment=run.id, recipe=guess_recipe(run.config, run.meta.get("recipe")))
+    recipe = run.meta.get("recipe")
+    config = partner_config(run.config, run.id, arm, label_fraction, recipe)
+    return run_queue.submit(config, runs_dir(), experiment=run.id, recipe=guess_recipe(run.config, recipe))
 
 
 def belongs_to(summary: Summary, pretraining: Summary) -> bool:

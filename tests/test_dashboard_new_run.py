@@ -1,17 +1,54 @@
-"""The New run page: recipe, kinds, the shown command, validation, start, and its address."""
+"""The New run page: recipe, kinds, command, validation, device, estimate, start, clone, edit, and its address."""
+
+import json
+from dataclasses import asdict
 
 import pytest
 from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
 
-from dashboard import store
-from simclr import launch, runs
+from dashboard import places, store
+from simclr import devices, estimate, launch, run_queue, runs, slurm
+from simclr.estimate import Estimate
+
+GIB = 2**30
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
     monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    monkeypatch.setattr(run_queue, "_has_keeper", lambda *_: True)
+    monkeypatch.setattr(devices, "_gpus", list)
+    monkeypatch.setattr(slurm, "available", list)
+    places.cluster.clear()
     return tmp_path
+
+
+@pytest.fixture
+def gpus(folder, monkeypatch):
+    """A machine with three GPUs."""
+    found = [devices.Device(f"gpu:{i}", "NVIDIA H100", (60 + i) * GIB, 80 * GIB, f"GPU-{i}") for i in range(3)]
+    monkeypatch.setattr(devices, "_gpus", lambda: found)
+    return folder
+
+
+def hold(folder, device, name):
+    """A run that is going on there."""
+    run = make_run(folder, "running", done=2, name=name)
+    runs.update_status(run.path, device=device)
+    return run
+
+
+def wait(folder, device, **options):
+    """A run that waits there."""
+    run = make_run(folder, "queued", done=0, **options)
+    runs.update_status(run.path, device=device, started=None, pid=None, process_start=None)
+    return run
+
+
+def group(app, name):
+    return next(item for item in app.button_group if item.key.startswith(f"{name}-"))
 
 
 def option(app, kind, name):
@@ -123,3 +160,280 @@ def test_a_chosen_experiment_brings_its_data_and_split(folder):
     assert not app.exception
     for flag in ("--dataset digits", "--limit_images 300", "--seed 7", "--val_fraction 0.2", experiment.id):
         assert flag in app.code[0].value
+
+
+# --- where ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_free_device_starts_and_a_busy_one_queues(folder):
+    app = open_page("new_run")
+    assert app.button("start").label == "Start"
+    assert "CPU, " in texts(app) and "GiB free" in texts(app)
+    holder = hold(folder, "cpu", "Long night")
+    app.run()
+    assert app.button("start").label == "Add to queue"
+    said = texts(app).replace("\\", "")
+    assert "CPU is held by Long night (34 s left). It starts by itself when its turn comes." in said
+    assert app.button(f"link-cpu-{holder.id}").label == "Long night"
+    app.button("start").click().run()
+    waiting = run_queue.entries(folder)
+    assert [run.id for run in waiting] == [query(app, "id")]
+    app.switch_page("app_pages/new_run.py").run()
+    assert "1 run waits before this one" in texts(app).replace("\\", "")
+
+
+def test_more_slots_let_it_start(folder):
+    hold(folder, "cpu", "Long night")
+    app = open_page("new_run")
+    next(item for item in app.number_input if item.key.startswith("slots-cpu")).set_value(2).run()
+    assert run_queue.slots(folder) == {"cpu": 2}
+    assert app.button("start").label == "Start"
+
+
+def test_gpus_are_named_and_the_number_of_devices_follows(gpus):
+    hold(gpus, "gpu:1", "Sweep")
+    app = open_page("new_run")
+    assert app.button("start").label == "Start"  # two others are free
+    assert "GPU 1, NVIDIA H100 · 61.0 GiB free, held by" in texts(app).replace("\\", "")
+    group(app, "gpus").set_value(["gpu:2", "gpu:0"]).run()
+    assert query(app, "place") == "gpu:0,2"
+    assert "--devices 2" in app.code[0].value
+    assert not [item for item in app.number_input if item.key.endswith("-devices")]
+    app.button("start").click().run()
+    run = store.find(query(app, "id"))
+    assert (run.status.state, run.status.device, run.config["devices"]) == ("starting", "gpu:0,2", 2)
+
+
+def test_any_gpus_are_enough_where_their_number_is_free(gpus):
+    hold(gpus, "gpu:0", "Sweep")
+    app = open_page("new_run", batch_size="240")  # three have to divide it
+    wait(gpus, "gpu:0")  # what waits for one takes nothing from the rest
+    for number, label in ((2, "Start"), (3, "Add to queue"), (1, "Start")):
+        next(item for item in app.number_input if item.key.startswith("num-gpus")).set_value(number).run()
+        assert app.button("start").label == label
+        assert ("The GPUs are held by Sweep" in texts(app)) == (number == 3)
+
+
+def test_the_cpu_can_be_chosen_beside_gpus(gpus):
+    app = open_page("new_run", place="gpu:0,1", devices="2")
+    assert "--devices 2" in app.code[0].value
+    group(app, "where").set_value("cpu").run()
+    assert not app.exception
+    assert "--accelerator cpu" in app.code[0].value and "--devices" not in app.code[0].value
+    app.button("start").click().run()
+    run = store.find(query(app, "id"))
+    assert (run.status.device, run.config["accelerator"]) == ("cpu", "cpu")
+
+
+def test_a_device_that_is_not_there_any_more_is_left_out_of_the_address(folder):
+    app = open_page("new_run", place="gpu:7")
+    assert not app.exception
+    assert not app.button("start").disabled
+    assert query(app, "place") == ""
+
+
+def test_two_tabs_start_one_run(folder):
+    first, second = open_page("new_run"), open_page("new_run")
+    first.button("start").click().run()
+    second.button("start").click().run()
+    assert len(runs.list_runs(folder)) == 1
+    assert query(first, "id") == query(second, "id") != ""
+
+
+def test_a_partner_goes_through_the_queue_and_only_once(folder):
+    pretraining = make_run(folder)
+    hold(folder, "cpu", "Long night")
+    first, second = (store.start_partner(pretraining, "scratch", 0.01) for _ in range(2))
+    assert first.id == second.id
+    assert first.status.state == "queued"
+    assert first.meta["experiment"] == pretraining.id
+
+
+# --- Slurm ----------------------------------------------------------------------------------------------------------
+
+
+def test_slurm_is_offered_only_where_it_answers(folder, monkeypatch):
+    assert not [item for item in open_page("new_run").button_group if item.key.startswith("where-")]
+    monkeypatch.setattr(slurm, "available", lambda: [slurm.Partition("short", True, "1:00:00", 2, "gpu:2")])
+    places.cluster.clear()
+    submitted = []
+
+    def submit(config, runs_dir, options, **meta):
+        submitted.append((config, options, meta))
+        return make_run(folder, "queued", done=0)
+
+    monkeypatch.setattr(slurm, "submit", submit)
+    app = open_page("new_run")
+    group(app, "where").set_value("slurm").run()
+    assert query(app, "place") == "slurm"
+    assert "1:00:00" in texts(app).replace("\\", "")
+    option(app, "number_input", "time_minutes").set_value(0).run()
+    assert app.button("start").disabled
+    assert "slurm.time_minutes is 0" in texts(app).replace("\\", "")
+    option(app, "number_input", "time_minutes").set_value(30).run()
+    option(app, "selectbox", "partition").set_value("short").run()
+    assert "--backend slurm --slurm.partition short --slurm.time_minutes 30" in app.code[0].value
+    app.button("start").click().run()
+    assert not app.exception
+    (config, options, meta), kept = submitted[0], slurm.load_options()[0]
+    assert (options.partition, options.time_minutes, meta) == ("short", 30, {"recipe": "quick"})
+    assert kept == options
+    assert config.epochs == 20
+    assert option(open_page("new_run", place="slurm"), "number_input", "time_minutes").value == 30
+
+
+# --- clone and edit -------------------------------------------------------------------------------------------------
+
+
+def test_a_clone_has_all_options_and_a_name_of_its_own(folder):
+    original = make_run(
+        folder, dataset="digits", temperature=0.11, seed=9, name="Night one", tags=("a", "b"), version=4
+    )
+    original.edit(notes="as found")
+    app = open_page("new_run", clone=original.id)
+    assert not app.exception
+    app.button("start").click().run()
+    made = store.find(query(app, "id"))
+    assert made.id != original.id
+    assert made.name == "Night one copy" and made.notes == "as found" and made.tags == ["a", "b"]
+    assert made.meta["recipe"] == "quick"
+    same = {name for name in original.config if name not in ("name", "version", "notes")}
+    assert {name: made.config[name] for name in same} == {name: original.config[name] for name in same}
+    assert made.config["version"] == 5
+
+
+def test_a_clone_of_a_finetuning_keeps_its_experiment(folder):
+    pretraining, partners = make_experiment(folder)
+    app = open_page("new_run", clone=partners["frozen-0.01"].id)
+    assert not app.exception
+    app.button("start").click().run()
+    made = store.find(query(app, "id"))
+    assert (made.kind, made.experiment, made.config["freeze_encoder"]) == ("finetune", pretraining.id, True)
+
+
+def test_a_clone_without_a_recipe_stays_without_one_when_the_address_is_opened_again(folder):
+    original = make_run(folder, recipe=None, epochs=3)
+    app = open_page("new_run", clone=original.id)
+    left = {name: query(app, name) for name in app.query_params}
+    assert left["recipe"] == "none" and "clone" not in left
+    again = open_page("new_run", **left)
+    assert again.code[0].value == app.code[0].value
+
+
+def test_a_waiting_run_is_changed_in_place(folder):
+    hold(folder, "cpu", "Long night")
+    waiting = wait(folder, "cpu", name="Second", epochs=30)
+    app = open_page("new_run", edit=waiting.id)
+    assert app.title[0].value == "Edit run"
+    assert query(app, "edit") == waiting.id
+    assert "wait before this one" not in texts(app) and "waits before this one" not in texts(app)
+    option(app, "number_input", "epochs").set_value(12).run()
+    option(app, "text_input", "name").set_value("Second, shorter").run()
+    assert app.button("start").label == "Save changes"
+    app.button("start").click().run()
+    assert not app.exception
+    assert query(app, "id") == waiting.id
+    changed = store.find(waiting.id)
+    assert (changed.config["epochs"], changed.name, changed.status.state) == (12, "Second, shorter", "queued")
+    assert len(runs.list_runs(folder)) == 2
+
+
+def test_a_run_that_began_meanwhile_is_not_changed_and_nothing_typed_is_lost(folder):
+    hold(folder, "cpu", "Long night")
+    waiting = wait(folder, "cpu", name="Second", epochs=30)
+    app = open_page("new_run", edit=waiting.id)
+    option(app, "number_input", "epochs").set_value(12).run()
+    launch.begin(waiting, "cpu")
+    app.button("start").click().run()
+    assert not app.exception
+    assert "Second does not wait in the queue any more" in texts(app)
+    assert store.find(waiting.id).config["epochs"] == 30
+    assert option(app, "number_input", "epochs").value == 12
+    assert app.title[0].value == "New run"
+    assert app.button("start").label == "Add to queue"
+    app.button("start").click().run()
+    assert store.find(query(app, "id")).config["epochs"] == 12
+
+
+@pytest.mark.parametrize("name", ["edit", "clone"])
+def test_an_address_of_a_run_that_is_gone_is_a_form_all_the_same(folder, name):
+    app = open_page("new_run", **{name: "20990101-000000-nothing"})
+    assert not app.exception
+    assert not app.button("start").disabled
+    assert ("not there any more" in texts(app)) == (name == "edit")
+
+
+def test_who_comes_back_finds_the_form_as_it_was(folder):
+    app = open_page("new_run", kind="pretrain", recipe="quick", epochs="4")
+    option(app, "number_input", "epochs").set_value(7).run()
+    left = {name: query(app, name) for name in app.query_params}
+    option(app, "text_input", "name").set_value("typed at the last moment")  # and left by the click on Start
+    app.button("start").click().run()
+    assert store.find(query(app, "id")).name == "typed at the last moment"
+    app.switch_page("app_pages/new_run.py")  # as the browser's Back does, to the address that was left
+    app.query_params.clear()
+    for name, value in left.items():
+        app.query_params[name] = value
+    app.run()
+    assert option(app, "number_input", "epochs").value == 7
+    assert option(app, "text_input", "name").value == "typed at the last moment"
+
+
+# --- memory and time ------------------------------------------------------------------------------------------------
+
+
+def finish_check(folder, **changes):
+    """What the job writes when it is done."""
+    (job,) = (path for path in (folder / runs.JOBS).glob("*-estimate-*") if not (path / estimate.ESTIMATE).exists())
+    values = {
+        "device": "CPU", "memory": 3 * GIB, "free": 20 * GIB, "fits": True, "batch_size": None,
+        "micro_batch_size": None, "images_per_second": 1234.0, "seconds": 125.0, "seconds_low": 110.0,
+        "seconds_high": 150.0, "parts": {"training": 125.0}, "notes": ["A note."], "measured": 0.0,
+    }  # fmt: skip
+    (job / estimate.ESTIMATE).write_text(json.dumps(asdict(Estimate(**values | changes))))
+    runs.update_status(job, state="finished")
+
+
+def test_the_check_shows_its_progress_then_its_answer_and_when_it_is_out_of_date(folder):
+    app = open_page("new_run")
+    app.button("check").click().run()
+    assert app.button("check-cancel")
+    assert not app.button("start").disabled
+    finish_check(folder)
+    app.run()
+    metrics = {item.label: item.value for item in app.metric}
+    assert metrics == {"Time": "2 min 05 s", "Memory": "3.0 GiB"}
+    said = texts(app).replace("\\", "")
+    assert "1 min 50 s to 2 min 30 s" in said and "1,234 images/s" in said and "A note." in said
+    other = open_page("new_run")  # another tab with the same options need not ask again
+    assert [item.value for item in other.metric] == ["2 min 05 s", "3.0 GiB"]
+    option(app, "number_input", "epochs").set_value(40).run()
+    assert not app.metric
+    assert "The options are different now" in texts(app)
+    assert app.button("check").label == "Check memory and time"
+    option(app, "number_input", "epochs").set_value(20).run()
+    assert app.metric
+
+
+def test_what_would_fit_is_one_click_away(folder):
+    app = open_page("new_run", batch_size="2048")
+    app.button("check").click().run()
+    finish_check(folder, fits=False, batch_size=640, micro_batch_size=512)
+    app.run()
+    assert "It does not fit" in texts(app) and "batch_size 640" in texts(app).replace("\\", "")
+    app.button("use-micro_batch_size").click().run()
+    assert "--batch_size 2048 --micro_batch_size 512" in app.code[0].value
+    app = open_page("new_run", batch_size="2048")
+    app.button("use-batch_size").click().run()
+    assert option(app, "number_input", "batch_size").value == 640
+    assert "--batch_size 640" in app.code[0].value
+
+
+def test_a_check_that_failed_says_why_and_can_be_tried_again(folder):
+    app = open_page("new_run")
+    app.button("check").click().run()
+    (job,) = (folder / runs.JOBS).glob("*-estimate-*")
+    runs.update_status(job, state="failed", error="batch_size is 9999; allowed: at most the 8 training images.")
+    app.run()
+    assert "allowed: at most the 8" in texts(app).replace("\\", "")
+    assert not app.button("check").disabled

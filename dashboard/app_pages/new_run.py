@@ -1,14 +1,12 @@
-"""New run: recipe, options, the command that does the same, and Start."""
+"""New run: recipe, options, where it is to train, what that will take, and Start; also the options of a waiting run."""
 
 from __future__ import annotations
 
-import time
-
 import streamlit as st
 
-from dashboard import forms, store, ui
+from dashboard import checking, forms, places, store, ui
 from simclr import config as cfg
-from simclr import launch
+from simclr import devices, run_queue, runs
 from simclr.config import ConfigError
 from simclr.runs import Run
 
@@ -22,21 +20,59 @@ RECIPE_NOTES = {
 COLUMNS = 3
 
 
+NAME_LENGTH = 100
+
+
 def take_address() -> None:
     """Lets the address fill the form when the page is entered, and never afterwards.
 
     While one types, a browser still sends the address of before its last answer: taken for a new one, it would undo
-    what was typed meanwhile.
+    what was typed meanwhile. The address that this page left is no news either: whoever comes back to it finds the
+    form as it was.
     """
     if st.session_state.get("new_run_entered"):
         return
     st.session_state["new_run_entered"] = True
-    known = {"kind", "recipe", "experiment", "arm"}.union(*map(cfg.option_names, cfg.MODELS.values()))
-    query = {name: st.query_params[name] for name in st.query_params if name in known}  # another page's may linger
-    if query and query != st.session_state.get("new_run_address"):
-        kind, recipe, values = forms.from_address(query)
-        forms.state()
-        forms.refill(kind, recipe, values)
+    kept = forms.state()
+    query = forms.own_parameters({name: st.query_params[name] for name in st.query_params})
+    kept["edit"] = query.get("edit", "")
+    if not query or query == st.session_state.get("new_run_address"):
+        return
+    kept["place"] = places.known(query.get("place", ""))
+    run = store.find(query.get("clone") or kept["edit"])
+    if run is not None and not query.keys() - {"clone", "edit"}:
+        take_run(run)
+    else:
+        forms.refill(*forms.from_address(query))
+    if kept["edit"] and (reason := fixed(run)):
+        kept["edit"] = ""
+        st.session_state["message"] = f"{reason} The form holds its options for a new run."
+
+
+def take_run(run: Run) -> None:
+    """Fills the form with a run's complete options: to change them while it waits, else to start one like it."""
+    kept = forms.state()
+    try:
+        kind, recipe, values = forms.of_run(run)
+    except ConfigError as error:
+        st.session_state["message"] = str(error)
+        return
+    if not kept["edit"]:
+        name = store.get().summary(run).title.removesuffix(" copy")[:NAME_LENGTH]
+        values |= {"name": f"{name} copy", "version": None}
+    status = run.status
+    kept["place"] = places.SLURM if status.backend == "slurm" else places.known(status.device)
+    forms.refill(kind, recipe, values)
+
+
+def fixed(run: Run | None) -> str:
+    """Why the options of a run cannot be changed any more; empty where they can."""
+    if run is None:
+        return "The run that was to be changed is not there any more."
+    status, title = run.status, store.get().summary(run).title
+    if status.state != "queued" or status.backend != "local":
+        return f"{title} does not wait in the queue any more, so its options are fixed."
+    return f"{title} has been trained before, so its options are fixed." if runs.is_begun(run.path) else ""
 
 
 def choose_kind() -> None:
@@ -166,7 +202,7 @@ def draw_folded(group: str, names: list[str], errors: dict[str, str]) -> None:
         for section in sections:
             if not forms.section_toggle(section):
                 names = [name for name in names if not name.startswith(f"{section}.")]
-        grid(names, options, errors)
+        grid([name for name in names if name not in places.hidden(places.current())], options, errors)
 
 
 def grid(names: list[str], options: dict, errors: dict[str, str]) -> None:
@@ -176,39 +212,119 @@ def grid(names: list[str], options: dict, errors: dict[str, str]) -> None:
                 forms.draw(name, options[name], errors)
 
 
-def start(kind: str, recipe: str) -> None:
-    """Starts the run the form describes; a second click within seconds gives the run of the first."""
+def start(place: str) -> None:
+    """Starts, queues or submits the run that the form describes, or saves it as the waiting run's new options.
+
+    A second click, or another tab's, within seconds gives the run of the first.
+    """
     forms.collect()  # a field that was left by the click on Start itself
-    values = dict(forms.state()["values"])
-    try:
+    kept = forms.state()
+    kind, values = kept["kind"], dict(kept["values"])
+    with ui.said():
         config = forms.to_config(kind, values)
-    except ConfigError as error:
-        st.session_state["message"] = str(error)
+        if kept["edit"]:
+            run = store.find(kept["edit"])
+            if run is None or (reason := fixed(run)):
+                kept["edit"] = ""
+                reason = fixed(None) if run is None else reason
+                raise ConfigError(f"{reason} Nothing of what you typed is lost: start it as a new run.")
+            run_queue.edit(run, config, place)
+        else:
+            meta = {"recipe": kept["recipe"]} if kept["recipe"] else {}
+            if kind != "pretrain" and store.find(str(values.get("experiment_version"))):
+                meta["experiment"] = str(values["experiment_version"])
+            run = submit(config, place, meta)
+        st.session_state["new_run_open"] = run.id
+
+
+def submit(config: cfg.RunConfig, place: str, meta: dict[str, str]) -> Run:
+    if place != places.SLURM:
+        return run_queue.submit(config, store.runs_dir(), place, **meta)
+    from simclr import slurm  # only for those who have it
+
+    options = places.slurm_options()
+    slurm.save_options(options)
+    return slurm.submit(config, store.runs_dir(), options, **meta)
+
+
+def checked(place: str) -> tuple[cfg.RunConfig | None, list[str]]:
+    """The options where they are valid here, and else what is wrong, one sentence each."""
+    kept = forms.state()
+    found = forms.problems(kept["kind"], kept["values"])
+    if place == places.SLURM:
+        found += places.slurm_problems()
+    config = None if found else forms.to_config(kept["kind"], kept["values"])
+    if config is not None and place != places.SLURM:
+        try:
+            devices.settle(place, config)
+        except ConfigError as error:
+            return None, [str(error)]
+    return config, found
+
+
+def start_card() -> None:
+    """Where, what it will take, and the button."""
+    kept = forms.state()
+    edited = store.find(kept["edit"]) if kept["edit"] else None
+    head = st.empty()
+    place = places.choose()
+    config, now = checked(place)
+    with head:
+        ready = "Ready to start" if edited is None else "Ready to save"
+        st.subheader("Not ready yet" if now else ready, anchor=False)
+    found = places.Line(False)
+    if place != places.SLURM:
+        number = int(kept["values"].get("devices") or 1)
+        found = places.line(place, number, kept["edit"])
+        with st.container(horizontal=True, vertical_alignment="top", horizontal_alignment="distribute", gap="small"):
+            with st.container(width="stretch", gap="small"):
+                places.show_devices(place, found.waits, number, kept["edit"])
+            places.choose_slots(place)
+        checking.section(config, place)
+    for sentence in now:
+        st.error(ui.plain(sentence))
+    if sentence := places.line_sentence(place, found):
+        st.caption(ui.plain(sentence))
+    label, icon = "Start", ":material/play_arrow:"
+    if edited is not None:
+        label, icon = "Save changes", ":material/save:"
+    elif place == places.SLURM:
+        label, icon = "Submit to Slurm", ":material/send:"
+    elif found.waits:
+        label, icon = "Add to queue", ":material/playlist_add:"
+    st.button(
+        label, type="primary", icon=icon, disabled=bool(now), width="stretch", key="start", on_click=start,
+        args=(place,),
+    )  # fmt: skip
+    if edited is not None:
+        if st.button("Leave it as it is", width="stretch", key="keep"):
+            ui.open_run(edited)
         return
-    said, run_id, moment = st.session_state.get("new_run_last", ("", "", 0.0))
-    if said == cfg.to_yaml(config) and time.time() - moment < 5 and store.find(run_id):
-        st.session_state["new_run_open"] = run_id
-        return
-    meta = {"recipe": recipe} if recipe else {}
-    if kind != "pretrain" and store.find(str(values.get("experiment_version"))):
-        meta["experiment"] = str(values["experiment_version"])
-    try:
-        run: Run = launch.start(config, store.runs_dir(), **meta)
-    except ConfigError as error:
-        st.session_state["message"] = str(error)
-        return
-    st.session_state["new_run_last"] = (cfg.to_yaml(config), run.id, time.time())
-    st.session_state["new_run_open"] = run.id
+    st.caption("It runs in a process of its own: closing this page changes nothing.")
+    if not now:
+        st.caption("The same run from a shell, in the repository's folder:")
+        st.code(command(place), language="bash", wrap_lines=True)
+
+
+def command(place: str) -> str:
+    kept = forms.state()
+    text = forms.command(kept["kind"], kept["recipe"], kept["values"])
+    return text if place != places.SLURM else f"{text} {places.slurm_flags()}"
 
 
 def page() -> None:
-    if run_id := st.session_state.pop("new_run_open", None):
-        st.switch_page(ui.PAGE_RUN, query_params={"id": run_id})
     take_address()
     kept = forms.state()
-    ui.head("New run")
+    if run_id := st.session_state.pop("new_run_open", None):
+        st.switch_page(ui.PAGE_RUN, query_params={"id": run_id})
+    edited = store.find(kept["edit"]) if kept["edit"] else None
+    if edited is None:
+        ui.head("New run")
+    else:
+        ui.head("Edit run", ui.plain(store.get().summary(edited).title))
     ui.show_message()
-    choose_kind()
+    if edited is None:
+        choose_kind()
     main, side = st.columns([2.1, 1], gap="large")
     sentences = forms.problems(kept["kind"], kept["values"])
     errors = forms.by_option(kept["kind"], sentences)
@@ -217,6 +333,9 @@ def page() -> None:
             choose_recipe()
             if kept["kind"] != "pretrain":
                 choose_experiment()
+        if places.current() == places.SLURM:
+            with st.container(border=True, key="slurm-options"):
+                places.draw_slurm(places.slurm_problems())
         common, folded = forms.layout(kept["kind"])
         with st.container(border=True):
             grid(common, cfg.option_names(cfg.MODELS[kept["kind"]]), errors)
@@ -225,30 +344,12 @@ def page() -> None:
             for group, names in folded.items():
                 draw_folded(group, names, errors)
     # The widgets above may have brought new values: what is shown and started is what they hold now.
-    kind, recipe, values = kept["kind"], kept["recipe"], kept["values"]
-    now = forms.problems(kind, values)
-    if now != sentences:
+    if forms.problems(kept["kind"], kept["values"]) != sentences:
         st.rerun()
     with side, st.container(border=True, key="start-card"):
-        st.subheader("Ready to start" if not now else "Not ready yet", anchor=False)
-        if now:
-            for sentence in now:
-                st.error(ui.plain(sentence))
-        else:
-            st.caption("The same run from a shell, in the repository's folder:")
-            st.code(forms.command(kind, recipe, values), language="bash", wrap_lines=True)
-        st.button(
-            "Start",
-            type="primary",
-            icon=":material/play_arrow:",
-            disabled=bool(now),
-            width="stretch",
-            key="start",
-            on_click=start,
-            args=(kind, recipe),
-        )
-        st.caption("It runs in a process of its own: closing this page changes nothing.")
-    query = forms.address(kind, recipe, values)
+        start_card()
+    place = "" if places.current() == places.usual() else places.current()
+    query = forms.address(kept["kind"], kept["recipe"], kept["values"], place=place, edit=kept["edit"])
     if query != {name: st.query_params[name] for name in st.query_params}:
         st.query_params.from_dict(query)
     st.session_state["new_run_address"] = query
