@@ -66,7 +66,11 @@ def answer(found: Estimate) -> None:
     """Memory and time with their uncertainty, and what to change where it does not fit."""
     with st.container(key="check-answer", gap="small"):
         if not found.fits:
-            st.error(ui.plain(found.memory_sentence()), icon=":material/memory_alt:")
+            need, free = estimate.size_text(found.memory), estimate.size_text(found.free)
+            hopeless = "" if found.batch_size or found.micro_batch_size else " A smaller batch would not help."
+            st.error(
+                f"It does not fit: it would take {need}, and {free} are free.{hopeless}", icon=":material/memory_alt:"
+            )
             with st.container(horizontal=True, gap="small"):
                 for option in ("batch_size", "micro_batch_size"):
                     if number := getattr(found, option):
@@ -84,8 +88,8 @@ def answer(found: Estimate) -> None:
         if found.fits:
             lines.append(f"{estimate.size_text(found.free)} free")
         st.caption(ui.plain(" · ".join([*lines, f"measured {store.ago(found.measured)}"])))
-        for note in found.notes:
-            st.caption(ui.plain(note))
+        if found.notes:
+            st.caption(ui.plain(" ".join(found.notes)))
 
 
 def stale(found: Estimate) -> None:

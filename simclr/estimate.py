@@ -32,6 +32,7 @@ from simclr.runs import StatusWriter
 
 SAFE_SHARE = 0.9  # of the free memory; others want some too
 RESERVE_SHARE, RESERVE_BYTES = 0.02, 256 * 2**20  # free memory below which what measures is ended
+CROWDED = 1.25  # processes that want to work, for each core
 ROUND_TO = 8  # suggested batch sizes are multiples of it
 # How far off a prediction may be besides the spread of the steps: machines get warm, and others use them too.
 STEP_MARGIN, FURTHER_STEP_MARGIN, PART_MARGIN = 0.05, 0.25, 0.25
@@ -171,18 +172,20 @@ def fitting(peaks: Sequence[tuple[int, int]], limit: float) -> int:
 
 def _rounded(size: int, multiple: int) -> int | None:
     """Down to a multiple; None where nothing of a use is left."""
-    found = size // multiple * multiple if size >= multiple else size if multiple == ROUND_TO else 0
-    return found if found >= 2 else None
+    found = size // multiple * multiple
+    return found or (size if size >= 2 and multiple == ROUND_TO else None)
 
 
 def conclude(
-    figures: Figures, config: RunConfig, start_seconds: float, *, has_company: bool = False
+    figures: Figures, config: RunConfig, start_seconds: float, *, has_company: bool = False, crowd: float = 0.0
 ) -> Estimate:  # fmt: skip
     """Puts together what was measured.
 
     Args:
         start_seconds: until training began: libraries loaded, images read.
         has_company: whether other runs held the device meanwhile.
+        crowd: processes that wanted to work before, for each core. Who shares a core may be alone later, or have even
+            more company, so that the range is that much wider.
     """
     ordered = sorted(figures.step_seconds)
     scale = figures.images_per_step / figures.measured_images
@@ -190,6 +193,8 @@ def conclude(
     margin = STEP_MARGIN if figures.is_whole else FURTHER_STEP_MARGIN
     low = min(scale * ordered[len(ordered) // 10], step) * (1 - margin)
     high = max(scale * ordered[-1 - len(ordered) // 10], step) * (1 + margin)
+    is_crowded = figures.device == "CPU" and crowd > CROWDED
+    wider = crowd if is_crowded else 1.0
     parts = {"start": start_seconds, "training": step * figures.num_steps}
     parts |= {part.name: part.seconds * part.times for part in figures.parts}
     rest = sum(parts.values()) - parts["training"]
@@ -211,14 +216,16 @@ def conclude(
     return Estimate(
         device=figures.device, memory=memory, free=figures.free, fits=fits, batch_size=batch_size,
         micro_batch_size=micro_batch_size, images_per_second=figures.images_per_step / step,
-        seconds=sum(parts.values()), seconds_low=low * figures.num_steps + rest * (1 - PART_MARGIN),
-        seconds_high=high * figures.num_steps + rest * (1 + PART_MARGIN), parts=parts,
-        notes=_notes(figures, config, has_company), measured=time.time(),
+        seconds=sum(parts.values()), seconds_low=(low * figures.num_steps + rest * (1 - PART_MARGIN)) / wider,
+        seconds_high=(high * figures.num_steps + rest * (1 + PART_MARGIN)) * wider, parts=parts,
+        notes=_notes(figures, config, has_company, is_crowded), measured=time.time(),
     )  # fmt: skip
 
 
-def _notes(figures: Figures, config: RunConfig, has_company: bool) -> list[str]:
+def _notes(figures: Figures, config: RunConfig, has_company: bool, is_crowded: bool) -> list[str]:
     notes = []
+    if is_crowded and not has_company:
+        notes.append("The processor is busy with other work, so the time is uncertain.")
     if has_company:
         notes.append("Measured while other runs held the device: alone it is quicker, and more memory is free.")
     if not figures.is_whole:
@@ -262,7 +269,7 @@ def ask(
     }  # fmt: skip
     root = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    others = _others(device, runs_dir)
+    others, crowd = _others(device, runs_dir), psutil.getloadavg()[0] / (os.cpu_count() or 1)
     with tempfile.TemporaryDirectory(prefix="simclr-estimate-") as folder:
         file = Path(folder) / REQUEST
         file.write_text(json.dumps(request), encoding="utf-8")
@@ -286,7 +293,7 @@ def ask(
                     found["parts"] = [Part(**part) for part in found["parts"]]
                     found["peaks"] = [(size, peak) for size, peak in found["peaks"]]
                     others = _others(device, runs_dir) or others
-                    return conclude(Figures(**found), config, started - begin, has_company=others)
+                    return conclude(Figures(**found), config, started - begin, has_company=others, crowd=crowd)
     raise CannotMeasure("The measuring process ended without an answer.")
 
 
@@ -360,6 +367,14 @@ def _request(config: RunConfig, device: str) -> dict[str, Any]:
     return {"device": device, "options": {k: v for k, v in cfg.to_dict(config).items() if k not in told}}
 
 
+def as_flags(config: RunConfig) -> list[str]:
+    """The command line that gives these options: `pretrain --epochs=5`."""
+    always = {"random_weight_init": config.random_weight_init} if isinstance(config, FinetuneConfig) else {}
+    base = cfg.build(type(config), dict.fromkeys(always, True))
+    values = cfg.differences(config, base) | always
+    return [runs.command_name(config.kind), *(f"--{name}={cfg.option_text(value)}" for name, value in values.items())]
+
+
 def start_job(config: RunConfig, device: str, runs_dir: Path) -> Path:
     """Starts measuring in the background, or returns the folder of the job that does so already.
 
@@ -369,11 +384,7 @@ def start_job(config: RunConfig, device: str, runs_dir: Path) -> Path:
     devices.settle(device, config)
     config = launch.with_whole_paths(config)
     request = _request(config, device)
-    base = cfg.build(type(config), {"random_weight_init": True} if config.kind != "pretrain" else {})
-    arguments = [JOB_NAME, runs.command_name(config.kind), "--device", device, "--runs_dir", str(runs_dir.resolve())]
-    for name, value in ({"random_weight_init": False} | cfg.differences(config, base)).items():
-        if name in cfg.option_names(type(config)):
-            arguments += [f"--{name}={cfg.option_text(value)}"]
+    arguments = [JOB_NAME, *as_flags(config), "--device", device, "--runs_dir", str(runs_dir.resolve())]
     try:
         (runs_dir / runs.JOBS).mkdir(parents=True, exist_ok=True)
     except OSError as error:

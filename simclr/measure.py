@@ -226,11 +226,11 @@ class Measurement:
 
     Args:
         prepared: the run.
-        free: bytes of memory that are free; None: as its GPU says.
+        free: bytes of this machine's memory that were free before; a GPU is asked for its own.
         say: told what is going on, and the share done, 0..1.
     """
 
-    def __init__(self, prepared: Prepared, free: int | None, say: Say) -> None:
+    def __init__(self, prepared: Prepared, free: int, say: Say) -> None:
         self.prepared, self.say = prepared, say
         self.config = prepared.config
         self.device = train.find_device(self.config.accelerator)
@@ -239,9 +239,7 @@ class Measurement:
         # reading the images is part of the run
         self.start_peak = 0 if on_gpu else self.gauge.peak()
         self.sharing = 1 if on_gpu else self.config.devices  # processes that divide this memory
-        if free is None:
-            free = torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available
-        self.free = free
+        self.free = torch.cuda.mem_get_info()[0] if on_gpu else free
         self.limit = SAFE_SHARE * free / self.sharing
         self.base = 0 if on_gpu else psutil.Process().memory_info().rss
         self.peaks: list[tuple[int, int]] = [(0, self.base)]

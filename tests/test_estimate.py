@@ -61,6 +61,16 @@ def test_what_was_extrapolated_is_said_and_less_certain():
     assert "extrapolated" in part.notes[0]
 
 
+def test_a_busy_processor_makes_the_range_wider_and_is_said():
+    quiet, busy = (estimate.conclude(figures(), pretrain(), 0.0, crowd=crowd) for crowd in (1.0, 2.0))
+    assert busy.seconds == quiet.seconds
+    assert busy.seconds_low == pytest.approx(quiet.seconds_low / 2)
+    assert busy.seconds_high == pytest.approx(quiet.seconds_high * 2)
+    assert not quiet.notes and "busy" in busy.notes[0]
+    on_gpu = estimate.conclude(figures(device="NVIDIA H100"), pretrain(), 0.0, crowd=2.0)
+    assert on_gpu.seconds_high == quiet.seconds_high
+
+
 def test_memory_grows_by_the_last_two_trials():
     peaks = [(0, 100), (8, 500), (64, 1060)]  # the first images pay for libraries too
     assert estimate.grown(peaks, 64) == 1060
@@ -233,6 +243,16 @@ def test_a_job_finds_the_answer_and_makes_no_run(tiny_runs):
     assert runs.list_runs(tiny_runs) == []
     assert estimate.find_job(config.model_copy(update={"name": "other"}), "auto", tiny_runs) == job
     assert estimate.find_job(config.model_copy(update={"batch_size": 8}), "auto", tiny_runs) is None
+
+
+@pytest.mark.parametrize("recipe", cfg.recipe_names())
+@pytest.mark.parametrize("kind", list(cfg.MODELS))
+def test_a_job_is_asked_for_exactly_these_options(recipe, kind):
+    more = {"seed": 3, "notes": "two\nlines, = and 'quotes'", "tags": ["a", "b"]}
+    more |= {"experiment_version": "a run"} if kind != "pretrain" else {"augmentation": {"hue": 0.25}}
+    config = cfg.build(cfg.MODELS[kind], cfg.recipe(recipe, kind) | more)
+    command, *flags = estimate.as_flags(config)
+    assert cli.parse_run_options(command, flags)[0] == config
 
 
 def test_a_cancelled_job_leaves_no_process(tiny_runs):
