@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import colorsys
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
@@ -15,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.components.embedding_map import packed
 from simclr import reduce
 from simclr.embeddings import Embedding
 
@@ -87,7 +84,7 @@ def color_of(embedding: Embedding, name: str) -> dict[str, Any]:
         cyclic = name in CYCLIC
         low, high = (0.0, 1.0) if cyclic else (float(values.min()), float(values.max()))
         color |= {"label": factor_label(name), "kind": "cycle" if cyclic else "number", "low": low, "high": high}
-    return color | {"values": packed(values, "f4")}
+    return color | {"values": values}
 
 
 def panel(
@@ -109,7 +106,7 @@ def panel(
             f"{reduce.NUM_NEIGHBORS} nearest on the map: how far the picture can be trusted.",
         })  # fmt: skip
     return {
-        "title": title, "subtitle": subtitle, "points": packed(points, "f4"), "stats": stats, "note": note,
+        "title": title, "subtitle": subtitle, "points": points, "stats": stats, "note": note,
     }  # fmt: skip
 
 
@@ -145,19 +142,17 @@ def payload(
     """Everything the component draws, without the chosen image."""
     first = embeddings[0]
     colors = category_colors(len(first.classes))
-    labels = first.labels if first.labels is not None else np.full(first.num_images, -1)
     tile = {name: first.provenance["thumbnails"][name] for name in ("side", "columns", "per_sheet")}
-    data = {
+    return {
         "panels": panels,
-        "ids": packed(first.ids, "i4"),
-        "labels": packed(labels, "i4"),
+        "ids": first.ids,
+        "labels": first.labels,
         "classes": [{"name": name, "color": color} for name, color in zip(first.classes, colors, strict=True)],
         "color": color,
         "sheets": sheets,
         "tile": tile,
         "split": {"val": "validation", "train": "training"}.get(first.provenance["split"], "test"),
     }
-    return data | {"revision": hashlib.blake2b(json.dumps(data).encode(), digest_size=8).hexdigest()}
 
 
 def sheet_addresses(embedding: Embedding, prefix: str = "") -> list[str]:

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
 from simclr import config as cfg
@@ -44,8 +46,12 @@ def texts(app: AppTest) -> str:
     return "\n".join(str(item.value) for kind in kinds for item in getattr(app, kind))
 
 
-def write_metrics(run: Run, epochs: int, steps_per_epoch: int = 16, torn: bool = False) -> None:
-    """A `metrics.csv` of `epochs` epochs: rising accuracies, falling loss, validation at each epoch's end."""
+def write_metrics(run: Run, epochs: int, steps_per_epoch: int = 16, torn: bool = False) -> dict[str, float]:
+    """A `metrics.csv` of `epochs` epochs: rising accuracies, falling loss, validation at each epoch's end.
+
+    Returns what a status tells of it: the newest loss and the best accuracy.
+    """
+    row: dict[str, Any] = {}
     names = runs.PRETRAIN_METRICS if run.kind == "pretrain" else runs.FINETUNE_METRICS
     with open(run.metrics_path, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, names, restval="")
@@ -53,7 +59,7 @@ def write_metrics(run: Run, epochs: int, steps_per_epoch: int = 16, torn: bool =
         for epoch in range(1, epochs + 1):
             for step in range((epoch - 1) * steps_per_epoch + 4, epoch * steps_per_epoch + 1, 4):
                 done = step / (20 * steps_per_epoch)
-                row: dict[str, Any] = {
+                row = {
                     "epoch": epoch,
                     "step": step,
                     "lr": 5e-4 * math.cos(done),
@@ -84,6 +90,7 @@ def write_metrics(run: Run, epochs: int, steps_per_epoch: int = 16, torn: bool =
             writer.writerow({name: value for name, value in row.items() if name in names})
         if torn:
             stream.write("99,99,0.0")
+    return {"loss": row["val/loss"], "accuracy": row["val/knn_top1" if run.kind == "pretrain" else "val/top1"]}
 
 
 def make_run(
@@ -110,8 +117,7 @@ def make_run(
     done = epochs if done is None else done
     if state == "failed" and done == epochs:
         done = max(1, epochs // 3)
-    if done:
-        write_metrics(run, done, torn=torn)
+    figures = write_metrics(run, done, torn=torn) if done else {}
     now = time.time()
     status: dict[str, Any] = {
         "state": state,
@@ -123,6 +129,7 @@ def make_run(
         "images_per_second": 1834.0,
         "started": now - 40,
         "heartbeat": now,
+        **figures,
     }
     if state in runs.ACTIVE:
         status |= {"pid": os.getpid(), "process_start": runs.process_start(os.getpid()), "eta_seconds": 34.0}
@@ -177,3 +184,13 @@ def make_experiment(folder: Path, fractions: tuple[float, ...] = (0.01,)) -> tup
             write_evaluation(run, top1)
             found[f"{arm}-{fraction:g}"] = run
     return pretraining, found
+
+
+def unpacked(data: bytes) -> dict[str, NDArray[np.generic]]:
+    """The arrays of a message from `dashboard.components.arrays`, by name."""
+    length = int.from_bytes(data[:8], "little")
+    found, place = {}, 8 + length
+    for name, size in json.loads(data[8:place]):
+        found[name] = np.frombuffer(data[place : place + size], "<" + name[:2])
+        place += -(-size // 8) * 8
+    return found

@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import embedding_view, forms, store, ui
-from dashboard.components.embedding_map import embedding_map
+from dashboard.components.embedding_map import MapState, embedding_map, read_state
 from simclr import config as cfg
 from simclr import embeddings as stored
 from simclr import launch, reduce, runs
@@ -255,24 +255,16 @@ def maps(folders: list[str], method: str, titles: list[tuple[str, str]], color: 
         embedding_view.color_of(embeddings[0], color),
         embedding_view.sheet_addresses(embeddings[0], prefix),
     )
-    image = chosen_image()
-    units = [unit_rows(str(item.folder), float(item.provenance["created"])) for item in embeddings]
-    details = embedding_view.details(embeddings, units, image) if image >= 0 else None
-    embedding_map(data | {"details": details, "image": image}, key=MAP)
-
-
-def chosen_image() -> int:
-    """The number of the image that was clicked, else of the one in the address; -1 for none."""
-    state = st.session_state.get(MAP)
-    text = str(
-        state["image"] if state is not None and state["image"] is not None else st.query_params.get("image", "-1")
-    )
-    image = int(text) if text.isdecimal() else -1
+    text = st.query_params.get("image", "")
+    start = MapState(image=int(text) if text.isdecimal() else -1)
+    image = read_state(MAP, embeddings[0].ids, start).image
     if image >= 0:
         st.query_params["image"] = str(image)
     elif "image" in st.query_params:
         del st.query_params["image"]
-    return image
+    units = [unit_rows(str(item.folder), float(item.provenance["created"])) for item in embeddings]
+    details = embedding_view.details(embeddings, units, image) if image >= 0 else None
+    embedding_map(data, MAP, start=start, details=details)
 
 
 def explanation(method: str, embeddings: list[Embedding]) -> None:

@@ -1,4 +1,4 @@
-"""Custom components: each folder holds its script and style beside the Python that mounts it."""
+"""Custom components: each folder holds its scripts and style beside the Python that mounts it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Any
 import streamlit as st
 
 
+def source(name: str, kind: str) -> str:
+    """All files of a `kind` (`js` or `css`) in the folder `name`, one after the other; scripts share one scope."""
+    files = sorted((Path(__file__).parent / name).glob(f"*.{kind}"))
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
 def registered(name: str) -> Any:
     """The component in the folder `name`; registered once per server, or its script would be sent again."""
-    folder = Path(__file__).parent / name
     return st.components.v2.component(
         f"simclr_{name}",
-        css=(folder / f"{name}.css").read_text(encoding="utf-8"),
-        js=(folder / f"{name}.js").read_text(encoding="utf-8"),
+        css=source(name, "css") or None,
+        js=source(name, "js"),
         isolate_styles=False,
     )

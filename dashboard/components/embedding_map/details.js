@@ -1,0 +1,63 @@
+// The image that is open, and its neighbours in each model.
+
+const PICTURE_SIDE = 128;
+
+function dotOf(color) {
+  const dot = element("span", "dot");
+  dot.style.background = dot.style.borderColor = color;
+  return dot;
+}
+
+function drawDetails(map) {
+  const index = map.opened;
+  map.details.hidden = index < 0;
+  map.hint.hidden = index >= 0;
+  if (index < 0) return;
+  const { data } = map;
+  const details = detailsOf(map);
+  const about = element("div", "about");
+  const tile = element("div", "tile");
+  setTile(tile, map, index, PICTURE_SIDE);
+  const what = element("div", "what");
+  const name = element("div", "name");
+  const own = className(map, index);
+  if (own) name.append(dotOf(data.classes[map.labels[index]].color));
+  name.append(element("span", "", imageName(map, index)));
+  const names = element("div", "names");
+  names.append(name, element("div", "sub", `Image ${map.ids[index]} of the ${data.split} images`));
+  what.append(names);
+  const facts = element("dl", "facts");
+  for (const [label, value] of details?.facts ?? []) {
+    const fact = element("div");
+    fact.append(element("dt", "", label), element("dd", "", value));
+    facts.append(fact);
+  }
+  what.append(facts);
+  about.append(tile, what, button("Close", "Choose no image", () => open(map, -1), "close"));
+  const parts = data.panels.map((panel, place) => {
+    const near = element("div", "near");
+    near.append(element("h4", "", `Nearest in ${panel.title}`));
+    const found = details?.neighbors[place];
+    if (!found) {
+      near.append(element("div", "sub", "Looking for them …"));
+      near.classList.add("waiting");
+      return near;
+    }
+    const same = found.filter(([other]) => map.labels[other] === map.labels[index]).length;
+    near.append(element("div", "sub", own ? `${same} of ${found.length} are ${own}` : "By cosine similarity of the features"));
+    const list = element("ol");
+    for (const [other, similarity] of found) {
+      const item = element("li", own && map.labels[other] !== map.labels[index] ? "other" : "");
+      const who = imageName(map, other);
+      const go = button(undefined, `${who}, similarity ${similarity.toFixed(3)}`, () => open(map, other));
+      const picture = element("div", "tile");
+      setTile(picture, map, other);
+      go.append(picture, element("span", "similar", similarity.toFixed(3)), element("span", "who", who));
+      item.append(go);
+      list.append(item);
+    }
+    near.append(list);
+    return near;
+  });
+  map.details.replaceChildren(about, ...parts);
+}

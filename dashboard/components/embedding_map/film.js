@@ -1,0 +1,89 @@
+// The same images after every few epochs, one frame each.
+
+const FRAMES_PER_SECOND = 10;
+
+// Places the points at a frame; between two frames for a broken number.
+function setFrame(map, frame) {
+  map.frame = Math.min(Math.max(0, frame), Math.max(0, map.numFrames - 1));
+  const first = Math.floor(map.frame), part = map.frame - first;
+  const length = 2 * map.count;
+  for (const panel of map.panels) {
+    if (!panel.frames) continue;
+    const from = panel.frames.subarray(first * length, (first + 1) * length);
+    panel.points = from;
+    if (part > 0) {
+      const to = panel.frames.subarray((first + 1) * length, (first + 2) * length);
+      panel.between ??= new Float32Array(length);
+      panel.points = panel.between;
+      for (let i = 0; i < length; i++) panel.between[i] = from[i] + (to[i] - from[i]) * part;
+    }
+    panel.grid = null;
+    panel.stale = true;
+  }
+  const shown = Math.round(map.frame);
+  const name = map.data.frame_names?.[shown] ?? `${shown + 1}`;
+  map.slider.value = shown;
+  map.slider.setAttribute("aria-valuetext", name);
+  map.frameName.textContent = name;
+  const detail = { key: map.data.key, frame: map.frame, name };
+  window.dispatchEvent(new CustomEvent("simclr-frame", { detail }));
+  redraw(map);
+}
+
+function stepFrame(map, by) {
+  pause(map);
+  setFrame(map, Math.round(map.frame) + by);
+  report(map, FRAME_MS);
+}
+
+function showPlaying(map) {
+  map.play.replaceChildren(icon(map.playing ? "pause" : "play"));
+  map.play.title = map.playing ? "Pause" : "Play";
+  map.play.setAttribute("aria-label", map.play.title);
+}
+
+function playOrPause(map) {
+  if (map.playing) return pause(map);
+  hover(map, -1);
+  const from = map.frame >= map.numFrames - 1 ? 0 : map.frame;
+  const isStill = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  let start = null;
+  const next = (now) => {
+    start ??= now;
+    const frame = from + ((now - start) / 1000) * FRAMES_PER_SECOND;
+    if (frame >= map.numFrames - 1) {
+      setFrame(map, map.numFrames - 1);
+      return pause(map);
+    }
+    map.playing = requestAnimationFrame(next);
+    if (!isStill || Math.floor(frame) !== map.frame) setFrame(map, isStill ? Math.floor(frame) : frame);
+  };
+  map.playing = requestAnimationFrame(next);
+  showPlaying(map);
+}
+
+function pause(map) {
+  if (!map.playing) return;
+  cancelAnimationFrame(map.playing);
+  map.playing = 0;
+  setFrame(map, Math.round(map.frame));
+  showPlaying(map);
+  report(map, FRAME_MS);
+}
+
+function makeFilm(map) {
+  const film = element("div", "film");
+  map.play = button(undefined, "Play", () => playOrPause(map), "round");
+  map.frameLabel = element("span", "what");
+  map.slider = element("input");
+  map.slider.type = "range";
+  map.slider.min = 0;
+  map.slider.oninput = () => {
+    pause(map);
+    setFrame(map, Number(map.slider.value));
+    report(map, FRAME_MS);
+  };
+  map.frameName = element("output");
+  film.append(map.play, map.frameLabel, map.slider, map.frameName);
+  return film;
+}

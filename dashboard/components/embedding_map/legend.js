@@ -1,0 +1,83 @@
+// The legend hides, isolates and selects groups, and counts them.
+
+function drawLegend(map) {
+  const { color } = map.data;
+  map.legend.replaceChildren();
+  map.legendItems = [];
+  if (!color.label) return;
+  map.legend.append(element("span", "what", color.label));
+  if (isScale(color)) {
+    const bar = element("div", "bar");
+    const line = element("i");
+    const stops = Array.from({ length: 13 }, (_, i) => cssColor(scaleColor(color.kind, i / 12, map.theme.dark)));
+    line.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
+    bar.append(element("span", "", valueText(color, color.low)), line, element("span", "", valueText(color, color.high)));
+    map.legend.append(bar);
+    return;
+  }
+  color.names.forEach((name, group) => {
+    const item = element("button");
+    item.type = "button";
+    const dot = element("span", "dot");
+    dot.style.background = dot.style.borderColor = color.colors[group];
+    const number = element("span", "number");
+    item.append(dot, element("span", "", name), number);
+    item.title = `Click hides or shows ${name}, double click shows it alone, Shift with a click selects it`;
+    const change = (what) => () => {
+      what();
+      setFocus(map, null);
+      updateLegend(map);
+      report(map, CHOICE_MS);
+    };
+    const toggle = change(() => (map.hidden.has(group) ? map.hidden.delete(group) : map.hidden.add(group)));
+    const isolate = change(() => { map.hidden = new Set(color.names.keys()); map.hidden.delete(group); });
+    const select = () => chooseWhere(map, (i) => map.panels.some((panel) => panel.groups[i] === group), "new");
+    item.onclick = (event) => (event.shiftKey ? select() : toggle());
+    item.ondblclick = isolate;
+    item.onkeydown = (event) => {
+      if (event.key.toLowerCase() === "i") isolate();
+      else if (event.key.toLowerCase() === "s") select();
+      else return;
+      event.stopPropagation();
+    };
+    item.onpointerenter = (event) => event.pointerType === "touch" || setFocus(map, group);
+    item.onpointerleave = () => setFocus(map, null);
+    map.legend.append(item);
+    map.legendItems.push({ item, number });
+  });
+  map.showAll = button("Show all", "", () => {
+    map.hidden.clear();
+    setFocus(map, null);
+    updateLegend(map);
+    report(map, CHOICE_MS);
+  }, "plain");
+  map.legend.append(map.showAll);
+  updateLegend(map);
+}
+
+// Counts and pressed states; the buttons stay the same nodes, since a double click must find the one it began on.
+function updateLegend(map) {
+  if (!map.legendItems.length) return;
+  const sums = map.panels.map(({ groups }) => {
+    const all = new Uint32Array(map.legendItems.length), chosen = new Uint32Array(map.legendItems.length);
+    for (let i = 0; i < map.count; i++) {
+      if (groups[i] < 0) continue;
+      all[groups[i]]++;
+      chosen[groups[i]] += map.chosen[i];
+    }
+    return { all, chosen };
+  });
+  map.legendItems.forEach(({ item, number }, group) => {
+    const texts = sums.map(({ all, chosen }) =>
+      map.numChosen ? `${count(chosen[group])} of ${count(all[group])}` : count(all[group]));
+    number.textContent = texts.every((text) => text === texts[0]) ? texts[0] : texts.join(" | ");
+    item.setAttribute("aria-pressed", String(!map.hidden.has(group)));
+  });
+  map.showAll.hidden = !map.hidden.size;
+}
+
+// Pointing at a legend entry greys all others.
+function setFocus(map, group) {
+  map.focus = group !== null && map.hidden.has(group) ? null : group;
+  refreshLevels(map);
+}

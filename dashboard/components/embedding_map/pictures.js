@@ -1,0 +1,198 @@
+// The maps as a picture to keep: one list of shapes, drawn on a canvas for PNG and as elements for SVG.
+
+const PICTURE_SCALE = 2;
+const MAX_CIRCLES = 20000; // a map of more points is a picture inside the SVG: others can no longer open it otherwise
+const SVG = "http://www.w3.org/2000/svg";
+const GAP = 24, MARGIN = 24, LINE = 19;
+
+function fileName(map, ending) {
+  const words = map.data.panels.map((panel) => panel.title).join(" and ");
+  return `${words.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 80) || "maps"}.${ending}`;
+}
+
+function download(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+// A canvas with the points of a panel as they are seen, `ratio` pixels for each of the page.
+function pointsCanvas(map, panel, ratio) {
+  const canvas = document.createElement("canvas");
+  const frame = view(panel);
+  canvas.width = Math.round(frame.width * ratio);
+  canvas.height = Math.round(frame.height * ratio);
+  paintPoints(map, panel, canvas, ratio);
+  return canvas;
+}
+
+// Shapes: { kind: text | line | circle | map | bar, ... } in pixels of the page.
+function scene(map) {
+  const { theme: colors, data } = map;
+  const measure = document.createElement("canvas").getContext("2d");
+  const shapes = [];
+  const text = (words, x, y, size, options = {}) =>
+    shapes.push({ kind: "text", words, x, y, size, color: colors.text, weight: 400, opacity: 1, ...options });
+  let x = MARGIN, bottom = 0;
+  map.panels.forEach((panel, place) => {
+    const { title, subtitle, stats } = data.panels[place];
+    const { width, height } = view(panel);
+    text(title, x, MARGIN + 14, 16, { weight: 600, width });
+    text(subtitle, x, MARGIN + 14 + LINE, 12, { opacity: 0.65, width });
+    text(stats.map((stat) => `${stat.value} ${stat.label}`).join("   "), x, MARGIN + 14 + 2 * LINE, 12, { width });
+    const top = MARGIN + 14 + 3 * LINE;
+    shapes.push({ kind: "map", panel, x, y: top, width, height });
+    x += width + GAP;
+    bottom = Math.max(bottom, top + height);
+  });
+  const width = x - GAP + MARGIN;
+  const { color } = data;
+  let y = bottom + 2 * LINE;
+  x = MARGIN;
+  if (color.label) {
+    text(color.label, x, y, 13, { opacity: 0.65 });
+    measure.font = `13px ${colors.font}`;
+    x += measure.measureText(color.label).width + 18;
+    if (isScale(color)) {
+      text(valueText(color, color.low), x, y, 13);
+      x += measure.measureText(valueText(color, color.low)).width + 8;
+      const stops = Array.from({ length: 13 }, (_, i) => cssColor(scaleColor(color.kind, i / 12, colors.dark)));
+      shapes.push({ kind: "bar", x, y: y - 10, width: 200, height: 10, stops });
+      text(valueText(color, color.high), x + 208, y, 13);
+    } else {
+      color.names.forEach((name, group) => {
+        if (map.hidden.has(group)) return;
+        const length = measure.measureText(name).width + 34;
+        if (x + length > width - MARGIN) [x, y] = [MARGIN, y + LINE + 3];
+        shapes.push({ kind: "circle", x: x + 5, y: y - 4.5, radius: 5, fill: color.colors[group] });
+        text(name, x + 16, y, 13);
+        x += length;
+      });
+    }
+  }
+  if (map.numChosen) text(summary(map), MARGIN, (y += LINE + 6), 13);
+  return { width, height: y + MARGIN, shapes };
+}
+
+// --- PNG ---
+
+function drawScene(map) {
+  const { width, height, shapes } = scene(map);
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.ceil(width * PICTURE_SCALE);
+  canvas.height = Math.ceil(height * PICTURE_SCALE);
+  const context = canvas.getContext("2d");
+  context.scale(PICTURE_SCALE, PICTURE_SCALE);
+  context.fillStyle = map.theme.background;
+  context.fillRect(0, 0, width, height);
+  for (const shape of shapes) {
+    context.globalAlpha = shape.opacity ?? 1;
+    if (shape.kind === "text") {
+      context.font = `${shape.weight} ${shape.size}px ${map.theme.font}`;
+      context.fillStyle = shape.color;
+      context.fillText(shape.words, shape.x, shape.y, shape.width);
+    } else if (shape.kind === "circle") {
+      context.fillStyle = shape.fill;
+      context.beginPath();
+      context.arc(shape.x, shape.y, shape.radius, 0, 2 * Math.PI);
+      context.fill();
+    } else if (shape.kind === "bar") {
+      const fill = context.createLinearGradient(shape.x, 0, shape.x + shape.width, 0);
+      shape.stops.forEach((stop, i) => fill.addColorStop(i / (shape.stops.length - 1), stop));
+      context.fillStyle = fill;
+      context.fillRect(shape.x, shape.y, shape.width, shape.height);
+    } else {
+      context.drawImage(pointsCanvas(map, shape.panel, PICTURE_SCALE), shape.x, shape.y, shape.width, shape.height);
+      context.save();
+      context.translate(shape.x, shape.y);
+      context.beginPath();
+      context.rect(0, 0, shape.width, shape.height);
+      context.clip();
+      drawRings(map, shape.panel, context);
+      context.restore();
+      context.strokeStyle = map.theme.border;
+      context.strokeRect(shape.x, shape.y, shape.width, shape.height);
+    }
+  }
+  return canvas;
+}
+
+function savePng(map) {
+  drawScene(map).toBlob((blob) => download(blob, fileName(map, "png")));
+}
+
+// --- SVG ---
+
+function node(name, attributes, ...children) {
+  const found = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) found.setAttribute(key, value);
+  found.append(...children);
+  return found;
+}
+
+const short = (value) => String(Math.round(value * 100) / 100);
+
+function mapNode(map, { panel, x, y, width, height }) {
+  const group = node("svg", { x: short(x), y: short(y), width: short(width), height: short(height) });
+  const frame = view(panel);
+  const { radius, litOpacity } = look(map, panel);
+  if (panel.points.length / 2 > MAX_CIRCLES) {
+    const href = pointsCanvas(map, panel, PICTURE_SCALE).toDataURL("image/png");
+    group.append(node("image", { href, width: short(width), height: short(height) }));
+  } else {
+    for (const level of [DIM, LIT]) {
+      const byColor = new Map();
+      for (const i of map.order) {
+        if (panel.levels[i] !== level) continue;
+        const [px, py] = position(panel, frame, i);
+        if (px < -radius || py < -radius || px > width + radius || py > height + radius) continue;
+        const circle = node("circle", { cx: short(px), cy: short(py), r: short(radius) });
+        const color = panel.colors[i];
+        if (!byColor.has(color)) byColor.set(color, []);
+        byColor.get(color).push(circle);
+      }
+      for (const [color, circles] of byColor) {
+        const fill = cssColor([color & 255, (color >> 8) & 255, (color >> 16) & 255]);
+        group.append(node("g", { fill, "fill-opacity": level === LIT ? litOpacity : DIM_OPACITY }, ...circles));
+      }
+    }
+  }
+  for (const { index, size, line } of rings(map, panel)) {
+    const [cx, cy] = position(panel, frame, index).map(short);
+    group.append(node("circle", { cx, cy, r: short(size), fill: "none", stroke: map.theme.text, "stroke-width": line }));
+  }
+  group.append(node("rect", { width: short(width), height: short(height), fill: "none", stroke: map.theme.border }));
+  return group;
+}
+
+function svgText(map) {
+  const { width, height, shapes } = scene(map);
+  const root = node("svg", { xmlns: SVG, width: short(width), height: short(height),
+    viewBox: `0 0 ${short(width)} ${short(height)}`, "font-family": map.theme.font });
+  root.append(node("rect", { width: "100%", height: "100%", fill: map.theme.background }));
+  shapes.forEach((shape, place) => {
+    if (shape.kind === "text") {
+      root.append(node("text", { x: short(shape.x), y: short(shape.y), "font-size": shape.size, fill: shape.color,
+        "font-weight": shape.weight, "fill-opacity": shape.opacity }, shape.words));
+    } else if (shape.kind === "circle") {
+      root.append(node("circle", { cx: short(shape.x), cy: short(shape.y), r: shape.radius, fill: shape.fill }));
+    } else if (shape.kind === "bar") {
+      const id = `scale-${place}`;
+      root.append(
+        node("defs", {}, node("linearGradient", { id }, ...shape.stops.map((stop, i) =>
+          node("stop", { offset: i / (shape.stops.length - 1), "stop-color": stop })))),
+        node("rect", { x: short(shape.x), y: short(shape.y), width: shape.width, height: shape.height,
+          fill: `url(#${id})` }),
+      );
+    } else {
+      root.append(mapNode(map, shape));
+    }
+  });
+  return new XMLSerializer().serializeToString(root);
+}
+
+function saveSvg(map) {
+  download(new Blob([svgText(map)], { type: "image/svg+xml" }), fileName(map, "svg"));
+}

@@ -1,0 +1,51 @@
+// The tools above the maps and the help.
+
+const HELP = [
+  ["Wheel, pinch, + and −", "zoom"],
+  ["Drag; Shift with an arrow key", "move the map"],
+  ["Double click, 0", "show the whole map"],
+  ["Shift and drag; Lasso, then drag", "select images; with Ctrl they are added, with Alt taken away"],
+  ["Click, or Enter", "open an image and its neighbours"],
+  ["Arrow keys", "walk from image to image"],
+  ["Space", "select the image, or let it go"],
+  ["C", "select all images of the same colour"],
+  ["V", "select all images in view"],
+  ["L", "lasso on or off"],
+  ["Escape, or a click on nothing", "clear the selection"],
+  ["In the legend: click", "hide or show; double click or I shows one alone; Shift with a click or S selects it"],
+];
+const FILM_HELP = [["P", "play or pause"], [", and .", "one frame back or on"]];
+
+function makeToolbar(map) {
+  const bar = element("div", "toolbar");
+  const tools = element("div", "pair");
+  tools.setAttribute("role", "group");
+  tools.setAttribute("aria-label", "What dragging does");
+  map.toolButtons = {
+    move: iconButton("move", "Move", "Dragging moves the map", () => setTool(map, "move")),
+    lasso: iconButton("lasso", "Lasso", "Dragging selects images (Shift and drag always does)", () => setTool(map, "lasso")),
+  };
+  tools.append(...Object.values(map.toolButtons));
+  map.status = element("span", "status");
+  map.clear = button("Clear", "Clear the selection", () => letGo(map));
+  const ask = button("?", "Keys and gestures", () => showHelp(map, map.help.hidden), "ask");
+  map.ask = ask;
+  bar.append(
+    tools, map.status, map.clear, element("span", "space"),
+    iconButton("save", "PNG", "Save as a picture (PNG)", () => savePng(map)),
+    iconButton("save", "SVG", "Save as a drawing (SVG)", () => saveSvg(map)),
+    ask,
+  );
+  setTool(map, "move");
+  return bar;
+}
+
+function showHelp(map, isShown) {
+  const rows = map.numFrames > 1 ? [...HELP, ...FILM_HELP] : HELP;
+  const list = element("dl");
+  for (const [keys, does] of rows) list.append(element("dt", "", keys), element("dd", "", does));
+  map.help.replaceChildren(element("h4", "", "Keys and gestures"), list,
+    button("Close", "Close this help", () => { showHelp(map, false); map.ask.focus(); }));
+  map.help.hidden = !isShown;
+  map.ask.setAttribute("aria-expanded", String(isShown));
+}
