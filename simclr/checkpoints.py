@@ -39,7 +39,7 @@ class DivergedError(Exception):
 
 def save_atomically(content: Any, path: Path) -> None:
     """`torch.save` that is never seen half done: written beside its place, synced to disk, renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)  # but not the run's folder: that may have been deleted under it
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(beside, "wb") as stream:

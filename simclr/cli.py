@@ -216,10 +216,8 @@ def _train(command: str, arguments: list[str]) -> int:
     is_main = processes.place(config).is_main
     if run_dir is not None and not run_dir.is_dir():
         raise ConfigError(f"run_dir is {run_dir}; allowed: an existing run folder.")
-    if run_dir is not None and is_main and not runs.is_startable(run_dir):
-        raise ConfigError(
-            f"run_dir is {run_dir}; allowed: a run folder whose run is queued or starting. Repeat others without it."
-        )
+    if run_dir is not None and is_main:
+        runs.begin_here(run_dir)
     runs_dir = Path(others["--runs_dir"]) if "--runs_dir" in others else None
     if runs_dir is None:
         runs_dir = run_dir.resolve().parent if run_dir is not None else runs.default_runs_dir()
@@ -261,10 +259,13 @@ def _resume(arguments: list[str]) -> int:
     run = runs.find(options.RUN, _folder(options))
     config = runs.load_config(run)
     is_main = processes.place(config).is_main
-    if is_main and not runs.has_supervisor(run.path):  # else the launcher has looked already
+    if is_main:
         from simclr import launch
 
-        launch.check_resumable(run)
+        if runs.has_supervisor(run.path):  # the launcher has looked already
+            runs.begin_here(run.path)
+        else:
+            launch.claim(run)
     from simclr.train import follow, train
 
     if not is_main:

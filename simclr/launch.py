@@ -6,13 +6,17 @@ for it: closing the browser, the dashboard or the terminal changes nothing. What
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,11 @@ def afresh(status: Status) -> dict[str, Any]:
     return AFRESH | {"seconds_before": status.elapsed_seconds or 0.0}
 
 
+def _starting(run: Run) -> dict[str, Any]:
+    here = {"host": socket.gethostname(), "boot": runs.boot_id()}
+    return {**afresh(run.status), "state": "starting", "created": time.time(), **here}
+
+
 def create(config: RunConfig, runs_dir: Path, status: dict[str, Any] | None = None, **meta: Any) -> Run:
     """Makes the folder of a run that will be started by `begin`.
 
@@ -42,8 +51,22 @@ def create(config: RunConfig, runs_dir: Path, status: dict[str, Any] | None = No
         ConfigError: if the folder cannot be made.
     """
     run = runs.create(with_whole_paths(config), runs_dir.resolve(), None, status, **meta)
-    runs.add_meta(run.path, command=["python", *_first_command(run)[1:]])
+    with or_sentence(f"runs_dir is {runs_dir}, which cannot be written"):
+        try:
+            runs.add_meta(run.path, command=["python", *_first_command(run)[1:]])
+        except OSError:
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise
     return run
+
+
+@contextlib.contextmanager
+def or_sentence(what: str) -> Iterator[None]:
+    """Turns an error of the system, such as a full disk, into a ConfigError."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{what}: {error.strerror or error}.") from None
 
 
 def with_whole_paths(config: RunConfig) -> RunConfig:
@@ -69,22 +92,32 @@ def start(config: RunConfig, runs_dir: Path, **meta: Any) -> Run:
     """Makes the run's folder and starts it in the background, busy device or not; returns at once.
 
     Raises:
-        ConfigError: if the folder cannot be made.
+        ConfigError: if the folder cannot be made, or no process started.
     """
     run = create(config, runs_dir, **meta)
     begin(run, devices.CPU if config.accelerator == "cpu" else "")
     return run
 
 
-def begin(run: Run, device: str) -> None:
-    """Starts the processes of a run that waits, from its last checkpoint where it has one; returns at once."""
+def begin(run: Run, device: str, check: Callable[[], None] | None = None) -> None:
+    """Starts the processes of a run that waits, from its last checkpoint where it has one; returns at once.
+
+    Args:
+        check: is called when nobody else can write its status, and raises if it must not begin.
+
+    Raises:
+        ConfigError: if no process can be started; its status then says so.
+    """
     again = runs.is_begun(run.path)
-    runs.update_status(
-        run.path, **afresh(run.status), state="starting", device=device, created=time.time(), host=socket.gethostname(),
-        boot=runs.boot_id(),
-    )  # fmt: skip
     command = runs.python_command("resume", str(run.path)) if again else _first_command(run)
-    _supervise(run.path, command, devices.environment(device))
+    with or_sentence(f"{run.id} could not be started"):
+        runs.change_status(run.path, _starting(run) | {"device": device}, check)
+        try:
+            _supervise(run.path, command, devices.environment(device))
+        except OSError as error:
+            sentence = f"It could not be started: {error.strerror or error}."
+            runs.update_status(run.path, state="failed", reason="not started", error=sentence)
+            raise
 
 
 def resume(run: Run) -> None:
@@ -102,14 +135,31 @@ def resume(run: Run) -> None:
         slurm.resubmit(run)
         return
     wait_until_gone(run)
-    begin(run, run.status.device)
+    begin(run, run.status.device, lambda: check_ended(run))  # another tab may have been quicker
+
+
+def claim(run: Run) -> None:
+    """Makes this process the main one of a run that has ended, to go on with it here.
+
+    Raises:
+        ConfigError: if another process goes on with it, or it has nothing to go on with.
+    """
+    check_resumable(run)
+    mine = {"pid": os.getpid(), "process_start": runs.process_start(os.getpid())}
+    with or_sentence(f"{run.id} cannot be gone on with"):
+        runs.change_status(run.path, _starting(run) | mine, lambda: check_ended(run))
+
+
+def check_ended(run: Run) -> None:
+    """Raises ConfigError, with the reason, if `run` goes on, or is finished."""
+    status = run.status
+    if status.is_active or status.state == "finished":
+        raise ConfigError(f"{run.id} is {status.state}; allowed: a run that was stopped or failed.")
 
 
 def check_resumable(run: Run) -> None:
     """Raises ConfigError, with the reason, unless `run` has stopped or failed and is one of this folder."""
-    status = run.status
-    if status.is_active or status.state == "finished":
-        raise ConfigError(f"{run.id} is {status.state}; allowed: a run that was stopped or failed.")
+    check_ended(run)
     if run.is_example:
         raise ConfigError(f"{run.id} is an example, to be looked at; clone it to train one like it.")
     runs.load_config(run)
@@ -178,16 +228,22 @@ def request_stop(folder: Path) -> Status:
     if status.state == "queued":
         from simclr import run_queue
 
-        run_queue.drop(Run(folder), folder.parent)
-        return runs.current_status(folder)
+        try:
+            run_queue.drop(Run(folder), folder.parent)
+        except ConfigError:
+            if runs.read_status(folder).state == "queued":
+                raise
+            return request_stop(folder)  # it has begun meanwhile
+        return replace(status, state="stopped", reason="taken out of the queue", queued=None)
     if status.host and status.host != socket.gethostname():
         raise ConfigError(f"{folder.name} runs on {status.host}; it can be stopped there.")
-    if status.stop_requested is None:
-        runs.update_status(folder, stop_requested=time.time())
-    # The supervisor passes the request on. Where it is gone, or never was, another one sees the run to its end.
-    if status.pid is not None and not runs.is_alive(status.supervisor_pid, status.supervisor_start):
-        with open(folder / runs.LOG, "ab") as log:
-            detach([sys.executable, "-m", "simclr.supervisor", str(folder)], log=log)
+    with or_sentence(f"{folder.name} cannot be stopped"):
+        if status.stop_requested is None:
+            runs.update_status(folder, stop_requested=time.time())
+        # The supervisor passes the request on. Where it is gone, or never was, another one sees the run to its end.
+        if status.pid is not None and not runs.living(status)[1]:
+            with open(folder / runs.LOG, "ab") as log:
+                detach([sys.executable, "-m", "simclr.supervisor", str(folder)], log=log)
     return runs.current_status(folder)
 
 
@@ -195,8 +251,7 @@ def _is_gone(status: Status, seconds: float = END_SECONDS) -> bool:
     """Waits for the end of the processes of a run that has said its last word; False if one is still there."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        pairs = ((status.pid, status.process_start), (status.supervisor_pid, status.supervisor_start))
-        if not any(runs.is_alive(pid, start) for pid, start in pairs):
+        if not any(runs.living(status)):
             return True
         time.sleep(POLL_SECONDS / 4)
     return False
@@ -213,7 +268,7 @@ def stop(folder: Path, grace_seconds: float = runs.STOP_GRACE_SECONDS) -> Status
     while status.is_active and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
         status = runs.current_status(folder)
-    if status.is_active and status.pid is not None and runs.is_alive(status.pid, status.process_start):
-        end_group(status.pid)
+    if status.is_active and status.pid is not None and runs.living(status)[0]:
+        end_group(status.pid, status.process_start)
     _is_gone(status)
     return runs.current_status(folder)

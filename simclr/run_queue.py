@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import shutil
 import socket
 import sys
 import time
@@ -30,9 +31,11 @@ from simclr.runs import Run, Status
 QUEUE = ".queue"
 ORDER, SLOTS, KEEPER_LOCK, KEEPER_LOG = "order.json", "slots.json", "keeper.lock", "keeper.log"
 MAX_SLOTS = 64
+# With less room on the disk nothing is begun: it would fail, and after it all that wait.
+MIN_FREE_BYTES = 32 * 2**20
 KEEPER_SECONDS = 1.0
 # Runs that have ended, by their file as it was then: read again only when it changed.
-_ended: dict[Path, tuple[int, int]] = {}
+_ended: dict[Path, tuple[int, int, int]] = {}
 # Within this time the same options for the same device are one wish: a double click, or two tabs.
 ONCE_SECONDS = 5.0
 
@@ -42,16 +45,13 @@ def _locked(runs_dir: Path) -> Iterator[Path]:
     """The queue to oneself; gives its folder.
 
     Raises:
-        ConfigError: if the runs folder cannot be written.
+        ConfigError: if the runs folder cannot be written, be it only later.
     """
     folder = runs_dir / QUEUE
-    with contextlib.ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(runs.locked(folder))
-        except OSError as error:
-            raise ConfigError(f"runs_dir is {runs_dir}, which cannot be written: {error.strerror}.") from None
-        yield folder
+    with launch.or_sentence(f"runs_dir is {runs_dir}, which cannot be written"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with runs.locked(folder):
+            yield folder
 
 
 # --- what is asked of it --------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def submit(config: RunConfig, runs_dir: Path, device: str = devices.ANY, **meta:
             return same
         first = {"state": "queued", "device": device, "queued": time.time()}
         run = launch.create(config, runs_dir, first, wish=wish, **meta)
-        _write_order(runs_dir, [*_order(runs_dir), run.id])
+        _append(run, runs_dir)
         _advance(runs_dir)
     wake(runs_dir)
     return run
@@ -103,12 +103,11 @@ def resubmit(run: Run, device: str | None = None) -> None:
     device = devices.settle(device, config)
     runs_dir = run.path.parent
     with _locked(runs_dir):
-        launch.check_resumable(run)  # another tab may have been quicker
-        runs.update_status(
-            run.path, **launch.afresh(run.status), state="queued", backend="local", device=device, queued=time.time(),
-            host=socket.gethostname(), boot=runs.boot_id(),
-        )  # fmt: skip
-        _write_order(runs_dir, [*(name for name in _order(runs_dir) if name != run.id), run.id])
+        waiting = {"state": "queued", "backend": "local", "device": device, "queued": time.time()}
+        here = {"host": socket.gethostname(), "boot": runs.boot_id()}
+        changes = {**launch.afresh(run.status), **waiting, **here}
+        runs.change_status(run.path, changes, lambda: launch.check_ended(run))
+        _append(run, runs_dir)
         _advance(runs_dir)
     wake(runs_dir)
 
@@ -256,7 +255,7 @@ def _advance(runs_dir: Path) -> None:
     """Starts, in order, each waiting run whose device is free; none overtakes another that waits for the same."""
     found = _statuses(runs_dir)
     waiting = {run.id: (run, status) for run, status in found if _is_mine(status)}
-    if not waiting:
+    if not waiting or shutil.disk_usage(runs_dir).free < MIN_FREE_BYTES:
         return
     limits = slots(runs_dir)
     held = Counter(name for run, status in found for name in _held(run, status))
@@ -275,16 +274,8 @@ def _advance(runs_dir: Path) -> None:
         for name in wanted:
             free[name] = free.get(name, 0) - 1 if is_free else 0  # what waits before others keeps its devices
         if is_free:
-            _begin(run, devices.join(wanted))
-
-
-def _begin(run: Run, device: str) -> None:
-    try:
-        launch.begin(run, device)
-    except OSError as error:
-        sentence = f"It could not be started: {error.strerror or error}."
-        with contextlib.suppress(OSError):
-            runs.update_status(run.path, state="failed", reason="not started", error=sentence)
+            with contextlib.suppress(ConfigError):  # its status says so; the next one may be luckier
+                launch.begin(run, devices.join(wanted))
 
 
 def just_wished(wish: str, runs_dir: Path) -> Run | None:
@@ -311,7 +302,7 @@ def _statuses(runs_dir: Path) -> list[tuple[Run, Status]]:
             stat = path.stat()
         except OSError:
             continue
-        signature = (stat.st_mtime_ns, stat.st_size)
+        signature = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if _ended.get(path) == signature:
             continue
         status = runs.current_status(run.path)
@@ -354,6 +345,12 @@ def _order(runs_dir: Path) -> list[str]:
     return [name for name in _read(runs_dir / QUEUE / ORDER, list) if isinstance(name, str)]
 
 
+def _append(run: Run, runs_dir: Path) -> None:
+    """Puts a run last. It waits in any case: where the disk is full, in the order of the ids."""
+    with contextlib.suppress(OSError):
+        _write_order(runs_dir, [*(name for name in _order(runs_dir) if name != run.id), run.id])
+
+
 def _write_order(runs_dir: Path, order: list[str]) -> None:
     waiting = {run.id for run, status in _statuses(runs_dir) if status.state == "queued"}
     runs.write_atomically(runs_dir / QUEUE / ORDER, json.dumps([name for name in order if name in waiting]))
@@ -362,7 +359,7 @@ def _write_order(runs_dir: Path, order: list[str]) -> None:
 def _read(path: Path, kind: type) -> Any:
     """What a JSON file holds; empty where it is missing, damaged or of another kind."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(runs.read_text(path))
     except (OSError, ValueError, RecursionError):
         return kind()
     return values if isinstance(values, kind) else kind()

@@ -23,11 +23,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Literal, get_args
 
 import psutil
@@ -63,8 +64,10 @@ FINETUNE_METRICS = (
 STOPPED_EXIT_CODE = 75
 BAD_INPUT_EXIT_CODE = 2
 STOP_GRACE_SECONDS = 60.0
-# A process that was asked for and never showed itself: longer than any import takes on a loaded machine.
-START_LIMIT_SECONDS = 180.0
+# A supervisor that was asked for and never showed itself: longer than its start takes on a loaded machine.
+START_LIMIT_SECONDS = 30.0
+# No file of ours that is read as a whole comes near this size; a larger one is not ours.
+MAX_TEXT_BYTES = 16 * 2**20
 # A living process that is silent, or comes no step further, for so long is worth a warning.
 QUIET_SECONDS = 30.0
 STALL_SECONDS, STALL_STEPS = 300.0, 20
@@ -115,8 +118,15 @@ def is_alive(pid: int | None, start: float | None) -> bool:
     return now is not None and abs(now - start) < 0.02
 
 
-def group_members(leader: int) -> list[int]:
-    """Pids of the living among a process and the group it leads."""
+def group_members(leader: int, start: float | None) -> list[int]:
+    """Pids of the living among a process and the group it leads; none where its pid is another process's by now.
+
+    Args:
+        start: when the leader started; None if it is a child not yet collected, whose pid nobody else can have.
+    """
+    now = process_start(leader)
+    if start is not None and now is not None and not is_alive(leader, start):
+        return []
     found = []
     for pid in psutil.pids():
         with contextlib.suppress(OSError):
@@ -193,10 +203,26 @@ class Status:
         return self.seconds_before + max(0.0, (self.ended or self.heartbeat or self.started) - self.started)
 
 
+DAMAGED = Status(state="failed", reason="unreadable status", error="status.json is damaged and cannot be read.")
+
+
 def read_status(folder: Path) -> Status:
     """The status as its writers left it; a missing or damaged file gives a failed status that says so."""
     try:
-        values = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+        return _read_status(folder)
+    except FileNotFoundError:
+        return Status(state="failed", reason="no status", error="The run folder has no status.json.")
+    except OSError as error:
+        return replace(DAMAGED, error=f"status.json cannot be read: {error.strerror}.")
+    except ValueError:
+        return DAMAGED
+
+
+def _read_status(folder: Path) -> Status:
+    """The status; raises OSError where it cannot be read, ValueError where it is damaged."""
+    text = read_text(folder / STATUS)
+    try:
+        values = json.loads(text)
         known = {item.name for item in fields(Status)}
         status = Status(**{key: value for key, value in values.items() if key in known})
         if status.state not in get_args(State):
@@ -204,10 +230,8 @@ def read_status(folder: Path) -> Status:
         for item in fields(Status):
             _check_type(getattr(status, item.name), str(item.type))
         return status
-    except FileNotFoundError:
-        return Status(state="failed", reason="no status", error="The run folder has no status.json.")
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return Status(state="failed", reason="unreadable status", error="status.json is damaged and cannot be read.")
+    except (TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(error) from None
 
 
 def _check_type(value: Any, annotation: str) -> None:
@@ -235,26 +259,30 @@ def current_status(folder: Path) -> Status:
         sentence = f"It ran on {status.host}, and nothing was heard of it for {silent / 60:,.0f} minutes."
         return replace(status, state="failed", reason="lost", error=sentence, eta_seconds=None)
     rebooted = bool(status.boot) and status.boot != boot_id()
-    trainer = not rebooted and is_alive(status.pid, status.process_start)
-    supervisor = not rebooted and is_alive(status.supervisor_pid, status.supervisor_start)
-    starting = (
-        status.pid is None
-        and not rebooted
-        and (
-            supervisor or (status.supervisor_pid is None and time.time() - (status.created or 0) < START_LIMIT_SECONDS)
-        )
-    )
+    trainer, supervisor = living(status)
+    # on either side, lest a clock that was set back keeps it starting for as long
+    is_new = abs(time.time() - (status.created or 0)) < START_LIMIT_SECONDS
+    starting = status.pid is None and not rebooted and (supervisor or (status.supervisor_pid is None and is_new))
     if not trainer and not starting:
-        # The supervisor may be about to say how it ended; reading again costs nothing.
+        # Its last word may have come, or it has been resumed meanwhile; reading again costs nothing.
         again = read_status(folder)
         if not again.is_active:
             return again
+        if (again.pid, again.supervisor_pid, again.state) != (status.pid, status.supervisor_pid, status.state):
+            return current_status(folder)
         reason = "the machine was restarted" if rebooted else "crashed"
         sentence = "The machine was restarted while the run was going on." if rebooted else CRASHED
         return replace(again, state="failed", reason=reason, error=again.error or sentence, eta_seconds=None)
     if status.stop_requested is not None:
         return replace(status, state="stopping")
     return status
+
+
+def living(status: Status) -> tuple[bool, bool]:
+    """Whether the main process of a local run and its supervisor live, on this machine and since it was started."""
+    if status.host not in ("", socket.gethostname()) or status.boot not in ("", boot_id()):
+        return False, False
+    return is_alive(status.pid, status.process_start), is_alive(status.supervisor_pid, status.supervisor_start)
 
 
 def stalled(status: Status, now: float | None = None) -> str:
@@ -310,13 +338,34 @@ def locked(folder: Path) -> Iterator[None]:
     """Holds the folder's lock; released by the system when the holder dies."""
     with open(folder / ".lock", "a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:  # by name: closing it gives nothing free that a process forked meanwhile holds as well
+            fcntl.flock(stream, fcntl.LOCK_UN)
 
 
 def update_status(folder: Path, **changes: Any) -> Status:
     """Merges `changes` into `status.json` under the folder's lock; each field has one writer."""
+    return change_status(folder, changes)
+
+
+def change_status(
+    folder: Path, changes: dict[str, Any], check: Callable[[], None] | None = None, lost: Status | None = None
+) -> Status:
+    """The same; `check` is called first, nobody else writing, and raises where the changes may not be made.
+
+    Args:
+        lost: what stood there, should the file be gone or damaged.
+    """
     with locked(folder):
-        status = read_status(folder) if (folder / STATUS).exists() else Status()
+        try:
+            status = _read_status(folder)
+        except FileNotFoundError:
+            status = lost or Status()
+        except ValueError:
+            status = lost or DAMAGED
+        if check is not None:
+            check()
         status = replace(status, **changes)
         text = json.dumps(asdict(status), indent=1)
         try:
@@ -351,6 +400,8 @@ class StatusWriter:
         self._interval = interval
         self._seen: dict[str, Any] = {}  # step and phase as they were set last
         self._done_at: float | None = None  # when the work should be done
+        self._last: Status | None = None  # as written last
+        self._began = time.monotonic()
         self._thread = threading.Thread(target=self._loop, name="status", daemon=True)
 
     def start(self, **changes: Any) -> StatusWriter:
@@ -359,8 +410,8 @@ class StatusWriter:
         before = current_status(self.folder)
         # a stop that was asked for while this process was starting still counts; one from before a resume does not
         stop_requested = before.stop_requested if before.is_active else None
-        now = time.time()
-        update_status(
+        now, self._began = time.time(), time.monotonic()
+        self._last = update_status(
             self.folder, state="running", pid=pid, process_start=process_start(pid), host=socket.gethostname(),
             boot=boot_id(), started=now, heartbeat=now, progressed=now, seconds_before=before.elapsed_seconds or 0.0,
             ended=None, exit_code=None, signal=None, error="", reason="", stop_requested=stop_requested, **changes,
@@ -394,8 +445,14 @@ class StatusWriter:
             if self._done_at is not None:
                 left = self._done_at - time.monotonic()
                 changes["eta_seconds"] = left if left > 0 else None  # it takes longer than anyone can tell
+        if (last := self._last) is not None and last.started is not None:
+            jump = time.time() - (time.monotonic() - self._began) - last.started
+            if abs(jump) > 1:  # the clock was set; durations stay what they are
+                changes["started"] = last.started + jump
+                if last.progressed is not None:
+                    changes.setdefault("progressed", last.progressed + jump)
         try:
-            update_status(self.folder, **changes)
+            self._last = change_status(self.folder, changes, lost=self._last)
         except OSError:
             with self._guard:
                 self._changes = changes | self._changes  # for the next beat
@@ -442,6 +499,8 @@ class MetricsTail:
     def _refresh(self) -> bool:
         try:
             stat = self.path.stat()
+            if not S_ISREG(stat.st_mode):  # a pipe, say, which would be waited for
+                raise OSError
         except OSError:
             had = bool(self.columns)
             self.columns, self._offset, self._identity, self._size = {}, 0, None, -1
@@ -505,7 +564,7 @@ class Run:
     def config(self) -> dict[str, Any]:
         """The options as plain values; empty if `config.yaml` is missing or damaged."""
         try:
-            values = yaml.load((self.path / CONFIG).read_text(encoding="utf-8"), Loader=YAML_LOADER)
+            values = yaml.load(read_text(self.path / CONFIG), Loader=YAML_LOADER)
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             return {}
         return values if isinstance(values, dict) else {}
@@ -582,6 +641,8 @@ class Run:
     def log_tail(self, num_lines: int = 200) -> str:
         """The last lines of the log, with a progress bar's overwritten lines left out."""
         try:
+            if not self.log_path.is_file():
+                return ""
             with open(self.log_path, "rb") as stream:
                 stream.seek(0, os.SEEK_END)
                 stream.seek(max(0, stream.tell() - 256 * num_lines))
@@ -600,9 +661,22 @@ class Run:
             write_atomically(self.path / META, json.dumps(self.meta | changes, indent=1))
 
 
+def read_text(path: Path) -> str:
+    """What a small text file holds.
+
+    Raises:
+        OSError: if it cannot be read, or is no file of such a kind: a pipe would be waited for without end.
+        UnicodeDecodeError: if it is not text.
+    """
+    found = path.stat()
+    if not S_ISREG(found.st_mode) or found.st_size > MAX_TEXT_BYTES:
+        raise OSError(errno.EFBIG, "not a file, or far too large")
+    return path.read_text(encoding="utf-8")
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
@@ -655,12 +729,16 @@ def create(
                 with contextlib.suppress(FileExistsError):
                     path.mkdir()
                     break
-            (path / CHECKPOINTS).mkdir()
-            write_config(path, config)
-            write_meta(path, config, command or [], **meta)
             first = {"state": "starting", "created": time.time(), "host": socket.gethostname(), "boot": boot_id(),
                      "epochs": config.epochs}  # fmt: skip
-            update_status(path, **first | (status or {}))
+            try:
+                (path / CHECKPOINTS).mkdir()
+                write_config(path, config)
+                write_meta(path, config, command or [], **meta)
+                update_status(path, **first | (status or {}))
+            except OSError:  # a full disk, say: half a folder would be half a run
+                shutil.rmtree(path, ignore_errors=True)
+                raise
     except OSError as error:
         raise ConfigError(f"runs_dir is {runs_dir}, which cannot be written: {error.strerror}.") from None
     return Run(path)
@@ -744,13 +822,34 @@ def load_config(run: Run) -> cfg.RunConfig:
 
 
 def is_run_folder(path: Path) -> bool:
-    return path.is_dir() and any((path / name).is_file() for name in (CONFIG, STATUS))
+    with contextlib.suppress(OSError):  # one that may not be looked into
+        return path.is_dir() and any((path / name).is_file() for name in (CONFIG, STATUS))
+    return False
 
 
 def is_startable(path: Path) -> bool:
     """True for a run folder whose run has not begun: training into any other would overwrite what it holds."""
     status = read_status(path)  # a folder without one counts as failed
     return is_run_folder(path) and status.state in ("queued", "starting") and status.pid in (None, os.getpid())
+
+
+def begin_here(path: Path) -> None:
+    """Makes this process the main one of a run that is to begin: at once, since to import torch takes seconds.
+
+    Raises:
+        ConfigError: if the run has begun, or another process was quicker.
+    """
+
+    def check() -> None:
+        if not is_startable(path):
+            raise ConfigError(
+                f"run_dir is {path}; allowed: a run folder whose run is queued or starting. Repeat others without it."
+            )
+
+    check()
+    mine = {"pid": os.getpid(), "process_start": process_start(os.getpid())}
+    with contextlib.suppress(OSError):  # a full disk, say: the training will tell
+        change_status(path, mine | {"host": socket.gethostname(), "boot": boot_id()}, check)
 
 
 def has_checkpoint(path: Path) -> bool:
@@ -832,32 +931,41 @@ def delete(run: Run, runs_dir: Path, *, even_queued: bool = False) -> Path:
         even_queued: for the queue, which knows that nobody is about to start it.
 
     Raises:
-        ConfigError: if it is active, or not a run of this folder.
+        ConfigError: if it is active, not a run of this folder, or cannot be moved.
     """
-    status = run.status
-    if status.is_active and not (even_queued and status.state == "queued"):
-        raise ConfigError(f"{run.id} is {status.state}; allowed: a run that has ended. Stop it first.")
     if run.path.resolve().parent != runs_dir.resolve():
         raise ConfigError(f"{run.id} does not lie in {runs_dir}; only its own runs can be deleted.")
-    trash = runs_dir / TRASH
-    trash.mkdir(exist_ok=True)
-    target = trash / run.id
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(run.path, target)
+    target = runs_dir / TRASH / run.id
+    try:
+        with locked(run.path):  # lest another tab resumes it between a look and the move
+            status = run.status
+            if status.is_active and not (even_queued and status.state == "queued"):
+                raise ConfigError(f"{run.id} is {status.state}; allowed: a run that has ended. Stop it first.")
+            target.parent.mkdir(exist_ok=True)
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(run.path, target)
+    except OSError as error:
+        raise ConfigError(f"{run.id} cannot be deleted: {error.strerror}.") from None
     return target
 
 
 def restore(run_id: str, runs_dir: Path) -> Run:
-    """Brings a deleted run back from the trash folder."""
+    """Brings a deleted run back from the trash folder.
+
+    Raises:
+        ConfigError: if it is not there, or cannot be moved.
+    """
     trash = runs_dir / TRASH
     if run_id not in (os.listdir(trash) if trash.is_dir() else ()):
         raise ConfigError(f"RUN is {run_id}; allowed: a run in the trash of {runs_dir}.")
-    source = trash / run_id
     if (runs_dir / run_id).exists():
         raise ConfigError(f"RUN is {run_id}, which is also in {runs_dir}; allowed: a run that is only in its trash.")
-    os.replace(source, runs_dir / source.name)
-    return Run(runs_dir / source.name)
+    try:
+        os.replace(trash / run_id, runs_dir / run_id)
+    except OSError as error:
+        raise ConfigError(f"{run_id} cannot be brought back: {error.strerror}.") from None
+    return Run(runs_dir / run_id)
 
 
 def python_command(*arguments: str) -> list[str]:

@@ -27,10 +27,14 @@ KILL_SECONDS = 10.0  # from SIGKILL to the end of a process that may be waiting 
 WRITE_SECONDS = 3600.0
 
 
-def end_group(pid: int, seconds: float = KILL_SECONDS) -> list[int]:
-    """Kills a process and the group it leads; returns the pids that live `seconds` later, which should be none."""
+def end_group(pid: int, start: float | None, seconds: float = KILL_SECONDS) -> list[int]:
+    """Kills a process and the group it leads; returns the pids that live `seconds` later, which should be none.
+
+    Args:
+        start: when it started, lest another process that has its pid by now is killed; None for a child of this one.
+    """
     deadline = time.monotonic() + seconds
-    while left := runs.group_members(pid):
+    while left := runs.group_members(pid, start):
         for member in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(member, signal.SIGKILL)
@@ -56,15 +60,15 @@ def _say(folder: Path, **changes: Any) -> None:
 class _Stop:
     """Passes a stop on, once, and kills the run's group when the time for a checkpoint is over."""
 
-    def __init__(self, folder: Path, pid: int, may_ask: Callable[[Status], bool]) -> None:
-        self.folder, self.pid, self.may_ask = folder, pid, may_ask
+    def __init__(self, folder: Path, pid: int, start: float | None, may_ask: Callable[[Status], bool]) -> None:
+        self.folder, self.pid, self.start, self.may_ask = folder, pid, start, may_ask
         self._seen: float | None = None  # counted from here: the clock on the wall may be set meanwhile
         self._asked = False
 
     def look(self) -> None:
         status = runs.read_status(self.folder)
         if not self.folder.is_dir():  # deleted under the run: nothing that it does can be kept any more
-            end_group(self.pid)
+            end_group(self.pid, self.start)
         if status.stop_requested is None:
             self._seen, self._asked = None, False
             return
@@ -75,7 +79,7 @@ class _Stop:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
         if time.monotonic() - self._seen > runs.STOP_GRACE_SECONDS:
-            end_group(self.pid)
+            end_group(self.pid, self.start)
 
 
 def supervise(folder: Path, command: list[str]) -> int:
@@ -86,12 +90,12 @@ def supervise(folder: Path, command: list[str]) -> int:
     if not runs.read_status(folder).pid:
         _say(folder, pid=process.pid, process_start=runs.process_start(process.pid))
     # not before it can save: until then SIGTERM would just end it
-    stop = _Stop(folder, process.pid, lambda status: status.started is not None)
+    stop = _Stop(folder, process.pid, None, lambda status: status.started is not None)
     # Not collected before what it left behind, such as readers of images, has ended too: until then its pid is its own.
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         stop.look()
         time.sleep(POLL_SECONDS)
-    left = end_group(process.pid)
+    left = end_group(process.pid, None)
     code = process.wait()
     if runs.read_status(folder).supervisor_pid == os.getpid():  # else resumed: its word is another supervisor's
         _conclude(folder, code, left)
@@ -102,14 +106,15 @@ def adopt(folder: Path) -> None:
     """Sees a run to its end whose own supervisor is gone. How it ends, only the run itself can say."""
     _outlive()
     status = runs.read_status(folder)
-    if status.pid is None:
+    is_alive, has_supervisor = runs.living(status)
+    if status.pid is None or not is_alive or has_supervisor:  # it has ended meanwhile, and may have been resumed
         return
     _say(folder, supervisor_pid=os.getpid(), supervisor_start=runs.process_start(os.getpid()))
-    stop = _Stop(folder, status.pid, lambda _: True)
+    stop = _Stop(folder, status.pid, status.process_start, lambda _: True)
     while runs.is_alive(status.pid, status.process_start):
         stop.look()
         time.sleep(POLL_SECONDS)
-    left = end_group(status.pid)
+    left = end_group(status.pid, status.process_start)
     if runs.read_status(folder).supervisor_pid == os.getpid():
         _conclude(folder, None, left)
 
