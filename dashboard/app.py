@@ -78,6 +78,7 @@ def active_runs() -> None:
         st.caption("No active run")
 
 
+store.get().summaries(max_age=0)  # whatever a click has changed is seen; parts that refresh themselves begin below
 with st.sidebar:
     active_runs()
 

@@ -1,17 +1,20 @@
 """Cached readers over `simclr.runs`: what the pages show, read from run folders and from nowhere else.
 
-Everything here is quick enough for a page that refreshes every two seconds with 500 run folders: a run that has
-ended is read again only when one of its files changed, a growing `metrics.csv` by its new lines only.
+Everything here is quick enough for a page that refreshes every two seconds with 500 run folders: a run is read again
+only when one of its files changed, a growing `metrics.csv` by its new lines only, and one look at the folder serves all
+parts of all pages that ask within a second.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,12 @@ from simclr.runs import Run, Status
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_TAILS = 64
+# What a summary is made of; it is made again when one of these has another size or time.
+SUMMARY_FILES = (runs.STATUS, runs.CONFIG, runs.META, runs.EVALUATION, runs.METRICS)
+# One look at the folder serves all parts of all pages for so long; what a click has changed is looked for anew.
+SCAN_SECONDS = 1.0
+# Before files are read in the background: the page comes first.
+FILL_DELAY_SECONDS = 1.0
 
 KIND_LABELS = {"pretrain": "Pre-training", "finetune": "Fine-tuning", "scratch": "From scratch", "unknown": "Unknown"}
 STATE_LABELS = {
@@ -106,14 +115,26 @@ class Summary:
         return self.best_knn if self.kind == "pretrain" else self.test_accuracy
 
 
+class _Glance(Run):
+    """A run for one summary: each of its files is read once."""
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        return super().meta
+
+
 class Store:
     """Readers of one runs folder, shared by all browser sessions."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
+        self._scan_lock = threading.Lock()
+        self._scan: tuple[float, list[Summary]] = (-math.inf, [])
         self._summaries: dict[str, tuple[Any, Summary]] = {}
         self._tails: OrderedDict[Path, runs.MetricsTail] = OrderedDict()
+        self._unread: dict[str, tuple[Run, Any]] = {}
+        self._filler: threading.Thread | None = None
 
     def columns(self, run: Run) -> dict[str, list[float]]:
         """The columns of a run's `metrics.csv`, up to date; read by its new lines only."""
@@ -128,56 +149,134 @@ class Store:
         length = min((len(values) for values in columns.values()), default=0)
         return {name: values[:length] for name, values in columns.items()}
 
-    def summaries(self) -> list[Summary]:
-        """One line per run, newest first."""
-        found = [self.summary(run) for run in runs.list_runs(self.folder)]
-        if len(self._summaries) > 2 * len(found) + 50:  # folders that were deleted
-            self._summaries.clear()
-        return found
+    def summaries(self, max_age: float = SCAN_SECONDS) -> list[Summary]:
+        """One line per run, newest first.
+
+        Args:
+            max_age: an answer that was found at most so many seconds ago will do.
+        """
+        with self._scan_lock:
+            if time.monotonic() - self._scan[0] >= max_age:
+                found = [self._summary(run) for run in runs.list_runs(self.folder)]
+                if len(self._summaries) > 2 * len(found) + 50:  # folders that were deleted
+                    self._summaries.clear()
+                self._scan = time.monotonic(), found
+                self._fill_later()
+            return list(self._scan[1])
 
     def summary(self, run: Run) -> Summary:
-        signature = tuple(
-            map(
-                _signature,
-                (run.path / name for name in (runs.STATUS, runs.CONFIG, runs.META, runs.METRICS, runs.EVALUATION)),
-            )
-        )
+        """The line of one run."""
+        summary = self._summary(run)
+        if run.id in self._unread:
+            self._fill(run.id)
+            summary = self._summaries[run.id][1]
+        return summary
+
+    def _summary(self, run: Run) -> Summary:
+        """The same, perhaps without figures that only `metrics.csv` tells."""
+        folder = str(run.path)
+        signature = tuple(_signature(f"{folder}/{name}") for name in SUMMARY_FILES)
         known = self._summaries.get(run.id)
         if known is not None and known[0] == signature:
-            if not known[1].is_active:
+            status = known[1].status
+            if not status.is_active or (status.state, status.backend) == ("queued", "local"):
                 return known[1]
             # Nothing was written, but the process may have gone.
             return replace(known[1], status=run.status)
-        summary = self._read(run)
-        self._summaries[run.id] = (signature, summary)
+        summary = _read(_Glance(run.path))
+        if summary.status.loss is None and summary.status.accuracy is None and signature[-1] is not None:
+            if known is not None:  # for a moment longer
+                summary = replace(summary, loss=known[1].loss, best_knn=known[1].best_knn)
+            self._unread[run.id] = run, signature
+        self._summaries[run.id] = signature, summary
         return summary
 
-    def _read(self, run: Run) -> Summary:
-        status = run.status
-        columns = self.columns(run) if status.is_active else run.metrics()
-        config, evaluation, meta = run.config, run.evaluation, run.meta
-        return Summary(
-            id=run.id,
-            name=run.name,
-            kind=run.kind,
-            status=status,
-            dataset=short_dataset(meta.get("dataset") or config.get("dataset")),
-            backbone=str(meta.get("backbone") or config.get("backbone") or ""),
-            tags=tuple(run.tags),
-            experiment=run.experiment,
-            arm=arm_of(config, run.kind),
-            label_fraction=number(config.get("label_fraction")),
-            seed=config.get("seed"),
-            best_knn=best(columns.get("val/knn_top1")),
-            test_accuracy=number(evaluation.get("test/top1")),
-            test_knn=number(evaluation.get("test/knn_top1")),
-            test_linear=number(evaluation.get("test/linear_top1")),
-            loss=last(columns.get("val/loss"))
-            if last(columns.get("val/loss")) is not None
-            else last(columns.get("train/loss")),
-            created=run.created,
-            is_example=run.is_example,
-        )
+    def _fill(self, run_id: str) -> None:
+        """Reads the figures that a run's status does not tell from its `metrics.csv`."""
+        run, signature = self._unread.pop(run_id, (None, None))
+        if run is None:
+            return
+        loss, best_knn = figures(run.metrics_path)
+        known = self._summaries.get(run_id)
+        if known is not None and known[0] == signature:
+            self._summaries[run_id] = signature, replace(known[1], loss=loss, best_knn=best_knn)
+
+    def _fill_later(self) -> None:
+        """Sees to it that all figures are there soon: many runs from elsewhere must not hold up the page."""
+
+        def work() -> None:
+            time.sleep(FILL_DELAY_SECONDS)
+            while self._unread:
+                start = time.monotonic()
+                self._fill(next(iter(self._unread)))
+                time.sleep(time.monotonic() - start)  # half of the time is the page's
+
+        if self._unread and (self._filler is None or not self._filler.is_alive()):
+            self._filler = threading.Thread(target=work, name="figures", daemon=True)
+            self._filler.start()
+
+
+def _read(run: Run) -> Summary:
+    status, config, evaluation, meta = run.status, run.brief, run.evaluation, run.meta
+    return Summary(
+        id=run.id,
+        name=run.name,
+        kind=run.kind,
+        status=status,
+        dataset=short_dataset(meta.get("dataset") or config.get("dataset")),
+        backbone=str(meta.get("backbone") or config.get("backbone") or ""),
+        tags=tuple(run.tags),
+        experiment=run.experiment,
+        arm=arm_of(config, run.kind),
+        label_fraction=number(config.get("label_fraction")),
+        seed=config.get("seed"),
+        best_knn=status.accuracy if run.kind == "pretrain" else None,
+        test_accuracy=number(evaluation.get("test/top1")),
+        test_knn=number(evaluation.get("test/knn_top1")),
+        test_linear=number(evaluation.get("test/linear_top1")),
+        loss=status.loss,
+        created=run.created,
+        is_example=run.is_example,
+    )
+
+
+def figures(path: Path) -> tuple[float | None, float | None]:
+    """The newest loss (of the validation images, else in training) and the best kNN accuracy of a `metrics.csv`.
+
+    Whole columns would be many times slower, and 500 files may wait for this.
+    """
+    names = ("train/loss", "val/loss", "val/knn_top1")
+    found: dict[str, float | None] = dict.fromkeys(names)
+    if not path.is_file():  # nor a pipe, which would be waited for without end
+        return None, None
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="") as stream:
+            header = next(stream, "").rstrip("\r\n").split(",")
+            places = {name: header.index(name) for name in names if name in header}
+            num_commas, needed = len(header) - 1, max(places.values(), default=0) + 1
+            for line in stream:
+                if line.count(",") != num_commas or not line.endswith("\n"):  # torn, or nonsense
+                    continue
+                cells = line.split(",", needed)
+                for name, place in places.items():
+                    value = _finite(cells[place])
+                    if value is not None:
+                        before = found[name]
+                        found[name] = max(value, before) if name == "val/knn_top1" and before is not None else value
+    except OSError:
+        pass
+    loss = found["val/loss"]
+    return found["train/loss"] if loss is None else loss, found["val/knn_top1"]
+
+
+def _finite(text: str) -> float | None:
+    if not text or text.isspace():
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -204,9 +303,9 @@ def num_active() -> int:
     return sum(summary.is_active for summary in get().summaries())
 
 
-def _signature(path: Path) -> tuple[int, int] | None:
+def _signature(path: str) -> tuple[int, int] | None:
     try:
-        stat = path.stat()
+        stat = os.stat(path)
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size
@@ -313,11 +412,9 @@ def fraction_text(fraction: float | None) -> str:
 
 
 def elapsed(status: Status) -> float | None:
-    """Seconds since the start, up to the end or, for an active run, to now."""
-    if status.started is None:
-        return None
-    if status.is_active:
-        return max(0.0, time.time() - status.started)
+    """Seconds that a run went on in all its parts; of one that is going on, up to now."""
+    if status.started is not None and status.is_active and status.state != "queued":
+        return status.seconds_before + max(0.0, time.time() - status.started)
     return status.elapsed_seconds
 
 
@@ -382,7 +479,7 @@ def partner_config(
 
 
 def start_partner(run: Run, arm: str, label_fraction: float) -> Run:
-    """Starts a partner of a finished pre-training; a second click within seconds gives the run of the first.
+    """Starts a partner of a finished pre-training as soon as a device is free; a second click gives the first's run.
 
     Raises:
         ConfigError: if the values do not make a valid run, or the folder cannot be written.

@@ -1,6 +1,8 @@
 """The readers behind the pages: summaries, colours, words, and the partners of a pre-training."""
 
+import io
 import math
+import os
 import time
 
 import pytest
@@ -10,6 +12,7 @@ from dashboard import store
 from simclr import config as cfg
 from simclr import launch, runs
 from simclr.config import ConfigError
+from simclr.runs import Status
 
 
 @pytest.fixture
@@ -103,9 +106,120 @@ def test_five_hundred_runs_are_listed_again_in_a_blink(folder):
         (path / runs.CONFIG).write_text(text)
         (path / runs.STATUS).write_text('{"state": "finished"}')
     assert len(store.get().summaries()) == 500
-    start = time.perf_counter()
+    start = time.process_time()
+    store.get().summaries(max_age=0)
+    assert time.process_time() - start < 0.05
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Every file that is opened, by name: what is read, and how often."""
+    names = []
+    original = io.open
+
+    def watched(file, *arguments, **more):
+        if isinstance(file, (str, os.PathLike)):
+            names.append(os.path.basename(file))
+        return original(file, *arguments, **more)
+
+    monkeypatch.setattr(io, "open", watched)
+    monkeypatch.setattr("builtins.open", watched)
+    return names
+
+
+def test_a_run_that_did_not_change_is_not_read_again(folder, opened):
+    own = make_run(folder, kind="scratch")
+    queued = make_run(folder, "queued", done=0)
+    found = store.get().summaries(max_age=0)
+    assert [item.id for item in found] == sorted([own.id, queued.id], reverse=True)
+    assert runs.STATUS in opened
+    assert runs.CONFIG in opened  # its check sum: what its options are stands in meta.json
+    opened.clear()
+    assert store.get().summaries(max_age=0) == found
+    assert opened == []
+    os.utime(own.path / runs.META, ns=(1, 1))
+    assert store.get().summaries(max_age=0) == found
+    assert runs.META in opened
+
+
+def test_the_figures_of_a_status_spare_the_metrics_file(folder, opened):
+    run = make_run(folder)
+    opened.clear()
+    summary = store.get().summary(run)
+    assert runs.METRICS not in opened
+    assert (summary.loss, summary.best_knn) == (run.status.loss, run.status.accuracy)
+    assert summary.best_knn == pytest.approx(store.figures(run.metrics_path)[1], rel=1e-6)
+    assert make_run(folder, kind="scratch").status.accuracy is not None
+    assert store.get().summary(make_run(folder, kind="scratch")).best_knn is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("step,train/loss,val/loss,val/knn_top1\n1,3,,\n1,,2.5,0.4\n2,2,,\n2,,2.25,0.3\n", (2.25, 0.4)),
+        ("step,train/loss\r\n1,3\r\n2,2.5\r\n", (2.5, None)),
+        ("step,train/loss,val/loss\n1,3,nan\n2,x,inf\n3,4\n4,2.5,9,9\n5,0.25,1", (3.0, None)),  # the last is torn
+        ("", (None, None)),
+        ("step\n1\n", (None, None)),
+        ("\x00\xff,\n,\n", (None, None)),
+    ],
+)
+def test_figures_of_a_metrics_file(tmp_path, text, expected):
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(text.encode("latin-1"))
+    assert store.figures(path) == expected
+    assert store.figures(tmp_path) == store.figures(tmp_path / "missing") == (None, None)
+
+
+def test_runs_without_figures_are_filled_in_later(folder, monkeypatch):
+    monkeypatch.setattr(store, "FILL_DELAY_SECONDS", 0.05)
+    made = [make_run(folder) for _ in range(3)]
+    for run in made:
+        runs.update_status(run.path, loss=None, accuracy=None)
+    expected = store.figures(made[0].metrics_path)
+    assert expected[0] is not None and expected[1] is not None
+    assert [(item.loss, item.best_knn) for item in store.get().summaries(max_age=0)] == [(None, None)] * 3
+    deadline = time.monotonic() + 10
+    while store.get()._unread and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [(item.loss, item.best_knn) for item in store.get().summaries(max_age=0)] == [expected] * 3
+    # it grows: the old figures stand until the new ones are known
+    with open(made[0].metrics_path, "a") as stream:
+        names = runs.PRETRAIN_METRICS
+        stream.write(",".join("0.99" if name == "val/knn_top1" else "" for name in names) + "\n")
+    by_id = {item.id: item for item in store.get().summaries(max_age=0)}
+    assert by_id[made[0].id].best_knn == expected[1]
+    assert store.get().summary(made[0]).best_knn == 0.99  # its own page wants to know now
+
+
+def test_one_look_serves_all_who_ask_within_a_second(folder, monkeypatch):
+    make_run(folder)
+    looks = []
+    original = runs.list_runs
+    monkeypatch.setattr(runs, "list_runs", lambda place: looks.append(place) or original(place))
+    clock = [50.0]
+    monkeypatch.setattr(store.time, "monotonic", lambda: clock[0])
+    first = store.get().summaries()
+    clock[0] += 0.9
+    make_run(folder, version=7)  # asked for the next one, it would look at the folder too
+    assert store.get().summaries() == first
+    assert store.num_active() == 0
+    assert len(looks) == 1
+    assert len(store.get().summaries(max_age=0)) == 2
+    clock[0] += 1.1
     store.get().summaries()
-    assert time.perf_counter() - start < 0.5
+    assert len(looks) == 3
+
+
+def test_a_duration_counts_the_parts_before_a_resume():
+    now = time.time()
+    going_on = Status(state="running", started=now - 10, heartbeat=now, seconds_before=100.0)
+    assert store.elapsed(going_on) == pytest.approx(110, abs=1)
+    assert store.elapsed(Status(state="stopped", started=now - 90, ended=now - 60, seconds_before=100.0)) == 130
+    assert store.elapsed(Status(state="queued", seconds_before=100.0)) == 100
+    assert store.elapsed(Status(state="queued")) is None
+    # a Slurm job that waits again does not go on meanwhile
+    assert store.elapsed(Status(state="queued", backend="slurm", started=now - 900, heartbeat=now - 600)) == 300
 
 
 @pytest.mark.parametrize(

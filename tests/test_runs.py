@@ -480,6 +480,31 @@ def test_a_full_disk_still_learns_that_it_is_full(tiny_runs, monkeypatch):
 # --- metrics --------------------------------------------------------------------------------------------------------
 
 
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "metrics.csv")
+    assert not MetricsTail(tmp_path / "metrics.csv").refresh()
+
+
+def test_lists_of_runs_read_no_yaml(tiny_runs, monkeypatch):
+    run = make(tiny_runs, name="one", seed=7, version=3)
+    full = Run(run.path).config
+    assert {name: full[name] for name in runs.BRIEF_OPTIONS if name in full} == Run(run.path).brief
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.yaml, "load", lambda *_, **__: pytest.fail("YAML was read"))
+        again = Run(run.path)
+        assert (again.kind, again.name, again.tags, again.notes, again.experiment) == ("pretrain", "one", [], "", None)
+        assert runs.next_version(tiny_runs) == 4
+    # what someone wrote into config.yaml since, by hand or without meta.json, counts
+    (run.path / runs.CONFIG).write_text("random_weight_init: true\nversion: 9\n")
+    assert Run(run.path).brief == {"random_weight_init": True, "version": 9}
+    assert Run(run.path).kind == "scratch"
+    runs.write_config(run.path, CONFIG)
+    assert Run(run.path).brief["seed"] == CONFIG.seed
+    for damaged in ('{"brief": 3}', '{"brief": {"config_crc32": 1}}', "{", '{"brief": {"options": []}}'):
+        (run.path / runs.META).write_text(damaged)
+        assert Run(run.path).kind == "pretrain"
+
+
 def test_a_growing_file_is_read_by_its_new_lines(tmp_path):
     path = tmp_path / "metrics.csv"
     tail = MetricsTail(path)

@@ -339,7 +339,7 @@ def details(run: Run) -> None:
             language="bash",
             wrap_lines=True,
         )
-        meta = {key: value for key, value in run.meta.items() if key not in ("name", "notes", "tags")}
+        meta = {key: value for key, value in run.meta.items() if key not in ("name", "notes", "tags", "brief")}
         if isinstance(meta.get("created"), (int, float)):
             meta["created"] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(meta["created"]))
         meta["folder"] = str(run.path)

@@ -293,8 +293,9 @@ def page() -> None:
                         card(item)
         if len(active) > MAX_LIVE_CARDS:
             st.caption(f"{len(active) - MAX_LIVE_CARDS} more active runs are in the table.")
-    waiting.section()
-    if active or any(item.state == "queued" for item in found):
+    if is_waiting := any(item.state == "queued" for item in found):
+        waiting.section()
+    if active or is_waiting:
         st.space("small")
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):

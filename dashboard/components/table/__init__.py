@@ -24,4 +24,5 @@ def table(columns: list[dict[str, Any]], rows: list[dict[str, Any]], key: str, s
         key: names the table.
         sort: the column sorted by at first, descending when it begins with a minus sign.
     """
-    registered("table")(key=key, data={"columns": columns, "rows": rows, "sort": sort or ""})
+    # as tuples, which Streamlit knows to be no data frames without loading pandas
+    registered("table")(key=key, data={"columns": tuple(columns), "rows": tuple(rows), "sort": sort or ""})
