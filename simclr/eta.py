@@ -39,8 +39,9 @@ class Part:
     def measure(self, seconds: float, count: int = 1) -> None:
         """The same of a trial, which is no part of the training."""
         kept = math.exp(-seconds / MEMORY_SECONDS)
-        self._count = self._count * kept + count
-        self._seconds = self._seconds * kept + seconds
+        fresh = (1.0 - kept) * MEMORY_SECONDS / seconds if seconds > 0 else 1.0  # its own beginning is older too
+        self._count = self._count * kept + count * fresh
+        self._seconds = self._seconds * kept + seconds * fresh
 
     @property
     def cost(self) -> float | None:
@@ -67,14 +68,18 @@ class TimeLeft:
         return self.parts[name]
 
     def seconds(self) -> float | None:
-        """How long it will take; None before anything was measured."""
+        """How long it will take; None before enough was measured to tell."""
         price = next((part.image_cost for part in self.parts.values() if part.image_cost is not None), None)
-        if price is None:
-            return None
-        return sum(
-            max(0, part.total - part.done) * (part.images * price if part.cost is None else part.cost)
-            for part in self.parts.values()
-        )
+        total = 0.0
+        for part in self.parts.values():
+            num_left = max(0, part.total - part.done)
+            cost = part.cost
+            if cost is None and part.images and num_left:
+                if price is None:
+                    return None
+                cost = part.images * price
+            total += num_left * (cost or 0.0)
+        return total if any(part.cost is not None for part in self.parts.values()) else None
 
     def state_dict(self) -> dict[str, list[float]]:
         """What was measured, for a run that goes on later."""
