@@ -6,13 +6,19 @@ validation is drawn solid with its points, training thin, so that the two are to
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 MAX_POINTS = 500
-Columns = Mapping[str, Sequence[float]]
+Columns = Mapping[str, Sequence[float] | NDArray[np.float64]]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Metric:
     percent: bool = False
     log: bool = False
     digits: int = 3
+    better: Literal["low", "high"] | None = None  # which values are good; None: neither is
 
 
 METRICS: dict[str, Metric] = {
@@ -33,6 +40,7 @@ METRICS: dict[str, Metric] = {
         ("train/loss", "val/loss"),
         "NT-Xent for pre-training, cross-entropy for the others; in nats, lower is "
         "better. Losses of pre-trainings compare only at the same batch size and temperature.",
+        better="low",
     ),
     "top1": Metric(
         "Top-1 accuracy",
@@ -40,12 +48,14 @@ METRICS: dict[str, Metric] = {
         "Pre-training: how often the other view of the same image is the "
         "most similar of all views in the batch. Otherwise: how often the most likely class is right.",
         percent=True,
+        better="high",
     ),
     "top5": Metric(
         "Top-5 accuracy",
         ("train/top5", "val/top5"),
         "How often the right answer is among the first five.",
         percent=True,
+        better="high",
     ),
     "mean_rank": Metric(
         "Mean rank of the positive",
@@ -54,6 +64,7 @@ METRICS: dict[str, Metric] = {
         "when all views of the batch are sorted by similarity; 1 is perfect.",
         log=True,
         digits=1,
+        better="low",
     ),
     "knn_top1": Metric(
         "kNN accuracy",
@@ -61,16 +72,19 @@ METRICS: dict[str, Metric] = {
         "Classes of validation images guessed from their nearest training images, by the "
         "encoder's features alone. It uses labels: to watch, not to train on.",
         percent=True,
+        better="high",
     ),
     "alignment": Metric(
         "Alignment",
         ("val/alignment",),
         "Mean squared distance between the two views of an image; lower is closer (Wang and Isola 2020).",
+        better="low",
     ),
     "uniformity": Metric(
         "Uniformity",
         ("val/uniformity",),
         "How evenly embeddings cover the sphere; lower is more spread (Wang and Isola 2020).",
+        better="low",
     ),
     "similarity": Metric(
         "Similarity of pairs",
@@ -83,10 +97,15 @@ METRICS: dict[str, Metric] = {
         "How many directions the encoder's features, and "
         "the projections z, really use; near 1 means collapse (Roy and Vetterli 2007).",
         digits=1,
+        better="high",
     ),
     "lr": Metric("Learning rate", ("lr",), "After warm-up and cosine.", digits=6),
     "images_per_second": Metric(
-        "Images per second", ("perf/images_per_second",), "Training images per second.", digits=0
+        "Images per second",
+        ("perf/images_per_second",),
+        "Training images per second.",
+        digits=0,
+        better="high",
     ),
 }
 LINE_LABELS = {
@@ -109,6 +128,7 @@ LINE_LABELS = {
     "perf/images_per_second": "Images/s",
 }
 SECOND_LINES = ("val/effective_rank_z", "val/negative_similarity")
+DASHES = ("solid", "dash", "dashdot", "longdash")
 X_LABELS = {"epoch": "Epoch", "step": "Step", "time": "Minutes of training"}
 
 
@@ -118,76 +138,137 @@ def chance_loss(batch_size: int) -> float:
 
 
 def points(columns: Columns, name: str, x: str = "epoch") -> tuple[list[float], list[float]]:
-    """The finite values of one metric with their place on the x axis: `epoch`, `step` or `time` (minutes).
+    """The finite values of one metric with their place on the x axis: `epoch`, `step` or `time` (minutes)."""
+    xs, ys = finite_points(places(columns, x), columns.get(name, ()))
+    return xs.tolist(), ys.tolist()
+
+
+def finite_points(places: Floats, values: ArrayLike) -> tuple[Floats, Floats]:
+    """Those pairs of place and value of which both are finite numbers."""
+    values = np.asarray(values, dtype=np.float64)
+    count = min(len(places), len(values))
+    kept = np.isfinite(places[:count]) & np.isfinite(values[:count])
+    return places[:count][kept], values[:count][kept]
+
+
+def places(columns: Columns, x: str) -> Floats:
+    """Where each row lies on the x axis; no rows where a log does not say.
 
     A row says only the epoch it belongs to. Training rows within one epoch are therefore spread by their step, so
     that a curve grows while an epoch is going on; a row at an epoch's end lies at that epoch's number.
     """
-    values = columns.get(name, ())
     if x == "step":
-        places: Sequence[float] = columns.get("step", ())
-    elif x == "time":
-        places = _minutes(columns)
-    else:
-        places = _epochs(columns)
-    pairs = [(a, b) for a, b in zip(places, values, strict=False) if math.isfinite(a) and math.isfinite(b)]
-    return [a for a, _ in pairs], [b for _, b in pairs]
+        return np.asarray(columns.get("step", ()), dtype=np.float64)
+    return _minutes(columns) if x == "time" else _epochs(columns)
 
 
-def _epochs(columns: Columns) -> list[float]:
+def _epochs(columns: Columns) -> Floats:
     """Epochs done at each row, with the fraction inside an epoch that its step says."""
-    epochs, steps = columns.get("epoch", ()), columns.get("step", ())
-    last_step: dict[float, float] = {}
-    for epoch, step in zip(epochs, steps, strict=False):
-        if math.isfinite(epoch) and math.isfinite(step):
-            last_step[epoch] = max(last_step.get(epoch, 0.0), step)
-    if not last_step or len(steps) != len(epochs):
-        return list(epochs)
+    epochs = np.asarray(columns.get("epoch", ()), dtype=np.float64)
+    steps = np.asarray(columns.get("step", ()), dtype=np.float64)
+    if len(steps) != len(epochs):
+        return epochs
+    both = np.isfinite(epochs) & np.isfinite(steps)
+    ordered = np.unique(epochs[both])
+    if not len(ordered):
+        return epochs
+    last = {epoch: steps[both & (epochs == epoch)].max() for epoch in ordered[[0, 1, -2] if len(ordered) > 1 else [0]]}
     # an epoch with another after it is over, and so tells how many steps one has
-    ordered = sorted(last_step)
     known = ordered[-2] if len(ordered) > 1 else ordered[0]
-    first = 0 if ordered[0] == 0 else 1  # other programs' logs count from 0
-    per_epoch = last_step[known] / max(1.0, known + 1 - first)
-    if per_epoch <= 0:
-        return list(epochs)
-    return [step / per_epoch if math.isfinite(step) else epoch for epoch, step in zip(epochs, steps, strict=True)]
+    first = 0 if ordered[0] == 0 else 1  # other programs' logs count epochs from 0, and most count steps so as well
+    from_zero = first == 0 and len(ordered) > 2 and last[ordered[1]] - last[0] == last[0] + 1
+    done = steps + 1 if from_zero else steps
+    per_epoch = max(0.0, last[known] + from_zero) / max(1.0, known + 1 - first)
+    return np.where(np.isfinite(steps), done / per_epoch, epochs) if per_epoch > 0 else epochs
 
 
-def _minutes(columns: Columns) -> list[float]:
+def _minutes(columns: Columns) -> Floats:
     """Minutes since the start at each row; `perf/seconds` is filled in training rows and carried on from there."""
-    found, latest = [], 0.0
-    for seconds in columns.get("perf/seconds", ()):
-        if math.isfinite(seconds):
-            latest = seconds
-        found.append(latest / 60)
-    return found
+    seconds = np.asarray(columns.get("perf/seconds", ()), dtype=np.float64)
+    if not np.isfinite(seconds).any():
+        return np.empty(0)
+    latest = np.maximum.accumulate(np.where(np.isfinite(seconds), np.arange(len(seconds)), -1))
+    return np.where(latest < 0, 0.0, seconds[latest]) / 60
 
 
 def thin(x: Sequence[float], y: Sequence[float], limit: int = MAX_POINTS) -> tuple[list[float], list[float]]:
     """At most `limit` points that keep every spike: the lowest and the highest of each stretch, and both ends."""
-    count = len(x)
-    if count <= limit:
+    if len(x) <= limit:
         return list(x), list(y)
-    keep = {0, count - 1}
-    num_stretches = (limit - 2) // 2
-    for stretch in range(num_stretches):
-        start, end = stretch * count // num_stretches, (stretch + 1) * count // num_stretches
-        indices = range(start, end)
-        keep.add(min(indices, key=y.__getitem__))
-        keep.add(max(indices, key=y.__getitem__))
-    kept = sorted(keep)
+    kept = thinned(np.asarray(y, dtype=np.float64), limit)
     return [x[i] for i in kept], [y[i] for i in kept]
 
 
-def smooth(values: Sequence[float], weight: float) -> list[float]:
+def thinned(y: Floats, limit: int = MAX_POINTS, x: Floats | None = None) -> NDArray[np.intp]:
+    """Numbers of the points that `thin` keeps.
+
+    Args:
+        y: the values.
+        limit: how many points at most.
+        x: their places, rising, for a logarithmic axis: its stretches are then equally wide on the screen.
+    """
+    count = len(y)
+    if count <= limit:
+        return np.arange(count)
+    num_stretches = (limit - 2) // 2
+    if x is None or x[-1] <= 0:
+        edges = np.arange(num_stretches + 1) * count // num_stretches
+    else:
+        first = x[x > 0][0]
+        edges = np.searchsorted(x, np.geomspace(first, x[-1], num_stretches + 1))
+        edges[0], edges[-1] = 0, count
+    kept = {0, count - 1}
+    for start, end in itertools.pairwise(edges):
+        if start < end:
+            kept |= {int(start + y[start:end].argmin()), int(start + y[start:end].argmax())}
+    return np.array(sorted(kept))
+
+
+def smooth(values: ArrayLike, weight: float) -> list[float]:
     """Exponential moving average with the start corrected; `weight` 0 gives the values themselves, below 1."""
+    import pandas
+
     if not 0 <= weight < 1:
         raise ValueError(f"weight is {weight}; allowed: from 0 to below 1")
-    average, result = 0.0, []
-    for count, value in enumerate(values, start=1):
-        average = weight * average + (1 - weight) * value
-        result.append(average / (1 - weight**count))
-    return result
+    return pandas.Series(values, dtype=np.float64).ewm(alpha=1 - weight).mean().tolist()
+
+
+@dataclass(frozen=True)
+class Band:
+    """Mean over runs at each place, and the lowest and highest that the band around it reaches."""
+
+    x: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    num_runs: int
+
+
+def band(lines: Sequence[tuple[Floats, Floats]], kind: str = "std", limit: int = 1000) -> Band:
+    """Mean and band of several lines, over the stretch of x that all of them cover.
+
+    Lines measured at other places are read between their points in a straight line. With one line the band is the
+    line itself.
+
+    Args:
+        lines: places, rising, and values of each.
+        kind: `std` is one sample standard deviation to both sides, `range` reaches from the lowest to the highest.
+        limit: places at most.
+    """
+    lines = [(x, y) for x, y in lines if len(x)]
+    if not lines:
+        return Band(*[np.empty(0)] * 4, 0)
+    start, end = max(x[0] for x, _ in lines), min(x[-1] for x, _ in lines)
+    grid = np.unique(np.concatenate([x for x, _ in lines]))
+    grid = grid[(grid >= start) & (grid <= end)]
+    if len(grid) > limit:
+        grid = grid[np.linspace(0, len(grid) - 1, limit).round().astype(int)]
+    values = np.array([np.interp(grid, x, y) for x, y in lines])
+    mean = values.mean(axis=0) if len(grid) else np.empty(0)
+    if kind == "range" and len(grid):
+        return Band(grid, mean, values.min(axis=0), values.max(axis=0), len(lines))
+    deviation = values.std(axis=0, ddof=1) if len(lines) > 1 and len(grid) else np.zeros_like(mean)
+    return Band(grid, mean, mean - deviation, mean + deviation, len(lines))
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
@@ -323,54 +404,44 @@ def run_figure(
     return figure
 
 
-def overlay(
-    runs: Sequence[tuple[str, str, Columns]],
-    metric: str,
-    *,
-    x: str = "epoch",
-    smoothing: float = 0.0,
-    log: bool = False,
-    splits: Sequence[str] = ("train", "val"),
-) -> dict[str, Any]:
-    """One metric of several runs (name, colour, columns): training dotted, validation solid.
+def overlay(runs: Sequence[tuple[str, str, Columns]], metric: str) -> dict[str, Any]:
+    """One metric of several runs (name, colour, columns) by epoch: training dotted, validation solid.
 
-    A run has one entry in the legend, which hides and shows all its lines. With smoothing the measured line stays
-    behind, faint. Runs that share a colour are told apart by their dashes.
+    A run has one entry in the legend, which hides and shows all its lines. Runs that share a colour are told apart
+    by their dashes.
     """
     spec = METRICS[metric]
     data: list[dict[str, Any]] = []
-    seen: dict[str, int] = {}
-    for index, (name, color, columns) in enumerate(runs):
-        repeat = seen[color] = seen.get(color, -1) + 1
+    for index, ((name, color, columns), dash) in enumerate(
+        zip(runs, dashes([color for _, color, _ in runs]), strict=True)
+    ):
         listed = False
         for suffix in spec.suffixes:
-            training = suffix.startswith("train/")
-            if suffix.partition("/")[0] in ("train", "val") and suffix.partition("/")[0] not in splits:
-                continue
-            xs, ys = points(columns, suffix, x)
+            xs, ys = points(columns, suffix)
             if not xs:
                 continue
-            second = suffix in SECOND_LINES
-            dash = "dot" if training or second else ("solid", "dash", "dashdot", "longdash")[repeat % 4]
+            training = suffix.startswith("train/")
             label = f"{name} · {LINE_LABELS[suffix].lower()}" if len(spec.suffixes) > 1 else name
             look: dict[str, Any] = {"percent": spec.percent, "digits": spec.digits, "legendgroup": f"run-{index}"}
-            if smoothing > 0 and len(xs) > 2:
-                data.append(
-                    _line(xs, ys, label, color, width=1, opacity=0.22, **look, showlegend=False) | {"hoverinfo": "skip"}
-                )
-                data[-1].pop("hovertemplate")
-                ys = smooth(ys, smoothing)
+            own_dash = "dot" if training or suffix in SECOND_LINES else dash
             data.append(
-                _line(xs, ys, label, color, width=1.6 if training else 2.2, dash=dash, **look, showlegend=False)
+                _line(xs, ys, label, color, width=1.6 if training else 2.2, dash=own_dash, **look, showlegend=False)
             )
             if not listed:
                 listed = True
                 # The entry itself is an empty solid line, so that it looks alike whichever lines the run has.
-                entry_dash = ("solid", "dash", "dashdot", "longdash")[repeat % 4]
-                data.append(
-                    _line([], [], name, color, dash=entry_dash, **look, showlegend=True) | {"x": [None], "y": [None]}
-                )
-    return {"data": data, "layout": layout(X_LABELS[x], spec.label, percent=spec.percent, log=log, legend=bool(data))}
+                data.append(_line([], [], name, color, dash=dash, **look, showlegend=True) | {"x": [None], "y": [None]})
+    return {"data": data, "layout": layout(X_LABELS["epoch"], spec.label, percent=spec.percent, legend=bool(data))}
+
+
+def dashes(colors: Sequence[str]) -> list[str]:
+    """A dash for each line, solid for the first of its colour, so that lines of one colour are told apart."""
+    seen: Counter[str] = Counter()
+    found = []
+    for color in colors:
+        found.append(DASHES[seen[color] % len(DASHES)])
+        seen[color] += 1
+    return found
 
 
 def label_efficiency(arms: Sequence[tuple[str, str, Sequence[tuple[float, float]]]]) -> dict[str, Any]:

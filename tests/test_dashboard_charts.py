@@ -4,6 +4,7 @@ import json
 import math
 import random
 
+import numpy as np
 import pytest
 
 from dashboard import charts
@@ -36,6 +37,18 @@ def test_epochs_have_fractions_inside_and_whole_numbers_at_their_end(first):
     assert x[-1] == pytest.approx(3)
     assert y[0] == pytest.approx(4.9)
     assert charts.points(example(first=first), "val/loss")[0] == pytest.approx([1, 2, 3])
+
+
+def test_a_log_that_counts_epochs_and_steps_from_zero_ends_at_whole_epochs_too():
+    columns = {"epoch": [], "step": [], "train_loss": [], "val_loss": []}  # as Lightning's CSVLogger does it
+    for epoch in range(4):
+        for step in (1, 3, 5, 7):
+            for name, value in zip(columns, (epoch, 8 * epoch + step, 0.5, NAN), strict=True):
+                columns[name].append(value)
+        for name, value in zip(columns, (epoch, 8 * epoch + 7, NAN, 0.4), strict=True):
+            columns[name].append(value)
+    assert charts.points(columns, "val_loss")[0] == pytest.approx([1, 2, 3, 4])
+    assert charts.points(columns, "train_loss")[0][:4] == pytest.approx([0.25, 0.5, 0.75, 1])
 
 
 def test_points_by_step_and_by_time_leave_out_missing_values():
@@ -89,20 +102,64 @@ def test_a_run_without_metrics_gives_a_figure_without_lines():
     assert charts.run_figure({}, "loss", "#123456", chance=6.0)["data"] == []
 
 
-def test_overlay_lists_each_run_once_and_keeps_the_raw_line_behind_the_smooth_one():
-    figure = charts.overlay([("a", "#111111", example()), ("b", "#222222", example())], "loss", smoothing=0.5)
+def test_overlay_lists_each_run_once():
+    figure = charts.overlay([("a", "#111111", example()), ("b", "#222222", example())], "loss")
     listed = [trace["name"] for trace in figure["data"] if trace["showlegend"]]
     assert listed == ["a", "b"]
-    faint = [trace for trace in figure["data"] if trace["opacity"] < 0.5]
-    assert len(faint) == 4  # two runs, training and validation
-    only = charts.overlay([("a", "#111111", example())], "loss", splits=("val",))
-    assert {trace["line"]["dash"] for trace in only["data"]} == {"solid"}
+    assert len(figure["data"]) == 6  # two runs, each with training, validation and its entry
     json.dumps(figure, allow_nan=False)
 
 
 def test_runs_of_one_colour_differ_in_their_dashes():
-    figure = charts.overlay([("a", "#111111", example()), ("b", "#111111", example())], "loss", splits=("val",))
+    figure = charts.overlay([("a", "#111111", example()), ("b", "#111111", example())], "knn_top1")
     assert {trace["line"]["dash"] for trace in figure["data"]} == {"solid", "dash"}
+    assert charts.dashes(["r", "g", "r", "r", "r", "r"]) == ["solid", "solid", "dash", "dashdot", "longdash", "solid"]
+
+
+def slow_smooth(values, weight):
+    average, result = 0.0, []
+    for count, value in enumerate(values, start=1):
+        average = weight * average + (1 - weight) * value
+        result.append(average / (1 - weight**count))
+    return result
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 0.95, 0.99])
+def test_smoothing_equals_the_slow_way(weight):
+    random.seed(1)
+    values = [random.gauss(0, 1) for _ in range(2000)]
+    assert charts.smooth(values, weight) == pytest.approx(slow_smooth(values, weight), abs=1e-9)
+
+
+def test_thinning_for_a_logarithmic_axis_keeps_the_beginning():
+    x = np.arange(1, 100_001, dtype=float)
+    kept = charts.thinned(np.sin(x), 200, x)
+    assert len(kept) <= 200
+    assert (kept < 1000).sum() > 80  # two of five powers of ten; by count it would be two points
+
+
+def test_the_mean_over_seeds_has_the_band_of_the_sample_and_ends_where_the_first_ends():
+    x = np.arange(5.0)
+    found = charts.band([(x, x), (x, x + 2), (x[:4], x[:4] + 4)])
+    assert found.num_runs == 3
+    assert found.x.tolist() == [0, 1, 2, 3]
+    assert found.mean == pytest.approx([2, 3, 4, 5])
+    assert found.high - found.mean == pytest.approx([2.0] * 4)  # the standard deviation of 0, 2, 4 is 2
+    around = charts.band([(x, x), (x, x + 2), (x, x + 4)], "range")
+    assert (around.low.tolist(), around.high.tolist()) == (x.tolist(), (x + 4).tolist())
+
+
+def test_the_mean_reads_between_points_and_one_line_is_its_own_mean():
+    found = charts.band(
+        [(np.array([0.0, 2.0]), np.array([0.0, 2.0])), (np.array([0.0, 1.0, 2.0]), np.array([0.0, 3.0, 2.0]))]
+    )
+    assert found.x.tolist() == [0, 1, 2]
+    assert found.mean.tolist() == [0, 2, 2]
+    alone = charts.band([(np.array([1.0, 2.0]), np.array([5.0, 6.0]))])
+    assert alone.low.tolist() == alone.high.tolist() == [5, 6]
+    assert charts.band([]).num_runs == 0
+    apart = charts.band([(np.array([0.0, 1.0]), np.array([0.0, 1.0])), (np.array([5.0, 6.0]), np.array([0.0, 1.0]))])
+    assert len(apart.x) == 0
 
 
 def test_label_efficiency_sorts_the_fractions_and_names_them():

@@ -77,6 +77,7 @@ def test_a_folder_without_logs_says_so(tmp_path):
     [
         ("a,b\n1,2\n3,4\n5", [1, 3]),  # torn
         ("a,b\n1,2\n1,2,3\n3,4\n", [1, 3]),  # too many cells
+        ("a,b\n1,2\n1\n\n3,4\n", [1, 3]),  # too few
         ("a,b\n1,2\nx,4\n", [1, np.nan]),  # no number
         (b"a,b\n1,2\n\xff\xfe\x00,2\n", [1, np.nan]),  # binary
         ('a,b\n"1,2\n3,4\n', [np.nan, 3]),  # a quotation mark that is never closed

@@ -15,11 +15,15 @@ def source(name: str, kind: str) -> str:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def registered(name: str) -> Any:
-    """The component in the folder `name`; registered once per server, or its script would be sent again."""
+def registered(name: str, *shared: str) -> Any:
+    """The component in the folder `name`; registered once per server, or its script would be sent again.
+
+    `shared` are scripts of other folders, by their paths below this one, that it needs as well.
+    """
+    scripts = [(Path(__file__).parent / path).read_text(encoding="utf-8") for path in shared]
     return st.components.v2.component(
         f"simclr_{name}",
         css=source(name, "css") or None,
-        js=source(name, "js"),
+        js="\n".join([*scripts, source(name, "js")]),
         isolate_styles=False,
     )

@@ -20,6 +20,7 @@ import streamlit as st
 
 from dashboard.components import registered
 
+BASE = "live_chart/plotly_base.js"  # of use to other components that draw with plotly
 CACHE = Path(__file__).resolve().parents[2] / "static" / "cache"
 
 

@@ -1,0 +1,68 @@
+// What every component that draws with plotly needs: the library itself, loaded once, and the page's colours.
+
+function loadPlotly(url) {
+  if (window.Plotly) return Promise.resolve(window.Plotly);
+  if (!window.simclrPlotly) {
+    window.simclrPlotly = new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = new URL(url, document.baseURI).href;
+      script.onload = () => resolve(window.Plotly);
+      script.onerror = () => {
+        window.simclrPlotly = null;
+        reject(new Error("plotly.js could not be loaded"));
+      };
+      document.head.appendChild(script);
+    });
+  }
+  return window.simclrPlotly;
+}
+
+function theme(element) {
+  const style = getComputedStyle(element);
+  const value = (name, fallback) => style.getPropertyValue(name).trim() || fallback;
+  return {
+    text: value("--st-text-color", "#1a2130"),
+    border: value("--st-border-color", "#e0e5ee"),
+    background: value("--st-background-color", "#ffffff"),
+    font: value("--st-font", "sans-serif"),
+    primary: value("--st-primary-color", "#3f5be0"),
+  };
+}
+
+function withAlpha(color, alpha) {
+  const match = /^#([0-9a-f]{6})$/i.exec(color);
+  if (!match) return color;
+  const number = parseInt(match[1], 16);
+  return `rgba(${number >> 16}, ${(number >> 8) & 255}, ${number & 255}, ${alpha})`;
+}
+
+function paint(figure, colors) {
+  const muted = withAlpha(colors.text, 0.62);
+  const named = (color) => (color === "muted" ? muted : color === "primary" ? colors.primary : color);
+  const axis = {
+    gridcolor: withAlpha(colors.text, 0.09), zeroline: false, linecolor: colors.border,
+    tickfont: { color: muted, size: 11 }, automargin: true, fixedrange: false,
+  };
+  for (const trace of figure.data) {
+    if (trace.line) trace.line.color = named(trace.line.color);
+    if (trace.marker) trace.marker.color = named(trace.marker.color);
+    if (trace.textfont) trace.textfont.color = named(trace.textfont.color);
+  }
+  const layout = figure.layout;
+  for (const name of Object.keys(layout)) {
+    if (!/^[xy]axis\d*$/.test(name)) continue;
+    layout[name] = { ...axis, ...layout[name] };
+    if (layout[name].title) layout[name].title = { font: { color: muted, size: 11 }, standoff: 8, ...layout[name].title };
+  }
+  for (const note of layout.annotations || []) note.font = { color: muted, size: 11, ...(note.font || {}) };
+  layout.paper_bgcolor = "rgba(0,0,0,0)";
+  layout.plot_bgcolor = "rgba(0,0,0,0)";
+  layout.font = { family: colors.font, color: colors.text, size: 12 };
+  layout.hoverlabel = {
+    bgcolor: colors.background, bordercolor: colors.border, font: { family: colors.font, color: colors.text, size: 12 },
+    namelength: -1,
+  };
+  layout.legend = { font: { color: colors.text, size: 11 }, bgcolor: "rgba(0,0,0,0)", ...(layout.legend || {}) };
+  layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: withAlpha(colors.text, 0.4), activecolor: colors.primary };
+  return figure;
+}
