@@ -300,14 +300,19 @@ def tsne(
 
 
 def align(reference: Floats, moving: Floats) -> Floats:
-    """`moving` (N, dims) turned and, where it helps, mirrored to lie as `reference` (N, dims) does; never stretched.
+    """`moving` (N, dims) turned and, where it helps, mirrored to lie as `reference` (N, dims) does; never stretched."""
+    return ((moving - moving.mean(axis=0, dtype=np.float64)) @ turn(reference, moving)).astype(np.float32)
+
+
+def turn(reference: Floats, moving: Floats) -> NDArray[np.float64]:
+    """The matrix (dims, dims) that turns and mirrors `moving`, once centred, to lie as `reference` does.
 
     Orthogonal Procrustes (Schönemann 1966): the matrix R without scaling that makes |moving R - reference| least.
     """
     a = reference.astype(np.float64) - reference.mean(axis=0, dtype=np.float64)
     b = moving.astype(np.float64) - moving.mean(axis=0, dtype=np.float64)
     left, _, right = np.linalg.svd(b.T @ a)
-    return (b @ (left @ right)).astype(np.float32)
+    return left @ right
 
 
 # --- neighbours in the features -------------------------------------------------------------------------------------
