@@ -19,6 +19,16 @@ function draw(chart) {
   });
 }
 
+// A cursor, the first of the figure's shapes, goes along with a film on the same page: `layout.meta` names it in `follow`,
+// and `places` are the cursor's x at each frame.
+function followFilm(chart, { key, frame }) {
+  const meta = chart.node.layout?.meta;
+  if (!chart.plotly || !meta?.follow || meta.follow !== key) return;
+  const x = meta.places[Math.round(frame)];
+  if (x === undefined || chart.node.layout.shapes[0].x0 === x) return;
+  chart.plotly.relayout(chart.node, { "shapes[0].x0": x, "shapes[0].x1": x });
+}
+
 export default function (component) {
   const { parentElement, data } = component;
   let chart = charts.get(parentElement);
@@ -39,6 +49,8 @@ export default function (component) {
     chart.dark = window.matchMedia("(prefers-color-scheme: dark)");
     chart.onTheme = () => setTimeout(() => draw(chart), 300);
     chart.dark.addEventListener("change", chart.onTheme);
+    chart.onFrame = (event) => followFilm(chart, event.detail);
+    window.addEventListener("simclr-frame", chart.onFrame);
     loadPlotly(data.plotly).then(
       (plotly) => {
         chart.plotly = plotly;
@@ -60,6 +72,7 @@ export default function (component) {
   return () => {
     chart.resize.disconnect();
     chart.dark.removeEventListener("change", chart.onTheme);
+    window.removeEventListener("simclr-frame", chart.onFrame);
     if (chart.plotly) chart.plotly.purge(chart.node);
     chart.node.remove();
     charts.delete(parentElement);
