@@ -120,6 +120,8 @@ def section() -> None:
                 "whether or not this page is open.",
                 width="content",
             )
+        if obstacle := run_queue.obstacle(store.runs_dir()):
+            st.warning(ui.plain(obstacle), icon=":material/hard_drive:")
         everything = len(waiting) <= NUM_SHOWN + 2 or st.session_state.get("queue-all", False)
         for place, run in enumerate(waiting if everything else waiting[:NUM_SHOWN]):
             _row(run, place, len(waiting))

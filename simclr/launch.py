@@ -264,6 +264,8 @@ def stop(folder: Path, grace_seconds: float = runs.STOP_GRACE_SECONDS) -> Status
 
         return slurm.stop(Run(folder), grace_seconds)
     status = request_stop(folder)
+    if not folder.is_dir():  # it waited, and lies in the trash now
+        return status
     deadline = time.monotonic() + grace_seconds
     while status.is_active and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)

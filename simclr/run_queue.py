@@ -193,6 +193,14 @@ def set_slots(runs_dir: Path, device: str, number: int) -> None:
         _advance(runs_dir)
 
 
+def obstacle(runs_dir: Path) -> str:
+    """One sentence where nothing is begun at all, else an empty string."""
+    free = shutil.disk_usage(runs_dir).free
+    if free >= MIN_FREE_BYTES:
+        return ""
+    return f"The disk of {runs_dir} is full ({free / 2**20:.0f} MiB left); what waits begins when there is room again."
+
+
 def holders(runs_dir: Path) -> dict[str, list[Run]]:
     """The runs that hold each device of this machine, by its name."""
     found: dict[str, list[Run]] = {}
@@ -255,7 +263,7 @@ def _advance(runs_dir: Path) -> None:
     """Starts, in order, each waiting run whose device is free; none overtakes another that waits for the same."""
     found = _statuses(runs_dir)
     waiting = {run.id: (run, status) for run, status in found if _is_mine(status)}
-    if not waiting or shutil.disk_usage(runs_dir).free < MIN_FREE_BYTES:
+    if not waiting or obstacle(runs_dir):
         return
     limits = slots(runs_dir)
     held = Counter(name for run, status in found for name in _held(run, status))

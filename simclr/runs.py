@@ -229,7 +229,7 @@ def _read_status(folder: Path) -> Status:
     """The status; raises OSError where it cannot be read, ValueError where it is damaged."""
     text = read_text(folder / STATUS)
     try:
-        values = json.loads(text)
+        values = _parse(text)
         known = {item.name for item in fields(Status)}
         status = Status(**{key: value for key, value in values.items() if key in known})
         if status.state not in get_args(State):
@@ -702,9 +702,16 @@ def read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def _parse(text: str) -> Any:
+    values = json.loads(text)
+    if "\\ud" in text.lower():  # it may name halves of characters, which no page can show
+        return json.loads(json.dumps(values, ensure_ascii=False).encode(errors="replace").decode())
+    return values
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(read_text(path))
+        values = _parse(read_text(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
@@ -857,7 +864,8 @@ def load_config(run: Run) -> cfg.RunConfig:
 
 
 def is_run_folder(path: Path) -> bool:
-    with contextlib.suppress(OSError):  # one that may not be looked into
+    with contextlib.suppress(OSError, UnicodeEncodeError):  # one that may not be looked into, or cannot be named
+        path.name.encode()
         return path.is_dir() and any((path / name).is_file() for name in (CONFIG, STATUS))
     return False
 

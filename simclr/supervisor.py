@@ -57,6 +57,11 @@ def _say(folder: Path, **changes: Any) -> None:
             time.sleep(1)
 
 
+def _is_deleted(folder: Path) -> bool:
+    """Whether a run's folder was deleted under it; what it was writing at that moment may be left or come again."""
+    return not any((folder / name).exists() for name in (runs.CONFIG, runs.META, runs.LOG))
+
+
 class _Stop:
     """Passes a stop on, once, and kills the run's group when the time for a checkpoint is over."""
 
@@ -67,7 +72,7 @@ class _Stop:
 
     def look(self) -> None:
         status = runs.read_status(self.folder)
-        if not self.folder.is_dir():  # deleted under the run: nothing that it does can be kept any more
+        if _is_deleted(self.folder):  # nothing that it does can be kept any more
             end_group(self.pid, self.start)
         if status.stop_requested is None:
             self._seen, self._asked = None, False
@@ -133,6 +138,8 @@ def _conclude(folder: Path, code: int | None, left: list[int]) -> None:
         ended = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}
     if status.is_active:
         ended |= {"ended": time.time(), "eta_seconds": None, "phase": "", **last_word(status, code)}
+    if _is_deleted(folder):
+        ended |= {"state": "failed", "reason": "deleted", "error": "Its folder was deleted while it was going on."}
     if left:
         ended["error"] = f"Its processes {', '.join(map(str, left))} cannot be ended, not even by SIGKILL."
     _say(folder, **ended)

@@ -341,7 +341,7 @@ def details(run: Run) -> None:
         )
         meta = {key: value for key, value in run.meta.items() if key not in ("name", "notes", "tags", "brief")}
         if isinstance(meta.get("created"), (int, float)):
-            meta["created"] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(meta["created"]))
+            meta["created"] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.created))
         meta["folder"] = str(run.path)
         st.json(meta, expanded=1)
 
