@@ -30,7 +30,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr import reduce, runs
+from simclr import compare, jobs, reduce, runs
+from simclr.config import ConfigError
 from simclr.runs import Run
 
 FILM, ABOUT, IDS, LABELS = "film", "film.json", "ids.npy", "labels.npy"
@@ -210,7 +211,7 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: reduce.Progress 
     about = {
         "method": method, "parameters": chosen, "epochs": list(film.epochs),
         "seconds": round(time.perf_counter() - start, 3), "motion": motion(found),
-        "neighbors_kept": reduce.neighbors_kept(frames[-1], found[-1]), "versions": runs.versions(),
+        "neighbors_kept": compare.neighbors_kept(frames[-1], found[-1]), "versions": runs.versions(),
         "created": time.time(),
     }  # fmt: skip
     path = film.map_path(method)
@@ -257,3 +258,69 @@ def motion(maps: Floats) -> list[float]:
     width = float(np.ptp(maps.reshape(-1, 2), axis=0).max()) or 1.0
     steps = np.linalg.norm(np.diff(maps, axis=0), axis=2).mean(axis=1) / width
     return [round(float(step), 5) for step in steps]
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+JOB_NAME = "film"
+
+
+def request_of(found: Iterable[Run], method: str) -> dict[str, Any]:
+    """What a job is asked for; files of frames that are written anew make it another request."""
+    films = [film for run in found if (film := load(run)) is not None]
+    return {"maps": [str(film.map_path(method)) for film in films]}
+
+
+def start_job(found: list[Run], method: str, runs_dir: Path) -> Path:
+    """Starts drawing the maps of these runs' films in the background, or gives the job that does so already."""
+    arguments = ["film", *(str(run.path) for run in found), "--method", method, "--runs_dir", str(runs_dir.resolve())]
+    return jobs.start(JOB_NAME, request_of(found, method), arguments, runs_dir)
+
+
+def find_job(found: list[Run], method: str, runs_dir: Path) -> Path | None:
+    return jobs.find(JOB_NAME, request_of(found, method), runs_dir)
+
+
+def add_arguments(parser: Any) -> None:
+    """Declares the options of `python -m simclr film`."""
+    parser.add_argument("RUN", nargs="+", type=str, help="Runs by id, unique beginning or folder.")
+    texts = {
+        "method": "pca, umap, or both separated by a comma. Default: pca,umap.",
+        "runs_dir": "Folder of the runs. Default: $SIMCLR_RUNS_DIR, else runs.",
+        "job_dir": "Folder whose status.json is to tell the progress, as the dashboard uses it.",
+    }
+    for name, text in texts.items():
+        parser.add_argument(f"--{name}", type=str, metavar="DIR" if name.endswith("dir") else "VALUE", help=text)
+
+
+def main(options: Any) -> int:
+    """Draws the maps that the command line asks for; what is there already is not drawn again.
+
+    Raises:
+        ConfigError: for bad input; with `--job_dir` its `status.json` says so too.
+    """
+    with jobs.running(options.job_dir) as report:
+        runs_dir = Path(options.runs_dir) if options.runs_dir else runs.default_runs_dir()
+        methods = [word.strip() for word in (options.method or ",".join(METHODS)).split(",") if word.strip()]
+        for method in methods:
+            if method not in METHODS:
+                raise ConfigError(f"method is {method}; allowed: {', '.join(METHODS)}.")
+        films = []
+        for name in options.RUN:
+            run = runs.find(name, runs_dir)
+            found = load(run)
+            if found is None:
+                raise ConfigError(f"{run.id} has kept no film; allowed: a run trained with film_frames above 0.")
+            if found.num_images < reduce.MIN_IMAGES:
+                raise ConfigError(
+                    f"{run.id} has kept {found.num_images} images; at least {reduce.MIN_IMAGES} are needed."
+                )
+            films.append((run, found))
+        work = [(run, found, method) for method in methods for run, found in films]
+        for place, (run, found, method) in enumerate(work):
+            phase = f"Drawing {len(found.epochs)} epochs of {run.name} by {LABEL[method]}"
+            report(phase, place / len(work))
+            if found.maps(method) is None:
+                make_maps(found, method, progress=lambda share: report(phase, (place + share) / len(work)))  # noqa: B023
+            print(found.map_path(method), flush=True)
+    return 0
