@@ -44,7 +44,8 @@ EXAMPLES = {
     "pretrain": """examples:
   python -m simclr pretrain --config simclr/recipes/quick.yaml
   python -m simclr pretrain --config simclr/recipes/quick.yaml --epochs 5 --augmentation.hue 0.2
-  python -m simclr pretrain --config simclr/recipes/cifar10.yaml --dataset FOLDER --print_config""",
+  python -m simclr pretrain --config simclr/recipes/cifar10.yaml --dataset FOLDER --print_config
+  python -m simclr pretrain --config simclr/recipes/cifar10.yaml --backend slurm --slurm.time_minutes 240""",
     "finetune": """examples:
   python -m simclr finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0
   python -m simclr finetune --experiment_version RUN --freeze_encoder true --label_fraction 0.01
@@ -109,6 +110,39 @@ def _add_options(parser: ArgumentParser, model: type[cfg.Options]) -> None:
         )
 
 
+def _add_slurm_options(parser: ArgumentParser) -> dict[str, bool]:
+    """Adds the choice of where to train and what to ask of Slurm; returns these flags, all of which take a value."""
+    from simclr import slurm
+
+    group = parser.add_argument_group("Slurm")
+    group.add_argument(
+        "--backend", metavar="VALUE",
+        help="Where to train. Allowed: local: here and now; slurm: hand it to Slurm and return. Default: local.",
+    )  # fmt: skip
+    for name, info in cfg.option_names(slurm.SlurmOptions).items():
+        shown = option_help(name, info, _default(slurm.SlurmOptions, name)).replace("Default:", "Default: the last, or")
+        group.add_argument(f"--slurm.{name}", type=str, metavar="VALUE", default=None, help=shown)
+    return {"--backend": True} | {f"--slurm.{name}": True for name in slurm.SlurmOptions.model_fields}
+
+
+def _slurm_options(others: dict[str, str]) -> Any:
+    """What to ask of Slurm; None where the run is to be trained here."""
+    from simclr import slurm
+
+    values = {name.removeprefix("--slurm."): value for name, value in others.items() if name.startswith("--slurm.")}
+    backend = others.get("--backend", "local")
+    if backend not in ("local", "slurm"):
+        raise ConfigError(f"backend is {backend}; allowed: local or slurm.")
+    if backend == "local":
+        if values:
+            raise ConfigError(f"slurm.{next(iter(values))} is set and backend is local; allowed: backend slurm.")
+        return None
+    kept, damaged = slurm.load_options()
+    if damaged:
+        print(damaged, file=sys.stderr)
+    return slurm.build_options(kept.model_dump() | values)
+
+
 def _default(model: type[cfg.Options], name: str) -> Any:
     section, _, inner = name.partition(".")
     default = model.model_fields[section].default
@@ -154,8 +188,9 @@ def parse_run_options(command: str, arguments: list[str]) -> tuple[cfg.RunConfig
         "--runs_dir", metavar="DIR", help="Where the run folder goes. Default: $SIMCLR_RUNS_DIR, else runs."
     )
     parser.add_argument("--run_dir", metavar="DIR", help="Use an existing run folder, as queue and resume do.")
+    slurm_flags = _add_slurm_options(parser)
     _add_options(parser, model)
-    flags = {"--config": True, "--print_config": False, "--runs_dir": True, "--run_dir": True}
+    flags = {"--config": True, "--print_config": False, "--runs_dir": True, "--run_dir": True, **slurm_flags}
     others, rest = _split_flags(arguments, flags)
     if "--help" in rest or "-h" in rest:
         parser.print_help()
@@ -209,9 +244,12 @@ def _runs_dir(others: dict[str, Any]) -> Path:
 
 def _train(command: str, arguments: list[str]) -> int:
     config, others = parse_run_options(command, arguments)
+    options = _slurm_options(others)
     if "--print_config" in others:
         print(cfg.to_yaml(config.resolved()), end="")
         return FINISHED
+    if options is not None:
+        return _submit(config, others, options)
     run_dir = Path(others["--run_dir"]) if "--run_dir" in others else None
     is_main = processes.place(config).is_main
     if run_dir is not None and not run_dir.is_dir():
@@ -237,6 +275,23 @@ def _train(command: str, arguments: list[str]) -> int:
     )
 
 
+def _submit(config: cfg.RunConfig, others: dict[str, str], options: Any) -> int:
+    """Hands a run to Slurm and prints its folder."""
+    from simclr import slurm
+
+    if "--run_dir" in others:
+        raise ConfigError("run_dir is set and backend is slurm; allowed: runs_dir, or resume for a run that has begun.")
+    meta: dict[str, Any] = {}
+    if isinstance(config, cfg.FinetuneConfig) and config.experiment_version is not None:
+        found = runs.find_experiment(config.experiment_version, _runs_dir(others))
+        meta |= {"experiment": found.id} if isinstance(found, runs.Run) else {}
+    recipe = recipe_of(others.get("--config"))
+    run = slurm.submit(config, _runs_dir(others), options, **meta, **({"recipe": recipe} if recipe else {}))
+    print(f"Slurm job {run.status.job_id}: python -m simclr runs shows how it goes", file=sys.stderr)
+    print(run.path, flush=True)
+    return FINISHED
+
+
 def recipe_of(path: str | None) -> str | None:
     """The shipped recipe whose file, or partner's file, `--config` named; None for any other file."""
     if path is None or Path(path).resolve().parent != cfg.RECIPES_DIR.resolve():
@@ -258,6 +313,13 @@ def _resume(arguments: list[str]) -> int:
     options = _simple("resume", arguments)
     run = runs.find(options.RUN, _folder(options))
     config = runs.load_config(run)
+    if runs.read_status(run.path).backend == "slurm":
+        from simclr import slurm
+
+        slurm.refresh(run.path.parent)
+        slurm.resubmit(run)
+        print(run.path, flush=True)
+        return FINISHED
     is_main = processes.place(config).is_main
     if is_main:
         from simclr import launch
@@ -284,7 +346,10 @@ def _stop(arguments: list[str]) -> int:
 
 
 def _list(arguments: list[str]) -> int:
+    from simclr import slurm
+
     options = _simple("runs", arguments)
+    slurm.refresh(_folder(options))
     found = runs.list_runs(_folder(options))
     if options.json:
         rows = [{"id": run.id, "kind": run.kind, "state": run.status.state, "name": run.name,
