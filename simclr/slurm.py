@@ -136,16 +136,16 @@ class SlurmError(Exception):
     """Slurm's programs are missing, do not answer, or refuse; the message is what they said."""
 
 
-def call(*command: str, seconds: float = ASK_SECONDS) -> str:
+def call(*command: str, seconds: float | None = None) -> str:
     """What one of Slurm's programs prints.
 
     Raises:
-        SlurmError: if it is not there, fails, or takes longer than `seconds`.
+        SlurmError: if it is not there, fails, or takes longer than `seconds`; unset: `ASK_SECONDS`.
     """
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds,
-            env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=seconds or ASK_SECONDS, env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{command[0]} does not answer") from None
@@ -251,8 +251,8 @@ def resubmit(run: Run, options: SlurmOptions | None = None) -> None:
             with contextlib.suppress(ValidationError, TypeError):
                 options = SlurmOptions(**(run.meta.get("slurm") or {}))
         options = options or load_options()[0]
-        runs.update_status(run.path, **launch.afresh(run.status), state="queued", backend="slurm", queued=time.time(),
-                           created=time.time(), device="")  # fmt: skip
+        afresh = launch.afresh(run.status) | {"queued": time.time(), "created": time.time(), "device": ""}
+        runs.change_status(run.path, afresh | {"state": "queued", "backend": "slurm"}, lambda: launch.check_ended(run))
         try:
             job_id = _hand_in(run, config, options)
         except ConfigError:
@@ -451,16 +451,24 @@ def facts_of(text: str) -> dict[str, str]:
     return {name: value for name, equals, value in pairs if equals}
 
 
+class _Outdated(Exception):
+    """Since Slurm was asked, the job has begun or the run was handed in again or has ended."""
+
+
 def _write(run: Run, before: Status, job: Job) -> None:
     """Writes what Slurm says of a job, if that is news."""
     if (job.state, job.reason) == (before.job_state, before.job_reason):
         return
     if before.job_state in slurm_states.ENDS and job.state in (slurm_states.UNKNOWN, slurm_states.UNREACHABLE):
         return
-    now = runs.read_status(run.path)
-    same_word = (now.job_id, now.job_state, now.job_reason) == (before.job_id, before.job_state, before.job_reason)
-    if now.is_active and same_word:  # else its job has begun, or was handed in again, since Slurm was asked
-        runs.update_status(run.path, job_state=job.state, job_reason=job.reason)
+
+    def check() -> None:
+        now = runs.read_status(run.path)
+        if not now.is_active or (now.job_id, _known(now)) != (before.job_id, _known(before)):
+            raise _Outdated
+
+    with contextlib.suppress(_Outdated):
+        runs.change_status(run.path, {"job_state": job.state, "job_reason": job.reason}, check)
 
 
 # Runs that need no asking any more, by their status file as it was then.

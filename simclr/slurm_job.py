@@ -25,7 +25,12 @@ from simclr.runs import Run, Status
 TASK = "SIMCLR_SLURM_TASK"  # set to the run's folder in its tasks
 TIME_LIMIT_SIGNAL = signal.SIGUSR2  # what submitit asks Slurm for
 SIGNAL_SECONDS = 5.0  # one task may be told a little before another
-TIME_LIMIT, PREEMPTED = "requeued at the time limit", "requeued after preemption"
+# What ends a part of a run after which it goes on.
+REQUEUED = {
+    "timed out": "requeued at the time limit",
+    "preempted": "requeued after preemption",
+    "requeued": "requeued",  # by Slurm itself, as after the failure of a node
+}
 
 
 def job_id() -> str:
@@ -49,10 +54,9 @@ def run_job(folder: Path) -> int:
     if status.state == "finished":
         print(f"{folder.name} is finished; there is nothing to do.", flush=True)
         return 0
-    restart = int(os.environ.get("SLURM_RESTART_COUNT") or 0)
     with open(folder / runs.LOG, "ab") as log:
         where = os.environ.get("SLURM_JOB_NODELIST", "")
-        log.write(f"Slurm job {job_id()}{f', start {restart + 1},' if restart else ''} on {where}\n".encode())
+        log.write(f"Slurm job {job_id()}{f', start {_restarts() + 1},' if _restarts() else ''} on {where}\n".encode())
         log.flush()
         runs.update_status(
             folder, state="starting", reason="", error="", phase="", backend="slurm", job_id=job_id(),
@@ -74,53 +78,54 @@ def _conclude(folder: Path, code: int) -> None:
     status = runs.read_status(folder)
     if status.job_id != job_id() or not status.is_active or not folder.is_dir():
         return
+    known = fate()
+    stopped = known == "cancelled" or status.stop_requested is not None
+    if status.state != "queued" and known and not stopped:
+        return  # Slurm ends the job, and knows why
     if status.state == "queued":
+        if known == "requeued":
+            return
         try:
-            if _is_cancelled(_facts()):
+            if stopped:
                 raise slurm.SlurmError("it was cancelled")
             print(f"{status.reason}: it goes on from its last checkpoint in some minutes", flush=True)
             slurm.call("scontrol", "requeue", job_id(), seconds=slurm.CALL_SECONDS)
         except slurm.SlurmError as error:
-            reason = "timed out" if status.reason == TIME_LIMIT else "preempted"
+            reason = next((why for why, words in REQUEUED.items() if words == status.reason), "cancelled")
             runs.update_status(
-                folder, state="stopped", reason=reason, ended=time.time(),
-                error=f"It has saved, and was not queued again: {error}. Resume goes on from there.",
+                folder, state="stopped", reason="on request" if stopped else reason, ended=time.time(),
+                error="" if stopped else f"It has saved, and was not queued again: {error}.",
             )  # fmt: skip
         return
-    facts = _facts()
-    if facts.get("JobState", "RUNNING") != "RUNNING" and status.stop_requested is None:
-        return  # Slurm ends the job, and knows why
     code = code if code <= 128 else 128 - code
-    runs.update_status(
-        folder, ended=time.time(), eta_seconds=None, phase="", exit_code=code if code >= 0 else None,
-        signal=-code if code < 0 else None, **supervisor.last_word(status, code),
-    )  # fmt: skip
+    ended: dict[str, Any] = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}
+    ended |= {"ended": time.time(), "eta_seconds": None, "phase": ""} | supervisor.last_word(status, code)
+    runs.update_status(folder, **ended)
 
 
-def _facts() -> dict[str, str]:
-    """What the controller says of this job; empty if it does not answer."""
-    with contextlib.suppress(slurm.SlurmError):
-        return slurm.facts_of(slurm.call("scontrol", "--oneliner", "show", "job", job_id()))
-    return {}
+def _restarts() -> int:
+    """How often Slurm had queued this job again when it began."""
+    return int(os.environ.get("SLURM_RESTART_COUNT") or 0)
 
 
-def _is_cancelled(facts: dict[str, str]) -> bool:
-    """Whether someone ends the job for good, and neither a preemption nor the time limit does."""
-    return (
-        facts.get("JobState", "RUNNING") != "RUNNING"
-        and facts.get("PreemptTime", "None") == "None"
-        and _seconds(facts.get("RunTime", "")) < _seconds(facts.get("TimeLimit", ""))
-    )
-
-
-def _seconds(text: str) -> float:
-    """`1-02:03:04` in seconds; infinite where no time is given."""
-    days, dash, clock = text.rpartition("-")
+def fate() -> str:
+    """What Slurm is about to do with this job: a key of `REQUEUED`, `cancelled`, or nothing that it tells."""
     try:
-        hours, minutes, seconds = (int(part) for part in clock.split(":"))
-        return ((int(days) if dash else 0) * 24 + hours) * 3600 + minutes * 60 + seconds
-    except ValueError:
-        return float("inf")
+        facts = slurm.facts_of(slurm.call("scontrol", "--oneliner", "show", "job", job_id()))
+    except slurm.SlurmError:
+        return ""
+    return fate_of(facts, _restarts())
+
+
+def fate_of(facts: dict[str, str], restarts: int) -> str:
+    """The same from what Slurm says of the job, which this time is its start after `restarts` others."""
+    if int(facts.get("Restarts", 0)) > restarts:  # counted as soon as a node fails, or someone requeues it
+        return "requeued"
+    if facts.get("PreemptTime", "None") != "None":
+        return "preempted"
+    if facts.get("Reason") == "TimeLimit":
+        return "timed out"
+    return "" if facts.get("JobState", "RUNNING") == "RUNNING" else "cancelled"
 
 
 # --- a task ---------------------------------------------------------------------------------------------------------
@@ -158,16 +163,15 @@ class Part:
         deadline = time.monotonic() + SIGNAL_SECONDS
         while not received and time.monotonic() < deadline:
             time.sleep(0.05)
-        facts = _facts()
-        preempted = facts.get("PreemptTime", "None") != "None"
-        timed_out = TIME_LIMIT_SIGNAL in received
-        stopped = runs.read_status(self.folder).stop_requested is not None or _is_cancelled(facts)
-        if stopped or not (preempted or timed_out):
-            return {"state": "stopped", "reason": "on request", "exit_code": runs.STOPPED_EXIT_CODE}
-        if not preempted and self._saved() == self._checkpoint:
+        known = fate() or ("timed out" if TIME_LIMIT_SIGNAL in received else "")
+        if runs.read_status(self.folder).stop_requested is not None:
+            known = ""
+        if known not in REQUEUED:
+            return {"state": "stopped", "reason": known or "on request", "exit_code": runs.STOPPED_EXIT_CODE}
+        if known == "timed out" and self._saved() == self._checkpoint:
             sentence = "The time limit of its Slurm job came before it had done a step; allow it more minutes."
-            return {"state": "failed", "reason": "timed out", "error": sentence, "exit_code": 1}
-        return {"state": "queued", "reason": PREEMPTED if preempted else TIME_LIMIT, "queued": time.time()}
+            return {"state": "failed", "reason": known, "error": sentence, "exit_code": 1}
+        return {"state": "queued", "reason": REQUEUED[known], "queued": time.time()}
 
 
 def run_task(folder: Path) -> int:

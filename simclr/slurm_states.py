@@ -40,6 +40,7 @@ WAITS = {
     "DependencyNeverSatisfied": "waits for a job that has failed",
     "Dependency": "waits for another job",
     "JobHeld": "is held; it has to be released",
+    "launch failed": "is held, since it could not be started; it has to be released",
     "PartitionDown": "waits for its partition, which is down",
     "PartitionInactive": "waits for its partition, which takes no jobs",
     "PartitionNodeLimit": "asks for more nodes than its partition allows",
@@ -148,7 +149,7 @@ def _why(job_reason: str) -> str:
     name, _, moment = job_reason.partition(" ")
     if name == "BeginTime" and "T" in moment:
         return f"goes on after {moment.partition('T')[2]}"
-    known = next((words for start, words in WAITS.items() if name.startswith(start)), name)
+    known = next((words for start, words in WAITS.items() if job_reason.startswith(start)), job_reason)
     return "" if name == "None" else known
 
 

@@ -13,14 +13,16 @@ from conftest import TINY_PRETRAIN, flags
 from slurm import cluster
 from test_train import rows_of
 
-from simclr import runs
+from simclr import runs, slurm_states
+from simclr import slurm as slurm_backend
 
 pytestmark = pytest.mark.slurm
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 120.0  # seconds for what takes 20 on a free machine
 # Long enough for a stop from outside to meet it half-way: 16 batches an epoch, two processes with 8 images each.
-OPTIONS = TINY_PRETRAIN | {"limit_images": 300, "epochs": 12, "version": 0, "evaluate": False}
+EPOCHS = 5
+OPTIONS = TINY_PRETRAIN | {"limit_images": 300, "epochs": EPOCHS, "version": 0, "evaluate": False}
 SHAPES = {
     "one node, two tasks": (["--nodes=1", "--ntasks-per-node=2"], {"devices": 2}),
     "two nodes, one task each": (["--nodes=2", "--ntasks-per-node=1"], {"num_nodes": 2}),
@@ -72,7 +74,7 @@ def end(step):
 
 
 def assert_same(run, expected):
-    assert (run.status.state, run.status.step) == ("finished", 12 * 16), run.status
+    assert (run.status.state, run.status.step) == ("finished", EPOCHS * 16), run.status
     with run.metrics_path.open() as stream:
         assert sum(line.startswith("epoch,") for line in stream) == 1
     rows = rows_of(run)
@@ -82,8 +84,8 @@ def assert_same(run, expected):
     assert run.model_path.read_bytes() == expected.model_path.read_bytes()
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_srun_trains_to_the_same_bytes_as_lightnings_own_launcher(slurm, expected, tmp_path, shape):
+def test_srun_trains_to_the_same_bytes_as_lightnings_own_launcher(slurm, expected, tmp_path):
+    shape = "one node, two tasks"
     codes, out, err = end(srun(slurm, tmp_path, shape, "pretrain", *flags(OPTIONS | SHAPES[shape][1])))
     assert codes == [0, 0], err
     run = only_run(tmp_path)
@@ -92,8 +94,40 @@ def test_srun_trains_to_the_same_bytes_as_lightnings_own_launcher(slurm, expecte
     assert_same(run, expected)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_stopped_step_goes_on_to_the_same_bytes(slurm, expected, tmp_path, shape):
+def test_two_nodes_handed_in_by_the_command_line_train_to_the_same_bytes(slurm, expected, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_CONF", slurm["SLURM_CONF"])
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    options = [*flags(OPTIONS | {"num_nodes": 2}), "--backend", "slurm", "--slurm.time_minutes", "30"]
+    done = subprocess.run(
+        [sys.executable, "-m", "simclr", "pretrain", *options], env=environment_for(slurm, tmp_path), cwd=ROOT,
+        capture_output=True, text=True, timeout=LIMIT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = only_run(tmp_path)
+    assert done.stdout.splitlines()[-1] == str(run.path)
+    job_id = run.status.job_id
+    assert done.stderr.startswith(f"Slurm job {job_id}:")
+    facts = subprocess.check_output(["scontrol", "show", "job", job_id], env=slurm, text=True)
+    assert "TimeLimit=00:30:00" in facts and "NumNodes=2" in facts and "NumTasks=2" in facts
+
+    states, deadline = [], time.monotonic() + LIMIT
+    while run.status.is_active:
+        assert time.monotonic() < deadline, run.log_tail()
+        slurm_backend.refresh(tmp_path / "runs")
+        states += [run.status.state] if run.status.state not in states else []
+        time.sleep(0.2)
+    assert [state for state in states if state in ("starting", "running")] == ["starting", "running"]
+    assert_same(run, expected)
+    log = run.log_path.read_text()
+    assert f"Slurm job {job_id} on simclr-node[1-2]" in log
+    assert log.count(f"epoch {EPOCHS}/{EPOCHS}") == 1
+    (script,) = (tmp_path / "runs" / slurm_states.FOLDER).glob("*.sh")
+    assert f"#SBATCH --job-name={run.id}" in script.read_text() and "#SBATCH --signal=USR2@300" in script.read_text()
+    assert not list((tmp_path / "runs").rglob("*.pkl"))  # a command is handed in, nothing pickled
+
+
+def test_a_stopped_step_goes_on_to_the_same_bytes(slurm, expected, tmp_path):
+    shape = "two nodes, one task each"
     step = srun(slurm, tmp_path, shape, "pretrain", *flags(OPTIONS | SHAPES[shape][1]))
     deadline = time.monotonic() + LIMIT
     while not any(run.status.step > 0 for run in runs.list_runs(tmp_path / "runs")):
@@ -107,7 +141,7 @@ def test_a_stopped_step_goes_on_to_the_same_bytes(slurm, expected, tmp_path, sha
     run = only_run(tmp_path)
     status = run.status
     assert (status.state, status.reason, status.exit_code) == ("stopped", "on request", runs.STOPPED_EXIT_CODE)
-    assert 0 < status.step < 12 * 16
+    assert 0 < status.step < EPOCHS * 16
     assert (run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).is_file()
     assert not run.model_path.exists()
 

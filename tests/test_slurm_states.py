@@ -45,7 +45,12 @@ def seen(given, asked=NOW - 5):
         ("PENDING", "PartitionNodeLimit", "pending: asks for more nodes than its partition allows"),
         ("PENDING", "JobHeldUser", "pending: is held; it has to be released"),
         ("PENDING", "ReqNodeNotAvail, UnavailableNodes:a1", "pending: waits for nodes that are down or reserved"),
-        ("PENDING", "SomethingNew", "pending: SomethingNew"),
+        (
+            "PENDING",
+            "launch failed requeued held",
+            "pending: is held, since it could not be started; it has to be released",
+        ),
+        ("PENDING", "Something new", "pending: Something new"),
         ("UNREACHABLE", "", "Slurm's controller does not answer"),
     ],
 )
@@ -59,7 +64,7 @@ def test_a_job_that_has_nodes_and_no_word_yet_is_starting(job):
 
 
 def test_a_run_that_saved_at_its_limit_is_requeued_until_it_runs_again():
-    waits = status(reason=slurm_job.TIME_LIMIT, started=NOW - 900, heartbeat=NOW - 60, state="queued")
+    waits = status(reason=slurm_job.REQUEUED["timed out"], started=NOW - 900, heartbeat=NOW - 60, state="queued")
     for job, reason, words in [
         ("RUNNING", "", "requeued at the time limit"),  # the old part, about to end
         ("COMPLETING", "", "requeued at the time limit"),
@@ -215,10 +220,20 @@ def test_a_complaint_is_one_sentence(said, sentence):
     assert slurm.plain(said).endswith(sentence) and "error" not in slurm.plain(said).split()[0]
 
 
-def test_times_are_read():
-    assert slurm_job._seconds("00:01:05") == 65
-    assert slurm_job._seconds("2-03:00:00") == 51 * 3600
-    assert slurm_job._seconds("UNLIMITED") == slurm_job._seconds("") == float("inf")
+@pytest.mark.parametrize(
+    ("facts", "restarts", "fate"),
+    [  # as Slurm 22.05 says them while it sends SIGTERM
+        ("JobState=RUNNING Reason=None Restarts=0 PreemptTime=None", 0, ""),
+        ("JobState=RUNNING Reason=None Restarts=0 PreemptTime=2026-11-25T16:14:55", 0, "preempted"),
+        ("JobState=COMPLETING Reason=None Restarts=0 PreemptTime=None", 0, "cancelled"),
+        ("JobState=COMPLETING Reason=None Restarts=2 PreemptTime=None", 2, "cancelled"),
+        ("JobState=COMPLETING Reason=TimeLimit Restarts=0 PreemptTime=None", 0, "timed out"),
+        ("JobState=COMPLETING Reason=None Restarts=1", 0, "requeued"),
+        ("", 0, ""),
+    ],
+)
+def test_what_slurm_is_about_to_do_is_read_from_the_job(facts, restarts, fate):
+    assert slurm_job.fate_of(slurm.facts_of(facts), restarts) == fate
 
 
 # --- programs that stand in for Slurm's -----------------------------------------------------------------------------

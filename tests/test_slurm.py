@@ -1,0 +1,301 @@
+"""Runs handed to a real Slurm: watched, stopped, killed, preempted, timed out, on two nodes, without its controller."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import TINY_PRETRAIN, flags
+from slurm import cluster
+from test_train import rows_of
+
+from simclr import config as cfg
+from simclr import launch, runs, slurm, slurm_job, slurm_states
+from simclr.config import ConfigError
+
+pytestmark = pytest.mark.slurm
+
+ROOT = Path(__file__).resolve().parent.parent
+LIMIT = 100.0  # seconds for what takes 10 on a free machine
+# 16 steps an epoch: long enough for something to happen to it half-way.
+OPTIONS = TINY_PRETRAIN | {"limit_images": 300, "epochs": 30, "knn_every_epochs": 0, "evaluate": False}
+ENDLESS = OPTIONS | {"epochs": 10_000}
+
+
+@pytest.fixture(autouse=True)
+def here(slurm, tmp_path, monkeypatch):
+    """This process, and what it starts, find the pretended Slurm and an empty runs folder."""
+    for name in ("SLURM_CONF", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, slurm[name])
+    monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def runs_dir(tmp_path):
+    return tmp_path / "runs"
+
+
+def build(options):
+    return cfg.build(cfg.PretrainConfig, options)
+
+
+def command(*arguments, code=0):
+    """What `python -m simclr ARGUMENTS` prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "simclr", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout.strip(), done.stderr.strip()
+
+
+def ask(*arguments):
+    return subprocess.check_output(arguments, text=True, timeout=30).strip()
+
+
+def watch(run, condition, refresh=True):
+    """Waits until the run's status fulfils a condition; gives it, and all pairs of state and reason on the way."""
+    seen = []
+    deadline = time.monotonic() + LIMIT
+    while True:
+        if refresh:
+            slurm.refresh(run.path.parent)
+        status = run.status
+        if (status.state, status.reason) not in seen:
+            seen.append((status.state, status.reason))
+        if condition(status):
+            return status, seen
+        assert time.monotonic() < deadline, (status, run.log_tail())
+        time.sleep(0.3)
+
+
+def trains(after=0):
+    return lambda status: status.state == "running" and status.step > after
+
+
+def over(status):
+    return not status.is_active
+
+
+def waits_again(reason):
+    return lambda status: (status.state, status.job_state) == ("queued", "PENDING") and status.reason.startswith(reason)
+
+
+def go_on_now(run):
+    """Ends the two minutes that Slurm lets a requeued job wait."""
+    ask("scontrol", "update", f"JobId={run.status.job_id}", "StartTime=now")
+
+
+def processes_with(words):
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if words in " ".join(process.info["cmdline"] or []) and process.pid != psutil.Process().pid
+    ]
+
+
+def tasks_of(run):
+    """The processes of its tasks on all nodes, without the srun above them."""
+    found = processes_with(f"-m simclr.slurm_job {run.path} --task")
+    return [process for process in found if process.info["cmdline"][0] == sys.executable]
+
+
+def assert_complete(run, epochs=30):
+    """Finished, with each row of each step once and in order: nothing is missing and nothing twice."""
+    assert run.status.state == "finished", (run.status, run.log_tail())
+    rows = rows_of(run)
+    steps = [int(row["step"]) for row in rows]
+    assert steps == sorted(steps)
+    with_loss = [row for row in rows if row["train/loss"]]
+    assert [int(row["step"]) for row in with_loss] == list(range(1, 16 * epochs + 1))
+    assert [int(row["epoch"]) for row in rows if row["val/loss"]] == list(range(1, epochs + 1))
+    assert run.model_path.is_file()
+
+
+# --- handing in -----------------------------------------------------------------------------------------------------
+
+
+def test_slurm_is_offered_with_its_partitions(monkeypatch):
+    assert [(found.name, found.is_default, found.nodes) for found in slurm.available()] == [
+        ("debug", True, 2), ("urgent", False, 2),
+    ]  # fmt: skip
+    monkeypatch.setenv("PATH", "")
+    assert slurm.available() == []
+
+
+def test_what_slurm_refuses_leaves_no_folder(runs_dir, capfd):
+    for values, sentence in [
+        ({"partition": "nowhere"}, "Slurm does not take the run: Invalid partition name specified."),
+        ({"memory_gib": 60_000}, "Slurm does not take the run: Requested node configuration is not available."),
+        ({"extra_lines": ("#SBATCH --gres=gpu:1",)}, "Slurm does not take the run: Invalid generic resource (gres)"),
+    ]:
+        with pytest.raises(ConfigError) as told:
+            slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions(**values))
+        assert str(told.value).startswith(sentence)
+    assert capfd.readouterr().err == ""
+    assert runs.list_runs(runs_dir) == []
+    assert ask("squeue", "--noheader") == ""
+    _, err = command("pretrain", *flags(ENDLESS), "--backend", "slurm", "--slurm.partition", "nowhere", code=2)
+    assert err == "Slurm does not take the run: Invalid partition name specified."
+    _, err = command("pretrain", *flags(ENDLESS), "--slurm.partition", "debug", code=2)
+    assert err == "slurm.partition is set and backend is local; allowed: backend slurm."
+
+
+def test_a_double_click_hands_in_once_and_a_waiting_run_says_why(runs_dir):
+    options = slurm.SlurmOptions(extra_lines=("#SBATCH --hold",))
+    run = slurm.submit(build(ENDLESS), runs_dir, options)
+    assert slurm.submit(build(ENDLESS), runs_dir, options).id == run.id
+    too_many = slurm.submit(build(ENDLESS | {"num_nodes": 4}), runs_dir, slurm.SlurmOptions())
+    filler = ask("sbatch", "--parsable", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap", "sleep 100")
+    behind = slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions())
+    watch(run, lambda status: status.reason == "pending: is held; it has to be released")
+    watch(too_many, lambda status: status.reason == "pending: asks for more nodes than its partition allows")
+    watch(behind, lambda status: status.reason == "pending: waits for free nodes")
+    assert len(ask("squeue", "--noheader", "--format=%i").split()) == 4
+
+    # Who cancels it: the product, and someone at a shell. It never began, so nothing is lost.
+    launch.request_stop(run.path)
+    assert (run.status.state, run.status.reason, run.status.error) == ("stopped", "on request", "")
+    ask("scancel", behind.status.job_id)
+    status, _ = watch(behind, over)
+    assert (status.state, status.reason, status.error) == ("stopped", "cancelled", "")
+    with pytest.raises(ConfigError, match="is stopped; allowed: a run that is active"):
+        launch.request_stop(run.path)
+    ask("scancel", filler, too_many.status.job_id)
+
+
+def test_a_job_whose_folder_is_gone_ends_with_a_sentence(runs_dir):
+    run = slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions(extra_lines=("#SBATCH --hold",)))
+    job_id = run.status.job_id
+    runs.update_status(run.path, state="stopped")
+    runs.delete(run, runs_dir)
+    ask("scontrol", "release", job_id)
+    words = runs_dir / slurm_states.FOLDER / f"{job_id}.txt"
+    deadline = time.monotonic() + LIMIT
+    while not (words.exists() and words.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert words.read_text() == f"{run.path} is not there any more, so there is nothing to train.\n"
+    assert cluster.is_ready()  # no node was drained
+
+
+# --- what happens to a run ------------------------------------------------------------------------------------------
+
+
+def test_without_controller_stopped_resumed_cancelled_from_a_shell_and_resumed(runs_dir, monkeypatch):
+    run = slurm.submit(build(OPTIONS | {"epochs": 100}), runs_dir, slurm.SlurmOptions())
+    watch(run, trains())
+    begun, saved = time.time(), cluster.FOLDER / "state" / "job_state"
+    watch(run, lambda _: saved.exists() and saved.stat().st_mtime > begun)  # it forgets what it has not written down
+    with monkeypatch.context() as patch:
+        patch.setattr(slurm, "ASK_SECONDS", 1.0)
+        patch.setattr(slurm, "CALL_SECONDS", 1.0)
+        cluster.daemon("slurmctld").kill()
+        try:
+            slurm.refresh(runs_dir)
+            assert (run.status.state, run.status.reason) == ("running", slurm_states.NO_ANSWER)
+            with pytest.raises(ConfigError, match=r"could not be cancelled: "):
+                launch.request_stop(run.path)
+            step = run.status.step
+            watch(run, lambda status: status.step > step and status.reason == slurm_states.NO_ANSWER, refresh=False)
+        finally:
+            cluster.start(nodes=2)
+    watch(run, lambda status: (status.state, status.reason) == ("running", ""))
+
+    out, _ = command("stop", run.id)
+    assert out == f"{run.id} is stopped (on request)"
+    status = run.status
+    assert status.step > 0 and status.exit_code == runs.STOPPED_EXIT_CODE
+    assert (run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).is_file()
+    first_job, first_step = status.job_id, status.step
+
+    out, _ = command("resume", run.id)
+    assert out == str(run.path)
+    watch(run, trains(first_step))
+    assert run.status.job_id != first_job
+    ask("scancel", run.status.job_id)
+    status, _ = watch(run, over)
+    assert (status.state, status.reason, status.error) == ("stopped", "cancelled", "")
+    assert status.step > first_step
+
+    launch.resume(run)
+    watch(run, over)
+    assert_complete(run, 100)
+    with pytest.raises(ConfigError, match="is finished; allowed: a run that was stopped or failed"):
+        slurm.resubmit(run)
+
+
+def test_time_limit_and_preemption_save_and_queue_it_again(runs_dir):
+    run = slurm.submit(build(OPTIONS | {"epochs": 40}), runs_dir, slurm.SlurmOptions())
+    watch(run, trains(20))
+    job_id = run.status.job_id
+    ask("scancel", "--signal=USR2", job_id)  # as Slurm does some minutes before the time limit
+    status, seen = watch(run, waits_again(f"{slurm_job.REQUEUED['timed out']}: goes on after"))
+    assert {state for state, _ in seen} <= {"running", "queued"}
+    saved = status.step
+    assert saved > 20 and status.error == "" and status.seconds_before == 0
+    go_on_now(run)
+
+    watch(run, trains(saved + 20))
+    assert run.status.seconds_before > 0
+    ask("sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null",
+                 "--wrap", "sleep 1")  # fmt: skip
+    status, seen = watch(run, waits_again(slurm_job.REQUEUED["preempted"]))
+    assert {state for state, _ in seen} <= {"running", "queued"}
+    assert status.step > saved + 20
+    go_on_now(run)
+
+    watch(run, over)
+    assert_complete(run, 40)
+    assert run.status.job_id == job_id  # the same job all along
+    log = run.log_path.read_text()
+    assert [log.count(f"Slurm job {job_id}{part} on") for part in ("", ", start 2,", ", start 3,")] == [1, 1, 1]
+
+
+def test_a_killed_task_ends_the_run_on_all_nodes_with_a_sentence(runs_dir):
+    run = slurm.submit(build(ENDLESS | {"num_nodes": 2}), runs_dir, slurm.SlurmOptions())
+    watch(run, trains())
+    next(task for task in tasks_of(run) if task.environ()["SLURM_PROCID"] == "1").kill()
+    status, _ = watch(run, over, refresh=False)
+    assert (status.state, status.reason) == ("failed", "process lost")
+    assert status.error == "Another process of this run ended; its own words stand above in the log."
+    assert "task 1: Killed" in run.log_path.read_text()
+    watch(run, lambda _: not tasks_of(run) and ask("squeue", "--noheader") == "")  # none of it is left
+
+
+def test_a_failed_node_queues_it_again_and_a_killed_main_task_ends_it(runs_dir):
+    run = slurm.submit(build(OPTIONS), runs_dir, slurm.SlurmOptions())
+    watch(run, trains(17))
+    job_id = run.status.job_id
+    node = ask("squeue", "--noheader", "--format=%N", "--jobs", job_id)
+    ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+    try:
+        status, seen = watch(run, lambda status: status.state == "queued")
+        assert {state for state, _ in seen} == {"running", "queued"} and status.reason.startswith("requeued")
+        # the node does not take a job that it is still ending
+        watch(run, lambda _: cluster.is_ready() and not processes_with(f"slurmstepd: [{job_id}."))
+        go_on_now(run)
+        watch(run, trains(status.step))
+    finally:
+        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], capture_output=True)
+
+    (task,) = tasks_of(run)
+    task.kill()
+    status, _ = watch(run, over, refresh=False)
+    assert (status.state, status.reason, status.signal) == ("failed", "killed by signal 9", 9)
+    assert status.error.startswith("The process was killed by signal 9 (SIGKILL).")
+    slurm.resubmit(run)
+    watch(run, over)
+    assert_complete(run)
+
+
+@pytest.mark.slow
+def test_a_real_time_limit_queues_it_again(runs_dir):
+    run = slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions(time_minutes=1))
+    watch(run, waits_again(slurm_job.REQUEUED["timed out"]))
+    step = run.status.step
+    go_on_now(run)
+    watch(run, trains(step))
