@@ -68,7 +68,7 @@ def example(num_images: int, num_panels: int = 2, kind: str = "class", has_frame
         "color": {"low": 0.0, "high": 1.0, **color},
         "tile": {"side": SIDE, "columns": COLUMNS, "per_sheet": COLUMNS * COLUMNS},
         "split": "test",
-        "frame_names": [f"epoch {10 * frame}" for frame in range(NUM_FRAMES)],
+        "frame_names": [str(10 * frame) for frame in range(NUM_FRAMES)],
         "frame_label": "Epoch",
     }
 

@@ -2,9 +2,9 @@
 
 const PICTURE_SIDE = 128;
 
-function dotOf(color) {
+function dotOf(map, color) {
   const dot = element("span", "dot");
-  dot.style.background = dot.style.borderColor = color;
+  dot.style.background = dot.style.borderColor = cssColor(groupColor(map, color));
   return dot;
 }
 
@@ -21,7 +21,7 @@ function drawDetails(map) {
   const what = element("div", "what");
   const name = element("div", "name");
   const own = className(map, index);
-  if (own) name.append(dotOf(data.classes[map.labels[index]].color));
+  if (own) name.append(dotOf(map, data.classes[map.labels[index]].color));
   name.append(element("span", "", imageName(map, index)));
   const names = element("div", "names");
   names.append(name, element("div", "sub", `Image ${map.ids[index]} of the ${data.split} images`));

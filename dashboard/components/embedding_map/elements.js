@@ -3,6 +3,7 @@
 // Viridis (van der Walt and Smith 2015), told apart with every colour blindness and in grey.
 const VIRIDIS = ["#440154", "#482878", "#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b",
   "#fde725"].map(rgb);
+const DARK_PAGE_LIGHT = 125;
 const UNKNOWN_COLOR = [138, 148, 166];
 
 function element(tag, className, text) {
@@ -85,6 +86,15 @@ function scaleColor(kind, share, dark) {
   const place = (low + (high - low) * Math.min(1, Math.max(0, share))) * (VIRIDIS.length - 1);
   const first = Math.min(VIRIDIS.length - 2, Math.floor(place)), part = place - first;
   return VIRIDIS[first].map((value, i) => Math.round(value * (1 - part) + VIRIDIS[first + 1][i] * part));
+}
+
+// A colour of a group as the page shows it: on a dark one the dark colours are lightened.
+function groupColor(map, text) {
+  const color = rgb(text);
+  const light = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2];
+  if (!map.theme.dark || light >= DARK_PAGE_LIGHT) return color;
+  const share = (DARK_PAGE_LIGHT - light) / (255 - light);
+  return color.map((value) => Math.round(value + (255 - value) * share));
 }
 
 function valueText(color, value) {

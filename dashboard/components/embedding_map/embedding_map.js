@@ -30,7 +30,7 @@ function applyColors(map) {
   const steps = 255, span = color.high - color.low || 1;
   const palette = isScale(color)
     ? Array.from({ length: steps + 1 }, (_, i) => packColor(scaleColor(color.kind, i / steps, map.theme.dark)))
-    : color.colors.map((text) => packColor(rgb(text)));
+    : color.colors.map((text) => packColor(groupColor(map, text)));
   for (const { own, values, groups } of map.panels) {
     for (let i = 0; i < map.count; i++) {
       const place = isScale(color)
@@ -162,7 +162,9 @@ function show(map) {
 
 // Streamlit sets its colours a moment after the system, or calls again.
 function recolor(map) {
-  if (map.data && JSON.stringify(theme(map.node)) !== JSON.stringify(map.theme)) applyColors(map);
+  if (!map.data || JSON.stringify(theme(map.node)) === JSON.stringify(map.theme)) return;
+  applyColors(map);
+  drawDetails(map);
 }
 
 function mount(parentElement) {
@@ -186,7 +188,7 @@ function mount(parentElement) {
   map.help.setAttribute("role", "dialog");
   map.help.setAttribute("aria-label", "Keys and gestures");
   map.help.hidden = true;
-  map.help.onkeydown = (event) => event.key === "Escape" && showHelp(map, false);
+  map.node.addEventListener("keydown", (event) => event.key === "Escape" && escape(map));
   map.node.append(makeToolbar(map), map.help, map.holder, map.film, map.legend, map.hint, map.details, map.said, map.tip);
   parentElement.append(map.node);
   showPlaying(map);

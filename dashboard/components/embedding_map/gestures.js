@@ -1,6 +1,7 @@
 // Mouse, fingers and keys.
 
 const POINTER_REACH = 12, FINGER_REACH = 24; // pixels
+const LASSO_STEP = 2; // pixels between its corners
 
 function lassoMode(map, event) {
   if (event.altKey) return "remove";
@@ -15,6 +16,17 @@ function listen(map, panel) {
   };
   const stopLasso = () => {
     panel.lasso = null;
+    redraw(map);
+  };
+  // On a busy computer several movements come as one event; a lasso that left them out would cut corners.
+  const drawLasso = (event) => {
+    const { lasso } = panel, frame = view(panel);
+    for (const each of event.getCoalescedEvents?.() ?? [event]) {
+      const at = place(each);
+      if (Math.hypot(at[0] - lasso.last[0], at[1] - lasso.last[1]) < LASSO_STEP) continue;
+      lasso.last = at;
+      lasso.corners.push(onMap(frame, ...at));
+    }
     redraw(map);
   };
   canvas.addEventListener("wheel", (event) => {
@@ -33,7 +45,7 @@ function listen(map, panel) {
     } else if (map.tool === "lasso" || event.shiftKey) {
       pause(map);
       hover(map, -1);
-      panel.lasso = { corners: [onMap(view(panel), ...at)], mode: lassoMode(map, event) };
+      panel.lasso = { corners: [onMap(view(panel), ...at)], last: at, mode: lassoMode(map, event) };
     }
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -44,7 +56,6 @@ function listen(map, panel) {
       return;
     }
     const [oldX, oldY] = pointer.at;
-    if (panel.lasso && Math.hypot(x - oldX, y - oldY) < 3) return;
     pointer.at = [x, y];
     if (Math.hypot(x - pointer.start[0], y - pointer.start[1]) > 5) pointer.moved = true;
     if (pointers.size === 2) {
@@ -53,8 +64,7 @@ function listen(map, panel) {
       const after = Math.hypot(x - other.at[0], y - other.at[1]);
       if (before > 0) zoomAt(map, panel, after / before, (x + other.at[0]) / 2, (y + other.at[1]) / 2);
     } else if (panel.lasso) {
-      panel.lasso.corners.push(onMap(view(panel), x, y));
-      redraw(map);
+      drawLasso(event);
     } else if (pointer.moved) {
       const { scale } = view(panel);
       canvas.classList.add("dragging");
@@ -95,6 +105,11 @@ function listen(map, panel) {
 
 const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
+function escape(map) {
+  if (!map.help.hidden) showHelp(map, false);
+  else letGo(map);
+}
+
 // True if the key means something here.
 function press(map, panel, event, stopLasso) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
@@ -115,9 +130,8 @@ function press(map, panel, event, stopLasso) {
   else if (key === "0") showAll(map, panel);
   else if (key === "?") showHelp(map, map.help.hidden);
   else if (key === "Escape") {
-    if (!map.help.hidden) showHelp(map, false);
-    else if (panel.lasso) stopLasso();
-    else letGo(map);
+    if (panel.lasso) stopLasso();
+    else escape(map);
   } else if (map.numFrames > 1 && key === "p") playOrPause(map);
   else if (map.numFrames > 1 && (key === "," || key === ".")) stepFrame(map, key === "." ? 1 : -1);
   else return false;

@@ -18,10 +18,8 @@ function drawLegend(map) {
   color.names.forEach((name, group) => {
     const item = element("button");
     item.type = "button";
-    const dot = element("span", "dot");
-    dot.style.background = dot.style.borderColor = color.colors[group];
     const number = element("span", "number");
-    item.append(dot, element("span", "", name), number);
+    item.append(dotOf(map, color.colors[group]), element("span", "", name), number);
     item.title = `Click hides or shows ${name}, double click shows it alone, Shift with a click selects it`;
     const change = (what) => () => {
       what();

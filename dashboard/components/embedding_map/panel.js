@@ -15,7 +15,8 @@ function makePanel(map) {
   panel.title = element("div", "title");
   panel.subtitle = element("div", "subtitle");
   panel.stats = element("div", "stats");
-  head.append(panel.title, panel.subtitle, panel.stats);
+  const words = element("div", "words");
+  words.append(panel.title, panel.subtitle, panel.stats);
   const plane = element("div", "plane");
   panel.picture = element("canvas", "points");
   panel.canvas = element("canvas", "marks");
@@ -27,8 +28,9 @@ function makePanel(map) {
     button("−", "Zoom out", () => zoomAt(map, panel, 1 / ZOOM_STEP)),
     button("Reset", "Show the whole map", () => showAll(map, panel)),
   );
+  head.append(words, panel.tools);
   panel.note = element("div", "note");
-  plane.append(panel.picture, panel.canvas, panel.note, panel.tools);
+  plane.append(panel.picture, panel.canvas, panel.note);
   panel.node.append(head, plane);
   listen(map, panel);
   return panel;
@@ -36,7 +38,7 @@ function makePanel(map) {
 
 // One scale for both directions: a distance to the right looks as long as the same one upwards.
 function view(panel) {
-  const width = panel.canvas.clientWidth, height = panel.canvas.clientHeight;
+  const { width, height } = panel.canvas.getBoundingClientRect();
   const { box, center } = panel;
   const scale = Math.min((width - 2 * EDGE) / box.width, (height - 2 * EDGE) / box.height) * panel.zoom;
   return { width, height, scale, x: width / 2 - center.x * scale, y: height / 2 + center.y * scale };
@@ -74,7 +76,7 @@ function moveTo(map, panel, zoom, x, y) {
   const within = (value, middle, size) => Math.min(middle + size / 2, Math.max(middle - size / 2, value));
   panel.center = { x: within(x, box.x, box.width), y: within(y, box.y, box.height) };
   const isMoved = panel.zoom > 1 || Math.hypot(panel.center.x - box.x, panel.center.y - box.y) * view(panel).scale > 1;
-  panel.node.classList.toggle("zoomed", isMoved);
+  panel.node.classList.toggle("zoomed", isMoved); // then a finger moves the map and not the page
   panel.movedAt = performance.now();
   panel.stale = true;
   hover(map, -1);

@@ -66,7 +66,7 @@ function scene(map) {
         if (map.hidden.has(group)) return;
         const length = measure.measureText(name).width + 34;
         if (x + length > width - MARGIN) [x, y] = [MARGIN, y + LINE + 3];
-        shapes.push({ kind: "circle", x: x + 5, y: y - 4.5, radius: 5, fill: color.colors[group] });
+        shapes.push({ kind: "circle", x: x + 5, y: y - 4.5, radius: 5, fill: cssColor(groupColor(map, color.colors[group])) });
         text(name, x + 16, y, 13);
         x += length;
       });
