@@ -1,169 +1,208 @@
-"""What the Embeddings page shows, as plain values: points, colours, numbers and neighbours. Imports no streamlit."""
+"""The two maps of the Embeddings page as plain values: points, images and neighbours. Imports no streamlit."""
 
 from __future__ import annotations
 
 import base64
-import colorsys
 import contextlib
 import os
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr import reduce
+from dashboard import embedding_colors as colors
+from simclr import compare, reduce
 from simclr.embeddings import Embedding
+from simclr.reduce import Projection
+
+Points = NDArray[np.float32]
 
 SHEET_CACHE = Path(__file__).parent / "static" / "cache"
 MAX_CACHED_SHEETS = 60
-NUM_NEIGHBORS = 8
-
-# Petroff 2021 ("Accessible color sequences for data visualization"): ten colours told apart with every common colour
-# blindness.
-PALETTE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
-CYCLIC = ("hue", "background")  # shares of the colour circle: 0 and 1 are the same
-FACTOR_LABELS = {
-    "hue": "Hue of the shape",
-    "background": "Hue of the background",
-    "size": "Size",
-    "position_x": "Position, left to right",
-    "position_y": "Position, bottom to top",
-    "rotation": "Rotation in degrees",
-}
-CLASS = "class"
+MAX_SHOWN = 24  # neighbours shown of an image, however many are compared
+SPLIT_NAMES = {"val": "validation", "train": "training"}
 
 
-def category_colors(count: int) -> list[str]:
-    """A colour for each of `count` categories; beyond ten they can no longer all be told apart."""
-    if count <= len(PALETTE):
-        return list(PALETTE[:count])
-    colors = []
-    for number in range(count):
-        lightness = (0.42, 0.55, 0.68)[number % 3]
-        red, green, blue = colorsys.hls_to_rgb((number * 0.618034) % 1.0, lightness, 0.65)
-        colors.append(f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}")
-    return colors
+def split_name(split: str) -> str:
+    return SPLIT_NAMES.get(split, "test")
 
 
-def factor_label(name: str) -> str:
-    return FACTOR_LABELS.get(name) or name.replace("_", " ").capitalize()
+def maps(embeddings: Sequence[Embedding], asked: Projection) -> list[Points] | None:
+    """The maps of all models, the others turned to lie as the first does; None if one is missing."""
+    found = [points for item in embeddings if (points := item.map(asked)) is not None]
+    if len(found) < len(embeddings):
+        return None
+    return [found[0], *(reduce.align(found[0], points) for points in found[1:])]
 
 
-def color_choices(embedding: Embedding) -> dict[str, str]:
-    """What points can be coloured by: name to label. A factor that only repeats the class is left out."""
-    found = {CLASS: "Class"} if embedding.labels is not None else {}
-    for name, values in embedding.factors.items():
-        is_words = values.dtype.kind in "US"
-        if is_words and embedding.labels is not None and set(values.tolist()) <= set(embedding.classes):
-            continue
-        found[name] = factor_label(name)
-    return found
+def classes_of(names: Sequence[str]) -> list[dict[str, str]]:
+    shades = colors.category_colors(len(names))
+    return [{"name": name, "color": color} for name, color in zip(names, shades, strict=True)]
 
 
-def color_of(embedding: Embedding, name: str) -> dict[str, Any]:
-    """The colouring by class or a factor, as the component takes it; by nothing if there is no such name."""
-    color: dict[str, Any] = {"label": "", "kind": "none", "names": [], "colors": [], "low": 0.0, "high": 1.0}
-    values: NDArray[Any] = np.zeros(embedding.num_images)
-    if name == CLASS and embedding.labels is not None:
-        names = embedding.classes
-        color |= {"label": "Class", "kind": "class", "names": names, "colors": category_colors(len(names))}
-        values = embedding.labels
-    elif name in embedding.factors and embedding.factors[name].dtype.kind in "US":
-        words, values = np.unique(embedding.factors[name], return_inverse=True)
-        names = [str(word) for word in words]
-        color |= {
-            "label": factor_label(name),
-            "kind": "category",
-            "names": names,
-            "colors": category_colors(len(names)),
-        }
-    elif name in embedding.factors:
-        values = embedding.factors[name].astype(np.float64)
-        cyclic = name in CYCLIC
-        low, high = (0.0, 1.0) if cyclic else (float(values.min()), float(values.max()))
-        color |= {"label": factor_label(name), "kind": "cycle" if cyclic else "number", "low": low, "high": high}
-    return color | {"values": values}
+def tile_of(thumbnails: dict[str, Any]) -> dict[str, int]:
+    return {name: thumbnails[name] for name in ("side", "columns", "per_sheet")}
 
 
-def panel(
-    embedding: Embedding, method: str, points: NDArray[np.float32], title: str, subtitle: str, note: str = ""
-) -> dict:
-    """One side: its map and the numbers beside it."""
-    stats = []
-    if embedding.knn_accuracy is not None:
-        stats.append({
-            "value": f"{100 * embedding.knn_accuracy:.1f} %", "label": "kNN accuracy",
-            "help": f"Share of these images whose class their {reduce.NUM_NEIGHBORS} nearest others vote for. Measured "
-            "on the features themselves, not on the map; each image is left out in its turn.",
-        })  # fmt: skip
-    kept = embedding.map_provenance(method).get("neighbors_kept")
-    if isinstance(kept, (int, float)):
-        stats.append({
-            "value": f"{100 * kept:.0f} %", "label": f"of neighbours kept by {reduce.LABELS[method]}",
-            "help": f"Share of the {reduce.NUM_NEIGHBORS} nearest neighbours in the features that are also among the "
-            f"{reduce.NUM_NEIGHBORS} nearest on the map: how far the picture can be trusted.",
-        })  # fmt: skip
+def payload(
+    embeddings: Sequence[Embedding], panels: Sequence[dict[str, Any]], color: dict[str, Any], sheets: list[str]
+) -> dict[str, Any]:
+    """Everything the component draws, without the chosen image."""
+    first = embeddings[0]
     return {
-        "title": title, "subtitle": subtitle, "points": points, "stats": stats, "note": note,
-    }  # fmt: skip
+        "panels": list(panels),
+        "ids": first.ids,
+        "labels": first.labels,
+        "classes": classes_of(first.classes),
+        "color": color,
+        "sheets": sheets,
+        "tile": tile_of(first.provenance["thumbnails"]),
+        "split": split_name(first.provenance["split"]),
+    }
+
+
+def row_of(ids: NDArray[np.int64], image: int) -> int:
+    """The row of an image by its number in the data set; -1 if it is not there."""
+    places = np.flatnonzero(ids == image)
+    return int(places[0]) if len(places) else -1
+
+
+def nearest(embeddings: Sequence[Embedding], row: int, k: int) -> list[list[tuple[int, float, bool]]]:
+    """Per model the k nearest of an image by cosine: row, similarity, and whether it is among those of all models."""
+    found = [item.neighbors[row, :k] for item in embeddings]
+    common = set(found[0].tolist()).intersection(*(near.tolist() for near in found[1:]))
+    return [
+        [
+            (int(place), round(float(similarity), 4), len(embeddings) > 1 and int(place) in common)
+            for place, similarity in zip(near, item.similarities[row, :k], strict=True)
+        ]
+        for item, near in zip(embeddings, found, strict=True)
+    ]
+
+
+def facts(embeddings: Sequence[Embedding], titles: Sequence[str], row: int, k: int, judge: str) -> list[list[str]]:
+    """What is known of an image, as label and text: its factors, what each model takes it for, how much they agree."""
+    first = embeddings[0]
+    found = [[text, fact_text(first.factors[name][row].item())] for name, text in colors.factors(first).items()]
+    if judge in colors.judges(embeddings):
+        found += [
+            [f"{colors.JUDGES[judge]}, {title}", first.classes[int(item.predictions[judge][row])]]
+            for item, title in zip(embeddings, titles, strict=True)
+        ]
+    if len(embeddings) == 2:
+        near = [item.neighbors[row : row + 1, :k] for item in embeddings]
+        common = int(compare.shared(*near)[0])
+        found.append(["Shared neighbours", f"{common} of {near[0].shape[1]}"])
+    return found
 
 
 def fact_text(value: Any) -> str:
     return str(value) if isinstance(value, str) else f"{float(value):.3g}"
 
 
-def details(embeddings: list[Embedding], units: list[NDArray[np.float32]], image: int) -> dict[str, Any] | None:
-    """The chosen image and its nearest neighbours in the features of both models; None if it is not there.
+def details(
+    embeddings: Sequence[Embedding], titles: Sequence[str], image: int, k: int, judge: str = "knn"
+) -> dict[str, Any] | None:
+    """The chosen image and its nearest neighbours in the features of all models; None if it is not there.
 
     Args:
-        units: per model the features at length 1, from `reduce.unit_rows`.
         image: its number in the data set.
+        k: neighbours compared; at most `MAX_SHOWN` of them are shown.
     """
-    places = np.flatnonzero(embeddings[0].ids == image)
-    if not len(places):
+    row = row_of(embeddings[0].ids, image)
+    if row < 0:
         return None
-    index = int(places[0])
-    neighbors = []
-    for unit in units:
-        near, similarity = reduce.neighbors(unit, index, NUM_NEIGHBORS)
-        neighbors.append([[int(place), round(float(value), 4)] for place, value in zip(near, similarity, strict=True)])
-    shown = color_choices(embeddings[0])
-    facts = [
-        [label, fact_text(embeddings[0].factors[name][index].item())] for name, label in shown.items() if name != CLASS
-    ]
-    return {"index": index, "facts": facts, "neighbors": neighbors}
+    near = [[list(entry) for entry in each[:MAX_SHOWN]] for each in nearest(embeddings, row, k)]
+    return {"index": row, "facts": facts(embeddings, titles, row, k, judge), "neighbors": near}
 
 
-def payload(
-    embeddings: list[Embedding], panels: list[dict[str, Any]], color: dict[str, Any], sheets: list[str]
-) -> dict[str, Any]:
-    """Everything the component draws, without the chosen image."""
-    first = embeddings[0]
-    colors = category_colors(len(first.classes))
-    tile = {name: first.provenance["thumbnails"][name] for name in ("side", "columns", "per_sheet")}
-    return {
-        "panels": panels,
-        "ids": first.ids,
-        "labels": first.labels,
-        "classes": [{"name": name, "color": color} for name, color in zip(first.classes, colors, strict=True)],
-        "color": color,
-        "sheets": sheets,
-        "tile": tile,
-        "split": {"val": "validation", "train": "training"}.get(first.provenance["split"], "test"),
+# --- in space -------------------------------------------------------------------------------------------------------
+
+GREY = "#8a94a6"
+VIRIDIS = "Viridis"
+CYCLE = [[place / 6, f"hsl({60 * place}, 65%, 55%)"] for place in range(7)]
+
+
+def space_figure(
+    points: Points, color: dict[str, Any], place: int, texts: Sequence[str],
+    chosen: NDArray[np.int64], opened: int = -1,
+) -> dict[str, Any]:  # fmt: skip
+    """A map (N, 3) as plotly's `data` and `layout`: what is chosen in colour, the rest grey; the open image ringed.
+
+    Args:
+        color: as `embedding_colors.color_of` gives it. place: number of the panel.
+        texts: (N,) shown where one points. chosen: rows; none: all are in colour. opened: a row, -1 for none.
+    """
+    values = color["values"][place] if isinstance(color["values"], list) else color["values"]
+    is_shown = np.ones(len(points), dtype=bool)
+    if len(chosen):
+        is_shown[:] = False
+        is_shown[chosen] = True
+    data = []
+    if not is_shown.all():
+        data.append(_cloud(points, np.flatnonzero(~is_shown), texts, "not selected", {"color": GREY, "opacity": 0.15}))
+    if color["names"]:
+        data += [
+            _cloud(points, np.flatnonzero(is_shown & (values == group)), texts, name, {"color": shade})
+            for group, (name, shade) in enumerate(zip(color["names"], color["colors"], strict=True))
+        ]
+        if (is_shown & (values < 0)).any():
+            data.append(_cloud(points, np.flatnonzero(is_shown & (values < 0)), texts, "unknown", {"color": GREY}))
+    else:
+        rows = np.flatnonzero(is_shown)
+        marker: dict[str, Any] = {"color": "primary"}
+        if color["label"]:
+            marker = {
+                "color": [float(f"{value:.4g}") for value in values[rows]], "cmin": color["low"], "cmax": color["high"],
+                "colorscale": CYCLE if color["kind"] == "cycle" else VIRIDIS, "showscale": True,
+                "colorbar": {"thickness": 8, "len": 0.6, "tickformat": ".0%" if color["kind"] == "share" else "~g"},
+            }  # fmt: skip
+        data.append(_cloud(points, rows, texts, color["label"] or "images", marker))
+    if opened >= 0:
+        ring = {"color": "rgba(0,0,0,0)", "size": 12, "opacity": 1, "line": {"width": 3, "color": "#e76300"}}
+        data.append(_cloud(points, np.array([opened]), texts, "open image", ring) | {"showlegend": False})
+    axis = {
+        "title": {"text": ""}, "showticklabels": False, "showspikes": False, "gridcolor": "rgba(128,128,128,0.25)",
+        "zerolinecolor": "rgba(128,128,128,0.25)", "linecolor": "rgba(128,128,128,0.25)",
+    }  # fmt: skip
+    layout = {
+        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
+        "showlegend": bool(color["names"]),
+        "legend": {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "itemsizing": "constant"},
+        "scene": {"xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "data", "dragmode": "orbit"},
     }
+    return {"data": data, "layout": layout}
 
 
-def sheet_addresses(embedding: Embedding, prefix: str = "") -> list[str]:
+def _cloud(
+    points: Points, rows: NDArray[np.int64], texts: Sequence[str], name: str, marker: dict[str, Any]
+) -> dict[str, Any]:
+    axes = {axis: [float(f"{value:.4g}") for value in points[rows, number]] for number, axis in enumerate("xyz")}
+    return {
+        "type": "scatter3d", "mode": "markers", "name": name, **axes, "text": [texts[row] for row in rows],
+        "hovertemplate": "%{text}<extra></extra>", "marker": {"size": 2.6, "opacity": 0.85, **marker},
+    }  # fmt: skip
+
+
+# --- images ---------------------------------------------------------------------------------------------------------
+
+
+def sheet_addresses(sheets: Sequence[Path], images: str, side: int, prefix: str = "") -> list[str]:
     """Puts the sheets of thumbnails where the server can serve them, and returns their addresses.
 
     Named by content, so that the browser fetches each once. Where that folder cannot be written, the sheets go along
     with the page.
+
+    Args:
+        images: a name of what is on them. side: of a tile, in pixels.
     """
     found = []
-    for number, path in enumerate(embedding.sheets):
-        name = f"images-{embedding.provenance['images']}-{embedding.provenance['thumbnails']['side']}-{number}.png"
+    for number, path in enumerate(sheets):
+        name = f"images-{re.sub('[^0-9A-Za-z]', '', images)}-{side}-{number}.png"
         target = SHEET_CACHE / name
         try:
             if not target.exists():
@@ -176,6 +215,12 @@ def sheet_addresses(embedding: Embedding, prefix: str = "") -> list[str]:
         except OSError:
             found.append("data:image/png;base64," + base64.b64encode(path.read_bytes()).decode())
     return found
+
+
+def sheets_of(embedding: Embedding, prefix: str = "") -> list[str]:
+    """The addresses of an embedding's sheets."""
+    side = embedding.provenance["thumbnails"]["side"]
+    return sheet_addresses(embedding.sheets, str(embedding.provenance["images"]), side, prefix)
 
 
 def _forget_old_sheets() -> None:

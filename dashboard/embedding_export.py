@@ -1,0 +1,70 @@
+"""What can be taken away from the Embeddings page: coordinates as tables, and the comparison as one HTML file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard import embedding_choice, embedding_view
+from dashboard.components.embedding_map.standalone import standalone_html
+from dashboard.embedding_choice import Side
+from simclr import embeddings as stored
+from simclr.embeddings import Embedding
+from simclr.reduce import Projection
+
+
+def table(embeddings: Sequence[Embedding], asked: Projection, kind: str) -> bytes:
+    """Coordinates, classes, predictions and ids of all images as `csv` or `parquet`; maps lie as they are shown."""
+    frame = stored.table(embeddings, asked, points=embedding_view.maps(embeddings, asked))
+    stream = io.BytesIO()
+    (stored.write_csv if kind == "csv" else stored.write_parquet)(frame, stream)
+    return stream.getvalue()
+
+
+def page_of(
+    embeddings: Sequence[Embedding], data: dict[str, Any], title: str, description: str, key: str, k: int
+) -> str:
+    """The maps as an HTML file that needs neither server nor network, with neighbours for every image."""
+    k = min(k, embedding_view.MAX_SHOWN)
+    panels = [
+        {**panel, "neighbors": item.neighbors[:, :k], "similarities": item.similarities[:, :k]}
+        for panel, item in zip(data["panels"], embeddings, strict=True)
+    ]
+    state, *_ = embedding_choice.map_state(key, embeddings[0].ids)
+    return standalone_html({**data, "panels": panels}, title, embeddings[0].sheets, description, state)
+
+
+def menu(
+    place: Any, embeddings: Sequence[Embedding], sides: Sequence[Side], asked: Projection,
+    data: Callable[[], dict[str, Any]], *, verdict: str, key: str, k: int,
+) -> None:  # fmt: skip
+    """The menu with all downloads; each is made when it is asked for.
+
+    Args:
+        data: of the two maps, as the component takes them. verdict: what the numbers say. key: of the component.
+    """
+    name = "-".join(["embeddings", asked.text.replace(":", "-").replace("=", "-")])
+    titles = " and ".join(side.title for side in sides)
+    with place.popover("Export", icon=":material/download:", key="embedding-export"):
+        for kind, label, mime in (
+            ("csv", "Table as CSV", "text/csv"), ("parquet", "Table as Parquet", "application/vnd.apache.parquet"),
+        ):  # fmt: skip
+            st.download_button(
+                label, lambda kind=kind: table(embeddings, asked, kind), file_name=f"{name}.{kind}", mime=mime,
+                key=f"embedding-{kind}", on_click="ignore", icon=":material/table:", width="stretch",
+                help="One row for each image: number, class, factors, where it lies on both maps, predictions and "
+                "agreement.",
+            )  # fmt: skip
+        if asked.dims == 2:
+            st.download_button(
+                "Comparison as one HTML file", lambda: page_of(embeddings, data(), titles, verdict, key, k),
+                file_name=f"{name}.html", mime="text/html", key="embedding-html", on_click="ignore",
+                icon=":material/code:", width="stretch",
+                help="Both maps with all images in one file that opens in any browser, without a network.",
+            )  # fmt: skip
+            st.caption("Pictures: the buttons PNG and SVG above the maps.")
+        else:
+            st.caption("Pictures: the camera above each map. The plane maps can be saved as one HTML file.")
