@@ -30,9 +30,10 @@ from simclr import devices, launch, run_queue, runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.runs import StatusWriter
 
+LONG_RUN = 1.05  # of the peak of a few steps is what a whole run comes to: memory gets scattered with time
 SAFE_SHARE = 0.9  # of the free memory; others want some too
 RESERVE_SHARE, RESERVE_BYTES = 0.02, 256 * 2**20  # free memory below which what measures is ended
-CROWDED = 1.25  # processes that want to work, for each core
+CROWDED, MOST_CROWDED = 1.25, 3.0  # processes that want to work, for each core
 ROUND_TO = 8  # suggested batch sizes are multiples of it
 # How far off a prediction may be besides the spread of the steps: machines get warm, and others use them too.
 STEP_MARGIN, FURTHER_STEP_MARGIN, PART_MARGIN = 0.05, 0.25, 0.25
@@ -194,20 +195,21 @@ def conclude(
     low = min(scale * ordered[len(ordered) // 10], step) * (1 - margin)
     high = max(scale * ordered[-1 - len(ordered) // 10], step) * (1 + margin)
     is_crowded = figures.device == "CPU" and crowd > CROWDED
-    wider = crowd if is_crowded else 1.0
+    wider = min(crowd, MOST_CROWDED) if is_crowded else 1.0
     parts = {"start": start_seconds, "training": step * figures.num_steps}
     parts |= {part.name: part.seconds * part.times for part in figures.parts}
     rest = sum(parts.values()) - parts["training"]
-    memory, limit = figures.need * figures.sharing, SAFE_SHARE * figures.free
+    memory, limit = round(figures.need * LONG_RUN) * figures.sharing, SAFE_SHARE * figures.free
     fits = memory <= limit
     batch_size = micro_batch_size = None
     if not fits:
-        room = fitting(figures.peaks, limit / figures.sharing)
+        limit = limit / figures.sharing / LONG_RUN
+        room = fitting(figures.peaks, limit)
         num_processes = config.devices * config.num_nodes
         batch_size = _rounded(room * num_processes, math.lcm(ROUND_TO, num_processes))
         if isinstance(config, PretrainConfig):
             whole = config.batch_per_process
-            left = limit / figures.sharing - figures.view_bytes * whole
+            left = limit - figures.view_bytes * whole
             micro_batch_size = _rounded(fitting(figures.peaks, left), ROUND_TO)
             if config.micro_batch_size is not None and config.micro_batch_size < whole:
                 batch_size = None  # it is the micro batch that has to be smaller

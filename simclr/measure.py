@@ -36,7 +36,8 @@ from simclr.estimate import SAFE_SHARE, Figures, Part, fitting, grown
 from simclr.runs import StatusWriter
 from simclr.train import MAX_BANK_IMAGES, Prepared
 
-FIRST_BATCH, GROWTH = 8, 8  # images, and how many times more at each step up
+# Two small batches tell what one image more takes, apart from what any training takes; then larger steps up.
+FIRST_BATCHES, GROWTH = (8, 16), 8
 FEW_STEPS = 3
 STEP_SECONDS = 3.0  # spent on steps of the whole batch
 MOST_STEPS = 50
@@ -215,7 +216,7 @@ def _mean(values: list[float]) -> float:
 
 def sizes(wanted: int) -> list[int]:
     """Images at once of each trial, growing up to what is wanted."""
-    found = [FIRST_BATCH]
+    found = [*FIRST_BATCHES]
     while found[-1] * GROWTH < wanted:
         found.append(found[-1] * GROWTH)
     return [*(size for size in found if size < wanted), wanted]

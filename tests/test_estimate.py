@@ -84,18 +84,19 @@ def test_what_would_fit_fits_and_one_step_more_would_not():
     config = pretrain(batch_size=1024, limit_images=None)
     found = estimate.conclude(figures(free=4 * GIB, need=11 * GIB, images_per_step=1024), config, 0.0)
     assert not found.fits
-    limit = estimate.SAFE_SHARE * 4 * GIB
+    limit = estimate.SAFE_SHARE * 4 * GIB / estimate.LONG_RUN
     assert found.batch_size % 8 == 0
     assert GIB + found.batch_size * 10 * 2**20 <= limit < GIB + (found.batch_size + 8) * 10 * 2**20
     assert found.micro_batch_size == found.batch_size
-    text = found.memory_sentence()
-    assert f"batch_size {found.batch_size}" in text and "11.0 GiB" in text and "which keeps the batch" in text
+    said = found.memory_sentence()
+    assert f"about {estimate.size_text(found.memory)} of memory, and 4.0 GiB are free" in said
+    assert f"batch_size {found.batch_size}, or micro_batch_size {found.batch_size}, which keeps the batch" in said
 
 
 def test_a_suggestion_can_be_divided_among_the_processes():
     config = pretrain(batch_size=1200, devices=3)
     found = estimate.conclude(figures(sharing=3, need=4 * GIB), config, 0.0)
-    assert found.memory == 12 * GIB
+    assert found.memory == 3 * round(4 * GIB * estimate.LONG_RUN)
     assert found.batch_size % 24 == 0
     cfg.build(PretrainConfig, TINY_PRETRAIN | {"devices": 3, "batch_size": found.batch_size})
     assert any("One process was measured" in note for note in found.notes)
@@ -105,7 +106,7 @@ def test_with_micro_batches_it_is_they_that_have_to_be_smaller():
     config = pretrain(batch_size=1024, micro_batch_size=512)
     found = estimate.conclude(figures(free=4 * GIB, need=11 * GIB, view_bytes=2**20), config, 0.0)
     assert found.batch_size is None
-    assert GIB + found.micro_batch_size * 10 * 2**20 + 1024 * 2**20 <= estimate.SAFE_SHARE * 4 * GIB
+    assert estimate.LONG_RUN * (GIB + found.micro_batch_size * 10 * 2**20 + GIB) <= estimate.SAFE_SHARE * 4 * GIB
 
 
 def test_nothing_is_suggested_where_the_batch_does_not_matter():
@@ -147,11 +148,11 @@ def names(found):
 def test_a_pretraining_is_tried_from_small_batches_up_to_its_own(measured):
     from simclr import measure
 
-    assert measure.sizes(4096) == [8, 64, 512, 4096]
+    assert measure.sizes(4096) == [8, 16, 128, 1024, 4096]
     assert measure.sizes(8) == [8] and measure.sizes(3) == [3] and measure.sizes(9) == [8, 9]
     config = pretrain(batch_size=32, limit_images=256, epochs=7, knn_every_epochs=3)
     found, tried = measured(config)
-    assert [prepared.config.batch_size for prepared in tried] == [8, 32]
+    assert [prepared.config.batch_size for prepared in tried] == [8, 16, 32]
     assert found.is_whole and found.measured_images == found.images_per_step == 32
     assert found.num_steps == 7 * 7  # 230 training images, 7 whole batches
     assert names(found) == {"validation", "kNN accuracy", "checkpoints", "test"}
@@ -174,7 +175,7 @@ def test_micro_batches_are_tried_as_such(measured):
     config = pretrain(batch_size=64, micro_batch_size=16, limit_images=256, dataset="digits")
     found, tried = measured(config)
     sizes = [(prepared.config.batch_size, prepared.config.micro_batch_size) for prepared in tried]
-    assert sizes == [(16, 8), (64, 16)]
+    assert sizes == [(16, 8), (64, 16)]  # two micro batches at least
     assert found.is_whole
 
 
@@ -328,19 +329,22 @@ def test_the_command_fails_where_it_does_not_fit_and_on_bad_input(monkeypatch, c
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_what_is_said_to_fit_fits(tiny_runs):
-    options = {"limit_images": 2048, "image_size": 64, "batch_size": 1024, "evaluate": False, "knn_every_epochs": 0}
+    options = {"limit_images": 2048, "image_size": 32, "batch_size": 1536, "evaluate": False, "knn_every_epochs": 0}
     config = pretrain(**options)
     whole = estimate.ask(config, tiny_runs)
     free = int(0.7 * whole.memory / estimate.SAFE_SHARE)
     found = estimate.ask(config, tiny_runs, free=free)
-    assert not found.fits and found.memory == pytest.approx(whole.memory, rel=0.2)
+    # from an eighth of the batch, and rather too much than too little
+    assert not found.fits and 0.9 * whole.memory <= found.memory <= 1.6 * whole.memory
     for change in ({"batch_size": found.batch_size}, {"micro_batch_size": found.micro_batch_size}):
         again = estimate.ask(pretrain(**options | change), tiny_runs)
         assert again.memory <= free, change
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_time_that_was_foretold(tiny_runs):
     """`quick` for real, three times: within the range at least twice."""
     config = cfg.build(PretrainConfig, cfg.recipe("quick") | {"epochs": "6"})
