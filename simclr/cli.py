@@ -33,6 +33,7 @@ commands:
   estimate   will it fit, and how long will it take: a few real steps of a run that is not started
   evaluate   repeat a run's test figures from its weights and compare
   embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
+  film       maps of how a training moved the images, epoch by epoch
   bench      what things cost, as ratios measured side by side
   runs       list the runs
   stop       stop a run; its last checkpoint is kept
@@ -59,6 +60,9 @@ EXAMPLES = {
     "embed": """examples:
   python -m simclr embed RUN
   python -m simclr embed RUN OTHER_RUN --num_images 2000 --method umap""",
+    "film": """examples:
+  python -m simclr film RUN
+  python -m simclr film RUN OTHER_RUN --method pca""",
     "bench": """examples:
   python -m simclr bench
   python -m simclr bench --only augmentation,loss --against lightly
@@ -378,6 +382,14 @@ def _embed(arguments: list[str]) -> int:
     return embed.main(_parse(parser, arguments))
 
 
+def _film(arguments: list[str]) -> int:
+    from simclr import film
+
+    parser = _parser("film")
+    film.add_arguments(parser)
+    return film.main(_parse(parser, arguments))
+
+
 def _bench(arguments: list[str]) -> int:
     from simclr import bench
 
@@ -455,6 +467,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "estimate": _estimate,
     "evaluate": _evaluate,
     "embed": _embed,
+    "film": _film,
     "bench": _bench,
     "runs": _list,
     "stop": _stop,
@@ -466,6 +479,7 @@ SUMMARIES = {
     "estimate": "Says whether a run fits into memory and how long it takes, by a few real steps; status 1: no fit.",
     "evaluate": "Measures a finished run on the test images, from its weights alone, and compares with what is stored.",
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",
+    "film": "Draws the maps of a run's training film, one for each epoch kept, so that they belong together.",
     "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",
     "runs": "Lists the runs, newest first.",
     "stop": "Stops a run: it saves a checkpoint and ends; after 60 s it is killed.",
