@@ -27,6 +27,7 @@ from simclr.runs import Run
 KEPT = "embeddings-kept"
 START = "embeddings-start"
 OPEN = "embeddings-open"
+SHOWN = "embeddings-shown"
 SPACE = 3  # dimensions of a map that no longer is a plane
 NUM_IMAGES = (500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 NUM_NEIGHBORS = (5, 10, 20, 50, 100)
@@ -373,7 +374,13 @@ def map_state(key: str, ids: NDArray[Any], frame: int = 0) -> tuple[MapState, Ma
     if clicked is not None:
         state = replace(state, image=int(clicked))
         kept = st.session_state[START] = (key, state, uuid.uuid4().hex[:8])
+    shown()[key] = state
     return state, kept[1], kept[2]
+
+
+def shown() -> dict[str, MapState]:
+    """What is chosen in each of the maps, always up to date; also where there is no session, as while downloading."""
+    return st.session_state.setdefault(SHOWN, {})
 
 
 def put_map_state(state: MapState, num_images: int) -> None:

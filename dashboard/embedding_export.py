@@ -6,9 +6,12 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from dashboard import embedding_choice, embedding_view
+from dashboard.components.embedding_map import MapState
 from dashboard.components.embedding_map.standalone import standalone_html
 from dashboard.embedding_choice import Side
 from simclr import embeddings as stored
@@ -16,16 +19,17 @@ from simclr.embeddings import Embedding
 from simclr.reduce import Projection
 
 
-def table(embeddings: Sequence[Embedding], asked: Projection, kind: str) -> bytes:
+def table(embeddings: Sequence[Embedding], asked: Projection, kind: str, selection: NDArray[np.int64]) -> bytes:
     """Coordinates, classes, predictions and ids of all images as `csv` or `parquet`; maps lie as they are shown."""
     frame = stored.table(embeddings, asked, points=embedding_view.maps(embeddings, asked))
+    frame["selected"] = np.isin(np.arange(len(frame)), selection)
     stream = io.BytesIO()
     (stored.write_csv if kind == "csv" else stored.write_parquet)(frame, stream)
     return stream.getvalue()
 
 
 def page_of(
-    embeddings: Sequence[Embedding], data: dict[str, Any], title: str, description: str, key: str, k: int
+    embeddings: Sequence[Embedding], data: dict[str, Any], title: str, description: str, k: int, state: MapState
 ) -> str:
     """The maps as an HTML file that needs neither server nor network, with neighbours for every image."""
     k = min(k, embedding_view.MAX_SHOWN)
@@ -33,7 +37,6 @@ def page_of(
         {**panel, "neighbors": item.neighbors[:, :k], "similarities": item.similarities[:, :k]}
         for panel, item in zip(data["panels"], embeddings, strict=True)
     ]
-    state, *_ = embedding_choice.map_state(key, embeddings[0].ids)
     return standalone_html({**data, "panels": panels}, title, embeddings[0].sheets, description, state)
 
 
@@ -47,20 +50,26 @@ def menu(
         data: of the two maps, as the component takes them. verdict: what the numbers say. key: of the component.
     """
     name = "-".join(["embeddings", asked.text.replace(":", "-").replace("=", "-")])
+    shown = embedding_choice.shown()
+
+    def chosen() -> MapState:
+        return shown.get(key, MapState())
+
     titles = " and ".join(side.title for side in sides)
     with place.popover("Export", icon=":material/download:", key="embedding-export"):
         for kind, label, mime in (
             ("csv", "Table as CSV", "text/csv"), ("parquet", "Table as Parquet", "application/vnd.apache.parquet"),
         ):  # fmt: skip
             st.download_button(
-                label, lambda kind=kind: table(embeddings, asked, kind), file_name=f"{name}.{kind}", mime=mime,
+                label, lambda kind=kind: table(embeddings, asked, kind, chosen().selection),
+                file_name=f"{name}.{kind}", mime=mime,
                 key=f"embedding-{kind}", on_click="ignore", icon=":material/table:", width="stretch",
-                help="One row for each image: number, class, factors, where it lies on both maps, predictions and "
-                "agreement.",
+                help="One row for each image: number, class, factors, where it lies on both maps, predictions, "
+                "agreement, and whether it is selected.",
             )  # fmt: skip
         if asked.dims == 2:
             st.download_button(
-                "Comparison as one HTML file", lambda: page_of(embeddings, data(), titles, verdict, key, k),
+                "Comparison as one HTML file", lambda: page_of(embeddings, data(), titles, verdict, k, chosen()),
                 file_name=f"{name}.html", mime="text/html", key="embedding-html", on_click="ignore",
                 icon=":material/code:", width="stretch",
                 help="Both maps with all images in one file that opens in any browser, without a network.",
