@@ -46,6 +46,7 @@ EXAMPLES = {
   python -m simclr pretrain --config simclr/recipes/quick.yaml
   python -m simclr pretrain --config simclr/recipes/quick.yaml --epochs 5 --augmentation.hue 0.2
   python -m simclr pretrain --config simclr/recipes/cifar10.yaml --dataset FOLDER --print_config
+  python -m simclr pretrain --config simclr/recipes/quick.yaml --backend queue
   python -m simclr pretrain --config simclr/recipes/cifar10.yaml --backend slurm --slurm.time_minutes 240""",
     "finetune": """examples:
   python -m simclr finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0
@@ -115,18 +116,23 @@ def _add_options(parser: ArgumentParser, model: type[cfg.Options]) -> None:
 
 
 def _add_slurm_options(parser: ArgumentParser) -> dict[str, bool]:
-    """Adds the choice of where to train and what to ask of Slurm; returns these flags, all of which take a value."""
+    """Adds the choice of where to train and what to ask there; returns these flags, all of which take a value."""
     from simclr import slurm
 
-    group = parser.add_argument_group("Slurm")
+    group = parser.add_argument_group("Where to train")
     group.add_argument(
         "--backend", metavar="VALUE",
-        help="Where to train. Allowed: local: here and now; slurm: hand it to Slurm and return. Default: local.",
+        help="Allowed: local: here and now; queue: in the background, when its device is free; slurm: as a Slurm job. "
+        "The last two return at once. Default: local.",
+    )  # fmt: skip
+    group.add_argument(
+        "--device", metavar="VALUE",
+        help="In the queue: cpu, gpu:0, gpu:0,1, or auto for whatever is free first. Default: auto.",
     )  # fmt: skip
     for name, info in cfg.option_names(slurm.SlurmOptions).items():
         shown = option_help(name, info, _default(slurm.SlurmOptions, name)).replace("Default:", "Default: the last, or")
         group.add_argument(f"--slurm.{name}", type=str, metavar="VALUE", default=None, help=shown)
-    return {"--backend": True} | {f"--slurm.{name}": True for name in slurm.SlurmOptions.model_fields}
+    return {"--backend": True, "--device": True} | {f"--slurm.{name}": True for name in slurm.SlurmOptions.model_fields}
 
 
 def _slurm_options(others: dict[str, str]) -> Any:
@@ -135,11 +141,13 @@ def _slurm_options(others: dict[str, str]) -> Any:
 
     values = {name.removeprefix("--slurm."): value for name, value in others.items() if name.startswith("--slurm.")}
     backend = others.get("--backend", "local")
-    if backend not in ("local", "slurm"):
-        raise ConfigError(f"backend is {backend}; allowed: local or slurm.")
-    if backend == "local":
+    if backend not in ("local", "queue", "slurm"):
+        raise ConfigError(f"backend is {backend}; allowed: local, queue or slurm.")
+    if "--device" in others and backend != "queue":
+        raise ConfigError(f"device is set and backend is {backend}; allowed: backend queue.")
+    if backend != "slurm":
         if values:
-            raise ConfigError(f"slurm.{next(iter(values))} is set and backend is local; allowed: backend slurm.")
+            raise ConfigError(f"slurm.{next(iter(values))} is set and backend is {backend}; allowed: backend slurm.")
         return None
     kept, damaged = slurm.load_options()
     if damaged:
@@ -252,7 +260,7 @@ def _train(command: str, arguments: list[str]) -> int:
     if "--print_config" in others:
         print(cfg.to_yaml(config.resolved()), end="")
         return FINISHED
-    if options is not None:
+    if others.get("--backend", "local") != "local":
         return _submit(config, others, options)
     run_dir = Path(others["--run_dir"]) if "--run_dir" in others else None
     is_main = processes.place(config).is_main
@@ -280,18 +288,28 @@ def _train(command: str, arguments: list[str]) -> int:
 
 
 def _submit(config: cfg.RunConfig, others: dict[str, str], options: Any) -> int:
-    """Hands a run to Slurm and prints its folder."""
-    from simclr import slurm
-
+    """Hands a run to the queue, or to Slurm where there are options for it, and prints its folder."""
+    backend = others["--backend"]
     if "--run_dir" in others:
-        raise ConfigError("run_dir is set and backend is slurm; allowed: runs_dir, or resume for a run that has begun.")
+        raise ConfigError(
+            f"run_dir is set and backend is {backend}; allowed: runs_dir, or resume for a run that has begun."
+        )
     meta: dict[str, Any] = {}
     if isinstance(config, cfg.FinetuneConfig) and config.experiment_version is not None:
         found = runs.find_experiment(config.experiment_version, _runs_dir(others))
         meta |= {"experiment": found.id} if isinstance(found, runs.Run) else {}
-    recipe = recipe_of(others.get("--config"))
-    run = slurm.submit(config, _runs_dir(others), options, **meta, **({"recipe": recipe} if recipe else {}))
-    print(f"Slurm job {run.status.job_id}: python -m simclr runs shows how it goes", file=sys.stderr)
+    meta |= {"recipe": recipe} if (recipe := recipe_of(others.get("--config"))) else {}
+    if backend == "slurm":
+        from simclr import slurm
+
+        run = slurm.submit(config, _runs_dir(others), options, **meta)
+        state = f"Slurm job {run.status.job_id}"
+    else:
+        from simclr import run_queue
+
+        run = run_queue.submit(config, _runs_dir(others), others.get("--device", "auto"), **meta)
+        state = run.status.state
+    print(f"{state}: python -m simclr runs shows how it goes", file=sys.stderr)
     print(run.path, flush=True)
     return FINISHED
 
@@ -370,7 +388,8 @@ def _list(arguments: list[str]) -> int:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
         version = run.config.get("version")
         number = f"version {version}" if version is not None else ""
-        print(f"{run.id:<56} {status.state:<9} {status.progress:>4.0%}  {when}  {number}".rstrip())
+        why = f"({status.reason})" if status.reason and status.reason != "on request" else ""
+        print(f"{run.id:<56} {status.state:<9} {status.progress:>4.0%}  {when}  {number:<12} {why}".rstrip())
     return FINISHED
 
 

@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import TINY_PRETRAIN, flags
 
 from simclr import config as cfg
-from simclr import runs
+from simclr import launch, run_queue, runs
 from simclr.cli import COMMANDS, main, recipe_of
 from simclr.config import PretrainConfig
 
@@ -191,3 +192,35 @@ def test_a_run_folder_that_has_begun_is_left_alone(finished_run, capsys):
 )
 def test_the_recipe_is_known_by_its_file(path, name):
     assert recipe_of(None if path is None else str(path)) == name
+
+
+# --- the queue from a shell -----------------------------------------------------------------------------------------
+
+
+def test_a_run_is_handed_to_the_queue(tiny_runs, monkeypatch, capsys):
+    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    monkeypatch.setattr(launch, "detach", lambda *_, **__: None)
+    for seed, state in ((1, "starting"), (2, "queued")):
+        assert main(["pretrain", *flags(TINY_PRETRAIN | {"seed": seed}), "--backend", "queue", "--device", "cpu"]) == 0
+        out, err = capsys.readouterr()
+        run = runs.Run(Path(out.strip()))
+        assert run.status.state == state
+        assert err.startswith(f"{state}: ")
+    assert [entry.config["seed"] for entry in run_queue.entries(tiny_runs)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--backend", "cloud"], "backend is cloud; allowed: local, queue or slurm."),
+        (["--device", "cpu"], "device is set and backend is local; allowed: backend queue."),
+        (["--backend", "queue", "--slurm.partition", "x"],
+         "slurm.partition is set and backend is queue; allowed: backend slurm."),
+        (["--backend", "queue", "--device", "tpu"],
+         "device is tpu; allowed: auto, cpu, or several GPUs such as gpu:0,1."),
+    ],
+)  # fmt: skip
+def test_a_place_that_cannot_be_is_one_sentence(tiny_runs, capsys, arguments, sentence):
+    assert main(["pretrain", *flags(TINY_PRETRAIN), *arguments]) == 2
+    assert capsys.readouterr().err.strip() == sentence
+    assert runs.list_runs(tiny_runs) == []
