@@ -31,6 +31,7 @@ NUM_NEIGHBORS = 20  # of the kNN accuracy and of the numbers beside a map; as th
 KNN_TEMPERATURE = 0.07
 ROWS_AT_ONCE = 512  # rows of a similarity matrix that are in memory together
 MIN_IMAGES = 5
+MANY_IMAGES = 5000  # from here on t-SNE takes more than one thread
 
 
 @dataclass(frozen=True)
@@ -270,6 +271,8 @@ def tsne(
     from openTSNE import TSNE, affinity, initialization
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
+    # Threads that wait for each other cost more than they bring where there is little to do.
+    num_jobs = 1 if len(features) < MANY_IMAGES else -1
     done = 0
     every, total = 25, 250 + 500  # iterations: early exaggeration, then the rest
 
@@ -283,10 +286,12 @@ def tsne(
         warnings.simplefilter("ignore")
         distances = np.maximum(0.0, 1.0 - near.similarities.astype(np.float64))
         affinities = affinity.PerplexityBasedNN(
-            perplexity=perplexity, knn_index=PrecomputedNeighbors(near.indices.astype(np.int64), distances), n_jobs=-1
+            perplexity=perplexity,
+            knn_index=PrecomputedNeighbors(near.indices.astype(np.int64), distances),
+            n_jobs=num_jobs,
         )
         model = TSNE(
-            n_components=dims, early_exaggeration_iter=250, n_iter=500, n_jobs=-1, callbacks=[step],
+            n_components=dims, early_exaggeration_iter=250, n_iter=500, n_jobs=num_jobs, callbacks=[step],
             callbacks_every_iters=every, random_state=random_state,
             # the quicker way for many points, by interpolation, is for a plane only
             negative_gradient_method="auto" if dims == 2 else "bh",

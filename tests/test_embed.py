@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ import numpy as np
 import pytest
 from dashboard_fixtures import make_run
 
-from simclr import cli, embed, embeddings, launch, runs
+from simclr import cli, compare, embed, embeddings, launch, map_worker, reduce, runs
 from simclr.config import ConfigError
 from simclr.embeddings import Choice, Embedding, Model
+from simclr.reduce import Projection
 from simclr.runs import Run
 
 SMALL = Choice(num_images=60)
@@ -95,7 +95,7 @@ def test_provenance_says_what_was_computed_from_what(pair: list[Model], embedded
     assert (about["split"], about["layer"], about["num_images"], about["num_features"]) == ("test", "h", 60, 128)
     assert about["data"]["dataset"] == "shapes"
     assert about["versions"]["torch"]
-    assert 0 <= about["knn_accuracy"] <= 1
+    assert 0 <= about["numbers"]["knn_accuracy"] <= 1
     assert set(embedded[0].factors) >= {"hue", "size", "rotation"}
     made = embedded[0].map_provenance("pca")
     assert made["method"] == "pca"
@@ -139,23 +139,6 @@ def test_a_network_that_was_trained_on_has_features_of_its_own(tmp_path: Path) -
     torch.save(state, model.run.model_path)
     assert embeddings.embedding_folder(model, SMALL) != before
     assert embeddings.find_embedding(model, SMALL) is None
-
-
-def test_the_key_follows_what_matters(pair: list[Model]) -> None:
-    folders = {
-        embeddings.embedding_folder(pair[0], choice)
-        for choice in (
-            SMALL,
-            Choice(num_images=61),
-            Choice(num_images=60, seed=1),
-            Choice("val", 60),
-            Choice(num_images=None),
-        )
-    }
-    assert len(folders) == 5
-    assert embeddings.embedding_folder(Model(pair[0].run, "pixels"), SMALL) != embeddings.embedding_folder(
-        pair[0], SMALL
-    )
 
 
 def test_damaged_features_are_computed_again(tmp_path: Path) -> None:
@@ -233,16 +216,6 @@ def test_checkpoints_stand_in_for_a_run_without_final_weights(tmp_path: Path) ->
         embeddings.weights_path(run, "best")
 
 
-def test_a_frozen_encoder_is_taken_from_the_final_weights(tmp_path: Path) -> None:
-    import torch
-
-    run = trained_run(tmp_path, kind="finetune", experiment_version="0", freeze_encoder=True)
-    torch.save({"head": {}}, run.path / "checkpoints" / "last.ckpt")  # what such a run keeps: the head alone
-    assert [embeddings.weights_path(run, name).name for name in (None, "best", "last")] == ["model.pt"] * 3
-    run.model_path.unlink()
-    assert not embeddings.has_weights(run)
-
-
 def test_a_stop_leaves_what_was_whole_and_nothing_half(tmp_path: Path) -> None:
     pair = [Model(trained_run(tmp_path, 1)), Model(trained_run(tmp_path, 2))]
     phases: list[str] = []
@@ -262,6 +235,126 @@ def test_progress_never_goes_back(tmp_path: Path) -> None:
     embed.compute([Model(trained_run(tmp_path))], SMALL, ["pca"], report=lambda phase, share: shares.append(share))
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+# --- layers, predictions, labels ------------------------------------------------------------------------------------
+
+
+def with_head(run: Run, head: Any, path: Path | None = None) -> None:
+    """Gives a run's weights a head: in `model.pt` under the classifier's name, in a checkpoint as `head`."""
+    import torch
+
+    state = torch.load(run.model_path, weights_only=True)
+    if path is None:
+        torch.save(state | {f"fc.{key}": value for key, value in head.state_dict().items()}, run.model_path)
+    else:
+        encoder = {f"encoder.{key}": value for key, value in state.items()}
+        torch.save({"state_dict": encoder | {f"head.{key}": value for key, value in head.state_dict().items()}}, path)
+
+
+def test_z_is_what_the_projector_makes_of_h(tmp_path: Path) -> None:
+    import torch
+
+    from simclr import heads
+
+    run = trained_run(tmp_path, hidden_dim=24, projection_dim=8)
+    heads_of = {name: heads.projection_head(128, 24, 8) for name in ("model", "epoch-3")}
+    with_head(run, heads_of["epoch-3"], run.path / "checkpoints" / "epoch-3.ckpt")
+    with_head(run, heads_of["model"])
+    asked = [Model(run), Model(run, layer="z"), Model(run, "weights", "epoch-3", "z")]
+    h, z, z_before = embed.compute(asked, SMALL, [])
+    with torch.inference_mode():
+        for found, name in ((z, "model"), (z_before, "epoch-3")):
+            expected = heads_of[name](torch.from_numpy(np.array(h.features))).numpy()
+            np.testing.assert_allclose(found.features, expected, rtol=1e-4, atol=1e-5)
+    assert (z.provenance["layer"], z.provenance["num_features"]) == ("z", 8)
+    assert z_before.provenance["weights"] == "checkpoints/epoch-3.ckpt"
+    assert "classifier" not in h.predictions
+
+
+def test_a_trained_classifier_says_what_it_sees(tmp_path: Path) -> None:
+    import torch
+
+    from simclr import heads
+
+    for head in ("linear", "mlp"):
+        run = trained_run(
+            tmp_path, kind="scratch", experiment_version="0", num_classes=10, head=head, hidden_dim=24, seed=3
+        )
+        classifier = heads.classifier(128, 10, head, 24)  # type: ignore[arg-type]
+        with_head(run, classifier)
+        found = embed.compute([Model(run)], SMALL, [])[0]
+        with torch.inference_mode():
+            expected = classifier(torch.from_numpy(np.array(found.features))).argmax(dim=1).numpy()
+        np.testing.assert_array_equal(found.predictions["classifier"], expected)
+        assert found.numbers["classifier_accuracy"] == (expected == found.labels).mean()
+
+
+def test_predictions_and_numbers_are_those_of_the_features(embedded: list[Embedding]) -> None:
+    from sklearn.metrics import silhouette_score
+
+    found = embedded[0]
+    assert set(found.predictions) == {"knn", "linear"}
+    np.testing.assert_array_equal(found.predictions["knn"], compare.knn_votes(found.near, found.labels))  # type: ignore[arg-type]
+    for kind in found.predictions:
+        assert found.numbers[f"{kind}_accuracy"] == (found.predictions[kind] == found.labels).mean()
+    expected = silhouette_score(found.features, found.labels, metric="cosine")
+    assert found.numbers["silhouette"] == pytest.approx(expected, abs=1e-5)
+    assert len(found.numbers["silhouette_per_class"]) == 10
+    assert found.labelled is None
+
+
+def test_linear_votes_never_come_from_a_probe_that_saw_the_image() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 4, 400)
+    # many features and no signal: a probe would know each image that it was fitted on
+    noise = generator.normal(size=(400, 300)).astype(np.float32)
+    assert np.mean(embed._linear_votes(noise, labels, 0, lambda _: None) == labels) < 0.4
+    signal = noise[:, :8] + 2 * np.eye(4, 8, dtype=np.float32)[labels]
+    votes = embed._linear_votes(signal, labels, 0, lambda _: None)
+    half = np.arange(400) % 2 == 0
+    reference = LogisticRegression(C=5.0).fit(signal[half], labels[half]).score(signal[~half], labels[~half])
+    assert np.mean(votes == labels) == pytest.approx(reference, abs=0.05)
+
+
+def test_the_training_images_whose_labels_a_run_used_are_marked(tmp_path: Path) -> None:
+    from simclr import data
+
+    options = {"limit_images": 100, "seed": 4, "experiment_version": "0"}
+    run = trained_run(tmp_path, kind="finetune", label_fraction=0.2, **options)
+    found = embed.compute([Model(run)], Choice("train", None), [])[0]
+    assert found.labelled is not None
+    train = data.load_data("shapes", image_size=16, seed=4, limit_images=100, val_fraction=0.1).train
+    assert train.labels is not None
+    used = train.ids[data.label_subset(train.labels, 0.2, 4)].tolist()
+    assert found.ids[found.labelled].tolist() == used
+    assert len(used) == 18
+    assert embed.compute([Model(run)], Choice("val", None), [])[0].labelled is None
+
+
+def test_umap_is_left_to_the_process_for_maps_and_drawn_here_where_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Model(trained_run(tmp_path))
+    marks = {"there": np.full((60, 2), 7, dtype=np.float32), "here": np.zeros((60, 3), dtype=np.float32)}
+    asked: list[Any] = []
+
+    def draw(projection: Any, features: Any, near: Any, seed: int, job: Path, progress: Any) -> Any:
+        asked.append((projection, near.indices.shape, job))
+        progress("drawing", 0.5)
+        return marks["there"] if projection.dims == 2 else None
+
+    monkeypatch.setattr(map_worker, "draw", draw)
+    monkeypatch.setattr(reduce, "umap", lambda *_, **__: marks["here"])
+    space = Projection("umap", 3, n_neighbors=20)
+    found = embed.compute([model], SMALL, ["umap", space], job=tmp_path)[0]
+    np.testing.assert_array_equal(found.map("umap"), marks["there"])
+    np.testing.assert_array_equal(found.map(space), marks["here"])
+    assert asked == [(Projection("umap"), (60, 59), tmp_path), (space, (60, 59), tmp_path)]
+    embed.compute([model], SMALL, [Projection("umap", 3)])  # without a job nothing is left running behind it
+    assert len(asked) == 2
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -286,7 +379,17 @@ def test_command_computes_and_names_the_folder(pair: list[Model], capsys: pytest
         (["{run}", "--num_images", "3"], "num_images is 3; allowed: at least 5"),
         (["{run}", "--method", "ump"], "method is ump; allowed: pca, umap, tsne, none; did you mean umap?"),
         (["{run}", "--seed", "-1"], "seed is -1; allowed:"),
-        (["{run}", "--checkpoint", "first"], "checkpoint is first; allowed: best, last"),
+        (["{run}", "--checkpoint", "first"], "checkpoint is first; allowed: best, last, epoch-N."),
+        (["{run}", "--checkpoint", "epoch-7"], "checkpoint is epoch-7, which"),
+        (["{run}", "--layer", "y"], "layer is y; allowed: h, z"),
+        (["{run}", "pixels", "--layer", "z"], "layer is z, which raw pixels do not have"),
+        (["{run}", "--layer", "z"], "layer is z, whose weights"),
+        (["{scratch}@z"], "does not have; allowed: h, or a pre-training's projector"),
+        (["{run}", "--dims", "4"], "dims is 4; allowed: 2 or 3"),
+        (["{run}", "--dims", "flat"], "dims is flat; allowed: a number"),
+        (["{run}", "--min_dist", "0.5"], "min_dist is 0.5 and method is pca; allowed: with method umap"),
+        (["{run}", "--method", "tsne", "--perplexity", "1"], "perplexity is 1; allowed: a whole number from 2 to 200"),
+        (["{run}", "--method", "umap:colour=3"], "method is umap:colour=3; allowed:"),
         (["{run}", "--checkpoint", "best"], "checkpoint is best, which"),
         (["{run}", "{other}"], "image_size is 32 in"),
         (["{run}", "{digits}"], "dataset is digits in"),
@@ -299,11 +402,14 @@ def test_command_computes_and_names_the_folder(pair: list[Model], capsys: pytest
 def test_bad_input_is_one_sentence_and_status_2(
     arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    needed = {name: tmp_path / name for name in ("run", "other", "digits", "unweighted", "broken", "narrow")}
+    needed = {name: tmp_path / name for name in ("run", "other", "digits", "unweighted", "broken", "narrow", "scratch")}
     paths = dict.fromkeys(needed, "")
     for name in needed:
-        if f"{{{name}}}" in arguments:
-            options = {"other": {"image_size": 32}, "digits": {"dataset": "digits"}}.get(name, {})
+        if any(f"{{{name}}}" in text for text in arguments):
+            options: dict[str, Any] = {
+                "other": {"image_size": 32}, "digits": {"dataset": "digits"},
+                "scratch": {"kind": "scratch", "experiment_version": "0"},
+            }.get(name, {})  # fmt: skip
             run = trained_run(tmp_path, **options)
             if name == "unweighted":
                 run.model_path.unlink()
@@ -320,13 +426,6 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert sentence in message
     assert "Traceback" not in message
     assert not list(tmp_path.glob("*/embeddings/.*"))
-
-
-def test_reading_needs_no_torch() -> None:
-    heavy = {"torch", "umap", "sklearn", "scipy"}
-    text = f"import sys; import simclr.embed, simclr.reduce; print(*{heavy} & set(sys.modules))"
-    found = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == ""
 
 
 # --- jobs -----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from simclr import reduce
+from simclr import compare, reduce
+from simclr.reduce import Projection
 
 
 @pytest.fixture
@@ -24,10 +25,12 @@ def test_pca_equals_the_singular_value_decomposition(shape: tuple[int, int]) -> 
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     left, values, right = np.linalg.svd(centred, full_matrices=False)
-    expected = left[:, :2] * values[:2]
-    for axis in range(2):  # the sign is ours: the largest loading is positive
-        expected[:, axis] *= np.sign(right[axis, np.abs(right[axis]).argmax()])
-    np.testing.assert_allclose(reduce.pca(x), expected, atol=2e-5)
+    for dims in (2, 3):
+        expected = np.zeros((len(x), dims))
+        for axis in range(min(dims, len(values))):  # the sign is ours: the largest loading is positive
+            sign = np.sign(right[axis, np.abs(right[axis]).argmax()])
+            expected[:, axis] = sign * left[:, axis] * values[axis]
+        np.testing.assert_allclose(reduce.pca(x, dims=dims), expected, atol=2e-5)
 
 
 def test_pca_of_one_feature_and_of_equal_rows() -> None:
@@ -50,36 +53,93 @@ def test_reduce_refuses_what_has_no_map() -> None:
         reduce.reduce("pca", np.full((9, 3), np.nan, dtype=np.float32))
 
 
-def test_tsne_repeats_itself_and_tells_its_progress(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+@pytest.mark.parametrize("dims", [2, 3])
+def test_tsne_repeats_itself_and_tells_its_progress(clusters: tuple[np.ndarray, np.ndarray], dims: int) -> None:
     features, labels = clusters
     shares: list[float] = []
-    first = reduce.reduce("tsne", features, seed=3, progress=shares.append)
-    assert first.shape == (60, 2)
+    asked = Projection("tsne", dims, perplexity=10)
+    first = reduce.reduce(asked, features, seed=3, progress=shares.append)
+    assert first.shape == (60, dims)
     assert first.dtype == np.float32
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
-    np.testing.assert_array_equal(first, reduce.reduce("tsne", features, seed=3))
-    assert reduce.knn_accuracy(first - first.mean(axis=0), labels, k=3) > 0.9
+    np.testing.assert_array_equal(first, reduce.reduce(asked, features, seed=3))
+    assert share_nearest_to_own_centre(first, labels) == 1.0
+
+
+def test_tsne_of_images_that_are_all_alike_is_a_map_too() -> None:
+    assert np.isfinite(reduce.reduce("tsne", np.ones((40, 4), dtype=np.float32))).all()
+
+
+def share_nearest_to_own_centre(points: np.ndarray, labels: np.ndarray) -> float:
+    centres = np.stack([points[labels == label].mean(axis=0) for label in range(3)])
+    nearest = ((points[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+    return float((nearest == labels).mean())
 
 
 @pytest.mark.slow
-def test_umap_repeats_itself_and_tells_its_progress(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+@pytest.mark.parametrize("dims", [2, 3])
+def test_umap_repeats_itself_and_tells_its_progress(clusters: tuple[np.ndarray, np.ndarray], dims: int) -> None:
     features, labels = clusters
     shares: list[float] = []
-    first = reduce.reduce("umap", features, seed=3, progress=shares.append)
-    assert first.shape == (60, 2)
+    asked = Projection("umap", dims)
+    first = reduce.reduce(asked, features, seed=3, progress=shares.append)
+    assert first.shape == (60, dims)
     assert first.dtype == np.float32
     assert len(shares) > 1
-    np.testing.assert_array_equal(first, reduce.reduce("umap", features, seed=3))
-    centres = np.stack([first[labels == label].mean(axis=0) for label in range(3)])
-    nearest = ((first[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
-    assert (nearest == labels).mean() == 1.0
+    np.testing.assert_array_equal(first, reduce.reduce(asked, features, seed=3))
+    assert share_nearest_to_own_centre(first, labels) == 1.0
+
+
+@pytest.mark.slow
+def test_umap_given_its_neighbours_keeps_as_many_as_umap_that_looks_for_them(
+    clusters: tuple[np.ndarray, np.ndarray],
+) -> None:
+    from umap import UMAP
+
+    features = np.random.default_rng(9).normal(size=(400, 3)).astype(np.float32) @ np.ones((3, 12), dtype=np.float32)
+    features += np.random.default_rng(10).normal(size=(400, 12)).astype(np.float32)
+    theirs = UMAP(n_neighbors=15, metric="cosine", random_state=0, n_jobs=1).fit_transform(features)
+    kept = [compare.neighbors_kept(features, points) for points in (reduce.reduce("umap", features), theirs)]
+    assert kept[0] == pytest.approx(kept[1], abs=0.03)
 
 
 def test_parameters_fit_few_images() -> None:
-    assert reduce.parameters("umap", 6, 0)["n_neighbors"] == 5
-    assert reduce.parameters("tsne", 7, 0)["perplexity"] == 2
-    assert reduce.parameters("umap", 2000, 9)["random_state"] == 9
+    assert Projection("umap").parameters(6, 0)["n_neighbors"] == 5
+    assert Projection("tsne").parameters(7, 0)["perplexity"] == 2
+    assert Projection("umap").parameters(2000, 9)["random_state"] == 9
+    assert [Projection(method).num_neighbors(2000) for method in reduce.METHODS] == [0, 14, 90]
+    assert Projection("tsne", perplexity=200).num_neighbors(10_000) == 600
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"method": "ump"}, "method is ump; allowed: pca, umap, tsne"),
+        ({"method": "pca", "dims": 4}, "dims is 4; allowed: 2 or 3"),
+        ({"method": "umap", "n_neighbors": 1}, "n_neighbors is 1; allowed: a whole number from 2 to 200"),
+        ({"method": "umap", "n_neighbors": 2.5}, "n_neighbors is 2.5; allowed: a whole number"),
+        ({"method": "umap", "min_dist": float("nan")}, "min_dist is nan; allowed: a number from 0 to 0.99"),
+        ({"method": "tsne", "perplexity": float("inf")}, "perplexity is inf; allowed:"),
+        ({"method": "pca", "min_dist": 0.1}, "min_dist is 0.1 and method is pca; allowed: with method umap"),
+    ],
+)
+def test_a_projection_that_is_not_allowed_is_told_what_is(values: dict, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Projection(**values)
+
+
+def test_a_projection_is_read_from_its_own_text() -> None:
+    for asked in (
+        Projection("pca"), Projection("pca", 3), Projection("umap", 3, n_neighbors=30, min_dist=0.25),
+        Projection("tsne", perplexity=50),
+    ):  # fmt: skip
+        assert reduce.parse_projection(asked.text) == asked
+    assert reduce.parse_projection("umap", dims=3.0, n_neighbors=9.0, perplexity=4.0) == Projection("umap", 3, 9)
+    with pytest.raises(ValueError, match="method is umap:colour=3; allowed:"):
+        reduce.parse_projection("umap:colour=3")
+    with pytest.raises(ValueError, match="min_dist is small; allowed: a number"):
+        reduce.parse_projection("umap:min_dist=small")
 
 
 def test_align_undoes_a_turn_and_a_mirror_and_never_stretches() -> None:
@@ -117,24 +177,15 @@ def test_neighbors_equal_brute_force(clusters: tuple[np.ndarray, np.ndarray]) ->
     assert np.isfinite(reduce.unit_rows(np.zeros((3, 2), dtype=np.float32))).all()
 
 
-def test_knn_accuracy_equals_a_vote_in_plain_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = np.random.default_rng(6)
-    features = generator.standard_normal((40, 5)).astype(np.float32)
-    labels = generator.integers(0, 3, 40)
-    unit = reduce.unit_rows(features)
-    correct = 0
-    for row in range(40):
-        votes = [0.0, 0.0, 0.0]
-        for other in slow_neighbors(features, row)[:7]:
-            votes[labels[other]] += np.exp(float(unit[row] @ unit[other]) / reduce.KNN_TEMPERATURE)
-        correct += int(np.argmax(votes) == labels[row])
-    monkeypatch.setattr(reduce, "ROWS_AT_ONCE", 16)  # more than one block
-    assert reduce.knn_accuracy(features, labels, k=7) == pytest.approx(correct / 40)
-
-
-def test_neighbors_kept_is_one_for_a_faithful_map_and_chance_for_a_random_one() -> None:
-    angles = np.random.default_rng(7).uniform(0, 2 * np.pi, 300)
-    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)  # cosine order is distance order
-    assert reduce.neighbors_kept(circle, circle, k=10) > 0.99
-    random = np.random.default_rng(8).standard_normal((300, 2)).astype(np.float32)
-    assert reduce.neighbors_kept(circle, random, k=10) == pytest.approx(10 / 300, abs=0.03)
+def test_neighbours_of_all_rows_equal_those_of_each(
+    clusters: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = reduce.unit_rows(clusters[0])
+    monkeypatch.setattr(reduce, "ROWS_AT_ONCE", 16)  # more than one block, the last one smaller
+    near = reduce.nearest(unit, 8)
+    assert (near.indices.dtype, near.similarities.dtype) == (np.int32, np.float32)
+    for row in range(60):
+        found, similarity = reduce.neighbors(unit, row, 8)
+        assert near.indices[row].tolist() == found.tolist()
+        np.testing.assert_allclose(near.similarities[row], similarity, rtol=1e-5)
+    assert reduce.nearest(unit, 1000).indices.shape == (60, 59)
