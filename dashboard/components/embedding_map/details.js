@@ -44,10 +44,16 @@ function drawDetails(map) {
       return near;
     }
     const same = found.filter(([other]) => map.labels[other] === map.labels[index]).length;
-    near.append(element("div", "sub", own ? `${same} of ${found.length} are ${own}` : "By cosine similarity of the features"));
+    const others = details.neighbors.filter((_, at) => at !== place).map((list) => new Set(list.map(([row]) => row)));
+    const isShared = ([row, , known]) => known ?? (others.length > 0 && others.every((rows) => rows.has(row)));
+    const words = [own ? `${same} of ${found.length} are ${own}` : "By cosine similarity of the features"];
+    if (others.length) words.push(`${found.filter(isShared).length || "none"} shared by both${found.some(isShared) ? ", framed" : ""}`);
+    near.append(element("div", "sub", words.join(" · ")));
     const list = element("ol");
-    for (const [other, similarity] of found) {
+    for (const neighbor of found) {
+      const [other, similarity] = neighbor;
       const item = element("li", own && map.labels[other] !== map.labels[index] ? "other" : "");
+      item.classList.toggle("shared", isShared(neighbor));
       const who = imageName(map, other);
       const go = button(undefined, `${who}, similarity ${similarity.toFixed(3)}`, () => open(map, other));
       const picture = element("div", "tile");
