@@ -191,7 +191,7 @@ def checkpoint_label(name: str) -> str:
 
 def choose_side(
     place: str, column: Any, options: list[str], default: str, items: Mapping[str, store.Summary],
-    colors: dict[str, str],
+    colors: dict[str, str], is_film: bool,
 ) -> Side:  # fmt: skip
     """The widgets of the left or the right model."""
     name, asked_checkpoint, asked_layer = taken_apart(st.query_params.get(place, ""))
@@ -212,12 +212,12 @@ def choose_side(
             if len(checkpoints) > 1:
                 checkpoint = st.selectbox(
                     f"Weights, {place}", checkpoints, format_func=checkpoint_label, label_visibility="collapsed",
-                    width=190,
+                    width=190, disabled=is_film,
                     key=start_value(f"{place}-checkpoint", checkpoints, "", asked_checkpoint),
                 )  # fmt: skip
             if len(layers) > 1:
                 layer = st.segmented_control(
-                    f"Layer, {place}", layers, required=True, label_visibility="collapsed",
+                    f"Layer, {place}", layers, required=True, label_visibility="collapsed", disabled=is_film,
                     key=start_value(f"{place}-layer", layers, "h", asked_layer),
                     format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
                 ) or "h"  # fmt: skip
@@ -237,8 +237,12 @@ def swap() -> None:
     st.session_state.pop("embeddings-partner-of", None)
 
 
-def choose_sides(found: list[store.Summary], split: str) -> tuple[Side, Side]:
-    """Left and right model; another one on the left brings its own partner."""
+def choose_sides(found: list[store.Summary], split: str, is_film: bool = False) -> tuple[Side, Side]:
+    """Left and right model; another one on the left brings its own partner.
+
+    Args:
+        is_film: weights and layers make no difference.
+    """
     items = {item.id: item for item in found}
     colors = store.colors(items)
     asked = {place: taken_apart(st.query_params.get(place, ""))[0] for place in ("left", "right")}
@@ -247,7 +251,7 @@ def choose_sides(found: list[store.Summary], split: str) -> tuple[Side, Side]:
         st.warning("The run in the address is not there, or has no weights yet; another is shown.")
     left_column, middle, right_column = st.columns([1, 0.09, 1], gap="small", vertical_alignment="top")
     before = st.session_state.get("embeddings-partner-of")
-    left = choose_side("left", left_column, [*items, *OTHERS], found[0].id, items, colors)
+    left = choose_side("left", left_column, [*items, *OTHERS], found[0].id, items, colors, is_film)
     if before not in (None, left.what):
         for name in ("right", "right-checkpoint", "right-layer"):
             st.session_state.pop(f"embeddings-{name}", None)
@@ -262,7 +266,7 @@ def choose_sides(found: list[store.Summary], split: str) -> tuple[Side, Side]:
         if is_new and (sentence := reason_against(left.what, asked["right"], split)):
             st.warning(sentence)
     options = [item.id for item in fine] + ([] if left.what in OTHERS else list(OTHERS))
-    right = choose_side("right", right_column, options, default, items, colors)
+    right = choose_side("right", right_column, options, default, items, colors, is_film)
     with middle:
         st.button(
             ":material/swap_horiz:", key="embeddings-swap", on_click=swap, type="tertiary", help="Swap left and right"

@@ -173,7 +173,14 @@ def space_figure(
         "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
         "showlegend": bool(color["names"]),
         "legend": {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "itemsizing": "constant"},
-        "scene": {"xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "data", "dragmode": "orbit"},
+        "scene": {
+            "xaxis": axis,
+            "yaxis": axis,
+            "zaxis": axis,
+            "aspectmode": "data",
+            "dragmode": "orbit",
+            "camera": {"eye": {"x": 1.0, "y": 1.0, "z": 0.7}},
+        },
     }
     return {"data": data, "layout": layout}
 

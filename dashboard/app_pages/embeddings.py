@@ -154,13 +154,16 @@ def space(data: dict[str, Any], chosen: Any, opened: int) -> None:
     names = [f"image {image}" for image in ids]
     if labels is not None:
         names = [f"{classes[label]['name']}, {name}" for label, name in zip(labels, names, strict=True)]
-    for place, (column, panel) in enumerate(zip(st.columns(len(data["panels"])), data["panels"], strict=True)):
+    panels = data["panels"]
+    for column, panel in zip(st.columns(len(panels)), panels, strict=True):
         with column:
             st.markdown(f"**{ui.plain(panel['title'])}**  \n:small[{ui.plain(panel['subtitle'])}]")
             with st.container(horizontal=True, gap="small"):
                 for stat in panel["stats"]:
                     st.markdown(f"**{stat['value']}** :small[{stat['label']}]", help=stat["help"], width="content")
-            figure = embedding_view.space_figure(panel["points"], data["color"], place, names, chosen, opened)
+    for place, column in enumerate(st.columns(len(panels))):
+        with column:
+            figure = embedding_view.space_figure(panels[place]["points"], data["color"], place, names, chosen, opened)
             live_chart(figure, f"embedding-space-{place}", height=SPACE_HEIGHT)
     st.caption("Drag to turn, wheel to zoom. Images are selected and opened on the plane maps, in 2-D.")
 
@@ -227,7 +230,10 @@ def page() -> None:
         empty(summaries)
         return
     asked_split = st.session_state.get("embeddings-split") or st.query_params.get("split", "auto")
-    sides = embedding_choice.choose_sides(found, asked_split if asked_split in embedding_choice.SPLITS else "auto")
+    asked_mode = st.session_state.get("embeddings-mode") or st.query_params.get("mode")
+    sides = embedding_choice.choose_sides(
+        found, asked_split if asked_split in embedding_choice.SPLITS else "auto", asked_mode == "film"
+    )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         modes = embedding_choice.MODES
         mode = st.segmented_control(
@@ -305,7 +311,7 @@ def final_maps(
             "Both sides show the same model: choose another run, other weights or another layer on one of them."
         ]
     says = " ".join(filter(None, sentences))
-    with st.container(key="embedding-verdict"):
+    with st.container(key="verdict"):
         st.markdown(ui.plain(says))
     maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge)
     explanation(shown, embeddings)
