@@ -286,6 +286,38 @@ class KNNProbe(L.Callback):
             start = time.monotonic()
             measured = self.measure() if trainer.is_global_zero else None
             pl_module.val_metrics["val/knn_top1"] = trainer.strategy.broadcast(measured)
+            self.seconds = time.monotonic() - start
+
+
+class Filming(L.Callback):
+    """Keeps features of the same images after some epochs, for the training film.
+
+    Args:
+        features: returns those of the encoder as it is, (N, num_features); called in eval mode.
+        keep: is given an epoch and its features.
+        epochs: those to keep; 0 is before the training.
+    """
+
+    def __init__(
+        self, features: Callable[[L.LightningModule], Tensor], keep: Callable[[int, Any], None], epochs: list[int]
+    ) -> None:
+        self.features, self.keep, self.epochs = features, keep, frozenset(epochs)
+
+    def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
+        if epoch not in self.epochs or not trainer.is_global_zero:
+            return
+        was_training = pl_module.training
+        pl_module.eval()
+        with torch.inference_mode():
+            self.keep(epoch, self.features(pl_module).cpu().numpy())
+        pl_module.train(was_training)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.global_step == 0:
+            self._take(trainer, pl_module, 0)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._take(trainer, pl_module, trainer.current_epoch + 1)
 
 
 def terminal_bar(num_steps: int, done: int = 0) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
 import logging
 import math
@@ -21,7 +22,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import lightning as L
+import numpy as np
 import torch
+import torch.distributed as dist
 from lightning.pytorch.plugins.environments import (
     ClusterEnvironment,
     LightningEnvironment,
@@ -31,9 +34,10 @@ from lightning.pytorch.plugins.environments import (
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
-from simclr import backbones, devices, eta, evaluate, metrics, probes, processes, runs, slurm_job
+from simclr import backbones, devices, embed, eta, evaluate, film, metrics, probes, processes, reduce, runs, slurm_job
 from simclr.backbones import Encoder
 from simclr.callbacks import (
+    Filming,
     KNNProbe,
     Meter,
     MetricsLog,
@@ -60,16 +64,17 @@ from simclr.data import EpochBatches, ImageData, Split, label_subset, load_data,
 from simclr.datamodule import LabelledData, PretrainData, plain_batches
 from simclr.model import Classifier, SimCLR
 from simclr.runs import Run, StatusWriter
+from simclr.stratify import stratified_order
 
 # The kNN probe compares with this many training images at most: a monitor, not a result.
 MAX_BANK_IMAGES = 10_000
 WORTH_SAYING_SECONDS = 1.0  # what is over sooner needs no line in the log
 HEAD_CHECKPOINT_SECONDS = 5.0  # an epoch of a head takes far less
+HEAD_STATUS_SECONDS = 0.5  # and a step far less than telling of it
 
 
 # --- before a run folder is made ------------------------------------------------------------------------------------
 
-HEAD_STATUS_SECONDS = 0.5  # and a step far less than telling of it
 
 @dataclass
 class Prepared:
@@ -364,6 +369,20 @@ class _InstallSignals(L.Callback):
         self.signals.install()
 
 
+class _SameStart(L.Callback):
+    """Refuses to go on from different checkpoints, as where a machine does not see the newest one yet."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        steps = [trainer.global_step] * trainer.world_size
+        if trainer.world_size > 1:
+            dist.all_gather_object(steps, trainer.global_step)
+        if len(set(steps)) > 1:
+            raise ConfigError(
+                f"The processes of this run would go on from steps {', '.join(map(str, steps))}; allowed: the same for "
+                "all, from a folder that all machines share. Resume it in a moment."
+            )
+
+
 def _quiet_libraries() -> None:
     """Keeps the log to what a reader of it can act on."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
@@ -449,6 +468,12 @@ def train(
         prepared.callbacks = callbacks
         with _log_to(run.log_path, wanted=not supervised):
             _live(run, prepared, status, signals, resume)
+    except ConfigError:
+        raise
+    except Exception as error:  # before there was anything to train, or after its last word
+        if status is not None and runs.read_status(status.folder).is_active:
+            _fail(status, error, config.batch_size)
+        raise
     finally:
         signals.restore()
         # queued: by its own word, as a Slurm run whose time was up
@@ -520,26 +545,41 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
         _work(prepared)(run, prepared, status, signals, resume)
         status.close(state="finished", reason="", phase="", exit_code=0)
     except StopRequested:
-        print("stopped on request; the last checkpoint is kept", flush=True)
+        _tell("stopped on request; the last checkpoint is kept")
         status.close(phase="", **signals.last_word())
     except KeyboardInterrupt:
         status.close(state="stopped", reason="interrupted", phase="", error="Interrupted before it could save.")
     except DivergedError as error:
-        print(error, file=sys.stderr, flush=True)
+        _tell(error)
         status.close(state="failed", reason="diverged", phase="", error=str(error), exit_code=1)
     except Exception as error:
-        traceback.print_exc()
-        reason, sentence = explain(error, batch)
-        print(sentence, file=sys.stderr, flush=True)
-        status.close(state="failed", reason=reason, phase="", error=sentence, exit_code=1)
+        _tell(traceback.format_exc())
+        _tell(_fail(status, error, batch))
     finally:
         if replaced := prepared.data.replaced:
             runs.add_meta(run.path, num_replaced_images=len(replaced))
 
 
+def _tell(words: object) -> None:
+    """Says something in the log, which a full disk does not take: the status comes first then."""
+    with contextlib.suppress(OSError):
+        print(words, file=sys.stderr, flush=True)
+
+
+def _fail(status: StatusWriter, error: BaseException, batch_size: int) -> str:
+    reason, sentence = explain(error, batch_size)
+    status.close(state="failed", reason=reason, phase="", error=sentence, exit_code=1)
+    return sentence
+
+
 def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
     """A short reason and one sentence with the remedy for an exception that ended a training."""
     text = str(error)
+    cause: BaseException | None = error
+    while cause is not None:  # what writes a checkpoint makes something else of it
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return "disk full", "The disk is full; free some space, then resume the run."
+        cause = cause.__cause__ or cause.__context__
     out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
     if out_of_memory or "DefaultCPUAllocator" in text:
         smaller = max(2, batch_size // 2)
@@ -549,8 +589,6 @@ def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
         )
     if isinstance(error, ConfigError):
         return "bad input", text
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "disk full", "The disk is full; free some space and start the run again."
     if any(words in text for words in ("Connection closed by peer", "Connection reset by peer", "NCCL error")):
         return "process lost", "Another process of this run ended; its own words stand above in the log."
     if "shared memory" in text:
@@ -617,7 +655,7 @@ def _fit(
         max_epochs=prepared.num_epochs, max_steps=config.max_steps or -1, min_epochs=0,
         default_root_dir=run.path, logger=False,
         callbacks=[
-            _InstallSignals(signals), *prepared.callbacks, *extra, recorder, checkpoints,
+            _InstallSignals(signals), _SameStart(), *prepared.callbacks, *extra, recorder, checkpoints,
             *([Progress(recorder, prepared.num_steps)] if place.is_main else []),
             Interruptions(signals.requested, checkpoints, config.checkpoint_every_minutes),
         ],
@@ -631,18 +669,6 @@ def _fit(
     return place.is_main
 
 
-def _pretrain(
-    run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: _StopSignals, resume: bool
-) -> None:
-    config, data = prepared.config, prepared.data
-    assert isinstance(config, PretrainConfig)
-    device = find_device(config.accelerator)
-    model = SimCLR(config, prepared.encoder, num_steps=prepared.num_steps, warmup_steps=prepared.warmup_steps)
-    loader = PretrainData(
-        data, config.augmentation, batch_size=config.batch_size, seed=config.seed, size=prepared.image_size,
-        num_workers=config.num_workers,
-    )  # fmt: skip
-    if data.val is not None and data.val.num_images < 2:
 def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> eta.TimeLeft:
     """The parts of a training and the images that each passes through the encoder."""
     config, data, epochs = prepared.config, prepared.data, prepared.num_epochs
@@ -663,11 +689,23 @@ def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> eta.TimeLef
     )
 
 
+def _pretrain(
+    run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: _StopSignals, resume: bool
+) -> None:
+    config, data = prepared.config, prepared.data
+    assert isinstance(config, PretrainConfig)
+    device = find_device(config.accelerator)
+    model = SimCLR(config, prepared.encoder, num_steps=prepared.num_steps, warmup_steps=prepared.warmup_steps)
+    loader = PretrainData(
+        data, config.augmentation, batch_size=config.batch_size, seed=config.seed, size=prepared.image_size,
+        num_workers=config.num_workers,
+    )  # fmt: skip
+    if data.val is not None and data.val.num_images < 2:
         loader.splits.pop("val")
-    extra: list[L.Callback] = []
+    extra: list[L.Callback] = _filming(run, prepared, device)
     if (measure := _knn_measure(config, data, prepared.image_size, model, device)) is not None:
         extra.append(KNNProbe(measure, config.knn_every_epochs))
-    has_knn = bool(extra)
+    has_knn = measure is not None
 
     def score(measured: Any) -> tuple[float, ...] | None:
         if has_knn:
@@ -693,6 +731,32 @@ def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> eta.TimeLef
         return
     runs.write_evaluation(run.path, evaluate.seen(found, "pretrain"))
     print(f"test kNN {found['test/knn_top1']:.2%}, linear probe {found['test/linear_top1']:.2%}", flush=True)
+
+
+def _filming(run: Run, prepared: Prepared, device: torch.device) -> list[L.Callback]:
+    """What keeps the training film: features of the same validation images, or training images where there are none."""
+    config, data = prepared.config, prepared.data
+    epochs = film.planned_epochs(prepared.num_epochs, config.film_frames)
+    split = data.val if data.val is not None else prepared.train or data.train
+    if not epochs or not processes.place(config).is_main or split.num_images < reduce.MIN_IMAGES:
+        return []
+    labels = None if split.labels is None else split.labels.cpu().numpy()
+    strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
+    places = np.sort(stratified_order(strata, config.seed, film.PICK_STREAM)[: film.MAX_IMAGES])
+    chosen = split.take(torch.from_numpy(places))
+    images = chosen.images_at(range(chosen.num_images)).cpu()
+    folder = film.begin(
+        run, epochs, ids=chosen.ids.cpu().numpy(), labels=None if labels is None else labels[places],
+        write_sheets=lambda place: embed.write_sheets(images, place), split=split.name, seed=config.seed,
+        classes=list(data.classes or []) if labels is not None else [], num_epochs=prepared.num_epochs,
+        images=hashlib.sha256(images.numpy().tobytes()).hexdigest()[:24],
+    )  # fmt: skip
+
+    def features(module: Any) -> Tensor:
+        batches = plain_batches(chosen, prepared.image_size, device)
+        return features_of(module.encoder, batches, device=device, autocast=evaluate.AUTOCAST[config.precision])
+
+    return [Filming(features, lambda epoch, found: film.write_frame(folder, epoch, found), epochs)]
 
 
 def _knn_measure(
@@ -749,7 +813,7 @@ def _finetune(
             size=prepared.image_size, num_workers=config.num_workers,
         )  # fmt: skip
         patience = config.early_stopping_patience
-        extra: list[L.Callback] = []
+        extra = _filming(run, prepared, find_device(config.accelerator))
         if patience is not None and prepared.data.val is not None:
             extra.append(EarlyStopping(checkpoints, patience))
         goes_on = _fit(
@@ -776,6 +840,18 @@ def _train_on_features(
     assert isinstance(config, FinetuneConfig) and train_split is not None and train_split.labels is not None
     device = find_device(config.accelerator)
     model.to(device).eval()
+    num_val, num_test = (split.num_images if split is not None else 0 for split in (data.val, data.test))
+    left = eta.TimeLeft(
+        image=eta.Part(train_split.num_images + num_val, 1), step=eta.Part(prepared.num_steps),
+        test=eta.Part(1, num_test),
+    )  # fmt: skip
+    left["step"].measure(*probes.try_head(model.head, prepared.encoder.num_features, config))
+    mark = time.monotonic()
+
+    def since_mark() -> float:
+        nonlocal mark
+        before, mark = mark, time.monotonic()
+        return mark - before
 
     def features(split: Split, what: str) -> tuple[Tensor, Tensor]:
         done = 0
@@ -805,24 +881,13 @@ def _train_on_features(
     meter, before = Meter(), state["seconds"] if state else 0.0
     left["step"].done = state["step"] if state else 0
     current = {"epoch": state["epoch"] if state else 0}
+    since_mark()
 
     def on_step(step: int) -> None:
         if signals.requested.is_set():
             raise StopRequested
         if time.monotonic() - mark > HEAD_STATUS_SECONDS:
             left["step"].add(since_mark(), step - left["step"].done)
-    num_val, num_test = (split.num_images if split is not None else 0 for split in (data.val, data.test))
-    left = eta.TimeLeft(
-        image=eta.Part(train_split.num_images + num_val, 1), step=eta.Part(prepared.num_steps),
-        test=eta.Part(1, num_test),
-    )  # fmt: skip
-    left["step"].measure(*probes.try_head(model.head, prepared.encoder.num_features, config))
-    mark = time.monotonic()
-
-    def since_mark() -> float:
-        nonlocal mark
-        before, mark = mark, time.monotonic()
-        return mark - before
             if bar is not None:
                 bar.update(step - bar.n)
             status.set(phase="training the head", step=step, eta_seconds=left.seconds(), epoch=current["epoch"] + 1)
@@ -852,7 +917,6 @@ def _train_on_features(
                 f"The loss is {measured.train['loss']} at step {measured.step}; try a lower learning rate."
             )
         if checkpoints.judge(measured.epoch, val) or not val:
-    since_mark()
             best_head = {key: value.clone() for key, value in model.head.state_dict().items()}
         status.set(
             epoch=measured.epoch, step=measured.step, images_per_second=speed,
