@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slurm
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 100.0  # seconds for what takes 10 on a free machine
 # 16 steps an epoch: long enough for something to happen to it half-way.
-OPTIONS = TINY_PRETRAIN | {"limit_images": 300, "epochs": 30, "knn_every_epochs": 0, "evaluate": False}
+OPTIONS = TINY_PRETRAIN | {"limit_images": 300, "epochs": 24, "knn_every_epochs": 0, "evaluate": False}
+EPOCHS = OPTIONS["epochs"]
 ENDLESS = OPTIONS | {"epochs": 10_000}
 
 
@@ -103,15 +104,18 @@ def tasks_of(run):
     return [process for process in found if process.info["cmdline"][0] == sys.executable]
 
 
-def assert_complete(run, epochs=30):
-    """Finished, with each row of each step once and in order: nothing is missing and nothing twice."""
-    assert run.status.state == "finished", (run.status, run.log_tail())
+def assert_no_gap(run):
+    """Each step has its row, once and in order, and each whole epoch its validation: nothing missing, nothing twice."""
     rows = rows_of(run)
-    steps = [int(row["step"]) for row in rows]
-    assert steps == sorted(steps)
-    with_loss = [row for row in rows if row["train/loss"]]
-    assert [int(row["step"]) for row in with_loss] == list(range(1, 16 * epochs + 1))
-    assert [int(row["epoch"]) for row in rows if row["val/loss"]] == list(range(1, epochs + 1))
+    assert [int(row["step"]) for row in rows] == sorted(int(row["step"]) for row in rows)
+    steps = [int(row["step"]) for row in rows if row["train/loss"]]
+    assert steps == list(range(1, run.status.step + 1))
+    assert [int(row["epoch"]) for row in rows if row["val/loss"]] == list(range(1, run.status.step // 16 + 1))
+
+
+def assert_finished(run):
+    assert (run.status.state, run.status.step) == ("finished", 16 * EPOCHS), (run.status, run.log_tail())
+    assert_no_gap(run)
     assert run.model_path.is_file()
 
 
@@ -186,10 +190,11 @@ def test_a_job_whose_folder_is_gone_ends_with_a_sentence(runs_dir):
 
 
 def test_without_controller_stopped_resumed_cancelled_from_a_shell_and_resumed(runs_dir, monkeypatch):
-    run = slurm.submit(build(OPTIONS | {"epochs": 100}), runs_dir, slurm.SlurmOptions())
+    run = slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions())
     watch(run, trains())
     begun, saved = time.time(), cluster.FOLDER / "state" / "job_state"
-    watch(run, lambda _: saved.exists() and saved.stat().st_mtime > begun)  # it forgets what it has not written down
+    ask("scontrol", "update", f"JobId={run.status.job_id}", "Comment=news")  # which it writes down within seconds
+    watch(run, lambda _: saved.exists() and saved.stat().st_mtime > begun)  # it forgets what is younger
     with monkeypatch.context() as patch:
         patch.setattr(slurm, "ASK_SECONDS", 1.0)
         patch.setattr(slurm, "CALL_SECONDS", 1.0)
@@ -222,14 +227,13 @@ def test_without_controller_stopped_resumed_cancelled_from_a_shell_and_resumed(r
     assert status.step > first_step
 
     launch.resume(run)
-    watch(run, over)
-    assert_complete(run, 100)
-    with pytest.raises(ConfigError, match="is finished; allowed: a run that was stopped or failed"):
-        slurm.resubmit(run)
+    watch(run, trains(status.step))
+    assert launch.stop(run.path).reason == "on request"
+    assert_no_gap(run)
 
 
 def test_time_limit_and_preemption_save_and_queue_it_again(runs_dir):
-    run = slurm.submit(build(OPTIONS | {"epochs": 40}), runs_dir, slurm.SlurmOptions())
+    run = slurm.submit(build(OPTIONS), runs_dir, slurm.SlurmOptions())
     watch(run, trains(20))
     job_id = run.status.job_id
     ask("scancel", "--signal=USR2", job_id)  # as Slurm does some minutes before the time limit
@@ -249,7 +253,9 @@ def test_time_limit_and_preemption_save_and_queue_it_again(runs_dir):
     go_on_now(run)
 
     watch(run, over)
-    assert_complete(run, 40)
+    assert_finished(run)
+    with pytest.raises(ConfigError, match="is finished; allowed: a run that was stopped or failed"):
+        slurm.resubmit(run)
     assert run.status.job_id == job_id  # the same job all along
     log = run.log_path.read_text()
     assert [log.count(f"Slurm job {job_id}{part} on") for part in ("", ", start 2,", ", start 3,")] == [1, 1, 1]
@@ -289,7 +295,7 @@ def test_a_failed_node_queues_it_again_and_a_killed_main_task_ends_it(runs_dir):
     assert status.error.startswith("The process was killed by signal 9 (SIGKILL).")
     slurm.resubmit(run)
     watch(run, over)
-    assert_complete(run)
+    assert_finished(run)
 
 
 @pytest.mark.slow

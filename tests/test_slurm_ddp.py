@@ -1,6 +1,7 @@
 """Training in two processes under a real Slurm, brought up here: the same bytes as without one, stopped or not."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,6 +145,16 @@ def test_a_stopped_step_goes_on_to_the_same_bytes(slurm, expected, tmp_path):
     assert 0 < status.step < EPOCHS * 16
     assert (run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).is_file()
     assert not run.model_path.exists()
+
+    # A node that does not see the checkpoint would begin anew: refused, and nothing is lost.
+    other = tmp_path / "other" / run.id
+    shutil.copytree(run.path, other, ignore=shutil.ignore_patterns("*.ckpt"))
+    script = f'[ $SLURM_PROCID = 1 ] && cd {other} || cd {run.path}; exec {sys.executable} -m simclr resume "$PWD"'
+    environment = environment_for(slurm, tmp_path) | {"PYTHONPATH": str(ROOT)}
+    refused = ["srun", *SHAPES[shape][0], "bash", "-c", script]
+    assert subprocess.run(refused, env=environment, capture_output=True, timeout=LIMIT).returncode != 0
+    assert run.status.reason == "bad input"
+    assert run.status.error.startswith(f"The processes of this run would go on from steps {status.step}, 0;")
 
     codes, _, err = end(srun(slurm, tmp_path, shape, "resume", run.id))
     assert codes == [0, 0], err
