@@ -1,5 +1,7 @@
 """The Curves page: what is laid over each other, and its address."""
 
+import json
+
 import pytest
 from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
 from test_foreign import write_log
@@ -20,6 +22,12 @@ def address(app, *names):
     """Query parameters as lists, as an address may hold a name more than once."""
     found = {name: app.query_params[name] for name in names}
     return {name: value if isinstance(value, list) else [value] for name, value in found.items()}
+
+
+def sent(app, name):
+    """What a component was given: the first of its name on the page."""
+    proto = next(item.proto for item in app.get("bidi_component") if item.proto.component_name == f"simclr_{name}")
+    return json.loads(proto.json or proto.mixed.json)
 
 
 def metrics(app):
@@ -82,6 +90,26 @@ def test_ticking_runs_changes_what_is_shown(folder):
     assert chosen(app) == [second.id, first.id]
 
 
+def test_metrics_follow_the_runs_until_the_user_chooses(folder):
+    pretraining, supervised = make_run(folder), make_run(folder, kind="scratch")
+    write_log(folder / "version_0")
+    app = open_page("curves", runs=pretraining.id)
+    key = f"curves-runs-{app.session_state['curves_choice']['generation']}"
+
+    def tick(*run_ids):
+        app.session_state[key] = {"picked": list(run_ids)}
+        app.run()
+        assert not app.exception
+        return metrics(app)
+
+    assert tick(supervised.id) == ["loss", "top1"]
+    assert tick("version_0") == ["train_loss"]
+    tick(supervised.id)
+    app.multiselect[0].set_value(["top5"]).run()
+    assert tick(pretraining.id) == ["top5"]
+    assert tick("version_0") == ["train_loss"]  # which has none of what was chosen
+
+
 def test_a_choice_is_kept_while_other_pages_are_shown(folder):
     make_run(folder)
     app = open_page("curves")
@@ -112,9 +140,13 @@ def test_options_that_differ_are_shown_and_all_on_request(folder):
 
 def test_seeds_are_drawn_as_one(folder):
     runs = [make_run(folder, seed=seed) for seed in range(3)]
-    app = open_page("curves", runs=",".join(run.id for run in runs), seeds="std", smoothing="0.5")
+    app = open_page("curves", runs=",".join(run.id for run in runs), smoothing="0.5")
+    app.button_group[2].set_value("std").run()
     assert not app.exception
     assert query(app, "seeds") == "std"
+    (drawn,) = sent(app, "curve_grid")["runs"]  # at once, not only at the next click
+    assert drawn["title"].endswith("n = 3")
+    assert sent(app, "table")["rows"][0]["loss last"]["sub"] == "n = 3"
 
 
 def test_logs_of_other_programs_are_in_the_list_and_open_with_their_columns(folder, tmp_path):

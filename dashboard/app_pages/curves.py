@@ -114,18 +114,40 @@ def other_logs(kept: dict[str, Any], container: Any) -> list[foreign.Log]:
     return [*opened, *found]
 
 
-def toolbar(kept: dict[str, Any], metrics: list[str], known: list[str]) -> list[str]:
-    """The widgets above the charts; returns the metrics chosen."""
-    generation = kept["generation"]
-    chosen = st.multiselect(
+def metric_choice(kept: dict[str, Any], shown: list[Source], sources: list[Source]) -> list[str]:
+    """The metrics chosen; until the user chooses, and where no run has any of those, they follow the runs."""
+    key = f"curves-metrics-{kept['generation']}"
+    offered = curve_data.offered(shown)
+    chosen = st.session_state.get(key)
+    if chosen is not None and chosen != kept.get("followed"):
+        kept["metrics"] = chosen
+    if kept["metrics"]:
+        known = {*charts.METRICS, *curve_data.offered(sources)}
+        kept["metrics"] = [name for name in kept["metrics"] if name in known]
+        if offered and not set(kept["metrics"]) & set(offered):
+            kept["metrics"] = None
+    kept["followed"] = curve_data.first_metrics(shown, offered) if kept["metrics"] is None else None
+    st.session_state[key] = (kept["followed"] if kept["metrics"] is None else kept["metrics"])[:MAX_CHARTS]
+    return st.multiselect(
         "Metrics",
-        [*known, *[name for name in metrics if name not in known]],
-        default=metrics,
-        format_func=lambda name: curve_data.spec_of(name).label,
+        [*offered, *[name for name in st.session_state[key] if name not in offered]],
+        format_func=metric_label,
         max_selections=MAX_CHARTS,
-        key=f"curves-metrics-{generation}",
+        key=key,
         placeholder="Choose metrics",
     )
+
+
+def metric_label(metric: str) -> str:
+    """A metric in a list of choices, where two must not be called the same."""
+    taken = metric not in charts.METRICS and any(metric == spec.label for spec in charts.METRICS.values())
+    return f"{metric} (column)" if taken else curve_data.spec_of(metric).label
+
+
+def toolbar(kept: dict[str, Any], shown: list[Source], sources: list[Source]) -> list[str]:
+    """The widgets above the charts; returns the metrics chosen."""
+    generation = kept["generation"]
+    chosen = metric_choice(kept, shown, sources)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         for name, label, options, text in (
             ("splits", "Lines", SPLITS, "Training is dotted, validation solid."),
@@ -175,8 +197,9 @@ def pick_runs(kept: dict[str, Any], sources: list[Source], looks: dict[str, tupl
     run_picker(items, kept["runs"], key=f"curves-runs-{kept['generation']}", most=MAX_RUNS)
 
 
-def ticked(kept: dict[str, Any], known: dict[str, Source]) -> None:
-    """Takes over what the list's own state holds: it is drawn later than it is needed."""
+def take_over(kept: dict[str, Any], known: dict[str, Source]) -> None:
+    """Takes over from two widgets what is needed before they are drawn: the runs ticked, and what is drawn as one."""
+    kept["seeds"] = st.session_state.get(f"curves-seeds-{kept['generation']}") or kept["seeds"]
     state = st.session_state.get(f"curves-runs-{kept['generation']}")
     picked = state.get("picked") if state else None
     if picked is not None:
@@ -376,7 +399,7 @@ def page() -> None:
             item.id for item in summaries if (item.kind, item.dataset) == (summaries[0].kind, summaries[0].dataset)
         ]
         kept["runs"] = alike[:4] or [source.id for source in sources[:4]]
-    ticked(kept, known)
+    take_over(kept, known)
     shown = [known[run_id] for run_id in kept["runs"]]
     groups = curve_data.alone(shown) if kept["seeds"] == "each" else curve_data.by_seed(shown, sources)
     looks = {
@@ -384,18 +407,11 @@ def page() -> None:
         for group, dash in zip(groups, charts.dashes([group.color for group in groups]), strict=True)
         for source in group.members
     }
-    offered = curve_data.offered(shown)
     left, middle = st.columns([1, 3.2], gap="medium")
     with left:
         pick_runs(kept, sources, looks)
     with middle:
-        first = curve_data.first_metrics(shown, offered)
-        known_metrics = {*charts.METRICS, *offered, *(curve_data.offered(sources) if kept["metrics"] else ())}
-        wanted = first if kept["metrics"] is None else [name for name in kept["metrics"] if name in known_metrics]
-        metrics = toolbar(kept, wanted[:MAX_CHARTS], offered)
-        # until the user chooses, the metrics follow the runs
-        if metrics != first or kept["metrics"] is not None:
-            kept["metrics"] = metrics
+        metrics = toolbar(kept, shown, sources)
         if not shown or not metrics:
             st.caption("Choose runs to see their curves." if metrics else "Choose runs and metrics to see curves.")
         else:
