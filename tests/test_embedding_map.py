@@ -166,10 +166,13 @@ def browser() -> Iterator[Any]:
 class Maps:
     """A tab with the maps, and the errors and foreign requests that must not happen in it."""
 
-    def __init__(self, browser: Any, url: str, size: tuple[int, int] = (1280, 1000), **options: Any) -> None:
+    def __init__(
+        self, browser: Any, url: str, size: tuple[int, int] = (1280, 1000), prepare: str = "", **options: Any
+    ) -> None:
         self.context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
         self.page = self.context.new_page()
         self.page.set_default_timeout(20_000)
+        self.page.add_init_script(prepare)
         self.errors: list[str] = []
         self.received = 0
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

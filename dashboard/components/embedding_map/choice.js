@@ -114,7 +114,8 @@ function report(map, delay) {
       selection: choiceText(map.chosen),
       frame: Math.round(map.frame),
       hidden: [...map.hidden],
-      zoom: map.panels.map(({ zoom, center }) => [zoom, center.x, center.y].map((value) => Number(value.toPrecision(5)))),
+      zoom: map.panels.map(({ zoom, center }) =>
+        [zoom, center.x, center.y].map((value) => Number(value.toPrecision(5)))),
     });
   }, map.delay);
 }

@@ -11,7 +11,8 @@ function drawLegend(map) {
     const line = element("i");
     const stops = Array.from({ length: 13 }, (_, i) => cssColor(scaleColor(color.kind, i / 12, map.theme.dark)));
     line.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
-    bar.append(element("span", "", valueText(color, color.low)), line, element("span", "", valueText(color, color.high)));
+    const [low, high] = [color.low, color.high].map((value) => element("span", "", valueText(color, value)));
+    bar.append(low, line, high);
     map.legend.append(bar);
     return;
   }

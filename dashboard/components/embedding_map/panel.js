@@ -6,10 +6,12 @@ const ZOOM_STEP = 1.25;
 const MAX_ZOOM = 60;
 const EDGE = 18; // free pixels around the whole map
 const SETTLE_MS = 160;
-const SLOW_DRAWING_MS = 18; // slower ones are coarse while the map moves
+const MOVING_MS = 14; // for the drawing of a panel while it moves
+const LEAST_PART = 0.2;
 
 function makePanel(map) {
-  const panel = { zoom: 1, center: { x: 0, y: 0 }, points: new Float32Array(0), pointers: new Map(), stale: true };
+  const panel = { zoom: 1, center: { x: 0, y: 0 }, points: new Float32Array(0), pointers: new Map(), stale: true,
+    stamp: "", cost: 0 };
   panel.node = element("section", "panel");
   const head = element("header");
   panel.title = element("div", "title");
@@ -107,6 +109,7 @@ function refreshLevels(map) {
     const { groups, own, levels, colors } = panel;
     const isHidden = new Uint8Array(map.data.color.names.length + 1);
     map.hidden.forEach((group) => { isHidden[group] = 1; });
+    panel.hasDim = false;
     for (let i = 0; i < map.count; i++) {
       const group = groups[i];
       if (group >= 0 && isHidden[group]) {
@@ -115,6 +118,7 @@ function refreshLevels(map) {
       }
       const isLit = (!numChosen || chosen[i]) && (focus === null || focus === group);
       levels[i] = isLit ? LIT : DIM;
+      panel.hasDim ||= !isLit;
       colors[i] = isLit ? own[i] : grey;
     }
     panel.stale = true;
@@ -122,7 +126,7 @@ function refreshLevels(map) {
   redraw(map);
 }
 
-function paintPoints(map, panel, canvas, ratio) {
+function paintPoints(map, panel, canvas, ratio, part = 1) {
   const frame = view(panel);
   const width = Math.round(frame.width * ratio), height = Math.round(frame.height * ratio);
   const { radius, litOpacity } = look(map, panel);
@@ -135,9 +139,11 @@ function paintPoints(map, panel, canvas, ratio) {
   const { surface } = canvas;
   surface.pixels.fill(packColor(rgb(map.theme.background)));
   const place = { scale: frame.scale * ratio, x: frame.x * ratio, y: frame.y * ratio };
-  for (const [level, opacity] of [[DIM, DIM_OPACITY], [LIT, litOpacity]]) {
-    drawDiscs(surface, panel.points, map.order, panel.colors, panel.levels, level, place, radius * ratio, opacity);
-  }
+  const order = map.order.subarray(0, Math.ceil(part * map.count));
+  const paint = (level, opacity) =>
+    drawDiscs(surface, panel.points, order, panel.colors, panel.levels, level, place, radius * ratio, opacity);
+  if (panel.hasDim) paint(DIM, DIM_OPACITY);
+  paint(LIT, litOpacity);
   canvas.getContext("2d", { alpha: false }).putImageData(surface.image, -margin, -margin);
 }
 
@@ -182,6 +188,12 @@ function drawMarks(map, panel) {
   const { canvas } = panel;
   const frame = view(panel);
   const ratio = window.devicePixelRatio || 1;
+  // an empty canvas stays as it is while the map below moves
+  const marks = rings(map, panel);
+  const stamp = marks.length || panel.lasso
+    ? JSON.stringify([marks, panel.lasso?.corners.length, frame, ratio, map.frame, map.theme]) : "";
+  if (stamp === panel.stamp) return;
+  panel.stamp = stamp;
   const width = Math.round(frame.width * ratio), height = Math.round(frame.height * ratio);
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext("2d");
@@ -205,15 +217,15 @@ function drawMarks(map, panel) {
 function draw(map, panel) {
   if (!panel.canvas.clientWidth) return;
   if (panel.stale) {
-    const ratio = window.devicePixelRatio || 1;
     const start = performance.now();
     const isMoving = map.playing || start - (panel.movedAt ?? -Infinity) < SETTLE_MS;
-    const isCoarse = isMoving && panel.cost > SLOW_DRAWING_MS && ratio > 1;
-    paintPoints(map, panel, panel.picture, isCoarse ? 1 : ratio);
+    // a slow computer draws as many points while the map moves as it has time for, and all of them afterwards
+    const part = isMoving ? Math.min(1, Math.max(LEAST_PART, MOVING_MS / panel.cost)) : 1;
+    paintPoints(map, panel, panel.picture, window.devicePixelRatio || 1, part);
     panel.stale = false;
-    if (!isCoarse) panel.cost = performance.now() - start;
+    if (part === 1) panel.cost = performance.now() - start;
     clearTimeout(panel.settle);
-    if (isCoarse) {
+    if (part < 1) {
       panel.settle = setTimeout(() => {
         panel.stale = true;
         redraw(map);

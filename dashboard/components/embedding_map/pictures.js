@@ -66,7 +66,8 @@ function scene(map) {
         if (map.hidden.has(group)) return;
         const length = measure.measureText(name).width + 34;
         if (x + length > width - MARGIN) [x, y] = [MARGIN, y + LINE + 3];
-        shapes.push({ kind: "circle", x: x + 5, y: y - 4.5, radius: 5, fill: cssColor(groupColor(map, color.colors[group])) });
+        const fill = cssColor(groupColor(map, color.colors[group]));
+        shapes.push({ kind: "circle", x: x + 5, y: y - 4.5, radius: 5, fill });
         text(name, x + 16, y, 13);
         x += length;
       });
@@ -161,7 +162,8 @@ function mapNode(map, { panel, x, y, width, height }) {
   }
   for (const { index, size, line } of rings(map, panel)) {
     const [cx, cy] = position(panel, frame, index).map(short);
-    group.append(node("circle", { cx, cy, r: short(size), fill: "none", stroke: map.theme.text, "stroke-width": line }));
+    const stroke = { fill: "none", stroke: map.theme.text, "stroke-width": line };
+    group.append(node("circle", { cx, cy, r: short(size), ...stroke }));
   }
   group.append(node("rect", { width: short(width), height: short(height), fill: "none", stroke: map.theme.border }));
   return group;

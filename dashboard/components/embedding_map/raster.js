@@ -1,5 +1,6 @@
-// Discs drawn by setting pixels. Measured against canvas arcs, images, paths and WebGL: the fastest wherever a computer
-// has no graphics card (remote desktops, laboratory servers), the same picture everywhere, and fast enough with one.
+// Discs drawn by setting pixels. Measured in Chromium on two cores without a graphics card, 100,000 points, frames a
+// second: this 53, canvas arcs 4, images 1, rectangles 5, WebGL 2 in software 7. It looks the same everywhere (remote
+// desktops and servers have no card) and is fast enough with one, so that there is one way of drawing.
 
 const SUBPIXELS = 4; // places of a disc's middle inside a pixel, in each direction
 
@@ -18,7 +19,8 @@ function stencils(radius, opacity, rowLength) {
   const reach = Math.ceil(radius + 1);
   const found = [];
   for (let place = 0; place < SUBPIXELS * SUBPIXELS; place++) {
-    const middleX = ((place % SUBPIXELS) + 0.5) / SUBPIXELS, middleY = (Math.floor(place / SUBPIXELS) + 0.5) / SUBPIXELS;
+    const middleX = ((place % SUBPIXELS) + 0.5) / SUBPIXELS;
+    const middleY = (Math.floor(place / SUBPIXELS) + 0.5) / SUBPIXELS;
     const offsets = [], shares = [];
     for (let y = -reach; y <= reach; y++) {
       for (let x = -reach; x <= reach; x++) {

@@ -23,7 +23,8 @@ function makeToolbar(map) {
   tools.setAttribute("aria-label", "What dragging does");
   map.toolButtons = {
     move: iconButton("move", "Move", "Dragging moves the map", () => setTool(map, "move")),
-    lasso: iconButton("lasso", "Lasso", "Dragging selects images (Shift and drag always does)", () => setTool(map, "lasso")),
+    lasso: iconButton("lasso", "Lasso", "Dragging selects images (Shift and drag always does)",
+      () => setTool(map, "lasso")),
   };
   tools.append(...Object.values(map.toolButtons));
   map.status = element("span", "status");
