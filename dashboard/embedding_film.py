@@ -49,9 +49,9 @@ def timeline(films: Sequence[Film]) -> list[int]:
     return sorted({epoch for item in films for epoch in item.epochs if epoch >= begun})
 
 
-def frames_on(epochs: Sequence[int], item: Film, maps: Floats) -> Floats:
-    """(F, N, 2) one map for each of `epochs`: the newest that the film has by then."""
-    return maps[np.searchsorted(item.epochs, epochs, side="right") - 1]
+def places_on(epochs: Sequence[int], item: Film) -> NDArray[np.intp]:
+    """(F,) for each of `epochs` the place of the newest frame that the film has by then."""
+    return np.searchsorted(item.epochs, epochs, side="right") - 1
 
 
 def together(maps: Sequence[Floats]) -> list[Floats]:
@@ -74,7 +74,11 @@ def frame_of(epochs: Sequence[int], text: str) -> int:
 def curve(
     columns: charts.Columns, metrics: Sequence[str], color: str, epochs: Sequence[int], frame: int
 ) -> dict | None:
-    """The first of these metrics that a run has recorded, with a cursor that follows the film; None without one."""
+    """The first of these metrics that a run has recorded, with a cursor that follows the film; None without one.
+
+    Args:
+        epochs: of the run, at each frame of the film.
+    """
     metric = next(
         (name for name in metrics if any(columns.get(column) for column in charts.METRICS[name].suffixes)), None
     )
@@ -183,7 +187,7 @@ def screen(sides: Sequence[Side], method: str) -> None:
         last = f"epochs {item.epochs[0]} to {item.epochs[-1]}, {len(item.epochs)} frames"
         panels.append(
             {"title": side.title, "subtitle": side.subtitle, "stats": [], "note": last,
-             "frames": frames_on(epochs, item, points)}
+             "frames": points[places_on(epochs, item)]}
         )  # fmt: skip
     classes = embedding_view.classes_of(first.classes)
     has_classes = first.labels is not None and bool(classes)
@@ -199,12 +203,13 @@ def screen(sides: Sequence[Side], method: str) -> None:
         "frame_names": [f"{epoch}" for epoch in epochs], "frame_label": "Epoch",
     }  # fmt: skip
     embedding_map(data, FILM, start=start, token=token, details=details(films, epochs[frame], state.image))
-    for column, side in zip(st.columns(len(sides), gap="medium"), sides, strict=True):
+    for column, side, item in zip(st.columns(len(sides), gap="medium"), sides, films, strict=True):
         assert side.run is not None
+        own = [item.epochs[place] for place in places_on(epochs, item)]
         columns = store.get().columns(side.run)
         with column, st.container(horizontal=True, gap="small"):
             for number, metrics in enumerate((("loss",), ("knn_top1", "top1"))):
-                figure = curve(columns, metrics, side.color, epochs, frame)
+                figure = curve(columns, metrics, side.color, own, frame)
                 with st.container(width="stretch"):
                     if figure is not None:
                         live_chart(figure, f"film-curve-{side.what}-{number}", height=CURVE_HEIGHT)

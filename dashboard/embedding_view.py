@@ -166,8 +166,8 @@ def space_figure(
         ring = {"color": "rgba(0,0,0,0)", "size": 12, "opacity": 1, "line": {"width": 3, "color": "#e76300"}}
         data.append(_cloud(points, np.array([opened]), texts, "open image", ring) | {"showlegend": False})
     axis = {
-        "title": {"text": ""}, "showticklabels": False, "showspikes": False, "gridcolor": "rgba(128,128,128,0.25)",
-        "zerolinecolor": "rgba(128,128,128,0.25)", "linecolor": "rgba(128,128,128,0.25)",
+        "title": {"text": ""}, "showticklabels": False, "showspikes": False, "gridcolor": GREY,
+        "zerolinecolor": GREY, "linecolor": GREY,
     }  # fmt: skip
     layout = {
         "margin": {"l": 0, "r": 0, "t": 0, "b": 0},

@@ -229,17 +229,19 @@ def test_journey(server: Server, browser: object) -> None:
     # embeddings: a job, then maps; a click shows the image and its neighbours
     tab.open(f"/embeddings?left={pretraining}&method=pca")
     tab.button("Compute").click()
-    canvas = page.locator("canvas").first
+    canvas = page.locator("canvas.marks").first
     expect(canvas).to_be_visible(timeout=TRAINING_MS)
     page.wait_for_timeout(500)
     tab.shot("embeddings")
     canvas.focus()
     page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
     tab.sees(re.compile("^Nearest in"))
     page.wait_for_timeout(500)
     tab.shot("embeddings-image")
     tab.open(page.url.removeprefix(server.url))  # the address brings it all back, at once
-    expect(page.locator("canvas").first).to_be_visible(timeout=5_000)
+    expect(page.locator("canvas.marks").first).to_be_visible(timeout=5_000)
+    tab.sees(re.compile("^Nearest in"))
 
     # augmentations: as they are drawn, and into a new run
     tab.open("/augmentations")
