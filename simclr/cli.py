@@ -60,7 +60,8 @@ EXAMPLES = {
   python -m simclr evaluate RUN --protocol knn,linear,classifier --json""",
     "embed": """examples:
   python -m simclr embed RUN
-  python -m simclr embed RUN OTHER_RUN --num_images 2000 --method umap""",
+  python -m simclr embed RUN OTHER_RUN --num_images 2000 --method umap
+  python -m simclr embed RUN@epoch-10 RUN@best RUN@z --method pca,umap --dims 3""",
     "film": """examples:
   python -m simclr film RUN
   python -m simclr film RUN OTHER_RUN --method pca""",

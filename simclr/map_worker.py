@@ -183,6 +183,7 @@ class _Client:
 class _Worker:
     """Serves one map after the other. `child` draws for `served`; all others wait in the order in which they asked."""
 
+    place: Path
     listener: socket.socket
     lock: int
     idle_seconds: float
@@ -193,11 +194,11 @@ class _Worker:
     warm: bool = False
 
     def serve(self) -> None:
-        """Until nobody has asked for anything for `idle_seconds`."""
+        """Until nobody has asked for anything for `idle_seconds`, or nobody can: the folder of the socket is gone."""
         watch = selectors.DefaultSelector()
         watch.register(self.listener, selectors.EVENT_READ)
         last_used = last_beat = time.monotonic()
-        while time.monotonic() - last_used < self.idle_seconds:
+        while time.monotonic() - last_used < self.idle_seconds and (self.clients or self.place.exists()):
             for key, _ in watch.select(timeout=min(BEAT_SECONDS, self.idle_seconds) / 10):
                 if key.fileobj is self.listener:
                     line, _ = self.listener.accept()
@@ -349,7 +350,7 @@ def main(arguments: list[str]) -> int:
         place.chmod(0o600)
         listener.listen(16)
         try:
-            _Worker(listener, lock, idle_seconds, _compile).serve()
+            _Worker(place, listener, lock, idle_seconds, _compile).serve()
         finally:
             place.unlink(missing_ok=True)
     return 0

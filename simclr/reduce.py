@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -263,6 +264,14 @@ def umap(features: Floats, near: Nearest, dims: int, progress: Progress | None =
     return np.nan_to_num(np.asarray(found, dtype=np.float32))
 
 
+def _num_threads() -> int:
+    """What the environment says, else as many as this process may use cores."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def tsne(
     features: Floats, near: Nearest, dims: int, progress: Progress | None = None, *, perplexity: float,
     random_state: int, **_: Any,
@@ -272,7 +281,7 @@ def tsne(
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
     # Threads that wait for each other cost more than they bring where there is little to do.
-    num_jobs = 1 if len(features) < MANY_IMAGES else -1
+    num_jobs = 1 if len(features) < MANY_IMAGES else _num_threads()
     done = 0
     every, total = 25, 250 + 500  # iterations: early exaggeration, then the rest
 

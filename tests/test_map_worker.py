@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -189,12 +190,23 @@ def test_nonsense_is_hung_up_on(jobs: Path, start: Callable[..., subprocess.Pope
     assert draw(jobs) is not None
 
 
-def test_one_is_enough_and_it_ends_when_nobody_asks(jobs: Path, start: Callable[..., subprocess.Popen]) -> None:
-    worker = start(idle_seconds=1.5)
-    assert start(wait=False).wait(timeout=20) == 0
+def test_one_is_enough(jobs: Path, start: Callable[..., subprocess.Popen]) -> None:
+    worker = start()
+    assert start(wait=False).wait(timeout=60) == 0
+    assert worker.poll() is None
     assert draw(jobs) is not None
+
+
+def test_it_ends_when_nobody_asks_for_a_while(jobs: Path, start: Callable[..., subprocess.Popen]) -> None:
+    worker = start(idle_seconds=0.5)
     assert worker.wait(timeout=20) == 0
     assert not map_worker.address(jobs).exists()
+
+
+def test_it_ends_when_the_folder_that_it_listens_in_is_gone(jobs: Path, start: Callable[..., subprocess.Popen]) -> None:
+    worker = start()
+    shutil.rmtree(jobs)
+    assert worker.wait(timeout=20) == 0
 
 
 def test_without_a_worker_there_is_no_map_and_no_waiting(
