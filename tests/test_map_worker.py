@@ -198,7 +198,7 @@ def test_one_is_enough(jobs: Path, start: Callable[..., subprocess.Popen]) -> No
 
 
 def test_it_ends_when_nobody_asks_for_a_while(jobs: Path, start: Callable[..., subprocess.Popen]) -> None:
-    worker = start(idle_seconds=0.5)
+    worker = start(idle_seconds=2)
     assert worker.wait(timeout=20) == 0
     assert not map_worker.address(jobs).exists()
 
