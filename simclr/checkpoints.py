@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,9 @@ def load_last(folder: Path, device: torch.device | str = "cpu") -> tuple[Path, d
     for name in runs.RESUMABLE_CHECKPOINTS:
         path = folder / name
         try:
+            with zipfile.ZipFile(path) as archive:  # torch.load looks at no checksum: a flipped bit would be trained on
+                if (part := archive.testzip()) is not None:
+                    raise zipfile.BadZipFile(part)
             content = torch.load(path, map_location=device, weights_only=True)
         except FileNotFoundError:
             continue

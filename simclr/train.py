@@ -18,6 +18,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -290,12 +291,12 @@ def _take_over(config: FinetuneConfig, experiment: Run | None) -> FinetuneConfig
 class _Tee:
     """Writes to the terminal and to the run's log."""
 
-    def __init__(self, terminal: TextIO, log: TextIO) -> None:
+    def __init__(self, terminal: TextIO, log: FileIO) -> None:
         self.terminal, self._log = terminal, log
 
     def write(self, text: str) -> int:
-        self._log.write(text)
-        self._log.flush()
+        with contextlib.suppress(OSError):  # a full disk: the terminal shows it still
+            self._log.write(text.encode(errors="replace"))
         return self.terminal.write(text)
 
     def flush(self) -> None:
@@ -311,7 +312,7 @@ def _log_to(path: Path, wanted: bool) -> Iterator[None]:
         yield
         return
     out, err = sys.stdout, sys.stderr
-    with open(path, "a", encoding="utf-8") as log:
+    with open(path, "ab", buffering=0) as log:
         sys.stdout, sys.stderr = _Tee(out, log), _Tee(err, log)  # type: ignore[assignment]
         try:
             yield

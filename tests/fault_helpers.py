@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from simclr import cli, launch, run_queue, runs, supervisor
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig
@@ -25,8 +27,13 @@ def holds(folder, ready):
 
 
 def resume_at(barrier, way, folder):
-    run = runs.Run(Path(folder))
+    """Waits for the others; returns 0, or why it was refused."""
     barrier.wait()
+    return resume(way, folder)
+
+
+def resume(way, folder):
+    run = runs.Run(Path(folder))
     try:
         if way == "shell":
             return cli.main(["resume", str(run.path)])
@@ -92,11 +99,8 @@ def scene_of_a_taken_pid(folder):
     assert foreigner.pid == 500
     status = run.status
     assert (status.state, status.reason) == ("failed", "crashed")
-    try:
+    with pytest.raises(ConfigError, match="is failed; allowed: a run that is active"):
         launch.stop(run.path)
-        raise AssertionError
-    except ConfigError as error:
-        assert "is failed; allowed: a run that is active" in str(error)
     assert supervisor.end_group(500, start) == []
     supervisor.adopt(run.path)  # as if it had been asked to stop while its trainer died
     launch.check_resumable(run)

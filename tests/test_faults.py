@@ -24,11 +24,12 @@ from pathlib import Path
 import psutil
 import pytest
 from dashboard_fixtures import make_run, open_page, texts
-from fault_helpers import holds, options, resume_at, serve
+from fault_helpers import holds, options, resume, resume_at, serve
 from test_launch import background, group_of, wait_for  # noqa: F401
 
 from simclr import cli, launch, run_queue, runs
-from simclr.config import ConfigError
+from simclr import config as cfg
+from simclr.config import ConfigError, PretrainConfig
 
 FAULTS = Path(__file__).resolve().parent / "faults"
 SEED = int(os.environ.get("SIMCLR_FAULT_SEED") or random.SystemRandom().randrange(10**6))
@@ -86,11 +87,43 @@ def clock(stubbed, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def real():
-    """Options of a real training, how one ends that nothing happens to, and what compares the two; loads torch."""
-    import test_kill
+def real(tmp_path_factory):
+    """A real training that nothing happened to, and what starts others like it in this process; loads torch."""
+    return Real(tmp_path_factory.mktemp("real") / "runs")
 
-    return test_kill
+
+class Real:
+    def __init__(self, folder):
+        import test_kill
+
+        from simclr import train
+
+        self.train, self.kill = train, test_kill
+        self.options = cfg.build(PretrainConfig, test_kill.PRETRAIN | {"epochs": 3})
+        self.expected = train.train(self.options, runs_dir=folder)
+
+    def begin(self, runs_dir, action=None, step=0):
+        """Trains; calls `action` after so many steps."""
+        return self.train.train(self.options, runs_dir=runs_dir, callbacks=self._when(step, action))
+
+    def go_on(self, run, action=None, step=0):
+        return self.train.train(
+            runs.load_config(run), runs_dir=run.path.parent, run_dir=run.path, resume=True,
+            callbacks=self._when(step, action),
+        )  # fmt: skip
+
+    def assert_whole(self, run):
+        self.kill.assert_equal_ends(run, self.expected)
+
+    def _when(self, step, action):
+        import lightning
+
+        class When(lightning.Callback):
+            def on_train_batch_end(self, trainer, *_):
+                if trainer.global_step == step:
+                    action()
+
+        return [When()] if action else []
 
 
 def rows(run):
@@ -266,24 +299,20 @@ def test_a_folder_that_cannot_be_written_refuses_in_a_sentence_and_is_shown(smal
 
 @pytest.mark.slow
 @pytest.mark.parametrize("left", [0, 100_000], ids=["metrics", "checkpoint"])
-def test_a_real_training_on_a_disk_that_fills_up(small_disk, tmp_path, real, left):
-    chosen = real.PRETRAIN | {"epochs": 12}
-    expected = real.whole(tmp_path / "whole", "pretrain", chosen)
-    disk = small_disk(64)
-    run = launch.start(options(**chosen), disk.path / "runs")
-    for attempt in range(REPEATS):
-        before = training(run, run.status.step + 2).step
-        wait_for(lambda: runs.has_checkpoint(run.path), "a checkpoint")
-        disk.fill(left)
-        status = ended(run, "failed", 60)
-        print(f"disk full, {left:,} bytes left: step {status.step}: {status.reason}: {status.error}")
-        assert (status.reason, status.step >= before) == ("disk full", True)
-        assert not [path for path in (run.path / "checkpoints").iterdir() if path.name.startswith(".")]
+def test_a_real_training_on_a_disk_that_fills_up(small_disk, real, left):
+    disk, generator = small_disk(64), random.Random(SEED)
+    at = sorted(generator.sample(range(2, 45), REPEATS))
+    print(f"seed {SEED}, {left:,} bytes left after steps {at}")
+    run = None
+    for step in at:
+        arguments = (lambda: disk.fill(left), step)
+        run = real.begin(disk.path / "runs", *arguments) if run is None else real.go_on(run, *arguments)
+        status = run.status
+        print(f"step {status.step}: {status.state} ({status.reason}) {status.error}")
+        assert (status.state, status.reason) == ("failed", "disk full")
+        assert not list((run.path / "checkpoints").glob(".*"))
         disk.free()
-        launch.resume(run)
-        wait_for(lambda: run.status.started, f"its start after attempt {attempt}")
-    ended(run, "finished", 120)
-    real.assert_equal_ends(run, expected)
+    real.assert_whole(real.go_on(run))
 
 
 # --- what lies in the runs folder -----------------------------------------------------------------------------------
@@ -342,7 +371,8 @@ def foreign(folder, outside):
         {"heartbeat": float("nan")}, {"state": "running", "pid": 1, "process_start": 0.5}, {"started": -1e308},
         {"state": "running", "pid": 2**70, "process_start": 1.0}, {"error": "\ud800 <b>", "state": "failed"},
         {"state": "running", "host": "another\ud800", "heartbeat": 1e18}, {"ended": 1e308, "started": -1e308},
-        {"eta_seconds": 1e308, "state": "starting", "supervisor_pid": 2}, {"steps": -5, "step": 10**18}, {"signal": 10**6},
+        {"eta_seconds": 1e308, "state": "starting", "supervisor_pid": 2}, {"steps": -5, "step": 10**18},
+        {"signal": 10**6},
     )):  # fmt: skip
         run(f"status-{number}", status=json.dumps(status | changes))
     run("odd-config", config="temperature: [1]\ndataset: {a: 1}\nversion: .nan\nepochs: x\nbatch_size: 1e999\n")
@@ -687,9 +717,9 @@ def test_resumed_from_tabs_and_shells_at_once_it_goes_on_once(stubbed, monkeypat
     shutil.rmtree(run.path / "checkpoints")
     (run.path / "checkpoints").mkdir()
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, context.Pool(6) as pool:
-        barrier = manager.Barrier(6)
-        ways = [(barrier, way, str(run.path)) for way in ("queue", "queue", "launch", "launch", "shell", "shell")]
+    with context.Manager() as manager, context.Pool(4) as pool:
+        barrier = manager.Barrier(4)
+        ways = [(barrier, way, str(run.path)) for way in ("queue", "queue", "launch", "shell")]
         told = pool.starmap_async(resume_at, ways, chunksize=1)
         training(run)
         trainers = [pid for pid in processes_of(run.path) if "supervisor" not in psutil.Process(pid).cmdline()]
@@ -769,20 +799,19 @@ def test_fifty_waiting_runs_are_trained_one_after_the_other_in_order(stubbed):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_real_training_survives_every_kind_of_kill(background, tmp_path, real):  # noqa: F811
     """Trainer, supervisor and whoever started them, each alone and together, at random moments of one long run."""
     generator = random.Random(SEED)
-    many = real.PRETRAIN | {"epochs": 60}
-    expected = real.whole(tmp_path / "whole", "pretrain", many)
-    run = launch.start(options(**many), background)
     kills = ["trainer", "supervisor", "trainer supervisor"] * REPEATS
     generator.shuffle(kills)
     print(f"seed {SEED}: {kills}")
+    config = real.options.model_copy(update={"epochs": 8 * len(kills)})
+    run = launch.start(config, background)
     for victims in kills:
-        status = training(run, run.status.step + 1)
-        wait_for(lambda: runs.has_checkpoint(run.path) or run.status.state == "finished", "a checkpoint")
-        time.sleep(generator.uniform(0, 1.0))
+        training(run, run.status.step + 1)
+        wait_for(lambda: runs.has_checkpoint(run.path), "a checkpoint")
+        time.sleep(generator.uniform(0, 0.5))
         status = runs.read_status(run.path)
         assert status.state == "running", "it was over too soon to be killed"
         kill(*({"trainer": status.pid, "supervisor": status.supervisor_pid}[name] for name in victims.split()))
@@ -790,55 +819,46 @@ def test_a_real_training_survives_every_kind_of_kill(background, tmp_path, real)
             assert run.status.state == "running"
             assert launch.stop(run.path).state == "stopped"
         shown = soon(lambda: not (s := run.status).is_active and s, "the end")
-        print(f"{victims}: {shown.state} ({shown.reason}) {shown.error}")
-        starter = multiprocessing.get_context("spawn").Process(target=resume_at, args=(_Now(), "launch", str(run.path)))
+        print(f"step {shown.step}, {victims}: {shown.state} ({shown.reason}) {shown.error}")
+        if "supervisor" not in victims:
+            soon(lambda: run.status.signal, "the supervisor's word")
+        starter = multiprocessing.get_context("spawn").Process(target=resume, args=("launch", str(run.path)))
         starter.start()
-        soon(lambda: run.status.is_active, "its start", END_SECONDS)
+        wait_for(lambda: run.status.is_active, "its start")
         starter.kill()  # the dashboard
         starter.join()
         if not run.status.is_active:
             launch.resume(run)
-    ended(run, "finished", 200)
-    real.assert_equal_ends(run, expected)
+    ended(run, "finished", 300)
+    expected = real.train.train(config, runs_dir=tmp_path / "whole")
+    real.kill.assert_equal_ends(run, expected)
 
 
-class _Now:
-    def wait(self):
-        pass
+@pytest.fixture(scope="module")
+def stopped(real, tmp_path_factory):
+    """A real run that was stopped on its way."""
+    run = real.begin(tmp_path_factory.mktemp("stopped") / "runs", lambda: os.kill(os.getpid(), signal.SIGTERM), 30)
+    assert (run.status.state, run.status.step) == ("stopped", 30)
+    return run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("harm", ["truncated", "empty", "garbage", "flipped", "missing", "folder"])
-def test_a_damaged_last_checkpoint_costs_the_steps_since_the_one_before(background, tmp_path, real, harm):  # noqa: F811
-    expected = real.whole(tmp_path / "whole", "pretrain", real.PRETRAIN)
-    run = launch.start(options(**real.PRETRAIN), background)
-    training(run)
-    wait_for((run.path / "checkpoints" / "previous.ckpt").is_file, "two checkpoints")
-    launch.stop(run.path)
-    last = run.path / "checkpoints" / "last.ckpt"
+@pytest.mark.parametrize("harm", ["truncated", "empty", "garbage", "flipped", "missing", "both"])
+def test_a_damaged_last_checkpoint_costs_the_steps_since_the_one_before(real, stopped, tmp_path, harm):
+    run = runs.Run(shutil.copytree(stopped.path, tmp_path / "runs" / stopped.id))
+    last, previous = (run.path / "checkpoints" / name for name in runs.RESUMABLE_CHECKPOINTS)
     content = bytearray(last.read_bytes())
     last.unlink()
-    if harm == "folder":
-        last.mkdir()
-    elif harm != "missing":
-        content[len(content) // 2] ^= 0xFF
-        last.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "garbage": bytes(len(content)),
-                          "flipped": content}[harm])  # fmt: skip
-    launch.resume(run)
-    ended(run, "finished", 120)
     if harm != "missing":
-        assert "last.ckpt is damaged; going on from previous.ckpt" in run.log_tail()
-    real.assert_equal_ends(run, expected)
-
-
-@pytest.mark.slow
-def test_a_run_whose_checkpoints_are_all_damaged_says_so(background, real):  # noqa: F811
-    run = launch.start(options(**real.PRETRAIN | {"epochs": 1000}), background)
-    training(run)
-    wait_for((run.path / "checkpoints" / "previous.ckpt").is_file, "two checkpoints")
-    launch.stop(run.path)
-    for name in runs.RESUMABLE_CHECKPOINTS:
-        (run.path / "checkpoints" / name).write_bytes(b"x")
-    launch.resume(run)
-    status = ended(run, "failed", 60)
-    assert status.error == "last.ckpt and previous.ckpt are damaged and cannot be gone on from; start the run anew."
+        content[len(content) // 2] ^= 0xFF
+        half = content[: len(content) // 2]
+        last.write_bytes({"empty": b"", "garbage": bytes(len(content)), "flipped": content}.get(harm, half))
+    if harm == "both":
+        previous.write_bytes(b"x")
+        status = real.go_on(run).status
+        assert status.state == "failed"
+        assert status.error == "last.ckpt and previous.ckpt are damaged and cannot be gone on from; start the run anew."
+        return
+    run = real.go_on(run)
+    assert ("last.ckpt is damaged; going on from previous.ckpt" in run.log_tail()) == (harm != "missing")
+    real.assert_whole(run)
