@@ -87,6 +87,12 @@ def publish(fresh: Path, more_names: Iterable[str] = ()) -> None:
     os.replace(fresh, last)
 
 
+def sweep(folder: Path) -> None:
+    """Removes what a killed process has left half written, each as large as a checkpoint."""
+    for path in folder.glob(".*.ckpt.*"):
+        path.unlink(missing_ok=True)
+
+
 def load_last(folder: Path, device: torch.device | str = "cpu") -> tuple[Path, dict[str, Any]] | None:
     """The newest readable checkpoint of a folder and its path; None where none was written.
 

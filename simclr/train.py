@@ -59,6 +59,7 @@ from simclr.checkpoints import (
     check_finite,
     load_last,
     save_atomically,
+    sweep,
 )
 from simclr.config import CROP_AND_FLIP, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.data import EpochBatches, ImageData, Split, label_subset, load_data, memory_limit
@@ -543,6 +544,7 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
     status.set(phase="training", steps=prepared.num_steps, epochs=prepared.num_epochs, device=held)
     batch = prepared.config.batch_size
     try:
+        sweep(run.path / runs.CHECKPOINTS)
         _work(prepared)(run, prepared, status, signals, resume)
         status.close(state="finished", reason="", phase="", exit_code=0)
     except StopRequested:
@@ -671,7 +673,7 @@ def _fit(
 
 
 def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> eta.TimeLeft:
-    """The parts of a training and the images that each passes through the encoder."""
+    """The parts of a training, and how often each passes an image through the encoder, or what costs as much."""
     config, data, epochs = prepared.config, prepared.data, prepared.num_epochs
     num_val = data.val.num_images if data.val is not None else 0
     num_bank = min(data.probe.num_images, MAX_BANK_IMAGES) if data.probe is not None else 0
@@ -681,13 +683,16 @@ def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> eta.TimeLef
     if isinstance(config, PretrainConfig):  # judged by the features of all labelled images
         is_judged = config.evaluate and data.probe is not None and num_test
         num_test = num_test + num_val + data.probe.num_images if is_judged and data.probe is not None else 0
+    reading = 0 if data.train.in_memory else eta.READING
     return eta.TimeLeft(
-        knn=eta.Part(math.ceil(epochs / probe.every_epochs) if probe is not None else 0, num_bank + num_val),
-        validation=eta.Part(epochs if num_val else 0, views * num_val),
-        step=eta.Part(prepared.num_steps, views * backward * config.batch_size),
+        knn=eta.Part(
+            math.ceil(epochs / probe.every_epochs) if probe is not None else 0, (reading + 1) * (num_bank + num_val)
+        ),
+        validation=eta.Part(epochs if num_val else 0, (reading + views) * num_val),
+        step=eta.Part(prepared.num_steps, (reading + views * backward) * config.batch_size),
         between=eta.Part(epochs),
-        test=eta.Part(1, num_test),
-    )
+        test=eta.Part(1, (reading + 1) * num_test),
+    )  # fmt: skip
 
 
 def _pretrain(

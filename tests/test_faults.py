@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -795,6 +796,150 @@ def test_fifty_waiting_runs_are_trained_one_after_the_other_in_order(stubbed):
         assert_whole(run, 1, seed)
 
 
+# --- the dashboard --------------------------------------------------------------------------------------------------
+
+EVIL = (
+    "../../x", "<img src=x onerror=pwned()>", "$(touch pwned)", "[a](javascript:pwned())", ":material/bolt: :red[r]",
+    "two\nlines", "\u202eleft to right", "\N{SKULL} ' \" ` \\ ; rm -rf *", "# head", "$x^2$ **bold** ~~gone~~",
+    "{{7*7}} %s {0}", "<script>pwned()</script>", "x" * 10_000,
+)  # fmt: skip
+
+
+def named(folder):
+    """A run for each evil text, longer ones than the options allow too: the file may have been edited."""
+    made = [make_run(folder, epochs=1) for _ in EVIL]
+    for run, text in zip(made, EVIL, strict=True):
+        runs.add_meta(run.path, name=text, notes=f"notes {text}", tags=[text])
+    return made
+
+
+def test_names_notes_and_tags_are_text_and_never_a_path(tiny_runs, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    made = named(tiny_runs)
+    assert sorted(path.name for path in tiny_runs.iterdir() if path.name[0] != ".") == sorted(run.id for run in made)
+    for text in EVIL[:3]:
+        with pytest.raises(ConfigError, match="allowed: a run's folder, id or unique prefix"):
+            runs.find(text, tiny_runs)
+        with pytest.raises(ConfigError, match="in the trash"):
+            runs.restore(text, tiny_runs)
+        assert "There is no run" in texts(open_page("run", id=text))
+    for app in (open_page(), *(open_page("run", id=run.id) for run in made)):
+        assert not app.exception
+        kinds = ("markdown", "title", "caption", "info")
+        marked = "\n".join(str(item.value) for kind in kinds for item in app.get(kind))
+        for text in EVIL:
+            assert not any(sign in text for sign in "<[:$*#{\n") or not re.search(r"(?<!\\)" + re.escape(text), marked)
+    run_queue.submit(options(name="../../x", notes="$(touch pwned)"), tiny_runs).path.relative_to(tiny_runs)
+    assert not (tmp_path / "pwned").exists()
+    launch.stop(runs.list_runs(tiny_runs)[0].path)
+
+
+class Dashboard:
+    """A real server in a group of its own, as one that was started from a terminal."""
+
+    def __init__(self, folder):
+        import test_journey
+
+        self.server, self.tab = test_journey.Server(folder), test_journey.Tab
+
+    def __enter__(self):
+        with pytest.MonkeyPatch.context() as patch:
+            popen = subprocess.Popen
+            patch.setattr(subprocess, "Popen", lambda *a, **k: popen(*a, **k, start_new_session=True))
+            self.server.start()
+        return self
+
+    def end(self, number=signal.SIGKILL):
+        os.killpg(self.server.process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.server.process.wait(5)
+        kill(self.server.process.pid)
+        self.server.process.wait()
+
+    def __exit__(self, *_):
+        if self.server.process.poll() is None:
+            self.end()
+
+
+@pytest.fixture
+def browser():
+    from test_journey import CHROMIUM, CHROMIUM_ARGUMENTS, playwright_api
+
+    with playwright_api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_names_are_shown_as_text_in_a_browser(tmp_path, browser):
+    made = named(tmp_path / "runs")
+    with Dashboard(tmp_path) as dashboard:
+        tab = dashboard.tab(browser, dashboard.server.url, "names")
+        tab.page.on("dialog", lambda dialog: tab.errors.append(dialog.message))
+        tab.page.add_init_script("window.pwned = () => { document.title = 'pwned' }")
+        for path in ("/", *(f"/run?id={run.id}" for run in made)):
+            tab.open(path)
+            tab.page.get_by_role("heading").first.wait_for()
+            tab.page.wait_for_timeout(1000)
+            shown = " ".join(tab.page.locator("[data-testid=stMain]").text_content().split())
+            for text in EVIL if path == "/" else [EVIL[[run.id for run in made].index(path[8:])]]:
+                assert " ".join(text.split())[:60] in shown, (path, text)
+            assert tab.page.title() != "pwned"
+            assert tab.page.locator("img[src=x], a[href^=javascript], .stMain script").count() == 0
+            tab.has_no_errors()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.timeout(1800)
+def test_the_dashboard_dies_alone_or_with_a_runs_processes(stubbed, tmp_path, monkeypatch, browser):
+    """kill -9, Ctrl-C and a closed terminal; the run was resumed with a click, another one waits behind it."""
+    monkeypatch.setenv("SIMCLR_TEST_STEP_SECONDS", "0.05")
+    generator = random.Random(SEED)
+    faults = [(number, victims) for number in (signal.SIGKILL, signal.SIGINT, signal.SIGHUP)
+              for victims in ("", "trainer", "supervisor", "trainer supervisor")]  # fmt: skip
+    generator.shuffle(faults)
+    run = launch.start(options(epochs=600), stubbed)
+    training(run)
+    launch.stop(run.path)
+    for number, victims in faults:
+        with Dashboard(tmp_path) as dashboard:
+            tab = dashboard.tab(browser, dashboard.server.url, "faults")
+            tab.open(f"/run?id={run.id}")
+            tab.button("Resume").click()
+            before = training(run, run.status.step + 1)
+            waiting = run_queue.submit(options(epochs=1, seed=before.step), stubbed)
+            assert waiting.status.state == "queued"
+            time.sleep(generator.uniform(0, 1))
+            status = runs.read_status(run.path)
+            kill(*({"trainer": status.pid, "supervisor": status.supervisor_pid}[name] for name in victims.split()))
+            dashboard.end(number)
+            tab.context.close()
+        with Dashboard(tmp_path) as dashboard:
+            tab = dashboard.tab(browser, dashboard.server.url, "faults")
+            tab.open(f"/run?id={run.id}")
+            main = tab.page.locator("[data-testid=stMain]")
+            main.get_by_text(run.id).first.wait_for()
+            expected = "Failed" if "trainer" in victims else "Running"
+            main.get_by_text(expected, exact=True).first.wait_for(timeout=1000 * SHOWN_SECONDS)
+            if expected == "Failed":
+                sentence = "ended without saying why" if "supervisor" in victims else "killed by signal 9"
+                main.get_by_text(sentence).first.wait_for()
+            else:
+                step = run.status.step
+                soon(lambda step=step: run.status.step > step, "more steps")
+                launch.stop(run.path)
+            tab.has_no_errors()
+            tab.context.close()
+        ended(waiting, "finished")
+        assert_whole(waiting, 1, before.step)
+        print(f"{signal.Signals(number).name} {victims or 'dashboard alone'}: {expected}, step {run.status.step}")
+    monkeypatch.setenv("SIMCLR_TEST_STEP_SECONDS", "0.001")
+    launch.resume(run)
+    ended(run, "finished", 120)
+    assert_whole(run, 600, 0)
+
+
 # --- real trainings -------------------------------------------------------------------------------------------------
 
 
@@ -847,6 +992,7 @@ def stopped(real, tmp_path_factory):
 def test_a_damaged_last_checkpoint_costs_the_steps_since_the_one_before(real, stopped, tmp_path, harm):
     run = runs.Run(shutil.copytree(stopped.path, tmp_path / "runs" / stopped.id))
     last, previous = (run.path / "checkpoints" / name for name in runs.RESUMABLE_CHECKPOINTS)
+    (run.path / "checkpoints" / "..fresh.ckpt.99").write_bytes(b"half of one")
     content = bytearray(last.read_bytes())
     last.unlink()
     if harm != "missing":
@@ -861,4 +1007,5 @@ def test_a_damaged_last_checkpoint_costs_the_steps_since_the_one_before(real, st
         return
     run = real.go_on(run)
     assert ("last.ckpt is damaged; going on from previous.ckpt" in run.log_tail()) == (harm != "missing")
+    assert not list((run.path / "checkpoints").glob(".*"))
     real.assert_whole(run)
