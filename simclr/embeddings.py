@@ -53,7 +53,7 @@ CHECKPOINTS = ("best", "last", "epoch-N")
 LAYERS = ("h", "z")
 # Not runs, but worth comparing one with: its network before training, and no network at all.
 UNTRAINED, PIXELS = "untrained", "pixels"
-DEFAULT_IMAGES = 2000
+DEFAULT_IMAGES = 10_000
 KEPT_NEIGHBORS = 100  # of each image; more are looked for only where a map asks for them
 
 Layer = Literal["h", "z"]
