@@ -548,8 +548,9 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
         _work(prepared)(run, prepared, status, signals, resume)
         status.close(state="finished", reason="", phase="", exit_code=0)
     except StopRequested:
-        _tell("stopped on request; the last checkpoint is kept")
-        status.close(phase="", **signals.last_word())
+        last_word = signals.last_word()
+        _tell(f"{last_word['state']} ({last_word['reason']}); the last checkpoint is kept")
+        status.close(phase="", **last_word)
     except KeyboardInterrupt:
         status.close(state="stopped", reason="interrupted", phase="", error="Interrupted before it could save.")
     except DivergedError as error:
