@@ -57,10 +57,10 @@ def ask(*arguments):
     return subprocess.check_output(arguments, text=True, timeout=30).strip()
 
 
-def watch(run, condition, refresh=True):
+def watch(run, condition, refresh=True, seconds=LIMIT):
     """Waits until the run's status fulfils a condition; gives it, and all pairs of state and reason on the way."""
     seen = []
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + seconds
     while True:
         if refresh:
             slurm.refresh(run.path.parent)
@@ -69,7 +69,7 @@ def watch(run, condition, refresh=True):
             seen.append((status.state, status.reason))
         if condition(status):
             return status, seen
-        assert time.monotonic() < deadline, (status, run.log_tail())
+        assert time.monotonic() < deadline, (status, seen, run.log_tail())
         time.sleep(0.3)
 
 
@@ -299,9 +299,14 @@ def test_a_failed_node_queues_it_again_and_a_killed_main_task_ends_it(runs_dir):
 
 
 @pytest.mark.slow
-def test_a_real_time_limit_queues_it_again(runs_dir):
-    run = slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions(time_minutes=1))
-    watch(run, waits_again(slurm_job.REQUEUED["timed out"]))
-    step = run.status.step
-    go_on_now(run)
-    watch(run, trains(step))
+def test_a_real_time_limit_queues_it_again_until_slurm_lets_it_go_on(runs_dir):
+    run = slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions(time_minutes=2))
+    reason = slurm_job.REQUEUED["timed out"]
+    status, seen = watch(run, lambda status: status.state == "queued" and status.reason.startswith(reason), seconds=250)
+    assert {state for state, _ in seen} <= {"queued", "starting", "running"}
+    assert status.error == "" and status.step > 0
+    again, seen = watch(run, trains(status.step), seconds=250)  # after the two minutes that Slurm takes
+    assert {state for state, _ in seen} <= {"queued", "starting", "running"}
+    assert (again.job_id, again.seconds_before > 0) == (status.job_id, True)
+    assert launch.stop(run.path).state == "stopped"
+    assert_no_gap(run)
