@@ -15,6 +15,8 @@ from dataclasses import dataclass
 MEMORY_SECONDS = 300.0
 # A step passes images forward and backward, which costs three times as much.
 BACKWARD = 3
+# And reading one from its file, roughly, as much as so many passes forward: a guess until it is measured.
+READING = 2
 
 
 @dataclass
