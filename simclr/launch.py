@@ -111,12 +111,11 @@ def begin(run: Run, device: str, check: Callable[[], None] | None = None) -> Non
     again = runs.is_begun(run.path)
     command = runs.python_command("resume", str(run.path)) if again else _first_command(run)
     with or_sentence(f"{run.id} could not be started"):
-        runs.change_status(run.path, _starting(run) | {"device": device}, check)
         try:
-            _supervise(run.path, command, devices.environment(device))
+            _supervise(run.path, command, devices.environment(device), _starting(run) | {"device": device}, check)
         except OSError as error:
             sentence = f"It could not be started: {error.strerror or error}."
-            runs.update_status(run.path, state="failed", reason="not started", error=sentence)
+            runs.change_status(run.path, {"state": "failed", "reason": "not started", "error": sentence}, check)
             raise
 
 
@@ -183,29 +182,42 @@ def start_job(name: str, arguments: list[str], runs_dir: Path) -> Path:
         folder.mkdir(parents=True)
     except OSError as error:
         raise ConfigError(f"runs_dir is {runs_dir}, which cannot be written: {error.strerror}.") from None
-    runs.update_status(folder, state="starting", created=time.time(), host=socket.gethostname(), boot=runs.boot_id())
-    _supervise(folder, runs.python_command(*arguments, "--job_dir", str(folder)), {})
+    first = {"state": "starting", "created": time.time(), "host": socket.gethostname(), "boot": runs.boot_id()}
+    with or_sentence(f"{folder.name} could not be started"):
+        _supervise(folder, runs.python_command(*arguments, "--job_dir", str(folder)), {}, first)
     return folder
 
 
-def _supervise(folder: Path, command: list[str], more_environment: dict[str, str]) -> None:
+def _supervise(
+    folder: Path, command: list[str], more_environment: dict[str, str], changes: dict[str, Any],
+    check: Callable[[], None] | None = None,
+) -> subprocess.Popen[bytes]:  # fmt: skip
+    """Starts a supervisor, and makes `changes` to the status together with its name.
+
+    It waits for that and goes on only if it is named. So this process may be killed at any moment: either nothing has
+    happened, or the run is on its way.
+    """
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | more_environment
     with open(folder / runs.LOG, "ab") as log:
         process = detach(
-            [sys.executable, "-m", "simclr.supervisor", str(folder), "--", *command], log=log, environment=environment
+            [sys.executable, "-m", "simclr.supervisor", str(folder), "--", *command], log, environment, subprocess.PIPE
         )
-    runs.update_status(folder, supervisor_pid=process.pid, supervisor_start=runs.process_start(process.pid))
+    assert process.stdin is not None
+    with process.stdin:
+        named = {"supervisor_pid": process.pid, "supervisor_start": runs.process_start(process.pid)}
+        runs.change_status(folder, changes | named, check)
+    return process
 
 
-def detach(command: list[str], log: Any, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+def detach(
+    command: list[str], log: Any, environment: dict[str, str] | None = None, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
     """Starts a process that outlives this one and its terminal."""
     environment = dict(os.environ if environment is None else environment)
     # The package is found wherever the dashboard was started from.
     root = str(Path(__file__).resolve().parent.parent)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
-    )
+    process = subprocess.Popen(command, stdin=stdin, stdout=log, stderr=log, start_new_session=True, env=environment)
     # Someone must collect it when it ends, or it stays a zombie for as long as the dashboard lives.
     threading.Thread(target=process.wait, name=f"wait-{process.pid}", daemon=True).start()
     return process

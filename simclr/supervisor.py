@@ -2,7 +2,7 @@
 
 It is the trainer's parent, so it alone learns how the trainer ended, and it outlives whoever asked for the run.
 
-    python -m simclr.supervisor FOLDER -- COMMAND ...    starts COMMAND and stays until it has ended
+    python -m simclr.supervisor FOLDER -- COMMAND ...    starts COMMAND, if the status names it, and stays
     python -m simclr.supervisor FOLDER                   stays with a run that has lost its supervisor
 """
 
@@ -90,7 +90,6 @@ class _Stop:
 def supervise(folder: Path, command: list[str]) -> int:
     """Runs `command` in a group of its own, waits, and writes how it ended; returns its exit status."""
     _outlive()
-    runs.update_status(folder, supervisor_pid=os.getpid(), supervisor_start=runs.process_start(os.getpid()))
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     if not runs.read_status(folder).pid:
         _say(folder, pid=process.pid, process_start=runs.process_start(process.pid))
@@ -170,6 +169,9 @@ def main(arguments: list[str]) -> int:
     folder, *command = arguments
     if not command:
         adopt(Path(folder))
+        return 0
+    sys.stdin.read()  # until whoever started this has written so, or has died
+    if runs.read_status(Path(folder)).supervisor_pid != os.getpid():
         return 0
     code = supervise(Path(folder), command[1:])
     if Path(folder).parent.name != runs.JOBS:  # a run's device is free now

@@ -48,6 +48,11 @@ def make_folder(root: Path, layout: dict[str, int], side: int = 16) -> Path:
     return root
 
 
+def supervise_nothing(folder: Path, command: list[str], environment: dict, changes: dict, check=None) -> None:
+    """Stands in for `launch._supervise` where no process is wanted: the run says that it starts, and that is all."""
+    runs.update_status(folder, **changes)
+
+
 @pytest.fixture
 def tiny_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty runs folder, also the default one."""

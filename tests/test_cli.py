@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY_PRETRAIN, flags
+from conftest import TINY_PRETRAIN, flags, supervise_nothing
 
 from simclr import config as cfg
 from simclr import launch, run_queue, runs
@@ -198,7 +198,7 @@ def test_the_recipe_is_known_by_its_file(path, name):
 
 
 def test_a_run_is_handed_to_the_queue(tiny_runs, monkeypatch, capsys):
-    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    monkeypatch.setattr(launch, "_supervise", supervise_nothing)
     monkeypatch.setattr(launch, "detach", lambda *_, **__: None)
     for seed, state in ((1, "starting"), (2, "queued")):
         assert main(["pretrain", *flags(TINY_PRETRAIN | {"seed": seed}), "--backend", "queue", "--device", "cpu"]) == 0

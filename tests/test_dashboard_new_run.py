@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 
 import pytest
+from conftest import supervise_nothing
 from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
 
 from dashboard import places, store
@@ -17,7 +18,7 @@ GIB = 2**30
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
-    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    monkeypatch.setattr(launch, "_supervise", supervise_nothing)
     monkeypatch.setattr(run_queue, "_has_keeper", lambda *_: True)
     monkeypatch.setattr(devices, "_gpus", list)
     monkeypatch.setattr(slurm, "available", list)

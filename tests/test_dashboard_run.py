@@ -5,6 +5,7 @@ import re
 import time
 
 import pytest
+from conftest import supervise_nothing
 from dashboard_fixtures import CLASSES, make_experiment, make_run, open_page, query, texts
 
 from dashboard import store, ui
@@ -21,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def no_processes(monkeypatch):
     """Folders are made as always; nothing is started in them, and nothing keeps the queue."""
-    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    monkeypatch.setattr(launch, "_supervise", supervise_nothing)
     monkeypatch.setattr(launch, "detach", lambda *_, **__: None)
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import supervise_nothing
 from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
 
 from dashboard import store
@@ -71,7 +72,7 @@ def test_open_leads_to_the_run_by_its_id(folder):
 
 
 def test_the_queue_shows_who_waits_and_changes_the_order(folder, monkeypatch):
-    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    monkeypatch.setattr(launch, "_supervise", supervise_nothing)
     monkeypatch.setattr(launch, "detach", lambda *_, **__: None)
     config = runs.load_config(make_run(folder, "running", done=8, name="holder"))
     made = [
@@ -96,7 +97,7 @@ def test_the_queue_shows_who_waits_and_changes_the_order(folder, monkeypatch):
 
 
 def test_a_failure_is_told_on_top_until_it_is_dismissed(folder, monkeypatch):
-    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    monkeypatch.setattr(launch, "_supervise", supervise_nothing)
     run = make_run(folder, "failed", name="<b>hot</b>")
     make_run(folder / runs.EXAMPLES, "failed")
     app = open_page()

@@ -6,6 +6,7 @@ import os
 import time
 
 import pytest
+from conftest import supervise_nothing
 from dashboard_fixtures import make_experiment, make_run, write_evaluation
 
 from dashboard import store
@@ -290,7 +291,7 @@ def test_recipe_is_the_recorded_one_else_the_one_with_its_data_and_network():
 
 
 def test_a_second_click_gives_the_run_of_the_first(folder, monkeypatch):
-    monkeypatch.setattr(launch, "_supervise", lambda *_: None)
+    monkeypatch.setattr(launch, "_supervise", supervise_nothing)
     run = make_run(folder)
     first = store.start_partner(run, "frozen", 0.1)
     again = store.start_partner(run, "frozen", 0.1)

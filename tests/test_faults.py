@@ -552,6 +552,29 @@ def test_killed_while_it_starts(stubbed):
         soon(lambda run=run: not processes_of(run.path), "the end of its processes")
 
 
+def test_whoever_starts_a_run_is_killed_meanwhile(stubbed):
+    """Either nothing has happened to the run, or it is on its way; at no moment does it only seem so."""
+    generator = random.Random(SEED)
+    run = launch.create(options(epochs=1), stubbed, {"state": "stopped"})
+    happened = []
+    for _ in range(6):
+        starter = multiprocessing.get_context("fork").Process(target=resume, args=("launch", str(run.path)))
+        starter.start()
+        time.sleep(generator.uniform(0, 0.06))
+        starter.kill()
+        starter.join()
+        happened.append(run.status.state)
+        assert (happened[-1] == "starting") == runs.living(run.status)[1]
+        if happened[-1] == "starting":
+            ended(run, "finished")
+            assert_whole(run, 1, 0)
+            shutil.rmtree(run.path)
+            run = launch.create(options(epochs=1), stubbed, {"state": "stopped"})
+        soon(lambda run=run: not processes_of(run.path), "the end of its processes")
+        assert run.status.state == "stopped"
+    print(f"seed {SEED}: {happened}")
+
+
 def test_a_killed_keeper_or_starter_does_not_stop_the_queue(stubbed, monkeypatch):
     monkeypatch.setenv("SIMCLR_TEST_STEP_SECONDS", "0.05")
     first, second = (run_queue.submit(options(epochs=5, seed=seed), stubbed) for seed in range(2))
@@ -614,6 +637,8 @@ import sys
 from pathlib import Path
 from simclr import runs, supervisor
 runs.STOP_GRACE_SECONDS = {grace}
+pid = supervisor.os.getpid()
+runs.update_status(Path(sys.argv[1]), supervisor_pid=pid, supervisor_start=runs.process_start(pid))
 supervisor.supervise(Path(sys.argv[1]), [sys.executable, "-c", {code!r}, sys.argv[1]])
 """
     with open(run.log_path, "ab") as log:
@@ -757,7 +782,7 @@ def test_two_servers_on_one_folder_agree(stubbed, monkeypatch):
             trainers = {}
             for process in psutil.process_iter(["cmdline"]):
                 words = process.info["cmdline"] or []
-                if "simclr" in words and str(stubbed) in " ".join(words):
+                if "simclr" in words and "simclr.supervisor" not in words and str(stubbed) in " ".join(words):
                     trainers.setdefault(words[-1], []).append(process.pid)
             assert all(len(pids) == 1 for pids in trainers.values()), trainers
             most = max(most, len(trainers))

@@ -157,11 +157,9 @@ def test_a_run_of_another_machine_is_not_stopped_from_here(tiny_runs):
 
 def supervise(tiny_runs, code, **status):
     run = runs.create(PretrainConfig(), tiny_runs)
-    runs.update_status(run.path, **status)
-    process = subprocess.run(
-        [sys.executable, "-m", "simclr.supervisor", str(run.path), "--", sys.executable, "-c", code], timeout=LIMIT
-    )
-    return run.status, process.returncode
+    process = launch._supervise(run.path, [sys.executable, "-c", code], {}, status)
+    returned = process.wait(LIMIT)
+    return run.status, returned
 
 
 @pytest.mark.parametrize(
@@ -199,7 +197,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 open({str(tmp_path / "ready")!r}, "w").close()
 time.sleep(600)
 """
-    launch._supervise(run.path, [sys.executable, "-c", code], {})
+    launch._supervise(run.path, [sys.executable, "-c", code], {}, {})
     wait_for((tmp_path / "ready").exists, "the process")
     status = launch.stop(run.path, grace_seconds=0.5)
     assert not status.is_active
