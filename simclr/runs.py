@@ -213,6 +213,16 @@ class Status:
 DAMAGED = Status(state="failed", reason="unreadable status", error="status.json is damaged and cannot be read.")
 
 
+def _types(annotation: str) -> tuple[type, ...]:
+    """Those that a value may have where a field is declared with, say, `float | None`."""
+    kind, _, other = annotation.partition(" | ")
+    found: tuple[type, ...] = {"int": (int,), "float": (int, float)}.get(kind, (str,))
+    return (*found, type(None)) if other == "None" else found
+
+
+STATUS_TYPES = {item.name: _types(str(item.type)) for item in fields(Status)}
+
+
 def read_status(folder: Path) -> Status:
     """The status as its writers left it; a missing or damaged file gives a failed status that says so."""
     try:
@@ -230,25 +240,18 @@ def _read_status(folder: Path) -> Status:
     text = read_text(folder / STATUS)
     try:
         values = _parse(text)
-        known = {item.name for item in fields(Status)}
-        status = Status(**{key: value for key, value in values.items() if key in known})
+        known = {key: value for key, value in values.items() if key in STATUS_TYPES}
+        for name, value in known.items():
+            if not isinstance(value, STATUS_TYPES[name]) or isinstance(value, bool):
+                raise ValueError(value)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(value)
+        status = Status(**known)
         if status.state not in get_args(State):
             raise ValueError(status.state)
-        for item in fields(Status):
-            _check_type(getattr(status, item.name), str(item.type))
         return status
     except (TypeError, AttributeError, RecursionError) as error:
         raise ValueError(error) from None
-
-
-def _check_type(value: Any, annotation: str) -> None:
-    """Raises ValueError unless `value` is of the type that a field is declared with, such as `int | None`."""
-    kind, _, other = annotation.partition(" | ")
-    if value is None and other == "None":
-        return
-    allowed: Any = {"int": int, "float": (int, float)}.get(kind, str)
-    if isinstance(value, bool) or not isinstance(value, allowed) or (kind == "float" and not math.isfinite(value)):
-        raise ValueError(value)
 
 
 def current_status(folder: Path) -> Status:

@@ -45,7 +45,7 @@ run = runs.Run(Path(sys.argv[1]))
 train(runs.load_config(run), runs_dir=run.path.parent, run_dir=run.path, callbacks=[Rest()])
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(int(60 * MINUTES) + 600)]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(int(60 * MINUTES) + 1800)]
 
 
 @pytest.fixture
