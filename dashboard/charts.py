@@ -212,16 +212,19 @@ def thinned(y: Floats, limit: int = MAX_POINTS, x: Floats | None = None) -> NDAr
         return np.arange(count)
     num_stretches = (limit - 2) // 2
     if x is None or x[-1] <= 0:
-        edges = np.arange(num_stretches + 1) * count // num_stretches
-    else:
-        first = x[x > 0][0]
-        edges = np.searchsorted(x, np.geomspace(first, x[-1], num_stretches + 1))
-        edges[0], edges[-1] = 0, count
-    kept = {0, count - 1}
+        # the last value fills the last rows up; it says nothing new
+        length = -(-count // num_stretches)
+        rows = np.pad(y, (0, length * num_stretches - count), mode="edge").reshape(num_stretches, length)
+        starts = length * np.arange(num_stretches)
+        kept = np.concatenate([[0, count - 1], starts + rows.argmin(axis=1), starts + rows.argmax(axis=1)])
+        return np.unique(np.minimum(kept, count - 1))
+    edges = np.searchsorted(x, np.geomspace(x[x > 0][0], x[-1], num_stretches + 1))
+    edges[0], edges[-1] = 0, count
+    found = {0, count - 1}
     for start, end in itertools.pairwise(edges):
         if start < end:
-            kept |= {int(start + y[start:end].argmin()), int(start + y[start:end].argmax())}
-    return np.array(sorted(kept))
+            found |= {int(start + y[start:end].argmin()), int(start + y[start:end].argmax())}
+    return np.array(sorted(found))
 
 
 def smooth(values: ArrayLike, weight: float) -> list[float]:

@@ -15,7 +15,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -197,13 +197,16 @@ class _Table:
 _tables, _lines = _Latest(MAX_TABLES), _Latest(MAX_LINES)
 
 
-def points(source: Source, columns: Sequence[str], x: str) -> list[tuple[Floats, Floats]]:
-    """Of each column its finite values with their places on the axis `x`, the places rising."""
+def points(source: Source, columns: Sequence[str], x: str, others: Iterable[str] = ()) -> list[tuple[Floats, Floats]]:
+    """Of each column its finite values with their places on the axis `x`, the places rising.
+
+    `others` are columns that will be asked for next: a file is read once for all of them.
+    """
     revision = foreign.signature(source.metrics_path)
     table: _Table = _tables.get(source.metrics_path, revision, lambda: _Table({}))
-    missing = [name for name in columns if name not in table.cells]
-    if missing or not table.rows:
-        wanted = {*missing, *PLACES}
+    missing = [name for name in {*columns, *others} if name not in table.cells]
+    if not table.cells.keys() >= set(columns):
+        wanted = missing if table.rows else {*missing, *PLACES}
         if source.is_active:
             whole = store.get().columns(runs.Run(source.metrics_path.parent))
             read = {name: np.asarray(whole[name], dtype=np.float64) for name in wanted if name in whole}
@@ -221,8 +224,10 @@ def points(source: Source, columns: Sequence[str], x: str) -> list[tuple[Floats,
         rows, values = table.cells[name]
         inside = rows < len(table.places[x])
         xs, ys = charts.finite_points(table.places[x][rows[inside]], values[inside])
-        order = np.argsort(xs, kind="stable")  # a program that began anew in the same file goes back
-        found.append((xs[order], ys[order]))
+        if (np.diff(xs) < 0).any():  # a program that began anew in the same file goes back
+            order = np.argsort(xs, kind="stable")
+            xs, ys = xs[order], ys[order]
+        found.append((xs, ys))
     return found
 
 
@@ -315,19 +320,24 @@ def lines(groups: Sequence[Group], metrics: Sequence[str], view: View, around: s
     `y`; with smoothing also `raw_x` and `raw_y`, over several runs `low` and `high`. `around` is the kind of band.
     """
     found = []
+    others = tuple(name for metric in metrics for name in spec_of(metric).suffixes)
     for group in groups:
+        revision = group.revision
         for metric in metrics:
             spec = spec_of(metric)
             for name in view.columns(spec):
                 key = (tuple(source.metrics_path for source in group.members), metric, name, view, around)
-                line = _lines.get(key, group.revision, lambda: _line(group, spec, name, view, around))  # noqa: B023
+                make = partial(_line, group, spec, name, view, around, others)
+                line = _lines.get(key, revision, make)
                 if line is not None:
                     found.append({"chart": metric, "run": group.id, **line})
     return found
 
 
-def _line(group: Group, spec: Metric, name: str, view: View, around: str) -> dict[str, Any] | None:
-    measured = [points(source, [name], view.x)[0] for source in group.members]
+def _line(
+    group: Group, spec: Metric, name: str, view: View, around: str, others: Sequence[str]
+) -> dict[str, Any] | None:
+    measured = [points(source, [name], view.x, others)[0] for source in group.members]
     measured = [(xs, ys) for xs, ys in measured if len(xs)]
     if not measured:
         return None
@@ -395,6 +405,8 @@ def value_text(value: float | None, metric: str) -> str:
     if metric not in METRICS:
         return f"{value:.4g}"
     spec = METRICS[metric]
+    if spec.digits > 4:  # a learning rate
+        return f"{value:.3g}"
     return store.percent(value) if spec.percent else f"{value:.{spec.digits}f}"
 
 

@@ -145,10 +145,13 @@ def test_without_validation_the_last_is_of_training_and_there_is_no_best(folder)
 
 
 def test_differences_hide_what_is_equal_and_name_nested_options_with_dots(folder):
-    make_run(folder, temperature=0.5, augmentation={"hue": 0.1})
-    make_run(folder, temperature=0.7, augmentation={"hue": 0.3})
+    first = make_run(folder, temperature=0.5, augmentation={"hue": 0.1})
+    second = make_run(folder, temperature=0.7, augmentation={"hue": 0.3})
     rows, hidden = curve_data.differences(sources())
-    assert dict(rows) == {"temperature": ["0.7", "0.5"], "augmentation.hue": ["0.3", "0.1"]}
+    found = {name: dict(zip([source.id for source in sources()], texts, strict=True)) for name, texts in rows}
+    assert found == {
+        "temperature": {first.id: "0.5", second.id: "0.7"}, "augmentation.hue": {first.id: "0.1", second.id: "0.3"},
+    }  # fmt: skip
     assert hidden == 0
     assert len(curve_data.differences(sources(), everything=True)[0]) > 30
     make_run(folder, kind="scratch")

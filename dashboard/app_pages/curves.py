@@ -19,7 +19,7 @@ from simclr.config import ConfigError
 MAX_RUNS = 200
 MAX_CHARTS = 12
 MAX_COLUMNS = 6  # runs side by side in the table of options; of more, values are counted
-POINTS_IN_GRID = 20_000  # of one chart; many runs share them
+POINTS_PER_CHART = 10_000  # that many are redrawn in 40 ms; many lines share them
 X = {"epoch": "Epoch", "step": "Step", "time": "Time"}
 X_NAMES = {"epoch": "Epoch", "step": "Step", "time": "Minute"}
 SPLITS = {"both": "Both", "train": "Training", "val": "Validation"}
@@ -210,8 +210,11 @@ def take_over(kept: dict[str, Any], known: dict[str, Source]) -> None:
 # --- charts --------------------------------------------------------------------------------------------------------
 
 
-def view_of(kept: dict[str, Any], num_lines: int) -> View:
-    limit = min(charts.MAX_POINTS, max(60, POINTS_IN_GRID // max(1, num_lines)))
+def view_of(kept: dict[str, Any], num_groups: int) -> View:
+    num_lines = num_groups * (2 if kept["splits"] == "both" else 1)
+    if kept["smoothing"] and kept["seeds"] == "each":  # with the measured ones behind
+        num_lines *= 2
+    limit = min(charts.MAX_POINTS, max(30, POINTS_PER_CHART // max(1, num_lines)))
     splits = ("train", "val") if kept["splits"] == "both" else (kept["splits"],)
     return View(kept["x"], kept["smoothing"], kept["log_x"], splits, limit)
 
@@ -244,8 +247,8 @@ def draw(kept: dict[str, Any], groups: list[Group], metrics: list[str]) -> None:
         {
             "charts": [card(metric, kept) for metric in metrics],
             "runs": [
-                {"id": group.id, "title": title_of(group, titles), "sub": "", "color": group.color, "dash": dash}
-                for group, dash in zip(groups, charts.dashes([group.color for group in groups]), strict=True)
+                {"id": group.id, "title": title_of(group, titles), "color": group.color, "dash": dash}
+                for group, dash in zip(groups, dashes_of(groups), strict=True)
             ],
             "lines": curve_data.lines(groups, metrics, view, around),
             "x_title": charts.X_LABELS[kept["x"]],
@@ -259,6 +262,13 @@ def draw(kept: dict[str, Any], groups: list[Group], metrics: list[str]) -> None:
     state = st.session_state.get(key)
     kept["large"] = str(state.get("large") or "") if state else ""
     refresh(key, base, tuple(groups), tuple(metrics), view, around, before)
+
+
+def dashes_of(groups: list[Group]) -> list[str]:
+    """A dash for each line; none where there are too many to tell them apart by dashes: those are drawn quicker."""
+    if len(groups) > len(charts.DASHES) * len(store.PALETTE):
+        return ["solid"] * len(groups)
+    return charts.dashes([group.color for group in groups])
 
 
 def title_of(group: Group, titles: list[str]) -> str:
@@ -357,7 +367,7 @@ def options(sources: list[Source]) -> None:
     if len(sources) <= MAX_COLUMNS:
         titles = [source.title for source in sources]
         columns += [
-            {"key": f"run {number}", "label": title_of(group, titles), "wrap": True}
+            {"key": f"run {number}", "label": title_of(group, titles)}
             for number, group in enumerate(curve_data.alone(sources))
         ]  # fmt: skip
         cells = [{f"run {number}": {"text": text} for number, text in enumerate(texts)} for _, texts in rows]
@@ -404,7 +414,7 @@ def page() -> None:
     groups = curve_data.alone(shown) if kept["seeds"] == "each" else curve_data.by_seed(shown, sources)
     looks = {
         source.id: (group.color, dash)
-        for group, dash in zip(groups, charts.dashes([group.color for group in groups]), strict=True)
+        for group, dash in zip(groups, dashes_of(groups), strict=True)
         for source in group.members
     }
     left, middle = st.columns([1, 3.2], gap="medium")

@@ -21,9 +21,9 @@ def curve_grid(data: dict[str, Any], key: str) -> str:
 
     Args:
         data: `charts` (each with `id`, `title`, `help`, `empty`, `percent`, `digits` or None, `log`, `log_x`,
-            `better`), `runs` (`id`, `title`, `sub`, `color`, `dash`), `lines` as `curve_data.lines` gives them,
-            `x_title`, `x_name`, `with_sub` (whether titles alone tell runs apart), `height` and `large_height` in
-            pixels, `large` (the chart that is enlarged at first, by its id, or an empty string).
+            `better`), `runs` (`id`, `title`, `color`, `dash`), `lines` as `curve_data.lines` gives them,
+            `x_title`, `x_name`, `height` and `large_height` in pixels, `large` (the chart that is enlarged at first, by
+            its id, or an empty string).
         key: names the component.
     """
     text = json.dumps(data, sort_keys=True, allow_nan=False)

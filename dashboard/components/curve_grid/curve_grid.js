@@ -50,7 +50,9 @@ function swatch(look) {
 // --- lines -----------------------------------------------------------------------------------------------------------
 
 function numbers(text) {
-  return new Float32Array(Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer);
+  const signs = atob(text), bytes = new Uint8Array(signs.length);
+  for (let i = 0; i < signs.length; i++) bytes[i] = signs.charCodeAt(i); // many times quicker than Uint8Array.from
+  return new Float32Array(bytes.buffer);
 }
 
 const FIELDS = ["x", "y", "raw_x", "raw_y", "low", "high"];
@@ -118,9 +120,12 @@ function tracesOf(grid, lines) {
     looks.get(name).lines.push(line);
   }
   const raw = [], faint = [], full = [];
+  const behind = lines.filter((line) => line.raw_x);
+  for (const color of new Set(behind.map((line) => lookOf(grid, line).color))) {
+    const own = behind.filter((line) => lookOf(grid, line).color === color);
+    raw.push(trace({ color, dash: "solid" }, own.map((line) => line.raw_x), own.map((line) => line.raw_y), 1, 0.22));
+  }
   for (const { look, lines: own } of looks.values()) {
-    const behind = own.filter((line) => line.raw_x);
-    if (behind.length) raw.push(trace({ ...look, dash: "solid" }, behind.map((line) => line.raw_x), behind.map((line) => line.raw_y), 1, 0.22));
     (look.faint ? faint : full).push(trace(look, own.map((line) => line.x), own.map((line) => line.y), look.faint ? 1.3 : 2.1, look.faint ? 0.75 : 1));
   }
   return [...bands, ...raw, ...faint, ...full];
@@ -129,14 +134,19 @@ function tracesOf(grid, lines) {
 function layoutOf(grid, card, height) {
   const spec = card.spec;
   const layout = {
-    margin: { l: 46, r: 12, t: 8, b: 36 }, hovermode: false, dragmode: "zoom", showlegend: false, height, autosize: true,
+    margin: { l: 54, r: 12, t: 8, b: 38 }, hovermode: false, dragmode: "zoom", showlegend: false, height, autosize: true,
     uirevision: zoomName(grid, card),
     xaxis: { title: { text: grid.data.x_title }, type: spec.log_x ? "log" : "linear", rangemode: spec.log_x ? "normal" : "tozero", nticks: 7 },
-    yaxis: { type: spec.log ? "log" : "linear", ticksuffix: spec.percent ? " %" : "", nticks: 6 },
+    yaxis: { type: spec.log ? "log" : "linear", ticksuffix: spec.percent ? " %" : "", nticks: 6, exponentformat: "e" },
   };
+  layout.xaxis.automargin = layout.yaxis.automargin = false; // measured and drawn twice otherwise
   if (spec.log) layout.yaxis.tickformat = "~g";
   if (spec.log_x) layout.xaxis.tickformat = "~g";
   const zoom = grid.zooms.get(zoomName(grid, card));
+  if (spec.log_x && !zoom) {
+    const ends = card.lines.flatMap((line) => [line.x.find((x) => x > 0), line.x[line.x.length - 1]]).filter((x) => x > 0);
+    if (Math.max(...ends) < 300 * Math.min(...ends)) layout.xaxis.dtick = "D2"; // 1, 2 and 5 of each power of ten
+  }
   for (const axis of ["xaxis", "yaxis"]) {
     if (zoom) Object.assign(layout[axis], { range: [...zoom[axis]], autorange: false });
     else layout[axis].autorange = true;
@@ -152,24 +162,30 @@ function zoomName(grid, card) {
 // --- drawing, one chart after another, so that the page answers in between -------------------------------------------
 
 const queue = [];
-let working = false;
+const SHARE = 1 / 40; // of the time that drawing one chart may take by refreshes; where all is slow they come less often
+let working = 0;
 
-function later(card) {
+// `soon`: because of what the user did, not because of a refresh.
+function later(card, soon = true) {
   card.dirty = true;
+  if (soon) card.notBefore = 0;
   if (!queue.includes(card)) queue.push(card);
-  if (working) return;
-  working = true;
-  const step = () => {
-    const next = queue.findIndex((waits) => waits.visible || !waits.node.isConnected);
-    if (next < 0) {
-      working = false;
-      return;
-    }
+  clearTimeout(working);
+  working = setTimeout(work);
+}
+
+function work() {
+  const now = performance.now();
+  const gone = (card) => !card.node.isConnected;
+  const next = queue.findIndex((card) => gone(card) || (card.visible && now >= card.notBefore));
+  if (next >= 0) {
     const [card] = queue.splice(next, 1);
-    if (card.node.isConnected) paintCard(card);
-    requestAnimationFrame(() => setTimeout(step));
-  };
-  setTimeout(step);
+    if (!gone(card)) paintCard(card);
+    requestAnimationFrame(() => (working = setTimeout(work)));
+    return;
+  }
+  const waits = queue.filter((card) => card.visible).map((card) => card.notBefore - now);
+  if (waits.length) working = setTimeout(work, Math.min(...waits));
 }
 
 function paintCard(card) {
@@ -189,7 +205,8 @@ function paintCard(card) {
     displaylogo: false, responsive: false, doubleClick: "autosize", showSendToCloud: false, plotlyServerURL: "",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"],
   });
-  card.plot.drawMs = performance.now() - started; // for who measures
+  card.plot.drawMs = performance.now() - started; // told to who measures
+  card.notBefore = started + card.plot.drawMs / SHARE;
   card.plot.setAttribute("aria-label", `${card.spec.title} of ${new Set(lines.map((line) => line.run)).size} runs. Arrow keys read values.`);
   if (!card.listens) {
     card.listens = true;
@@ -328,8 +345,8 @@ function savePicture(card) {
   const { grid, spec } = card;
   const colors = theme(card.node);
   const runs = [...new Set(card.lines.map((line) => line.run))].slice(0, 40);
-  const names = runs.map((id) => grid.runs.get(id)).map(({ title, color, dash, sub }) => ({
-    type: "scatter", mode: "lines", x: [null], y: [null], name: grid.data.with_sub ? `${title} · ${sub}` : title, line: { color, dash, width: 2.4 },
+  const names = runs.map((id) => grid.runs.get(id)).map(({ title, color, dash }) => ({
+    type: "scatter", mode: "lines", x: [null], y: [null], name: title, line: { color, dash, width: 2.4 },
   }));
   const height = 560 + 24 * Math.ceil(names.length / 3);
   const figure = paint({ data: [...tracesOf(grid, card.lines), ...names], layout: layoutOf(grid, card, height) }, colors);
@@ -347,7 +364,7 @@ function savePicture(card) {
 // --- cards -----------------------------------------------------------------------------------------------------------
 
 function makeCard(grid, spec) {
-  const card = { grid, id: spec.id, spec, lines: [], visible: false };
+  const card = { grid, id: spec.id, spec, lines: [], visible: false, notBefore: 0 };
   card.node = element("section", "cg-card");
   card.title = element("h3", "cg-title");
   card.note = element("span", "cg-note", "i");
@@ -433,7 +450,7 @@ function update(data) {
   const apply = () => {
     const grid = grids.get(data.key);
     if (!grid || !grid.node || grid.base !== data.base) return;
-    for (const id of takeIn(grid, data.lines)) if (grid.cards.has(id)) later(grid.cards.get(id));
+    for (const id of takeIn(grid, data.lines)) if (grid.cards.has(id)) later(grid.cards.get(id), false);
   };
   waiting.set(data.key, { apply });
   apply();
@@ -452,7 +469,7 @@ function mount(grid, parentElement, data) {
       const card = [...grid.cards.values()].find((one) => one.node === entry.target);
       if (!card) continue;
       card.visible = entry.isIntersecting;
-      if (card.visible && card.dirty) later(card);
+      if (card.visible && card.dirty) later(card, false);
     }
   }, { rootMargin: "200px" });
   grid.resize = new ResizeObserver(() => {
