@@ -131,6 +131,8 @@ def make_run(
         "heartbeat": now,
         **figures,
     }
+    if state == "queued":
+        status["host"] = "another"  # whose queue it is: no page of a test may really start it
     if state in runs.ACTIVE:
         status |= {"pid": os.getpid(), "process_start": runs.process_start(os.getpid()), "eta_seconds": 34.0}
         if state == "stopping":
