@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from simclr import cli, launch, run_queue, runs, supervisor
 from simclr import config as cfg
+from simclr import launch, run_queue, runs, supervisor
 from simclr.config import ConfigError, PretrainConfig
 
 TINY = {"dataset": "shapes", "limit_images": 64, "image_size": 16, "batch_size": 16, "accelerator": "cpu"}
@@ -26,17 +26,19 @@ def holds(folder, ready):
         time.sleep(600)
 
 
-def resume_at(barrier, way, folder):
-    """Waits for the others; returns 0, or why it was refused."""
+def resume_at(barrier, told, way, folder):
+    """Waits for the others, and says 0, or why it was refused."""
     barrier.wait()
-    return resume(way, folder)
+    told.put(resume(way, folder))
 
 
 def resume(way, folder):
     run = runs.Run(Path(folder))
+    if way == "shell":
+        command = [sys.executable, "-m", "simclr", "resume", str(run.path)]
+        found = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+        return found.returncode and found.stderr
     try:
-        if way == "shell":
-            return cli.main(["resume", str(run.path)])
         (launch.resume if way == "launch" else run_queue.resubmit)(run)
     except ConfigError as error:
         return str(error)
