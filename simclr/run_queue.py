@@ -198,7 +198,7 @@ def obstacle(runs_dir: Path) -> str:
     free = shutil.disk_usage(runs_dir).free
     if free >= MIN_FREE_BYTES:
         return ""
-    return f"The disk of {runs_dir} is full ({free / 2**20:.0f} MiB left); what waits begins when there is room again."
+    return f"The disk of {runs_dir} has only {free / 2**20:.0f} MiB left; what waits begins when there is room again."
 
 
 def holders(runs_dir: Path) -> dict[str, list[Run]]:
