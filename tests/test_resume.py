@@ -76,7 +76,7 @@ def test_a_stopped_pretraining_goes_on_as_if_nothing_had_been(tiny_runs, stop_at
     run = interrupted(tiny_runs, "pretrain", options | {"version": 0}, stop_at, monkeypatch, step)
     status = run.status
     assert (status.state, status.reason, status.exit_code) == ("stopped", "on request", 75)
-    assert "stopped on request" in run.log_tail()
+    assert "stopped (on request)" in run.log_tail()
     capsys.readouterr()
     assert main(["resume", run.id]) == 0
     assert capsys.readouterr().out.strip().splitlines()[-1] == str(run.path)
@@ -154,14 +154,12 @@ def test_what_cannot_be_resumed_is_told(finished_run, tiny_runs, capsys):
     assert capsys.readouterr().err.startswith("RUN is nothing; allowed: a run's folder, id or unique prefix")
 
 
-def test_a_run_without_a_checkpoint_says_so(tiny_runs, capsys):
-    from simclr.config import PretrainConfig
-
-    run = runs.create(PretrainConfig(), tiny_runs)
+def test_a_run_that_came_to_no_checkpoint_begins_anew_in_its_folder(tiny_runs, tiny_pretrain):
+    run = runs.create(tiny_pretrain.model_copy(update={"epochs": 1, "evaluate": False}), tiny_runs)
     runs.update_status(run.path, state="failed")
-    assert main(["resume", run.id]) == 2
-    assert "has no checkpoint to go on from" in capsys.readouterr().err
-    assert run.status.state == "failed"
+    assert main(["resume", run.id]) == 0
+    assert run.status.state == "finished"
+    assert [other.id for other in runs.list_runs(tiny_runs)] == [run.id]
 
 
 def test_rows_after_the_checkpoint_are_cut_line_by_line(tmp_path):
