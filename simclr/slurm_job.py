@@ -12,8 +12,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from simclr.runs import Run, Status
 
 TASK = "SIMCLR_SLURM_TASK"  # set to the run's folder in its tasks
 TIME_LIMIT_SIGNAL = signal.SIGUSR2  # what submitit asks Slurm for
+WATCH_SECONDS = 1.0  # less than the next start takes
 SIGNAL_SECONDS = 5.0  # one task may be told a little before another
 # What ends a part of a run after which it goes on.
 REQUEUED = {
@@ -174,6 +177,21 @@ class Part:
         return {"state": "queued", "reason": REQUEUED[known], "queued": time.time()}
 
 
+def _leave_to_others(folder: Path) -> None:
+    """Ends this process once another one trains in its folder: a machine that Slurm gave up may be alive."""
+    mine = False
+    while True:
+        time.sleep(WATCH_SECONDS)
+        status = runs.read_status(folder)
+        if (status.pid, status.host) == (os.getpid(), socket.gethostname()):
+            mine = True
+        elif mine and status.state in runs.ACTIVE and status.state != "queued":
+            with contextlib.suppress(OSError), open(folder / runs.LOG, "a", encoding="utf-8") as log:
+                node = os.environ.get("SLURMD_NODENAME", "this machine")
+                log.write(f"Slurm has started this run anew; {node}, given up before, leaves it alone\n")
+            os._exit(1)
+
+
 def run_task(folder: Path) -> int:
     """Trains in one task of the job; returns the exit status."""
     # Held back until the training can answer them: until then they would just end the process.
@@ -190,6 +208,7 @@ def run_task(folder: Path) -> int:
 
         if not processes.place(config).is_main:
             return follow(config, runs_dir=folder.parent, run_dir=folder, resume=True)
+        threading.Thread(target=_leave_to_others, args=(folder,), name="watch", daemon=True).start()
         status = train(config, runs_dir=folder.parent, run_dir=folder, resume=True).status
     except ConfigError as error:
         print(error, file=sys.stderr, flush=True)

@@ -90,18 +90,10 @@ def go_on_now(run):
     ask("scontrol", "update", f"JobId={run.status.job_id}", "StartTime=now")
 
 
-def processes_with(words):
-    return [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if words in " ".join(process.info["cmdline"] or []) and process.pid != psutil.Process().pid
-    ]
-
-
 def tasks_of(run):
     """The processes of its tasks on all nodes, without the srun above them."""
-    found = processes_with(f"-m simclr.slurm_job {run.path} --task")
-    return [process for process in found if process.info["cmdline"][0] == sys.executable]
+    end = [sys.executable, "-m", "simclr.slurm_job", str(run.path), "--task"]
+    return [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == end]
 
 
 def assert_no_gap(run):
@@ -272,21 +264,24 @@ def test_a_killed_task_ends_the_run_on_all_nodes_with_a_sentence(runs_dir):
     watch(run, lambda _: not tasks_of(run) and ask("squeue", "--noheader") == "")  # none of it is left
 
 
-def test_a_failed_node_queues_it_again_and_a_killed_main_task_ends_it(runs_dir):
-    run = slurm.submit(build(OPTIONS), runs_dir, slurm.SlurmOptions())
+def test_a_lost_machine_queues_it_again_and_a_killed_main_task_ends_it(runs_dir):
+    run = slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions())
     watch(run, trains(17))
-    job_id = run.status.job_id
-    node = ask("squeue", "--noheader", "--format=%N", "--jobs", job_id)
-    ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+    node = ask("squeue", "--noheader", "--format=%N", "--jobs", run.status.job_id)
+    (cut_off,) = tasks_of(run)  # which does not know that Slurm has lost its machine
+    cluster.daemon(node).kill()
     try:
-        status, seen = watch(run, lambda status: status.state == "queued")
-        assert {state for state, _ in seen} == {"running", "queued"} and status.reason.startswith("requeued")
-        # the node does not take a job that it is still ending
-        watch(run, lambda _: cluster.is_ready() and not processes_with(f"slurmstepd: [{job_id}."))
+        ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")  # else it takes a minute to be seen
+        status, _ = watch(run, lambda status: status.job_state == "PENDING")
+        assert status.state == "running" and cut_off.is_running()
         go_on_now(run)
-        watch(run, trains(status.step))
+        # on the other one, from the last checkpoint; the lost one leaves the folder to it
+        watch(run, lambda status: status.pid not in (None, cut_off.pid) and trains(17)(status))
+        assert cut_off not in tasks_of(run)
+        assert node not in ask("squeue", "--noheader", "--format=%N", "--jobs", run.status.job_id)
+        assert "leaves it alone" in run.log_path.read_text()
     finally:
-        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], capture_output=True)
+        cluster.start(nodes=2)
 
     (task,) = tasks_of(run)
     task.kill()
@@ -294,8 +289,9 @@ def test_a_failed_node_queues_it_again_and_a_killed_main_task_ends_it(runs_dir):
     assert (status.state, status.reason, status.signal) == ("failed", "killed by signal 9", 9)
     assert status.error.startswith("The process was killed by signal 9 (SIGKILL).")
     slurm.resubmit(run)
-    watch(run, over)
-    assert_finished(run)
+    watch(run, trains(status.step))
+    assert launch.stop(run.path).state == "stopped"
+    assert_no_gap(run)
 
 
 @pytest.mark.slow
