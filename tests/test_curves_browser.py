@@ -93,6 +93,7 @@ def drag(page: Any, area: Any) -> None:
     page.mouse.up()
 
 
+@pytest.mark.slow
 def test_zoom_stays_through_ten_refreshes_and_the_curve_grows(found: Any, browser: Any) -> None:
     server, made = found
     run = made["running"]
@@ -159,6 +160,7 @@ def test_a_chart_is_enlarged_and_the_address_brings_it_back(found: Any, browser:
         one.context.close()
 
 
+@pytest.mark.slow
 def test_runs_are_searched_ticked_and_picked_together(found: Any, browser: Any) -> None:
     server, made = found
     tab = open_curves(browser, server, [made["seed 0"].id], "metric=loss")
@@ -203,6 +205,7 @@ def test_the_table_and_the_picture_are_saved(found: Any, browser: Any) -> None:
     tab.context.close()
 
 
+@pytest.mark.slow
 def test_a_phone_shows_one_chart_below_the_other(found: Any, browser: Any) -> None:
     server, made = found
     tab = Tab(browser, server.url, "curves-phone", PHONE, color_scheme="dark")
