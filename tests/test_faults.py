@@ -852,15 +852,16 @@ def named(folder):
     return made
 
 
-def test_names_notes_and_tags_are_text_and_never_a_path(tiny_runs, monkeypatch, tmp_path):
+@pytest.mark.slow
+def test_names_notes_and_tags_are_text_and_never_a_path(stubbed, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    made = named(tiny_runs)
-    assert sorted(path.name for path in tiny_runs.iterdir() if path.name[0] != ".") == sorted(run.id for run in made)
+    made = named(stubbed)
+    assert sorted(path.name for path in stubbed.iterdir() if path.name[0] != ".") == sorted(run.id for run in made)
     for text in EVIL[:3]:
         with pytest.raises(ConfigError, match="allowed: a run's folder, id or unique prefix"):
-            runs.find(text, tiny_runs)
+            runs.find(text, stubbed)
         with pytest.raises(ConfigError, match="in the trash"):
-            runs.restore(text, tiny_runs)
+            runs.restore(text, stubbed)
         assert "There is no run" in texts(open_page("run", id=text))
     for app in (open_page(), *(open_page("run", id=run.id) for run in made[1:5])):
         assert not app.exception
@@ -868,9 +869,9 @@ def test_names_notes_and_tags_are_text_and_never_a_path(tiny_runs, monkeypatch, 
         marked = "\n".join(str(item.value) for kind in kinds for item in app.get(kind))
         for text in EVIL:
             assert not any(sign in text for sign in "<[:$*#{\n") or not re.search(r"(?<!\\)" + re.escape(text), marked)
-    run_queue.submit(options(name="../../x", notes="$(touch pwned)"), tiny_runs).path.relative_to(tiny_runs)
+    run_queue.submit(options(name="../../x", notes="$(touch pwned)"), stubbed).path.relative_to(stubbed)
     assert not (tmp_path / "pwned").exists()
-    launch.stop(runs.list_runs(tiny_runs)[0].path)
+    launch.stop(runs.list_runs(stubbed)[0].path)
 
 
 class Dashboard:
