@@ -77,6 +77,7 @@ def test_the_main_process_alone_writes(two):
     assert steps == [1, 2, 3, 4, 5, 6]
     assert {path.name for path in two.path.iterdir() if not path.name.startswith(".")} == {
         "config.yaml", "status.json", "metrics.csv", "meta.json", "log.txt", "checkpoints", "model.pt",
+        "embeddings",
     }  # fmt: skip
     log = two.log_path.read_text()
     assert log.count("epoch 1/2") == log.count("epoch 2/2") == 1
