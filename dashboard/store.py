@@ -21,7 +21,7 @@ from typing import Any
 import streamlit as st
 
 from simclr import config as cfg
-from simclr import run_queue, runs
+from simclr import eta, run_queue, runs
 from simclr.config import ConfigError
 from simclr.runs import Run, Status
 
@@ -385,17 +385,10 @@ def decimal(value: float | None, digits: int = 3) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`42 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
+    """`42 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`; a dash where there is none to tell."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+    return eta.duration_text(seconds)
 
 
 def ago(moment: float, now: float | None = None) -> str:

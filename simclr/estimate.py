@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,8 +25,9 @@ from typing import Any
 import psutil
 
 from simclr import config as cfg
-from simclr import devices, launch, run_queue, runs
+from simclr import devices, jobs, launch, run_queue, runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, RunConfig
+from simclr.eta import duration_text
 from simclr.runs import StatusWriter
 
 LONG_RUN = 1.05  # of the peak of a few steps is what a whole run comes to: memory gets scattered with time
@@ -37,14 +37,10 @@ CROWDED, MOST_CROWDED = 1.25, 3.0  # processes that want to work, for each core
 ROUND_TO = 8  # suggested batch sizes are multiples of it
 # How far off a prediction may be besides the spread of the steps: machines get warm, and others use them too.
 STEP_MARGIN, FURTHER_STEP_MARGIN, PART_MARGIN = 0.05, 0.25, 0.25
-JOB_NAME, ESTIMATE, REQUEST, KEPT_JOBS = "estimate", "estimate.json", "request.json", 10
+JOB_NAME, ESTIMATE, REQUEST = "estimate", "estimate.json", "request.json"
 
 # Told what is going on, in words, and the share done, 0..1; may raise to end the work.
 Report = Callable[[str, float], None]
-
-
-class Stopped(Exception):
-    """Someone asked for the end."""
 
 
 class CannotMeasure(Exception):
@@ -134,18 +130,6 @@ class Estimate:
 def size_text(size: float) -> str:
     """Bytes as GiB, or MiB where that is more telling."""
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
-
-
-def duration_text(seconds: float) -> str:
-    """`42 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
 
 
 def _slope(peaks: Sequence[tuple[int, int]]) -> float:
@@ -385,28 +369,13 @@ def start_job(config: RunConfig, device: str, runs_dir: Path) -> Path:
     """
     devices.settle(device, config)
     config = launch.with_whole_paths(config)
-    request = _request(config, device)
     arguments = [JOB_NAME, *as_flags(config), "--device", device, "--runs_dir", str(runs_dir.resolve())]
-    try:
-        (runs_dir / runs.JOBS).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"runs_dir is {runs_dir}, which cannot be written: {error.strerror}.") from None
-    with runs.locked(runs_dir / runs.JOBS):
-        job = find_job(config, device, runs_dir)
-        if job is not None and runs.current_status(job).is_active:
-            return job
-        for old in _jobs(runs_dir)[KEPT_JOBS:]:
-            if not runs.current_status(old).is_active:
-                shutil.rmtree(old, ignore_errors=True)
-        job = launch.start_job(JOB_NAME, arguments, runs_dir)
-        runs.write_atomically(job / REQUEST, json.dumps(request))
-    return job
+    return jobs.start(JOB_NAME, _request(config, device), arguments, runs_dir)
 
 
 def find_job(config: RunConfig, device: str, runs_dir: Path) -> Path | None:
     """The newest job that was asked the same, whatever became of it."""
-    request = json.loads(json.dumps(_request(launch.with_whole_paths(config), device)))
-    return next((job for job in _jobs(runs_dir) if _read(job / REQUEST) == request), None)
+    return jobs.find(JOB_NAME, _request(launch.with_whole_paths(config), device), runs_dir)
 
 
 def load(job: Path) -> Estimate | None:
@@ -415,12 +384,6 @@ def load(job: Path) -> Estimate | None:
         return Estimate(**_read(job / ESTIMATE))
     except TypeError:
         return None
-
-
-def _jobs(runs_dir: Path) -> list[Path]:
-    with contextlib.suppress(OSError):
-        return sorted((runs_dir / runs.JOBS).glob(f"*-{JOB_NAME}-*"), reverse=True)
-    return []
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -452,7 +415,7 @@ def main(config: RunConfig, runs_dir: Path, *, device: str, as_json: bool, job: 
 
     last_word: dict[str, Any] = {"state": "failed", "exit_code": 1}
     try:
-        with _stop_on_signal():
+        with jobs.stopped_by_signals():
             found = ask(config, runs_dir, device=device, report=report)
         if job is not None:
             runs.write_atomically(job / ESTIMATE, json.dumps(asdict(found), indent=1))
@@ -461,7 +424,7 @@ def main(config: RunConfig, runs_dir: Path, *, device: str, as_json: bool, job: 
             print("\r\033[K", end="", file=sys.stderr)
         print(json.dumps(asdict(found), indent=1) if as_json else "\n".join(found.sentences()), flush=True)
         return 0 if found.fits or job is not None else 1
-    except Stopped:
+    except jobs.Stopped:
         last_word = {"state": "stopped", "reason": "on request", "exit_code": runs.STOPPED_EXIT_CODE}
         return runs.STOPPED_EXIT_CODE
     except ConfigError as error:
@@ -474,17 +437,3 @@ def main(config: RunConfig, runs_dir: Path, *, device: str, as_json: bool, job: 
     finally:
         if writer is not None:
             writer.close(phase="", **last_word)
-
-
-@contextlib.contextmanager
-def _stop_on_signal() -> Iterator[None]:
-    def stop(number: int, frame: Any) -> None:
-        signal.signal(number, signal.SIG_IGN)
-        raise Stopped
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -91,3 +91,15 @@ class TimeLeft:
         for name, (count, seconds) in state.items():
             if name in self.parts:
                 self.parts[name]._count, self.parts[name]._seconds = count, seconds
+
+
+def duration_text(seconds: float) -> str:
+    """`42 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"

@@ -40,19 +40,15 @@ def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Pa
     Raises:
         ConfigError: if the folder cannot be written.
     """
-    try:
-        (runs_dir / runs.JOBS).mkdir(parents=True, exist_ok=True)
-        with runs.locked(runs_dir / runs.JOBS):
-            job = find(name, request, runs_dir)
-            if job is not None and runs.current_status(job).is_active:
-                return job
-            for old in _all(name, runs_dir)[KEPT:]:
-                if not runs.current_status(old).is_active:
-                    shutil.rmtree(old, ignore_errors=True)
-            job = launch.start_job(name, arguments, runs_dir)
-            runs.write_atomically(job / REQUEST, json.dumps(request))
-    except OSError as error:
-        raise ConfigError(f"runs_dir is {runs_dir}, which cannot be written: {error.strerror}.") from None
+    with launch.locked(runs_dir / runs.JOBS):
+        job = find(name, request, runs_dir)
+        if job is not None and runs.current_status(job).is_active:
+            return job
+        for old in _all(name, runs_dir)[KEPT:]:
+            if not runs.current_status(old).is_active:
+                shutil.rmtree(old, ignore_errors=True)
+        job = launch.start_job(name, arguments, runs_dir)
+        runs.write_atomically(job / REQUEST, json.dumps(request))
     return job
 
 

@@ -69,6 +69,19 @@ def or_sentence(what: str) -> Iterator[None]:
         raise ConfigError(f"{what}: {error.strerror or error}.") from None
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[Path]:
+    """A folder beside the runs to oneself, made where it is missing.
+
+    Raises:
+        ConfigError: if the runs folder cannot be written, be it only later.
+    """
+    with or_sentence(f"runs_dir is {folder.parent}, which cannot be written"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with runs.locked(folder):
+            yield folder
+
+
 def with_whole_paths(config: RunConfig) -> RunConfig:
     """The options with folders and files from the root on: the run may be started from another place."""
     found: dict[str, Any] = {}
@@ -178,10 +191,8 @@ def start_job(name: str, arguments: list[str], runs_dir: Path) -> Path:
     """Starts other long work, such as embeddings, and returns its folder with `status.json` and `log.txt`."""
     suffix = "".join(random.SystemRandom().choices("abcdefghijkmnpqrstuvwxyz23456789", k=4))
     folder = runs_dir.resolve() / runs.JOBS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{suffix}"
-    try:
+    with or_sentence(f"runs_dir is {runs_dir}, which cannot be written"):
         folder.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(f"runs_dir is {runs_dir}, which cannot be written: {error.strerror}.") from None
     first = {"state": "starting", "created": time.time(), "host": socket.gethostname(), "boot": runs.boot_id()}
     with or_sentence(f"{folder.name} could not be started"):
         _supervise(folder, runs.python_command(*arguments, "--job_dir", str(folder)), {}, first)

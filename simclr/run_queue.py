@@ -19,7 +19,6 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +37,6 @@ KEEPER_SECONDS = 1.0
 _ended: dict[Path, tuple[int, int, int]] = {}
 # Within this time the same options for the same device are one wish: a double click, or two tabs.
 ONCE_SECONDS = 5.0
-
-
-@contextlib.contextmanager
-def _locked(runs_dir: Path) -> Iterator[Path]:
-    """The queue to oneself; gives its folder.
-
-    Raises:
-        ConfigError: if the runs folder cannot be written, be it only later.
-    """
-    folder = runs_dir / QUEUE
-    with launch.or_sentence(f"runs_dir is {runs_dir}, which cannot be written"):
-        folder.mkdir(parents=True, exist_ok=True)
-        with runs.locked(folder):
-            yield folder
 
 
 # --- what is asked of it --------------------------------------------------------------------------------------------
@@ -74,7 +59,7 @@ def submit(config: RunConfig, runs_dir: Path, device: str = devices.ANY, **meta:
     device = devices.settle(device, config)
     config = _keep_off_gpus(config, device)
     wish = hashlib.sha256(f"{device} {meta} {cfg.to_yaml(config)}".encode()).hexdigest()[:16]
-    with _locked(runs_dir):
+    with launch.locked(runs_dir / QUEUE):
         if (same := just_wished(wish, runs_dir)) is not None:
             return same
         first = {"state": "queued", "device": device, "queued": time.time()}
@@ -102,7 +87,7 @@ def resubmit(run: Run, device: str | None = None) -> None:
     device = device or (before if before and set(devices.parts(before)) <= known else devices.ANY)
     device = devices.settle(device, config)
     runs_dir = run.path.parent
-    with _locked(runs_dir):
+    with launch.locked(runs_dir / QUEUE):
         waiting = {"state": "queued", "backend": "local", "device": device, "queued": time.time()}
         here = {"host": socket.gethostname(), "boot": runs.boot_id()}
         changes = {**launch.afresh(run.status), **waiting, **here}
@@ -129,7 +114,7 @@ def move(run_id: str, place: int, runs_dir: Path) -> None:
     Raises:
         ConfigError: if it does not wait any more.
     """
-    with _locked(runs_dir):
+    with launch.locked(runs_dir / QUEUE):
         order = [run.id for run in entries(runs_dir)]
         if run_id not in order:
             raise ConfigError(f"{run_id} does not wait any more; allowed: a run in the queue.")
@@ -145,7 +130,7 @@ def edit(run: Run, config: RunConfig, device: str = devices.ANY) -> None:
         ConfigError: if it does not wait any more, has been trained before, or there is no such device.
     """
     device = devices.settle(device, config)
-    with _locked(run.path.parent):
+    with launch.locked(run.path.parent / QUEUE):
         if runs.read_status(run.path).state != "queued":
             raise ConfigError(f"{run.id} is {run.status.state}; allowed: a run in the queue. Clone it instead.")
         if runs.is_begun(run.path):
@@ -165,7 +150,7 @@ def drop(run: Run, runs_dir: Path) -> None:
     Raises:
         ConfigError: if it does not wait any more.
     """
-    with _locked(runs_dir):
+    with launch.locked(runs_dir / QUEUE):
         if runs.read_status(run.path).state != "queued":
             raise ConfigError(f"{run.id} is {run.status.state}; allowed: a run in the queue.")
         if runs.is_begun(run.path):
@@ -188,7 +173,7 @@ def set_slots(runs_dir: Path, device: str, number: int) -> None:
     """
     if not 1 <= number <= MAX_SLOTS:
         raise ConfigError(f"slots is {number}; allowed: 1 to {MAX_SLOTS}.")
-    with _locked(runs_dir) as folder:
+    with launch.locked(runs_dir / QUEUE) as folder:
         runs.write_atomically(folder / SLOTS, json.dumps(slots(runs_dir) | {device: number}))
         _advance(runs_dir)
 
@@ -215,7 +200,7 @@ def holders(runs_dir: Path) -> dict[str, list[Run]]:
 
 def advance(runs_dir: Path) -> None:
     """Starts the waiting runs whose devices are free."""
-    with _locked(runs_dir):
+    with launch.locked(runs_dir / QUEUE):
         _advance(runs_dir)
 
 
@@ -239,7 +224,7 @@ def keep(runs_dir: Path) -> None:
             return
         while (runs_dir / QUEUE).is_dir():
             try:
-                with _locked(runs_dir):
+                with launch.locked(runs_dir / QUEUE):
                     _advance(runs_dir)
                     if not _mine(runs_dir):
                         # Within the queue's lock: who adds a run after this finds no keeper and starts one.

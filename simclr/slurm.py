@@ -220,7 +220,7 @@ def submit(config: RunConfig, runs_dir: Path, options: SlurmOptions, **meta: Any
     """
     runs_dir = runs_dir.resolve()
     wish = hashlib.sha256(f"slurm {options!r} {meta} {cfg.to_yaml(config)}".encode()).hexdigest()[:16]
-    with _locked(runs_dir):
+    with launch.locked(runs_dir / slurm_states.FOLDER):  # a double click or two tabs hand it in once
         if (same := run_queue.just_wished(wish, runs_dir)) is not None:
             return same
         first = {"state": "queued", "backend": "slurm", "queued": time.time()}
@@ -243,7 +243,7 @@ def resubmit(run: Run, options: SlurmOptions | None = None) -> None:
     Raises:
         ConfigError: if it is active or finished, or Slurm refuses or does not answer; it stays as it is then.
     """
-    with _locked(run.path.parent):
+    with launch.locked(run.path.parent / slurm_states.FOLDER):
         launch.check_resumable(run)
         config = runs.load_config(run)
         before = runs.read_status(run.path)
@@ -260,19 +260,6 @@ def resubmit(run: Run, options: SlurmOptions | None = None) -> None:
             raise
         runs.update_status(run.path, job_id=job_id)
         runs.add_meta(run.path, slurm=options.model_dump(mode="json"))
-
-
-@contextlib.contextmanager
-def _locked(runs_dir: Path) -> Any:
-    """Handing in to oneself, so that a double click or two tabs do it once."""
-    folder = runs_dir / slurm_states.FOLDER
-    with contextlib.ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(runs.locked(folder))
-        except OSError as error:
-            raise ConfigError(f"runs_dir is {runs_dir}, which cannot be written: {error.strerror}.") from None
-        yield
 
 
 def _hand_in(run: Run, config: RunConfig, options: SlurmOptions) -> str:
