@@ -10,6 +10,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("SIMCLR_RUNS_DIR", None)
 
+from chromium import browser  # noqa: F401  (a fixture of all tests in a browser)
 from slurm import cluster
 
 from simclr import config as cfg

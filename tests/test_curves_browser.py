@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from dashboard_fixtures import make_run
 from test_foreign import write_log
-from test_journey import CHROMIUM, CHROMIUM_ARGUMENTS, PAGE_MS, PHONE, Server, Tab
+from test_journey import PAGE_MS, PHONE, Server, Tab
 
 from simclr import runs
 
@@ -22,15 +22,6 @@ expect = playwright_api.expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 STEPS = 16  # per epoch, as the fixture writes them
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    assert CHROMIUM, "no Chromium found; set $CHROMIUM"
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import random
 import shutil
 import statistics
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from typing import Any
 import psutil
 import pytest
 from dashboard_fixtures import make_run
-from test_journey import CHROMIUM, CHROMIUM_ARGUMENTS, Server
+from test_journey import Server
 
 from simclr import runs
 from simclr.callbacks import ROWS_PER_EPOCH
 
-playwright_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 
 NUM_EPOCHS, STEPS_PER_EPOCH, NUM_TICKS, TICK_SECONDS = 1000, 170, 10, 2.0
 BLOCKED_MS, THREAD_MS = 150, 400
@@ -100,15 +99,6 @@ class Cost:
             f"sent {middle['kilobytes']:.0f} kB; server {self.cpu_ms:.0f} ms of processor time; "
             f"first charts after {self.first_s:.1f} s"
         )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    assert CHROMIUM, "no Chromium found; set $CHROMIUM"
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 def thread_ms(tools: Any) -> float:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +18,7 @@ import map_app
 import numpy as np
 import pytest
 import streamlit as st
+from chromium import wait_until_served
 from dashboard_fixtures import unpacked
 from PIL import Image
 
@@ -30,11 +27,6 @@ from dashboard.components.embedding_map import MapState, described, selected_row
 from dashboard.components.embedding_map.standalone import standalone_html
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 EDGE = 18  # pixels that stay free around the whole map
 
 
@@ -133,15 +125,11 @@ class Server:
         command = [sys.executable, "-m", "streamlit", "run", "tests/map_app.py", "--server.port", str(port)]
         with open(folder / "server.log", "wb") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        self.process.kill()
-        raise AssertionError((folder / "server.log").read_text())
+        try:
+            wait_until_served(self.url, folder / "server.log")
+        except AssertionError:
+            self.process.kill()
+            raise
 
 
 @pytest.fixture(scope="module")
@@ -150,17 +138,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield server
     server.process.kill()
     server.process.wait()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright_api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.fail("Chromium is not on the path; install Debian's package chromium, or set $CHROMIUM.")
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 class Maps:

@@ -7,6 +7,7 @@ import time
 import psutil
 import pytest
 from conftest import TINY, TINY_PRETRAIN
+from test_launch import wait_for
 
 from simclr import cli, estimate, launch, runs
 from simclr import config as cfg
@@ -216,15 +217,6 @@ def test_a_trial_changes_no_weights_whatever_the_learning_rate(measured):
 
 
 # --- the process ----------------------------------------------------------------------------------------------------
-
-
-def wait_for(condition, what, seconds=90.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds:.0f} s for {what}")
 
 
 def ended(job):

@@ -22,6 +22,7 @@ import sys
 import time
 from pathlib import Path
 
+import chromium
 import psutil
 import pytest
 from dashboard_fixtures import make_run, open_page, texts
@@ -903,10 +904,9 @@ class Dashboard:
 
 @pytest.fixture
 def browser():
-    from test_journey import CHROMIUM, CHROMIUM_ARGUMENTS, playwright_api
-
-    with playwright_api.sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+    """One for each test, and not for the file: other tests here draw pages in this very process."""
+    with chromium.opened() as browser:
+        yield browser
 
 
 @pytest.mark.slow

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import wait_until_served
 
 from simclr import runs
 
@@ -25,11 +24,6 @@ expect = playwright_api.expect
 
 ROOT = Path(__file__).resolve().parent.parent
 SCREENSHOTS = Path(__file__).parent / "screenshots"
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 TRAINING_MS = 120_000  # on two busy cores; most of it is imports
 PAGE_MS = 30_000
 PHONE = (390, 844)
@@ -61,14 +55,7 @@ class Server:
                 [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(self.port)],
                 cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError((self.folder / "server.log").read_text())
+        wait_until_served(self.url, self.folder / "server.log")
 
     def kill(self) -> None:
         """As hard as a crash: nothing is said good-bye to."""
@@ -147,16 +134,6 @@ class Tab:
         expect(main.get_by_text(re.compile("^(Finished|Failed|Stopped)$")).first).to_be_visible(timeout=TRAINING_MS)
         expect(main.get_by_text("Finished", exact=True).first).to_be_visible()
         return run_id
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    if CHROMIUM is None:
-        pytest.fail("Chromium is not on the path; install Debian's package chromium, or set $CHROMIUM.")
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 def test_journey(server: Server, browser: object) -> None:

@@ -19,13 +19,13 @@ LONG = TINY_PRETRAIN | {"epochs": 100_000, "knn_every_epochs": 0}
 LIMIT = 90.0  # seconds for what takes a few on a free machine
 
 
-def wait_for(condition, what):
-    deadline = time.monotonic() + LIMIT
+def wait_for(condition, what, seconds=LIMIT):
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
             return found
         time.sleep(0.05)
-    raise AssertionError(f"waited {LIMIT:.0f} s for {what}")
+    raise AssertionError(f"waited {seconds:.0f} s for {what}")
 
 
 def started(runs_dir, **options):

@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 import pytest
-from test_embedding_map import Maps, browser, server  # noqa: F401  (fixtures)
+from test_embedding_map import Maps, server  # noqa: F401  (a fixture)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -59,7 +59,7 @@ PAN = """async (duration) => {
 }"""
 
 
-def measured(browser: Any, url: str, num_images: int) -> dict[str, float]:  # noqa: F811
+def measured(browser: Any, url: str, num_images: int) -> dict[str, float]:
     """One visit: kB received, ms to the first paint, from the end of a lasso, blocked, and frames per second."""
     maps = Maps(browser, f"{url}/?n={num_images}", prepare=OBSERVE)
     page = maps.page

@@ -9,18 +9,17 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from dashboard_fixtures import make_run
-from test_journey import CHROMIUM, CHROMIUM_ARGUMENTS, PAGE_MS, Server
+from test_journey import PAGE_MS, Server
 
 from simclr import runs
 from simclr.callbacks import ROWS_PER_EPOCH, MetricsLog
 
-playwright_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 
 NUM_RUNS, NUM_EPOCHS, STEPS_PER_EPOCH = 500, 1000, 170
 FIRST_PAINT_SECONDS, TICK_SECONDS = 1.5, 0.05
@@ -82,15 +81,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     (folder / "runs").mkdir()
     write_runs(folder / "runs", with_figures=request.param == "own")
     return Server(folder)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    assert CHROMIUM, "no Chromium found; set $CHROMIUM"
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 def open_runs(browser: object, server: Server) -> object:

@@ -11,17 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 from conftest import TINY_PRETRAIN
-from test_journey import CHROMIUM, CHROMIUM_ARGUMENTS, PAGE_MS, ROOT, Server
+from test_journey import PAGE_MS, ROOT, Server, server  # noqa: F401  (a fixture)
 
 from simclr import config as cfg
 from simclr import runs
 
-playwright_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 
 MINUTES = float(os.environ.get("SIMCLR_SOAK_MINUTES", "60"))
 WARM_UP = 0.1  # of the time: caches fill
@@ -49,15 +48,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(int(60 
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def live_run(server: Server) -> Iterator[runs.Run]:
+def live_run(server: Server) -> Iterator[runs.Run]:  # noqa: F811
     """A training that outlasts the test."""
     run = runs.create(cfg.build(cfg.PretrainConfig, TINY_PRETRAIN | {"epochs": 50_000}), server.runs_dir)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "SIMCLR_DATA_DIR": str(server.folder / "data")}
@@ -92,33 +83,29 @@ class Tab:
         return self.devtools.send("Runtime.getHeapUsage")["usedSize"]
 
 
-def test_nothing_grows(server: Server, live_run: runs.Run) -> None:
-    assert CHROMIUM, "no Chromium found; set $CHROMIUM"
+def test_nothing_grows(server: Server, live_run: runs.Run, browser: object) -> None:  # noqa: F811
     process = psutil.Process(server.process.pid)
     samples: dict[str, list[float]] = {"server": [], "Run page": [], "Runs page": []}
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
-        tabs = {
-            "Run page": Tab(browser, f"{server.url}/run?id={live_run.id}", "Images per second"),
-            "Runs page": Tab(browser, server.url, "All runs"),
-        }
-        time.sleep(60 * MINUTES * WARM_UP)
-        first_step = live_run.status.step
-        interval = 60 * MINUTES * (1 - WARM_UP) / NUM_SAMPLES
-        for number in range(NUM_SAMPLES):
-            time.sleep(interval)
-            samples["server"].append(process.memory_info().rss / MIB)
-            for name, tab in tabs.items():
-                samples[name].append(tab.heap() / MIB)
-            if number % 10 == 9:
-                print(", ".join(f"{name} {values[-1]:.1f} MiB" for name, values in samples.items()),
-                      f"{process.num_threads()} threads, {process.num_fds()} files", flush=True)  # fmt: skip
-        assert live_run.status.is_active, live_run.status.error
-        assert live_run.status.step > first_step
-        # and it is still seen: the page says what the files say
-        tabs["Run page"].page.get_by_text(f"of {live_run.status.epochs}").first.wait_for()
-        errors = [error for tab in tabs.values() for error in tab.errors]
-        browser.close()
+    tabs = {
+        "Run page": Tab(browser, f"{server.url}/run?id={live_run.id}", "Images per second"),
+        "Runs page": Tab(browser, server.url, "All runs"),
+    }
+    time.sleep(60 * MINUTES * WARM_UP)
+    first_step = live_run.status.step
+    interval = 60 * MINUTES * (1 - WARM_UP) / NUM_SAMPLES
+    for number in range(NUM_SAMPLES):
+        time.sleep(interval)
+        samples["server"].append(process.memory_info().rss / MIB)
+        for name, tab in tabs.items():
+            samples[name].append(tab.heap() / MIB)
+        if number % 10 == 9:
+            print(", ".join(f"{name} {values[-1]:.1f} MiB" for name, values in samples.items()),
+                  f"{process.num_threads()} threads, {process.num_fds()} files", flush=True)  # fmt: skip
+    assert live_run.status.is_active, live_run.status.error
+    assert live_run.status.step > first_step
+    # and it is still seen: the page says what the files say
+    tabs["Run page"].page.get_by_text(f"of {live_run.status.epochs}").first.wait_for()
+    errors = [error for tab in tabs.values() for error in tab.errors]
     quarter = NUM_SAMPLES // 4
     growth = {
         name: statistics.median(values[-quarter:]) / statistics.median(values[:quarter]) - 1
