@@ -1,4 +1,4 @@
-"""The dashboard: path, page settings, navigation and the shared sidebar.
+"""The dashboard's server: everything that can be done before the first visitor comes is done at its start.
 
 streamlit run dashboard/app.py
 """
@@ -10,78 +10,32 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # Streamlit puts only this folder on the path
     sys.path.insert(0, str(ROOT))
 
+import contextlib  # noqa: E402
 import gc  # noqa: E402
+import importlib  # noqa: E402
+from collections.abc import AsyncIterator  # noqa: E402
 
 import streamlit as st  # noqa: E402
 
-from dashboard import store, ui, waiting  # noqa: E402
+from dashboard import store  # noqa: E402
 
-st.set_page_config(page_title="SimCLR explorer", page_icon=str(ROOT / "dashboard/static/icon.png"), layout="wide")
+# What the first page needs; the other pages bring much more, and whoever starts the server waits for this.
+FIRST_PAGE = ("dashboard.ui", "dashboard.waiting", "dashboard.charts", "dashboard.forms", "dashboard.components.table")
 
 
-@st.cache_resource(show_spinner=False)
-def freeze_collector() -> bool:
-    """Takes what the imports made out of the garbage collector's sight, once per process.
+@contextlib.asynccontextmanager
+async def warm(_app: st.App) -> AsyncIterator[None]:
+    """Imports and reads what the first page shows, so that the first visit is as quick as the next.
 
-    Streamlit collects garbage after every script run, and looking through all that the libraries have made is
-    then the largest part of the time a click takes.
+    Then takes what the imports made out of the garbage collector's sight: Streamlit collects garbage after every
+    script run, and looking through all that the libraries have made is the largest part of the time a click takes.
     """
+    for name in FIRST_PAGE:
+        importlib.import_module(name)
+    store.get().summaries()
     gc.collect()
     gc.freeze()
-    return True
+    yield
 
 
-freeze_collector()
-ui.style()
-
-PAGES = ROOT / "dashboard" / "app_pages"
-
-
-def to_runs() -> None:
-    st.switch_page(ui.PAGE_RUNS)
-
-
-page = st.navigation(
-    {
-        "Experiments": [
-            st.Page(PAGES / "runs.py", title="Runs", icon=":material/list_alt:", url_path="home", default=True),
-            # the home page answers at the root only; whoever writes its name gets there too
-            st.Page(to_runs, title="All runs", url_path="runs", visibility="hidden"),
-            st.Page(PAGES / "new_run.py", title="New run", icon=":material/add_circle:", url_path="new-run"),
-            st.Page(PAGES / "curves.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
-            st.Page(PAGES / "results.py", title="Results", icon=":material/table_chart:", url_path="results"),
-            st.Page(PAGES / "run.py", title="Run", url_path="run", visibility="hidden"),
-        ],
-        "Representations": [
-            st.Page(path, title=title, icon=icon, url_path=name)
-            for name, title, icon in (
-                ("embeddings", "Embeddings", ":material/scatter_plot:"),
-                ("augmentations", "Augmentations", ":material/auto_fix_high:"),
-            )
-            if (path := PAGES / f"{name}.py").exists()
-        ],
-    }
-)
-
-
-@st.fragment(run_every=5)
-def active_runs() -> None:
-    waiting.wake()
-    states = [item.state for item in store.get().summaries() if item.is_active]
-    num_queued = states.count("queued")
-    num_active = len(states) - num_queued
-    if num_active:
-        st.badge(f"{num_active} active run{'s' if num_active > 1 else ''}", icon=":material/bolt:", color="green")
-    if num_queued:
-        st.badge(f"{num_queued} in the queue", icon=":material/schedule:", color="gray")
-    if not states:
-        st.caption("No active run")
-
-
-store.get().summaries(max_age=0)  # whatever a click has changed is seen; parts that refresh themselves begin below
-with st.sidebar:
-    active_runs()
-
-if page.url_path != "new-run":
-    st.session_state.pop("new_run_entered", None)  # the next visit may bring an address of its own
-page.run()
+app = st.App(ROOT / "dashboard" / "shell.py", lifespan=warm)

@@ -18,7 +18,7 @@ from simclr import config as cfg
 from simclr import runs
 from simclr.runs import Run
 
-APP = str(Path(__file__).resolve().parent.parent / "dashboard" / "app.py")
+APP = str(Path(__file__).resolve().parent.parent / "dashboard" / "shell.py")
 CLASSES = ["circle", "square", "star"]
 
 

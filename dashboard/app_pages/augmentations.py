@@ -217,7 +217,7 @@ def load(dataset: str) -> gallery.Gallery:
 
 @st.cache_resource(show_spinner=False)
 def freeze_torch() -> bool:
-    """Takes torch's objects out of the garbage collector's sight, as app.py does with the others; once per process."""
+    """Takes torch's objects out of the garbage collector's sight, as app.py does with what it imports; once per process."""
     import torch
 
     torch.set_num_threads(1)  # views of few small images: more threads only get into each other's way

@@ -1,0 +1,65 @@
+"""What every page stands in: page settings, navigation and the shared sidebar.
+
+Streamlit runs this file for every click, whatever the page; app.py starts the server that does so.
+"""
+
+import streamlit as st
+
+from dashboard import store, ui, waiting
+
+st.set_page_config(
+    page_title="SimCLR explorer", page_icon=str(store.ROOT / "dashboard/static/icon.png"), layout="wide"
+)
+ui.style()
+
+PAGES = store.ROOT / "dashboard" / "app_pages"
+
+
+def to_runs() -> None:
+    st.switch_page(ui.PAGE_RUNS)
+
+
+page = st.navigation(
+    {
+        "Experiments": [
+            st.Page(PAGES / "runs.py", title="Runs", icon=":material/list_alt:", url_path="home", default=True),
+            # the home page answers at the root only; whoever writes its name gets there too
+            st.Page(to_runs, title="All runs", url_path="runs", visibility="hidden"),
+            st.Page(PAGES / "new_run.py", title="New run", icon=":material/add_circle:", url_path="new-run"),
+            st.Page(PAGES / "curves.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
+            st.Page(PAGES / "results.py", title="Results", icon=":material/table_chart:", url_path="results"),
+            st.Page(PAGES / "run.py", title="Run", url_path="run", visibility="hidden"),
+        ],
+        "Representations": [
+            st.Page(path, title=title, icon=icon, url_path=name)
+            for name, title, icon in (
+                ("embeddings", "Embeddings", ":material/scatter_plot:"),
+                ("augmentations", "Augmentations", ":material/auto_fix_high:"),
+            )
+            if (path := PAGES / f"{name}.py").exists()
+        ],
+    }
+)
+
+
+@st.fragment(run_every=5)
+def active_runs() -> None:
+    waiting.wake()
+    states = [item.state for item in store.get().summaries() if item.is_active]
+    num_queued = states.count("queued")
+    num_active = len(states) - num_queued
+    if num_active:
+        st.badge(f"{num_active} active run{'s' if num_active > 1 else ''}", icon=":material/bolt:", color="green")
+    if num_queued:
+        st.badge(f"{num_queued} in the queue", icon=":material/schedule:", color="gray")
+    if not states:
+        st.caption("No active run")
+
+
+store.get().summaries(max_age=0)  # whatever a click has changed is seen; parts that refresh themselves begin below
+with st.sidebar:
+    active_runs()
+
+if page.url_path != "new-run":
+    st.session_state.pop("new_run_entered", None)  # the next visit may bring an address of its own
+page.run()
