@@ -1,4 +1,4 @@
-"""What things cost, as ratios measured side by side: augmentation, loss, training step, memory, probe, reading.
+"""What things cost, as ratios measured side by side: augmentation, loss, training step, memory, probe, maps, reading.
 
     python -m simclr bench                       every part, under five minutes on two CPU cores
     python -m simclr bench --only loss,step --against lightly
@@ -35,11 +35,11 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
-from simclr import augment, loss, probes
+from simclr import augment, loss, probes, reduce
 from simclr.config import Augmentation, ConfigError, PretrainConfig, build
 
-PARTS = ("augmentation", "loss", "step", "caching", "probe", "reading")
-PEERS = ("lightly",)
+PARTS = ("augmentation", "loss", "step", "caching", "probe", "maps", "reading")
+PEERS = ("lightly", "sklearn")
 SIDE = 32  # pixels
 BLUR = Augmentation(blur_probability=0.5)
 
@@ -488,6 +488,26 @@ def probe(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
     )
 
 
+def maps(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
+    """Maps of 10,000 x 512 features, neighbours looked for within, UMAP and t-SNE compiled and loaded before."""
+    features = labelled_features(10_000, 512, 10)[0].numpy()
+    seconds: dict[str, list[float]] = {}
+    for method in reduce.METHODS:
+        reduce.reduce(method, features[:1000])
+        draw = partial(reduce.reduce, method, features)
+        seconds[method] = [_seconds(draw, time.perf_counter) for _ in range(2)]
+        label = reduce.LABELS[method]
+        if method == "tsne" and "sklearn" in peers:
+            from sklearn.manifold import TSNE
+
+            # as ours: the same number of iterations, metric and start, and all cores
+            other = TSNE(metric="cosine", init="pca", max_iter=750, random_state=0, n_jobs=-1)
+            theirs = [_seconds(partial(other.fit_transform, features), time.perf_counter)]
+            yield Row("maps", label, min(seconds[method]), "s", "scikit-learn", **_ratios(seconds[method], theirs))
+        else:
+            yield Row("maps", label, statistics.median(seconds[method]), "s", repeats=2)
+
+
 def reading(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
     """Images per second from JPEG files: decoded once into memory, and streamed by reading processes."""
     from PIL import Image
@@ -599,7 +619,7 @@ def draw(curves: list[Growth], path: Path) -> None:
 
 WORK: dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]] = {
     "augmentation": augmentation, "loss": losses, "step": step, "caching": caching, "probe": probe,
-    "reading": reading,
+    "maps": maps, "reading": reading,
 }  # fmt: skip
 PEAKS: dict[str, Callable[..., Callable[[], Any]]] = {"loss": _loss_peak, "step": _step_peak}
 

@@ -133,7 +133,16 @@ class Projection:
             }
         if self.method == "tsne":
             perplexity = round(min(values["perplexity"], (num_images - 1) / 3), 3)
-            return {"perplexity": perplexity, "metric": "cosine", "initialization": "pca", "random_state": seed}
+            return {
+                "perplexity": perplexity,
+                "metric": "cosine",
+                "initialization": "pca",
+                # The grid by which openTSNE interpolates, half as fine as its own choice. Of 10,000 CIFAR-10 images
+                # maps kept as many neighbours (31.2 and 31.1 % of 20; from scratch 34.5 and 34.6 %) at a divergence
+                # 2 to 3 % higher, in two fifths of the time.
+                "ints_in_interval": 2,
+                "random_state": seed,
+            }
         return {}
 
     def num_neighbors(self, num_images: int) -> int:
@@ -274,7 +283,7 @@ def _num_threads() -> int:
 
 def tsne(
     features: Floats, near: Nearest, dims: int, progress: Progress | None = None, *, perplexity: float,
-    random_state: int, **_: Any,
+    ints_in_interval: float, random_state: int, **_: Any,
 ) -> Floats:  # fmt: skip
     """t-SNE (van der Maaten and Hinton 2008) by openTSNE on exact neighbours, started from the PCA."""
     from openTSNE import TSNE, affinity, initialization
@@ -304,6 +313,7 @@ def tsne(
             callbacks_every_iters=every, random_state=random_state,
             # the quicker way for many points, by interpolation, is for a plane only
             negative_gradient_method="auto" if dims == 2 else "bh",
+            ints_in_interval=ints_in_interval,
         )  # fmt: skip
         start = pca(features, dims=dims).astype(np.float64)
         if not start[:, 0].std() > 0:  # all images are alike: any start does

@@ -14,8 +14,8 @@ from simclr.cli import main
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--only", "speed"], "only is speed; allowed: augmentation, loss, step, caching, probe, reading."),
-        (["--against", "nobody"], "against is nobody; allowed: lightly."),
+        (["--only", "speed"], "only is speed; allowed: augmentation, loss, step, caching, probe, maps, reading."),
+        (["--against", "nobody"], "against is nobody; allowed: lightly, sklearn."),
         (["--repeats", "1"], "repeats is 1; allowed: a whole number from 2 to 100."),
         (["--repeats", "many"], "repeats is many; allowed: a whole number from 2 to 100."),
         (["--plot", "nowhere/at/all.html"], "plot is nowhere/at/all.html; allowed: a file in a folder that exists."),

@@ -165,6 +165,5 @@ def test_a_refresh_hardly_blocks_the_browser(
     finally:
         server.kill()
     print(f"{count} runs of {NUM_EPOCHS} epochs, {num_active} going on, {len(METRICS)} metrics{query}: {cost}")
-    # the tick that other programs disturbed least, and what they do not lengthen
-    assert min(cost.blocked_ms) < (BLOCKED_MS if count <= 20 else 2 * BLOCKED_MS)
+    assert statistics.median(cost.blocked_ms) < (BLOCKED_MS if count <= 20 else 2 * BLOCKED_MS)
     assert statistics.median(cost.thread_ms) < THREAD_MS
