@@ -24,7 +24,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -280,6 +280,20 @@ def embedding_folder(model: Model, choice: Choice) -> Path:
     if model.layer not in layers_of(model):
         of = {PIXELS: "raw pixels do", UNTRAINED: "this network does"}.get(model.what, f"{model.run.id} does")
         raise ConfigError(f"layer is {model.layer}, which {of} not have; allowed: h, or a pre-training's projector.")
+    own, *others = (_folder_named(model, replace(choice, split=split)) for split in _same_splits(choice.split))
+    return own if own.is_dir() else next((path for path in others if _is_of_test(path)), own)
+
+
+def _same_splits(split: str) -> tuple[str, ...]:
+    """`auto` and `test` are the same images wherever data have test images."""
+    return {"auto": ("auto", "test"), "test": ("test", "auto")}.get(split, (split,))
+
+
+def _is_of_test(folder: Path) -> bool:
+    return _read_json(folder / PROVENANCE).get("split") == "test"
+
+
+def _folder_named(model: Model, choice: Choice) -> Path:
     number = "all" if choice.num_images is None else choice.num_images
     return model.run.path / runs.EMBEDDINGS / f"{choice.split}-{number}-{_digest(key_values(model, choice))}"
 

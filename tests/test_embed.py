@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -125,6 +126,17 @@ def test_a_second_time_computes_nothing(
     again = embed.compute(pair, SMALL, ["pca"])
     assert [item.folder for item in again] == [item.folder for item in embedded]
     np.testing.assert_array_equal(again[0].map("pca"), embedded[0].map("pca"))
+
+
+def test_features_of_the_test_images_are_found_by_either_name(
+    pair: list[Model], embedded: list[Embedding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert embedded[0].provenance["split"] == "test"
+    by_name = dataclasses.replace(SMALL, split="test")
+    assert SMALL.split == "auto"
+    monkeypatch.setattr(embed, "_load_pictures", lambda *_: pytest.fail("images were read again"))
+    assert [item.folder for item in embed.compute(pair, by_name, ["pca"])] == [item.folder for item in embedded]
+    assert embeddings.find_embedding(pair[0], dataclasses.replace(SMALL, split="val")) is None
 
 
 def test_a_network_that_was_trained_on_has_features_of_its_own(tmp_path: Path) -> None:
