@@ -18,7 +18,7 @@ function makePanel(map) {
   panel.subtitle = element("div", "subtitle");
   panel.stats = element("div", "stats");
   const words = element("div", "words");
-  words.append(panel.title, panel.subtitle, panel.stats);
+  words.append(panel.title, panel.subtitle);
   const plane = element("div", "plane");
   panel.picture = element("canvas", "points");
   panel.canvas = element("canvas", "marks");
@@ -30,7 +30,7 @@ function makePanel(map) {
     button("−", "Zoom out", () => zoomAt(map, panel, 1 / ZOOM_STEP)),
     button("Reset", "Show the whole map", () => showAll(map, panel)),
   );
-  head.append(words, panel.tools);
+  head.append(words, panel.tools, panel.stats);
   panel.note = element("div", "note");
   plane.append(panel.picture, panel.canvas, panel.note);
   panel.node.append(head, plane);
