@@ -787,6 +787,7 @@ def test_a_waiting_run_is_stopped_in_a_word(stubbed, monkeypatch, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_servers_on_one_folder_agree(stubbed, monkeypatch):
     monkeypatch.setenv("SIMCLR_TEST_STEP_SECONDS", "0.05")
     seconds = 10 * REPEATS
@@ -805,7 +806,7 @@ def test_two_servers_on_one_folder_agree(stubbed, monkeypatch):
         told = told.get(10)
     assert most == 1, "one device, one run at a time"
     assert all(sentence.endswith((".", "instead")) for one in told for sentence in one)
-    wait_for(lambda: not any(run.status.is_active for run in runs.list_runs(stubbed)), "the end of all")
+    wait_for(lambda: not any(run.status.is_active for run in runs.list_runs(stubbed)), "the end of all", 600)
     found = runs.list_runs(stubbed)
     states = [run.status.state for run in found]
     print(f"seed {SEED}: {len(found)} runs, {states.count('finished')} finished, {states.count('stopped')} stopped, "
@@ -991,7 +992,7 @@ def test_a_real_training_survives_every_kind_of_kill(background, tmp_path, real)
     kills = ["trainer", "supervisor", "trainer supervisor"] * REPEATS
     generator.shuffle(kills)
     print(f"seed {SEED}: {kills}")
-    config = real.options.model_copy(update={"epochs": 8 * len(kills)})
+    config = real.options.model_copy(update={"epochs": 40 * len(kills)})
     run = launch.start(config, background)
     for victims in kills:
         training(run, run.status.step + 1)
@@ -1014,7 +1015,7 @@ def test_a_real_training_survives_every_kind_of_kill(background, tmp_path, real)
         starter.join()
         if not run.status.is_active:
             launch.resume(run)
-    ended(run, "finished", 300)
+    ended(run, "finished", 900)
     expected = real.train.train(config, runs_dir=tmp_path / "whole")
     real.kill.assert_equal_ends(run, expected)
 
