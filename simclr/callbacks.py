@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import sys
 import time
@@ -17,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
-from simclr import metrics, runs
+from simclr import health, metrics, runs
 from simclr.checkpoints import DivergedError
 from simclr.eta import TimeLeft
 from simclr.runs import StatusWriter
@@ -72,10 +73,33 @@ class MetricsLog:
             stream.write(text.encode())
 
 
+class HealthLog:
+    """Appends whole lines to `health.jsonl`, one for each validation of a pre-training.
+
+    Args:
+        path: the file; begun anew unless `keep_steps` is given.
+        keep_steps: on resume, lines up to this step are kept.
+    """
+
+    def __init__(self, path: Path, keep_steps: int | None = None) -> None:
+        self.path = path
+        kept = b""
+        if keep_steps is not None and path.exists():
+            lines = path.read_bytes().split(b"\n")[:-1]  # no torn line
+            rows = ((line, health.parse(line)) for line in lines)
+            kept = b"".join(line + b"\n" for line, row in rows if row is not None and row.step <= keep_steps)
+        runs.write_atomically(path, kept.decode())
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        text = json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n"
+        with open(self.path, "ab") as stream:  # one write of one whole line
+            stream.write(text.encode())
+
+
 class Unheard:
     """Stands in for rows and status in the processes of a run that write nothing: all but the main one."""
 
-    def append(self, row: Mapping[str, float | int]) -> None:
+    def append(self, row: Mapping[str, Any]) -> None:
         pass
 
     def set(self, **changes: Any) -> None:
@@ -128,14 +152,15 @@ class Recorder(L.Callback):
         num_steps, num_epochs: of the whole training.
         time_left: the parts of the training: `step`, `validation`, `knn`, `between` (two epochs) and others.
         knn: says how long its probe took.
+        health_log: where a pre-training's lines on its health go.
     """
 
     def __init__(
         self, log: MetricsLog | Unheard, status: StatusWriter | Unheard, *, num_steps: int, num_epochs: int,
-        time_left: TimeLeft, knn: KNNProbe | None = None,
+        time_left: TimeLeft, knn: KNNProbe | None = None, health_log: HealthLog | Unheard | None = None,
     ) -> None:  # fmt: skip
         self.log_rows, self.status, self.num_steps, self.num_epochs = log, status, num_steps, num_epochs
-        self.time_left, self.knn = time_left, knn
+        self.time_left, self.knn, self.health_log = time_left, knn, health_log
         self.meter = Meter()
         self.seconds_before = 0.0
         self.last: dict[str, float] = {}
@@ -255,6 +280,8 @@ class Recorder(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "perf/seconds": self.seconds()}
+        if self.health_log is not None and pl_module.val_health:
+            self.health_log.append({"epoch": row["epoch"], "step": row["step"], **pl_module.val_health})
         self.log_rows.append(row | pl_module.val_metrics)
         self.last |= pl_module.val_metrics
         if not math.isfinite(pl_module.val_metrics.get("val/loss", 0.0)):  # the epoch's last steps broke it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -78,23 +79,46 @@ def uniformity(z: Tensor) -> Tensor:
     return (torch.logsumexp(-2.0 * squared, dim=0) - torch.log(torch.tensor(float(len(first))))).to(z.dtype)
 
 
-def effective_rank(features: Tensor) -> Tensor:
-    """Exponential of the entropy of the normalised singular values of the centred (N, D) features.
+def singular_values(features: Tensor) -> Tensor:
+    """Singular values of the centred (N, D) features, (min(N, D),) float64, the largest first.
 
-    1 (all in one direction, or all rows alike) to min(N - 1, D) (Roy and Vetterli 2007; RankMe, Garrido et al. 2023).
-    NaN if the features are not all finite.
+    All 0 where all rows are alike, NaN if the features are not all finite. Divided by sqrt(N) they are the standard
+    deviations along the principal directions.
     """
     features = features.to(torch.float64)
     centred = features - features.mean(dim=0)
     # what is left of equal rows after rounding is noise, not directions
     size, spread = float(features.norm()), float(centred.norm())
     if not math.isfinite(size) or spread <= 1e-6 * size:
-        return torch.tensor(1.0 if math.isfinite(size) else math.nan, device=features.device)
-    # singular values are the roots of the smaller Gram matrix's eigenvalues: much quicker than an SVD
+        return torch.full((min(features.shape),), 0.0 if math.isfinite(size) else math.nan, device=features.device)
+    # they are roots of the smaller Gram matrix's eigenvalues: much quicker than an SVD
     gram = centred.T @ centred if centred.shape[0] >= centred.shape[1] else centred @ centred.T
-    singular = torch.linalg.eigvalsh(gram).clamp(min=0.0).sqrt()
+    return torch.linalg.eigvalsh(gram).clamp(min=0.0).sqrt().flip(0)
+
+
+def effective_rank(features: Tensor) -> Tensor:
+    """Exponential of the entropy of the normalised singular values of the centred (N, D) features.
+
+    1 (all in one direction, or all rows alike) to min(N - 1, D) (Roy and Vetterli 2007; RankMe, Garrido et al. 2023).
+    NaN if the features are not all finite.
+    """
+    return entropy_rank(singular_values(features))
+
+
+def entropy_rank(singular: Tensor) -> Tensor:
+    """The same from `singular_values`."""
+    if not bool(singular.sum() > 0):
+        return torch.tensor(math.nan if singular.isnan().any() else 1.0, device=singular.device)
     shares = singular / singular.sum()
     return torch.exp(-torch.special.xlogy(shares, shares).sum()).to(torch.float32)
+
+
+def feature_std(features: Tensor) -> Tensor:
+    """Mean over features of the standard deviation of (N, D) rows brought to length 1.
+
+    0 for a collapsed encoder, 1 / sqrt(D) for rows spread evenly over the sphere (Chen and He 2021, section 4.1).
+    """
+    return F.normalize(features.float(), dim=1).std(dim=0, correction=0).mean()
 
 
 def mean_similarities(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,6 +129,36 @@ def mean_similarities(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
     count = len(z1) * (len(z1) - 1)
     negative = (between.sum() - between.diagonal().sum()) / max(1, count)
     return positive, negative
+
+
+class Similarities(NamedTuple):
+    """Numbers of pairs by cosine similarity in equal bins over -1..1 (num_bins,), and how far both kinds are apart."""
+
+    positive: Tensor
+    negative: Tensor
+    d_prime: float
+
+
+def similarity_histograms(z1: Tensor, z2: Tensor, num_bins: int, max_rows: int = 1000) -> Similarities:
+    """Similarities of the two views of an image, and of views of different images (N, D).
+
+    Args:
+        max_rows: negatives come from at most so many images, evenly picked: a million pairs fill a histogram.
+
+    Returns:
+        Histograms, and d' = (mean of positives - mean of negatives) / root mean square of both standard deviations
+        (Green and Swets 1966); NaN where neither kind varies.
+    """
+    z1, z2 = F.normalize(z1.float(), dim=1), F.normalize(z2.float(), dim=1)
+    positive = (z1 * z2).sum(dim=1)
+    picked = torch.linspace(0, len(z1) - 1, min(len(z1), max_rows), dtype=torch.float64).round().long().to(z1.device)
+    between = z1[picked] @ z2[picked].T  # (n, n)
+    negative = between[~torch.eye(len(picked), dtype=torch.bool, device=z1.device)]
+    variances = positive.var(correction=0) + negative.var(correction=0)
+    d_prime = float((positive.mean() - negative.mean()) / (variances / 2).sqrt()) if variances > 0 else math.nan
+    # rounding may bring a similarity out of range, where a histogram would not count it
+    counts = [torch.histc(values.clamp(-1, 1).cpu(), num_bins, -1, 1) for values in (positive, negative)]
+    return Similarities(counts[0], counts[1], d_prime)
 
 
 def knn_predict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from simclr import metrics, optim
+from simclr import health, metrics, optim
 from simclr.backbones import Encoder
 from simclr.config import FinetuneConfig, PretrainConfig
 from simclr.heads import classifier, projection_head
@@ -82,6 +83,7 @@ class _Trained(L.LightningModule):
         self.encoder, self.head = encoder.network, head
         self.train_means = RunningMeans()
         self.val_metrics: dict[str, float] = {}
+        self.val_health: dict[str, Any] = {}  # a pre-training's, for a line of `health.jsonl`
         self._parts = encoder
         self._num_steps, self._warmup_steps = num_steps, warmup_steps
 
@@ -128,6 +130,7 @@ class SimCLR(_Trained):
         self._has_randomness = has_randomness(encoder.network)
         self._val_means = RunningMeans()
         self._val_features: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._val_candidates = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, S, S) normalized images to representations h (N, num_features)."""
@@ -205,6 +208,7 @@ class SimCLR(_Trained):
         h, z = self._embed(batch.first, batch.second)
         _, measured = self._contrast(z)
         self._val_means.add(measured)
+        self._val_candidates = len(z) * metrics.num_processes() - 1
         if sum(len(rows) for rows, _, _ in self._val_features) < MAX_MONITORED_ROWS:
             z1, z2 = z.float().chunk(2)
             self._val_features.append((h.float()[: len(z1)], z1, z2))
@@ -213,21 +217,57 @@ class SimCLR(_Trained):
         means = {f"val/{name}": value for name, value in metrics.mean_over_processes(self._val_means.take()).items()}
         h, z1, z2 = (self._of_all_processes(torch.cat(rows)) for rows in zip(*self._val_features, strict=True))
         positive, negative = metrics.mean_similarities(z1, z2)
+        singular_h, singular_z = metrics.singular_values(h), metrics.singular_values(z1)
         self._val_features = []
         self.val_metrics = means | {
             "val/alignment": float(metrics.alignment(z1, z2)),
             "val/uniformity": float(metrics.uniformity(z1)),
             "val/positive_similarity": float(positive),
             "val/negative_similarity": float(negative),
-            "val/effective_rank": float(metrics.effective_rank(h)),
-            "val/effective_rank_z": float(metrics.effective_rank(z1)),
+            "val/effective_rank": float(metrics.entropy_rank(singular_h)),
+            "val/effective_rank_z": float(metrics.entropy_rank(singular_z)),
         }
+        self.val_health = health_of(h, z1, z2, singular_h, singular_z) | {"candidates": self._val_candidates}
 
     def _of_all_processes(self, rows: Tensor) -> Tensor:
         """(n, D) of each process to (at most MAX_MONITORED_ROWS, D) of all."""
         if metrics.num_processes() > 1:
             rows = self.all_gather(rows).flatten(0, 1)  # type: ignore[union-attr]
         return rows[:MAX_MONITORED_ROWS]
+
+
+def health_of(h: Tensor, z1: Tensor, z2: Tensor, singular_h: Tensor, singular_z: Tensor) -> dict[str, Any]:
+    """What `health.jsonl` says of the probe images: layers, spectra and similarity histograms (see `health.Row`).
+
+    Args:
+        h: (N, num_features) of the first views.
+        z1, z2: (N, projection_dim) of both views.
+        singular_h, singular_z: the layers' `metrics.singular_values`.
+    """
+
+    def layer(features: Tensor, singular: Tensor) -> dict[str, Any]:
+        count = len(singular)
+        kept = (singular / len(features) ** 0.5).cpu()[torch.from_numpy(health.spectrum_places(count))]
+        return {
+            "dim": features.shape[1], "std": _digits(metrics.feature_std(features)),
+            "effective_rank": _digits(metrics.entropy_rank(singular)), "num_singular": count,
+            "singular": [_digits(value) for value in kept] if bool(kept.isfinite().all()) else [],
+        }  # fmt: skip
+
+    found: dict[str, Any] = {"images": len(h), "h": layer(h, singular_h), "z": layer(z1, singular_z)}
+    if not bool(z1.isfinite().all() and z2.isfinite().all()):
+        return found | {"positive": [], "negative": [], "d_prime": None}
+    pairs = metrics.similarity_histograms(z1, z2, health.NUM_BINS)
+    return found | {
+        "positive": [int(count) for count in pairs.positive], "negative": [int(count) for count in pairs.negative],
+        "d_prime": _digits(pairs.d_prime),
+    }  # fmt: skip
+
+
+def _digits(value: Tensor | float) -> float | None:
+    """Five digits, which is more than a plot shows; None for what is not finite."""
+    number = float(value)
+    return float(f"{number:.5g}") if math.isfinite(number) else None
 
 
 @contextlib.contextmanager

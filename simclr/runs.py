@@ -41,7 +41,7 @@ from simclr.config import ConfigError
 from simclr.usage import UsageMeter
 
 CONFIG, STATUS, METRICS, META = "config.yaml", "status.json", "metrics.csv", "meta.json"
-LOG, MODEL, EVALUATION = "log.txt", "model.pt", "evaluation.json"
+LOG, MODEL, EVALUATION, HEALTH = "log.txt", "model.pt", "evaluation.json", "health.jsonl"
 CHECKPOINTS, EMBEDDINGS = "checkpoints", "embeddings"
 LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, BEST_CHECKPOINT = "last.ckpt", "previous.ckpt", "best.ckpt"
 FRESH_CHECKPOINT = ".fresh.ckpt"  # whole, and about to become the last
@@ -654,6 +654,10 @@ class Run:
     @property
     def metrics_path(self) -> Path:
         return self.path / METRICS
+
+    @property
+    def health_path(self) -> Path:
+        return self.path / HEALTH
 
     @property
     def model_path(self) -> Path:

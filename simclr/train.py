@@ -39,6 +39,7 @@ from simclr import backbones, devices, embed, eta, evaluate, film, metrics, prob
 from simclr.backbones import Encoder
 from simclr.callbacks import (
     Filming,
+    HealthLog,
     KNNProbe,
     Meter,
     MetricsLog,
@@ -641,10 +642,13 @@ def _fit(
     place = processes.place(config)
     checkpoint, step = _warm_start(run, resume, data)
     log = MetricsLog(run.metrics_path, columns, keep_steps=step) if place.is_main else Unheard()
+    health_log: HealthLog | Unheard | None = None
+    if isinstance(model, SimCLR):
+        health_log = HealthLog(run.health_path, keep_steps=step) if place.is_main else Unheard()
     probe = next((item for item in extra if isinstance(item, KNNProbe)), None)
     recorder = Recorder(
         log, status, num_steps=prepared.num_steps, num_epochs=prepared.num_epochs,
-        time_left=_time_left(prepared, probe), knn=probe,
+        time_left=_time_left(prepared, probe), knn=probe, health_log=health_log,
     )  # fmt: skip
     device = find_device(config.accelerator)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
