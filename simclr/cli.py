@@ -34,6 +34,7 @@ commands:
   evaluate   repeat a run's test figures from its weights and compare
   embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
   film       maps of how a training moved the images, epoch by epoch
+  lab        what encoders have learned to ignore: by operation and strength, and factor by factor
   bench      what things cost, as ratios measured side by side
   runs       list the runs
   stop       stop a run; its last checkpoint is kept
@@ -65,6 +66,10 @@ EXAMPLES = {
     "film": """examples:
   python -m simclr film RUN
   python -m simclr film RUN OTHER_RUN --method pca""",
+    "lab": """examples:
+  python -m simclr lab RUN
+  python -m simclr lab RUN OTHER_RUN untrained:RUN --what factors
+  python -m simclr lab RUN@epoch-10 RUN --what profile""",
     "bench": """examples:
   python -m simclr bench
   python -m simclr bench --only augmentation,loss --against lightly
@@ -410,6 +415,14 @@ def _film(arguments: list[str]) -> int:
     return film.main(_parse(parser, arguments))
 
 
+def _lab(arguments: list[str]) -> int:
+    from simclr import lab
+
+    parser = _parser("lab")
+    lab.add_arguments(parser)
+    return lab.main(_parse(parser, arguments))
+
+
 def _bench(arguments: list[str]) -> int:
     from simclr import bench
 
@@ -488,6 +501,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": _evaluate,
     "embed": _embed,
     "film": _film,
+    "lab": _lab,
     "bench": _bench,
     "runs": _list,
     "stop": _stop,
@@ -500,6 +514,7 @@ SUMMARIES = {
     "evaluate": "Measures a finished run on the test images, from its weights alone, and compares with what is stored.",
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",
     "film": "Draws the maps of a run's training film, one for each epoch kept, so that they belong together.",
+    "lab": "Measures what encoders have learned to ignore: similarity after each operation, factors of shapes.",
     "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",
     "runs": "Lists the runs, newest first.",
     "stop": "Stops a run: it saves a checkpoint and ends; after 60 s it is killed.",

@@ -147,7 +147,7 @@ def compute(
     bar = _Bar(max(1, total + PAIR_WORK * (len(models) - 1)), report, check)
 
     if pictures_needed:
-        pictures = _load_pictures(models[0].run, choice, bar.part("Reading the images", LOAD_WORK))
+        pictures = load_pictures(models[0].run, choice, bar.part("Reading the images", LOAD_WORK))
         digest = pictures.digest
         for place, (model, folder) in enumerate(zip(models, folders, strict=True)):
             old = found[place]
@@ -180,7 +180,8 @@ def _check_num_images(number: int, methods: Sequence[Any]) -> None:
         raise ConfigError(f"num_images is {number}; allowed: at least {reduce.MIN_IMAGES}, or method none.")
 
 
-def _load_pictures(run: Run, choice: Choice, progress: Callable[[float], None]) -> _Pictures:
+def load_pictures(run: Run, choice: Choice, progress: Callable[[float], None] = lambda share: None) -> _Pictures:
+    """The chosen images of a run's data, and everything recorded about them."""
     import torch
 
     from simclr import data
@@ -237,7 +238,7 @@ def _features(
         size = min(size, MAX_PIXEL_SIDE)
     else:
         try:
-            network, head = (part and part.to(device).eval() for part in _network(model, size))
+            network, head = (part and part.to(device).eval() for part in network_of(model, size))
         except ConfigError as error:
             # Said from the view of a training, where a weights file is an experiment.
             raise ConfigError(str(error).replace("experiment_version is", "RUN has the weights", 1)) from None
@@ -259,7 +260,7 @@ def _features(
     return features, torch.cat(logits).numpy() if logits else None
 
 
-def _network(model: Model, size: int) -> tuple[Any, Any]:
+def network_of(model: Model, size: int) -> tuple[Any, Any]:
     """The encoder, and what stands on it: the projector where z is asked for, a trained classifier, or None.
 
     Raises:
