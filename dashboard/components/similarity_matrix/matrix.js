@@ -1,0 +1,337 @@
+// A heat map on a canvas; what is pointed at, or moved to by the arrow keys, stands beside it. Texts by textContent.
+
+const matrices = new WeakMap();
+const MOST_BARS = 6;
+
+function element(tag, className, text) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+function decoded(text) {
+  const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+  return new Float32Array(bytes.buffer);
+}
+
+function tileOf(matrix, row, side) {
+  const { sprite, columns } = matrix.data;
+  const node = element("span", "tile");
+  const rows = Math.ceil(matrix.num / columns);
+  Object.assign(node.style, {
+    width: `${side}px`, height: `${side}px`, backgroundImage: `url("${sprite}")`,
+    backgroundSize: `${columns * side}px ${rows * side}px`,
+    backgroundPosition: `-${(row % columns) * side}px -${Math.floor(row / columns) * side}px`,
+  });
+  node.setAttribute("role", "img");
+  node.setAttribute("aria-label", viewName(matrix, row));
+  return node;
+}
+
+function viewName(matrix, row) {
+  return `${matrix.data.titles[row >> 1]}, view ${(row & 1) + 1}`;
+}
+
+// From deep blue by white or near-black to yellow-white would hide zero; one hue from the page's ground to full is read
+// at once. Far ends: the lowest and highest value off the diagonal.
+function ramp(share, isDark) {
+  const stops = isDark
+    ? [[16, 21, 28], [38, 62, 140], [95, 120, 238], [190, 205, 255], [255, 250, 225]]
+    : [[255, 255, 255], [205, 216, 250], [120, 142, 238], [50, 66, 170], [18, 16, 66]];
+  const place = Math.min(1, Math.max(0, share)) * (stops.length - 1);
+  const from = Math.min(stops.length - 2, Math.floor(place)), part = place - from;
+  return stops[from].map((value, channel) => Math.round(value + (stops[from + 1][channel] - value) * part));
+}
+
+function isDarkTheme(node) {
+  const text = getComputedStyle(node).color.match(/[\d.]+/g).map(Number);
+  return text[0] + text[1] + text[2] > 3 * 128;
+}
+
+// What is drawn: similarities, or each row's weights as shares of the largest weight there is.
+function shownValues(matrix) {
+  if (matrix.mode === "similarity") return { values: matrix.similarities, low: matrix.low, high: matrix.highest };
+  const { weights } = matrix.now;
+  let high = 0;
+  for (const weight of weights) high = Math.max(high, weight);
+  return { values: weights, low: 0, high };
+}
+
+function draw(matrix) {
+  const { canvas, num } = matrix;
+  const side = canvas.clientWidth;
+  if (!side) return;
+  const scale = window.devicePixelRatio || 1;
+  if (canvas.width !== Math.round(side * scale)) canvas.width = canvas.height = Math.round(side * scale);
+  const isDark = isDarkTheme(matrix.node);
+  const { values, low, high } = shownValues(matrix);
+  const small = new ImageData(num, num);
+  for (let i = 0; i < num; i++) {
+    for (let k = 0; k < num; k++) {
+      const place = i * num + k;
+      const isWeight = matrix.mode === "weights";
+      let color;
+      if (i === k || (isWeight && k === (i ^ 1))) color = [138, 148, 166];
+      else {
+        const share = high > low ? (values[place] - low) / (high - low) : 0;
+        color = ramp(isWeight ? Math.sqrt(share) : share, isDark);
+      }
+      small.data.set([...color, 255], 4 * place);
+    }
+  }
+  matrix.small.width = matrix.small.height = num;
+  matrix.small.getContext("2d").putImageData(small, 0, 0);
+  const context = canvas.getContext("2d");
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(matrix.small, 0, 0, canvas.width, canvas.height);
+  const cell = canvas.width / num;
+  const frame = (row, column, rows, color, width) => {
+    context.strokeStyle = color;
+    context.lineWidth = width * scale;
+    context.strokeRect(column * cell, row * cell, rows * cell, rows * cell);
+  };
+  if (cell / scale >= 2.5) {
+    for (let i = 0; i < num; i += 2) frame(i, i, 2, isDark ? "#2bb58c" : "#159a74", 1.5); // the pairs
+  }
+  for (const mark of matrix.data.marks) {
+    for (const [row, column] of [[mark.row, mark.column], [mark.column, mark.row]]) {
+      frame(row, column, 1, "#e07b28", 2.5);
+    }
+  }
+  if (matrix.cell) {
+    const [row, column] = matrix.cell;
+    frame(row, column, 1, isDark ? "#ffffff" : "#000000", 2);
+  }
+}
+
+function number(value) {
+  return Math.abs(value) >= 0.001 || value === 0 ? value.toFixed(3) : value.toExponential(1);
+}
+
+function percent(share) {
+  return share >= 0.0005 || share === 0 ? `${(100 * share).toFixed(1)} %` : "< 0.1 %";
+}
+
+// The chosen cell: both views, what they are to each other, and the anchor's heaviest negatives.
+function describe(matrix) {
+  const { detail, num } = matrix;
+  if (!matrix.cell) return;
+  const [row, column] = matrix.cell;
+  const place = row * num + column, value = matrix.similarities[place];
+  const kind = row === column ? "itself" : row === (column ^ 1) ? "positive pair" : "negative";
+  const two = element("div", "two");
+  for (const which of [row, column]) {
+    const figure = element("figure");
+    figure.append(tileOf(matrix, which, 84), element("figcaption", "", viewName(matrix, which)));
+    two.append(figure);
+  }
+  const words = element("p", "value");
+  words.append(element("b", "", number(value)), element("span", "", ` cosine, ${kind}`));
+  if (kind === "negative") words.append(element("span", "", `, weight ${percent(matrix.now.weights[place])}`));
+  const order = [...Array(num).keys()].filter((k) => k !== row && k !== (row ^ 1))
+    .sort((a, b) => matrix.similarities[row * num + b] - matrix.similarities[row * num + a]).slice(0, MOST_BARS);
+  const bars = element("div", "bars");
+  bars.append(element("p", "small", `What pushes ${viewName(matrix, row)} away, of ${num - 2} negatives`));
+  const heaviest = matrix.now.weights[row * num + order[0]] || 1;
+  for (const k of order) {
+    const weight = matrix.now.weights[row * num + k];
+    const line = element("div", "bar");
+    const track = element("span", "track"), fill = element("span", "fill");
+    fill.style.width = `${(100 * weight) / Math.max(heaviest, 1e-12)}%`;
+    track.append(fill);
+    line.append(tileOf(matrix, k, 26), track, element("span", "share", percent(weight)));
+    line.title = `${viewName(matrix, k)}: cosine ${number(matrix.similarities[row * num + k])}`;
+    bars.append(line);
+  }
+  detail.replaceChildren(two, words, bars);
+  matrix.said.textContent =
+    `${viewName(matrix, row)} and ${viewName(matrix, column)}: cosine ${number(value)}, ${kind}`;
+}
+
+function choose(matrix, row, column) {
+  const { num } = matrix;
+  matrix.cell = [Math.min(num - 1, Math.max(0, row)), Math.min(num - 1, Math.max(0, column))];
+  draw(matrix);
+  describe(matrix);
+}
+
+function setTemperature(matrix, temperature) {
+  const { num } = matrix;
+  matrix.temperature = temperature;
+  matrix.now = contrastAt(matrix.similarities, num, temperature);
+  matrix.read.temperature.textContent = temperature.toPrecision(2);
+  matrix.read.loss.textContent = matrix.now.loss.toFixed(3);
+  matrix.read.chance.textContent = Math.log(num - 1).toFixed(3);
+  matrix.read.effective.textContent = `${matrix.now.effective.toFixed(1)} of ${num - 2}`;
+  let marked = 0;
+  for (const { row, column } of matrix.data.marks) {
+    marked += matrix.now.weights[row * num + column] + matrix.now.weights[column * num + row];
+  }
+  matrix.read.marked.textContent = matrix.data.marks.length ? percent(marked / (2 * matrix.data.marks.length)) : "–";
+  matrix.slider.setAttribute("aria-valuetext", temperature.toPrecision(2));
+  if (matrix.mode === "weights") draw(matrix);
+  describe(matrix);
+}
+
+function legend(matrix) {
+  const { low, highest, mode } = matrix;
+  const isDark = isDarkTheme(matrix.node);
+  const colors = [0, 0.25, 0.5, 0.75, 1].map((share) => `rgb(${ramp(share, isDark).join(" ")})`);
+  const bar = element("span", "ramp");
+  bar.style.background = `linear-gradient(90deg, ${colors.join(", ")})`;
+  const ends = mode === "similarity" ? [low.toFixed(2), highest.toFixed(2)] : ["no weight", "heaviest"];
+  const key = (className, text) => {
+    const node = element("span", "key");
+    node.append(element("span", className), element("span", "", text));
+    return node;
+  };
+  const marks = matrix.data.marks.length ? [key("square mark", "likely false negatives")] : [];
+  matrix.legend.replaceChildren(
+    element("span", "", ends[0]), bar, element("span", "", ends[1]), key("square pair", "the two views of an image"), ...marks);
+}
+
+function fact(name, label) {
+  const node = element("div", "fact");
+  const value = element("b", "", "");
+  value.dataset.name = name;
+  node.append(element("span", "", label), value);
+  return [node, value];
+}
+
+function build(matrix) {
+  const { data, node } = matrix;
+  matrix.similarities = decoded(data.similarities);
+  const num = (matrix.num = 2 * data.titles.length);
+  matrix.low = Infinity;
+  matrix.highest = -Infinity;
+  for (let i = 0; i < num; i++) {
+    for (let k = 0; k < num; k++) {
+      if (i === k) continue;
+      matrix.low = Math.min(matrix.low, matrix.similarities[i * num + k]);
+      matrix.highest = Math.max(matrix.highest, matrix.similarities[i * num + k]);
+    }
+  }
+  matrix.small = document.createElement("canvas");
+
+  const top = element("div", "top");
+  const label = element("label", "temperature");
+  const slider = (matrix.slider = element("input"));
+  const span = Math.log(data.high / data.low);
+  Object.assign(slider, { type: "range", min: 0, max: 1000, step: 1 });
+  slider.setAttribute("aria-label", "Temperature");
+  const written = element("b", "number");
+  const name = element("span", "name");
+  name.append(element("span", "", "Temperature "), written);
+  label.append(name, slider);
+  const temperatureOf = () => Number((data.low * Math.exp((span * slider.value) / 1000)).toPrecision(2));
+  slider.oninput = () => setTemperature(matrix, temperatureOf());
+  slider.onchange = () => matrix.component.setStateValue("temperature", matrix.temperature);
+  slider.value = Math.round((1000 * Math.log(data.temperature / data.low)) / span);
+  const facts = element("div", "facts");
+  matrix.read = { temperature: written };
+  for (const [key, text] of [
+    ["loss", "NT-Xent loss"], ["chance", "ln(2N − 1)"], ["effective", "Negatives that count"],
+    ["marked", "Weight of a marked one"],
+  ]) {
+    const [item, value] = fact(key, text);
+    matrix.read[key] = value;
+    facts.append(item);
+  }
+  top.append(label, facts);
+
+  const modes = element("div", "modes");
+  modes.setAttribute("role", "group");
+  modes.setAttribute("aria-label", "What the cells show");
+  for (const [mode, text] of [["similarity", "Similarities"], ["weights", "Weights of the negatives"]]) {
+    const button = element("button", "", text);
+    button.type = "button";
+    button.setAttribute("aria-pressed", String(matrix.mode === mode));
+    button.onclick = () => {
+      matrix.mode = mode;
+      [...modes.children].forEach((child) => child.setAttribute("aria-pressed", String(child === button)));
+      legend(matrix);
+      draw(matrix);
+    };
+    modes.append(button);
+  }
+
+  const left = element("div", "left");
+  const canvas = (matrix.canvas = element("canvas"));
+  canvas.tabIndex = 0;
+  canvas.setAttribute("role", "application");
+  canvas.setAttribute("aria-label", `Similarities of ${num} views; move with the arrow keys`);
+  const at = (event) => {
+    const box = canvas.getBoundingClientRect();
+    const place = (offset, length) => Math.floor((offset / length) * num);
+    choose(matrix, place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width));
+  };
+  canvas.onpointermove = (event) => event.pointerType === "mouse" && at(event);
+  canvas.onpointerdown = at;
+  canvas.onkeydown = (event) => {
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const [row, column] = matrix.cell ?? [0, 0];
+    choose(matrix, row + step[0], column + step[1]);
+  };
+  matrix.legend = element("div", "legend");
+  left.append(modes, canvas, matrix.legend);
+
+  const right = element("div", "right");
+  matrix.detail = element("div", "detail");
+  matrix.said = element("span", "said");
+  matrix.said.setAttribute("aria-live", "polite");
+  right.append(matrix.detail, matrix.said);
+  if (data.marks.length) {
+    const marks = element("div", "marks");
+    marks.append(element("p", "small", "Most similar of different images"));
+    for (const mark of data.marks) {
+      const button = element("button", "mark");
+      button.type = "button";
+      const words = element("span", "words");
+      words.append(element("b", "", number(mark.similarity)), element("span", "", ` ${mark.words}`));
+      button.append(tileOf(matrix, mark.row, 34), tileOf(matrix, mark.column, 34), words);
+      button.onclick = () => choose(matrix, mark.row, mark.column);
+      marks.append(button);
+    }
+    right.append(marks);
+  }
+  const body = element("div", "body");
+  body.append(left, right);
+  node.replaceChildren(top, body);
+  matrix.observer?.disconnect();
+  matrix.observer = new ResizeObserver(() => { legend(matrix); draw(matrix); });
+  matrix.observer.observe(canvas);
+  const first = data.marks[0] ?? { row: 0, column: 1 };
+  matrix.cell = [first.row, first.column];
+  setTemperature(matrix, data.temperature);
+  legend(matrix);
+  draw(matrix);
+}
+
+export default function similarityMatrix(component) {
+  const { parentElement, data } = component;
+  let matrix = matrices.get(parentElement);
+  if (!matrix) {
+    matrix = { node: element("div", "smatrix"), drawn: "", mode: "similarity" };
+    parentElement.append(matrix.node);
+    matrices.set(parentElement, matrix);
+  }
+  matrix.component = component;
+  if (data.revision !== matrix.drawn) {
+    const kept = matrix.drawn ? matrix.temperature : data.temperature; // other images, the same temperature
+    matrix.drawn = data.revision;
+    matrix.data = { ...data, temperature: kept };
+    build(matrix);
+  } else {
+    draw(matrix); // the theme may have changed
+    legend(matrix);
+  }
+  return () => {
+    matrix.observer?.disconnect();
+    matrix.node.remove();
+    matrices.delete(parentElement);
+  };
+}
