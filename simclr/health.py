@@ -28,7 +28,8 @@ MAX_FILE_BYTES = 64 * 2**20  # some 20,000 epochs
 CHANCE_SHARE = 0.45  # of the ranks' range: guessing stands at 0.5, an untrained network at 0.1 to 0.35
 CHANCE_EPOCHS = 2
 COLLAPSED_SPREAD = 0.1  # std of a feature times sqrt(dim): 1 on the whole sphere, 0 for equal rows
-SAME_VIEWS_ALIGNMENT = 0.02  # squared distance, 0..4
+COLLAPSED_LOGITS = 0.05  # its square over the temperature: the loss cannot tell rows apart that differ by less
+SAME_VIEWS = 0.02  # squared distance of positives, of that of different images
 MIN_RANK_SHARE_H, MAX_RANK_H = 0.03, 5.0  # effective rank of h that is too low, of its limit and at most
 MIN_RANK_SHARE_Z = 0.05
 RANK_FALL = 1 / 3  # of its highest
@@ -38,7 +39,7 @@ PLATEAU_EPOCHS, PLATEAU_SHARE = 5, 0.2  # at least, and of all epochs
 PLATEAU_LOSS, PLATEAU_KNN = 0.005, 0.005  # of the loss; accuracy
 SETTLED_RATE = 0.1  # of the peak learning rate: where a schedule has come so low, standing still is its aim
 OVERFIT_EPOCHS, OVERFIT_LOSS = 3, 0.03  # of the loss
-KNN_FALL = 0.05  # accuracy
+KNN_FALL, KNN_FALL_UNKNOWN = 0.05, 0.15  # accuracy; where the number of images is not known
 
 Severity = Literal["ok", "note", "alarm"]
 Columns = Mapping[str, Sequence[float] | NDArray[np.float64]]
@@ -108,7 +109,7 @@ class Verdict:
         title: two or three words.
         sentence: what is seen, with its numbers, and what to do.
         rule: when this is said.
-        since: the epoch that it is true from; None where nothing was judged.
+        since: the epoch that it is true from; None where nothing is wrong.
     """
 
     state: str
@@ -270,6 +271,11 @@ class _Epochs:
         told = np.sqrt(np.clip(1 - self.get("val/negative_similarity"), 0, None))
         return np.where(np.isfinite(known), known, told)
 
+    @property
+    def collapsed_spread(self) -> float:
+        """The spread below which all images count as one point."""
+        return min(COLLAPSED_SPREAD, math.sqrt(COLLAPSED_LOGITS * (self.temperature or 1.0)))
+
     def limit(self, name: str) -> Floats:
         """The highest effective rank that layer `h` or `z` can have."""
         return self.of_rows(lambda row: min(getattr(row, name).dim, row.images - 1))
@@ -383,19 +389,28 @@ def _rank_text(known: _Epochs) -> str:
 
 
 def _collapse(known: _Epochs) -> Verdict | None:
-    spread = known.spread
-    narrow = spread < COLLAPSED_SPREAD
+    spread, limit = known.spread, known.collapsed_spread
+    narrow = spread < limit
     since = known.since(narrow)
-    if since is None or not (known.lasting(narrow) >= 2 or _at_chance(known)[-1]):
+    if since is None:
         return None
+    rule = (
+        f"Said when the std of the features of normalised z, times sqrt(d), is below {limit:.2g} for two epochs, or "
+        "for one whose ranks are no better than chance. Evenly spread embeddings have 1 (Chen and He 2021). The bound "
+        f"is {COLLAPSED_SPREAD:g}, and at a low temperature sqrt({COLLAPSED_LOGITS:g} T), below which the loss cannot "
+        "tell images apart."
+    )
+    seen = f"the features of z spread to {100 * spread[-1]:.2g} % of what the sphere allows"
+    if known.lasting(narrow) < 2 and not _at_chance(known)[-1]:
+        return Verdict(
+            "narrow cone", "note", "Nearly one point",
+            f"In epoch {since} all images came close to one point ({seen}), though views are still found: "
+            f"{_rank_text(known)}. If it stays so for another epoch, it is a collapse.", rule, since,
+        )  # fmt: skip
     return Verdict(
         "collapse", "alarm", "Collapsed",
-        f"All images are mapped to nearly the same point since epoch {since}: the features of z spread to "
-        f"{100 * spread[-1]:.2g} % of what the sphere allows. Lower the learning rate, lengthen the warm-up, and check "
-        "that the batch holds different images.",
-        f"Said when the std of the features of normalised z is below {COLLAPSED_SPREAD:g} / sqrt(d) for two epochs, or "
-        "for one whose ranks are no better than chance. Evenly spread embeddings have 1 / sqrt(d) (Chen and He 2021).",
-        since,
+        f"All images are mapped to nearly the same point since epoch {since}: {seen}. Lower the learning rate, "
+        "lengthen the warm-up, and check that the batch holds different images.", rule, since,
     )  # fmt: skip
 
 
@@ -436,17 +451,20 @@ def _unlearned(known: _Epochs) -> Verdict | None:
 
 
 def _same_views(known: _Epochs) -> Verdict | None:
-    same = known.get("val/alignment") < SAME_VIEWS_ALIGNMENT
-    since = known.since(same & (known.share < 0.01 + 1.0 / (2 * (known.batch_size or 2))))
-    if since is None or known.spread[-1] < COLLAPSED_SPREAD or known.lasting(same) < 2:
+    alignment = known.get("val/alignment")
+    apart = 2 * (1 - known.get("val/negative_similarity"))  # squared distance of different images
+    same = alignment < SAME_VIEWS * apart
+    found = known.share < 0.01 + 1.0 / (2 * (known.batch_size or 2))
+    since = known.since(same & found)
+    if since is None or known.lasting(same & found) < 2:
         return None
     return Verdict(
         "same views", "alarm", "Views are too alike",
-        f"The two views of an image are mapped to the same point (alignment {known.get('val/alignment')[-1]:.2g}) and "
-        "are found without error, so there is nothing left to learn. Turn the augmentation up: random crops and "
-        "colour jitter matter most.",
-        f"Said when alignment is below {SAME_VIEWS_ALIGNMENT:g} and positives are ranked first for two epochs while "
-        "embeddings are spread. Healthy runs end at 0.1 to 0.6.",
+        f"The two views of an image are mapped to the same point (alignment {alignment[-1]:.2g}) and are found without "
+        "error, so there is nothing left to learn. Turn the augmentation up: random crops and colour jitter matter "
+        "most.",
+        f"Said when for two epochs the mean squared distance of positives (alignment) is below {100 * SAME_VIEWS:.0f} "
+        "% of the same for different images, and positives are ranked first. Healthy runs end at 15 to 40 %.",
         since,
     )  # fmt: skip
 
@@ -501,12 +519,13 @@ def _forgetting(known: _Epochs) -> Verdict | None:
         return None
     found = knn[places]
     best = int(found.argmax())
-    fall = KNN_FALL
+    fall = KNN_FALL_UNKNOWN
     if (row := known.rows[places[-1]]) is not None:  # a few images are a coarse measure
-        fall = max(fall, 3 * math.sqrt(0.5 / max(1, row.images)))
-    if best > len(found) - 3 or not (found[-2:] < found[best] - fall).all():
+        fall = max(KNN_FALL, 3 * math.sqrt(0.5 / max(1, row.images)))
+    below = found < found[best] - fall
+    if best > len(found) - 3 or not below[-2:].all():
         return None
-    since = int(known.epoch[places[best + 1]])
+    since = int(known.epoch[places[np.flatnonzero(~below)[-1] + 1]])
     return Verdict(
         "forgetting", "note", "kNN falls",
         f"The kNN accuracy has fallen from {found[best]:.1%} to {found[-1]:.1%} since epoch {since}, though the loss "
@@ -577,7 +596,7 @@ def _learning(known: _Epochs) -> Verdict:
     )
     if not math.isfinite(share):
         return Verdict("unknown", "ok", "Not judged", "This run has recorded no ranks, so it cannot be judged by them.",
-                       rule, int(known.epoch[-1]))  # fmt: skip
+                       rule)  # fmt: skip
     if _at_chance(known)[-1]:
         return Verdict(
             "early", "note", "Still at chance",
@@ -594,4 +613,4 @@ def _learning(known: _Epochs) -> Verdict:
     rank = known.get("val/effective_rank")[-1]
     if math.isfinite(rank):
         parts.append(f"h uses {rank:.0f} directions")
-    return Verdict("learning", "ok", "Learning", f"It learns: {'; '.join(parts)}.", rule, int(known.epoch[0]))
+    return Verdict("learning", "ok", "Learning", f"It learns: {'; '.join(parts)}.", rule)

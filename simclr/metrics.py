@@ -140,9 +140,10 @@ class Similarities(NamedTuple):
 
 
 def similarity_histograms(z1: Tensor, z2: Tensor, num_bins: int, max_rows: int = 1000) -> Similarities:
-    """Similarities of the two views of an image, and of views of different images (N, D).
+    """Similarities of the two views of an image, and of views of different images.
 
     Args:
+        z1, z2: (N, D) embeddings of both views, N at least 2.
         max_rows: negatives come from at most so many images, evenly picked: a million pairs fill a histogram.
 
     Returns:
@@ -155,7 +156,9 @@ def similarity_histograms(z1: Tensor, z2: Tensor, num_bins: int, max_rows: int =
     between = z1[picked] @ z2[picked].T  # (n, n)
     negative = between[~torch.eye(len(picked), dtype=torch.bool, device=z1.device)]
     variances = positive.var(correction=0) + negative.var(correction=0)
-    d_prime = float((positive.mean() - negative.mean()) / (variances / 2).sqrt()) if variances > 0 else math.nan
+    # equal rows differ by rounding alone
+    varies = bool(variances > 1e-12)
+    d_prime = float((positive.mean() - negative.mean()) / (variances / 2).sqrt()) if varies else math.nan
     # rounding may bring a similarity out of range, where a histogram would not count it
     counts = [torch.histc(values.clamp(-1, 1).cpu(), num_bins, -1, 1) for values in (positive, negative)]
     return Similarities(counts[0], counts[1], d_prime)

@@ -62,6 +62,10 @@ def assert_equal_ends(run, expected):
     ]
     assert steps == sorted(set(steps))
     assert run.model_path.read_bytes() == expected.model_path.read_bytes()
+    for path in (run.health_path, expected.health_path):
+        assert path.is_file() == (run.kind == "pretrain")
+    if run.kind == "pretrain":
+        assert run.health_path.read_bytes() == expected.health_path.read_bytes()
     ends = [{key: value for key, value in r.evaluation.items() if "/" in key} for r in (run, expected)]
     assert ends[0] == ends[1]
 

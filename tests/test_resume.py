@@ -49,6 +49,10 @@ def assert_equal_ends(run, expected):
     assert run.status.state == "finished", run.status.error
     assert rows_of(run) == rows_of(expected)
     assert run.model_path.read_bytes() == expected.model_path.read_bytes()
+    for path in (run.health_path, expected.health_path):
+        assert path.is_file() == (run.kind == "pretrain")
+    if run.kind == "pretrain":
+        assert run.health_path.read_bytes() == expected.health_path.read_bytes()
     for key in ("test/loss", "test/top1", "confusion", "best_epoch"):
         assert run.evaluation.get(key) == expected.evaluation.get(key)
     assert run.status.step == expected.status.step
@@ -101,6 +105,8 @@ def test_a_crash_costs_no_more_than_the_epoch(tiny_runs, stop_at, monkeypatch):
     assert (run.status.state, run.status.reason) == ("failed", "error")
     with run.metrics_path.open("a") as stream:
         stream.write("2,22,0.00")  # torn by the crash
+    with run.health_path.open("a") as stream:
+        stream.write('{"epoch":2,"st')
     assert main(["resume", run.id]) == 0
     assert_equal_ends(run, expected)
 

@@ -6,7 +6,7 @@ import time
 
 import streamlit as st
 
-from dashboard import charts, store, ui, waiting
+from dashboard import charts, health_panel, store, ui, waiting
 from dashboard.components.live_chart import live_chart
 from simclr import config as cfg
 from simclr import runs
@@ -21,10 +21,6 @@ FIGURES = {
         "top1",
         "top5",
         "mean_rank",
-        "alignment",
-        "uniformity",
-        "similarity",
-        "effective_rank",
         "lr",
         "images_per_second",
     ),
@@ -119,6 +115,8 @@ def live(run_id: str, state: str) -> None:
         st.warning(stalled, icon=":material/hourglass_disabled:")
     elif summary.status.reason:
         st.info(ui.plain(summary.status.reason), icon=":material/info:")
+    if summary.kind == "pretrain":
+        health_panel.headline(run, summary)
     progress(run, summary)
     curves(run, summary)
 
@@ -463,6 +461,8 @@ def page() -> None:
     summary = store.get().summary(run)
     ui.show_message()
     header(run, summary)
+    if summary.kind == "pretrain" and not summary.is_active:
+        health_panel.headline(run, summary)
     if summary.state == "failed":
         st.error(ui.plain(summary.status.error or "It failed."), icon=":material/error:")
         traceback(run)
@@ -492,6 +492,9 @@ def page() -> None:
     else:
         progress(run, summary)
         curves(run, summary)
+    if summary.kind == "pretrain" and summary.state not in ("queued", "starting"):
+        health_panel.section(run.id, summary.is_active)
+    if not summary.is_active:
         evaluation(run)
     if summary.state != "failed":
         log_section(run, summary)
