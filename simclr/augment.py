@@ -561,6 +561,30 @@ def two_views(
     return views[:num], views[num:]
 
 
+def step_by_step(factors: Factors) -> tuple[list[str], Factors]:
+    """One view taken apart: its operations by name, in the order they are applied, and the factors of each stage.
+
+    Args:
+        factors: one row.
+
+    Returns:
+        K = 8 names (crop, flip, the jitter parts as drawn, grayscale, blur) and K rows: row k does what the view does
+        up to operation k and nothing of what follows. The last row is the view itself, to the bit.
+    """
+    order = [JITTER_PARTS[part] for part in factors.order[0].tolist()]
+    names = ["crop", "flip", *order, "grayscale", "blur"]
+    stages = torch.arange(len(names))
+    done = {name: stages >= place for place, name in enumerate(names)}  # (K,) each
+    rows = factors[torch.zeros_like(stages)]
+    switches = {name: getattr(rows, name) & done[name] for name in ("flip", "grayscale", "blur")}
+    unchanged = torch.tensor([1.0, 1.0, 1.0, 0.0])
+    parts = {
+        name: torch.where(done[name], getattr(rows, name), value)
+        for name, value in zip(JITTER_PARTS, unchanged, strict=True)
+    }
+    return names, replace(rows, jitter=rows.jitter & done[order[0]], **switches, **parts)
+
+
 def to_float(images: Tensor) -> Tensor:
     """uint8 to float32 in 0..1; floating point stays as it is."""
     return images.to(torch.float32) / 255.0 if images.dtype == torch.uint8 else images

@@ -1,4 +1,7 @@
-"""Images with two random views each, and a strip to choose images from; one sprite, drawn by the browser."""
+"""Images with their random views, one image step by step, colour histograms, and a strip to choose images from.
+
+Pictures come as sprites, which the browser cuts into tiles.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,16 @@ from typing import Any
 from dashboard.components import registered
 
 
-def view_grid(data: dict[str, Any], key: str) -> None:
-    """Draws rows of original, view 1 and view 2, or updates those drawn before under `key`.
+def view_grid(mode: str, data: dict[str, Any], key: str) -> None:
+    """Draws one of three figures, or updates the one drawn before under `key`.
 
     Args:
-        data: `sprite` (address of one picture with three tiles a row), `rows` (title, boxes of both crops as shares
-            left, top, width, height of the original or None, and for both what was done, as names and values),
-            `revision`.
+        mode: `views`: rows of original, view 1 and view 2; `steps`: both views of one image after each operation;
+            `shortcut`: colour histograms of pairs of crops.
+        data: what `dashboard.gallery` and `dashboard.shortcut` return, each with its `revision`. With `views` goes
+            `originals` (a sprite, one column), with `steps` `original`, with `shortcut` `arms` (their two titles).
     """
-    registered("view_grid")(key=key, data={"mode": "views", **data})
+    registered("view_grid")(key=key, data={"mode": mode, **data})
 
 
 def picker(data: dict[str, Any], key: str) -> None:

@@ -9,53 +9,64 @@ function element(tag, className, text) {
   return node;
 }
 
-function tile(url, column, row, columns, rows) {
+function tile(url, column, row, columns, rows, label) {
   const node = element("div", "tile");
   node.style.backgroundImage = `url("${url}")`;
   node.style.backgroundSize = `${columns * 100}% ${rows * 100}%`;
   const share = (place, count) => (count > 1 ? (place / (count - 1)) * 100 : 0);
   node.style.backgroundPosition = `${share(column, columns)}% ${share(row, rows)}%`;
+  if (label !== undefined) {
+    node.setAttribute("role", "img");
+    node.setAttribute("aria-label", label);
+  }
   return node;
 }
 
-function drawViews(node, data) {
+// Outlines in an original what a view is cut from.
+function frame(picture, box, which) {
+  if (!box) return;
+  const mark = element("div", `box ${which ? "two" : "one"}`);
+  const [left, top, width, height] = box.map((share) => `${100 * share}%`);
+  Object.assign(mark.style, { left, top, width, height });
+  picture.append(mark);
+}
+
+function heading(text, name) {
+  const head = element("div", "head");
+  if (name) head.append(element("span", `key ${name}`));
+  head.append(element("span", "", text));
+  head.title = text;
+  return head;
+}
+
+function drawViews(data) {
   const rows = element("div", data.rows.length > 1 ? "rows" : "rows single");
   data.rows.forEach((row, place) => {
     const figure = element("figure");
     const trio = element("div", "trio");
     ["", "one", "two"].forEach((name, column) => {
-      const cell = element("div");
-      const head = element("div", "head");
-      if (name && row.boxes[column - 1]) head.append(element("span", `key ${name}`));
-      head.append(element("span", "", column ? `View ${column}` : row.title));
-      head.title = column ? "" : row.title;
-      const picture = tile(data.sprite, column, place, 3, data.rows.length);
-      picture.setAttribute("role", "img");
+      const cell = element("div", name);
       const done = column ? row.words[column - 1] : [];
       const said = done.map((pair) => pair.join(" ").trim()).join(", ");
-      picture.setAttribute("aria-label", column ? `View ${column} of ${row.title}: ${said}` : row.title);
-      if (!column) {
-        row.boxes.forEach((box, which) => {
-          if (!box) return;
-          const mark = element("div", `box ${which ? "two" : "one"}`);
-          const [left, top, width, height] = box.map((share) => `${100 * share}%`);
-          Object.assign(mark.style, { left, top, width, height });
-          picture.append(mark);
-        });
-      }
+      const picture = column
+        ? tile(data.sprite, column - 1, place, 2, data.rows.length, `View ${column} of ${row.title}: ${said}`)
+        : tile(data.originals, 0, place, 1, data.rows.length, row.title);
+      if (column) picture.tabIndex = 0; // its crop stands out in the original
+      else row.boxes.forEach((box, which) => frame(picture, box, which));
       const words = element("div", "words");
-      for (const [name, value] of done) {
+      for (const [what, value] of done) {
         const line = element("div");
-        line.append(element("span", "", name), element("span", "", value));
+        line.append(element("span", "", what), element("span", "", value));
         words.append(line);
       }
-      cell.append(head, picture, words);
+      const key = column && row.boxes[column - 1] ? name : "";
+      cell.append(heading(column ? `View ${column}` : row.title, key), picture, words);
       trio.append(cell);
     });
     figure.append(trio);
     rows.append(figure);
   });
-  node.replaceChildren(rows);
+  return rows;
 }
 
 function drawPicker(grid) {
@@ -78,7 +89,7 @@ function drawPicker(grid) {
     };
     strip.append(open);
   });
-  grid.node.replaceChildren(strip);
+  return strip;
 }
 
 export default function (component) {
@@ -90,15 +101,15 @@ export default function (component) {
     grids.set(parentElement, grid);
   }
   grid.component = component;
-  if (data.revision !== grid.drawn) {
-    grid.drawn = data.revision;
+  const drawn = `${data.mode} ${data.revision}`;
+  if (drawn !== grid.drawn) {
+    const scrolled = grid.node.firstElementChild?.scrollLeft; // on a phone, the image that is looked at
+    grid.drawn = drawn;
     grid.data = data;
-    if (data.mode === "picker") {
-      grid.picked = data.picked;
-      drawPicker(grid);
-    } else {
-      drawViews(grid.node, data);
-    }
+    if (data.mode === "picker") grid.picked = data.picked;
+    const draw = { picker: () => drawPicker(grid), views: drawViews, steps: drawSteps, shortcut: drawShortcut };
+    grid.node.replaceChildren(draw[data.mode](data));
+    if (scrolled) grid.node.firstElementChild.scrollLeft = scrolled;
   }
   return () => {
     grid.node.remove();
