@@ -28,7 +28,7 @@ from simclr.config import Augmentation, ConfigError
 from simclr.embeddings import Layer, Model
 
 STATE = "encoder-lab"
-NAMES = ("encoder", "weights", "layer", "show", "batch", "temperature", "against", "scale")
+NAMES = ("encoder", "weights", "layer", "compared_layer", "show", "batch", "temperature", "against", "scale")
 SHOWS = {
     "pairs": "Pairs and others", "batch": "Batch and temperature", "invariance": "Invariance", "factors": "Factors",
 }  # fmt: skip
@@ -59,8 +59,8 @@ NOTES = {
     "the 95th percentile of the others.",
     "batch": "Every view against every other, the two views of an image side by side. Move the temperature: the loss "
     "and the weights of the negatives follow in the browser, on the same embeddings. A low one leaves few negatives "
-    "that count, the most similar (Wang and Liu 2021). The most similar cells of different images are likely false negatives: "
-    "the loss pushes apart what shows the same thing (Chuang et al. 2020). ln(2N − 1) is the loss where all "
+    "that count, the most similar (Wang and Liu 2021). Different images that are most alike are likely false "
+    "negatives: the loss pushes apart what shows the same thing (Chuang et al. 2020). ln(2N − 1) is the loss where all "
     "similarities are equal.",
     "invariance": "Mean cosine similarity of an image and its changed self, for one operation at a time. A flat, high "
     "curve is an operation that the network has learned to ignore. Beside other images: 1 is unchanged, 0 like two "
@@ -141,7 +141,7 @@ def _same_data(item: store.Summary, dataset: str) -> bool:
     return item.dataset == store.short_dataset(dataset)
 
 
-def _choose(items: dict[str, store.Summary], dataset: str) -> tuple[Choice, Layer] | None:
+def _choose(items: dict[str, store.Summary], dataset: str, show: str) -> tuple[Choice, Layer] | None:
     """The widgets of the encoder: run, weights, layer."""
     first = next((item for item in items.values() if _same_data(item, dataset)), next(iter(items.values())))
     asked = _state().get("encoder", "")
@@ -164,14 +164,17 @@ def _choose(items: dict[str, store.Summary], dataset: str) -> tuple[Choice, Laye
         ) or ""  # fmt: skip
         model = _model(run, weights)
         layers = list(stored.layers_of(model))
+        # The loss compares z; other encoders can only be compared in h.
+        name, first_layer = ("layer", "z") if show in ("pairs", "batch") else ("compared_layer", "h")
         layer: Layer = "h"
         if len(layers) > 1:
             layer = st.segmented_control(
-                "Layer", layers, required=True, key=_start("layer", layers, "z"),
+                "Layer", layers, required=True, key=_start(name, layers, first_layer),
                 format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
                 help="The loss compares projections z; the features h are kept after training.",
-            ) or "z"  # fmt: skip
-    _put(encoder=run_id, weights=weights, layer=layer)
+            ) or "h"  # fmt: skip
+            _put(**{name: layer})
+    _put(encoder=run_id, weights=weights)
     return Choice(model, _title(items[run_id], weights), store.colors(items)[run_id]), layer
 
 
@@ -282,6 +285,10 @@ def _layer_of(batch: Batch, layer: Layer) -> NDArray[np.float64]:
     return batch.rows[layer]
 
 
+def _two_digits(value: float) -> str:
+    return f"{round(float(value), 2) + 0.0:.2f}"  # no minus before zero
+
+
 def _pairs(choice: Choice, layer: Layer, kept: dict[str, Any], found: gallery.Gallery, numbers: Sequence[int]) -> None:
     others = _others(found, numbers, NUM_OTHERS, _epoch(kept))
     if len(numbers) + len(others) < 2:
@@ -294,9 +301,9 @@ def _pairs(choice: Choice, layer: Layer, kept: dict[str, Any], found: gallery.Ga
     measured = lab.pair_numbers(lab.similarity_matrix(_layer_of(batch, layer)))
     pairs, against = measured.pairs[:shown], measured.others[:shown]
     with st.container(horizontal=True, gap="medium", key="lab-pair-numbers"):
-        st.metric("The two views of an image", store.decimal(float(pairs.mean()), 2), width="content",
+        st.metric("The two views of an image", _two_digits(pairs.mean()), width="content",
                   help="Mean cosine similarity of the chosen pairs.")  # fmt: skip
-        st.metric("Different images", store.decimal(float(against.mean()), 2), width="content",
+        st.metric("Different images", _two_digits(against.mean()), width="content",
                   help=f"Mean cosine similarity to the views of {len(batch.titles) - 1} others.")  # fmt: skip
         st.metric(
             "Partner is the most similar", store.percent(measured.top1, 0), width="content",
@@ -525,7 +532,8 @@ def _y_axis(scale: str) -> dict[str, Any]:
     return {
         "title": {"text": ""},
         "nticks": 5,
-        "zeroline": True,
+        "zeroline": scale == "relative",
+        "zerolinecolor": "#8a94a6",
         "range": [-0.45, 1.05] if scale == "relative" else None,
     }
 
@@ -597,10 +605,16 @@ def _factors(items: dict[str, store.Summary], choice: Choice, layer: Layer) -> N
     shown = _layers(results, layer)
     _legend(wanted, results, layer)
     live_chart(factor_figure(wanted, shown), "lab-factors", height=340)
-    heads = ["Factor", *(ui.plain(item.title) for item in wanted)]
+    heads = [
+        "Factor",
+        *(
+            ui.plain(item.title + (" (h)" if layer not in result["layers"] else ""))
+            for item, result in zip(wanted, results, strict=True)
+        ),
+    ]
     lines = [f"| {' | '.join(heads)} |", f"|---|{'---:|' * len(wanted)}"]
     for name in lab.FACTORS:
-        values = [store.percent(each[name]) if name == "shape" else store.decimal(each[name], 2) for each in shown]
+        values = [store.percent(each[name]) if name == "shape" else _two_digits(each[name]) for each in shown]
         lines.append(f"| {FACTOR_TITLES[name]}{', accuracy' if name == 'shape' else ', R²'} | {' | '.join(values)} |")
     st.markdown("\n".join(lines))
 
@@ -622,6 +636,9 @@ def factor_figure(wanted: Sequence[Choice], measured: Sequence[dict[str, float]]
             "y1": chance,
             "line": {"color": "#8a94a6", "dash": "dash"},
         }
+    ]
+    figure["layout"]["annotations"] = [
+        {"text": "chance", "showarrow": False, "x": 0.48, "y": chance, "xanchor": "left", "yanchor": "bottom"}
     ]
     return figure
 
@@ -647,15 +664,15 @@ def section(kept: dict[str, Any], found: gallery.Gallery, numbers: Sequence[int]
                 st.switch_page(ui.PAGE_NEW)
         return
     items = {item.id: item for item in usable}
-    chosen = _choose(items, str(kept.get("dataset", "")))
-    if chosen is None:
-        return
-    choice, layer = chosen
     show = st.segmented_control(
         "What to show", list(SHOWS), format_func=SHOWS.__getitem__, required=True, label_visibility="collapsed",
         key=_start("show", list(SHOWS), "pairs"),
     ) or "pairs"  # fmt: skip
     _put(show=show)
+    chosen = _choose(items, str(kept.get("dataset", "")), show)
+    if chosen is None:
+        return
+    choice, layer = chosen
     draw: dict[str, Callable[[], None]] = {
         "pairs": lambda: _pairs(choice, layer, kept, found, numbers),
         "batch": lambda: _matrix(choice, layer, kept, found, numbers),
