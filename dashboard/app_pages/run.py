@@ -446,6 +446,9 @@ def header(run: Run, summary: store.Summary) -> None:
         relation = "Compared with" if summary.kind == "scratch" else "From"
         label = f"{relation} {ui.plain(store.get().summary(source).title)}"
         run_link(label, source.id, ":material/arrow_back:")
+    if summary.kind == "pretrain":
+        pairs = "app_pages/augmentations.py"
+        st.page_link(pairs, label="Its augmented pairs", icon=":material/auto_fix_high:", query_params={"run": run.id})
     if run.notes:
         st.text(run.notes)
 
