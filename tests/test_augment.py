@@ -421,3 +421,31 @@ def test_a_batch_on_another_device_draws_its_factors_on_the_cpu():
     batch = module.transfer_batch_to_device(torch.arange(8), torch.device("meta"), 0)
     assert batch.first.shape == batch.second.shape == (8, 3, 16, 16)
     assert batch.first.is_meta
+
+
+def test_a_view_step_by_step_is_the_operations_one_after_the_other() -> None:
+    everything = Augmentation(flip_probability=0.5, jitter_probability=0.7, grayscale_probability=0.3,
+                              blur_probability=0.5, hue=0.5)  # fmt: skip
+    images = torch.rand(40, 3, 24, 20)
+    ids = torch.arange(40)
+    factors = augment.draw_factors(everything, ids, seed=1, epoch=2, view=1, height=24, width=20)
+    views = augment.apply_factors(images, factors, 16, 3)
+    for number in range(40):
+        one = factors[slice(number, number + 1)]
+        names, stages = augment.step_by_step(one)
+        found = augment.apply_factors(images[[number]].expand(len(names), -1, -1, -1).contiguous(), stages, 16, 3)
+        assert torch.equal(found[-1], views[number])
+        assert names[2:6] == [augment.JITTER_PARTS[part] for part in one.order[0]]
+        image = images[[number]]
+        for name, picture in zip(names, found, strict=True):
+            if name == "crop":
+                image = augment.resized_crop(image, one.box, 16)
+            elif name == "flip":
+                image = augment.horizontal_flip(image, one.flip)
+            elif name in augment.ADJUST and one.jitter:
+                image = augment.ADJUST[name](image, getattr(one, name))
+            elif name == "grayscale" and one.grayscale:
+                image = augment.grayscale(image)
+            elif name == "blur" and one.blur:
+                image = augment.gaussian_blur(image, one.sigma, 3)
+            torch.testing.assert_close(picture[None], image, atol=2e-5, rtol=0)

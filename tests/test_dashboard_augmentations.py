@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dashboard_fixtures import open_page, texts
+from conftest import TINY_PRETRAIN
+from dashboard_fixtures import make_run, open_page, texts
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from dashboard import forms, gallery
+from dashboard import forms, gallery, shortcut
 from simclr import config as cfg
+from simclr import runs
 from simclr.config import Augmentation, ConfigError
 
 
@@ -158,8 +160,8 @@ def test_images_are_chosen_by_address_and_drawn_anew(tiny_runs: Path) -> None:
 
 
 def test_wrong_addresses_are_as_if_unsaid(tiny_runs: Path) -> None:
-    app = augmentations_page(hue="7", crop_scale_min="nan", blur_kernel_size="4", preset="x", size="9999999", epoch="-1",
-                             seed="1e3", part="y", image="?")  # fmt: skip
+    wrong = {"size": "9999999", "epoch": "-1", "seed": "1e3", "part": "y", "image": "?", "preset": "x"}
+    app = augmentations_page(hue="7", crop_scale_min="nan", blur_kernel_size="4", **wrong)
     query = address(app)
     assert [query[name] for name in ("preset", "epoch", "seed", "part")] == ["quick", "1", "0", "pairs"]
     assert not {"hue", "crop_scale_min", "blur_kernel_size", "size"} & set(query)
@@ -192,6 +194,246 @@ def test_train_with_these_fills_the_form(tiny_runs: Path) -> None:
     config = forms.to_config("pretrain", form["values"])
     expected = cfg.build(cfg.PretrainConfig, cfg.recipe("notebook")).augmentation.model_copy(update={"hue": 0.33})
     assert config.augmentation == expected  # type: ignore[union-attr]
+
+
+def test_the_form_says_what_the_preset_would_not(tiny_runs: Path) -> None:
+    app = augmentations_page(preset="notebook")
+    app.selectbox(key=next(item.key for item in app.selectbox if item.key.endswith("-size"))).set_value(0).run()
+    app.button(key="train-with-these").click().run()
+    assert app.session_state[forms.STATE]["values"]["image_size"] is None  # the recipe has 128
+
+
+# --- one image step by step ---------------------------------------------------------------------------------------
+
+
+def test_the_last_step_is_the_view_of_the_grid(tiny_runs: Path) -> None:
+    settings = {"blur_probability": "1", "grayscale_probability": "0.5", "seed": "5", "epoch": "3", "size": "48"}
+    grid = tiles(component(augmentations_page(images="0,1,2,3,4,5", **settings), "views")["sprite"], 6, 2)
+    for number in range(6):
+        app = augmentations_page(part="steps", image=str(number), **settings)
+        drawn = component(app, "steps")
+        found = tiles(drawn["sprite"], 2, 8)
+        np.testing.assert_array_equal(found[:, -1], grid[number])
+        for view in drawn["views"]:
+            names = [name for name, _, _ in view["steps"]]
+            assert names[:2] + names[6:] == ["Crop", "Mirror", "Grey", "Blur"]
+            assert sorted(names[2:6]) == ["Brightness", "Contrast", "Hue", "Saturation"]
+    assert address(app)["image"] == "5"
+
+
+def test_steps_say_what_was_drawn() -> None:
+    drawn = {"box": [8, 4, 16, 8], "flip": False, "jitter": True, "brightness": 1.2, "contrast": 1.0,
+             "saturation": 0.5, "hue": -0.25, "grayscale": True, "blur": True, "sigma": 1.234}  # fmt: skip
+    words = {name: gallery._step(name, drawn, 32, 32) for name in ("crop", "flip", "brightness", "hue", "blur")}
+    assert words == {
+        "crop": ("12 %: 8 × 16 at 4, 8", True), "flip": ("not drawn", False), "brightness": ("× 1.20", True),
+        "hue": ("-0.25 turn, -90°", True), "blur": ("σ 1.23 px", True),
+    }  # fmt: skip
+    without = drawn | {"jitter": False, "box": [0, 0, 32, 32]}
+    assert gallery._step("contrast", without, 32, 32) == ("not drawn", False)
+    assert gallery._step("crop", without, 32, 32) == ("whole image", False)
+
+
+# --- from a run ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_shows_the_very_pairs_its_training_drew(tiny_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from simclr import augment
+    from simclr.train import train
+
+    seen: dict[int, list[Any]] = {}
+    two_views = augment.two_views
+
+    def watched(images: Any, ids: Any, augmentation: Augmentation, *, seed: int, epoch: int, size: int) -> Any:
+        views = two_views(images, ids, augmentation, seed=seed, epoch=epoch, size=size)
+        if epoch != augment.VALIDATION_EPOCH:
+            seen.setdefault(epoch, []).append((ids.numpy(), views))
+        return views
+
+    monkeypatch.setattr(augment, "two_views", watched)
+    options = TINY_PRETRAIN | {"seed": 7, "augmentation": {"hue": 0.4, "blur_probability": 0.5}}
+    run = train(cfg.build(cfg.PretrainConfig, options), runs_dir=tiny_runs)
+    monkeypatch.setattr(augment, "two_views", two_views)
+    assert {epoch: len(batches) for epoch, batches in seen.items()} == {0: 3, 1: 3}
+    for epoch, batches in seen.items():
+        for batch, (ids, views) in enumerate(batches):
+            images = ",".join(map(str, ids))
+            app = augmentations_page(run=run.id, epoch=str(epoch + 1), batch=str(batch + 1), images=images)
+            assert component(app, "picker")["picked"] == ids.tolist()
+            assert [item["number"] for item in component(app, "picker")["items"]] == ids.tolist()
+            assert_same_views(component(app, "views")["sprite"], views)
+    assert "its images, seed and augmentation" in texts(app)
+    query = address(app)
+    assert (query["run"], query["seed"], query["preset"]) == (run.id, "7", "run")
+    assert not {"dataset", "size", "hue"} & set(query)
+    # first the start of the batch; the same images in another epoch; then the next batch
+    app = augmentations_page(run=run.id)
+    assert component(app, "picker")["picked"] == seen[0][0][0][:6].tolist()
+    app.number_input(key="augmentation-epoch").set_value(2).run()
+    assert component(app, "picker")["picked"] == seen[0][0][0][:6].tolist()
+    app.button(key="augmentation-others").click().run()
+    assert component(app, "picker")["picked"] == seen[1][1][0][:6].tolist()
+    assert (address(app)["epoch"], address(app)["batch"]) == ("2", "2")
+    sliders(app)["hue"].set_value(0.1).run()
+    assert "not its own any more" in texts(app)
+
+
+def test_what_is_trained_with_these_draws_these(tiny_runs: Path) -> None:
+    app = augmentations_page(seed="7", size="24", blur_probability="0", hue="0.3", images="2,5,11")
+    shown = component(app, "views")
+    app.button(key="train-with-these").click().run()
+    form = app.session_state[forms.STATE]
+    config = forms.to_config("pretrain", form["values"])
+    run = runs.create(config, tiny_runs)
+    runs.update_status(run.path, state="finished")
+    written = runs.load_config(run)
+    quick = cfg.build(cfg.PretrainConfig, cfg.recipe("quick")).augmentation
+    assert written.augmentation == quick.model_copy(update={"hue": 0.3, "blur_probability": 0.0})
+    assert (written.seed, written.image_size, written.dataset) == (7, 24, "shapes")
+    again = component(augmentations_page(run=run.id, images="2,5,11"), "views")
+    titles = [row["title"] for row in again["rows"]]
+    assert titles, "all three validate"
+    places = [row for row, item in enumerate(shown["rows"]) if item["title"] in titles]
+    np.testing.assert_array_equal(tiles(again["sprite"], len(titles), 2), tiles(shown["sprite"], 3, 2)[places])
+    np.testing.assert_array_equal(tiles(again["originals"], len(titles), 1), tiles(shown["originals"], 3, 1)[places])
+
+
+def test_train_with_these_of_a_run_keeps_its_other_options(tiny_runs: Path) -> None:
+    run = make_run(tiny_runs, temperature=0.13, batch_size=64, dataset="shapes", name="Cold")
+    app = augmentations_page(run=run.id)
+    sliders(app)["hue"].set_value(0.2).run()
+    app.button(key="train-with-these").click().run()
+    config = forms.to_config("pretrain", app.session_state[forms.STATE]["values"])
+    expected = runs.load_config(run)
+    changed = cfg.differences(config, expected)
+    assert {name: value for name, value in changed.items() if name != "version"} == {
+        "augmentation.hue": 0.2, "name": "Cold copy"
+    }  # fmt: skip
+
+
+def test_a_run_without_its_data_or_pairs_costs_a_sentence(tiny_runs: Path) -> None:
+    gone = make_run(tiny_runs, dataset="/nowhere/at/all")
+    assert "/nowhere/at/all, which is neither" in shown_error(augmentations_page(run=gone.id))
+    absent = make_run(tiny_runs, dataset="cifar10")
+    assert "cifar10, which was not downloaded yet" in shown_error(augmentations_page(run=absent.id))
+    tuned = make_run(tiny_runs, kind="scratch")
+    assert "draws no pairs of views" in shown_error(augmentations_page(run=tuned.id))
+    app = augmentations_page(run="nothing")
+    assert "There is no run nothing in" in shown_error(app)
+    assert "run" not in address(app)
+    damaged = make_run(tiny_runs)
+    (damaged.path / runs.CONFIG).write_text("temperature: [")
+    assert shown_error(augmentations_page(run=damaged.id))
+
+
+def shown_error(app: AppTest) -> str:
+    [found] = app.error
+    return found.value.replace("\\", "")
+
+
+def test_a_link_from_a_run_replaces_what_was_shown(tiny_runs: Path) -> None:
+    run = make_run(tiny_runs, seed=3, dataset="digits")
+    app = augmentations_page(hue="0.4", seed="9", part="shortcut")
+    app.switch_page("app_pages/run.py")
+    app.query_params["id"] = run.id
+    app.run()
+    app.switch_page("app_pages/augmentations.py")
+    app.query_params.clear()
+    app.query_params["run"] = run.id
+    app.run()
+    assert not app.exception
+    query = address(app)
+    assert (query["run"], query["seed"], query["part"]) == (run.id, "3", "pairs")
+    assert "hue" not in query
+    assert app.number_input(key="augmentation-seed").value == 3
+    app.selectbox(key="augmentation-dataset").set_value("shapes").run()
+    assert not app.exception
+    assert (address(app)["dataset"], "run" in address(app)) == ("shapes", False)
+
+
+# --- images of the visitor's own ----------------------------------------------------------------------------------
+
+
+def encoded(image_format: str, side: int = 40, color: tuple[int, int, int] = (200, 30, 60)) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (side, side + 8), color).save(stream, image_format)
+    return stream.getvalue()
+
+
+def test_images_of_ones_own_are_read_and_broken_ones_named() -> None:
+    files = [("a.png", encoded("PNG")), ("b.JPG", encoded("JPEG")), ("c.webp", encoded("WEBP", 60)),
+             ("cut.png", encoded("PNG")[:60]), ("words.jpg", b"words"), ("film.mp4", b"1"), ("none.png", b""),
+             ("big.png", bytes(gallery.MAX_UPLOAD_MIB * 2**20 + 1))]  # fmt: skip
+    found, problems = gallery.uploaded(files)
+    assert found is not None
+    assert found.images.shape == (3, 3, 40, 40)
+    assert [found.title(place) for place in range(3)] == ["a.png", "b.JPG", "c.webp"]
+    np.testing.assert_array_equal(found.images[0, :, 20, 20], [200, 30, 60])
+    assert problems == [
+        "cut.png cannot be read: it is cut short or damaged.", "words.jpg cannot be read: it is not an image.",
+        "film.mp4 is no PNG, JPEG or WebP image.", "none.png cannot be read: it is empty.",
+        "big.png has 10 MiB; allowed: up to 10 MiB.",
+    ]  # fmt: skip
+    many, problems = gallery.uploaded([("a.png", encoded("PNG"))] * 70)
+    assert many is not None
+    assert (len(many.ids), problems) == (64, ["70 images were given; the first 64 are shown."])
+    assert gallery.uploaded([("words.png", b"words")])[0] is None
+
+
+def test_uploaded_images_are_shown(tiny_runs: Path) -> None:
+    app = augmentations_page(dataset=gallery.UPLOADED)
+    assert "Add images to see their views" in texts(app)
+    app.file_uploader[0].set_value([("a.png", encoded("PNG"), "image/png"), ("bad.png", b"bad", "image/png")]).run()
+    assert not app.exception
+    assert [row["title"] for row in component(app, "views")["rows"]] == ["a.png"]
+    assert [item.value.replace("\\", "") for item in app.warning] == ["bad.png cannot be read: it is not an image."]
+    app.button(key="train-with-these").click().run()
+    assert not app.exception
+    assert "choose a data set or a folder" in texts(app)
+    app.switch_page("app_pages/augmentations.py").run()
+    assert [row["title"] for row in component(app, "views")["rows"]] == ["a.png"]
+
+
+# --- the colour shortcut ------------------------------------------------------------------------------------------
+
+
+def test_histograms_and_intersections_against_plain_loops() -> None:
+    generator = np.random.default_rng(0)
+    first, second = generator.random((2, 3, 3, 5, 4)).astype(np.float32)
+    first[0, 0, 0, 0] = 1.0  # belongs to the last bin
+    found = [shortcut.histograms(views) for views in (first, second)]
+    for views, counted in zip((first, second), found, strict=True):
+        for image in range(3):
+            for channel in range(3):
+                expected = [0.0] * 16
+                for value in views[image, channel].ravel():
+                    expected[min(15, int(value * 16))] += 1 / 20
+                np.testing.assert_allclose(counted[image, channel], expected, rtol=1e-5)
+    for i in range(3):
+        for j in range(3):
+            common = sum(min(a, b) for a, b in zip(found[0][i].ravel(), found[1][j].ravel(), strict=True)) / 3
+            np.testing.assert_allclose(shortcut.intersections(*found)[i, j], common, rtol=1e-5)
+
+
+def test_partners_are_counted_and_ties_shared() -> None:
+    assert shortcut.top1(np.eye(5, dtype=np.float32)) == 1.0
+    assert shortcut.top1(np.roll(np.eye(5, dtype=np.float32), 1, axis=1)) == 0.0
+    assert shortcut.top1(np.ones((5, 5), np.float32)) == pytest.approx(1 / 5)
+    # row 0 finds its partner, row 1 does not; both columns' best is row 0: (1/2 + 1/2) / 2
+    assert shortcut.top1(np.array([[0.9, 0.8], [0.7, 0.3]], np.float32)) == pytest.approx(0.5)
+
+
+def test_colour_jitter_closes_the_shortcut(tiny_runs: Path) -> None:
+    app = augmentations_page(part="shortcut")
+    crops, jitter, chance = (float(metric.value.rstrip("\u202f %")) for metric in app.metric)
+    assert crops > 75
+    assert jitter < 25
+    assert chance == 1.6
+    drawn = component(app, "shortcut")
+    assert tiles(drawn["sprite"], 6, 4).shape[-1] == 32
+    np.testing.assert_allclose(np.sum(drawn["rows"][0]["arms"][0]["histograms"], axis=-1), 1000, atol=16)
+    off = augmentations_page(part="shortcut", jitter_probability="0", grayscale_probability="0")
+    assert off.metric[0].value == off.metric[1].value == app.metric[0].value
 
 
 def test_sixteen_images_are_drawn_in_time(tiny_runs: Path) -> None:

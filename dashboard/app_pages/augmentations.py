@@ -307,8 +307,7 @@ def explorer() -> None:
         choice.write_address(kept)
         return
     kept["batch"] = min(kept["batch"], kept["num_batches"] - 1)
-    if kept["run"]:
-        about_run(kept)
+    above = st.container(key="augmentation-about")
     images.freeze_torch()
 
     numbers = images.chosen_images(kept, found)
@@ -336,6 +335,9 @@ def explorer() -> None:
             settings(kept)
         with left, st.container(key="augmentation-views-box"):
             draw_part(kept, found, numbers)
+    if kept["run"]:
+        with above:  # known only when the sliders were read
+            about_run(kept)
     choice.write_address(kept)
 
 
