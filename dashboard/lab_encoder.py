@@ -28,7 +28,7 @@ from simclr.config import Augmentation, ConfigError
 from simclr.embeddings import Layer, Model
 
 STATE = "encoder-lab"
-NAMES = ("encoder", "weights", "layer", "compared_layer", "show", "batch", "temperature", "against", "scale")
+NAMES = ("encoder", "weights", "layer", "compared_layer", "show", "batch_of", "temperature", "against", "scale")
 SHOWS = {
     "pairs": "Pairs and others", "batch": "Batch and temperature", "invariance": "Invariance", "factors": "Factors",
 }  # fmt: skip
@@ -331,9 +331,9 @@ def pairs_figure(
     return {
         "data": [
             {"type": "scatter", "mode": "markers", "x": places, "y": rounded[1], "name": "Views of other images",
-             "marker": {"color": "muted", "size": 7, "symbol": "line-ew-open"},
+             "marker": {"color": "#8a94a6", "size": 12, "symbol": "line-ew-open", "line": {"width": 2}},
              "error_y": {"type": "data", "symmetric": False, "array": rounded[2], "arrayminus": rounded[3],
-                         "color": "muted", "thickness": 5, "width": 0},
+                         "color": "#8a94a6", "thickness": 5, "width": 0},
              "hovertemplate": "median %{y:.2f}<extra>%{fullData.name}</extra>"},
             {"type": "scatter", "mode": "markers", "x": places, "y": rounded[0], "name": "Its other view",
              "marker": {"color": color, "size": 10}, "hovertemplate": "%{y:.2f}<extra>%{fullData.name}</extra>"},
@@ -344,11 +344,11 @@ def pairs_figure(
 
 def _matrix(choice: Choice, layer: Layer, kept: dict[str, Any], found: gallery.Gallery, numbers: Sequence[int]) -> None:
     size = st.segmented_control(
-        "Images in the batch", BATCHES, required=True, key=_start("batch", BATCHES, "16"),
+        "Images in the batch", BATCHES, required=True, key=_start("batch_of", BATCHES, "16"),
         format_func=lambda size: "The chosen" if size == CHOSEN else size,
         help="The chosen images, or so many drawn from the data set; another draw of the views draws others.",
     ) or "16"  # fmt: skip
-    _put(batch=size)
+    _put(batch_of=size)
     wanted = list(numbers) if size == CHOSEN else _others(found, [], int(size), _epoch(kept))
     if len(wanted) < 2:
         st.info("One image has no negatives; choose two or more, or a drawn batch.")
@@ -498,10 +498,10 @@ def _invariance(items: dict[str, store.Summary], choice: Choice, layer: Layer, f
     _legend(wanted, results, layer)
     if sentence := extremes(shown[0]):
         st.markdown(ui.plain(f"{choice.title} {sentence}"))
-    columns = st.columns(3, gap="medium")
-    for place, operation in enumerate(CURVES):
-        with columns[place % 3]:
-            live_chart(curve_figure(operation, wanted, shown, scale), f"lab-curve-{operation}", height=220)
+    for start in range(0, len(CURVES), 3):  # row by row, so that a phone shows them in this order too
+        for column, operation in zip(st.columns(3, gap="medium"), CURVES[start : start + 3], strict=True):
+            with column:
+                live_chart(curve_figure(operation, wanted, shown, scale), f"lab-curve-{operation}", height=220)
     left, _ = st.columns([2, 1], gap="medium")
     with left:
         live_chart(switch_figure(wanted, shown, scale), "lab-switches", height=240)
