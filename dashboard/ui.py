@@ -30,7 +30,7 @@ STYLE = """
   }
 }
 .st-key-verdict p { font-size: 1.12rem; line-height: 1.5; }
-[class*="st-key-health-"][class*="-text"] { min-width: 17rem; }
+[class*="st-key-health-"][class*="-text"] { min-width: min(20rem, 100%); }
 .st-key-facts [data-testid="stMetric"] { padding-right: 1rem; }
 [class*="st-key-queue-actions-"] { gap: 0 !important; }
 [class*="st-key-queue-actions-"] button { min-width: 2.1rem; min-height: 2.1rem; justify-content: center; }
