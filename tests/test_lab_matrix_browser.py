@@ -65,7 +65,7 @@ def page(served: tuple[str, np.ndarray], browser: Any) -> Iterator[Any]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.set_default_timeout(60_000)
     page.sent = []  # what the browser tells the server
-    page.on("websocket", lambda socket: socket.on("framesent", page.sent.append))
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: page.sent.append(frame)))
     page.goto(served[0] + ADDRESS)
     expect(page.locator(".smatrix canvas")).to_be_visible(timeout=60_000)
     yield page
