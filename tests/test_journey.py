@@ -225,7 +225,7 @@ def test_journey(server: Server, browser: object) -> None:
     tab.sees("Train with these")
     expect(page.get_by_role("img", name=re.compile("^View 1 of")).first).to_be_visible()
     tab.button("New draw").click()
-    tab.sees(re.compile("draw 1"))
+    tab.sees(re.compile("epoch 2"))
     tab.shot("augmentations")
     slider = page.get_by_role("slider", name="Hue").first
     slider.focus()

@@ -204,9 +204,12 @@ def train_with_these() -> None:
 
 STYLE = """
 <style>
-.stColumn:has(.st-key-augmentation-views-box) { position: sticky; top: 3.75rem; align-self: flex-start; z-index: 1; }
+.stColumn:has([class*="st-key-augmentation-box-"]) {
+  position: sticky; top: 3.75rem; align-self: flex-start; z-index: 1;
+}
 @media (max-width: 640px) {
-  .st-key-augmentation-views-box [data-testid="stCaptionContainer"] { display: none; }
+  .st-key-augmentation-box-pairs [data-testid="stCaptionContainer"] { display: none; }
+  .stColumn:has(.st-key-augmentation-box-steps, .st-key-augmentation-box-shortcut) { position: static; }
 }
 </style>
 """
@@ -220,26 +223,21 @@ def number(kept: dict[str, Any], name: str, label: str, low: int, high: int, abo
         choice.forget(name)
     if key not in st.session_state:
         st.session_state[key] = kept[name] + shown_from
-    value = st.number_input(label, low, high, step=1, key=key, width=120, help=about)
+    value = st.number_input(label, low, high, step=1, key=key, width=104, help=about)
     kept[name] = int(value) - shown_from
 
 
 def choices(kept: dict[str, Any]) -> None:
     """Images, settings to start from, size, and which random numbers."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="augmentation-head"):
-        labels = {choice.OF_RUN: f"{store.short_dataset(kept['dataset'])}, as the run has it"}
+        labels = {choice.OF_RUN: f"{store.short_dataset(kept['dataset'])} of the run"}
         if "augmentation-dataset" not in st.session_state:
             st.session_state["augmentation-dataset"] = choice.OF_RUN if kept["run"] else kept["dataset"]
         st.selectbox(
-            "Data set", images.datasets(kept), key="augmentation-dataset", width=190, accept_new_options=True,
+            "Data set", images.datasets(kept), key="augmentation-dataset", width=170, accept_new_options=True,
             format_func=lambda name: labels.get(name) or store.short_dataset(name), on_change=choice.use_dataset,
             help="A data set that is here already, the path of a folder, or images of your own.",
         )  # fmt: skip
-        known = choice.bases(kept["origin"])
-        if "augmentation-preset" not in st.session_state:
-            st.session_state["augmentation-preset"] = kept["preset"]
-        st.selectbox("Start from", list(known), format_func=lambda name: known[name][0], key="augmentation-preset",
-                     on_change=choice.use_preset, width=250)  # fmt: skip
         size_key = f"augmentation-{kept['generation']}-size"
         if size_key not in st.session_state:
             st.session_state[size_key] = kept["size"] or OWN_SIZE
@@ -248,6 +246,11 @@ def choices(kept: dict[str, Any]) -> None:
                             format_func=lambda size: f"{size} pixels" if size else "The data set's",
                             help="Side of a view; a blur in pixels is weaker on larger views.")  # fmt: skip
         kept["size"] = size or None
+        known = choice.bases(kept["origin"])
+        if "augmentation-preset" not in st.session_state:
+            st.session_state["augmentation-preset"] = kept["preset"]
+        st.selectbox("Start from", list(known), format_func=lambda name: known[name][0], key="augmentation-preset",
+                     on_change=choice.use_preset, width=250)  # fmt: skip
         number(kept, "seed", "Seed", 0, choice.MAX_SEED, "A training with this seed draws these very views.")
         number(kept, "epoch", "Epoch", 1, choice.last_epoch(kept), "Each epoch draws other views.", 1)
         if kept["run"]:
@@ -333,7 +336,7 @@ def explorer() -> None:
         left, right = st.columns([0.66, 0.34], gap="large")
         with right, st.container(border=True, key="augmentation-controls"):
             settings(kept)
-        with left, st.container(key="augmentation-views-box"):
+        with left, st.container(key=f"augmentation-box-{kept['part']}"):
             draw_part(kept, found, numbers)
     if kept["run"]:
         with above:  # known only when the sliders were read
