@@ -207,7 +207,7 @@ def _seconds_per_image(key: str, side: int, _encoder: lab.Encoder) -> float:
 class Batch:
     """Views of N images: rows of each layer (2N, D), pairs adjacent and of length 1, and a picture of them all."""
 
-    rows: dict[str, NDArray[np.float64]]
+    rows: dict[Layer, NDArray[np.float64]]
     sprite: str
     titles: list[str]
     names: list[str]
@@ -256,7 +256,7 @@ def _batch(choice: Choice, kept: dict[str, Any], found: gallery.Gallery, numbers
 def _encoded(
     key: str, _encoder: lab.Encoder, _images: NDArray[np.uint8], _ids: NDArray[np.int64], _augmentation: Augmentation,
     _draw: tuple[int, int, int],
-) -> tuple[dict[str, NDArray[np.float64]], str]:  # fmt: skip
+) -> tuple[dict[Layer, NDArray[np.float64]], str]:  # fmt: skip
     import torch
 
     from simclr import augment
@@ -391,14 +391,18 @@ def _temperature(model: Model) -> float:
 
 
 def _references(items: dict[str, store.Summary], choice: Choice) -> dict[str, Choice]:
-    """What can be compared: the chosen weights, the network before training, and all other runs."""
+    """What can be compared: the chosen weights, the network before training, other moments of it, all other runs."""
     found = {"": choice}
     run = choice.model.run
     if choice.model.what != "untrained":
         found[stored.UNTRAINED] = Choice(Model(run, "untrained"), "Before training", "")
+    own = items[run.id]
+    for weights in ["", *stored.checkpoints_of(run)] if choice.model.what == "weights" else []:
+        if weights != (choice.model.checkpoint or ""):
+            found[f"{run.id}@{weights}"] = Choice(_model(run, weights), _title(own, weights), "")
     for item in items.values():
         other = store.find(item.id)
-        if other is not None and (item.id != run.id or choice.model.checkpoint or choice.model.what == "untrained"):
+        if other is not None and (item.id != run.id or choice.model.what == "untrained"):
             found[item.id] = Choice(_model(other, ""), _title(item, ""), "")
     return found
 
@@ -524,7 +528,7 @@ def extremes(measured: dict[str, Any]) -> str:
     best, worst = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
     return (
         f"ignores {TITLES[best][0].lower()} best ({known[best]:.2f}) and reacts most to "
-        f"{TITLES[worst][0].lower()} ({known[worst]:.2f})."
+        f"{TITLES[worst][0].lower()} ({known[worst]:.2f}; 1 is unchanged, 0 like another image)."
     )
 
 

@@ -240,11 +240,19 @@ def test_what_is_compared_can_be_chosen_and_stands_in_the_address(run: runs.Run)
     assert asked(app, "against") == ""
 
 
+def test_other_moments_of_a_training_can_be_compared(run: runs.Run) -> None:
+    app = open_lab(show="factors", against=f"untrained,{run.id}@best")
+    assert app.multiselect[0].value == ["untrained", f"{run.id}@best"]
+    assert len(app.multiselect[0].options) == 3  # and the last checkpoint
+    app = open_lab(show="factors", weights="best", against=f"{run.id}@")
+    assert app.multiselect[0].value == [f"{run.id}@"]
+
+
 def test_extremes_name_the_best_and_the_worst() -> None:
     curves = {operation: [0.9] * len(strengths) for operation, strengths in lab.STRENGTHS.items()}
     curves["hue"], curves["crop"] = [1.0] * 6, [0.5] * 6
     assert lab_encoder.extremes({"others": 0.5, "curves": curves}) == (
-        "ignores hue best (1.00) and reacts most to crop (0.00)."
+        "ignores hue best (1.00) and reacts most to crop (0.00; 1 is unchanged, 0 like another image)."
     )
     assert lab_encoder.extremes({"others": 1.0, "curves": curves}) == ""
 

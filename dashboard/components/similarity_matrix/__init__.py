@@ -48,5 +48,6 @@ def chosen_temperature(key: str) -> float | None:
     """Where the slider was let go; None as long as it was not moved."""
     state = st.session_state.get(key)
     value = state.get("temperature") if isinstance(state, Mapping) else None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and LOWEST <= float(value) <= HIGHEST else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not LOWEST <= value <= HIGHEST:
+        return None
+    return float(value)
