@@ -121,7 +121,7 @@ def test_thumbnails_show_the_images(embedded: list[Embedding]) -> None:
 def test_a_second_time_computes_nothing(
     pair: list[Model], embedded: list[Embedding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embed, "_load_pictures", lambda *_: pytest.fail("images were read again"))
+    monkeypatch.setattr(embed, "load_pictures", lambda *_: pytest.fail("images were read again"))
     monkeypatch.setattr(embed, "_make_map", lambda *_: pytest.fail("a map was made again"))
     again = embed.compute(pair, SMALL, ["pca"])
     assert [item.folder for item in again] == [item.folder for item in embedded]
@@ -134,7 +134,7 @@ def test_features_of_the_test_images_are_found_by_either_name(
     assert embedded[0].provenance["split"] == "test"
     by_name = dataclasses.replace(SMALL, split="test")
     assert SMALL.split == "auto"
-    monkeypatch.setattr(embed, "_load_pictures", lambda *_: pytest.fail("images were read again"))
+    monkeypatch.setattr(embed, "load_pictures", lambda *_: pytest.fail("images were read again"))
     assert [item.folder for item in embed.compute(pair, by_name, ["pca"])] == [item.folder for item in embedded]
     assert embeddings.find_embedding(pair[0], dataclasses.replace(SMALL, split="val")) is None
 
