@@ -43,10 +43,21 @@ def batch_of(
     return found.gallery(epoch, min(number, found.num_batches - 1), more), found.num_batches
 
 
+def revision(found: gallery.Gallery, places: list[int]) -> int:
+    """Changes with the pixels of these images."""
+    return zlib.crc32(found.images[places].tobytes())
+
+
 @st.cache_data(max_entries=16, show_spinner=False)
 def originals(_found: gallery.Gallery, revision: int, places: list[int], size: int) -> str:
     """The images as they are; kept, since a slider changes their views alone."""
     return gallery.originals(_found, places, size)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def strip_sprite(_found: gallery.Gallery, revision: int, places: list[int]) -> str:
+    """The images side by side, kept as well."""
+    return gallery.strip(_found, places)
 
 
 @st.cache_resource(show_spinner=False)
@@ -148,7 +159,7 @@ def strip(kept: dict[str, Any], found: gallery.Gallery, numbers: list[int]) -> N
         offered = sorted({*some, *numbers, kept["image"]})
     one = kept["part"] == "steps"
     places = found.places(offered)
-    sprite = gallery.strip(found, places)
+    sprite = strip_sprite(found, revision(found, places), places)
     items = [{"number": number, "title": found.title(place)} for number, place in zip(offered, places, strict=True)]
     picker(
         {
