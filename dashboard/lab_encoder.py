@@ -620,7 +620,9 @@ def _factors(items: dict[str, store.Summary], choice: Choice, layer: Layer) -> N
     for name in lab.FACTORS:
         values = [store.percent(each[name]) if name == "shape" else _two_digits(each[name]) for each in shown]
         lines.append(f"| {FACTOR_TITLES[name]}{', accuracy' if name == 'shape' else ', R²'} | {' | '.join(values)} |")
-    st.markdown("\n".join(lines))
+    st.html("<style>.st-key-lab-table [data-testid=stMarkdownContainer] { overflow-x: auto; }</style>")
+    with st.container(key="lab-table"):  # on a phone it scrolls by itself
+        st.markdown("\n".join(lines))
 
 
 def factor_figure(wanted: Sequence[Choice], measured: Sequence[dict[str, float]]) -> dict[str, Any]:
