@@ -26,7 +26,6 @@ MAX_EPOCH = 10**6
 NAMES = tuple(Augmentation.model_fields)
 PAPER, IMAGENET, NONE = "paper", "imagenet", "none"
 OF_RUN = "run"  # stands for a preset and for a data set: those of the run that the page was opened from
-PARAMETERS = {"run", "dataset", "preset", "size", "seed", "epoch", "batch", "part", "image", "images", *NAMES}
 
 
 # --- presets -------------------------------------------------------------------------------------------------------
@@ -174,10 +173,12 @@ def to_address(kept: dict[str, Any]) -> dict[str, str]:
 
 
 def write_address(kept: dict[str, Any]) -> None:
-    """Parameters of the encoder's part are its own, and stay while it is shown."""
-    now = st.query_params.to_dict()
-    others = {name: now[name] for name in now if name not in PARAMETERS} if kept["part"] == "encoder" else {}
-    if now != (address := to_address(kept) | others):
+    address = to_address(kept)
+    if kept["part"] == "encoder":
+        from dashboard import lab_encoder
+
+        address |= lab_encoder.address()
+    if st.query_params.to_dict() != address:
         st.query_params.from_dict(address)
 
 

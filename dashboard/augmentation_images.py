@@ -111,9 +111,12 @@ def images_of(kept: dict[str, Any]) -> tuple[gallery.Gallery | None, int]:
         run = store.find(kept["run"])
         if run is None:
             raise ConfigError(f"There is no run {kept['run']} in {store.runs_dir()} any more.")
-        changed = (run.path / runs.CONFIG).stat().st_mtime
         wanted = {*kept["picked"], *([] if kept["image"] is None else [kept["image"]])}
-        return batch_of(str(run.path), changed, kept["epoch"], kept["batch"], tuple(sorted(wanted)))
+        try:
+            changed = (run.path / runs.CONFIG).stat().st_mtime
+            return batch_of(str(run.path), changed, kept["epoch"], kept["batch"], tuple(sorted(wanted)))
+        except OSError as error:
+            raise ConfigError(f"The images of this run cannot be read: {error.strerror or error}.") from None
     if kept["dataset"] == gallery.UPLOADED:
         return upload(), 1
     return load(kept["dataset"], kept["size"] if kept["dataset"] == "shapes" else None), 1

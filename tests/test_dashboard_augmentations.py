@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -349,6 +350,17 @@ def test_a_link_from_a_run_replaces_what_was_shown(tiny_runs: Path) -> None:
     app.selectbox(key="augmentation-dataset").set_value("shapes").run()
     assert not app.exception
     assert (address(app)["dataset"], "run" in address(app)) == ("shapes", False)
+
+
+def test_what_the_encoder_makes_of_it_keeps_its_own_parameters(tiny_runs: Path, finished_run: runs.Run) -> None:
+    shutil.copytree(finished_run.path, tiny_runs / finished_run.id)
+    app = augmentations_page(run=finished_run.id, part="encoder", show="batch")
+    assert not app.error
+    query = address(app)
+    assert (query["run"], query["encoder"], query["show"]) == (finished_run.id, finished_run.id, "batch")
+    app.segmented_control(key="augmentation-part").set_value("pairs").run()
+    assert not app.exception
+    assert not {"encoder", "show"} & set(address(app))
 
 
 # --- images of the visitor's own ----------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ def number(kept: dict[str, Any], name: str, label: str, low: int, high: int, abo
         choice.forget(name)
     if key not in st.session_state:
         st.session_state[key] = kept[name] + shown_from
-    value = st.number_input(label, low, high, step=1, key=key, width=104, help=about)
+    value = st.number_input(label, low, high, step=1, key=key, width=120, help=about)
     kept[name] = int(value) - shown_from
 
 
@@ -234,7 +234,7 @@ def choices(kept: dict[str, Any]) -> None:
         if "augmentation-dataset" not in st.session_state:
             st.session_state["augmentation-dataset"] = choice.OF_RUN if kept["run"] else kept["dataset"]
         st.selectbox(
-            "Data set", images.datasets(kept), key="augmentation-dataset", width=170, accept_new_options=True,
+            "Data set", images.datasets(kept), key="augmentation-dataset", width=160, accept_new_options=True,
             format_func=lambda name: labels.get(name) or store.short_dataset(name), on_change=choice.use_dataset,
             help="A data set that is here already, the path of a folder, or images of your own.",
         )  # fmt: skip
@@ -250,7 +250,7 @@ def choices(kept: dict[str, Any]) -> None:
         if "augmentation-preset" not in st.session_state:
             st.session_state["augmentation-preset"] = kept["preset"]
         st.selectbox("Start from", list(known), format_func=lambda name: known[name][0], key="augmentation-preset",
-                     on_change=choice.use_preset, width=250)  # fmt: skip
+                     on_change=choice.use_preset, width=210)  # fmt: skip
         number(kept, "seed", "Seed", 0, choice.MAX_SEED, "A training with this seed draws these very views.")
         number(kept, "epoch", "Epoch", 1, choice.last_epoch(kept), "Each epoch draws other views.", 1)
         if kept["run"]:
