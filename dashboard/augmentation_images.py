@@ -79,25 +79,27 @@ def datasets(kept: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys([*own, *gallery.present(), *folders, gallery.UPLOADED]))
 
 
+def take_files() -> None:
+    """The visitor has added or removed files; another page, which forgets the widget's, does not come here."""
+    st.session_state[UPLOADS]["is_new"] = True
+
+
 def upload() -> gallery.Gallery | None:
     """The visitor's own images, which stay in this session and are written nowhere."""
     kept = augmentation_choice.state()
-    with st.container(key="augmentation-upload", gap="small"):
-        files = st.file_uploader(
-            f"PNG, JPEG or WebP, up to {gallery.MAX_UPLOAD_MIB} MiB each; they stay in this session",
-            type=["png", "jpg", "jpeg", "webp"], accept_multiple_files=True, key="augmentation-files",
-            max_upload_size=gallery.MAX_UPLOAD_MIB,
-        )  # fmt: skip
-        names = [file.file_id for file in files]
-        held = st.session_state.setdefault(UPLOADS, {"names": [], "found": None, "problems": []})
-        # another page takes the widget's files away, not the images that were read from them
-        if names and names != held["names"]:
-            found, problems = gallery.uploaded([(file.name, file.getvalue()) for file in files])
-            held |= {"names": names, "found": found, "problems": problems}
-            kept |= {"picked": [], "image": None}
-            kept["generation"] += 1
-        for sentence in held["problems"]:
-            st.warning(ui.plain(sentence), icon=":material/broken_image:")
+    held = st.session_state.setdefault(UPLOADS, {"is_new": False, "found": None, "problems": []})
+    files = st.file_uploader(
+        f"PNG, JPEG or WebP, up to {gallery.MAX_UPLOAD_MIB} MiB each; they stay in this session",
+        type=["png", "jpg", "jpeg", "webp"], accept_multiple_files=True, key="augmentation-files",
+        max_upload_size=gallery.MAX_UPLOAD_MIB, on_change=take_files,
+    )  # fmt: skip
+    if held["is_new"]:
+        found, problems = gallery.uploaded([(file.name, file.getvalue()) for file in files])
+        held |= {"is_new": False, "found": found, "problems": problems}
+        kept |= {"picked": [], "image": None}
+        kept["generation"] += 1
+    for sentence in held["problems"]:
+        st.warning(ui.plain(sentence), icon=":material/broken_image:")
     return held["found"]
 
 

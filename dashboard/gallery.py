@@ -24,6 +24,7 @@ from simclr.config import Augmentation, ConfigError, PretrainConfig
 
 NUM_SHOWN = 32  # images in the strip to choose from
 NUM_KEPT = 320  # images of a data set that are kept; the strip shows a draw of them
+NUM_LARGE = 80  # of large images, and of files
 MAX_FILES = 20_000  # files of a folder that are looked at
 NUM_OF_BATCH = 64  # images of a training's batch that are kept
 TILE = 48  # side of a picture in the strip, in pixels
@@ -92,8 +93,9 @@ def load(dataset: str, data_dir: str | None = None, size: int | None = None) -> 
     if dataset == "shapes":
         from simclr import shapes
 
-        drawn = shapes.generate("train", NUM_KEPT, size or shapes.DEFAULT_SIDE)
-        return Gallery(drawn.images, np.arange(NUM_KEPT), [shapes.CLASSES[label] for label in drawn.labels])
+        side = size or shapes.DEFAULT_SIDE
+        drawn = shapes.generate("train", NUM_KEPT if side <= 128 else NUM_LARGE, side)
+        return Gallery(drawn.images, np.arange(len(drawn.labels)), [shapes.CLASSES[label] for label in drawn.labels])
     if dataset in cfg.DATASETS:
         _check_present(dataset, data_dir)
         return _from_split(dataset, data_dir)
@@ -144,7 +146,7 @@ def _from_folder(dataset: str) -> Gallery:
             break
     if not paths:
         raise ConfigError(f"dataset is {dataset}, a folder without images; allowed: one with image files in it.")
-    places = np.unique(np.linspace(0, len(paths) - 1, min(NUM_KEPT // 4, len(paths))).astype(np.int64))
+    places = np.unique(np.linspace(0, len(paths) - 1, min(NUM_LARGE, len(paths))).astype(np.int64))
     sizes = [min(image_size_of(folder, paths[place])) for place in places[:20]]
     side = min(int(np.median(sizes)), LARGEST_OWN_SIDE)
     images = np.stack([decode_image(folder, paths[place], side) for place in places])

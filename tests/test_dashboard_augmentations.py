@@ -404,6 +404,11 @@ def test_uploaded_images_are_shown(tiny_runs: Path) -> None:
     assert "choose a data set or a folder" in texts(app)
     app.switch_page("app_pages/augmentations.py").run()
     assert [row["title"] for row in component(app, "views")["rows"]] == ["a.png"]
+    app.file_uploader[0].set_value([("b.png", encoded("PNG"), "image/png")]).run()
+    assert [row["title"] for row in component(app, "views")["rows"]] == ["b.png"]
+    app.file_uploader[0].set_value([]).run()
+    assert not app.exception
+    assert "Add images to see their views" in texts(app)
 
 
 # --- the colour shortcut ------------------------------------------------------------------------------------------
