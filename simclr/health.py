@@ -41,6 +41,12 @@ SETTLED_RATE = 0.1  # of the peak learning rate: where a schedule has come so lo
 OVERFIT_EPOCHS, OVERFIT_LOSS = 3, 0.03  # of the loss
 KNN_FALL, KNN_FALL_UNKNOWN = 0.05, 0.15  # accuracy; where the number of images is not known
 
+# of `metrics.csv`
+USED_METRICS = (
+    "epoch", "lr", "train/loss", "train/mean_rank", "val/loss", "val/mean_rank", "val/knn_top1", "val/alignment",
+    "val/negative_similarity", "val/effective_rank", "val/effective_rank_z",
+)  # fmt: skip
+
 Severity = Literal["ok", "note", "alarm"]
 Columns = Mapping[str, Sequence[float] | NDArray[np.float64]]
 Floats = NDArray[np.float64]
@@ -282,22 +288,14 @@ class _Epochs:
 
 
 def _by_epoch(rows: Sequence[Row], records: Columns, config: Mapping[str, Any]) -> _Epochs:
-    columns = {name: np.asarray(values, dtype=np.float64) for name, values in records.items()}
+    columns = {name: np.asarray(records[name], dtype=np.float64) for name in USED_METRICS if name in records}
     epochs = columns.get("epoch", np.empty(0))
     columns = {name: values for name, values in columns.items() if len(values) == len(epochs)}
     validated = any(np.isfinite(values).any() for name, values in columns.items() if name.startswith("val/"))
     # an epoch that is going on counts from its validation on
-    told = columns["val/loss"] if validated and "val/loss" in columns else columns.get("train/loss", epochs)
-    there = np.isfinite(epochs) & (~np.isnan(told) if len(told) == len(epochs) else False)
-    known = np.unique(epochs[there]).astype(np.int64)
-    values = {}
-    for name, column in columns.items():
-        found = np.full(len(known), np.nan)
-        for place, epoch in enumerate(known):
-            own = column[(epochs == epoch) & ~np.isnan(column)]
-            if len(own):  # of training rows the second half: what the epoch has come to, and less noise than the last
-                found[place] = own[len(own) // 2 :].mean() if name.startswith("train/") else own[-1]
-        values[name] = found
+    told = columns.get("val/loss" if validated else "train/loss", np.full(len(epochs), np.nan))
+    known = np.unique(epochs[np.isfinite(epochs) & ~np.isnan(told)]).astype(np.int64)
+    values = {name: _per_epoch(name, epochs, column, known) for name, column in columns.items()}
     of_epoch = {row.epoch: row for row in rows}
     batch, temperature, total = (_positive(config.get(name)) for name in ("batch_size", "temperature", "epochs"))
     rates = columns.get("lr", np.empty(0))
@@ -305,6 +303,27 @@ def _by_epoch(rows: Sequence[Row], records: Columns, config: Mapping[str, Any]) 
         known, [of_epoch.get(int(epoch)) for epoch in known], values, int(batch) if batch and batch >= 2 else None,
         temperature, int(total or 0), float(np.nanmax(rates)) if np.isfinite(rates).any() else math.nan,
     )  # fmt: skip
+
+
+def _per_epoch(name: str, epochs: Floats, column: Floats, known: NDArray[np.int64]) -> Floats:
+    """(E,) what a metric came to in each of the `known` epochs: its last value; in training the mean of the later half.
+
+    The later half says what the epoch has come to, with less noise than the last row.
+    """
+    found = np.full(len(known), np.nan)
+    there = np.flatnonzero(~np.isnan(column) & np.isin(epochs, known))
+    there = there[np.argsort(epochs[there], kind="stable")]
+    places, own = np.searchsorted(known, epochs[there]), column[there]
+    if not name.startswith("train/"):
+        found[places] = own  # the last of an epoch stays
+        return found
+    counts = np.bincount(places, minlength=len(known))
+    number = np.arange(len(places)) - (np.cumsum(counts) - counts)[places]  # of a row in its epoch, from 0
+    later = number >= counts[places] // 2
+    kept = counts - counts // 2
+    sums = np.bincount(places[later], weights=own[later], minlength=len(known))
+    found[kept > 0] = sums[kept > 0] / kept[kept > 0]
+    return found
 
 
 def _positive(value: Any) -> float | None:
