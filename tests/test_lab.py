@@ -358,3 +358,19 @@ def test_a_job_of_its_own_process_writes_the_results(copy: runs.Run) -> None:
         found = lab.load(lab.result_path(model, "profile", lab.images_key(images)))
         assert found is not None and found["num_images"] == 6
     assert jobs.find("lab", {"results": []}, runs_dir) is None
+
+
+@pytest.mark.slow
+def test_colour_jitter_makes_an_encoder_forget_hue(tmp_path: Path) -> None:
+    """Two short pre-trainings that differ in their colour operations alone; all other options are of `quick`."""
+    from simclr import config as cfg
+    from simclr.train import train
+
+    found = {}
+    for name, changes in (("on", {}), ("off", {"jitter_probability": 0.0, "grayscale_probability": 0.0})):
+        values = cfg.recipe("quick") | {"epochs": 8, "accelerator": "cpu"}
+        values["augmentation"] = values["augmentation"] | changes
+        run = train(cfg.build(cfg.PretrainConfig, values), runs_dir=tmp_path)
+        found[name] = lab.compute(Model(run), "factors")["layers"]["z"]
+    assert found["on"]["hue"] < found["off"]["hue"] - 0.3, found
+    assert found["on"]["shape"] > found["off"]["shape"] + 0.2
