@@ -7,9 +7,7 @@ import streamlit as st
 
 from dashboard import store, ui, waiting
 
-st.set_page_config(
-    page_title="SimCLR explorer", page_icon=str(store.ROOT / "dashboard/static/icon.png"), layout="wide"
-)
+st.set_page_config(page_title="SimCLR explorer", page_icon=str(store.ROOT / "dashboard/static/icon.png"), layout="wide")
 ui.style()
 
 PAGES = store.ROOT / "dashboard" / "app_pages"
