@@ -21,7 +21,8 @@ PARTS = {
     "encoder": "What the encoder makes of it",
 }
 MOST_IMAGES = 16
-MAX_SEED = int(cfg.bounds(PretrainConfig.model_fields["seed"])["le"])
+SEED = PretrainConfig.model_fields["seed"]
+MAX_SEED = int(cfg.bounds(SEED)["le"])
 MAX_EPOCH = 10**6
 NAMES = tuple(Augmentation.model_fields)
 PAPER, IMAGENET, NONE = "paper", "imagenet", "none"
@@ -108,13 +109,12 @@ def from_address(query: Mapping[str, str]) -> dict[str, Any]:
             trial = values | {name: typed}
             if typed is not None and not problem(trial):
                 values = trial
-    # the draw was one number before
-    epoch = whole_number(query.get("epoch", query.get("draw")), 1, MAX_EPOCH, 1) - 1
+    epoch = whole_number(query.get("epoch"), 1, MAX_EPOCH, 1) - 1
     return {
         "run": query["run"] if origin else "", "origin": origin, "preset": preset, "values": values,
         "dataset": origin["dataset"] if origin else query.get("dataset", "shapes"),
         "size": whole_number(query.get("size"), 8, 512, size),
-        "seed": whole_number(query.get("seed"), 0, MAX_SEED, origin["seed"] if origin else 0),
+        "seed": whole_number(query.get("seed"), 0, MAX_SEED, origin["seed"] if origin else SEED.default),
         "epoch": min(epoch, origin["epochs"] - 1) if origin else epoch,
         "batch": whole_number(query.get("batch"), 1, MAX_EPOCH, 1) - 1,
         "part": query.get("part") if query.get("part") in parts() else "pairs",

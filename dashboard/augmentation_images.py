@@ -37,10 +37,10 @@ def training(folder: str, changed: float) -> gallery.Training:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def batch_of(
     folder: str, changed: float, epoch: int, number: int, more: tuple[int, ...]
-) -> tuple[gallery.Gallery, int]:
-    """Images of a batch, `more` among them, and how many batches there are."""
+) -> tuple[gallery.Gallery, int, int]:
+    """Images of a batch, `more` among them; how many batches there are, and the side of their views in pixels."""
     found = training(folder, changed)
-    return found.gallery(epoch, min(number, found.num_batches - 1), more), found.num_batches
+    return found.gallery(epoch, min(number, found.num_batches - 1), more), found.num_batches, found.size
 
 
 def revision(found: gallery.Gallery, places: list[int]) -> int:
@@ -103,8 +103,11 @@ def upload() -> gallery.Gallery | None:
     return held["found"]
 
 
-def images_of(kept: dict[str, Any]) -> tuple[gallery.Gallery | None, int]:
-    """The images to choose from, and of how many batches they are one.
+def images_of(kept: dict[str, Any]) -> gallery.Gallery | None:
+    """The images to choose from; None before a visitor has added any.
+
+    Also sets `num_batches`, of how many batches they are one, and `own_size`, the side of their views where none is
+    chosen.
 
     Raises:
         ConfigError: with one sentence, if they are not here or cannot be read.
@@ -116,12 +119,18 @@ def images_of(kept: dict[str, Any]) -> tuple[gallery.Gallery | None, int]:
         wanted = {*kept["picked"], *([] if kept["image"] is None else [kept["image"]])}
         try:
             changed = (run.path / runs.CONFIG).stat().st_mtime
-            return batch_of(str(run.path), changed, kept["epoch"], kept["batch"], tuple(sorted(wanted)))
+            found, kept["num_batches"], kept["own_size"] = batch_of(
+                str(run.path), changed, kept["epoch"], kept["batch"], tuple(sorted(wanted))
+            )
         except OSError as error:
             raise ConfigError(f"The images of this run cannot be read: {error.strerror or error}.") from None
+        return found
     if kept["dataset"] == gallery.UPLOADED:
-        return upload(), 1
-    return load(kept["dataset"], kept["size"] if kept["dataset"] == "shapes" else None), 1
+        images = upload()
+    else:
+        images = load(kept["dataset"], kept["size"] if kept["dataset"] == "shapes" else None)
+    kept |= {"num_batches": 1, "own_size": images.side if images else None}
+    return images
 
 
 def picker_key(kept: dict[str, Any]) -> str:

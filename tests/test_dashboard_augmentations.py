@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY_PRETRAIN
+from conftest import TINY_PRETRAIN, make_folder
 from dashboard_fixtures import make_run, open_page, texts
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -74,7 +74,7 @@ def test_views_are_the_trainers_own(tiny_runs: Path) -> None:
     drawn = component(app, "views")
     config = cfg.build(cfg.PretrainConfig, cfg.recipe("quick"))
     images, ids = torch.from_numpy(shapes.generate("train", 6).images), torch.arange(6)
-    views = augment.two_views(images, ids, config.augmentation, seed=0, epoch=0, size=32)
+    views = augment.two_views(images, ids, config.augmentation, seed=config.seed, epoch=0, size=32)
     np.testing.assert_array_equal(tiles(drawn["originals"], 6, 1)[:, 0], images.numpy())
     assert_same_views(drawn["sprite"], views)
 
@@ -164,13 +164,11 @@ def test_wrong_addresses_are_as_if_unsaid(tiny_runs: Path) -> None:
     wrong = {"size": "9999999", "epoch": "-1", "seed": "1e3", "part": "y", "image": "?", "preset": "x"}
     app = augmentations_page(hue="7", crop_scale_min="nan", blur_kernel_size="4", **wrong)
     query = address(app)
-    assert [query[name] for name in ("preset", "epoch", "seed", "part")] == ["quick", "1", "0", "pairs"]
+    assert [query[name] for name in ("preset", "epoch", "seed", "part")] == ["quick", "1", "42", "pairs"]
     assert not {"hue", "crop_scale_min", "blur_kernel_size", "size"} & set(query)
 
 
 def test_a_folder_can_be_shown_and_one_that_is_not_there_is_said_so(tiny_runs: Path, tmp_path: Path) -> None:
-    from conftest import make_folder
-
     folder = make_folder(tmp_path / "images", {"train/a": 5, "train/b": 5})
     app = augmentations_page(dataset=str(folder))
     assert [row["title"] for row in component(app, "views")["rows"]][:2] == ["a 0", "a 1"]
@@ -330,6 +328,15 @@ def test_a_run_without_its_data_or_pairs_costs_a_sentence(tiny_runs: Path) -> No
 def shown_error(app: AppTest) -> str:
     [found] = app.error
     return found.value.replace("\\", "")
+
+
+def test_a_run_that_waits_has_the_size_it_will_train_at(tiny_runs: Path, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "large", {"a": 6, "b": 6}, side=400)
+    run = make_run(tiny_runs, "queued", dataset=str(folder), val_fraction=0, batch_size=4)
+    assert runs.load_config(run).image_size is None
+    app = augmentations_page(run=run.id)
+    assert tiles(component(app, "views")["sprite"], 4, 2).shape[-1] == 224  # kept larger, for crops
+    assert "of the run" in str(app.selectbox(key="augmentation-dataset").options)
 
 
 def test_a_link_from_a_run_replaces_what_was_shown(tiny_runs: Path) -> None:

@@ -110,17 +110,17 @@ def controls(kept: dict[str, Any]) -> None:
 # --- the parts -----------------------------------------------------------------------------------------------------
 
 
-def drawing(kept: dict[str, Any], found: gallery.Gallery) -> dict[str, Any]:
-    return {"seed": kept["seed"], "epoch": kept["epoch"], "size": kept["size"] or found.side}
+def drawing(kept: dict[str, Any]) -> dict[str, Any]:
+    return {"seed": kept["seed"], "epoch": kept["epoch"], "size": kept["size"] or kept["own_size"]}
 
 
 def original_sprite(kept: dict[str, Any], found: gallery.Gallery, places: list[int]) -> str:
-    return images.originals(found, zlib.crc32(found.images[places].tobytes()), places, kept["size"] or found.side)
+    return images.originals(found, images.revision(found, places), places, kept["size"] or kept["own_size"])
 
 
 def pairs(kept: dict[str, Any], found: gallery.Gallery, numbers: list[int]) -> None:
     places = found.places(numbers)
-    how = drawing(kept, found)
+    how = drawing(kept)
     drawn = gallery.draw_views(found, places, Augmentation(**kept["values"]), **how)
     sprite = original_sprite(kept, found, places)
     drawn |= {"originals": sprite, "revision": f"{drawn['revision']}-{zlib.crc32(sprite.encode())}"}
@@ -133,7 +133,7 @@ def pairs(kept: dict[str, Any], found: gallery.Gallery, numbers: list[int]) -> N
 
 def steps(kept: dict[str, Any], found: gallery.Gallery, numbers: list[int]) -> None:
     places = found.places([kept["image"]])
-    drawn = gallery.draw_steps(found, places[0], Augmentation(**kept["values"]), **drawing(kept, found))
+    drawn = gallery.draw_steps(found, places[0], Augmentation(**kept["values"]), **drawing(kept))
     sprite = original_sprite(kept, found, places)
     drawn |= {"original": sprite, "revision": f"{drawn['revision']}-{zlib.crc32(sprite.encode())}"}
     view_grid("steps", drawn, key="augmentation-steps")
@@ -150,7 +150,7 @@ def shortcut_check(kept: dict[str, Any], found: gallery.Gallery, numbers: list[i
     if len(places) < 2:
         st.info("A partner is looked for among other images: add at least one more.", icon=":material/info:")
         return
-    drawn = shortcut.check(found, places, len(shown), Augmentation(**kept["values"]), **drawing(kept, found))
+    drawn = shortcut.check(found, places, len(shown), Augmentation(**kept["values"]), **drawing(kept))
     before, after = drawn.pop("top1")
     chance, count = drawn.pop("chance"), drawn.pop("num_images")
     st.markdown(
@@ -300,7 +300,7 @@ def explorer() -> None:
     images.take_picks(kept)
     choices(kept)
     try:
-        found, kept["num_batches"] = images.images_of(kept)
+        found = images.images_of(kept)
     except ConfigError as error:
         st.error(ui.plain(str(error)), icon=":material/error:")
         choice.write_address(kept)
