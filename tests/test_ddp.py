@@ -11,7 +11,7 @@ import torch
 from conftest import TINY_PRETRAIN, flags
 from test_train import rows_of
 
-from simclr import runs
+from simclr import health, runs
 
 # Without BatchNorm, whose statistics are each process's own on a CPU, two processes are one up to rounding.
 OPTIONS = TINY_PRETRAIN | {"backbone": "squeezenet1_1", "image_size": 32, "epochs": 2, "optimizer": "sgd",
@@ -65,6 +65,11 @@ def test_two_processes_train_as_one(one, two):
     for name, column in values(one).items():
         if not name.startswith("perf/"):
             assert values(two)[name] == pytest.approx(column, rel=2e-3, abs=2e-3), name
+    for own, other in zip(health.read(one.health_path), health.read(two.health_path), strict=True):
+        assert (own.epoch, own.step, own.candidates, own.images) == (
+            other.epoch, other.step, other.candidates, other.images,
+        )  # fmt: skip
+        assert other.h.singular == pytest.approx(own.h.singular, rel=1e-2, abs=1e-3)
     first, second = (torch.load(run.model_path, weights_only=True) for run in (one, two))
     moved = torch.cat([(first[key] - second[key]).flatten() for key in first]).norm()
     assert moved < 1e-3 * torch.cat([first[key].flatten() for key in first]).norm()
@@ -76,7 +81,7 @@ def test_the_main_process_alone_writes(two):
     ]
     assert steps == [1, 2, 3, 4, 5, 6]
     assert {path.name for path in two.path.iterdir() if not path.name.startswith(".")} == {
-        "config.yaml", "status.json", "metrics.csv", "meta.json", "log.txt", "checkpoints", "model.pt",
+        "config.yaml", "status.json", "metrics.csv", "health.jsonl", "meta.json", "log.txt", "checkpoints", "model.pt",
         "embeddings",
     }  # fmt: skip
     log = two.log_path.read_text()
@@ -89,6 +94,7 @@ def test_torchrun_gives_the_same_bytes(two, tmp_path):
     run = train(tmp_path, OPTIONS | {"devices": 2}, *before)
     assert rows_of(run) == rows_of(two)
     assert run.model_path.read_bytes() == two.model_path.read_bytes()
+    assert run.health_path.read_bytes() == two.health_path.read_bytes()
 
 
 @pytest.mark.slow

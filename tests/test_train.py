@@ -52,7 +52,7 @@ def test_a_pretraining_writes_everything(finished_run, capfd):
     assert status.step == status.steps == 6  # 57 images, batches of 16, the incomplete one dropped
     assert status.images_per_second > 0
     assert {path.name for path in run.path.iterdir() if not path.name.startswith(".")} == {
-        "config.yaml", "status.json", "metrics.csv", "meta.json", "log.txt", "checkpoints", "model.pt",
+        "config.yaml", "status.json", "metrics.csv", "health.jsonl", "meta.json", "log.txt", "checkpoints", "model.pt",
         "evaluation.json", "embeddings",
     }  # fmt: skip
     assert {path.name for path in (run.path / "checkpoints").iterdir()} == {
