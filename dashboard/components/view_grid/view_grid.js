@@ -92,26 +92,64 @@ function drawPicker(grid) {
   return strip;
 }
 
+const PICTURES = ["sprite", "originals", "original"];
+
+// A picture that comes as text becomes a file of the browser's: 32 tiles of one text of a megabyte are slow to style.
+// The same text keeps its file; those that nothing shows any more are given back.
+function withFiles(grid, data) {
+  const found = { ...data };
+  const files = new Map();
+  for (const name of PICTURES) {
+    const text = data[name];
+    if (!text) continue;
+    files.set(text, grid.files.get(text) ?? fileOf(text));
+    found[name] = files.get(text);
+  }
+  const old = [...grid.files].filter(([text]) => !files.has(text)).map(([, url]) => url);
+  grid.files = files;
+  return { found, old, urls: [...files.values()] };
+}
+
+function fileOf(text) {
+  const comma = text.indexOf(",");
+  const bytes = Uint8Array.from(atob(text.slice(comma + 1)), (letter) => letter.charCodeAt(0));
+  return URL.createObjectURL(new Blob([bytes], { type: text.slice(5, text.indexOf(";")) }));
+}
+
+function decoded(url) {
+  const image = new Image();
+  image.src = url;
+  return image.decode().catch(() => {});
+}
+
 export default function (component) {
   const { parentElement, data } = component;
   let grid = grids.get(parentElement);
   if (!grid) {
-    grid = { node: element("div", "vgrid"), drawn: "", picked: [] };
+    grid = { node: element("div", "vgrid"), drawn: "", picked: [], files: new Map() };
     parentElement.append(grid.node);
     grids.set(parentElement, grid);
   }
   grid.component = component;
   const drawn = `${data.mode} ${data.revision}`;
   if (drawn !== grid.drawn) {
-    const scrolled = grid.node.firstElementChild?.scrollLeft; // on a phone, the image that is looked at
     grid.drawn = drawn;
-    grid.data = data;
+    const { found, old, urls } = withFiles(grid, data);
+    grid.data = found;
     if (data.mode === "picker") grid.picked = data.picked;
     const draw = { picker: () => drawPicker(grid), views: drawViews, steps: drawSteps, shortcut: drawShortcut };
-    grid.node.replaceChildren(draw[data.mode](data));
-    if (scrolled) grid.node.firstElementChild.scrollLeft = scrolled;
+    // decoded first: what is there stays until the new pictures can take its place
+    Promise.all(urls.map(decoded)).then(() => {
+      if (grid.drawn === drawn) {
+        const scrolled = grid.node.firstElementChild?.scrollLeft; // on a phone, the image that is looked at
+        grid.node.replaceChildren(draw[data.mode](found));
+        if (scrolled) grid.node.firstElementChild.scrollLeft = scrolled;
+      }
+      old.forEach((url) => URL.revokeObjectURL(url));
+    });
   }
   return () => {
+    grid.files.forEach((url) => URL.revokeObjectURL(url));
     grid.node.remove();
     grids.delete(parentElement);
   };
