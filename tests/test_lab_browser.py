@@ -44,7 +44,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, ru
 
 
 def sprite(tab: Tab, place: str = ".one .tile") -> str:
-    return str(tab.page.locator(f".vgrid {place}").first.evaluate("node => node.style.backgroundImage"))
+    """The bytes of the picture that a tile is cut from, as text."""
+    return str(
+        tab.page.locator(f".vgrid {place}").first.evaluate("""async (node) => {
+      const answer = await fetch(node.style.backgroundImage.slice(5, -2));
+      return Array.from(new Uint8Array(await answer.arrayBuffer())).join();
+    }""")
+    )
 
 
 def test_a_slider_moves_the_pictures_at_once(found: Any, browser: Any) -> None:
@@ -55,8 +61,10 @@ def test_a_slider_moves_the_pictures_at_once(found: Any, browser: Any) -> None:
     expect(page.get_by_role("img", name=re.compile("^View 1 of"))).to_have_count(16)
     slider = page.get_by_role("slider", name="Hue").first
     slider.focus()
+    first = page.locator(".vgrid .rows").element_handle()
     slider.press("ArrowLeft")  # the first move loads what the next ones have
     page.wait_for_url(re.compile("hue=0.49"))
+    page.wait_for_function("grid => !grid.isConnected", arg=first)
     page.evaluate(WATCH)
     for step in range(2, 9):
         before = sprite(tab)
