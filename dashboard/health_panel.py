@@ -126,6 +126,9 @@ def plane(columns: charts.Columns, epoch: int) -> dict[str, Any] | None:
     layout = charts.layout("Uniformity", "Alignment", legend=False)
     layout["hovermode"] = "closest"
     layout["xaxis"] = {"title": {"text": "Uniformity"}, "nticks": 6}
+    if len(kept) == 1:  # one point alone would have an axis of a millionth
+        layout["xaxis"]["range"] = [xs[0] - 0.5, xs[0] + 0.5]
+        layout["yaxis"] = {**layout.get("yaxis", {}), "range": [ys[0] - 0.5, ys[0] + 0.5]}
     ends = [epochs[0], epochs[-1]] if len(epochs) > 1 else epochs
     layout["annotations"] = [
         {"text": f"epoch {number}", "x": found[number][0], "y": found[number][1], "showarrow": False, "yshift": 13}
