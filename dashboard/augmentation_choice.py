@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,11 +59,6 @@ def presets() -> dict[str, tuple[str, dict[str, Any], int | None, str | None]]:
 # --- the state of the page -----------------------------------------------------------------------------------------
 
 
-@st.cache_resource(show_spinner=False)
-def parts() -> list[str]:
-    return [name for name in PARTS if name != "encoder" or importlib.util.find_spec("dashboard.lab_encoder")]
-
-
 def state() -> dict[str, Any]:
     """What the page shows, kept under a key of its own.
 
@@ -117,7 +111,7 @@ def from_address(query: Mapping[str, str]) -> dict[str, Any]:
         "seed": whole_number(query.get("seed"), 0, MAX_SEED, origin["seed"] if origin else SEED.default),
         "epoch": min(epoch, origin["epochs"] - 1) if origin else epoch,
         "batch": whole_number(query.get("batch"), 1, MAX_EPOCH, 1) - 1,
-        "part": query.get("part") if query.get("part") in parts() else "pairs",
+        "part": query.get("part") if query.get("part") in PARTS else "pairs",
         "show": 0, "generation": 0,
         "image": whole_number(query.get("image"), 0, 2**53, None),
         "picked": [int(word) for word in query.get("images", "").split(",") if word.isdecimal()][:MOST_IMAGES],

@@ -221,10 +221,6 @@ def _others(found: gallery.Gallery, numbers: Sequence[int], count: int, seed: in
     return [rest[place] for place in order]
 
 
-def _epoch(kept: dict[str, Any]) -> int:
-    return int(kept.get("epoch", kept.get("draw", 1)))
-
-
 def _batch(choice: Choice, kept: dict[str, Any], found: gallery.Gallery, numbers: Sequence[int]) -> Batch | None:
     """The views of these images, encoded; None where that takes long and was not asked for yet.
 
@@ -233,9 +229,9 @@ def _batch(choice: Choice, kept: dict[str, Any], found: gallery.Gallery, numbers
     """
     augmentation = cfg.build(cfg.PretrainConfig, {"augmentation": kept["values"]}).augmentation
     places = found.places(list(numbers))
-    side = int(kept.get("size") or found.side)
+    side = kept["size"] or found.side
     model_key = _key(choice.model)
-    draw = (int(kept.get("seed", 0)), _epoch(kept), side)
+    draw = (kept["seed"], kept["epoch"], side)
     images = found.images[places]
     key = f"{model_key}|{augmentation!r}|{draw}|{lab.images_key(images)}|{found.ids[places].tolist()}"
     encoder = _encoder(model_key, choice.model)
@@ -268,13 +264,9 @@ def _encoded(
         together = torch.stack(views, dim=1).flatten(0, 1)  # (2N, 3, side, side), pairs adjacent
         rows = {layer: lab.interleave(values[::2], values[1::2]) for layer, values in _encoder(together).items()}
         tiles = augment.resize(together, TILE) if side > TILE else together
-        pixels = (tiles * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    num, tile = pixels.shape[:2]
-    lines = -(-num // SPRITE_COLUMNS)
-    sheet = np.zeros((lines * SPRITE_COLUMNS, tile, tile, 3), np.uint8)
-    sheet[:num] = pixels
-    sheet = sheet.reshape(lines, SPRITE_COLUMNS, tile, tile, 3).swapaxes(1, 2)
-    return rows, gallery.png(np.ascontiguousarray(sheet.reshape(lines * tile, SPRITE_COLUMNS * tile, 3)))
+        empty = tiles.new_zeros(-len(tiles) % SPRITE_COLUMNS, *tiles.shape[1:])
+        sheet = gallery.sheet(torch.cat([tiles, empty]).unflatten(0, (-1, SPRITE_COLUMNS)))
+    return rows, gallery.png(sheet)
 
 
 def _layer_of(batch: Batch, layer: Layer) -> NDArray[np.float64]:
@@ -290,7 +282,7 @@ def _two_digits(value: float) -> str:
 
 
 def _pairs(choice: Choice, layer: Layer, kept: dict[str, Any], found: gallery.Gallery, numbers: Sequence[int]) -> None:
-    others = _others(found, numbers, NUM_OTHERS, _epoch(kept))
+    others = _others(found, numbers, NUM_OTHERS, kept["epoch"])
     if len(numbers) + len(others) < 2:
         st.info("One image has no others to be compared with; choose a data set of two or more.")
         return
@@ -349,7 +341,7 @@ def _matrix(choice: Choice, layer: Layer, kept: dict[str, Any], found: gallery.G
         help="The chosen images, or so many drawn from the data set; another draw of the views draws others.",
     ) or "16"  # fmt: skip
     _put(batch_of=size)
-    wanted = list(numbers) if size == CHOSEN else _others(found, [], int(size), _epoch(kept))
+    wanted = list(numbers) if size == CHOSEN else _others(found, [], int(size), kept["epoch"])
     if len(wanted) < 2:
         st.info("One image has no negatives; choose two or more, or a drawn batch.")
         return
@@ -675,7 +667,7 @@ def section(kept: dict[str, Any], found: gallery.Gallery, numbers: Sequence[int]
         key=_start("show", list(SHOWS), "pairs"),
     ) or "pairs"  # fmt: skip
     _put(show=show)
-    chosen = _choose(items, str(kept.get("dataset", "")), show)
+    chosen = _choose(items, kept["dataset"], show)
     if chosen is None:
         return
     choice, layer = chosen
@@ -685,7 +677,7 @@ def section(kept: dict[str, Any], found: gallery.Gallery, numbers: Sequence[int]
         "invariance": lambda: _invariance(items, choice, layer, found),
         "factors": lambda: _factors(items, choice, layer),
     }
-    _size_note(choice.model, int(kept.get("size") or found.side), show)
+    _size_note(choice.model, kept["size"] or found.side, show)
     try:
         draw[show]()
     except (ConfigError, OSError) as error:

@@ -561,11 +561,8 @@ def add_arguments(parser: Any) -> None:
         "dims": "2 or 3: maps on a plane or in space. Default: 2.",
         **{name: f"{option.help} Default: {option.default:g}." for name, option in numbers.items()},
         "seed": "Chooses the images, and starts the maps. Default: 0.",
-        "runs_dir": "Folder of the runs. Default: $SIMCLR_RUNS_DIR, else runs.",
-        "job_dir": "Folder whose status.json is to tell the progress, as the dashboard uses it.",
     }
-    for name, text in texts.items():
-        parser.add_argument(f"--{name}", type=str, metavar="DIR" if name.endswith("dir") else "VALUE", help=text)
+    jobs.add_options(parser, texts)
 
 
 def _whole_number(name: str, text: Any, low: int, high: int) -> int:

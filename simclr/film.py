@@ -286,11 +286,8 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("RUN", nargs="+", type=str, help="Runs by id, unique beginning or folder.")
     texts = {
         "method": "pca, umap, or both separated by a comma. Default: pca,umap.",
-        "runs_dir": "Folder of the runs. Default: $SIMCLR_RUNS_DIR, else runs.",
-        "job_dir": "Folder whose status.json is to tell the progress, as the dashboard uses it.",
     }
-    for name, text in texts.items():
-        parser.add_argument(f"--{name}", type=str, metavar="DIR" if name.endswith("dir") else "VALUE", help=text)
+    jobs.add_options(parser, texts)
 
 
 def main(options: Any) -> int:
@@ -301,10 +298,7 @@ def main(options: Any) -> int:
     """
     with jobs.running(options.job_dir) as report:
         runs_dir = Path(options.runs_dir) if options.runs_dir else runs.default_runs_dir()
-        methods = [word.strip() for word in (options.method or ",".join(METHODS)).split(",") if word.strip()]
-        for method in methods:
-            if method not in METHODS:
-                raise ConfigError(f"method is {method}; allowed: {', '.join(METHODS)}.")
+        methods = jobs.words("method", options.method, METHODS)
         films = []
         for name in options.RUN:
             run = runs.find(name, runs_dir)

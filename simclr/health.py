@@ -237,17 +237,15 @@ class _Epochs:
         found = [None if row is None else value(row) for row in self.rows]
         return np.array([math.nan if number is None else number for number in found], dtype=np.float64)
 
-    def since(self, holds: NDArray[np.bool_]) -> int | None:
-        """The epoch from which something has held up to now; None if it does not hold now."""
-        if not len(holds) or not holds[-1]:
-            return None
-        broken = np.flatnonzero(~holds)
-        return int(self.epoch[broken[-1] + 1 if len(broken) else 0])
-
     def lasting(self, holds: NDArray[np.bool_]) -> int:
-        """For how many epochs it has held up to now."""
+        """For how many epochs something has held up to now."""
         broken = np.flatnonzero(~holds)
         return len(holds) - (int(broken[-1]) + 1 if len(broken) else 0)
+
+    def since(self, holds: NDArray[np.bool_], at_least: int = 1) -> int | None:
+        """The epoch from which it has held up to now; None if that is not `at_least` so many epochs."""
+        count = self.lasting(holds)
+        return int(self.epoch[-count]) if count >= at_least else None
 
     @property
     def train_share(self) -> Floats:
@@ -410,8 +408,7 @@ def _rank_text(known: _Epochs) -> str:
 def _collapse(known: _Epochs) -> Verdict | None:
     spread, limit = known.spread, known.collapsed_spread
     narrow = spread < limit
-    since = known.since(narrow)
-    if since is None:
+    if (since := known.since(narrow)) is None:
         return None
     rule = (
         f"Said when the std of the features of normalised z, times sqrt(d), is below {limit:.2g} for two epochs, or "
@@ -435,8 +432,7 @@ def _collapse(known: _Epochs) -> Verdict | None:
 
 def _chance(known: _Epochs) -> Verdict | None:
     holds = _at_chance(known)
-    since = known.since(holds)
-    if since is None or known.lasting(holds) < CHANCE_EPOCHS:
+    if (since := known.since(holds, CHANCE_EPOCHS)) is None:
         return None
     return Verdict(
         "chance", "alarm", "No better than chance",
@@ -455,8 +451,7 @@ def _unlearned(known: _Epochs) -> Verdict | None:
     best = np.fmin.accumulate(np.where(np.isfinite(share), share, np.inf))
     gained = 0.5 - best
     lost = (gained >= GAINED) & (0.5 - share < KEPT * gained)
-    since = known.since(lost)
-    if since is None or known.lasting(lost) < 2:
+    if (since := known.since(lost, 2)) is None:
         return None
     at = int(known.epoch[np.nanargmin(share)])
     return Verdict(
@@ -474,8 +469,7 @@ def _same_views(known: _Epochs) -> Verdict | None:
     apart = 2 * (1 - known.get("val/negative_similarity"))  # squared distance of different images
     same = alignment < SAME_VIEWS * apart
     found = known.share < 0.01 + 1.0 / (2 * (known.batch_size or 2))
-    since = known.since(same & found)
-    if since is None or known.lasting(same & found) < 2:
+    if (since := known.since(same & found, 2)) is None:
         return None
     return Verdict(
         "same views", "alarm", "Views are too alike",
@@ -495,8 +489,7 @@ def _narrow_h(known: _Epochs) -> Verdict | None:
     highest = np.fmax.accumulate(np.where(np.isfinite(rank), rank, -np.inf))
     few = np.where(np.isfinite(limit), 0.15 * limit, 15.0)
     holds = (rank < floor) | ((rank < RANK_FALL * highest) & (rank < few))
-    since = known.since(holds)
-    if since is None or known.lasting(holds) < 2:
+    if (since := known.since(holds, 2)) is None:
         return None
     at_most = f" of at most {limit[-1]:,.0f}" if np.isfinite(limit[-1]) else ""
     return Verdict(
@@ -560,8 +553,7 @@ def _narrow_z(known: _Epochs) -> Verdict | None:
     rank, limit = known.get("val/effective_rank_z"), known.limit("z")
     floor = np.where(np.isfinite(limit), 1 + MIN_RANK_SHARE_Z * (limit - 1), 3.0)
     holds = rank < floor
-    since = known.since(holds)
-    if since is None or known.lasting(holds) < 2:
+    if (since := known.since(holds, 2)) is None:
         return None
     at_most = f" of at most {limit[-1]:,.0f}" if np.isfinite(limit[-1]) else ""
     rank_h = known.get("val/effective_rank")[-1]

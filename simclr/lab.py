@@ -583,11 +583,8 @@ def add_arguments(parser: Any) -> None:
     texts = {
         "what": "profile, factors, or both separated by a comma. Default: profile,factors.",
         "images": "NumPy file (N, 3, S, S) uint8 for the profile. Default: 64 test images of the first run.",
-        "runs_dir": "Folder of the runs. Default: $SIMCLR_RUNS_DIR, else runs.",
-        "job_dir": "Folder whose status.json is to tell the progress, as the dashboard uses it.",
     }
-    for name, text in texts.items():
-        parser.add_argument(f"--{name}", type=str, metavar="DIR" if name.endswith("dir") else "VALUE", help=text)
+    jobs.add_options(parser, texts)
 
 
 def _read_images(path: str) -> NDArray[np.uint8]:
@@ -608,10 +605,7 @@ def main(options: Any) -> int:
     """
     with jobs.running(options.job_dir) as tell:
         runs_dir = Path(options.runs_dir) if options.runs_dir else runs.default_runs_dir()
-        kinds = [word.strip() for word in (options.what or ",".join(KINDS)).split(",") if word.strip()]
-        for kind in kinds:
-            if kind not in KINDS:
-                raise ConfigError(f"what is {kind}; allowed: {', '.join(KINDS)}.")
+        kinds = jobs.words("what", options.what, KINDS)
         models = models_named(options.RUN, runs_dir)
         images = None
         if "profile" in kinds:

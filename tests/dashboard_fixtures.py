@@ -46,6 +46,19 @@ def texts(app: AppTest) -> str:
     return "\n".join(str(item.value) for kind in kinds for item in getattr(app, kind))
 
 
+def components_with(app: AppTest, text: str) -> list[dict[str, Any]]:
+    """The data of all components whose JSON holds this text, without a space after a name's colon."""
+    found = [node.proto.json for node in app.get("bidi_component")]
+    return [json.loads(data) for data in found if text in data.replace('": ', '":')]
+
+
+def component_with(app: AppTest, text: str) -> dict[str, Any]:
+    """The first of them."""
+    found = components_with(app, text)
+    assert found, f"no component with {text}"
+    return found[0]
+
+
 def write_metrics(run: Run, epochs: int, steps_per_epoch: int = 16, torn: bool = False) -> dict[str, float]:
     """A `metrics.csv` of `epochs` epochs: rising accuracies, falling loss, validation at each epoch's end.
 

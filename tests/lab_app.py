@@ -18,5 +18,5 @@ if __name__ == "__main__":
     found = gallery.load(st.query_params.get("dataset", "shapes"))
     asked = [int(word) for word in st.query_params.get("images", "").split(",") if word.isdecimal()]
     values = Augmentation().model_dump() | {"hue": 0.5}
-    kept = {"dataset": st.query_params.get("dataset", "shapes"), "values": values, "size": None, "draw": 1}
+    kept = {"dataset": st.query_params.get("dataset", "shapes"), "values": values, "size": None, "seed": 0, "epoch": 1}
     lab_encoder.section(kept, found, asked or [int(number) for number in found.ids[:6]])

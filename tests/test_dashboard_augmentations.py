@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import shutil
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import TINY_PRETRAIN, make_folder
-from dashboard_fixtures import make_run, open_page, texts
+from dashboard_fixtures import component_with, make_run, open_page, texts
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -30,12 +29,7 @@ def augmentations_page(**query: str) -> AppTest:
 
 
 def component(app: AppTest, mode: str) -> dict[str, Any]:
-    for node in app.get("bidi_component"):
-        for field in ("json", "mixed"):
-            value = getattr(node.proto, field, "")
-            if isinstance(value, str) and f'"mode": "{mode}"' in value.replace('":"', '": "'):
-                return json.loads(value)
-    pytest.fail(f"no component in mode {mode}")
+    return component_with(app, f'"mode":"{mode}"')
 
 
 def pixels(address: str) -> np.ndarray:

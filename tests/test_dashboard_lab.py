@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dashboard_fixtures import make_run, texts
+from dashboard_fixtures import component_with, components_with, make_run, texts
 from streamlit.testing.v1 import AppTest
 
 from dashboard import embedding_jobs, gallery, lab_encoder
@@ -36,12 +36,7 @@ def open_lab(**query: str) -> AppTest:
 
 def component(app: AppTest, field: str) -> dict[str, Any]:
     """The data of the component that has a field of this name."""
-    for node in app.get("bidi_component"):
-        for kind in ("json", "mixed"):
-            text = getattr(node.proto, kind, "")
-            if isinstance(text, str) and f'"{field}"' in text:
-                return json.loads(text)
-    pytest.fail(f"no component with {field}")
+    return component_with(app, f'"{field}"')
 
 
 def asked(app: AppTest, name: str) -> str:
@@ -190,12 +185,7 @@ def test_what_takes_long_is_offered_and_then_shown(
 
 
 def all_figures(app: AppTest) -> list[str]:
-    found = []
-    for node in app.get("bidi_component"):
-        text = getattr(node.proto, "json", "") or getattr(node.proto, "mixed", "")
-        if isinstance(text, str) and '"figure"' in text:
-            found.append(json.loads(text)["figure"])
-    return found
+    return [data["figure"] for data in components_with(app, '"figure"')]
 
 
 def test_a_job_that_failed_says_why(run: runs.Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -267,6 +257,6 @@ def test_others_are_never_among_the_chosen() -> None:
 
 def test_broken_options_are_one_sentence(run: runs.Run) -> None:
     choice = lab_encoder.Choice(Model(run), "", "")
-    kept = {"values": Augmentation().model_dump() | {"hue": 3.0}, "size": None, "draw": 1}
+    kept = {"values": Augmentation().model_dump() | {"hue": 3.0}, "size": None, "seed": 0, "epoch": 1}
     with pytest.raises(cfg.ConfigError, match="hue"):
         lab_encoder._batch(choice, kept, gallery.load("shapes"), [0, 1])

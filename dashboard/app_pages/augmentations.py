@@ -317,8 +317,8 @@ def explorer() -> None:
     if "augmentation-part" not in st.session_state:
         st.session_state["augmentation-part"] = kept["part"]
     st.segmented_control(
-        "What to look at", choice.parts(), format_func=choice.PARTS.__getitem__, key="augmentation-part", required=True,
-        label_visibility="collapsed", on_change=choice.use_part,
+        "What to look at", list(choice.PARTS), format_func=choice.PARTS.__getitem__, key="augmentation-part",
+        required=True, label_visibility="collapsed", on_change=choice.use_part,
     )  # fmt: skip
     with st.container(key="augmentation-images", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
