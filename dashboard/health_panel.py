@@ -69,14 +69,9 @@ def verdict_of(run: Run, reason: str = "", epoch: int | None = None) -> Verdict:
 
 def epochs_of(rows: Sequence[Row], columns: charts.Columns) -> list[int]:
     """Epochs after which something was measured on validation images."""
-    measured = set(charts.points(columns, "val/alignment", "epoch")[0]) | set(_raw_epochs(columns, "val/alignment"))
+    numbers = np.asarray(columns.get("epoch", ()), dtype=np.float64)
+    measured, _ = charts.finite_points(numbers, columns.get("val/alignment", ()))
     return sorted({row.epoch for row in rows} | {int(epoch) for epoch in measured if epoch == int(epoch)})
-
-
-def _raw_epochs(columns: charts.Columns, name: str) -> list[float]:
-    """Epoch numbers of the rows that have a value of a metric."""
-    pairs = zip(columns.get("epoch", ()), columns.get(name, ()), strict=False)
-    return [epoch for epoch, value in pairs if math.isfinite(epoch) and math.isfinite(value)]
 
 
 def epoch_asked(text: str, epochs: Sequence[int]) -> int:

@@ -267,7 +267,8 @@ def key_values(model: Model, choice: Choice) -> dict[str, Any]:
     return values
 
 
-def _digest(values: dict[str, Any]) -> str:
+def digest(values: dict[str, Any]) -> str:
+    """The part of a file's name that stands for what it was made from."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
@@ -295,7 +296,7 @@ def _is_of_test(folder: Path) -> bool:
 
 def _folder_named(model: Model, choice: Choice) -> Path:
     number = "all" if choice.num_images is None else choice.num_images
-    return model.run.path / runs.EMBEDDINGS / f"{choice.split}-{number}-{_digest(key_values(model, choice))}"
+    return model.run.path / runs.EMBEDDINGS / f"{choice.split}-{number}-{digest(key_values(model, choice))}"
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -359,7 +360,7 @@ class Embedding:
         asked = reduce.projection(asked)
         chosen = asked.parameters(self.num_images, int(self.provenance["seed"]))
         name = asked.method + ("-3d" if asked.dims == 3 else "")
-        return self.folder / f"{name}-{_digest({'method': asked.method, 'dims': asked.dims, **chosen})}.npy"
+        return self.folder / f"{name}-{digest({'method': asked.method, 'dims': asked.dims, **chosen})}.npy"
 
     def map(self, asked: str | Projection) -> NDArray[np.float32] | None:
         """The map (N, dims); None if it was not computed, or is damaged."""
@@ -450,7 +451,7 @@ class Pair:
 def pair_path(first: Embedding, second: Embedding) -> Path:
     """Where the pair's numbers lie, or will lie: beside the features of one of both."""
     hashes = {str(item.provenance.get("features_sha256")): item.folder for item in (first, second)}
-    return hashes[min(hashes)] / f"pair-{_digest({'features': sorted(hashes), 'k': reduce.NUM_NEIGHBORS})}.npy"
+    return hashes[min(hashes)] / f"pair-{digest({'features': sorted(hashes), 'k': reduce.NUM_NEIGHBORS})}.npy"
 
 
 def find_pair(first: Embedding, second: Embedding) -> Pair | None:

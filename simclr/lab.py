@@ -70,9 +70,7 @@ Report = Callable[[float], None]
 
 def interleave(first: NDArray[Any], second: NDArray[Any]) -> Floats:
     """Embeddings (N, D) of both views as unit rows (2N, D), pairs adjacent; a row of zeros stays one."""
-    rows = np.stack([first, second], axis=1).reshape(2 * len(first), -1).astype(np.float64)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(length > 0, length, 1.0)
+    return _unit(np.stack([first, second], axis=1).reshape(2 * len(first), -1))
 
 
 def similarity_matrix(rows: Floats) -> Floats:
@@ -471,9 +469,7 @@ def result_path(model: Model, kind: str, images: str = "") -> Path:
     """
     values = model_values(model) | {"format": FORMAT, "kind": kind, "images": images}
     options: Any = STRENGTHS if kind == "profile" else (NUM_TRAIN, NUM_TEST, RIDGE_STRENGTHS, shapes.DATA_SEED)
-    text = json.dumps(values | {"options": options}, sort_keys=True, default=str)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return model.run.path / runs.EMBEDDINGS / FOLDER / f"{kind}-{digest}.json"
+    return model.run.path / runs.EMBEDDINGS / FOLDER / f"{kind}-{stored.digest(values | {'options': options})}.json"
 
 
 def load(path: Path) -> dict[str, Any] | None:
