@@ -17,6 +17,8 @@ from simclr import runs
 PRETRAIN = TINY_PRETRAIN | {"limit_images": 300, "epochs": 6, "checkpoint_every_minutes": 0.005}
 SCRATCH = TINY | {"limit_images": 300, "epochs": 6, "checkpoint_every_minutes": 0.005, "backbone": "resnet_tiny",
                   "random_weight_init": True}  # fmt: skip
+# Of the random moments; $SIMCLR_FAULT_SEED repeats them.
+SEED = int(os.environ.get("SIMCLR_FAULT_SEED") or random.SystemRandom().randrange(10**6))
 
 
 def start(runs_dir, *arguments):
@@ -38,17 +40,27 @@ def whole(runs_dir, command, options):
     return run
 
 
-def kill_after(process, runs_dir, seconds):
-    """kill -9 so many seconds after the first checkpoint was there; False if the run was quicker."""
+def kill_after(process, runs_dir, generator, most=40):
+    """kill -9 up to `most` rows after there was a checkpoint and it trained; False if the run was quicker."""
+    before = {path.stat().st_ino for path in runs_dir.glob("*/metrics.csv")}  # a resume writes it anew
+    rows, offset = generator.randint(1, most), generator.uniform(0, 0.01)  # a step takes longer
+    print(f"seed {SEED}: kill -9 after {rows} rows and {offset:.4f} s")
     deadline = time.monotonic() + 120
-    while not (found := [path for path in runs_dir.glob("*/checkpoints/last.ckpt") if path.is_file()]):
+    while not (
+        found := [
+            path
+            for path in runs_dir.glob("*/metrics.csv")
+            if path.stat().st_ino not in before and (path.parent / "checkpoints/last.ckpt").is_file()
+        ]
+    ):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
-        time.sleep(0.01)
-    began = runs.read_status(found[0].parent.parent).step
-    while process.poll() is None and runs.read_status(found[0].parent.parent).step <= began:
-        time.sleep(0.01)  # until it trains, again
-    time.sleep(seconds)
+        time.sleep(0.001)
+    (metrics,) = found
+    last = metrics.read_bytes().count(b"\n") + rows
+    while process.poll() is None and metrics.read_bytes().count(b"\n") < last:
+        time.sleep(0.001)
+    time.sleep(offset)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     return process.returncode == -signal.SIGKILL
@@ -73,8 +85,9 @@ def assert_equal_ends(run, expected):
 def test_a_killed_run_ends_as_if_nothing_had_been(tmp_path):
     expected = whole(tmp_path / "whole", "pretrain", PRETRAIN)
     killed_dir = tmp_path / "killed"
-    moment = random.Random().uniform(0, 0.6)
-    assert kill_after(start(killed_dir, "pretrain", *flags(PRETRAIN)), killed_dir, moment), "it ended before"
+    # of 102 rows: even if the checkpoint is the one of the first epoch, 40 are left
+    generator = random.Random(SEED)
+    assert kill_after(start(killed_dir, "pretrain", *flags(PRETRAIN)), killed_dir, generator), "it ended before"
     (run,) = runs.list_runs(killed_dir)
     assert (run.status.state, run.status.reason) == ("failed", "crashed")
     assert not run.model_path.exists()
@@ -85,7 +98,7 @@ def test_a_killed_run_ends_as_if_nothing_had_been(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["pretrain", "streamed", "scratch"])
 def test_ten_kills_at_random_moments(tmp_path, what):
-    generator = random.Random()
+    generator = random.Random(SEED)
     options = SCRATCH if what == "scratch" else PRETRAIN
     if what == "streamed":
         folder = make_folder(tmp_path / "images", {"a": 150, "b": 150})
@@ -95,16 +108,13 @@ def test_ten_kills_at_random_moments(tmp_path, what):
     expected = whole(tmp_path / "whole", command, options)
     runs_dir = tmp_path / "killed"
     process, kills = start(runs_dir, command, *flags(options)), 0
-    moments = []
     while kills < 10:
-        moments.append(round(generator.uniform(0, 1.0), 3))
-        if not kill_after(process, runs_dir, moments[-1]):
+        if not kill_after(process, runs_dir, generator):
             break
         kills += 1
         (run,) = runs.list_runs(runs_dir)
         process = start(runs_dir, "resume", run.path)
     finish(process)
     (run,) = runs.list_runs(runs_dir)
-    print(f"killed {kills} times, {moments} s after training began again")
     assert kills == 10
     assert_equal_ends(run, expected)
