@@ -30,6 +30,7 @@ from typing import Any
 
 import lightning as L
 import numpy as np
+import psutil
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -153,16 +154,13 @@ def report_peak(name: str, arguments: Mapping[str, Any]) -> None:
         torch.cuda.synchronize()
         print((torch.cuda.max_memory_allocated() - before) / 2**20)
         return
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    before = _resident("VmRSS")
+    from simclr.measure import Gauge
+
+    gauge = Gauge(torch.device("cpu"))
+    gauge.begin()
+    before = psutil.Process().memory_info().rss
     work()
-    print((_resident("VmHWM") - before) / 2**10)
-
-
-def _resident(name: str) -> int:
-    """KiB of this process's memory, as /proc/self/status counts it."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1])
+    print((gauge.peak() - before) / 2**20)
 
 
 # --- augmentation -----------------------------------------------------------------------------------------------------

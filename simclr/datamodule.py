@@ -65,13 +65,14 @@ def _begin_reading(number: int) -> None:
     PyTorch has given each one thread.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    wait: Any = getattr(signal, "sigwaitinfo", None)  # None on macOS
 
     def obey() -> None:
-        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        while wait({signal.SIGTERM}).si_pid != os.getppid():
             pass
         os._exit(0)
 
-    if signal.SIGTERM in STOPS:
+    if wait:
         threading.Thread(target=obey, daemon=True).start()
 
 

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from simclr import runs
 from simclr.runs import Status
 
@@ -96,7 +98,7 @@ def supervise(folder: Path, command: list[str]) -> int:
     # not before it can save: until then SIGTERM would just end it
     stop = _Stop(folder, process.pid, None, lambda status: status.started is not None)
     # Not collected before what it left behind, such as readers of images, has ended too: until then its pid is its own.
-    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+    while not _has_ended(process.pid):
         stop.look()
         time.sleep(POLL_SECONDS)
     left = end_group(process.pid, None)
@@ -104,6 +106,16 @@ def supervise(folder: Path, command: list[str]) -> int:
     if runs.read_status(folder).supervisor_pid == os.getpid():  # else resumed: its word is another supervisor's
         _conclude(folder, code, left)
     return code
+
+
+def _has_ended(child: int) -> bool:
+    """Whether a child has ended; it stays uncollected. (`os.waitid` does the same, but not on every macOS.)"""
+    try:
+        return psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except (OSError, psutil.Error):  # such as too many open files: says nothing about the child
+        return False
 
 
 def adopt(folder: Path) -> None:

@@ -7,6 +7,7 @@ how often the slow ones try.
 """
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import json
@@ -29,7 +30,7 @@ from dashboard_fixtures import make_run, open_page, texts
 from fault_helpers import holds, options, resume, resume_at, serve
 from test_launch import background, group_of, wait_for  # noqa: F401
 
-from simclr import cli, launch, run_queue, runs
+from simclr import cli, launch, run_queue, runs, supervisor
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig
 
@@ -684,6 +685,38 @@ def test_a_run_that_will_not_stop_is_killed_when_its_time_is_over(clock, stubbed
     assert (status.reason, status.signal) == ("killed after the grace time", 9)
     assert "what came after the last checkpoint is lost" in status.error
     assert not any(map(runs.process_start, members))
+
+
+@pytest.mark.parametrize("code", ["sys.exit(3)", "os.kill(os.getpid(), 9)"])
+def test_a_child_that_has_ended_keeps_its_pid_until_its_group_is_gone(tiny_runs, monkeypatch, code):
+    """So that nothing else can have that pid when the group is killed; also on a macOS that lacks `os.waitid`."""
+    monkeypatch.delattr(os, "waitid", raising=False)
+    monkeypatch.setattr(supervisor, "_outlive", lambda: None)
+    monkeypatch.setattr(supervisor, "POLL_SECONDS", 0.01)
+    end_group, seen = supervisor.end_group, []
+
+    def watched(pid, start):
+        seen.append((psutil.Process(pid).status(), len(runs.group_members(pid, start))))
+        return end_group(pid, start)
+
+    monkeypatch.setattr(supervisor, "end_group", watched)
+    run = make_run(tiny_runs, epochs=1, state="running")
+    runs.update_status(run.path, pid=None, supervisor_pid=os.getpid(), supervisor_start=runs.process_start(os.getpid()))
+    leaves = f"import os, subprocess, sys; subprocess.Popen(['sleep', '600']); {code}"
+    code = supervisor.supervise(run.path, [sys.executable, "-c", leaves])
+    assert seen == [(psutil.STATUS_ZOMBIE, 1)]  # the `sleep` alone still lives
+    status = run.status
+    assert (status.state, status.exit_code, status.signal) == ("failed", max(code, 0) or None, -min(code, 0) or None)
+    assert not runs.group_members(status.pid, None)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), psutil.AccessDenied(1)])
+def test_a_child_that_cannot_be_looked_at_is_not_taken_for_ended(monkeypatch, error):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(psutil, "Process", fail)
+    assert not supervisor._has_ended(1)
 
 
 def test_a_pid_taken_over_by_another_process_is_never_signalled(tmp_path):
