@@ -216,10 +216,7 @@ class Training:
         if config.dataset in cfg.DATASETS:
             _check_present(config.dataset, config.data_dir)
         try:
-            found = data.load_data(
-                config.dataset, data_dir=config.data_dir, image_size=config.image_size, seed=config.seed,
-                limit_images=config.limit_images, val_fraction=config.val_fraction, memory_limit=0,
-            )  # fmt: skip
+            found = data.load_run_data(config, max_bytes=0)
         except OSError as error:
             raise ConfigError(
                 f"dataset is {config.dataset}, which cannot be read: {error.strerror or error}."

@@ -178,14 +178,16 @@ def _choose(items: dict[str, store.Summary], dataset: str, show: str) -> tuple[C
     return Choice(model, _title(items[run_id], weights), store.colors(items)[run_id]), layer
 
 
-def _key(model: Model) -> str:
-    """Changes with the weights; raises ConfigError where there are none."""
-    return repr(sorted(lab.model_values(model).items()))
+def _encoder(model: Model) -> tuple[str, lab.Encoder]:
+    """The encoder, and a key that changes with its weights; raises ConfigError where there are none."""
+    with stored.open_weights(model) as weights:
+        key = repr(sorted(lab.model_values(model, weights).items()))
+        return key, _loaded(key, model, weights)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the network")
-def _encoder(key: str, _model: Model) -> lab.Encoder:
-    return lab.load_encoder(_model)
+def _loaded(key: str, _model: Model, _weights: stored.Weights | None) -> lab.Encoder:
+    return lab.load_encoder(_model, _weights)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -230,11 +232,10 @@ def _batch(choice: Choice, kept: dict[str, Any], found: gallery.Gallery, numbers
     augmentation = cfg.build(cfg.PretrainConfig, {"augmentation": kept["values"]}).augmentation
     places = found.places(list(numbers))
     side = kept["size"] or found.side
-    model_key = _key(choice.model)
+    model_key, encoder = _encoder(choice.model)
     draw = (kept["seed"], kept["epoch"], side)
     images = found.images[places]
     key = f"{model_key}|{augmentation!r}|{draw}|{lab.images_key(images)}|{found.ids[places].tolist()}"
-    encoder = _encoder(model_key, choice.model)
     seconds = 2 * len(places) * _seconds_per_image(model_key, encoder.size or side, encoder)
     asked = st.session_state.setdefault("lab-asked", set())
     if seconds > AT_ONCE_SECONDS and key not in asked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -125,15 +125,18 @@ def join_state(encoder: Encoder, head: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path, stream: IO[bytes] | None = None) -> dict[str, Tensor]:
     """The tensors of a weights file, loaded without running any code that it might carry.
+
+    Args:
+        stream: the file, where it is open already.
 
     Raises:
         ConfigError: if it is not a weights file.
     """
     rule = "allowed: a file that torch.save made of a state dict, such as a run's model.pt"
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(stream or path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ConfigError(f"experiment_version is {path}, which cannot be read: {error.strerror}.") from None
     except Exception:  # torch's reader raises whatever a damaged file leads it to

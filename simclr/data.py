@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simclr import downloads, folders, shapes
-from simclr.config import DATASETS, CommonOptions, ConfigError
+from simclr.config import DATASETS, CommonOptions, ConfigError, FinetuneConfig, RunConfig
 from simclr.images import ArraySource, FileSource, ImageList, Indices, Lists, Progress, Source
 from simclr.stratify import (
     LABEL_STREAM,
@@ -45,6 +45,7 @@ OWN_CGROUPS = Path("/proc/self/cgroup")
 TEST_FRACTION = 0.2  # of digits, which have no test list of their own
 DIGITS_SIDE = 32  # pixels
 DIGITS_SEED = 0  # of the fixed split of digits
+BATCH_SIZE = 256  # images that are copied at a time
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ class Split:
         `val_fraction` or the share of labels. Seeds the augmentation.
     labels: (N,) int64, or None for images without classes.
     factors: recorded factors of variation, each (N,); empty except for shapes.
-    images: (N, 3, S, S) uint8 when in memory, else None.
+    images: uint8 when in memory, else None: (N, 3, S, S), or (M, 3, S, S) of which `rows` are this split's.
+    source: where a streamed split is read.
+    rows: (N,) places in `images` or `source`; None: all of `images`, in order. A part of a split shares its tensor.
     """
 
     name: str
@@ -63,8 +66,8 @@ class Split:
     labels: Tensor | None
     images: Tensor | None = None
     factors: dict[str, NDArray] = field(default_factory=dict)
-    source: Source | None = None  # of a streamed split
-    rows: Indices | None = None  # (N,) places in `source`
+    source: Source | None = None
+    rows: Indices | None = None
 
     @property
     def num_images(self) -> int:
@@ -85,31 +88,55 @@ class Split:
     def images_at(self, positions: Tensor | Sequence[int]) -> Tensor:
         """Images (n, 3, S, S) uint8 at `positions` of this split, on its device; decoded now if it is streamed."""
         positions = torch.as_tensor(positions, dtype=torch.int64)
-        if self.images is not None:
+        if self.rows is None:
+            assert self.images is not None
             return self.images.index_select(0, positions.to(self.images.device))
+        rows = self.rows[positions.cpu().numpy()]
+        if self.images is not None:
+            return self.images.index_select(0, torch.from_numpy(rows).to(self.images.device))
         assert self.source is not None
-        assert self.rows is not None
-        return self.source.read(self.rows[positions.cpu().numpy()])
+        return self.source.read(rows)
+
+    def batches(self, size: int = BATCH_SIZE) -> Iterator[Tensor]:
+        """All images in order, (n, 3, S, S) uint8 at a time: no more than `size` of them take memory of their own."""
+        for positions in torch.arange(self.num_images).split(size):
+            yield self.images_at(positions)
+
+    def kept(self, max_bytes: int) -> Split:
+        """The same split with its images in memory, if they take no more than so many bytes."""
+        if self.images is not None or self.num_images * 3 * self.image_size**2 > max_bytes:
+            return self
+        return replace(self, images=self.images_at(range(self.num_images)), source=None, rows=None)
 
     def take(self, positions: Tensor | Sequence[int]) -> Split:
-        """The part of this split at `positions`, in that order."""
+        """The part of this split at `positions`, in that order; no image is copied."""
         positions = torch.as_tensor(positions, dtype=torch.int64)
         here, places = positions.to(self.ids.device), positions.cpu().numpy()
         return replace(
             self,
             ids=self.ids[here],
             labels=None if self.labels is None else self.labels[here],
-            images=None if self.images is None else self.images_at(positions),
             factors={name: values[places] for name, values in self.factors.items()},
-            rows=None if self.rows is None else self.rows[places],
+            rows=places if self.rows is None else self.rows[places],
         )
 
     def to(self, device: torch.device | str) -> Split:
-        """The same split on another device; a streamed one stays as it is, since its batches are decoded on the CPU."""
+        """The same split on another device; a streamed one stays as it is, since its batches are decoded on the CPU.
+
+        Only the split's own images are copied, and nothing where they are there already.
+        """
         if self.images is None:
             return self
         labels = None if self.labels is None else self.labels.to(device)
-        return replace(self, ids=self.ids.to(device), labels=labels, images=self.images.to(device))
+        images, rows = self.images, self.rows
+        if rows is None:
+            images = images.to(device)
+        elif images.device != torch.device(device):
+            moved = images.new_empty((self.num_images, *images.shape[1:]), device=device)
+            for part, batch in zip(moved.split(BATCH_SIZE), self.batches(), strict=True):
+                part.copy_(batch)
+            images, rows = moved, None
+        return replace(self, ids=self.ids.to(device), labels=labels, images=images, rows=rows)
 
 
 @dataclass(frozen=True)
@@ -173,6 +200,29 @@ def _cgroup_limits() -> list[int]:
     return limits
 
 
+def load_run_data(
+    config: RunConfig, *, progress: Progress | None = None, max_bytes: int | None = None
+) -> ImageData:  # fmt: skip
+    """The images of a run, cut as its training cuts them. Whoever looks at a run's images again loads them by this.
+
+    Args:
+        config: complete options, or checked ones of a run that is to come.
+        progress: as of `load_data`.
+        max_bytes: `memory_limit` of `load_data`. Unset: the run's own share of this machine's memory.
+
+    Raises:
+        ConfigError: see `load_data`.
+    """
+    assert config.dataset is not None
+    return load_data(
+        config.dataset, data_dir=config.data_dir, image_size=config.image_size, seed=config.seed,
+        limit_images=config.limit_images, val_fraction=config.val_fraction,
+        labelled_only=isinstance(config, FinetuneConfig), progress=progress,
+        memory_limit=memory_limit(config.memory_share) if max_bytes is None else max_bytes,
+        broken_images=config.broken_images,
+    )  # fmt: skip
+
+
 def load_data(
     dataset: str,
     *,
@@ -230,12 +280,16 @@ def load_data(
     for part in parts:
         if isinstance(part.source, FileSource):
             part.source.next_row[part.rows] = _next_rows(part)
-    images: dict[int, Tensor] = {}  # part -> its images in memory: views of one tensor for each source
+    images: dict[int, dict[str, Any]] = {}  # part -> its images in memory: in one tensor for each source
     if sum(len(part) * 3 * part.source.side**2 for part in parts) <= _limit(memory_limit):
         for source in sources:
             here = [part for part in parts if part.source is source]
+            if (whole := source.whole) is not None and sum(map(len, here)) == len(source):
+                images |= {id(part): {"images": whole, "rows": part.rows} for part in here}
+                continue
             loaded = source.load(np.concatenate([part.rows for part in here]), progress)
-            images |= zip(map(id, here), loaded.split([len(part) for part in here]), strict=True)
+            views = loaded.split([len(part) for part in here])
+            images |= {id(part): {"images": view} for part, view in zip(here, views, strict=True)}
 
     def split(name: str, part: ImageList) -> Split:
         labels = part.labels
@@ -248,7 +302,7 @@ def load_data(
             factors=part.factors,
         )
         if id(part) in images:
-            return replace(made, images=images[id(part)])
+            return replace(made, **images[id(part)])
         return replace(made, source=part.source, rows=part.rows)
 
     made_train = split("train", train)

@@ -224,6 +224,6 @@ def plain_batches(
     split: Split, size: int, device: torch.device, batch_size: int = EVALUATION_BATCH_SIZE
 ) -> Iterator[Tensor]:
     """The split's images in order, as an encoder is given them: (n, 3, size, size), normalized."""
-    for positions in torch.arange(split.num_images).split(batch_size):
-        images = augment.to_float(split.images_at(positions).to(device, non_blocking=True))
+    for batch in split.batches(batch_size):
+        images = augment.to_float(batch.to(device, non_blocking=True))
         yield augment.normalize(augment.resize(images, size))

@@ -5,6 +5,7 @@ What it writes, and how that is read again, stands in `simclr.embeddings`. Torch
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,9 +13,9 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,25 +44,29 @@ from simclr.embeddings import (
     Embedding,
     Layer,
     Model,
+    Weights,
     check_same_data,
-    embedding_folder,
     file_hash,
     find_pair,
-    has_weights,
+    folder_for,
     is_checkpoint,
     key_values,
     load_embedding,
+    open_weights,
     pair_path,
     resolve_models,
     same_images,
-    weights_path,
 )
 from simclr.reduce import Nearest, Projection
 from simclr.runs import Run
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from simclr.data import Split
+
 MAX_PIXEL_SIDE = 32  # raw pixels are compared at this side at most
 TILE_SIDE, SHEET_COLUMNS = 64, 50  # a thumbnail's largest side; tiles in a row and rows in a sheet
-BATCH_SIZE = 256
 PICK_STREAM, HALVES_STREAM = 5, 7  # beside the streams of the cuts in `simclr.stratify` and of `simclr.film`
 LINEAR_PROTOCOL = (
     "Multinomial logistic regression on standardized features, L2 strength 1e-3: the images are cut into two halves in "
@@ -80,20 +85,22 @@ Stopped = jobs.Stopped
 class _Pictures:
     """The chosen images of a split and everything recorded about them."""
 
-    split: str
-    images: Any  # (N, 3, S, S) uint8 tensor
-    ids: NDArray[np.int64]
-    labels: NDArray[np.int64] | None
+    chosen: Split
     classes: list[str]
-    factors: dict[str, NDArray[Any]]
-    bank: tuple[NDArray[np.int64], Any] | None  # of training images: numbers and classes of all that have a class
+    bank: Split | None  # of training images: all that have a class
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        return self.chosen.ids.numpy()
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        return None if self.chosen.labels is None else self.chosen.labels.numpy()
 
     @property
     def digest(self) -> str:
         """Changes with any pixel or number of any image."""
-        found = hashlib.sha256(self.ids.tobytes())
-        found.update(np.ascontiguousarray(self.images.numpy()).tobytes())
-        return found.hexdigest()[:24]
+        return images_digest(self.chosen, self.ids.tobytes())
 
 
 class _Bar:
@@ -131,7 +138,30 @@ def compute(
     """
     check_same_data(models, choice)
     asked = [reduce.projection(method) for method in methods]
-    folders = [embedding_folder(model, choice) for model in models]
+    with contextlib.ExitStack() as stack:
+        # A run may go on training meanwhile: what is named now is what will be loaded.
+        weights = [stack.enter_context(open_weights(model)) for model in models]
+        bar, embeddings = _all_features(models, weights, choice, asked, report, check)
+    _check_num_images(embeddings[0].num_images, methods)
+    for place, embedding in enumerate(embeddings[1:], start=1):
+        progress = bar.part("Comparing the neighbours", PAIR_WORK)
+        for other in embeddings[:place]:
+            if find_pair(other, embedding) is None:
+                _compare(other, embedding, progress)
+    for projection in asked:  # the first one of all models first: it can be looked at while the others are computed
+        for model, embedding in zip(models, embeddings, strict=True):
+            if embedding.map(projection) is None:
+                _make_map(embedding, projection, model, bar, job)
+    report("", 1.0)
+    return embeddings
+
+
+def _all_features(
+    models: Sequence[Model], weights: Sequence[Weights | None], choice: Choice, asked: Sequence[Projection],
+    report: Report, check: Callable[[], None],
+) -> tuple[_Bar, list[Embedding]]:  # fmt: skip
+    """Features of all models, with a bar that has room for all that follows."""
+    folders = [folder_for(model, choice, its) for model, its in zip(models, weights, strict=True)]
     found = [load_embedding(folder) for folder in folders]
     whole = [embedding for embedding in found if embedding is not None]
     # Images that changed on disk since one model saw them: all of them look again.
@@ -148,31 +178,21 @@ def compute(
 
     if pictures_needed:
         pictures = load_pictures(models[0].run, choice, bar.part("Reading the images", LOAD_WORK))
+        check_same_data(models, replace(choice, split=pictures.chosen.name))  # `auto` has become one of them
         digest = pictures.digest
         for place, (model, folder) in enumerate(zip(models, folders, strict=True)):
             old = found[place]
             if old is None or old.provenance.get("images") != digest:
                 work = (FEATURE_WORK, MEASURE_WORK) if old is None else (0, 0)
                 progress = bar.part(f"Computing features of {model.name}", work[0])
-                features, logits = _features(model, pictures, progress)
+                features, logits = _features(model, weights[place], pictures, progress)
                 progress = bar.part(f"Measuring the features of {model.name}", work[1])
                 measured = _measure(model, choice, pictures, features, logits, progress)
-                _save(folder, model, choice, pictures, digest, features, measured)
+                _save(folder, model, weights[place], choice, pictures, digest, features, measured)
                 found[place] = load_embedding(folder)
     embeddings = [embedding for embedding in found if embedding is not None]
     assert len(embeddings) == len(models)
-    _check_num_images(embeddings[0].num_images, methods)
-    for place, embedding in enumerate(embeddings[1:], start=1):
-        progress = bar.part("Comparing the neighbours", PAIR_WORK)
-        for other in embeddings[:place]:
-            if find_pair(other, embedding) is None:
-                _compare(other, embedding, progress)
-    for projection in asked:  # the first one of all models first: it can be looked at while the others are computed
-        for model, embedding in zip(models, embeddings, strict=True):
-            if embedding.map(projection) is None:
-                _make_map(embedding, projection, model, bar, job)
-    report("", 1.0)
-    return embeddings
+    return bar, embeddings
 
 
 def _check_num_images(number: int, methods: Sequence[Any]) -> None:
@@ -188,41 +208,30 @@ def load_pictures(run: Run, choice: Choice, progress: Callable[[float], None] = 
     from simclr.stratify import stratified_order
 
     config = runs.load_config(run)
-    assert config.dataset is not None
-    loaded = data.load_data(
-        config.dataset, data_dir=config.data_dir, image_size=config.image_size, seed=config.seed,
-        limit_images=config.limit_images, val_fraction=config.val_fraction,
-        progress=lambda what, share: progress(share),
-    )  # fmt: skip
+    max_bytes = data.memory_limit(config.memory_share)
+    loaded = data.load_run_data(config, progress=lambda what, share: progress(share), max_bytes=max_bytes)
     order = ("test", "val", "train") if choice.split == "auto" else (choice.split,)
     splits = {"test": loaded.test, "val": loaded.val, "train": loaded.train}
     split = next((splits[name] for name in order if splits[name] is not None), None)
     if split is None:
         there = ", ".join(name for name, part in splits.items() if part is not None)
         raise ConfigError(f"split is {choice.split}, which {config.dataset} does not have; allowed: {there}.")
-    labels = None if split.labels is None else split.labels.cpu().numpy()
+    labels = None if split.labels is None else split.labels.numpy()
     strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
     positions = np.arange(split.num_images)
     if choice.num_images is not None and choice.num_images < split.num_images:
         positions = np.sort(stratified_order(strata, choice.seed, PICK_STREAM)[: choice.num_images])
-    chosen = split.take(torch.from_numpy(positions))
-    images = chosen.images
-    if images is None:
-        images = chosen.images_at(range(chosen.num_images))
+    chosen = split.take(torch.from_numpy(positions)).kept(max_bytes)
     progress(1.0)
-    bank = loaded.probe if split.name == "train" else None
-    return _Pictures(
-        split.name, images.cpu(), chosen.ids.cpu().numpy(), labels[positions] if labels is not None else None,
-        list(loaded.classes or []) if labels is not None else [], chosen.factors,
-        (bank.ids.cpu().numpy(), bank.labels) if bank is not None else None,
-    )  # fmt: skip
+    classes = list(loaded.classes or []) if labels is not None else []
+    return _Pictures(chosen, classes, loaded.probe if split.name == "train" else None)
 
 
 # --- features -------------------------------------------------------------------------------------------------------
 
 
 def _features(
-    model: Model, pictures: _Pictures, progress: Callable[[float], None]
+    model: Model, weights: Weights | None, pictures: _Pictures, progress: Callable[[float], None]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """(N, D) float32, the layer of each plain image, BatchNorm in eval mode; and (N, K), the logits of a classifier."""
     import torch
@@ -230,7 +239,7 @@ def _features(
     from simclr import augment
 
     config = model.run.config
-    size = int(config.get("image_size") or pictures.images.shape[-1])
+    size = int(config.get("image_size") or pictures.chosen.image_size)
     device = torch.device("cuda" if torch.cuda.is_available() and config.get("accelerator") != "cpu" else "cpu")
     network: Any = torch.nn.Flatten()
     head: Any = None
@@ -238,13 +247,13 @@ def _features(
         size = min(size, MAX_PIXEL_SIDE)
     else:
         try:
-            network, head = (part and part.to(device).eval() for part in network_of(model, size))
+            network, head = (part and part.to(device).eval() for part in network_of(model, size, weights))
         except ConfigError as error:
             # Said from the view of a training, where a weights file is an experiment.
             raise ConfigError(str(error).replace("experiment_version is", "RUN has the weights", 1)) from None
     found, logits = [], []
     with torch.inference_mode():
-        for batch in pictures.images.split(BATCH_SIZE):
+        for batch in pictures.chosen.batches():
             x = augment.normalize(augment.resize(augment.to_float(batch.to(device)), size))  # (n, 3, size, size)
             h = network(x).flatten(1).float()
             out = head(h).float().cpu() if head is not None else None
@@ -260,8 +269,11 @@ def _features(
     return features, torch.cat(logits).numpy() if logits else None
 
 
-def network_of(model: Model, size: int) -> tuple[Any, Any]:
+def network_of(model: Model, size: int, weights: Weights | None) -> tuple[Any, Any]:
     """The encoder, and what stands on it: the projector where z is asked for, a trained classifier, or None.
+
+    Args:
+        weights: of `embeddings.open_weights`.
 
     Raises:
         ConfigError: if the weights are not those of this network.
@@ -271,8 +283,7 @@ def network_of(model: Model, size: int) -> tuple[Any, Any]:
     from simclr import backbones, heads
 
     run, config = model.run, model.run.config
-    path = weights_path(run, model.checkpoint) if has_weights(run) else None
-    state = backbones.read_state(path) if path is not None else {}
+    state = weights.read_state() if weights is not None else {}
     torch.manual_seed(int(config.get("seed") or 0))  # the untrained network is the one its training began with
     encoder = backbones.build_encoder(str(config["backbone"]), size, small_stem=backbones.has_small_stem(state))
     head: Any = None
@@ -282,11 +293,11 @@ def network_of(model: Model, size: int) -> tuple[Any, Any]:
             head = heads.projection_head(encoder.num_features, options.hidden_dim, options.projection_dim)
         elif options.num_classes:
             head = heads.classifier(encoder.num_features, options.num_classes, options.head, options.hidden_dim)
-    if model.what == "weights" and path is not None:
-        backbones.load_encoder(encoder, state, path)
+    if model.what == "weights" and weights is not None:
+        backbones.load_encoder(encoder, state, weights.path)
         if head is not None and not _load_head(head, state, encoder.classifier_name):
             if model.layer == "z":
-                raise ConfigError(f"layer is z, whose weights {path} does not hold; allowed: h.")
+                raise ConfigError(f"layer is z, whose weights {weights.path} does not hold; allowed: h.")
             head = None
     return encoder.network, head
 
@@ -372,30 +383,42 @@ def _labelled(run: Run, pictures: _Pictures) -> NDArray[np.bool_] | None:
 
     if pictures.bank is None or run.kind not in ("finetune", "scratch"):
         return None
-    ids, labels = pictures.bank
-    chosen = label_subset(labels, float(run.config.get("label_fraction") or 1.0), int(run.config.get("seed") or 0))
-    found: NDArray[np.bool_] = np.isin(pictures.ids, ids[chosen.numpy()])
+    assert pictures.bank.labels is not None
+    share, seed = float(run.config.get("label_fraction") or 1.0), int(run.config.get("seed") or 0)
+    used = pictures.bank.ids[label_subset(pictures.bank.labels, share, seed)]
+    found: NDArray[np.bool_] = np.isin(pictures.ids, used.numpy())
     return found
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def write_sheets(images: Any, folder: Path) -> dict[str, Any]:
-    """Writes images (N, 3, S, S) uint8 as sheets of tiles and says how they lie there."""
+def images_digest(split: Split, before: bytes = b"") -> str:
+    """Changes with any pixel of a split, and with the bytes `before` them."""
+    found = hashlib.sha256(before)
+    for batch in split.batches():
+        found.update(batch.numpy().tobytes())
+    return found.hexdigest()[:24]
+
+
+def write_sheets(split: Split, folder: Path) -> dict[str, Any]:
+    """Writes the images of a split as sheets of tiles and says how they lie there."""
     from PIL import Image
 
     from simclr import augment
 
-    side = min(TILE_SIDE, images.shape[-1])
+    side = min(TILE_SIDE, split.image_size)
+
+    def tile(images: Tensor) -> NDArray[np.uint8]:
+        if images.shape[-1] != side:
+            images = (augment.resize(augment.to_float(images), side) * 255).round().clamp(0, 255).byte()
+        return images.numpy()  # (n, 3, side, side)
+
     per_sheet = SHEET_COLUMNS * SHEET_COLUMNS
     names = []
-    for number, part in enumerate(images.split(per_sheet)):
-        if part.shape[-1] != side:
-            small = [augment.resize(augment.to_float(batch), side) for batch in part.split(BATCH_SIZE)]
-            tiles = np.concatenate([(batch * 255).round().clamp(0, 255).byte().numpy() for batch in small])
-        else:
-            tiles = part.numpy()
+    for number, start in enumerate(range(0, split.num_images, per_sheet)):
+        part = split.take(range(start, min(start + per_sheet, split.num_images)))
+        tiles = np.concatenate([tile(batch) for batch in part.batches()])
         num_rows = -(-len(tiles) // SHEET_COLUMNS)
         sheet = np.zeros((num_rows * SHEET_COLUMNS, side, side, 3), dtype=np.uint8)
         sheet[: len(tiles)] = tiles.transpose(0, 2, 3, 1)
@@ -407,8 +430,8 @@ def write_sheets(images: Any, folder: Path) -> dict[str, Any]:
 
 
 def _save(
-    folder: Path, model: Model, choice: Choice, pictures: _Pictures, digest: str, features: NDArray[np.float32],
-    measured: _Measured,
+    folder: Path, model: Model, weights: Weights | None, choice: Choice, pictures: _Pictures, digest: str,
+    features: NDArray[np.float32], measured: _Measured,
 ) -> None:  # fmt: skip
     """Writes a whole folder aside and puts it in place in one step."""
     aside = folder.parent / f".{folder.name}.{os.getpid()}.{uuid.uuid4().hex[:6]}"
@@ -421,10 +444,10 @@ def _save(
         for name, array in arrays.items():
             if array is not None:
                 np.save(aside / name, array)
-        np.savez(aside / FACTORS, **pictures.factors)  # type: ignore[arg-type]
+        np.savez(aside / FACTORS, **pictures.chosen.factors)  # type: ignore[arg-type]
         np.savez(aside / PREDICTIONS, **measured.predictions)  # type: ignore[arg-type]
-        keys = key_values(model, choice)
-        path = weights_path(model.run, model.checkpoint) if model.what == "weights" else None
+        keys = key_values(model, choice, weights)
+        path = weights.path if weights is not None and model.what == "weights" else None
         provenance = {
             "run": model.run.id,
             "model": model.what,
@@ -433,7 +456,7 @@ def _save(
             "weights_sha256": keys.get("weights"),
             "backbone": model.run.config.get("backbone"),
             "data": keys["data"],
-            "split": pictures.split,
+            "split": pictures.chosen.name,
             "num_images": len(pictures.ids),
             "num_images_asked": choice.num_images,
             "seed": choice.seed,
@@ -445,7 +468,7 @@ def _save(
             "features_sha256": file_hash(aside / FEATURES),
             "classes": pictures.classes,
             "numbers": measured.numbers,
-            "thumbnails": write_sheets(pictures.images, aside),
+            "thumbnails": write_sheets(pictures.chosen, aside),
             "versions": runs.versions(),
             "git_commit": runs.git_commit(),
             "created": time.time(),

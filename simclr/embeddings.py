@@ -22,10 +22,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -45,7 +46,7 @@ PROVENANCE, FEATURES, IDS, LABELS, FACTORS = "provenance.json", "features.npy", 
 NEIGHBORS, SIMILARITIES = "neighbors.npy", "similarities.npy"
 PREDICTIONS, LABELLED = "predictions.npz", "labelled.npy"
 JOB_NAME = "embed"
-FORMAT = 2  # part of the key: raise it when what is stored changes its meaning
+FORMAT = 3  # part of the key: raise it when what is stored changes its meaning
 PREPROCESSING = "resized to image_size, then normalized; not augmented"
 
 SPLITS = ("auto", "test", "val", "train")
@@ -54,6 +55,7 @@ LAYERS = ("h", "z")
 # Not runs, but worth comparing one with: its network before training, and no network at all.
 UNTRAINED, PIXELS = "untrained", "pixels"
 DEFAULT_IMAGES = 10_000
+MOST_HASHES = 256  # of files that are remembered
 KEPT_NEIGHBORS = 100  # of each image; more are looked for only where a map asks for them
 
 Layer = Literal["h", "z"]
@@ -203,16 +205,86 @@ def has_weights(run: Run) -> bool:
     return False
 
 
-@lru_cache(maxsize=256)
-def _hash_of(path: str, modified: int, size: int) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+class Weights:
+    """A file of weights that was opened once: what is named after its hash is made from those very bytes.
+
+    A training puts a new file in the place of its checkpoint at any moment; the open one stays what it was.
+
+    Raises:
+        OSError: if it cannot be opened or read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream = open(path, "rb")  # noqa: SIM115  (`close` closes it)
+        self._mark = _mark(self._stream)
+        self.sha256 = _hash_of(self._stream)
+
+    def read_state(self) -> dict[str, Any]:
+        """The tensors; see `backbones.read_state`.
+
+        Raises:
+            ConfigError: if it holds none, or was written to since it was opened.
+        """
+        from simclr import backbones
+
+        self._stream.seek(0)
+        state = backbones.read_state(self.path, self._stream)
+        if _mark(self._stream) != self._mark:
+            raise ConfigError(f"experiment_version is {self.path}, which is being written to; try again after that.")
+        return state
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+@contextlib.contextmanager
+def open_weights(model: Model) -> Iterator[Weights | None]:
+    """The weights of a model; those of its run for an untrained network, whose stem they tell. None where none are.
+
+    Raises:
+        ConfigError: if a model that is to have weights has none.
+    """
+    path = None
+    if model.what == "weights":
+        path = weights_path(model.run, model.checkpoint)
+    elif model.what == UNTRAINED and has_weights(model.run):
+        path = weights_path(model.run)
+    try:
+        weights = Weights(path) if path is not None else None
+    except OSError as error:
+        raise ConfigError(f"RUN has the weights {path}, which cannot be read: {error.strerror}.") from None
+    try:
+        yield weights
+    finally:
+        if weights is not None:
+            weights.close()
+
+
+_hashes: dict[tuple[int, ...], str] = {}  # of files that were looked at
+
+
+def _mark(stream: BufferedReader) -> tuple[int, ...]:
+    """Changes when a file is written to."""
+    stat = os.fstat(stream.fileno())
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _hash_of(stream: BufferedReader) -> str:
+    key = *_mark(stream), os.fstat(stream.fileno()).st_ctime_ns  # which nothing sets back
+    if key not in _hashes:
+        stream.seek(0)
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if len(_hashes) >= MOST_HASHES:
+            _hashes.clear()
+        _hashes[key] = found
+    return _hashes[key]
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file; read again only when its time or size changed."""
-    stat = path.stat()
-    return _hash_of(str(path), stat.st_mtime_ns, stat.st_size)
+    """SHA-256 of a file; read again only when it is another one or was written to."""
+    with open(path, "rb") as stream:
+        return _hash_of(stream)
 
 
 def data_identity(run: Run, split: str) -> dict[str, Any]:
@@ -229,6 +301,8 @@ def data_identity(run: Run, split: str) -> dict[str, Any]:
         found["seed"] = options.get("seed")
     if split in ("val", "train"):
         found |= {name: options.get(name) for name in ("limit_images", "val_fraction")}
+        if dataset == "stl10" and (split == "train" or options.get("limit_images") is not None):
+            found["unlabelled_images"] = "used" if run.kind == "pretrain" else "left out"
     return found
 
 
@@ -246,8 +320,8 @@ def check_same_data(models: Sequence[Model], choice: Choice) -> None:
                 )
 
 
-def key_values(model: Model, choice: Choice) -> dict[str, Any]:
-    """Everything that decides which features `embedding_folder` stands for."""
+def key_values(model: Model, choice: Choice, weights: Weights | None) -> dict[str, Any]:
+    """Everything that decides which features `embedding_folder` stands for. weights: of `open_weights`."""
     values: dict[str, Any] = {
         "format": FORMAT,
         "data": data_identity(model.run, choice.split),
@@ -261,9 +335,10 @@ def key_values(model: Model, choice: Choice) -> dict[str, Any]:
     if model.what != PIXELS:
         values["network"] = {name: model.run.config.get(name) for name in ("backbone", "image_size")}
     if model.what == "weights":
-        values["weights"] = file_hash(weights_path(model.run, model.checkpoint))
+        assert weights is not None
+        values["weights"] = weights.sha256
     elif model.what == UNTRAINED:
-        values["weights_seed"] = model.run.config.get("seed")
+        values |= {"weights_seed": model.run.config.get("seed"), "has_weights": weights is not None}
     return values
 
 
@@ -273,15 +348,21 @@ def digest(values: dict[str, Any]) -> str:
 
 
 def embedding_folder(model: Model, choice: Choice) -> Path:
-    """Where the features of `model` on the images of `choice` lie, or will lie.
+    """Where the features of `model`, with the weights it has now, on the images of `choice` lie, or will lie.
 
     Raises:
         ConfigError: if the run has no such weights or layer.
     """
+    with open_weights(model) as weights:
+        return folder_for(model, choice, weights)
+
+
+def folder_for(model: Model, choice: Choice, weights: Weights | None) -> Path:
+    """The same with weights that were opened before."""
     if model.layer not in layers_of(model):
         of = {PIXELS: "raw pixels do", UNTRAINED: "this network does"}.get(model.what, f"{model.run.id} does")
         raise ConfigError(f"layer is {model.layer}, which {of} not have; allowed: h, or a pre-training's projector.")
-    own, *others = (_folder_named(model, replace(choice, split=split)) for split in _same_splits(choice.split))
+    own, *others = (_folder_named(model, replace(choice, split=split), weights) for split in _same_splits(choice.split))
     return own if own.is_dir() else next((path for path in others if _is_of_test(path)), own)
 
 
@@ -294,9 +375,9 @@ def _is_of_test(folder: Path) -> bool:
     return _read_json(folder / PROVENANCE).get("split") == "test"
 
 
-def _folder_named(model: Model, choice: Choice) -> Path:
+def _folder_named(model: Model, choice: Choice, weights: Weights | None) -> Path:
     number = "all" if choice.num_images is None else choice.num_images
-    return model.run.path / runs.EMBEDDINGS / f"{choice.split}-{number}-{digest(key_values(model, choice))}"
+    return model.run.path / runs.EMBEDDINGS / f"{choice.split}-{number}-{digest(key_values(model, choice, weights))}"
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -359,6 +440,7 @@ class Embedding:
         """Where a map lies, or will lie; its name tells its parameters apart."""
         asked = reduce.projection(asked)
         chosen = asked.parameters(self.num_images, int(self.provenance["seed"]))
+        chosen |= {"features": self.provenance.get("features_sha256")}  # the folder may be written anew meanwhile
         name = asked.method + ("-3d" if asked.dims == 3 else "")
         return self.folder / f"{name}-{digest({'method': asked.method, 'dims': asked.dims, **chosen})}.npy"
 
@@ -416,6 +498,8 @@ def load_embedding(folder: Path) -> Embedding | None:
     if any(array.ndim != 2 or len(array) != len(features) for array in near):
         return None
     if not all(path.is_file() for path in sheets):
+        return None
+    if _read_json(folder / PROVENANCE) != provenance:  # it was written anew while it was read
         return None
     return Embedding(folder, features, ids, labels, factors, provenance, near, predictions, labelled)
 

@@ -271,7 +271,7 @@ def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Repor
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
     device = train.find_device(config.accelerator)
-    data = train.load_images(config, labelled_only=isinstance(config, FinetuneConfig), report=report)
+    data = train.load_images(config, report)
     config = config.model_copy(
         update={
             "image_size": config.image_size or data.image_size,

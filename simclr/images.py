@@ -56,6 +56,10 @@ class Source(Protocol):
 
     side: int
 
+    @property
+    def whole(self) -> Tensor | None:
+        """All rows, where they lie in memory as they are to be read; else None."""
+
     def __len__(self) -> int: ...
 
     def read(self, rows: Indices) -> Tensor:
@@ -72,6 +76,12 @@ class ArraySource:
         self.arrays = arrays
         self.side = int(arrays[0].shape[-1])
         self.starts = np.cumsum([0, *(len(array) for array in arrays)])
+
+    @property
+    def whole(self) -> Tensor | None:
+        first = self.arrays[0]
+        is_plain = first.flags.c_contiguous and first.flags.writeable and not isinstance(first, np.memmap)
+        return torch.from_numpy(first) if is_plain and len(self.arrays) == 1 else None
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -126,6 +136,8 @@ class FileSource:
     next_row: (N,) which row takes the place of each; rings within a split and class.
     refuse: raise instead.
     """
+
+    whole = None
 
     def __init__(self, folder: Path, paths: Sequence[str], side: int, cache_dir: Path, *, refuse: bool = False) -> None:
         self.folder, self.paths, self.side, self.cache_dir = folder, Paths(paths), side, cache_dir

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from simclr import embeddings as stored
 from simclr import jobs, runs, shapes
 from simclr.config import Augmentation, ConfigError
-from simclr.embeddings import Choice, Layer, Model
+from simclr.embeddings import Choice, Layer, Model, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FOLDER = "lab"
 JOB_NAME = "lab"
 KINDS = ("profile", "factors")
-FORMAT = 1  # part of the key: raise it when what is stored changes its meaning
+FORMAT = 2  # part of the key: raise it when what is stored changes its meaning
 BATCH_SIZE = 128
 MAX_PROFILE_IMAGES = 64
 
@@ -214,8 +214,8 @@ class Encoder:
         return arrays
 
 
-def load_encoder(model: Model) -> Encoder:
-    """The network of a model, with its projector where it has one.
+def load_encoder(model: Model, weights: Weights | None) -> Encoder:
+    """The network of a model, with its projector where it has one. weights: of `embeddings.open_weights`.
 
     Raises:
         ConfigError: with one sentence, if it has no weights, or they are not those of its network.
@@ -224,31 +224,27 @@ def load_encoder(model: Model) -> Encoder:
 
     if model.what == stored.PIXELS:
         raise ConfigError(f"RUN is {stored.PIXELS}; allowed: a run, or {stored.UNTRAINED}.")
-    if model.what == "weights":
-        stored.weights_path(model.run, model.checkpoint)
     size = model.run.config.get("image_size")
     size = int(size) if size else None
     if model.run.config.get("backbone") is None:
         raise ConfigError(f"{model.run.id} does not say its backbone; allowed: a run whose config.yaml is whole.")
     layer: Layer = "z" if "z" in stored.layers_of(model) else "h"
     try:
-        network, head = embed.network_of(replace(model, layer=layer), size or shapes.DEFAULT_SIDE)
+        network, head = embed.network_of(replace(model, layer=layer), size or shapes.DEFAULT_SIDE, weights)
     except ConfigError as error:
         raise ConfigError(str(error).replace("experiment_version is", "RUN has the weights", 1)) from None
     return Encoder(network.eval(), head.eval() if head is not None and layer == "z" else None, size)
 
 
-def model_values(model: Model) -> dict[str, Any]:
-    """Everything that decides what an encoder gives for an image.
-
-    Raises:
-        ConfigError: if it has no such weights.
-    """
+def model_values(model: Model, weights: Weights | None) -> dict[str, Any]:
+    """Everything that decides what an encoder gives for an image. weights: of `embeddings.open_weights`."""
     values: dict[str, Any] = {name: model.run.config.get(name) for name in ("backbone", "image_size")}
     if model.what == "weights":
-        return values | {"weights": stored.file_hash(stored.weights_path(model.run, model.checkpoint))}
+        assert weights is not None
+        return values | {"weights": weights.sha256}
     projector = {name: model.run.config.get(name) for name in ("hidden_dim", "projection_dim")}
-    return values | projector | {"kind": model.run.kind, "seed": model.run.config.get("seed")}
+    seed = model.run.config.get("seed")
+    return values | projector | {"kind": model.run.kind, "seed": seed, "has_weights": weights is not None}
 
 
 # --- invariance -----------------------------------------------------------------------------------------------------
@@ -462,12 +458,17 @@ def images_key(images: NDArray[np.uint8]) -> str:
 
 
 def result_path(model: Model, kind: str, images: str = "") -> Path:
-    """Where a result lies, or will lie. images: `images_key`, for a profile.
+    """Where a result of a model with the weights it has now lies, or will lie. images: `images_key`, for a profile.
 
     Raises:
         ConfigError: if the model has no such weights.
     """
-    values = model_values(model) | {"format": FORMAT, "kind": kind, "images": images}
+    with stored.open_weights(model) as weights:
+        return _path_for(model, weights, kind, images)
+
+
+def _path_for(model: Model, weights: Weights | None, kind: str, images: str) -> Path:
+    values = model_values(model, weights) | {"format": FORMAT, "kind": kind, "images": images}
     options: Any = STRENGTHS if kind == "profile" else (NUM_TRAIN, NUM_TEST, RIDGE_STRENGTHS, shapes.DATA_SEED)
     return model.run.path / runs.EMBEDDINGS / FOLDER / f"{kind}-{stored.digest(values | {'options': options})}.json"
 
@@ -510,10 +511,11 @@ def compute(
     Raises:
         ConfigError: if the model cannot be loaded.
     """
-    path = result_path(model, kind, images_key(images) if images is not None else "")
-    found = load(path)
+    with stored.open_weights(model) as weights:
+        path = _path_for(model, weights, kind, images_key(images) if images is not None else "")
+        if (found := load(path)) is None:
+            encoder = load_encoder(model, weights)
     if found is None:
-        encoder = load_encoder(model)
         if kind == "profile":
             assert images is not None
             found = invariance(encoder, images, report)
@@ -611,7 +613,8 @@ def main(options: Any) -> int:
             else:
                 from simclr import embed
 
-                images = embed.load_pictures(models[0].run, Choice(num_images=MAX_PROFILE_IMAGES)).images.numpy()
+                few = embed.load_pictures(models[0].run, Choice(num_images=MAX_PROFILE_IMAGES)).chosen
+                images = few.images_at(range(few.num_images)).numpy()
         work = [(kind, model) for kind in kinds for model in models]
         for place, (kind, model) in enumerate(work):
             phase = f"{'Changing images for' if kind == 'profile' else 'Reading factors from'} {model.name}"

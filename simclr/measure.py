@@ -241,7 +241,7 @@ class Measurement:
         self.start_peak = 0 if on_gpu else self.gauge.peak()
         self.sharing = 1 if on_gpu else self.config.devices  # processes that divide this memory
         self.free = torch.cuda.mem_get_info()[0] if on_gpu else free
-        self.limit = SAFE_SHARE * free / self.sharing
+        self.limit = SAFE_SHARE * self.free / self.sharing
         self.base = 0 if on_gpu else psutil.Process().memory_info().rss
         self.peaks: list[tuple[int, int]] = [(0, self.base)]
         self.train_split = prepared.train or prepared.data.train

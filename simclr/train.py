@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import io
 import logging
 import math
@@ -63,7 +62,7 @@ from simclr.checkpoints import (
     sweep,
 )
 from simclr.config import CROP_AND_FLIP, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
-from simclr.data import EpochBatches, ImageData, Split, label_subset, load_data, memory_limit
+from simclr.data import EpochBatches, ImageData, Split, label_subset, load_run_data, memory_limit
 from simclr.datamodule import LabelledData, PretrainData, plain_batches
 from simclr.model import Classifier, SimCLR
 from simclr.runs import Run, StatusWriter
@@ -159,16 +158,12 @@ def _no_report(what: str, share: float) -> None:
     pass
 
 
-def load_images(config: RunConfig, *, labelled_only: bool, report: Report) -> ImageData:
-    assert config.dataset is not None
+def load_images(config: RunConfig, report: Report) -> ImageData:
+    """The images of a run, in as much memory as this machine and its GPU leave to each of the run's processes."""
     device = find_device(config.accelerator, config.devices)
     device_bytes = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
-    return load_data(
-        config.dataset, data_dir=config.data_dir, image_size=config.image_size, seed=config.seed,
-        limit_images=config.limit_images, val_fraction=config.val_fraction, labelled_only=labelled_only,
-        progress=report, memory_limit=memory_limit(config.memory_share, config.devices, device_bytes),
-        broken_images=config.broken_images,
-    )  # fmt: skip
+    max_bytes = memory_limit(config.memory_share, config.devices, device_bytes)
+    return load_run_data(config, progress=report, max_bytes=max_bytes)
 
 
 def prepare(config: RunConfig, runs_dir: Path, report: Report = _no_report) -> Prepared:
@@ -186,7 +181,7 @@ def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
     find_device(config.accelerator, config.devices)
     if config.image_size is not None:
         backbones.build_encoder(config.backbone, config.image_size)  # before minutes are spent on reading images
-    data = load_images(config, labelled_only=False, report=report)
+    data = load_images(config, report)
     size = config.image_size or data.image_size
     if config.batch_size > data.train.num_images:
         raise ConfigError(
@@ -236,7 +231,7 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
     if not config.random_weight_init:
         assert weights is not None
         state = backbones.read_state(weights)
-    data = load_images(config, labelled_only=True, report=report)
+    data = load_images(config, report)
     if data.classes is None or data.train.labels is None:
         raise ConfigError(
             f"dataset is {config.dataset}, whose images have no classes; allowed: a data set with classes."
@@ -755,12 +750,11 @@ def _filming(run: Run, prepared: Prepared, device: torch.device) -> list[L.Callb
     strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
     places = np.sort(stratified_order(strata, config.seed, film.PICK_STREAM)[: film.MAX_IMAGES])
     chosen = split.take(torch.from_numpy(places))
-    images = chosen.images_at(range(chosen.num_images)).cpu()
     folder = film.begin(
         run, epochs, ids=chosen.ids.cpu().numpy(), labels=None if labels is None else labels[places],
-        write_sheets=lambda place: embed.write_sheets(images, place), split=split.name, seed=config.seed,
+        write_sheets=lambda place: embed.write_sheets(chosen, place), split=split.name, seed=config.seed,
         classes=list(data.classes or []) if labels is not None else [], num_epochs=prepared.num_epochs,
-        images=hashlib.sha256(images.numpy().tobytes()).hexdigest()[:24],
+        images=embed.images_digest(chosen),
     )  # fmt: skip
 
     def features(module: Any) -> Tensor:
@@ -786,7 +780,6 @@ def _knn_measure(
     def measure() -> float:
         features = {}
         for name, split in splits.items():
-            splits[name] = split = split.to(device)
             batches = plain_batches(split, size, device)
             features[name] = features_of(model, batches, device=device, autocast=evaluate.AUTOCAST[config.precision])
         bank_labels, val_labels = (splits[name].labels for name in ("bank", "val"))

@@ -20,7 +20,7 @@ from dashboard import embedding_jobs, gallery, lab_encoder
 from simclr import augment, lab, loss, runs, shapes
 from simclr import config as cfg
 from simclr.config import Augmentation
-from simclr.embeddings import Model
+from simclr.embeddings import Model, open_weights
 
 PAGE = str(Path(__file__).parent / "lab_app.py")
 
@@ -55,7 +55,8 @@ def views_of(run: runs.Run, num: int) -> dict[str, np.ndarray]:
     images, ids = torch.from_numpy(shapes.generate("train", num).images), torch.arange(num)
     options = Augmentation(**Augmentation().model_dump() | {"hue": 0.5})
     first, second = augment.two_views(images, ids, options, seed=0, epoch=1, size=32)
-    encoder = lab.load_encoder(Model(run))
+    with open_weights(Model(run)) as weights:
+        encoder = lab.load_encoder(Model(run), weights)
     one, other = encoder(first), encoder(second)
     return {layer: lab.interleave(one[layer], other[layer]) for layer in one}
 

@@ -16,7 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from simclr import data, downloads, images, shapes
+from simclr import config as cfg
+from simclr import data, downloads, images, runs, shapes, train
 from simclr.config import ConfigError
 
 
@@ -41,6 +42,60 @@ def load(dataset, tmp_path, **options):
 
 def ids(split):
     return set(split.ids.tolist())
+
+
+def pixels_of(split):
+    """All images of a split, (N, 3, S, S)."""
+    return split.images_at(range(split.num_images))
+
+
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["shapes", "folder", "stl10"])
+def test_images_are_in_memory_once(tmp_path, kind):
+    """Whatever is taken of a set and wherever it is taken to, if it is there already."""
+    if kind == "folder":
+        make_folder(tmp_path / "set", {"a": 12, "b": 12})
+    elif kind == "stl10":
+        make_stl10(tmp_path / "data_root")
+    loaded = load(tmp_path / "set" if kind == "folder" else kind, tmp_path, val_fraction=0.25)
+    whole = sum(split.num_images for split in (loaded.train, loaded.val)) * 3 * loaded.train.image_size**2
+    storage = loaded.train.images.untyped_storage()
+    assert whole <= storage.nbytes() <= whole + loaded.test.num_images * 3 * loaded.train.image_size**2
+    part = loaded.train.take([5, 1, 3])
+    for split in (loaded.val, loaded.probe, part, part.take([2, 0]), part.to("cpu"), loaded.val.kept(1 << 40)):
+        assert split.images.untyped_storage().data_ptr() == storage.data_ptr()
+    assert torch.equal(part.take([2, 0]).images_at([0, 1]), loaded.train.images_at([3, 5]))
+    assert part.to("meta").images.shape[0] == 3  # elsewhere there are only the images that are asked for
+    assert torch.equal(torch.cat(list(loaded.train.batches(7))), pixels_of(loaded.train))
+
+
+def test_no_part_of_a_run_copies_more_than_a_batch(tmp_path, monkeypatch):
+    """`memory_share` counts each image once."""
+    from conftest import TINY, TINY_PRETRAIN
+
+    from simclr import embed, evaluate
+    from simclr.embeddings import Choice, Model
+
+    most = []
+    real = data.Split.images_at
+    monkeypatch.setattr(data.Split, "images_at", lambda self, at: most.append(len(at)) or real(self, at))
+    more = {"limit_images": 1300, "batch_size": 512, "epochs": 1}
+    options = TINY | more | {"backbone": "resnet_tiny", "experiment_version": 0, "freeze_encoder": True}
+    for config in (
+        cfg.build(cfg.PretrainConfig, TINY_PRETRAIN | more | {"knn_every_epochs": 1, "film_frames": 1}),
+        cfg.build(cfg.FinetuneConfig, options),
+    ):
+        run = train.train(config, runs_dir=tmp_path)
+        assert run.status.state == "finished", run.status.error
+        evaluate.evaluate_run(run)
+        embed.compute([Model(run)], Choice("train", None), [])
+    assert max(most) == 512
+    prepared = train.prepare(cfg.build(cfg.FinetuneConfig, options), tmp_path)
+    data_ptr = prepared.data.train.images.data_ptr()
+    assert prepared.train.images.data_ptr() == data_ptr
+    assert evaluate.labelled(prepared.config, prepared.data).images.data_ptr() == data_ptr
 
 
 # --- cuts ---------------------------------------------------------------------------------------------------------
@@ -84,7 +139,7 @@ def test_shapes_splits():
     assert (whole.train.factors["shape"] == np.array(shapes.CLASSES)[whole.train.labels.numpy()]).all()
     again = data.load_data("shapes", seed=5)
     assert torch.equal(again.train.ids, whole.train.ids)
-    assert torch.equal(again.train.images, whole.train.images)
+    assert torch.equal(pixels_of(again.train), pixels_of(whole.train))
     assert ids(data.load_data("shapes", seed=6).val) != ids(whole.val)
 
 
@@ -93,7 +148,7 @@ def test_an_id_names_the_same_image_whatever_the_cuts():
     for options in ({"limit_images": 300}, {"val_fraction": 0.5}, {"limit_images": 5000}, {"seed": 9}):
         loaded = data.load_data("shapes", **options)
         for split in (loaded.train, loaded.val):
-            assert (split.images.numpy() == drawn.images[split.ids.numpy()]).all()
+            assert (pixels_of(split).numpy() == drawn.images[split.ids.numpy()]).all()
             assert (split.labels.numpy() == drawn.labels[split.ids.numpy()]).all()
     assert loaded.train.num_images + loaded.val.num_images == 4096
 
@@ -121,22 +176,22 @@ def test_limit_above_the_data_uses_all_and_warns(caplog):
 
 def test_digits():
     loaded = data.load_data("digits", val_fraction=0)
-    assert loaded.train.images.shape == (1438, 3, 32, 32)
+    assert pixels_of(loaded.train).shape == (1438, 3, 32, 32)
     assert loaded.test.num_images == 359
     assert (loaded.test.labels.bincount() >= 34).all()
     assert torch.equal(loaded.train.images[:, 0], loaded.train.images[:, 2])
     other = data.load_data("digits", val_fraction=0, seed=8)
-    assert torch.equal(loaded.test.images, other.test.images)  # the test split is fixed
+    assert torch.equal(pixels_of(loaded.test), pixels_of(other.test))  # the test split is fixed
 
 
 def test_split_take_and_images_at():
     train = data.load_data("shapes", limit_images=50).train
     part = train.take([4, 2, 7])
     assert part.num_images == 3
-    assert torch.equal(part.images, train.images[[4, 2, 7]])
+    assert torch.equal(pixels_of(part), pixels_of(train)[[4, 2, 7]])
     assert torch.equal(part.ids, train.ids[[4, 2, 7]])
     assert part.factors["hue"].tolist() == train.factors["hue"][[4, 2, 7]].tolist()
-    assert torch.equal(part.images_at(torch.tensor([1])), train.images[2:3])
+    assert torch.equal(part.images_at(torch.tensor([1])), pixels_of(train)[2:3])
     moved = part.to("meta")
     assert {moved.images.device.type, moved.ids.device.type, moved.labels.device.type} == {"meta"}
 
@@ -402,6 +457,32 @@ def test_stl10_pretrains_on_unlabelled_images_and_validates_on_labelled(tmp_path
     assert ids(labelled.train) == ids(loaded.probe)
     cut = load("stl10", tmp_path, limit_images=60, val_fraction=0.5, memory_limit=limit)
     assert (cut.train.num_images, cut.val.num_images, cut.probe.num_images) == (45, 15, 15)
+
+
+def test_the_validation_images_of_a_run_on_stl10_are_found_again(tmp_path):
+    """With `limit_images` a supervised run cuts its labelled images another way than a pre-training its unlabelled."""
+    from dashboard_fixtures import make_run
+
+    from simclr import embed
+    from simclr.embeddings import Choice, Model, check_same_data
+
+    make_stl10(tmp_path / "data_root", num_labelled=200)
+    options = {"dataset": "stl10", "data_dir": str(tmp_path / "data_root"), "limit_images": 60, "val_fraction": 0.5,
+               "image_size": 16, "seed": 3}  # fmt: skip
+    found = {kind: make_run(tmp_path, kind=kind, epochs=1, **options | more) for kind, more in (
+        ("pretrain", {}), ("finetune", {"experiment_version": "0"}),
+    )}  # fmt: skip
+    for kind, run in found.items():
+        config = runs.load_config(run)
+        expected = data.load_data(**options, labelled_only=kind == "finetune")
+        assert ids(train.load_images(config, lambda *_: None).val) == ids(expected.val)
+        assert ids(embed.load_pictures(run, Choice("val", None)).chosen) == ids(expected.val)
+        shown = embed.load_pictures(run, Choice("train", None)).chosen
+        assert ids(shown) == ids(expected.train)
+        assert not ids(shown) & ids(expected.val)
+    with pytest.raises(ConfigError, match=r"unlabelled_images is left out in .* and used in"):
+        check_same_data([Model(run) for run in found.values()], Choice("val"))
+    check_same_data([Model(run) for run in found.values()], Choice("test"))
 
 
 def test_stl10_cut_short_is_reported(tmp_path):

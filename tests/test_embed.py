@@ -128,6 +128,84 @@ def test_a_second_time_computes_nothing(
     np.testing.assert_array_equal(again[0].map("pca"), embedded[0].map("pca"))
 
 
+MOMENTS = ("folder_for", "load_pictures", "_features", "network_of", "_measure", "_save")
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_features_are_of_the_weights_they_are_named_after(
+    pair: list[Model], embedded: list[Embedding], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """A training puts another checkpoint in its place at any moment."""
+    run = trained_run(tmp_path, 1)
+    model, last = Model(run, checkpoint="last"), run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT
+    shutil.copyfile(pair[0].run.model_path, last)
+    shutil.copyfile(pair[1].run.model_path, last.with_name("next"))
+    real = getattr(embed, moment)
+
+    def replacing(*arguments: Any) -> Any:
+        found = real(*arguments) if moment == "folder_for" else None  # this one after it was named
+        if last.with_name("next").exists():
+            os.replace(last.with_name("next"), last)
+        return found or real(*arguments)
+
+    monkeypatch.setattr(embed, moment, replacing)
+    (found,) = embed.compute([model], SMALL, [])
+    monkeypatch.undo()
+    assert found.provenance["weights_sha256"] == embeddings.file_hash(pair[0].run.model_path)
+    np.testing.assert_array_equal(found.features, embedded[0].features)
+    (after,) = embed.compute([model], SMALL, [])
+    assert after.folder != found.folder
+    np.testing.assert_array_equal(after.features, embedded[1].features)
+
+
+def test_weights_that_are_written_over_are_refused(
+    pair: list[Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not put in its place as a training does, but into the very file that was opened."""
+    model = Model(trained_run(tmp_path, 1))
+    real = embed.load_pictures
+
+    def writing(*arguments: Any) -> Any:
+        shutil.copyfile(pair[1].run.model_path, model.run.model_path)
+        return real(*arguments)
+
+    monkeypatch.setattr(embed, "load_pictures", writing)
+    with pytest.raises(ConfigError, match=r"RUN has the weights .*, which is being written to"):
+        embed.compute([model], SMALL, [])
+    assert not list(model.run.path.glob("embeddings/*"))
+
+
+def test_a_file_is_hashed_again_when_another_takes_its_place(tmp_path: Path) -> None:
+    """Also one of the same size and time."""
+    path = tmp_path / "weights"
+    path.write_bytes(b"one")
+    before, stat = embeddings.file_hash(path), path.stat()
+    (tmp_path / "other").write_bytes(b"two")
+    os.utime(tmp_path / "other", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    os.replace(tmp_path / "other", path)
+    assert embeddings.file_hash(path) != before
+    before = embeddings.file_hash(path)
+    path.write_bytes(b"six")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert embeddings.file_hash(path) != before
+
+
+def test_an_untrained_network_has_the_stem_of_the_weights_there_are(tmp_path: Path) -> None:
+    """Before the first checkpoint its stem follows from the size alone: those features are not found later."""
+    run = trained_run(tmp_path, backbone="resnet18")
+    shutil.copyfile(run.model_path, tmp_path / "kept")
+    run.model_path.unlink()
+    before = embeddings.embedding_folder(Model(run, "untrained"), SMALL)
+    shutil.copyfile(tmp_path / "kept", run.model_path)
+    assert embeddings.embedding_folder(Model(run, "untrained"), SMALL) != before
+
+
+def test_a_map_of_features_that_were_replaced_meanwhile_is_not_taken_for_one_of_the_new(tmp_path: Path) -> None:
+    (old,) = embed.compute([Model(trained_run(tmp_path))], SMALL, [])
+    about = old.provenance | {"features_sha256": "of the new"}
+    assert dataclasses.replace(old, provenance=about).map_path("pca") != old.map_path("pca")
+
+
 def test_features_of_the_test_images_are_found_by_either_name(
     pair: list[Model], embedded: list[Embedding], monkeypatch: pytest.MonkeyPatch
 ) -> None:

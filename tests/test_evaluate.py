@@ -66,7 +66,8 @@ def features_and_labels(run, split):
     config, data, state = data_and_state(run)
     encoder = backbones.build_encoder(config.backbone, config.image_size)
     backbones.load_encoder(encoder, state, run.model_path)
-    images = augment.normalize(augment.to_float(getattr(data, split).images))
+    chosen = getattr(data, split)
+    images = augment.normalize(augment.to_float(chosen.images_at(range(chosen.num_images))))
     with torch.no_grad():
         return encoder.network.eval()(images).flatten(1), getattr(data, split).labels
 

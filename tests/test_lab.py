@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 
 from simclr import augment, jobs, lab, loss, runs, shapes
 from simclr.cli import main
-from simclr.embeddings import Model
+from simclr.embeddings import Model, open_weights
 
 
 def random_batch(num: int, dim: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -278,8 +279,10 @@ def test_features_are_those_of_embed(copy: runs.Run) -> None:
     from simclr.embeddings import Choice
 
     (stored,) = embed.compute([Model(copy, layer="z")], Choice(num_images=20), [])
-    pictures = embed.load_pictures(copy, Choice(num_images=20))
-    found = lab.load_encoder(Model(copy))(augment.to_float(pictures.images))
+    pictures = embed.load_pictures(copy, Choice(num_images=20)).chosen
+    with open_weights(Model(copy)) as weights:
+        encoder = lab.load_encoder(Model(copy), weights)
+    found = encoder(augment.to_float(pictures.images_at(range(20))))
     np.testing.assert_allclose(found["z"], stored.features, atol=1e-6)
     assert found["h"].shape == (20, 128)
 
@@ -293,6 +296,34 @@ def test_other_weights_are_another_result(copy: runs.Run) -> None:
         {name: value + 1 if value.is_floating_point() else value for name, value in state.items()}, copy.model_path
     )
     assert lab.result_path(Model(copy), "factors") != before
+
+
+@pytest.mark.parametrize("moment", ["model_values", "load", "load_encoder", "factor_probe"])
+def test_a_result_is_of_the_weights_it_is_named_after(
+    copy: runs.Run, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """A training puts another checkpoint in its place at any moment."""
+    folder = copy.path / runs.CHECKPOINTS
+    model, last = Model(copy, checkpoint="last"), folder / runs.LAST_CHECKPOINT
+    state = torch.load(last, weights_only=True)["state_dict"]
+    changed = {name: value + 1 if value.is_floating_point() else value for name, value in state.items()}
+    torch.save({"state_dict": changed}, folder / "next")
+    expected = lab.compute(model, "factors")["layers"]
+    path = lab.result_path(model, "factors")
+    path.unlink()
+    real = getattr(lab, moment)
+
+    def replacing(*arguments):
+        found = real(*arguments) if moment == "model_values" else None  # this one after it was named
+        if (folder / "next").exists():
+            os.replace(folder / "next", last)
+        return found or real(*arguments)
+
+    monkeypatch.setattr(lab, moment, replacing)
+    assert lab.compute(model, "factors")["layers"] == expected
+    assert lab.load(path)["layers"] == expected  # type: ignore[index]
+    monkeypatch.undo()
+    assert lab.result_path(model, "factors") != path
 
 
 def test_a_damaged_result_is_computed_anew(copy: runs.Run) -> None:

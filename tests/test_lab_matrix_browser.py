@@ -19,7 +19,7 @@ from chromium import wait_until_served
 
 from simclr import augment, lab, loss, runs, shapes
 from simclr.config import Augmentation
-from simclr.embeddings import Model
+from simclr.embeddings import Model, open_weights
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 expect = playwright_api.expect
@@ -37,7 +37,8 @@ def served(finished_run: runs.Run, tmp_path_factory: pytest.TempPathFactory) -> 
     shutil.copytree(finished_run.path, folder / "runs" / finished_run.id)
     images, ids = torch.from_numpy(shapes.generate("train", NUM // 2).images), torch.arange(NUM // 2)
     options = Augmentation(**Augmentation().model_dump() | {"hue": 0.5})
-    encoder = lab.load_encoder(Model(finished_run))
+    with open_weights(Model(finished_run)) as weights:
+        encoder = lab.load_encoder(Model(finished_run), weights)
     first, second = (encoder(x)["z"] for x in augment.two_views(images, ids, options, seed=0, epoch=1, size=32))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
