@@ -132,23 +132,34 @@ class Checkpoints(L.Callback):
         folder: the run's checkpoint folder.
         score: of an epoch's validation metrics, higher is better; None where the epoch was not judged.
         every_epochs: how often an epoch's own file is kept; 0: never.
+        patience: the training ends after this many judged epochs in a row without a better one; None: never.
     """
 
-    def __init__(self, folder: Path, score: Score, every_epochs: int = 0) -> None:
-        self.folder, self.score, self.every_epochs = folder, score, every_epochs
+    def __init__(self, folder: Path, score: Score, every_epochs: int = 0, patience: int | None = None) -> None:
+        self.folder, self.score, self.every_epochs, self.patience = folder, score, every_epochs, patience
         self.best: tuple[float, ...] | None = None
         self.best_epoch: int | None = None
         self.epochs_since_best = 0
+        self.has_ended = False  # the training: a resume from this checkpoint trains no further
         self.saved_at = time.monotonic()
 
+    @property
+    def is_patience_over(self) -> bool:
+        return self.patience is not None and self.epochs_since_best >= self.patience
+
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "best_epoch": self.best_epoch, "epochs_since_best": self.epochs_since_best}
+        return {
+            "best": self.best, "best_epoch": self.best_epoch, "epochs_since_best": self.epochs_since_best,
+            "has_ended": self.has_ended,
+        }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         best = state_dict["best"]
         self.best = None if best is None else tuple(best)
         self.best_epoch = state_dict["best_epoch"]
         self.epochs_since_best = state_dict["epochs_since_best"]
+        # checkpoints of earlier versions do not say it
+        self.has_ended = state_dict.get("has_ended", False) or self.is_patience_over
 
     def judge(self, epoch: int, measured: Mapping[str, float]) -> bool:
         """Takes in an epoch's metrics; True if it is the best so far."""
@@ -181,11 +192,16 @@ class Checkpoints(L.Callback):
         publish(fresh)
         self.saved_at = time.monotonic()
 
+    def on_fit_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        # Lightning knows of `max_epochs` only; whatever else ended the training is in the checkpoint.
+        trainer.should_stop = trainer.should_stop or self.has_ended
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         epoch = trainer.current_epoch + 1
         names = [runs.BEST_CHECKPOINT] if self.judge(epoch, pl_module.val_metrics) else []
         if self.every_epochs and epoch % self.every_epochs == 0:
             names.append(f"epoch-{epoch}.ckpt")
+        self.has_ended = trainer.should_stop = trainer.should_stop or self.is_patience_over
         self.save(trainer, names)
 
 
@@ -198,23 +214,12 @@ def check_finite(module: torch.nn.Module, step: int) -> None:
         )
 
 
-class EarlyStopping(L.Callback):
-    """Ends a training whose validation score has not improved for `patience` epochs."""
-
-    def __init__(self, checkpoints: Checkpoints, patience: int) -> None:
-        self.checkpoints, self.patience = checkpoints, patience
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        if self.checkpoints.epochs_since_best >= self.patience:
-            trainer.should_stop = True
-
-
 class Interruptions(L.Callback):
     """Checkpoints within an epoch, and the clean end that a signal asked for: save after the batch, then stop.
 
-    The last batch of an epoch belongs to its validation: the epoch is then finished first. Several processes have to
-    do either after the same step. They tell each other through small messages beside the training's own, each read
-    one step after it was sent, so that no step waits for one.
+    The last batch of an epoch, or of the training, belongs to its validation: the epoch is then finished first.
+    Several processes have to do either after the same step. They tell each other through small messages beside the
+    training's own, each read one step after it was sent, so that no step waits for one.
 
     Args:
         requested: set by the signal handler.
@@ -258,7 +263,7 @@ class Interruptions(L.Callback):
             wishes = self._received()
             self._send(trainer)
         stop, save = wishes[0], wishes[1]
-        if trainer.is_last_batch:
+        if trainer.is_last_batch or trainer.should_stop:
             return
         if stop or save:
             self.checkpoints.save(trainer)

@@ -18,9 +18,10 @@ from simclr import augment
 from simclr.config import Augmentation
 from simclr.data import EpochBatches, ImageData, Split, SplitDataset, as_is
 from simclr.images import FileSource
-from simclr.model import Labelled, Views
+from simclr.model import Labelled, Views, stream_seed
 
 Transform = Callable[[Tensor], Tensor]
+TRANSFORM_STREAM = 9  # random numbers of a transform of the caller's own; see `simclr.model.NETWORK_STREAM`
 EVALUATION_BATCH_SIZE = 512
 LARGE_BATCH = 32 * 1024**2  # bytes; of larger batches each reading process has fewer in advance
 
@@ -172,7 +173,8 @@ class PretrainData(_Images):
     Args:
         augmentation: how views are drawn.
         transform: in place of that, any callable that turns (N, 3, H, W) uint8 images into one random view
-            (N, 3, S, S), float in 0..1; it is called twice for a batch.
+            (N, 3, S, S), float in 0..1; it is called twice for a batch. Its random numbers have to come from torch for
+            a resumed run to repeat them.
     """
 
     shares_validation = True
@@ -185,11 +187,13 @@ class PretrainData(_Images):
 
     def _prepare(self, images: Tensor, split: Split, positions: Tensor, stage: str) -> Views:
         ids = split.ids[positions]
+        # Training and validation images have ids of their own, so one constant epoch serves validation.
+        epoch = self._epoch if stage == "train" else augment.VALIDATION_EPOCH
         if self.transform is not None:
+            # as views of our own: the same at any time, so that a resumed run sees what it would have seen
+            torch.manual_seed(stream_seed(TRANSFORM_STREAM, self.seed, epoch, *ids[:2].tolist()))
             first, second = self.transform(images), self.transform(images)
         else:
-            # Training and validation images have ids of their own, so one constant epoch serves validation.
-            epoch = self._epoch if stage == "train" else augment.VALIDATION_EPOCH
             first, second = augment.two_views(
                 images, ids, self.augmentation, seed=self.seed, epoch=epoch, size=self.size
             )

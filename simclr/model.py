@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import lightning as L
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -19,6 +20,8 @@ from simclr.config import FinetuneConfig, PretrainConfig
 from simclr.heads import classifier, projection_head
 from simclr.loss import contrast
 
+# Random numbers that a network draws while it trains; beside the streams of `simclr.stratify`, `embed` and `film`.
+NETWORK_STREAM = 8
 # Uniformity looks at all pairs: 5,000 rows are 12 million of them, plenty for a mean.
 MAX_MONITORED_ROWS = 5_000
 
@@ -36,6 +39,11 @@ class Labelled(NamedTuple):
 
     images: Tensor
     labels: Tensor
+
+
+def stream_seed(*numbers: int) -> int:
+    """A seed for torch, 0..2^64 - 1, made of a stream and of what names a place in it, each a number from 0."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 class RunningMeans:
@@ -95,6 +103,16 @@ class _Trained(L.LightningModule):
     def trained_modules(self) -> list[nn.Module]:
         return [self.encoder, self.head]
 
+    def _seed_network(self, *place: int) -> None:
+        """Begins the random numbers of dropout and stochastic depth anew from what names the step.
+
+        A resumed run then draws the same ones without a state to save.
+        """
+        torch.manual_seed(stream_seed(NETWORK_STREAM, self.run_config.seed, self.global_step, self.global_rank, *place))
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        self._seed_network()
+
     def on_validation_start(self) -> None:
         # On a CPU each process has running statistics of its own: the main one's are validated, and saved.
         if metrics.num_processes() > 1:
@@ -127,7 +145,6 @@ class SimCLR(_Trained):
         self.config = config
         micro = config.micro_batch_size
         self.automatic_optimization = micro is None or micro >= config.batch_per_process
-        self._has_randomness = has_randomness(encoder.network)
         self._val_means = RunningMeans()
         self._val_features: list[tuple[Tensor, Tensor, Tensor]] = []
         self._val_candidates = 0
@@ -174,11 +191,10 @@ class SimCLR(_Trained):
         assert self.config.micro_batch_size is not None
         num_chunks = -(-len(batch.first) // self.config.micro_batch_size)
         chunks = list(zip(batch.first.tensor_split(num_chunks), batch.second.tensor_split(num_chunks), strict=True))
-        states = []
         with torch.no_grad(), _running_statistics_kept(self.encoder):
             found = []
-            for first, second in chunks:
-                states.append(_random_state(self.device) if self._has_randomness else None)
+            for i, (first, second) in enumerate(chunks):
+                self._seed_network(i)  # both passes draw the same random numbers
                 found.append(self._embed(first, second)[1])
         z1, z2 = (torch.cat(parts) for parts in zip(*(z.chunk(2) for z in found), strict=True))
         z = torch.cat([z1, z2]).requires_grad_()  # (2N, projection_dim)
@@ -190,8 +206,7 @@ class SimCLR(_Trained):
         optimizer.zero_grad()  # type: ignore[union-attr]
         first_gradients, second_gradients = (g.tensor_split(num_chunks) for g in gradient.chunk(2))
         for i, (first, second) in enumerate(chunks):
-            if (state := states[i]) is not None:
-                _set_random_state(state, self.device)
+            self._seed_network(i)
             # processes exchange gradients once, with the last chunk
             waits = i < num_chunks - 1 and metrics.num_processes() > 1
             with self.trainer.strategy.block_backward_sync() if waits else contextlib.nullcontext():  # type: ignore[attr-defined]
@@ -286,21 +301,6 @@ def _running_statistics_kept(module: nn.Module) -> Iterator[None]:
             m.momentum = momentum
             if count is not None and m.num_batches_tracked is not None:
                 m.num_batches_tracked.copy_(count)
-
-
-def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
-    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-
-def _set_random_state(state: tuple[Tensor, Tensor | None], device: torch.device) -> None:
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        torch.cuda.set_rng_state(state[1], device)
-
-
-def has_randomness(module: nn.Module) -> bool:
-    """Whether a network draws random numbers while it trains, as dropout and stochastic depth do."""
-    return any("drop" in type(m).__name__.lower() or "stochastic" in type(m).__name__.lower() for m in module.modules())
 
 
 class Classifier(_Trained):

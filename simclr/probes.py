@@ -71,6 +71,8 @@ def train_head(
         step, first_epoch = state["step"], state["epoch"]
     batches = EpochBatches(len(features), config.batch_size, seed=config.seed, drop_last=False)
     for epoch in range(first_epoch, config.epochs):
+        if step >= num_steps:
+            return
         batches.set_epoch(epoch)
         head.train()
         total, count = torch.zeros(3, device=features.device), 0
@@ -106,8 +108,6 @@ def train_head(
             }  # fmt: skip
 
         yield measured, current
-        if step >= num_steps:
-            return
 
 
 TRIAL_STEPS, TRIAL_ROWS = 20, 8192

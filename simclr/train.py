@@ -53,7 +53,6 @@ from simclr.checkpoints import (
     AtomicCheckpointIO,
     Checkpoints,
     DivergedError,
-    EarlyStopping,
     Interruptions,
     StopRequested,
     check_finite,
@@ -655,7 +654,8 @@ def _fit(
         strategy=DDPStrategy(gradient_as_bucket_view=True) if several else "auto",
         sync_batchnorm=several and device.type == "cuda",  # on a CPU each process has its own statistics
         precision=config.precision,  # type: ignore[arg-type]
-        max_epochs=prepared.num_epochs, max_steps=config.max_steps or -1, min_epochs=0,
+        # Not max_steps: Lightning then resumes from the end of an epoch as from its middle. The recorder ends there.
+        max_epochs=prepared.num_epochs, min_epochs=0,
         default_root_dir=run.path, logger=False,
         callbacks=[
             _InstallSignals(signals), _SameStart(), *prepared.callbacks, *extra, recorder, checkpoints,
@@ -667,6 +667,9 @@ def _fit(
         limit_val_batches=1.0 if "val" in data.splits else 0, barebones=False,
     )  # fmt: skip
     trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    # also where nothing was left to train
+    done = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+    status.set(epoch=done, step=trainer.global_step)
     check_finite(model, trainer.global_step)
     trainer.strategy.barrier()  # lest a process leaves while another is still sending to it
     return place.is_main
@@ -803,7 +806,7 @@ def _finetune(
 ) -> None:
     config, train_split = prepared.config, prepared.train
     assert isinstance(config, FinetuneConfig) and train_split is not None
-    checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, _accuracy_then_loss)
+    checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, _accuracy_then_loss, patience=config.early_stopping_patience)
     model = Classifier(
         config, prepared.encoder, config.num_classes or 0, num_steps=prepared.num_steps,
         warmup_steps=prepared.warmup_steps,
@@ -816,10 +819,7 @@ def _finetune(
             train_split, prepared.data.val, config.augmentation, batch_size=config.batch_size, seed=config.seed,
             size=prepared.image_size, num_workers=config.num_workers,
         )  # fmt: skip
-        patience = config.early_stopping_patience
         extra = _filming(run, prepared, find_device(config.accelerator))
-        if patience is not None and prepared.data.val is not None:
-            extra.append(EarlyStopping(checkpoints, patience))
         goes_on = _fit(
             run, prepared, status, signals, resume, model=model, data=loader, checkpoints=checkpoints,
             columns=runs.FINETUNE_METRICS, extra=extra,
@@ -844,6 +844,14 @@ def _train_on_features(
     assert isinstance(config, FinetuneConfig) and train_split is not None and train_split.labels is not None
     device = find_device(config.accelerator)
     model.to(device).eval()
+    found = load_last(checkpoints.folder, device) if resume else None
+    state = found[1] if found is not None else None
+    if state is not None:
+        checkpoints.load_state_dict(state["checkpoints"])
+        if checkpoints.has_ended:
+            model.head.load_state_dict(state["best_head"])
+            status.set(epoch=state["epoch"], step=state["step"])
+            return
     num_val, num_test = (split.num_images if split is not None else 0 for split in (data.val, data.test))
     left = eta.TimeLeft(
         image=eta.Part(train_split.num_images + num_val, 1), step=eta.Part(prepared.num_steps),
@@ -877,10 +885,6 @@ def _train_on_features(
 
     train_features = features(train_split, "training")
     val_features = features(data.val, "validation") if data.val is not None else None
-    found = load_last(checkpoints.folder, device) if resume else None
-    state = found[1] if found is not None else None
-    if state is not None:
-        checkpoints.load_state_dict(state["checkpoints"])
     log = MetricsLog(run.metrics_path, runs.FINETUNE_METRICS, keep_steps=state["step"] if state else None)
     meter, before = Meter(), state["seconds"] if state else 0.0
     left["step"].done = state["step"] if state else 0
@@ -927,14 +931,13 @@ def _train_on_features(
             loss=measured.val.get("loss", measured.train["loss"]),
             accuracy=checkpoints.best[0] if checkpoints.best is not None else None,
         )  # fmt: skip
-        done = measured.step >= prepared.num_steps
+        done = checkpoints.has_ended = measured.step >= prepared.num_steps or checkpoints.is_patience_over
         if time.monotonic() - checkpoints.saved_at > HEAD_CHECKPOINT_SECONDS or done or measured.epoch == 1:
             more = {"checkpoints": checkpoints.state_dict(), "best_head": best_head, "seconds": before + meter.elapsed}
             checkpoints.save_content(get_state() | more)
         if measured.epoch == 1 or measured.epoch % 10 == 0 or done:
             (bar.write if bar is not None else print)(epoch_line(measured.epoch, prepared.num_epochs, row))
-        patience = config.early_stopping_patience
-        if patience is not None and checkpoints.epochs_since_best >= patience:
+        if done:
             break
     if bar is not None:
         bar.close()
