@@ -1,7 +1,9 @@
 """Fixtures: tiny options, folders of images and really trained tiny runs, all on the CPU with one thread."""
 
 import os
+import random
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,14 @@ def make_folder(root: Path, layout: dict[str, int], side: int = 16) -> Path:
 def supervise_nothing(folder: Path, command: list[str], environment: dict, changes: dict, check=None) -> None:
     """Stands in for `launch._supervise` where no process is wanted: the run says that it starts, and that is all."""
     runs.update_status(folder, **changes)
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """A test draws the same whatever ran before it; those that load no torch do not wait for it here."""
+    random.seed(0)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -454,19 +454,20 @@ def test_colour_jitter_closes_the_shortcut(tiny_runs: Path) -> None:
     assert off.metric[0].value == off.metric[1].value == app.metric[0].value
 
 
-def test_sixteen_images_are_drawn_in_time(tiny_runs: Path) -> None:
+def test_sixteen_images_are_drawn_in_one_go(tiny_runs: Path) -> None:
+    """They cost some three times what one does, and not sixteen times."""
     import torch
 
     torch.set_num_threads(1)
     found = gallery.load("shapes")
     strong = Augmentation(blur_probability=1.0, jitter_probability=1.0)
-    gallery.draw_views(found, list(range(16)), strong, seed=0, epoch=0, size=32)
-    seconds = []
-    for epoch in range(5):
-        start = time.process_time()
-        gallery.draw_views(found, list(range(16)), strong, seed=0, epoch=epoch, size=32)
-        seconds.append(time.process_time() - start)
-    assert sorted(seconds)[2] < 0.05
+    seconds: dict[int, list[float]] = {1: [], 16: []}
+    for epoch in range(6):
+        for number, taken in seconds.items():
+            start = time.thread_time()
+            gallery.draw_views(found, list(range(number)), strong, seed=0, epoch=epoch, size=32)
+            taken.append(time.thread_time() - start)
+    assert min(seconds[16]) < 8 * min(seconds[1])
 
 
 def test_words_and_frames_say_what_was_drawn() -> None:

@@ -462,9 +462,8 @@ def test_a_selection_in_the_address_is_told_of(ready: list[Run], rows: list[int]
     assert data is not None
     assert selected_rows(data["start"]["selection"], 500).tolist() == rows
     assert selected_rows(app.query_params["selection"], 500).tolist() == rows
-    grids = {len(data["items"]): data for data in components(app, "items")}
-    drawn = [item["row"] for item in grids[min(len(rows), embedding_selection.MOST_IMAGES)]["items"]]
-    assert drawn == rows[: embedding_selection.MOST_IMAGES] or len(rows) <= 5
+    drawn = [[item["row"] for item in data["items"]] for data in components(app, "items")]
+    assert rows[: embedding_selection.MOST_IMAGES] in drawn
     assert first.labels is not None
     mix = next(figure for figure in figures(app) if figure["layout"].get("barmode") == "group")
     assert mix["data"][0]["name"] == "True class"

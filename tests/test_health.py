@@ -316,9 +316,9 @@ def test_an_epoch_comes_to_its_last_value_and_in_training_to_the_mean_of_its_lat
 
 def test_a_thousand_epochs_are_judged_quickly():
     columns = course(1000)
-    start = time.perf_counter()
+    start = time.thread_time()  # others may have the processor meanwhile
     judge(columns)
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_what_was_known_after_an_epoch():

@@ -216,7 +216,7 @@ def test_without_a_worker_there_is_no_map_and_no_waiting(
     monkeypatch.setattr(map_worker, "START_SECONDS", 0.3)
     start = time.monotonic()
     assert draw(jobs) is None
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15  # less than it would wait without the change above
     assert "cannot be used" in capfd.readouterr().err
 
 

@@ -9,7 +9,6 @@ import time
 import psutil
 import pytest
 
-from simclr import processes
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, build
 from simclr.processes import Place, place
 
@@ -80,7 +79,7 @@ def test_a_follower_ends_with_the_process_that_started_it():
     assert started.stdout.readline() == "ready\n"
     os.kill(started.pid, signal.SIGKILL)
     started.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, "it outlived its parent"
         time.sleep(0.05)
@@ -89,4 +88,3 @@ def test_a_follower_ends_with_the_process_that_started_it():
 def test_it_needs_no_torch():
     code = "import simclr.processes, sys; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
-    assert processes.place.__doc__

@@ -64,13 +64,16 @@ def srun(slurm, folder, shape, *arguments):
 def end(step):
     """What a step printed, and the exit status of each of its two tasks, once it has ended."""
     out, err = step.communicate(timeout=LIMIT)
+    print(f"step ended with {step.returncode}\n--- out\n{out}\n--- err\n{err}")  # shown where the test fails
     codes = [0, 0]
-    for ranks, code in re.findall(r"tasks? ([\d,-]+): Exited with exit code (\d+)", err):
+    for ranks, words in re.findall(r"srun: error: \S+: tasks? ([\d,-]+): (.*)", err):
+        code = re.fullmatch(r"Exited with exit code (\d+)", words)
+        assert code, f"task {ranks} was ended by a signal: {words}"
         for part in ranks.split(","):
             first, _, last = part.partition("-")
             for rank in range(int(first), int(last or first) + 1):
-                codes[rank] = int(code)
-    assert step.returncode == max(codes), (out, err)
+                codes[rank] = int(code[1])
+    assert step.returncode == max(codes), "srun has an error of its own"
     return codes, out, err
 
 

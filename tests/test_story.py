@@ -52,7 +52,7 @@ def test_five_seeds_of_the_quick_recipe(tmp_path, capsys):
                 f"{seconds:.0f} s of training",
                 flush=True,
             )
-    assert all(runs.Run(path).status.state == "finished" for path in tmp_path.glob("2*"))
+    assert [run.status.state for run in runs.list_runs(tmp_path)] == ["finished"] * 3 * len(SEEDS)
     knn = [row[1] for row in rows]
     gain = [row[2] - row[3] for row in rows]
     with capsys.disabled():

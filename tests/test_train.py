@@ -94,7 +94,9 @@ def test_metric_columns_and_rows_are_complete(finished_run):
 
 def test_model_pt_holds_encoder_and_projector_under_torchvisions_names(finished_run):
     state = weights(finished_run)
-    assert type(state) is dict or hasattr(state, "keys")
+    content = torch.load(finished_run.model_path, weights_only=True)
+    assert content.keys() == state.keys()  # the tensors by name, and nothing around them
+    assert all(isinstance(value, torch.Tensor) for value in content.values())
     assert state["fc.0.weight"].shape == (16, 128)
     assert state["fc.2.weight"].shape == (8, 16)
     assert {"conv1.weight", "layer1.0.conv1.weight", "layer4.0.bn2.running_mean"} <= state.keys()
