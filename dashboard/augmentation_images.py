@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import augmentation_choice, gallery, store, ui
+from dashboard import augmentation_choice, escape, gallery, store
 from dashboard.augmentation_choice import MOST_IMAGES, OF_RUN
 from dashboard.components.view_grid import picker
 from simclr import config as cfg
@@ -99,7 +99,7 @@ def upload() -> gallery.Gallery | None:
         kept |= {"picked": [], "image": None}
         kept["generation"] += 1
     for sentence in held["problems"]:
-        st.warning(ui.plain(sentence), icon=":material/broken_image:")
+        st.warning(escape.markdown(sentence), icon=":material/broken_image:")
     return held["found"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import forms, store, ui
+from dashboard import escape, forms, store, ui
 from simclr import estimate, launch, runs
 from simclr.config import ConfigError, RunConfig
 from simclr.estimate import Estimate
@@ -27,7 +27,7 @@ def section(config: RunConfig | None, place: str) -> None:
         st.session_state[LAST] = str(job)
         answer(found)
     elif status is not None and status.state == "failed":
-        st.error(ui.plain(status.error or "It could not be measured."), icon=":material/error:")
+        st.error(escape.markdown(status.error or "It could not be measured."), icon=":material/error:")
     elif before := estimate.load(Path(st.session_state.get(LAST, ""))):
         stale(before)
     st.button(
@@ -55,7 +55,7 @@ def progress(job: str) -> None:
     stopping = status.state == "stopping"
     with st.container(key="checking", gap="small"):
         text = "Stopping" if stopping else (status.phase or "starting").capitalize()
-        st.progress(status.progress, text=f"{ui.plain(text)}, {store.duration(store.elapsed(status) or 0)}")
+        st.progress(status.progress, text=f"{escape.markdown(text)}, {store.duration(store.elapsed(status) or 0)}")
         st.button(
             "Cancel", icon=":material/close:", width="stretch", key="check-cancel", disabled=stopping,
             on_click=cancel, args=(job,),
@@ -77,19 +77,17 @@ def answer(found: Estimate) -> None:
                         label = "Use batch size" if option == "batch_size" else "Keep the batch, micro batch size"
                         st.button(f"{label} {number:,}", key=f"use-{option}", on_click=use, args=(option, number))
         with st.container(horizontal=True, gap="medium"):
-            st.metric(
-                "Time", store.duration(found.seconds), width="content",
-                help=" · ".join(f"{name} {store.duration(seconds)}" for name, seconds in found.parts.items()),
-            )  # fmt: skip
+            parts = " · ".join(f"{name} {store.duration(seconds)}" for name, seconds in found.parts.items())
+            st.metric("Time", store.duration(found.seconds), width="content", help=escape.markdown(parts))
             if found.fits:
                 st.metric("Memory", estimate.size_text(found.memory), width="content")
         lines = [f"{store.duration(found.seconds_low)} to {store.duration(found.seconds_high)}"]
         lines.append(f"{found.images_per_second:,.0f} images/s")
         if found.fits:
             lines.append(f"{estimate.size_text(found.free)} free")
-        st.caption(ui.plain(" · ".join([*lines, f"measured {store.ago(found.measured)}"])))
+        st.caption(escape.markdown(" · ".join([*lines, f"measured {store.ago(found.measured)}"])))
         if found.notes:
-            st.caption(ui.plain(" ".join(found.notes)))
+            st.caption(escape.markdown(" ".join(found.notes)))
 
 
 def stale(found: Estimate) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import embedding_colors, store
+from dashboard import embedding_colors, escape, store
 from dashboard.components.embedding_map import MapState, read_state, selected_rows, selection_text
 from simclr import config as cfg
 from simclr import embeddings as stored
@@ -264,7 +264,7 @@ def choose_sides(found: list[store.Summary], split: str, is_film: bool = False) 
         default = default_right(items[left.what], [item for item in fine if item.id != left.what])
         is_new = asked["right"] in items and "embeddings-right" not in st.session_state
         if is_new and (sentence := reason_against(left.what, asked["right"], split)):
-            st.warning(sentence)
+            st.warning(escape.markdown(sentence))
     options = [item.id for item in fine] + ([] if left.what in OTHERS else list(OTHERS))
     right = choose_side("right", right_column, options, default, items, colors, is_film)
     with middle:

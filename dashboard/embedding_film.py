@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import charts, embedding_choice, embedding_view, store, ui
+from dashboard import charts, embedding_choice, embedding_view, escape, store, ui
 from dashboard.components.embedding_map import embedding_map
 from dashboard.components.live_chart import live_chart
 from dashboard.embedding_choice import Side
@@ -132,7 +132,7 @@ def page(sides: Sequence[Side], place: Any) -> None:
         with st.container(border=True):
             st.markdown("**No film of these two**")
             for note in notes:
-                st.markdown(ui.plain(note))
+                st.markdown(escape.markdown(note))
             st.markdown(
                 "A new training keeps one by itself: features of some validation images after every few epochs."
             )
@@ -147,7 +147,7 @@ def page(sides: Sequence[Side], place: Any) -> None:
         )  # fmt: skip
         shown = shown[:1]
     for note in notes:
-        st.caption(ui.plain(note))
+        st.caption(escape.markdown(note))
     to_do = [(side, item) for side, item in shown if item.maps(method) is None]
     if to_do:
         wanted = [side.run for side, _ in to_do if side.run is not None]

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import store, ui
+from dashboard import escape, store
 from simclr import embeddings as stored
 from simclr import launch, runs
 from simclr.config import ConfigError
@@ -35,7 +35,7 @@ def progress(job: str, names: Mapping[str, str], folders: Sequence[str] = (), fi
             for run_id, name in names.items():
                 phase = phase.replace(run_id, name)
             with st.container(gap=None, width="stretch"):
-                st.markdown(f"**{ui.plain(phase)}**")
+                st.markdown(f"**{escape.markdown(phase)}**")
                 st.caption(f"{store.duration(store.elapsed(status) or 0)} so far")
             if st.button(
                 "Cancel", key="embedding-cancel", icon=":material/close:", disabled=status.state == "stopping"
@@ -57,16 +57,16 @@ def offer(title: str, caption: str, job: Path | None, start: Callable[[], Any], 
     status = runs.current_status(job) if job is not None else None
     with st.container(border=True, key="embedding-offer"):
         if status is not None and job is not None and status.state == "failed":
-            st.error(ui.plain(status.error or "The computation failed."), icon=":material/error:")
+            st.error(escape.markdown(status.error or "The computation failed."), icon=":material/error:")
             if log := runs.Run(job).log_tail(40):
                 with st.expander("Log"):
                     st.code(log, language=None)
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             with st.container(gap=None, width="stretch"):
-                st.markdown(f"**{title}**")
+                st.markdown(f"**{escape.markdown(title)}**")
                 if status is not None and status.state == "stopped":
                     st.caption("It was cancelled; what was complete by then is kept.")
-                st.caption(caption)
+                st.caption(escape.markdown(caption))
             again = status is not None and status.state in ("failed", "stopped")
             if st.button("Try again" if again else "Compute", type="primary", key=key, icon=":material/play_arrow:"):
                 try:

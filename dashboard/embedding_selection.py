@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import charts, embedding_choice, embedding_view, ui
+from dashboard import charts, embedding_choice, embedding_view, escape
 from dashboard import embedding_colors as colors
 from dashboard.components.image_grid import image_grid
 from dashboard.components.live_chart import live_chart
@@ -170,11 +170,12 @@ def neighbors(
         titles = [side.title for side in sides]
         about = embedding_view.facts(embeddings, titles, row, k, judge)
         grid(first, items_of(first, [row], image), "embedding-opened", prefix, side=96)
-        st.caption(" · ".join([items_of(first, [row], image)[0]["name"], *(f"{name}: {text}" for name, text in about)]))
+        words = [items_of(first, [row], image)[0]["name"], *(f"{name}: {text}" for name, text in about)]
+        st.caption(escape.markdown(" · ".join(words)))
         near = embedding_view.nearest(embeddings, row, k)
         for place, (column, side) in enumerate(zip(st.columns(len(sides)), sides, strict=True)):
             with column:
-                st.markdown(f"**Nearest in {ui.plain(side.title)}**")
+                st.markdown(f"**Nearest in {escape.markdown(side.title)}**")
                 entries = near[place][: embedding_view.MAX_SHOWN]
                 items = items_of(first, [other for other, *_ in entries], image)
                 for item, (other, similarity, is_shared) in zip(items, entries, strict=True):

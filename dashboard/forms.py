@@ -13,7 +13,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import store
+from dashboard import escape, store
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
@@ -245,12 +245,17 @@ def command(kind: str, recipe: str, values: Mapping[str, Any]) -> str:
         file = f"{recipe}.yaml" if kind == "pretrain" else f"{recipe}-{kind}.yaml"
         parts += ["--config", f"simclr/recipes/{file}"]
     for name, value in changed(kind, recipe, values).items():
-        parts += [f"--{name}", cfg.option_text(value)]
+        parts += flag(name, cfg.option_text(value))
     folder = store.runs_dir()
     if folder != store.ROOT / "runs":
         shown = folder.relative_to(store.ROOT) if folder.is_relative_to(store.ROOT) else folder
         parts += ["--runs_dir", str(shown)]
     return shlex.join(parts)
+
+
+def flag(name: str, text: str) -> list[str]:
+    """An option of a command as its words; a value that looks like an option itself stands behind `=`."""
+    return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
 
 
 def address(kind: str, recipe: str, values: Mapping[str, Any], **more: str) -> dict[str, str]:
@@ -322,8 +327,7 @@ def collect() -> None:
 
 def help_text(info: Any) -> str:
     """The option's own description with what is allowed."""
-    text = f"{info.description} Allowed: {cfg.allowed(info)}."
-    return text.replace("$", r"\$").replace("*", r"\*").replace("~", r"\~")
+    return escape.markdown(f"{info.description} Allowed: {cfg.allowed(info)}.")
 
 
 def draw(
@@ -376,12 +380,7 @@ def draw(
         new = st.text_input(label, placeholder="Unset" if optional else "", **common) or (None if optional else "")
     values[name] = new
     if name in errors:
-        st.markdown(f":small[:red[{plain(errors[name])}]]")
-
-
-def plain(text: str) -> str:
-    """A sentence with a user's value in it, without signs that Markdown would take for its own."""
-    return "".join(f"\\{sign}" if sign in "[]*_`$~<>:#" else sign for sign in text)
+        st.markdown(f":small[:red[{escape.markdown(errors[name])}]]")
 
 
 def _start(key: str, value: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from dashboard import charts, store, ui
+from dashboard import charts, escape, store
 from dashboard.components.live_chart import live_chart
 from simclr import foreign, health
 from simclr.health import Layer, Row, Verdict
@@ -238,7 +238,7 @@ def spread(rows: Sequence[Row], epoch: int) -> dict[str, Any] | None:
 
 def badge(found: Verdict) -> str:
     color, icon = BADGES[found.severity]
-    return f":{color}-badge[:material/{icon}: {ui.plain(found.title)}]"
+    return f":{color}-badge[:material/{icon}: {escape.markdown(found.title)}]"
 
 
 def line(found: Verdict, key: str, *, short: bool = False, before: str = "") -> None:
@@ -248,9 +248,9 @@ def line(found: Verdict, key: str, *, short: bool = False, before: str = "") -> 
         sentence = sentence.partition(";")[0].rstrip(".") + "."
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=key):
         with st.container(width="stretch", key=f"{key}-text"):
-            st.markdown(f"{before}{badge(found)} {ui.plain(sentence)}")
+            st.markdown(f"{before}{badge(found)} {escape.markdown(sentence)}")
         with st.popover("Why", type="tertiary", icon=":material/help:", width="content"):
-            st.markdown(ui.plain(found.rule))
+            st.markdown(escape.markdown(found.rule))
             if found.since is not None:
                 st.caption(f"True from epoch {found.since} on.")
 

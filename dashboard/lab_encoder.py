@@ -17,7 +17,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import charts, embedding_choice, gallery, store, ui
+from dashboard import charts, embedding_choice, escape, gallery, store, ui
 from dashboard.components.live_chart import live_chart
 from dashboard.components.similarity_matrix import HIGHEST, LOWEST, chosen_temperature, similarity_matrix
 from dashboard.embedding_jobs import offer, progress
@@ -494,7 +494,7 @@ def _invariance(items: dict[str, store.Summary], choice: Choice, layer: Layer, f
     shown = _layers(results, layer)
     _legend(wanted, results, layer)
     if sentence := extremes(shown[0]):
-        st.markdown(ui.plain(f"{choice.title} {sentence}"))
+        st.markdown(escape.markdown(f"{choice.title} {sentence}"))
     for start in range(0, len(CURVES), 3):  # row by row, so that a phone shows them in this order too
         for column, operation in zip(st.columns(3, gap="medium"), CURVES[start : start + 3], strict=True):
             with column:
@@ -590,7 +590,9 @@ def _factors(items: dict[str, store.Summary], choice: Choice, layer: Layer) -> N
     ]  # fmt: skip
     if strangers:
         st.caption(
-            ui.plain(f"Factors are known of the generated shapes alone; {', '.join(strangers)} never trained on them.")
+            escape.markdown(
+                f"Factors are known of the generated shapes alone; {', '.join(strangers)} never trained on them."
+            )
         )
     results = _results(
         "factors", wanted, None, "What can be read from these features is not measured yet",
@@ -605,7 +607,7 @@ def _factors(items: dict[str, store.Summary], choice: Choice, layer: Layer) -> N
     heads = [
         "Factor",
         *(
-            ui.plain(item.title + (" (h)" if layer not in result["layers"] else ""))
+            escape.markdown(item.title + (" (h)" if layer not in result["layers"] else ""))
             for item, result in zip(wanted, results, strict=True)
         ),
     ]
@@ -682,7 +684,7 @@ def section(kept: dict[str, Any], found: gallery.Gallery, numbers: Sequence[int]
     try:
         draw[show]()
     except (ConfigError, OSError) as error:
-        st.error(ui.plain(str(error)), icon=":material/error:")
+        st.error(escape.markdown(str(error)), icon=":material/error:")
     st.caption(NOTES[show])
 
 

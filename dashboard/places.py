@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import forms, store, ui, waiting
+from dashboard import escape, forms, store, ui, waiting
 from simclr import config as cfg
 from simclr import devices, run_queue
 from simclr.config import ConfigError
@@ -244,7 +244,9 @@ def show_devices(place: str, waits: bool, number: int, except_run: str) -> None:
             continue
         with st.container(gap=None, key=f"device-{device.name.replace(':', '-')}"):
             holders = held.get(device.name, [])
-            st.caption(f"{ui.plain(title(device))} · {device.free / 2**30:.1f} GiB free{', held by' * bool(holders)}")
+            st.caption(
+                f"{escape.markdown(title(device))} · {device.free / 2**30:.1f} GiB free{', held by' * bool(holders)}"
+            )
             for run in holders[:3]:
                 ui.text_link(store.get().summary(run).title, run.id, key=f"{device.name}-")
 
@@ -314,7 +316,7 @@ def slurm_flags() -> str:
     parts = ["--backend", "slurm"]
     for name, value in values.items():
         if value != start[name]:
-            parts += [f"--slurm.{name}", "\n".join(value) if name == "extra_lines" else cfg.option_text(value)]
+            parts += forms.flag(f"slurm.{name}", "\n".join(value) if name == "extra_lines" else cfg.option_text(value))
     return shlex.join(parts)
 
 
@@ -333,8 +335,8 @@ def draw_slurm(problems: list[str]) -> None:
     for item in found:
         limit = "no time limit" if item.time_limit == "infinite" else f"at most {item.time_limit}"
         facts = [f"{item.nodes} node{'s' if item.nodes > 1 else ''}", limit, item.gres]
-        name = f"**{ui.plain(item.name)}**{' (default)' if item.is_default else ''}"
-        st.caption(" · ".join([name, *(ui.plain(fact) for fact in facts if fact)]))
+        name = f"**{escape.markdown(item.name)}**{' (default)' if item.is_default else ''}"
+        st.caption(" · ".join([name, *(escape.markdown(fact) for fact in facts if fact)]))
     names = list(options)
     for start in range(0, len(names) - 1, 3):
         for column, name in zip(st.columns(3, gap="medium"), names[:-1][start : start + 3], strict=False):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import streamlit as st
 
@@ -332,6 +333,11 @@ def last(values: Iterable[float] | None) -> float | None:
 def best(values: Iterable[float] | None) -> float | None:
     """The highest value that is there."""
     return max((value for value in values or [] if math.isfinite(value)), default=None)
+
+
+def run_address(run_id: str) -> str:
+    """The address of a run's page on this server."""
+    return f"/run?id={quote(run_id, safe='')}"
 
 
 def short_id(run_id: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import store
+from dashboard import escape, store
 from simclr import launch, runs
 from simclr.config import ConfigError
 from simclr.runs import Run
@@ -62,13 +62,6 @@ def head(title: str, caption: str = "") -> Any:
     if caption:
         st.caption(caption)
     return right
-
-
-def plain(text: str) -> str:
-    """Text of users as Markdown that shows it as it is."""
-    for sign in "\\`*_{}[]()#+-.!|~$:<>":
-        text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())
 
 
 def state_badge(status: runs.Status) -> None:
@@ -149,9 +142,9 @@ def _named(run_id: str) -> Run | None:
     if run is None:
         st.write("This run is not there any more.")
     elif run.name != run.id:
-        st.markdown(f"**{plain(run.name)}**  \n{plain(run.id)}")
+        st.markdown(f"**{escape.markdown(run.name)}**  \n{escape.markdown(run.id)}")
     else:
-        st.markdown(f"**{plain(run.id)}**")
+        st.markdown(f"**{escape.markdown(run.id)}**")
     return run
 
 
@@ -209,7 +202,7 @@ def edit_details(run_id: str) -> None:
 def show_message() -> None:
     """A sentence left by a dialog or an action of the run before."""
     if message := st.session_state.pop("message", None):
-        st.error(message, icon=":material/error:")
+        st.error(escape.markdown(message), icon=":material/error:")
 
 
 PAGE_RUNS, PAGE_RUN, PAGE_NEW = "app_pages/runs.py", "app_pages/run.py", "app_pages/new_run.py"
@@ -217,7 +210,7 @@ PAGE_RUNS, PAGE_RUN, PAGE_NEW = "app_pages/runs.py", "app_pages/run.py", "app_pa
 
 def text_link(title: str, run_id: str, key: str = "") -> None:
     """A run's name that leads to its page."""
-    if st.button(plain(title), key=f"link-{key}{run_id}", type="tertiary"):
+    if st.button(escape.markdown(title), key=f"link-{key}{run_id}", type="tertiary"):
         st.switch_page(PAGE_RUN, query_params={"id": run_id})
 
 

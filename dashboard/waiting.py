@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import store, ui
+from dashboard import escape, store, ui
 from simclr import devices, run_queue, runs
 from simclr.runs import Run
 
@@ -121,7 +121,7 @@ def section() -> None:
                 width="content",
             )
         if obstacle := run_queue.obstacle(store.runs_dir()):
-            st.warning(ui.plain(obstacle), icon=":material/hard_drive:")
+            st.warning(escape.markdown(obstacle), icon=":material/hard_drive:")
         everything = len(waiting) <= NUM_SHOWN + 2 or st.session_state.get("queue-all", False)
         for place, run in enumerate(waiting if everything else waiting[:NUM_SHOWN]):
             _row(run, place, len(waiting))
@@ -140,7 +140,7 @@ def _row(run: Run, place: int, count: int) -> None:
             st.markdown(f":gray[{place + 1}]", width=24)
             with st.container(gap=None, width="stretch"):
                 ui.text_link(summary.title, run.id)
-                st.caption(" · ".join(ui.plain(fact) for fact in facts if fact))
+                st.caption(" · ".join(escape.markdown(fact) for fact in facts if fact))
         with st.container(horizontal=True, width="content", gap="small", key=f"queue-actions-{run.id}"):
             actions = (
                 ("up", ":material/arrow_upward:", "Earlier", move, (run.id, place - 1), place == 0),

@@ -12,6 +12,7 @@ sees the same plain images, through the weights as they stand in `model.pt`: the
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -340,7 +341,7 @@ def main(run: Run, protocols: Sequence[str] | None, *, as_json: bool = False) ->
     gaps = {name: value - stored[name] for name, value in figures.items() if isinstance(stored.get(name), (int, float))}
     new = {name for name in figures if name not in gaps}
     if new:
-        about = seen(found, f"python -m simclr evaluate {run.id}")["protocols"]
+        about = seen(found, shlex.join(["python", "-m", "simclr", "evaluate", run.id]))["protocols"]
         if isinstance(stored.get("protocols"), dict):
             about |= stored["protocols"]
         kept = {name: value for name, value in stored.items() if name not in new}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import math
 import os
@@ -43,7 +44,12 @@ def query(app: AppTest, name: str) -> str:
 def texts(app: AppTest) -> str:
     """All words on a page that a test may look for."""
     kinds = ("title", "header", "subheader", "markdown", "caption", "error", "warning", "info", "text", "code")
-    return "\n".join(str(item.value) for kind in kinds for item in getattr(app, kind))
+    return "\n".join(shown(str(item.value)) for kind in kinds for item in getattr(app, kind))
+
+
+def shown(markdown: str) -> str:
+    """What a reader sees of text that went through `escape.markdown`; markup stays as it is."""
+    return html.unescape(markdown.replace(":small{}", ""))
 
 
 def components_with(app: AppTest, text: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import TINY_PRETRAIN, make_folder
-from dashboard_fixtures import component_with, make_run, open_page, texts
+from dashboard_fixtures import component_with, make_run, open_page, shown, texts
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -321,7 +321,7 @@ def test_a_run_without_its_data_or_pairs_costs_a_sentence(tiny_runs: Path) -> No
 
 def shown_error(app: AppTest) -> str:
     [found] = app.error
-    return found.value.replace("\\", "")
+    return shown(found.value)
 
 
 def test_a_run_that_waits_has_the_size_it_will_train_at(tiny_runs: Path, tmp_path: Path) -> None:
@@ -399,7 +399,7 @@ def test_uploaded_images_are_shown(tiny_runs: Path) -> None:
     app.file_uploader[0].set_value([("a.png", encoded("PNG"), "image/png"), ("bad.png", b"bad", "image/png")]).run()
     assert not app.exception
     assert [row["title"] for row in component(app, "views")["rows"]] == ["a.png"]
-    assert [item.value.replace("\\", "") for item in app.warning] == ["bad.png cannot be read: it is not an image."]
+    assert [shown(item.value) for item in app.warning] == ["bad.png cannot be read: it is not an image."]
     app.button(key="train-with-these").click().run()
     assert not app.exception
     assert "choose a data set or a folder" in texts(app)

@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 import streamlit as st
+from dashboard_fixtures import shown
 
 from dashboard import forms
 from simclr import config as cfg
@@ -49,7 +50,7 @@ def test_every_option_has_a_place_in_the_form():
 
 def test_help_says_what_is_allowed():
     info = cfg.option_names(cfg.PretrainConfig)["temperature"]
-    assert "Allowed: a number from 0.005 to 100" in forms.help_text(info)
+    assert "Allowed: a number from 0.005 to 100" in shown(forms.help_text(info))
 
 
 def test_command_says_only_what_differs_and_repeats_the_run():

@@ -48,7 +48,7 @@ def write_health(run, epochs=EPOCHS, torn=False):
 
 
 def words(app):
-    return texts(app).replace("\\", "")
+    return texts(app)
 
 
 def headings(app):

@@ -101,7 +101,7 @@ def test_a_failure_is_told_on_top_until_it_is_dismissed(folder, monkeypatch):
     run = make_run(folder, "failed", name="<b>hot</b>")
     make_run(folder / runs.EXAMPLES, "failed")
     app = open_page()
-    assert "The loss is not a number after step 80" in texts(app).replace("\\", "")
+    assert "The loss is not a number after step 80" in texts(app)
     app.button(f"trouble-dismiss-{run.id}").click().run()
     assert "after step 80" not in texts(app)
     assert "after step 80" not in texts(open_page())

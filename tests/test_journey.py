@@ -44,15 +44,16 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, app: str = "dashboard/app.py", **more: str) -> None:
         environment = os.environ | {
             "SIMCLR_RUNS_DIR": str(self.runs_dir),
             "SIMCLR_DATA_DIR": str(self.folder / "data"),
             "HOME": str(self.folder),
+            **more,
         }
         with open(self.folder / "server.log", "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(self.port)],
+                [sys.executable, "-m", "streamlit", "run", app, "--server.port", str(self.port)],
                 cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         wait_until_served(self.url, self.folder / "server.log")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import augmentation_choice as choice
 from dashboard import augmentation_images as images
-from dashboard import forms, gallery, shortcut, store, ui
+from dashboard import escape, forms, gallery, shortcut, store, ui
 from dashboard.components.view_grid import view_grid
 from simclr import config as cfg
 from simclr.config import Augmentation, ConfigError
@@ -264,7 +264,7 @@ def about_run(kept: dict[str, Any]) -> None:
     """Whether what is shown is what the run drew."""
     origin = kept["origin"]
     same = all(kept[name] == origin[name] for name in ("values", "size", "seed"))
-    title = ui.plain(origin["title"])
+    title = escape.markdown(origin["title"])
     text = (
         f"As “{title}” drew them in epoch {kept['epoch'] + 1} of {origin['epochs']}: its images, seed and augmentation."
         if same
@@ -289,7 +289,7 @@ def settings(kept: dict[str, Any]) -> None:
 
 def draw_part(kept: dict[str, Any], found: gallery.Gallery, numbers: list[int]) -> None:
     if wrong := choice.problem(kept["values"]):
-        st.error(ui.plain(wrong))
+        st.error(escape.markdown(wrong))
     else:
         DRAW[kept["part"]](kept, found, numbers)
 
@@ -302,7 +302,7 @@ def explorer() -> None:
     try:
         found = images.images_of(kept)
     except ConfigError as error:
-        st.error(ui.plain(str(error)), icon=":material/error:")
+        st.error(escape.markdown(str(error)), icon=":material/error:")
         choice.write_address(kept)
         return
     if found is None:

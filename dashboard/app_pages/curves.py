@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 import streamlit as st
 
-from dashboard import charts, curve_data, store, ui
+from dashboard import charts, curve_data, escape, store, ui
 from dashboard.components.curve_grid import curve_grid, update_grid
 from dashboard.components.run_picker import run_picker
 from dashboard.components.table import table
@@ -104,7 +104,7 @@ def other_logs(kept: dict[str, Any], container: Any) -> list[foreign.Log]:
     try:
         opened = foreign.open_folder(kept["folder"])
     except ConfigError as error:
-        st.warning(ui.plain(str(error)), icon=":material/folder_off:")
+        st.warning(escape.markdown(str(error)), icon=":material/folder_off:")
         return found
     if kept["folder"] != kept.setdefault("opened", ""):
         kept["opened"] = kept["folder"]
@@ -321,7 +321,7 @@ def reached(groups: tuple[Group, ...], metrics: tuple[str, ...]) -> None:
     for group in groups:
         row: dict[str, Any] = {"run": {"text": title_of(group, titles), "color": group.color, "title": group.id}}
         if len(group.members) == 1 and group.members[0].kind != "log":
-            row["href"] = f"/run?id={group.id}"
+            row["href"] = store.run_address(group.id)
         for metric in metrics:
             found = [curve_data.values(source, metric) for source in group.members]
             row[f"{metric} last"] = value_cell([item.last for item in found], metric)
@@ -426,7 +426,7 @@ def page() -> None:
             st.caption("Choose runs to see their curves." if metrics else "Choose runs and metrics to see curves.")
         else:
             for sentence in curve_data.warnings(shown, metrics):
-                st.caption(f":orange[:material/warning:] {ui.plain(sentence)}")
+                st.caption(f":orange[:material/warning:] {escape.markdown(sentence)}")
             draw(kept, groups, metrics)
             st.caption("Drag to zoom, double-click to see all; point at a chart to read all runs at one place.")
     if shown and metrics:

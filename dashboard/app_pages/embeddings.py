@@ -16,6 +16,7 @@ from dashboard import (
     embedding_numbers,
     embedding_selection,
     embedding_view,
+    escape,
     forms,
     store,
     ui,
@@ -73,7 +74,7 @@ def empty(summaries: list[store.Summary]) -> None:
             st.markdown("A map needs a run that has finished. One is on its way:")
             st.page_link(
                 ui.PAGE_RUN,
-                label=ui.plain(embedding_choice.label(active[0])),
+                label=escape.markdown(embedding_choice.label(active[0])),
                 icon=":material/arrow_forward:",
                 query_params={"id": active[0].id},
             )
@@ -157,10 +158,11 @@ def space(data: dict[str, Any], chosen: Any, opened: int) -> None:
     panels = data["panels"]
     for column, panel in zip(st.columns(len(panels)), panels, strict=True):
         with column:
-            st.markdown(f"**{ui.plain(panel['title'])}**  \n:small[{ui.plain(panel['subtitle'])}]")
+            st.markdown(f"**{escape.markdown(panel['title'])}**  \n:small[{escape.markdown(panel['subtitle'])}]")
             with st.container(horizontal=True, gap="small"):
                 for stat in panel["stats"]:
-                    st.markdown(f"**{stat['value']}** :small[{stat['label']}]", help=stat["help"], width="content")
+                    about = escape.markdown(stat["help"])
+                    st.markdown(f"**{stat['value']}** :small[{stat['label']}]", help=about, width="content")
     for place, column in enumerate(st.columns(len(panels))):
         with column:
             figure = embedding_view.space_figure(panels[place]["points"], data["color"], place, names, chosen, opened)
@@ -205,7 +207,7 @@ def explanation(asked: Projection, embeddings: Sequence[Embedding]) -> None:
         ", ".join([asked.label, *numbers, f"seed {first['seed']}"]),
         f"computed {store.ago(made)}",
     ]
-    st.caption(ui.plain(" · ".join(words)))
+    st.caption(escape.markdown(" · ".join(words)))
     with st.expander("How to read these maps"):
         st.markdown(f"{METHOD_NOTES[asked.method]}\n\n{READING}")
 
@@ -282,7 +284,7 @@ def final_maps(
         models = embedding_choice.models_of(sides)
         request = stored.request_of(references, choice, methods, store.runs_dir())
     except (ConfigError, OSError) as error:
-        st.error(ui.plain(str(error)), icon=":material/error:")
+        st.error(escape.markdown(str(error)), icon=":material/error:")
         return
     embeddings = [item for model in models if (item := stored.find_embedding(model, choice)) is not None]
     together = len(embeddings) == 2 and stored.same_images(*embeddings)
@@ -312,7 +314,7 @@ def final_maps(
         ]
     says = " ".join(filter(None, sentences))
     with st.container(key="verdict"):
-        st.markdown(ui.plain(says))
+        st.markdown(escape.markdown(says))
     maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge)
     explanation(shown, embeddings)
     between(embeddings, sides, stats, rows, judge)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import checking, forms, places, store, ui
+from dashboard import checking, escape, forms, places, store, ui
 from simclr import config as cfg
 from simclr import devices, run_queue, runs
 from simclr.config import ConfigError
@@ -282,9 +282,9 @@ def start_card() -> None:
             places.choose_slots(place)
         checking.section(config, place)
     for sentence in now:
-        st.error(ui.plain(sentence))
+        st.error(escape.markdown(sentence))
     if sentence := places.line_sentence(place, found):
-        st.caption(ui.plain(sentence))
+        st.caption(escape.markdown(sentence))
     label, icon = "Start", ":material/play_arrow:"
     if edited is not None:
         label, icon = "Save changes", ":material/save:"
@@ -321,7 +321,7 @@ def page() -> None:
     if edited is None:
         ui.head("New run")
     else:
-        ui.head("Edit run", ui.plain(store.get().summary(edited).title))
+        ui.head("Edit run", escape.markdown(store.get().summary(edited).title))
     ui.show_message()
     if edited is None:
         choose_kind()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import charts, store, ui
+from dashboard import charts, escape, store, ui
 from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
 
@@ -112,7 +112,7 @@ def rows(
         loss = {"linear": "test/linear_loss", "knn": None}.get(arm, "test/loss")
         found.append(
             {
-                "href": f"/run?id={item.id}",
+                "href": store.run_address(item.id),
                 "best": is_best,
                 "tight": arm != max(group, key=list(ARM_NAMES).index),
                 "arm": {"text": ARM_NAMES[arm], "color": ARM_COLORS[arm], "title": item.id},
@@ -283,7 +283,7 @@ def page() -> None:
         if own.test_knn is not None or own.test_linear is not None:
             compared(own.id)
         with st.container(border=True):
-            st.markdown(f"Nothing was trained on **{ui.plain(own.title)}** yet.")
+            st.markdown(f"Nothing was trained on **{escape.markdown(own.title)}** yet.")
             st.caption(
                 "Its page offers three runs, one click each: frozen encoder, full fine-tuning, from scratch."
                 if not own.is_active

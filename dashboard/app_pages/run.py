@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 
 import streamlit as st
 
-from dashboard import charts, health_panel, store, ui, waiting
+from dashboard import charts, escape, health_panel, store, ui, waiting
 from dashboard.components.live_chart import live_chart
 from simclr import config as cfg
 from simclr import runs
@@ -98,7 +99,7 @@ def protocol_help(run: Run, name: str) -> str:
     protocols = run.evaluation.get("protocols")
     about = protocols.get(name) if isinstance(protocols, dict) else None
     text = about.get("text") if isinstance(about, dict) else None
-    return ui.plain(text) if isinstance(text, str) else store.PROBE_HELP[name]
+    return escape.markdown(text) if isinstance(text, str) else store.PROBE_HELP[name]
 
 
 @st.fragment(run_every=2)
@@ -112,9 +113,9 @@ def live(run_id: str, state: str) -> None:
     if summary.state != state:
         st.rerun()
     if stalled := runs.stalled(summary.status):
-        st.warning(stalled, icon=":material/hourglass_disabled:")
+        st.warning(escape.markdown(stalled), icon=":material/hourglass_disabled:")
     elif summary.status.reason:
-        st.info(ui.plain(summary.status.reason), icon=":material/info:")
+        st.info(escape.markdown(summary.status.reason), icon=":material/info:")
     if summary.kind == "pretrain":
         health_panel.headline(run, summary)
     progress(run, summary)
@@ -129,7 +130,7 @@ def progress(run: Run, summary: store.Summary) -> None:
             text = f"Stopping: {ui.stopping_text(status)}."
         elif status.state == "starting":
             text = "Starting: the process is loading its libraries and the data."
-        st.progress(status.progress, text=text or None)
+        st.progress(status.progress, text=escape.markdown(text) or None)
     elif status.state != "finished":
         st.progress(status.progress)
     with st.container(border=True, key="facts", horizontal=True, horizontal_alignment="distribute", gap="small"):
@@ -195,9 +196,9 @@ def queued(run_id: str) -> None:
     status = run.status
     with st.container(border=True, gap="small"):
         if status.backend == "slurm":
-            st.markdown(ui.plain(f"Slurm job {status.job_id}: {status.reason or 'pending'}."))
+            st.markdown(escape.markdown(f"Slurm job {status.job_id}: {status.reason or 'pending'}."))
             return
-        st.markdown(ui.plain(waiting.sentence(run)))
+        st.markdown(escape.markdown(waiting.sentence(run)))
     if runs.is_begun(run.path):
         st.caption(f"It goes on from epoch {status.epoch} of {status.epochs}.")
 
@@ -265,7 +266,7 @@ def next_steps(run: Run, summary: store.Summary) -> None:
                     try:
                         ui.open_run(store.start_partner(run, arm, fraction))
                     except ConfigError as error:
-                        st.error(ui.plain(str(error)))
+                        st.error(escape.markdown(str(error)))
                 if partner is None:
                     st.caption(text)
                 else:
@@ -332,11 +333,8 @@ def details(run: Run) -> None:
     with st.expander("Command, versions and folder", key=f"meta-{run.id}", icon=":material/terminal:"):
         st.caption("Repeat this run:")
         shown = run.path.relative_to(store.ROOT) if run.path.is_relative_to(store.ROOT) else run.path
-        st.code(
-            f"python -m simclr {runs.command_name(run.kind)} --config {shown / runs.CONFIG}",
-            language="bash",
-            wrap_lines=True,
-        )
+        command = ["python", "-m", "simclr", runs.command_name(run.kind), "--config", str(shown / runs.CONFIG)]
+        st.code(shlex.join(command), language="bash", wrap_lines=True)
         meta = {key: value for key, value in run.meta.items() if key not in ("name", "notes", "tags", "brief")}
         if isinstance(meta.get("created"), (int, float)):
             meta["created"] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.created))
@@ -366,7 +364,7 @@ def evaluation(run: Run) -> None:
     with left.container(border=True, height="stretch"):
         is_probe = run.kind == "pretrain"
         st.markdown("**Linear probe: test accuracy by class**" if is_probe else "**Test accuracy by class**")
-        st.caption(budget_sentence(found))
+        st.caption(escape.markdown(budget_sentence(found)))
         live_chart(
             charts.per_class([str(name) for name in classes], per_class, "primary"), key=f"classes-{run.id}", height=340
         )
@@ -393,16 +391,15 @@ def budget_sentence(found: dict) -> str:
 
 def unknown(run_id: str) -> None:
     ui.head("Run")
-    st.write(
-        f"There is no run {ui.plain(run_id)} in {ui.plain(str(store.runs_dir()))}." if run_id else "No run was named."
-    )
+    sentence = f"There is no run {run_id} in {store.runs_dir()}." if run_id else "No run was named."
+    st.write(escape.markdown(sentence))
     st.page_link(ui.PAGE_RUNS, label="All runs", icon=":material/arrow_back:")
 
 
 def header(run: Run, summary: store.Summary) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
-            st.title(ui.plain(summary.title), anchor=False, width="content")
+            st.title(escape.markdown(summary.title), anchor=False, width="content")
             ui.state_badge(summary.status)
         with st.container(horizontal=True, width="content", gap="small"):
             own = not run.is_example  # the shipped ones are there to be looked at
@@ -438,13 +435,13 @@ def header(run: Run, summary: store.Summary) -> None:
         parts.insert(3, waiting.device_text(summary.status.device))
     if summary.status.backend == "slurm":
         parts.insert(3, f"Slurm job {summary.status.job_id}")
-    line = " · ".join(ui.plain(part) for part in parts if part)
+    line = " · ".join(escape.markdown(part) for part in parts if part)
     if summary.tags:
-        line += " · " + " ".join(f":gray-badge[{ui.plain(tag)}]" for tag in summary.tags)
+        line += " · " + " ".join(f":gray-badge[{escape.markdown(tag)}]" for tag in summary.tags)
     st.caption(line)
     if summary.kind in ("finetune", "scratch") and (source := store.find(str(summary.experiment or ""))):
         relation = "Compared with" if summary.kind == "scratch" else "From"
-        label = f"{relation} {ui.plain(store.get().summary(source).title)}"
+        label = f"{relation} {escape.markdown(store.get().summary(source).title)}"
         run_link(label, source.id, ":material/arrow_back:")
     if summary.kind == "pretrain":
         pairs = "app_pages/augmentations.py"
@@ -467,11 +464,11 @@ def page() -> None:
     if summary.kind == "pretrain" and not summary.is_active:
         health_panel.headline(run, summary)
     if summary.state == "failed":
-        st.error(ui.plain(summary.status.error or "It failed."), icon=":material/error:")
+        st.error(escape.markdown(summary.status.error or "It failed."), icon=":material/error:")
         traceback(run)
         log_section(run, summary)
     elif summary.state == "stopped" and summary.status.error:
-        st.warning(ui.plain(summary.status.error))
+        st.warning(escape.markdown(summary.status.error))
     if summary.state == "queued":
         queued(run.id)
         if summary.status.backend == "local":

@@ -6,7 +6,7 @@ import time
 
 import streamlit as st
 
-from dashboard import charts, forms, store, ui, waiting
+from dashboard import charts, escape, forms, store, ui, waiting
 from dashboard.components.table import table
 from simclr import config as cfg
 from simclr import run_queue, runs
@@ -54,7 +54,7 @@ def row(summary: store.Summary) -> dict:
     if summary.is_example:
         sub = f"Example · {sub}" if sub else "Example"
     return {
-        "href": f"/run?id={summary.id}",
+        "href": store.run_address(summary.id),
         "name": {"text": summary.title, "title": summary.id, "sub": sub},
         "state": {
             "text": store.STATE_LABELS[summary.state],
@@ -166,18 +166,18 @@ def live_card(run_id: str) -> None:
         facts.append(f"{store.duration(status.eta_seconds)} left")
     if status.device:
         facts.append(waiting.device_text(status.device))
-    st.caption(" · ".join(facts))
+    st.caption(escape.markdown(" · ".join(facts)))
     if stalled := runs.stalled(status):
-        st.warning(stalled, icon=":material/hourglass_disabled:")
+        st.warning(escape.markdown(stalled), icon=":material/hourglass_disabled:")
     elif status.reason:
-        st.caption(f":material/info: {ui.plain(status.reason)}")
+        st.caption(f":material/info: {escape.markdown(status.reason)}")
     st.metric(label, value, chart_data=line if len(line) > 1 else None, chart_type="line")
 
 
 def card(summary: store.Summary) -> None:
     with st.container(border=True, key=f"card-{summary.id}", gap="small"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown(f"**{ui.plain(summary.title)}**", width="stretch")
+            st.markdown(f"**{escape.markdown(summary.title)}**", width="stretch")
             st.badge(store.KIND_LABELS[summary.kind], color="blue")
         live_card(summary.id)
         with st.container(horizontal=True, gap="small"):
@@ -206,9 +206,9 @@ def troubles(found: list[store.Summary]) -> None:
                 horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"
             ):
                 with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
-                    st.markdown(f":red[:material/error:] **{ui.plain(item.title)}**", width="content")
-                    st.caption(f"{item.status.reason or 'failed'} · epoch {item.status.epoch} of {item.status.epochs}",
-                               width="content")  # fmt: skip
+                    st.markdown(f":red[:material/error:] **{escape.markdown(item.title)}**", width="content")
+                    progress = f"epoch {item.status.epoch} of {item.status.epochs}"
+                    st.caption(escape.markdown(f"{item.status.reason or 'failed'} · {progress}"), width="content")
                 with st.container(horizontal=True, width="content", gap="small"):
                     if st.button("Open", key=f"trouble-open-{item.id}", icon=":material/open_in_full:"):
                         st.switch_page(ui.PAGE_RUN, query_params={"id": item.id})
@@ -221,7 +221,7 @@ def troubles(found: list[store.Summary]) -> None:
                         "Dismiss", key=f"trouble-dismiss-{item.id}", type="tertiary", on_click=ui.dismiss_run,
                         args=(item.id,),
                     )  # fmt: skip
-            st.markdown(ui.plain(item.status.error or "It failed; its log tells more."))
+            st.markdown(escape.markdown(item.status.error or "It failed; its log tells more."))
 
 
 def moving(found: list[store.Summary]) -> tuple[str, ...]:
@@ -254,7 +254,7 @@ def undo_delete() -> None:
     if not deleted:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(f"{ui.plain(deleted['name'])} is in the trash.", width="stretch")
+        st.markdown(f"{escape.markdown(deleted['name'])} is in the trash.", width="stretch")
         with st.container(horizontal=True, width="content", gap="small"):
             if st.button("Undo", key="undo-delete", icon=":material/undo:"):
                 del st.session_state["deleted"]

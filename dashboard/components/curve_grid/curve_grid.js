@@ -202,7 +202,7 @@ function paintCard(card) {
   card.width = card.plot.clientWidth;
   const started = performance.now();
   grid.plotly.react(card.plot, figure.data, figure.layout, {
-    displaylogo: false, responsive: false, doubleClick: "autosize", showSendToCloud: false, plotlyServerURL: "",
+    displaylogo: false, typesetMath: false, responsive: false, doubleClick: "autosize", showSendToCloud: false, plotlyServerURL: "",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"],
   });
   card.plot.drawMs = performance.now() - started; // told to who measures

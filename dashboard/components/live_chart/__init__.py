@@ -18,6 +18,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard import escape
 from dashboard.components import registered
 
 BASE = "live_chart/plotly_base.js"  # of use to other components that draw with plotly
@@ -41,8 +42,11 @@ def plotly_url() -> str:
 
 
 def live_chart(figure: dict[str, Any], key: str, height: int = 260) -> None:
-    """Draws `figure` (plotly's `data` and `layout` as plain values), or updates the one drawn before under `key`."""
-    text = json.dumps(figure, separators=(",", ":"), allow_nan=False)
+    """Draws `figure` (plotly's `data` and `layout` as plain values), or updates the one drawn before under `key`.
+
+    No text in it is read as HTML, so that names of classes and runs can be anything.
+    """
+    text = json.dumps(escape.plotly(figure), separators=(",", ":"), allow_nan=False)
     registered("live_chart")(
         key=key,
         data={

@@ -1,5 +1,5 @@
-// One plotly figure per mounted element, kept alive between refreshes. Text reaches the page through plotly and
-// textContent alone, so that a run's name is never read as markup.
+// One plotly figure per mounted element, kept alive between refreshes. Text reaches the page through textContent and
+// through plotly, which reads some HTML: the figure comes with every text escaped.
 
 const charts = new WeakMap();
 
@@ -13,7 +13,7 @@ function draw(chart) {
   // A constant uirevision: plotly then keeps zoom, pan and hidden lines from one update to the next.
   const layout = { ...figure.layout, uirevision: "keep", height: chart.height, autosize: true };
   chart.plotly.react(chart.node, figure.data, layout, {
-    displaylogo: false, responsive: false, doubleClick: "reset",
+    displaylogo: false, typesetMath: false, responsive: false, doubleClick: "reset",
     showSendToCloud: false, plotlyServerURL: "", // nothing leaves this machine
     modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
   });
