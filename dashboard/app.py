@@ -13,11 +13,14 @@ if str(ROOT) not in sys.path:  # Streamlit puts only this folder on the path
 import contextlib  # noqa: E402
 import gc  # noqa: E402
 import importlib  # noqa: E402
+import os  # noqa: E402
 from collections.abc import AsyncIterator  # noqa: E402
 
 import streamlit as st  # noqa: E402
+import streamlit.config  # noqa: E402
+from starlette.middleware import Middleware  # noqa: E402
 
-from dashboard import store  # noqa: E402
+from dashboard import access, store  # noqa: E402
 
 # What the first page needs; the other pages bring much more, and whoever starts the server waits for this.
 FIRST_PAGE = ("dashboard.ui", "dashboard.waiting", "dashboard.charts", "dashboard.forms", "dashboard.components.table")
@@ -33,9 +36,15 @@ async def warm(_app: st.App) -> AsyncIterator[None]:
     for name in FIRST_PAGE:
         importlib.import_module(name)
     store.get().summaries()
+    streamlit.config.set_option("server.allowedHosts", ["*"])  # `access` has decided by then, and knows its setting
     gc.collect()
     gc.freeze()
     yield
 
 
-app = st.App(ROOT / "dashboard" / "shell.py", lifespan=warm)
+try:
+    allowed = access.Allowed.parse(os.environ.get(access.SETTING, ""))
+except ValueError as error:
+    sys.exit(str(error))
+
+app = st.App(ROOT / "dashboard" / "shell.py", lifespan=warm, middleware=[Middleware(access.Guard, allowed=allowed)])

@@ -78,7 +78,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 class Tab:
-    """A browser tab that remembers what must not happen: page errors and requests to other machines."""
+    """A browser tab that remembers what must not happen: errors of a page or its console, such as what the
+    Content-Security-Policy forbids, and requests to other machines."""
 
     def __init__(
         self, browser: object, url: str, name: str, size: tuple[int, int] = (1440, 900), **options: object
@@ -89,11 +90,18 @@ class Tab:
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", self._watch)
+        self.page.on("console", self._listen)
         self.page.set_default_timeout(PAGE_MS)
 
     def _watch(self, request: object) -> None:
         if not re.match(rf"(data:|blob:|(http|ws)://127\.0\.0\.1:{self.url.rsplit(':', 1)[1]})", request.url):
             self.errors.append(f"request to {request.url}")
+
+    def _listen(self, message: object) -> None:
+        # Streamlit looks for its server below the page's own path before it looks at the root
+        is_search = "404" in message.text and "/_stcore/" in message.location.get("url", "")
+        if message.type == "error" and not is_search:
+            self.errors.append(f"{message.text} ({message.location.get('url')})")
 
     def open(self, path: str) -> None:
         self.page.goto(self.url + path)
@@ -123,7 +131,7 @@ class Tab:
         assert width <= self.page.viewport_size["width"], path
 
     def has_no_errors(self) -> None:
-        assert self.errors == []
+        assert not self.errors, "\n".join(self.errors)
         expect(self.page.locator("[data-testid=stException]")).to_have_count(0)
 
     def finished(self) -> str:
