@@ -100,7 +100,8 @@ class Tab:
     def _listen(self, message: object) -> None:
         # Streamlit looks for its server below the page's own path before it looks at the root
         is_search = "404" in message.text and "/_stcore/" in message.location.get("url", "")
-        if message.type == "error" and not is_search:
+        is_gone = re.search("net::ERR_|WebSocket connection|disconnected from server", message.text)  # tests kill it
+        if message.type == "error" and not is_search and not is_gone:
             self.errors.append(f"{message.text} ({message.location.get('url')})")
 
     def open(self, path: str) -> None:
