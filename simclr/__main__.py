@@ -1,8 +1,7 @@
 """python -m simclr"""
 
-import sys
-
+from simclr import processes
 from simclr.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    processes.leave(main())

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NoReturn
 
 from simclr.config import ConfigError, RunConfig
 
@@ -70,3 +70,14 @@ def end_with_parent() -> None:
     if sys.platform == "linux" and os.environ.get("LOCAL_RANK", "0") != "0":
         parent_death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends this process with this exit status.
+
+    A signal that comes while the interpreter shuts down, which takes a while with torch in it, would end the process
+    instead: a run that has saved and stopped would seem killed, to Slurm for instance, which may signal twice.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)

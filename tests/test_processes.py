@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
+from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, build
 from simclr.processes import Place, place
 
@@ -88,3 +90,20 @@ def test_a_follower_ends_with_the_process_that_started_it():
 def test_it_needs_no_torch():
     code = "import simclr.processes, sys; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_signal_that_comes_as_it_ends_does_not_change_how_it_ended(number):
+    script = (
+        "import atexit, runpy, sys; atexit.register(lambda: print('ending', flush=True) or input()); "
+        "sys.argv = ['', 'nothing']; runpy.run_module('simclr', run_name='__main__')"
+    )
+    started = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True, cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    while started.stdout.readline() != "ending\n":
+        assert started.poll() is None
+    started.send_signal(number)
+    started.communicate("\n", timeout=60)
+    assert started.returncode == runs.BAD_INPUT_EXIT_CODE
