@@ -12,7 +12,7 @@ from pathlib import Path
 
 # moment: what is called then, and whether it is before the call; the first of them that a run reaches counts
 MOMENTS = {
-    "reading": [("simclr.train:load_data", "after")],
+    "reading": [("simclr.train:prepare", "after")],
     "a first checkpoint half written": [("simclr.checkpoints:os.fsync", "before")],
     "a step": [("simclr.callbacks:Recorder.on_train_batch_end", "after"), ("simclr.optim:warmup_cosine", "after")],
     "validating": [
