@@ -231,4 +231,4 @@ def details(films: Sequence[Film], epoch: int, image: int) -> dict[str, Any] | N
 @st.cache_resource(max_entries=8, ttl=600, show_spinner=False)
 def unit_rows(folder: str, epoch: int) -> Floats:
     """Features of one frame at length 1, kept for the next click."""
-    return reduce.unit_rows(np.load(film.frame_path(Path(folder), epoch), allow_pickle=False))
+    return reduce.unit_rows(film.read_frame(Path(folder), epoch))

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard import embedding_colors as colors
-from simclr import compare, reduce
+from simclr import compare, reduce, safe_read
 from simclr.embeddings import Embedding
 from simclr.reduce import Projection
 
@@ -215,12 +214,14 @@ def sheet_addresses(sheets: Sequence[Path], images: str, side: int, prefix: str 
             if not target.exists():
                 SHEET_CACHE.mkdir(parents=True, exist_ok=True)
                 beside = SHEET_CACHE / f".{name}.{os.getpid()}"
-                shutil.copyfile(path, beside)
+                beside.write_bytes(safe_read.read_bytes(path, safe_read.MAX_SHEET_BYTES))
                 os.replace(beside, target)
                 _forget_old_sheets()
             found.append("/".join(["", *filter(None, [prefix.strip("/")]), "app/static/cache", name]))
         except OSError:
-            found.append("data:image/png;base64," + base64.b64encode(path.read_bytes()).decode())
+            with contextlib.suppress(OSError):
+                content = safe_read.read_bytes(path, safe_read.MAX_SHEET_BYTES)
+                found.append("data:image/png;base64," + base64.b64encode(content).decode())
     return found
 
 

@@ -12,7 +12,7 @@ import streamlit as st
 
 from dashboard import escape, forms, store, ui, waiting
 from simclr import config as cfg
-from simclr import devices, run_queue
+from simclr import devices, run_queue, runs
 from simclr.config import ConfigError
 from simclr.devices import Device
 from simclr.runs import Run
@@ -128,12 +128,15 @@ def line(place: str, number: int, except_run: str = "") -> Line:
     for entry in run_queue.entries(runs_dir):  # in the order and by the rule of the queue
         if entry.id == except_run:
             break
+        if not runs.is_own(entry.path):  # nothing starts it
+            continue
         own = devices.parts(entry.status.device)
         theirs = own or gpus
         if set(theirs) & set(wanted):
             before.append(entry)
         if not own:
-            count = int(entry.config.get("devices") or 1)
+            asked = entry.config.get("devices")
+            count = asked if type(asked) is int else 1
             possible = [name for name in gpus if free[name] > 0][:count]
             theirs = possible if len(possible) == count else gpus
         starts = all(free.get(name, 0) > 0 for name in theirs)

@@ -7,6 +7,7 @@ parts of all pages that ask within a second.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import threading
@@ -22,7 +23,7 @@ from urllib.parse import quote
 import streamlit as st
 
 from simclr import config as cfg
-from simclr import eta, run_queue, runs
+from simclr import eta, run_queue, runs, safe_read
 from simclr.config import ConfigError
 from simclr.runs import Run, Status
 
@@ -248,11 +249,11 @@ def figures(path: Path) -> tuple[float | None, float | None]:
     """
     names = ("train/loss", "val/loss", "val/knn_top1")
     found: dict[str, float | None] = dict.fromkeys(names)
-    if not path.is_file():  # nor a pipe, which would be waited for without end
-        return None, None
     try:
-        with open(path, encoding="utf-8", errors="replace", newline="") as stream:
-            header = next(stream, "").rstrip("\r\n").split(",")
+        with io.TextIOWrapper(
+            safe_read.open_file(path, safe_read.MAX_TABLE_BYTES), encoding="utf-8", errors="replace", newline=""
+        ) as stream:
+            header = stream.readline(safe_read.MAX_HEADER_BYTES).rstrip("\r\n").split(",")
             places = {name: header.index(name) for name in names if name in header}
             num_commas, needed = len(header) - 1, max(places.values(), default=0) + 1
             for line in stream:

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import escape, store, ui
-from simclr import devices, run_queue, runs
+from simclr import devices, launch, run_queue, runs
 from simclr.runs import Run
 
 NUM_SHOWN = 8
@@ -73,6 +73,8 @@ def _slurm_poll(runs_dir: str) -> _Poll:
 def sentence(run: Run) -> str:
     """What a waiting run waits for, and who stands before it."""
     status = run.status
+    if not runs.is_own(run.path):
+        return "It was not put into the queue here, so nothing starts it."
     waiting = run_queue.entries(store.runs_dir())
     ids = [entry.id for entry in waiting]
     place = ids.index(run.id) if run.id in ids else 0
@@ -132,6 +134,8 @@ def section() -> None:
 def _row(run: Run, place: int, count: int) -> None:
     summary = store.get().summary(run)
     facts = [store.KIND_LABELS[summary.kind], summary.dataset, summary.backbone, device_text(summary.status.device)]
+    if not runs.is_own(run.path):
+        facts.append("not started here")
     if runs.is_begun(run.path):
         facts.append(f"goes on from epoch {summary.status.epoch}")
     line = {"horizontal": True, "vertical_alignment": "center", "horizontal_alignment": "distribute", "gap": "small"}
@@ -162,15 +166,28 @@ def _row(run: Run, place: int, count: int) -> None:
             )  # fmt: skip
 
 
-def resume(run_id: str) -> None:
-    """Goes on with a run when its device is free; a second click, or another tab's, finds it on its way."""
+def allow(run_id: str) -> None:
+    """Lets a waiting run begin whose folder comes from elsewhere."""
+    run = store.find(run_id)
+    if run is not None:
+        with ui.said():
+            run_queue.allow(run)
+
+
+def resume(run_id: str, even_foreign: bool = False) -> None:
+    """Goes on with a run when its device is free; a second click, or another tab's, finds it on its way.
+
+    Args:
+        even_foreign: its user has said so where the folder comes from elsewhere.
+    """
     run = store.find(run_id)
     if run is None or run.status.is_active:
         return
     with ui.said():
+        if even_foreign:
+            launch.check_resumable(run)
+            launch.allow(run)
         if run.status.backend == "slurm":
-            from simclr import launch
-
             launch.resume(run)
         else:
             run_queue.resubmit(run)

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
-from simclr import health, metrics, runs
+from simclr import health, metrics, runs, safe_read
 from simclr.checkpoints import DivergedError
 from simclr.eta import TimeLeft
 from simclr.runs import StatusWriter
@@ -45,10 +45,11 @@ class MetricsLog:
         if keep_steps is not None and path.exists():
             self._cut(keep_steps)
         else:
-            path.write_text(self._line(columns), encoding="utf-8")
+            runs.write_atomically(path, self._line(columns))
 
     def _cut(self, keep_steps: int) -> None:
-        lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")[1:-1]  # no header, no torn line
+        text = safe_read.read_bytes(self.path, safe_read.MAX_TABLE_BYTES).decode(errors="replace")
+        lines = text.split("\n")[1:-1]  # no header, no torn line
         kept = [line for line in lines if self._step_of(line) <= keep_steps]
         runs.write_atomically(self.path, "".join(f"{line}\n" for line in [",".join(self.columns), *kept]))
 
@@ -69,7 +70,7 @@ class MetricsLog:
         unknown = set(row) - set(self.columns)
         assert not unknown, f"no column for {unknown}"
         text = self._line([_cell(row[name]) if name in row else "" for name in self.columns])
-        with open(self.path, "ab") as stream:  # one write of one whole line
+        with safe_read.open_to_append(self.path) as stream:  # one write of one whole line
             stream.write(text.encode())
 
 
@@ -85,14 +86,14 @@ class HealthLog:
         self.path = path
         kept = b""
         if keep_steps is not None and path.exists():
-            lines = path.read_bytes().split(b"\n")[:-1]  # no torn line
+            lines = safe_read.read_bytes(path, safe_read.MAX_TABLE_BYTES).split(b"\n")[:-1]  # no torn line
             rows = ((line, health.parse(line)) for line in lines)
             kept = b"".join(line + b"\n" for line, row in rows if row is not None and row.step <= keep_steps)
         runs.write_atomically(path, kept.decode())
 
     def append(self, row: Mapping[str, Any]) -> None:
         text = json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n"
-        with open(self.path, "ab") as stream:  # one write of one whole line
+        with safe_read.open_to_append(self.path) as stream:  # one write of one whole line
             stream.write(text.encode())
 
 

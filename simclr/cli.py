@@ -341,6 +341,17 @@ def _resume(arguments: list[str]) -> int:
     options = _simple("resume", arguments)
     run = runs.find(options.RUN, _folder(options))
     config = runs.load_config(run)
+    if not run.is_example and not runs.is_own(run.path) and processes.place(config).is_main:
+        from simclr import launch, run_queue
+
+        if not options.foreign:
+            launch.check_own(run)
+        if run.status.state == "queued":
+            run_queue.allow(run)
+            print(run.path, flush=True)
+            return FINISHED
+        launch.check_resumable(run)
+        launch.allow(run)
     if runs.read_status(run.path).backend == "slurm":
         from simclr import slurm
 
@@ -381,7 +392,7 @@ def _list(arguments: list[str]) -> int:
     found = runs.list_runs(_folder(options))
     if options.json:
         rows = [{"id": run.id, "kind": run.kind, "state": run.status.state, "name": run.name,
-                 "version": run.config.get("version"), "folder": str(run.path)} for run in found]  # fmt: skip
+                 "version": version_of(run), "folder": str(run.path)} for run in found]  # fmt: skip
         print(json.dumps(rows, indent=1))
         return FINISHED
     if not found:
@@ -392,11 +403,16 @@ def _list(arguments: list[str]) -> int:
     for run in found:
         status = run.status
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
-        version = run.config.get("version")
+        version = version_of(run)
         number = f"version {version}" if version is not None else ""
         why = f"({status.reason})" if status.reason and status.reason != "on request" else ""
         print(f"{run.id:<56} {status.state:<9} {status.progress:>4.0%}  {when}  {number:<12} {why}".rstrip())
     return FINISHED
+
+
+def version_of(run: runs.Run) -> int | None:
+    version = run.brief.get("version")
+    return version if type(version) is int else None
 
 
 def _embed(arguments: list[str]) -> int:
@@ -477,6 +493,11 @@ def _simple(command: str, arguments: list[str]) -> Any:
     parser = _parser(command)
     if command in ("stop", "resume"):
         parser.add_argument("RUN", help="A run's id, a unique beginning of it, or its folder.")
+    if command == "resume":
+        parser.add_argument(
+            "--foreign", action="store_true",
+            help="Also a run that was not started here, such as a copied folder; with your own Slurm options.",
+        )  # fmt: skip
     if command == "runs":
         parser.add_argument("--json", action="store_true", help="As JSON, for scripts.")
     parser.add_argument("--runs_dir", metavar="DIR", help="Folder of the runs. Default: $SIMCLR_RUNS_DIR, else runs.")

@@ -8,6 +8,7 @@ a run is prepared, in `simclr.train`.
 from __future__ import annotations
 
 import difflib
+import errno
 import math
 import types
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
+
+from simclr import safe_read
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
 
@@ -756,17 +759,20 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+        with open(path, "rb") as stream:  # its user named it: a link or a pipe will do
+            text = stream.read(safe_read.MAX_YAML_BYTES + 1)
+        if len(text) > safe_read.MAX_YAML_BYTES:
+            raise OSError(errno.EFBIG, f"it is larger than {safe_read.MAX_YAML_BYTES / 1e6:g} MB")
+        values = safe_read.parse_yaml(text.decode("utf-8"), as_text=True)
     except FileNotFoundError:
         hint = f"; recipes: {', '.join(recipe_names())}" if not path.parent.name else ""
         raise ConfigError(f"config is {path}; allowed: a YAML file that exists{hint}.") from None
     except OSError as error:
         raise ConfigError(f"config is {path}, which cannot be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
+    except ValueError as error:
+        why = f" ({error})" if isinstance(error, safe_read.NotYaml) and str(error) else ""
         raise ConfigError(
-            f"config is {path}, which is not a YAML file{where}; allowed: lines such as epochs: 100."
+            f"config is {path}, which is not a YAML file{why}; allowed: lines such as epochs: 100."
         ) from None
     if values is None or values == "":
         return {}

@@ -24,7 +24,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
@@ -33,7 +33,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr import compare, jobs, reduce, runs
+from simclr import compare, jobs, reduce, runs, safe_read
 from simclr import config as cfg
 from simclr.config import ConfigError
 from simclr.reduce import Nearest, Projection
@@ -372,7 +372,7 @@ def _same_splits(split: str) -> tuple[str, ...]:
 
 
 def _is_of_test(folder: Path) -> bool:
-    return _read_json(folder / PROVENANCE).get("split") == "test"
+    return safe_read.json_dict(folder / PROVENANCE).get("split") == "test"
 
 
 def _folder_named(model: Model, choice: Choice, weights: Weights | None) -> Path:
@@ -434,7 +434,7 @@ class Embedding:
 
     @property
     def sheets(self) -> list[Path]:
-        return [self.folder / name for name in self.provenance["thumbnails"]["sheets"]]
+        return sheet_paths(self.folder, self.provenance)
 
     def map_path(self, asked: str | Projection) -> Path:
         """Where a map lies, or will lie; its name tells its parameters apart."""
@@ -452,44 +452,56 @@ class Embedding:
 
     def map_provenance(self, asked: str | Projection) -> dict[str, Any]:
         """What a map was made with, and the numbers of `compare.map_numbers` about it."""
-        return _read_json(self.map_path(asked).with_suffix(".json"))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+        return safe_read.json_dict(self.map_path(asked).with_suffix(".json"))
 
 
 def _array(path: Path) -> NDArray[Any] | None:
     try:
-        found: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        found = safe_read.read_array(path)
+    except (OSError, ValueError):
         return None
-    return found
+    return found if found.dtype.kind == "f" else None
+
+
+def sheet_paths(folder: Path, about: Mapping[str, Any]) -> list[Path]:
+    """The sheets of thumbnails in a folder; `about` says which, and how the tiles lie on them.
+
+    Raises:
+        ValueError: if it does not, or names files elsewhere.
+    """
+    tiles = about.get("thumbnails")
+    if not isinstance(tiles, dict) or not isinstance(names := tiles.get("sheets"), list):
+        raise ValueError("no thumbnails")
+    numbers = [tiles.get(name) for name in ("side", "columns", "per_sheet")]
+    if not all(type(number) is int and 0 < number < 10**6 for number in numbers):
+        raise ValueError("no place of the tiles")
+    if not all(isinstance(name, str) and re.fullmatch(r"[\w-]+\.png", name) for name in names):
+        raise ValueError("sheets that are no names of pictures")
+    return [folder / name for name in names]
 
 
 def load_embedding(folder: Path) -> Embedding | None:
     """What lies in a folder of features; None if it is missing, damaged or not whole."""
-    provenance = _read_json(folder / PROVENANCE)
+    provenance = safe_read.json_dict(folder / PROVENANCE)
 
-    def load(name: str, mode: Literal["r"] | None = None) -> Any:
-        return np.load(folder / name, mmap_mode=mode, allow_pickle=False)
+    def load(name: str, kinds: str, mmap: bool = False) -> Any:
+        found = safe_read.read_array(folder / name, mmap)
+        if found.dtype.kind not in kinds:
+            raise ValueError(f"{name} holds {found.dtype}")
+        return found
 
-    def load_if_there(name: str) -> Any:
-        return load(name) if (folder / name).exists() else None
+    def load_if_there(name: str, kinds: str) -> Any:
+        return load(name, kinds) if (folder / name).exists() else None
 
     try:
-        features, ids, labels, labelled = load(FEATURES, "r"), load(IDS), load_if_there(LABELS), load_if_there(LABELLED)
-        near = Nearest(load(NEIGHBORS, "r"), load(SIMILARITIES, "r"))
-        with load(FACTORS) as found, load(PREDICTIONS) as predicted:
-            factors = {name: found[name] for name in found.files}
-            predictions = {name: predicted[name] for name in predicted.files}
-        sheets = [folder / str(name) for name in provenance["thumbnails"]["sheets"]]
+        features, ids = load(FEATURES, "f", mmap=True), load(IDS, "iu")
+        labels, labelled = load_if_there(LABELS, "iu"), load_if_there(LABELLED, "b")
+        near = Nearest(load(NEIGHBORS, "iu", mmap=True), load(SIMILARITIES, "f", mmap=True))
+        factors = safe_read.read_arrays(folder / FACTORS)
+        predictions = safe_read.read_arrays(folder / PREDICTIONS)
+        sheets = sheet_paths(folder, provenance)
         int(provenance["seed"])
-    except (OSError, ValueError, EOFError, KeyError, TypeError):
+    except (OSError, ValueError, OverflowError, KeyError, TypeError):
         return None
     lists = [ids, *factors.values(), *predictions.values()]
     lists += [array for array in (labels, labelled) if array is not None]
@@ -541,7 +553,7 @@ def pair_path(first: Embedding, second: Embedding) -> Path:
 def find_pair(first: Embedding, second: Embedding) -> Pair | None:
     """The numbers about two models if they were computed before; None otherwise."""
     path = pair_path(first, second)
-    about, agreement = _read_json(path.with_suffix(".json")), _array(path)
+    about, agreement = safe_read.json_dict(path.with_suffix(".json")), _array(path)
     if agreement is None or agreement.shape != (first.num_images,):
         return None
     try:

@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 
 from simclr import config as cfg
-from simclr import devices, jobs, launch, run_queue, runs
+from simclr import devices, jobs, launch, run_queue, runs, safe_read
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.eta import duration_text
 from simclr.runs import StatusWriter
@@ -381,17 +381,9 @@ def find_job(config: RunConfig, device: str, runs_dir: Path) -> Path | None:
 def load(job: Path) -> Estimate | None:
     """What a job found; None while there is nothing."""
     try:
-        return Estimate(**_read(job / ESTIMATE))
+        return Estimate(**safe_read.json_dict(job / ESTIMATE))
     except TypeError:
         return None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(values, dict):
-            return values
-    return {}
 
 
 # --- the command ----------------------------------------------------------------------------------------------------

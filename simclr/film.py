@@ -30,8 +30,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr import compare, jobs, reduce, runs
+from simclr import compare, jobs, reduce, runs, safe_read
 from simclr.config import ConfigError
+from simclr.embeddings import sheet_paths
 from simclr.runs import Run
 
 FILM, ABOUT, IDS, LABELS = "film", "film.json", "ids.npy", "labels.npy"
@@ -79,11 +80,11 @@ class Film:
 
     @property
     def sheets(self) -> list[Path]:
-        return [self.folder / name for name in self.about["thumbnails"]["sheets"]]
+        return sheet_paths(self.folder, self.about)
 
     def features(self, epoch: int) -> Floats:
         """(N, num_features) float32 after that epoch."""
-        return np.load(frame_path(self.folder, epoch), allow_pickle=False).astype(np.float32)
+        return read_frame(self.folder, epoch)
 
     @cached_property
     def _key(self) -> str:
@@ -100,27 +101,35 @@ class Film:
     def maps(self, method: str) -> Floats | None:
         """(F, N, 2), one map for each of `epochs`; None if they were not computed, or are damaged."""
         try:
-            found = np.load(self.map_path(method), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            found = safe_read.read_array(self.map_path(method))
+        except (OSError, ValueError):
             return None
-        return found if found.shape == (len(self.epochs), self.num_images, 2) and np.isfinite(found).all() else None
+        is_whole = found.dtype.kind == "f" and found.shape == (len(self.epochs), self.num_images, 2)
+        return found if is_whole and np.isfinite(found).all() else None
 
 
 def frame_path(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch:06d}.npy"
 
 
+def read_frame(folder: Path, epoch: int) -> Floats:
+    """(N, num_features) float32 after that epoch; raises OSError or ValueError if it is not there or damaged."""
+    return safe_read.read_array(frame_path(folder, epoch)).astype(np.float32)
+
+
 def load(run: Run) -> Film | None:
     """The film of a run; None if it has kept none, or not two epochs yet."""
     folder = folder_of(run)
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        ids = np.load(folder / IDS, allow_pickle=False)
-        labels = np.load(folder / LABELS, allow_pickle=False) if (folder / LABELS).exists() else None
-        if not isinstance(about, dict) or ids.ndim != 1 or (labels is not None and labels.shape != ids.shape):
+        about = safe_read.json_dict(folder / ABOUT)
+        ids = safe_read.read_array(folder / IDS)
+        labels = safe_read.read_array(folder / LABELS) if (folder / LABELS).exists() else None
+        if ids.ndim != 1 or any(found is not None and found.dtype.kind not in "iu" for found in (ids, labels)):
             return None
-        about["thumbnails"]["sheets"]
-    except (OSError, ValueError, EOFError, KeyError, TypeError):
+        if labels is not None and labels.shape != ids.shape:
+            return None
+        sheet_paths(folder, about)
+    except (OSError, ValueError):
         return None
     epochs = tuple(epoch for epoch in _epochs_there(folder) if _is_whole(frame_path(folder, epoch), len(ids)))
     return Film(folder, epochs, ids, labels, about) if len(epochs) >= MIN_FRAMES else None
@@ -132,9 +141,9 @@ def _epochs_there(folder: Path) -> list[int]:
 
 
 def _is_whole(path: Path, num_images: int) -> bool:
-    with contextlib.suppress(OSError, ValueError, EOFError):
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        return found.ndim == 2 and len(found) == num_images
+    with contextlib.suppress(OSError, ValueError):
+        found = safe_read.read_array(path, mmap=True)
+        return found.ndim == 2 and len(found) == num_images and found.dtype.kind == "f"
     return False
 
 

@@ -16,17 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from simclr import runs
+from simclr import runs, safe_read
 from simclr.config import ConfigError
 
 HPARAMS = "hparams.yaml"
 MAX_DEPTH = 3  # folders below the one that was named: runs/lightning_logs/version_0 is two
 MAX_FOLDERS = 2000  # looked into; a whole disk that was named by mistake costs no more
-MAX_OPTIONS_BYTES = 1_000_000
-MAX_HEADER_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -122,29 +119,11 @@ def _natural(text: str) -> list[tuple[int, str]]:
 # --- hparams.yaml ---------------------------------------------------------------------------------------------------
 
 
-class _PlainLoader(runs.YAML_LOADER):  # type: ignore[misc]
-    """Reads tags of Python objects, which Lightning writes for them, as the plain values below; makes no object."""
-
-
-def _plain(loader: Any, _suffix: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return loader.construct_scalar(node)
-
-
-for _prefix in ("!", "tag:yaml.org,2002:python/"):
-    _PlainLoader.add_multi_constructor(_prefix, _plain)
-
-
 def read_options(path: Path) -> dict[str, Any]:
     """The values of a YAML file of options; empty if it is missing, damaged, too large or no mapping."""
     try:
-        if path.stat().st_size > MAX_OPTIONS_BYTES:
-            return {}
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
-    except (OSError, ValueError, TypeError, yaml.YAMLError, RecursionError):
+        values = safe_read.read_yaml(path)
+    except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -182,8 +161,8 @@ def metric_names(path: Path) -> tuple[str, ...]:
 @lru_cache(maxsize=1024)
 def _names(path: Path, _signature: tuple[int, int] | None) -> tuple[str, ...]:
     try:
-        with open(path, "rb") as stream:
-            line = stream.readline(MAX_HEADER_BYTES)
+        with safe_read.open_file(path, safe_read.MAX_TABLE_BYTES) as stream:
+            line = stream.readline(safe_read.MAX_HEADER_BYTES)
         if not line.endswith(b"\n"):
             return ()
         names = next(csv.reader([line.decode("utf-8", errors="replace").lstrip("\ufeff")]), [])
@@ -204,7 +183,7 @@ def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float
     if not wanted:
         return {}
     try:
-        block = path.read_bytes()
+        block = safe_read.read_bytes(path, safe_read.MAX_TABLE_BYTES)
     except OSError:
         return {}
     block = block[: block.rfind(b"\n") + 1]

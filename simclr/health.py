@@ -9,16 +9,16 @@ the latter alone.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from simclr import safe_read
 
 NUM_BINS = 80  # of a similarity histogram, over -1..1
 MAX_SPECTRUM = 128  # singular values kept of a layer
@@ -139,10 +139,7 @@ def spectrum_places(count: int) -> NDArray[np.intp]:
 def read(path: Path) -> list[Row]:
     """The rows of a `health.jsonl` by epoch; a torn or foreign line is left out, and no file has none."""
     try:
-        found = path.stat()
-        if not S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:
-            return []
-        lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last line end is torn
+        lines = safe_read.read_bytes(path, MAX_FILE_BYTES).split(b"\n")[:-1]  # what follows the last line end is torn
     except OSError:
         return []
     rows = {row.epoch: row for line in lines if (row := parse(line)) is not None}
@@ -152,14 +149,14 @@ def read(path: Path) -> list[Row]:
 def parse(line: bytes | str) -> Row | None:
     """One line of the file; None if it does not hold what a line has to."""
     try:
-        found = json.loads(line)
+        found = safe_read.parse_json(line)
         row = Row(
             epoch=_count(found["epoch"]), step=_count(found["step"]), images=_count(found["images"]),
             candidates=_count(found["candidates"]), h=_layer(found["h"]), z=_layer(found["z"]),
             positive=_histogram(found["positive"]), negative=_histogram(found["negative"]),
             d_prime=_finite_or_none(found["d_prime"]),
         )  # fmt: skip
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         return None
     return row if row.epoch > 0 else None
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from simclr import launch, runs
+from simclr import launch, runs, safe_read
 from simclr.config import ConfigError
 from simclr.runs import StatusWriter
 
@@ -80,7 +80,7 @@ def find(name: str, request: dict[str, Any], runs_dir: Path) -> Path | None:
     asked = json.loads(json.dumps(request))
     for job in _all(name, runs_dir):
         with contextlib.suppress(OSError, ValueError):
-            if json.loads((job / REQUEST).read_text(encoding="utf-8")) == asked:
+            if safe_read.read_json(job / REQUEST) == asked:
                 return job
     return None
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclr import embeddings as stored
-from simclr import jobs, runs, shapes
+from simclr import jobs, runs, safe_read, shapes
 from simclr.config import Augmentation, ConfigError
 from simclr.embeddings import Choice, Layer, Model, Weights
 
@@ -476,7 +476,7 @@ def _path_for(model: Model, weights: Weights | None, kind: str, images: str) -> 
 def load(path: Path) -> dict[str, Any] | None:
     """A result that was computed before; None where there is none, or it is damaged."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = safe_read.read_json(path)
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) and isinstance(values.get("layers"), dict) else None

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from simclr import config as cfg
-from simclr import devices, runs
+from simclr import devices, runs, safe_read, seals
 from simclr.config import ConfigError, RunConfig
 from simclr.runs import Run, Status
 from simclr.supervisor import POLL_SECONDS, end_group
@@ -57,7 +57,18 @@ def create(config: RunConfig, runs_dir: Path, status: dict[str, Any] | None = No
         except OSError:
             shutil.rmtree(run.path, ignore_errors=True)
             raise
+    _check_sealed(run.path)
     return run
+
+
+def _check_sealed(folder: Path) -> None:
+    """Removes a new folder and raises ConfigError if it has no seal: nobody would start what it asks for."""
+    if not runs.is_own(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ConfigError(
+            f"{seals.key_path()} cannot be made or used, so nobody could tell later that this was started here; "
+            "allowed: XDG_STATE_HOME set to a folder of your own."
+        )
 
 
 @contextlib.contextmanager
@@ -141,6 +152,7 @@ def resume(run: Run) -> None:
         ConfigError: if it is active or finished.
     """
     check_resumable(run)
+    check_own(run)
     if run.status.backend == "slurm":
         from simclr import slurm
 
@@ -157,6 +169,7 @@ def claim(run: Run) -> None:
         ConfigError: if another process goes on with it, or it has nothing to go on with.
     """
     check_resumable(run)
+    check_own(run)
     mine = {"pid": os.getpid(), "process_start": runs.process_start(os.getpid())}
     with or_sentence(f"{run.id} cannot be gone on with"):
         runs.change_status(run.path, _starting(run) | mine, lambda: check_ended(run))
@@ -177,6 +190,29 @@ def check_resumable(run: Run) -> None:
     runs.load_config(run)
 
 
+def check_own(run: Run) -> None:
+    """Raises ConfigError unless this user made the run's folder, or has allowed it by `allow`."""
+    if not runs.is_own(run.path):
+        raise ConfigError(
+            f"{run.id} was not started here: its folder was copied, renamed, made by another user, or its Slurm "
+            f"options were changed. Look at its options; to train it all the same: python -m simclr resume "
+            f"{run.id} --foreign."
+        )
+
+
+def allow(run: Run) -> None:
+    """Makes a folder from elsewhere one of this user's, who has said so; its Slurm options are not taken over.
+
+    Raises:
+        ConfigError: if it cannot be written.
+    """
+    if runs.is_own(run.path):
+        return
+    with or_sentence(f"{run.id} cannot be made your own"):
+        runs.add_meta(run.path, slurm=None)
+        runs.seal(run.path)
+
+
 def wait_until_gone(run: Run) -> None:
     """Waits for the processes of a run that has said its last word.
 
@@ -193,6 +229,9 @@ def start_job(name: str, arguments: list[str], runs_dir: Path) -> Path:
     folder = runs_dir.resolve() / runs.JOBS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{suffix}"
     with or_sentence(f"runs_dir is {runs_dir}, which cannot be written"):
         folder.mkdir(parents=True)
+        with contextlib.suppress(OSError, RuntimeError):
+            runs.seal(folder)
+    _check_sealed(folder)
     first = {"state": "starting", "created": time.time(), "host": socket.gethostname(), "boot": runs.boot_id()}
     with or_sentence(f"{folder.name} could not be started"):
         _supervise(folder, runs.python_command(*arguments, "--job_dir", str(folder)), {}, first)
@@ -209,7 +248,7 @@ def _supervise(
     happened, or the run is on its way.
     """
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | more_environment
-    with open(folder / runs.LOG, "ab") as log:
+    with safe_read.open_to_append(folder / runs.LOG) as log:
         process = detach(
             [sys.executable, "-m", "simclr.supervisor", str(folder), "--", *command], log, environment, subprocess.PIPE
         )
@@ -264,8 +303,8 @@ def request_stop(folder: Path) -> Status:
         if status.stop_requested is None:
             runs.update_status(folder, stop_requested=time.time())
         # The supervisor passes the request on. Where it is gone, or never was, another one sees the run to its end.
-        if status.pid is not None and not runs.living(status)[1]:
-            with open(folder / runs.LOG, "ab") as log:
+        if status.pid is not None and not runs.living(status)[1] and runs.is_own(folder):
+            with safe_read.open_to_append(folder / runs.LOG) as log:
                 detach([sys.executable, "-m", "simclr.supervisor", str(folder)], log=log)
     return runs.current_status(folder)
 
@@ -293,7 +332,7 @@ def stop(folder: Path, grace_seconds: float = runs.STOP_GRACE_SECONDS) -> Status
     while status.is_active and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
         status = runs.current_status(folder)
-    if status.is_active and status.pid is not None and runs.living(status)[0]:
+    if status.is_active and status.pid is not None and runs.living(status)[0] and runs.is_own(folder):
         end_group(status.pid, status.process_start)
     _is_gone(status)
     return runs.current_status(folder)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from simclr import config as cfg
-from simclr import devices, launch, runs
+from simclr import devices, launch, runs, safe_read
 from simclr.config import ConfigError, RunConfig
 from simclr.runs import Run, Status
 
@@ -80,6 +80,7 @@ def resubmit(run: Run, device: str | None = None) -> None:
         ConfigError: if it is active or finished, or there is no such device.
     """
     launch.check_resumable(run)
+    launch.check_own(run)
     launch.wait_until_gone(run)
     config = runs.load_config(run)
     known = {found.name for found in devices.list_devices()}
@@ -142,6 +143,23 @@ def edit(run: Run, config: RunConfig, device: str = devices.ANY) -> None:
         runs.write_config(run.path, launch.with_whole_paths(_keep_off_gpus(config, device)))
         runs.add_meta(run.path, name=config.name, notes=config.notes, tags=list(config.tags))
         runs.update_status(run.path, device=device, epochs=config.epochs)
+
+
+def allow(run: Run) -> None:
+    """Lets a waiting run begin whose folder comes from elsewhere; its user has said so.
+
+    Raises:
+        ConfigError: if it does not wait, holds no valid options, or cannot be written.
+    """
+    with launch.locked(run.path.parent / QUEUE):
+        if (status := runs.read_status(run.path)).state != "queued":
+            raise ConfigError(f"{run.id} is {status.state}; allowed: a run in the queue.")
+        device = devices.settle(devices.ANY, runs.load_config(run))
+        launch.allow(run)
+        here = {"host": socket.gethostname(), "boot": runs.boot_id()}
+        runs.update_status(run.path, backend="local", device=device, job_id="", job_state="", job_reason="", **here)
+        _append(run, run.path.parent)
+    wake(run.path.parent)
 
 
 def drop(run: Run, runs_dir: Path) -> None:
@@ -247,7 +265,7 @@ def _has_keeper(runs_dir: Path) -> bool:
 def _advance(runs_dir: Path) -> None:
     """Starts, in order, each waiting run whose device is free; none overtakes another that waits for the same."""
     found = _statuses(runs_dir)
-    waiting = {run.id: (run, status) for run, status in found if _is_mine(status)}
+    waiting = {run.id: (run, status) for run, status in found if _is_mine(run, status)}
     if not waiting or obstacle(runs_dir):
         return
     limits = slots(runs_dir)
@@ -306,13 +324,14 @@ def _statuses(runs_dir: Path) -> list[tuple[Run, Status]]:
     return found
 
 
-def _is_mine(status: Status) -> bool:
-    """Whether the run waits for a device of this machine: the folder may be shared with others."""
-    return status.state == "queued" and status.host in ("", socket.gethostname())
+def _is_mine(run: Run, status: Status) -> bool:
+    """Whether the run waits for a device of this machine, and this user has put it there: the folder may be shared
+    with others, and a run folder may come from anywhere."""
+    return status.state == "queued" and status.host in ("", socket.gethostname()) and runs.is_own(run.path)
 
 
 def _mine(runs_dir: Path) -> bool:
-    return any(_is_mine(status) for _, status in _statuses(runs_dir))
+    return any(_is_mine(run, status) for run, status in _statuses(runs_dir))
 
 
 def _held(run: Run, status: Status) -> list[str]:
@@ -352,8 +371,8 @@ def _write_order(runs_dir: Path, order: list[str]) -> None:
 def _read(path: Path, kind: type) -> Any:
     """What a JSON file holds; empty where it is missing, damaged or of another kind."""
     try:
-        values = json.loads(runs.read_text(path))
-    except (OSError, ValueError, RecursionError):
+        values = safe_read.read_json(path)
+    except (OSError, ValueError):
         return kind()
     return values if isinstance(values, kind) else kind()
 

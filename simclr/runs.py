@@ -29,14 +29,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, Literal, get_args
 
 import psutil
-import yaml
 
 from simclr import config as cfg
-from simclr import slurm_states
+from simclr import safe_read, seals, slurm_states
 from simclr.config import ConfigError
 from simclr.usage import UsageMeter
 
@@ -73,16 +71,12 @@ BAD_INPUT_EXIT_CODE = 2
 STOP_GRACE_SECONDS = 60.0
 # A supervisor that was asked for and never showed itself: longer than its start takes on a loaded machine.
 START_LIMIT_SECONDS = 30.0
-# No file of ours that is read as a whole comes near this size; a larger one is not ours.
-MAX_TEXT_BYTES = 16 * 2**20
 # A living process that is silent, or comes no step further, for so long is worth a warning.
 QUIET_SECONDS = 30.0
 STALL_SECONDS, STALL_STEPS = 300.0, 20
 # A run of another machine that writes no heartbeat, one a second, for so long is given up.
 SILENCE_LIMIT_SECONDS = 300.0
 CRASHED = "The process ended without saying why; the end of the log may tell."
-# The same safe loader in C where PyYAML was built with it: seven times quicker, which 500 run folders notice.
-YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def default_runs_dir() -> Path:
@@ -237,9 +231,8 @@ def read_status(folder: Path) -> Status:
 
 def _read_status(folder: Path) -> Status:
     """The status; raises OSError where it cannot be read, ValueError where it is damaged."""
-    text = read_text(folder / STATUS)
     try:
-        values = _parse(text)
+        values = safe_read.read_json(folder / STATUS)
         known = {key: value for key, value in values.items() if key in STATUS_TYPES}
         for name, value in known.items():
             if not isinstance(value, STATUS_TYPES[name]) or isinstance(value, bool):
@@ -247,10 +240,10 @@ def _read_status(folder: Path) -> Status:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(value)
         status = Status(**known)
-        if status.state not in get_args(State):
-            raise ValueError(status.state)
+        if status.state not in get_args(State) or not re.fullmatch("[0-9]{0,18}", status.job_id):
+            raise ValueError(status.state, status.job_id)
         return status
-    except (TypeError, AttributeError, RecursionError) as error:
+    except (TypeError, AttributeError) as error:
         raise ValueError(error) from None
 
 
@@ -346,7 +339,7 @@ def write_atomically(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Holds the folder's lock; released by the system when the holder dies."""
-    with open(folder / ".lock", "a") as stream:
+    with safe_read.open_to_append(folder / ".lock") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         try:
             yield
@@ -509,23 +502,19 @@ class MetricsTail:
     def _refresh(self) -> bool:
         try:
             stat = self.path.stat()
-            if not S_ISREG(stat.st_mode):  # a pipe, say, which would be waited for
-                raise OSError
         except OSError:
-            had = bool(self.columns)
-            self.columns, self._offset, self._identity, self._size = {}, 0, None, -1
-            return had
+            return self._forget()
         identity = (stat.st_dev, stat.st_ino)
         if identity == self._identity and stat.st_size == self._size and stat.st_mtime_ns == self._mtime:
             return False
         if identity != self._identity or stat.st_size < self._offset:
             self.columns, self._offset = {}, 0  # another file, or one that was cut for a resume
         try:
-            with open(self.path, "rb") as stream:
+            with safe_read.open_file(self.path, safe_read.MAX_TABLE_BYTES) as stream:
                 stream.seek(self._offset)
                 block = stream.read()
         except OSError:
-            return False
+            return self._forget()
         whole = block.rfind(b"\n") + 1
         self._identity, self._size, self._mtime = identity, stat.st_size, stat.st_mtime_ns
         if not whole:
@@ -533,19 +522,26 @@ class MetricsTail:
         self._offset += whole
         rows = []
         for line in block[:whole].decode("utf-8", errors="replace").split("\n"):
+            if not line:
+                continue
             row = _cells(line)  # line by line, so that garbage costs the line it stands in
-            if not self.columns:
+            if not self.columns and len(line) <= safe_read.MAX_HEADER_BYTES:
                 self.columns = {name: [] for name in dict.fromkeys(row) if name}
-            elif len(row) == len(self.columns):
+            elif self.columns and len(row) == len(self.columns):
                 rows.append([_number(text) if text else math.nan for text in row])
         for values, more in zip(self.columns.values(), zip(*rows, strict=True), strict=False):
             values.extend(more)
         return True
 
+    def _forget(self) -> bool:
+        had = bool(self.columns)
+        self.columns, self._offset, self._identity, self._size = {}, 0, None, -1
+        return had
+
 
 def _cells(line: str) -> list[str]:
     if '"' not in line:  # as in every row of ours, and many times quicker
-        return line.rstrip("\r").split(",") if line else []
+        return line.rstrip("\r").split(",")
     try:
         return next(csv.reader([line]), [])
     except csv.Error:
@@ -582,8 +578,8 @@ class Run:
     def config(self) -> dict[str, Any]:
         """The options as plain values; empty if `config.yaml` is missing or damaged."""
         try:
-            values = yaml.load(read_text(self.path / CONFIG), Loader=YAML_LOADER)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            values = safe_read.read_yaml(self.path / CONFIG)
+        except (OSError, ValueError):
             return {}
         return values if isinstance(values, dict) else {}
 
@@ -593,14 +589,15 @@ class Run:
         `config.yaml`, else all that this one holds."""
         found = self.meta.get("brief")
         if isinstance(found, dict) and isinstance(found.get("options"), dict):
-            with contextlib.suppress(OSError, UnicodeDecodeError):
-                if found.get("config_crc32") == zlib.crc32(read_text(self.path / CONFIG).encode()):
+            with contextlib.suppress(OSError):
+                text = safe_read.read_bytes(self.path / CONFIG, safe_read.MAX_YAML_BYTES)
+                if found.get("config_crc32") == zlib.crc32(text):
                     return dict(found["options"])
         return self.config
 
     @property
     def meta(self) -> dict[str, Any]:
-        return _read_json(self.path / META)
+        return safe_read.json_dict(self.path / META)
 
     @property
     def kind(self) -> str:
@@ -649,7 +646,7 @@ class Run:
 
     @property
     def evaluation(self) -> dict[str, Any]:
-        return _read_json(self.path / EVALUATION)
+        return safe_read.json_dict(self.path / EVALUATION)
 
     @property
     def metrics_path(self) -> Path:
@@ -676,9 +673,7 @@ class Run:
     def log_tail(self, num_lines: int = 200) -> str:
         """The last lines of the log, with a progress bar's overwritten lines left out."""
         try:
-            if not self.log_path.is_file():
-                return ""
-            with open(self.log_path, "rb") as stream:
+            with safe_read.open_file(self.log_path) as stream:
                 stream.seek(0, os.SEEK_END)
                 stream.seek(max(0, stream.tell() - 256 * num_lines))
                 text = stream.read().decode("utf-8", errors="replace")
@@ -694,34 +689,6 @@ class Run:
             raise ValueError(f"cannot edit {', '.join(sorted(unknown))}; allowed: name, notes, tags")
         with locked(self.path):
             write_atomically(self.path / META, json.dumps(self.meta | changes, indent=1))
-
-
-def read_text(path: Path) -> str:
-    """What a small text file holds.
-
-    Raises:
-        OSError: if it cannot be read, or is no file of such a kind: a pipe would be waited for without end.
-        UnicodeDecodeError: if it is not text.
-    """
-    found = path.stat()
-    if not S_ISREG(found.st_mode) or found.st_size > MAX_TEXT_BYTES:
-        raise OSError(errno.EFBIG, "not a file, or far too large")
-    return path.read_text(encoding="utf-8")
-
-
-def _parse(text: str) -> Any:
-    values = json.loads(text)
-    if "\\ud" in text.lower():  # it may name halves of characters, which no page can show
-        return json.loads(json.dumps(values, ensure_ascii=False).encode(errors="replace").decode())
-    return values
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = _parse(read_text(path))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 # --- the runs folder ------------------------------------------------------------------------------------------------
@@ -778,6 +745,8 @@ def create(
                 write_meta(path, config, command or [], **meta)
                 write_config(path, config)
                 update_status(path, **first | (status or {}))
+                with contextlib.suppress(OSError, RuntimeError):  # no place for the key: whoever needs the seal says so
+                    seal(path)
             except OSError:  # a full disk, say: half a folder would be half a run
                 shutil.rmtree(path, ignore_errors=True)
                 raise
@@ -821,7 +790,17 @@ def write_meta(path: Path, config: cfg.RunConfig, command: list[str], **more: An
 def add_meta(path: Path, **more: Any) -> None:
     """Records what became known after the folder was made, such as the device."""
     with locked(path):
-        write_atomically(path / META, json.dumps(_read_json(path / META) | more, indent=1))
+        write_atomically(path / META, json.dumps(safe_read.json_dict(path / META) | more, indent=1))
+
+
+def seal(path: Path) -> None:
+    """Marks a folder of a run or job as made here, with the Slurm options that its `meta.json` holds."""
+    seals.put(path, safe_read.json_dict(path / META).get("slurm"))
+
+
+def is_own(path: Path) -> bool:
+    """Whether this user made the folder of a run or job, and nobody has put other Slurm options into it."""
+    return seals.holds(path, safe_read.json_dict(path / META).get("slurm"))
 
 
 def write_evaluation(path: Path, values: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ from pydantic import BeforeValidator, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
 from simclr import config as cfg
-from simclr import launch, run_queue, runs, slurm_states
+from simclr import launch, run_queue, runs, safe_read, slurm_states
 from simclr.config import ConfigError, RunConfig, option
 from simclr.runs import Run, Status
 
@@ -79,8 +79,15 @@ class SlurmOptions(cfg.Options):
     @field_validator("partition", "account", "qos")
     @classmethod
     def _one_word(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[^\s'\"\\]+", value):
+        if value is not None and not (re.fullmatch(r"[^\s'\"\\]+", value) and value.isprintable()):
             raise PydanticCustomError("odd", "a name without spaces and quotes")
+        return value
+
+    @field_validator("extra_lines")
+    @classmethod
+    def _whole_lines(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(line.replace("\t", " ").isprintable() for line in value):
+            raise PydanticCustomError("odd", "lines without control signs")
         return value
 
 
@@ -107,11 +114,11 @@ def load_options() -> tuple[SlurmOptions, str]:
     """The user's last options, and a sentence where their file cannot be used and the defaults are given."""
     path = options_path()
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = safe_read.parse_yaml(path.read_text(encoding="utf-8"))
         return SlurmOptions(**(values or {})), ""
     except FileNotFoundError:
         return SlurmOptions(), ""
-    except (OSError, ValueError, TypeError, yaml.YAMLError, RecursionError):
+    except (OSError, ValueError, TypeError):
         return SlurmOptions(), f"{path} cannot be used; these are the defaults."
 
 
@@ -238,18 +245,19 @@ def resubmit(run: Run, options: SlurmOptions | None = None) -> None:
     """Hands in a run again that was stopped or failed; it goes on from its last checkpoint, in the same folder.
 
     Args:
-        options: what to ask of Slurm; unset: the same as before.
+        options: what to ask of Slurm; unset: the same as before, or the user's last where there are none.
 
     Raises:
         ConfigError: if it is active or finished, or Slurm refuses or does not answer; it stays as it is then.
     """
     with launch.locked(run.path.parent / slurm_states.FOLDER):
         launch.check_resumable(run)
+        launch.check_own(run)  # or its options would be another's shell lines
         config = runs.load_config(run)
         before = runs.read_status(run.path)
-        if options is None:
+        if options is None and (kept := run.meta.get("slurm")):
             with contextlib.suppress(ValidationError, TypeError):
-                options = SlurmOptions(**(run.meta.get("slurm") or {}))
+                options = SlurmOptions(**kept)
         options = options or load_options()[0]
         afresh = launch.afresh(run.status) | {"queued": time.time(), "created": time.time(), "device": ""}
         runs.change_status(run.path, afresh | {"state": "queued", "backend": "slurm"}, lambda: launch.check_ended(run))
@@ -260,6 +268,8 @@ def resubmit(run: Run, options: SlurmOptions | None = None) -> None:
             raise
         runs.update_status(run.path, job_id=job_id)
         runs.add_meta(run.path, slurm=options.model_dump(mode="json"))
+        with launch.or_sentence(f"{run.id} was handed in, and cannot be marked as started here"):
+            runs.seal(run.path)
 
 
 def _hand_in(run: Run, config: RunConfig, options: SlurmOptions) -> str:
@@ -278,6 +288,9 @@ def _hand_in(run: Run, config: RunConfig, options: SlurmOptions) -> str:
             return ["sh", "-c", f"exec env {unset} {sbatch} 2>&1"]  # as one stream: submitit prints the other
 
     folder = run.path.parent / slurm_states.FOLDER
+    for path in (str(run.path), sys.executable, str(Path(__file__))):
+        if not path.isprintable():  # a line break would be a line of the script
+            raise ConfigError(f"The path is {path!r}; allowed for Slurm: one without line breaks and control signs.")
     try:
         executor = Executor(folder)
         executor.update_parameters(**_parameters(run, config, options))
@@ -493,6 +506,14 @@ def cancel(run: Run) -> None:
     status = run.status
     if not status.is_active:
         raise ConfigError(f"{run.id} is {status.state}; allowed: a run that is active.")
+    if not runs.is_own(run.path):  # the number may be that of any other job
+        if status.state == "queued":
+            runs.update_status(run.path, state="stopped", reason="taken out of the queue")
+            return
+        raise ConfigError(
+            f"{run.id} was not started here, so its Slurm job {status.job_id} is left alone; if it is yours: "
+            f"scancel {status.job_id}."
+        )
     if not status.job_id:
         raise ConfigError(f"{run.id} is being handed to Slurm; try again in a moment.")
     runs.update_status(run.path, stop_requested=status.stop_requested or time.time())

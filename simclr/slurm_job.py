@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from simclr import processes, runs, slurm, supervisor
+from simclr import processes, runs, safe_read, slurm, supervisor
 from simclr.config import ConfigError
 from simclr.runs import Run, Status
 
@@ -57,10 +57,9 @@ def run_job(folder: Path) -> int:
     if status.state == "finished":
         print(f"{folder.name} is finished; there is nothing to do.", flush=True)
         return 0
-    with open(folder / runs.LOG, "ab") as log:
+    with safe_read.open_to_append(folder / runs.LOG) as log:
         where = os.environ.get("SLURM_JOB_NODELIST", "")
         log.write(f"Slurm job {job_id()}{f', start {_restarts() + 1},' if _restarts() else ''} on {where}\n".encode())
-        log.flush()
         runs.update_status(
             folder, state="starting", reason="", error="", phase="", backend="slurm", job_id=job_id(),
             job_state="RUNNING", job_reason="", heartbeat=time.time(), pid=None, process_start=None,
@@ -186,9 +185,9 @@ def _leave_to_others(folder: Path) -> None:
         if (status.pid, status.host) == (os.getpid(), socket.gethostname()):
             mine = True
         elif mine and status.state in runs.ACTIVE and status.state != "queued":
-            with contextlib.suppress(OSError), open(folder / runs.LOG, "a", encoding="utf-8") as log:
+            with contextlib.suppress(OSError), safe_read.open_to_append(folder / runs.LOG) as log:
                 node = os.environ.get("SLURMD_NODENAME", "this machine")
-                log.write(f"Slurm has started this run anew; {node}, given up before, leaves it alone\n")
+                log.write(f"Slurm has started this run anew; {node}, given up before, leaves it alone\n".encode())
             os._exit(1)
 
 

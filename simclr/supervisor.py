@@ -123,6 +123,8 @@ def adopt(folder: Path) -> None:
     _outlive()
     status = runs.read_status(folder)
     is_alive, has_supervisor = runs.living(status)
+    if not runs.is_own(folder):  # the process it names may be any other
+        return
     if status.pid is None or not is_alive or has_supervisor:  # it has ended meanwhile, and may have been resumed
         return
     _say(folder, supervisor_pid=os.getpid(), supervisor_start=runs.process_start(os.getpid()))

@@ -34,7 +34,21 @@ from lightning.pytorch.plugins.environments import (
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
-from simclr import backbones, devices, embed, eta, evaluate, film, metrics, probes, processes, reduce, runs, slurm_job
+from simclr import (
+    backbones,
+    devices,
+    embed,
+    eta,
+    evaluate,
+    film,
+    metrics,
+    probes,
+    processes,
+    reduce,
+    runs,
+    safe_read,
+    slurm_job,
+)
 from simclr.backbones import Encoder
 from simclr.callbacks import (
     Filming,
@@ -308,7 +322,7 @@ def _log_to(path: Path, wanted: bool) -> Iterator[None]:
         yield
         return
     out, err = sys.stdout, sys.stderr
-    with open(path, "ab", buffering=0) as log:
+    with safe_read.open_to_append(path) as log:
         sys.stdout, sys.stderr = _Tee(out, log), _Tee(err, log)  # type: ignore[assignment]
         try:
             yield

@@ -1,9 +1,12 @@
 """Fixtures: tiny options, folders of images and really trained tiny runs, all on the CPU with one thread."""
 
+import atexit
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,12 +14,16 @@ import pytest
 # Set before torch is imported anywhere: tests share their cores with each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("SIMCLR_RUNS_DIR", None)
+# Holds the key of the seals, for the processes that tests start too; never the user's own.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="simclr-state-")
 
 from chromium import browser  # noqa: F401  (a fixture of all tests in a browser)
 from slurm import cluster
 
 from simclr import config as cfg
 from simclr import runs
+
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 # A training of a second or two: 64 shapes of 16 px, of which 7 validate, three batches of 16 in an epoch.
 TINY = {

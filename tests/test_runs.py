@@ -492,7 +492,7 @@ def test_lists_of_runs_read_no_yaml(tiny_runs, monkeypatch):
     full = Run(run.path).config
     assert {name: full[name] for name in runs.BRIEF_OPTIONS if name in full} == Run(run.path).brief
     with monkeypatch.context() as patch:
-        patch.setattr(runs.yaml, "load", lambda *_, **__: pytest.fail("YAML was read"))
+        patch.setattr(runs.safe_read, "read_yaml", lambda *_, **__: pytest.fail("YAML was read"))
         again = Run(run.path)
         assert (again.kind, again.name, again.tags, again.notes, again.experiment) == ("pretrain", "one", [], "", None)
         assert runs.next_version(tiny_runs) == 4

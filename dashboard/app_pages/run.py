@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import charts, escape, health_panel, store, ui, waiting
 from dashboard.components.live_chart import live_chart
 from simclr import config as cfg
-from simclr import runs
+from simclr import runs, safe_read
 from simclr.config import ConfigError
 from simclr.runs import Run
 
@@ -56,6 +56,12 @@ def figure_help(metric: str, chance: float | None) -> str:
     elif chance is not None:
         text += " The dashed line is guessing."
     return text
+
+
+FOREIGN = (
+    "Its folder was copied, renamed, or made by another user: look at its options first. It reads the images that "
+    "they name, and uses your own Slurm options."
+)
 
 
 def facts(run: Run, summary: store.Summary) -> list[tuple[str, str] | tuple[str, str, str]]:
@@ -204,6 +210,12 @@ def queued(run_id: str) -> None:
 
 
 def waiting_actions(run: Run) -> None:
+    if not runs.is_own(run.path):
+        st.button(
+            "Start it, though not queued here", key="queue-allow", icon=":material/play_arrow:", help=FOREIGN,
+            on_click=waiting.allow, args=(run.id,),
+        )  # fmt: skip
+        return
     with st.container(horizontal=True, gap="small"):
         st.button("Start next", key="queue-first", icon=":material/vertical_align_top:", on_click=waiting.move,
                   args=(run.id, 0))  # fmt: skip
@@ -344,7 +356,7 @@ def details(run: Run) -> None:
 
 def text_of(run: Run, name: str) -> str:
     try:
-        return (run.path / name).read_text(encoding="utf-8", errors="replace")
+        return safe_read.read_bytes(run.path / name, safe_read.MAX_YAML_BYTES).decode(errors="replace")
     except OSError:
         return ""
 
@@ -419,9 +431,12 @@ def header(run: Run, summary: store.Summary) -> None:
                 if ui.resumable(run):
                     label = ui.resume_label(run)
                     about = "Goes on from the last checkpoint." if label == "Resume" else "It came to no checkpoint."
+                    foreign = not runs.is_own(run.path)
+                    if foreign:
+                        label, about = f"{label}, though not started here", f"{about} {FOREIGN}"
                     st.button(
                         label, key="resume", icon=":material/resume:", help=about, on_click=waiting.resume,
-                        args=(run.id,),
+                        args=(run.id, foreign),
                     )  # fmt: skip
                 if own and st.button("Delete", key="delete", icon=":material/delete:"):
                     ui.confirm_delete(run.id)

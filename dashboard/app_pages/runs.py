@@ -212,7 +212,7 @@ def troubles(found: list[store.Summary]) -> None:
                 with st.container(horizontal=True, width="content", gap="small"):
                     if st.button("Open", key=f"trouble-open-{item.id}", icon=":material/open_in_full:"):
                         st.switch_page(ui.PAGE_RUN, query_params={"id": item.id})
-                    if ui.resumable(run):
+                    if ui.resumable(run) and runs.is_own(run.path):  # others on their own page, which says more
                         st.button(
                             ui.resume_label(run), key=f"trouble-resume-{item.id}", icon=":material/resume:",
                             on_click=waiting.resume, args=(item.id,),

@@ -16,6 +16,7 @@ from PIL import Image
 from dashboard.components import source
 from dashboard.components.arrays import little_endian
 from dashboard.components.embedding_map import MapState, described, described_start
+from simclr import safe_read
 
 WEBP_QUALITY = 85
 # Nothing may be fetched: a reader can see that the file keeps what is in it to itself.
@@ -57,7 +58,7 @@ embeddingMap({{ data, parentElement: document.getElementById("maps"), setStateVa
 
 def sheet_address(sheet: Path | bytes) -> str:
     """A sheet of thumbnails as a `data:` address, as WebP where that is smaller than what is there."""
-    content = sheet if isinstance(sheet, bytes) else sheet.read_bytes()
+    content = sheet if isinstance(sheet, bytes) else safe_read.read_bytes(sheet, safe_read.MAX_SHEET_BYTES)
     stream = io.BytesIO()
     with Image.open(io.BytesIO(content)) as image:
         kind = str(image.format).lower()
