@@ -23,7 +23,7 @@ import torch.distributed as dist
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
-from simclr import runs
+from simclr import runs, safe_read
 from simclr.config import ConfigError
 
 
@@ -103,10 +103,12 @@ def load_last(folder: Path, device: torch.device | str = "cpu") -> tuple[Path, d
     for name in runs.RESUMABLE_CHECKPOINTS:
         path = folder / name
         try:
-            with zipfile.ZipFile(path) as archive:  # torch.load looks at no checksum: a flipped bit would be trained on
-                if (part := archive.testzip()) is not None:
-                    raise zipfile.BadZipFile(part)
-            content = torch.load(path, map_location=device, weights_only=True)
+            with safe_read.open_file(path) as stream:
+                with zipfile.ZipFile(stream) as archive:  # torch.load looks at no checksum: a flipped bit would be used
+                    if (part := archive.testzip()) is not None:
+                        raise zipfile.BadZipFile(part)
+                stream.seek(0)
+                content = torch.load(stream, map_location=device, weights_only=True)
         except FileNotFoundError:
             continue
         except Exception:  # whatever a torn file makes of the unpickler

@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 
-from simclr import launch, reduce
+from simclr import launch, reduce, safe_read
 from simclr.reduce import Floats, Nearest, Projection
 
 IDLE_SECONDS = 15 * 60.0
@@ -159,7 +159,8 @@ def _connected(jobs: Path, idle_seconds: float) -> Iterator[socket.socket]:
                 if not started:
                     started = True
                     command = [sys.executable, "-m", "simclr.map_worker", str(place), str(idle_seconds)]
-                    with open(jobs / "map-worker.log", "wb") as log:
+                    (jobs / "map-worker.log").unlink(missing_ok=True)
+                    with safe_read.open_to_append(jobs / "map-worker.log") as log:
                         launch.detach(command, log=log)
                 time.sleep(0.1)
         if not _peer_is_ours(connection):

@@ -229,13 +229,13 @@ def wake(runs_dir: Path) -> None:
             return
         advance(runs_dir)
         if _mine(runs_dir) and not _has_keeper(runs_dir):
-            with open(runs_dir / QUEUE / KEEPER_LOG, "ab") as log:
+            with safe_read.open_to_append(runs_dir / QUEUE / KEEPER_LOG) as log:
                 launch.detach([sys.executable, "-m", "simclr.run_queue", str(runs_dir.resolve())], log=log)
 
 
 def keep(runs_dir: Path) -> None:
     """Starts waiting runs as devices become free, and returns when none waits, or another keeper is there."""
-    with open(runs_dir / QUEUE / KEEPER_LOCK, "a") as stream:
+    with safe_read.open_to_append(runs_dir / QUEUE / KEEPER_LOCK) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -254,7 +254,7 @@ def keep(runs_dir: Path) -> None:
 
 
 def _has_keeper(runs_dir: Path) -> bool:
-    with open(runs_dir / QUEUE / KEEPER_LOCK, "a") as stream:
+    with safe_read.open_to_append(runs_dir / QUEUE / KEEPER_LOCK) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
