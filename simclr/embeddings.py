@@ -216,7 +216,7 @@ class Weights:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._stream = open(path, "rb")  # noqa: SIM115  (`close` closes it)
+        self._stream = safe_read.open_file(path)  # `close` closes it
         self._mark = _mark(self._stream)
         self.sha256 = _hash_of(self._stream)
 
@@ -283,7 +283,7 @@ def _hash_of(stream: BufferedReader) -> str:
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file; read again only when it is another one or was written to."""
-    with open(path, "rb") as stream:
+    with safe_read.open_file(path) as stream:
         return _hash_of(stream)
 
 
@@ -511,7 +511,7 @@ def load_embedding(folder: Path) -> Embedding | None:
         return None
     if not all(path.is_file() for path in sheets):
         return None
-    if _read_json(folder / PROVENANCE) != provenance:  # it was written anew while it was read
+    if safe_read.json_dict(folder / PROVENANCE) != provenance:  # it was written anew while it was read
         return None
     return Embedding(folder, features, ids, labels, factors, provenance, near, predictions, labelled)
 

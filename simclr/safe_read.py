@@ -64,13 +64,13 @@ def _open(path: str | Path, flags: int, max_bytes: int | None) -> tuple[int, int
     return handle, found.st_size
 
 
-def open_file(path: str | Path, max_bytes: int | None = None) -> BinaryIO:
+def open_file(path: str | Path, max_bytes: int | None = None) -> io.BufferedReader:
     """The file, open for reading.
 
     Raises:
         OSError: if it is missing, no regular file, a link that leaves its folder, or has more than `max_bytes`.
     """
-    return os.fdopen(_open(path, _READ, max_bytes)[0], "rb")
+    return io.BufferedReader(io.FileIO(_open(path, _READ, max_bytes)[0], "rb"))
 
 
 def open_to_append(path: str | Path) -> io.FileIO:
