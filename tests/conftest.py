@@ -14,8 +14,6 @@ import pytest
 # Set before torch is imported anywhere: tests share their cores with each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("SIMCLR_RUNS_DIR", None)
-# Holds the key of the seals, for the processes that tests start too; never the user's own.
-os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="simclr-state-")
 
 from chromium import browser  # noqa: F401  (a fixture of all tests in a browser)
 from slurm import cluster
@@ -23,7 +21,12 @@ from slurm import cluster
 from simclr import config as cfg
 from simclr import runs
 
-atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
+# Holds the key of the seals, also for the processes that tests start and that load this file; never the user's own.
+STATE_PREFIX = "simclr-test-state-"
+is_first = STATE_PREFIX not in os.environ.get("XDG_STATE_HOME", "")
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix=STATE_PREFIX) if is_first else os.environ["XDG_STATE_HOME"]
+if is_first:
+    atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 # A training of a second or two: 64 shapes of 16 px, of which 7 validate, three batches of 16 in an epoch.
 TINY = {
