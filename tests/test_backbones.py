@@ -1,6 +1,7 @@
 """Encoders of all families, sizes they refuse, and weights files of all sorts, malicious ones included."""
 
 import contextlib
+import functools
 import os
 import pickle
 import zipfile
@@ -9,9 +10,18 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torchvision.models import regnet
 
 from simclr import backbones, heads
-from simclr.backbones import TinyResNet, build_encoder, find_classifier, has_small_stem, load_encoder, read_state
+from simclr.backbones import (
+    TinyResNet,
+    build_encoder,
+    find_classifier,
+    has_small_stem,
+    load_encoder,
+    pick_weights,
+    read_state,
+)
 from simclr.config import BACKBONES, ConfigError
 
 # One of each family, the smallest.
@@ -224,10 +234,154 @@ def test_weights_of_another_backbone_are_refused(tmp_path, resnet18):
     encoder = fresh("resnet_tiny", 16)
     assert "same backbone" in refused(path, encoder)
     assert all(torch.equal(value, before[key]) for key, value in encoder.network.state_dict().items())
-    assert "lacks" in refused(path, fresh("resnet50", 32))
+    text = refused(path, fresh("resnet50", 32))
+    assert "lacks" in text and "they seem to be weights of resnet18;" in text
     assert "conv1.weight is (64, 3, 3, 3) where this backbone has (64, 3, 7, 7)" in refused(
         path, fresh(small_stem=False)
     )
+
+
+DEEPER = [
+    ("resnet34", "resnet18", ""), ("resnet101", "resnet50", "module."), ("resnet152", "resnet50", "model.backbone."),
+    ("wide_resnet101_2", "wide_resnet50_2", ""), ("convnext_small", "convnext_tiny", "module."),
+    ("swin_s", "swin_t", ""), ("efficientnet_b1", "efficientnet_b0", "student."),
+]  # fmt: skip
+
+
+@functools.cache
+def on_meta(name):
+    """An encoder and the state of the whole torchvision network, both without numbers."""
+    with torch.device("meta"):
+        network = backbones._build_network(name, 224, small_stem=False)
+        state = network.state_dict()
+        classifier = find_classifier(network)
+        network.set_submodule(classifier, nn.Identity())
+    return backbones.Encoder(network, 0, classifier), state
+
+
+@pytest.mark.parametrize(("theirs", "mine", "prefix"), DEEPER)
+def test_a_deeper_network_of_the_same_family_is_refused(theirs, mine, prefix):
+    """Its tensors hold all that the smaller one has, in the same shapes, and more."""
+    encoder, state = on_meta(mine)[0], on_meta(theirs)[1]
+    more = [key for key in on_meta(theirs)[0].network.state_dict() if key not in encoder.network.state_dict()]
+    count = sum("num_batches_tracked" not in key for key in more)
+    with pytest.raises(ConfigError) as caught:
+        pick_weights(encoder, {prefix + key: value for key, value in state.items()}, "w.pt")
+    assert str(caught.value) == (
+        f"experiment_version is w.pt, which holds {count} tensors of an encoder that this backbone does not have "
+        f"({', '.join(more[:3])}, ...); they seem to be weights of {theirs}; allowed: weights of the same backbone and "
+        "stem."
+    )
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3", "vgg11", "vit_b_16", "swin_t", "mobilenet_v3_small"])
+def test_torchvisions_own_weights_load_with_their_classifiers(name):
+    with torch.device("meta"):
+        encoder = build_encoder(name, 224)
+        whole = torchvision.models.get_model(name).state_dict()  # of GoogLeNet and Inception with auxiliary classifiers
+    assert pick_weights(encoder, whole, "w.pt").keys() == encoder.network.state_dict().keys()
+
+
+@pytest.mark.slow
+def test_no_network_takes_the_weights_of_any_other(monkeypatch):
+    """All ordered pairs; a RegNet's widths are computed with numbers, so that part is kept off the meta device."""
+    original = regnet.BlockParams.from_init_params.__func__
+
+    def with_numbers(cls, **options):
+        with torch.device("cpu"):
+            return original(cls, **options)
+
+    monkeypatch.setattr(regnet.BlockParams, "from_init_params", classmethod(with_numbers))
+    monkeypatch.setattr(backbones, "_guess", lambda encoder, state: "")
+    for mine in BACKBONES:
+        encoder = on_meta(mine)[0]
+        for theirs in BACKBONES:
+            state = on_meta(theirs)[1]
+            if theirs == mine:
+                assert pick_weights(encoder, state, "w.pt").keys() == encoder.network.state_dict().keys()
+            else:
+                with pytest.raises(ConfigError):
+                    pick_weights(encoder, state, "w.pt")
+
+
+# Beside the encoder: what other programs leave in a file, and under which names.
+BESIDE = ("fc.weight", "fc.0.weight", "head.weight", "projector.0.weight", "projection_head.layers.0.weight",
+          "classifier.weight", "prototypes.weight", "predictor.net.0.weight", "queue", "n_averaged",
+          "momentum_projector.0.weight", "online_classifier.bias", "layer4.1.bn3.num_batches_tracked")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_what_is_not_of_the_encoder_may_be_left_over(resnet18, prefix, name):
+    state = {prefix + key: value for key, value in resnet18.network.state_dict().items()}
+    encoder = fresh()
+    load_encoder(encoder, state | {prefix + name: torch.zeros(2)}, "w.pt")
+    assert_same_weights(encoder, resnet18)
+
+
+@pytest.mark.parametrize("name", ["layer1.2.conv1.weight", "bn1.extra"])
+def test_a_tensor_of_the_encoder_may_not(resnet18, name):
+    state = {"module." + key: value for key, value in resnet18.network.state_dict().items()}
+    with pytest.raises(ConfigError, match=rf"holds 1 tensor of an encoder .*\({name}\)"):
+        load_encoder(fresh(), state | {"module." + name: torch.zeros(2)}, "w.pt")
+
+
+# Of two encoders in one file: the names of the one that gradients train, and of the other.
+PAIRS = [
+    ("module.encoder_q.", "module.encoder_k."), ("backbone.", "momentum_backbone."),
+    ("backbone.", "backbone_momentum."), ("base_encoder.", "momentum_encoder."),
+    ("online_network.", "target_network."), ("online_encoder.net.", "target_encoder.net."),
+    ("student.backbone.", "teacher.backbone."), ("student_backbone.", "teacher_backbone."), ("model.", "model_ema."),
+    ("query_encoder.", "key_encoder."), ("encoder.", "target.encoder."), ("net.", "teacher.net."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("trained_first", [True, False])
+@pytest.mark.parametrize(("trained", "average"), PAIRS)
+def test_of_two_encoders_the_trained_one_is_taken(capsys, resnet18, trained, average, trained_first):
+    good = {trained + key: value for key, value in resnet18.network.state_dict().items()}
+    other = {average + key: value * 0 for key, value in resnet18.network.state_dict().items()}
+    encoder = fresh()
+    load_encoder(encoder, good | other if trained_first else other | good, "w.pt")
+    assert_same_weights(encoder, resnet18)
+    assert capsys.readouterr().out == f"w.pt holds 2 encoders: {trained} is taken, not {average}\n"
+
+
+@pytest.mark.parametrize(
+    ("trained", "average"),
+    [("student", "teacher"), ("online_network_state_dict", "target_network_state_dict"), ("encoder_q", "encoder_k")],
+)
+def test_two_encoders_may_stand_in_two_sections(tmp_path, capsys, resnet18, trained, average):
+    state = resnet18.network.state_dict()
+    sections = {average: {f"module.backbone.{key}": value * 0 for key, value in state.items()}, "epoch": 3,
+                "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 1.0}]},
+                trained: {f"module.backbone.{key}": value for key, value in state.items()}}  # fmt: skip
+    path = save(sections, tmp_path / "w.pth")
+    encoder = fresh()
+    load_encoder(encoder, read_state(path), path)
+    assert_same_weights(encoder, resnet18)
+    assert f"holds 2 encoders: {trained}.module.backbone. is taken" in capsys.readouterr().out
+
+
+def test_the_same_encoder_under_two_names_is_one(capsys, resnet18):
+    state = resnet18.network.state_dict()
+    load_encoder(
+        fresh(), {name + key: value for name in ("backbone.", "model.0.") for key, value in state.items()}, "w"
+    )
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("key", ["layer3.1.conv2.weight", "bn1.running_var"])
+def test_weights_that_are_not_finite_are_refused(tmp_path, resnet18, key, value):
+    state = {name: tensor.clone() for name, tensor in resnet18.network.state_dict().items()}
+    state[key].view(-1)[-1] = value
+    path = save(state | {"fc.weight": torch.full((2, 2), value)}, tmp_path / "w.pt")
+    encoder = fresh()
+    assert f"1 of whose 120 tensors (such as {key}) hold values that are no finite numbers" in refused(path, encoder)
+    assert all(tensor.isfinite().all() for tensor in encoder.network.state_dict().values())
+    path = save(resnet18.network.state_dict() | {"fc.weight": torch.full((2, 2), value)}, path)
+    load_encoder(encoder, read_state(path), path)  # a head is not loaded
 
 
 FILES = {
