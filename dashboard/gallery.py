@@ -127,7 +127,8 @@ def _from_split(dataset: str, data_dir: str | None) -> Gallery:
 
 def _from_folder(dataset: str) -> Gallery:
     """Some files of a folder; unlike a training it reads no more than those."""
-    from simclr.folders import IMAGE_SUFFIXES, LARGEST_OWN_SIDE
+    from simclr.folder_layout import IMAGE_SUFFIXES
+    from simclr.folders import LARGEST_OWN_SIDE
     from simclr.images import decode_image, image_size_of
 
     folder = Path(dataset).expanduser()

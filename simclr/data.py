@@ -147,6 +147,7 @@ class ImageData:
         None without classes.
     probe: the labelled training images, the bank of the kNN probe; None where nothing is labelled.
     folders: the image files behind the splits, where it is a folder.
+    reading: how the folder was read, in words.
     """
 
     name: str
@@ -157,6 +158,7 @@ class ImageData:
     test: Split | None
     probe: Split | None
     folders: tuple[FileSource, ...] = ()
+    reading: str = ""
 
     @property
     def skipped(self) -> tuple[str, ...]:
@@ -242,6 +244,7 @@ def load_data(
         dataset: a name in `simclr.config.DATASETS`, or a folder: `train/<class>/*` with optional `val/` and `test/`
             (a `val/` replaces the cut, `val_fraction` is then ignored; without `test/`, 20 % of train become it),
             or `<class>/*` alone (20 % become test), or images without classes. Everything below `<class>/` counts.
+            The splits may have other usual names (`folder_layout.SPLIT_FOLDERS`).
         image_size: side in pixels. Shapes are drawn at it; folder images are stored at 1.5 times it where they are
             large enough, so that random crops keep detail; other sets keep their own side.
         seed: of the cuts.
@@ -310,6 +313,11 @@ def load_data(
     if probe is None and train.labels is not None and (train.labels >= 0).any():
         labelled = np.flatnonzero(train.labels >= 0)
         probe = replace(made_train.take(torch.from_numpy(labelled)), labels=torch.from_numpy(train.labels[labelled]))
+    file_sources = tuple(source for source in sources if isinstance(source, FileSource))
+    reading = ""
+    if lists.layout is not None:
+        sizes = {name: len(part) for name, part in (("train", train), ("val", val), ("test", test)) if part is not None}
+        reading = lists.layout.sentence(sizes, _broken_text(file_sources))
     return ImageData(
         name=dataset,
         image_size=lists.image_size or train.source.side,
@@ -318,8 +326,19 @@ def load_data(
         val=split("val", val) if val is not None else None,
         test=split("test", test) if test is not None else None,
         probe=probe,
-        folders=tuple(source for source in sources if isinstance(source, FileSource)),
+        folders=file_sources,
+        reading=reading,
     )
+
+
+def _broken_text(sources: Sequence[FileSource]) -> str:
+    """The images that cannot be read, counted and the first named; empty where there are none."""
+    broken = [(source, source.left_out) for source in sources if source.left_out]
+    count = sum(len(rows) for _, rows in broken)
+    if not count:
+        return ""
+    source, rows = broken[0]
+    return f"{count:,} broken image{'' if count == 1 else 's'}: {source.naming(rows)}"
 
 
 def _limit(asked: int | None) -> int:

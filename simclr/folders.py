@@ -1,27 +1,27 @@
-"""A folder of images as a data set: which files there are, their classes, their splits, their size."""
+"""A folder of images as a data set: its layout, the images that can be read, their size and contrast."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from simclr.config import DATASETS, ConfigError, nearest_name
-from simclr.images import BrokenImageError, FileSource, ImageList, Lists, Progress, image_size_of
+from simclr import folder_layout
+from simclr.config import ConfigError
+from simclr.folder_layout import TEST_FRACTION
+from simclr.images import DAMAGE, BrokenImageError, FileSource, ImageList, Lists, Progress, decode_image, image_size_of
 from simclr.stratify import TEST_STREAM, ranks_in_class, stratified_order
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 log = logging.getLogger(__name__)
 
-VAL_FOLDERS = ("val", "valid", "validation")
 LARGEST_OWN_SIDE = 224  # pixels; larger images are seen at this side unless image_size asks for more
 NUM_SIDE_SAMPLES = 200  # images whose size is looked at to find a folder's own side
-TEST_FRACTION = 0.2  # of a folder without test/
+NUM_CONTRAST_SAMPLES = 32  # images that are decoded to see whether there is anything on them
+MIN_RANGE = 16  # of 256 values; 12 bits kept in 16 come out with 15 at most
 
 
 def load(
@@ -33,107 +33,35 @@ def load(
     Broken images are left out before anything is cut, so that every path to the images has the same splits; the ids
     of the others stay.
     """
-    folder = Path(dataset or "(empty)").expanduser()
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "is neither a data set nor a folder that exists"
-        raise ConfigError(
-            f"dataset is {dataset}, which {what}; allowed: {', '.join(DATASETS)} or a folder of images"
-            f"{nearest_name(dataset, DATASETS) or '.'}"
-        )
-    try:
-        files = _image_files(folder)
-    except OSError as error:
-        inside = os.path.relpath(error.filename or folder, folder)
-        which = "which" if inside == "." else f"whose folder {inside}"
-        raise ConfigError(f"dataset is {dataset}, {which} cannot be read: {error.strerror}.") from None
-    if not files:
-        raise ConfigError(
-            f"dataset is {dataset}, a folder without images; allowed: files ending in {', '.join(IMAGE_SUFFIXES)}, "
-            "in train/<class>/, <class>/ or the folder itself."
-        )
+    layout = folder_layout.read(dataset, labelled_only=labelled_only)
+    folder, classes = layout.folder, layout.classes
 
-    parts = {"train": files}
-    tops = {path.split("/")[0] for path in files if "/" in path}
-    in_train = [path for path in files if path.startswith("train/")]
-    others = tops - {"train", "test", *VAL_FOLDERS}
-    # a class may be called train: then it stands beside other classes and holds no classes of its own
-    if in_train and (not others or any(path.count("/") > 1 for path in in_train)):
-        parts = {"train": in_train, "test": [path for path in files if path.startswith("test/")]}
-        val_folder = next((name for name in VAL_FOLDERS if name in tops), "val")
-        parts["val"] = [path for path in files if path.startswith(f"{val_folder}/")]
-    below = {name: name != "train" or parts["train"] is not files for name in parts}  # is there a split folder?
-
-    names = {name: _class_names(paths, 1 if below[name] else 0) for name, paths in parts.items()}
-    classes = tuple(sorted(set(names["train"] or ())))
-    if labelled_only and len(classes) < 2:
-        what = f"has only one class ({classes[0]})" if classes else "has images without classes"
-        raise ConfigError(
-            f"dataset is {dataset}, which {what}; allowed: two or more class folders, as in train/<class>/ or <class>/."
-        )
-    has_classes = len(classes) >= 2
-
-    size, side = _sides(folder, parts["train"], image_size)
+    size, side = _sides(folder, layout.parts["train"].paths, image_size)
+    _check_contrast(dataset, folder, layout.parts["train"].paths, side)
 
     def whole(name: str) -> ImageList | None:
-        paths = parts.get(name)
-        if not paths:
+        part = layout.parts.get(name)
+        if part is None:
             return None
         labels = None
-        found = names[name]
-        if has_classes and (name == "train" or found is not None or labelled_only):
-            differing = sorted(set(found or ()) ^ set(classes))
-            if differing:
-                raise ConfigError(
-                    f"dataset is {dataset}, whose {name} and train folders have different classes "
-                    f"({', '.join(differing[:5])}{' ...' if len(differing) > 5 else ''}); "
-                    "allowed: the same class folders in each."
-                )
+        if part.classes is not None:
             index = {label: number for number, label in enumerate(classes)}
-            labels = [index[label] for label in found or ()]
-        source = FileSource(folder, paths, side, root / "decoded", refuse=broken_images == "refuse")
+            labels = [index[label] for label in part.classes]
+        source = FileSource(folder, part.paths, side, root / "decoded", refuse=broken_images == "refuse")
         return _readable(dataset, name, source, ImageList.whole(source, labels), classes, progress)
 
     train, val, test = whole("train"), whole("val"), whole("test")
     assert train is not None
-    if test is None and has_classes:
+    if test is None and classes:
         assert train.labels is not None
-        counts = np.bincount(train.labels)
-        if counts.min() < 2:
-            raise ConfigError(
-                f"dataset is {dataset}, whose class {classes[counts.argmin()]} has 1 image; allowed: at least 2 images "
-                "per class, so that one can be used for testing, or a test folder."
-            )
+        folder_layout.check_test_can_be_cut(dataset, (classes[label] for label in train.labels))  # of whole images
         order = stratified_order(train.labels, seed, TEST_STREAM)
         ranks, sizes = ranks_in_class(train.labels, np.random.default_rng([TEST_STREAM, seed]))
         order = order[ranks[order] < sizes[order] - 1]  # no class loses its last training image
         chosen = np.sort(order[: max(round(TEST_FRACTION * len(train)), len(classes))])
         test = train.at(chosen)
         train = train.at(np.setdiff1d(np.arange(len(train)), chosen))
-    return Lists(classes if has_classes else None, train, val, test, image_size=size)
-
-
-def _image_files(folder: Path) -> list[str]:
-    """Paths of all images below `folder`, relative, with "/", sorted; hidden files and folders left out."""
-    found: list[str] = []
-    seen: set[str] = set()
-    waiting = [""]
-    while waiting:
-        inside = waiting.pop()
-        if (real := os.path.realpath(folder / inside)) in seen:  # a link back to a folder above would never end
-            continue
-        seen.add(real)
-        with os.scandir(folder / inside) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    waiting.append(f"{inside}{name}/")
-                # a link to nowhere is a broken image; a pipe, which would be waited for, is none
-                elif name.lower().endswith(IMAGE_SUFFIXES) and (entry.is_file() or entry.is_symlink()):
-                    found.append(inside + name)
-    found.sort()
-    return found
+    return Lists(classes or None, train, val, test, image_size=size, layout=layout)
 
 
 def _readable(
@@ -160,24 +88,6 @@ def _readable(
     return good
 
 
-def _class_names(paths: Sequence[str], depth: int) -> list[str] | None:
-    """The class of each path: its folder at `depth`; None where the folders cannot be classes.
-
-    They cannot if an image stands outside of them, or if any is only a shelf of further folders (as in 00/01/x.jpg);
-    one folder in between (as in cat/images/x.jpg) is fine.
-    """
-    names: list[str] = []
-    places: dict[str, set[tuple[str, ...]]] = {}
-    for path in paths:
-        pieces = path.split("/")
-        if len(pieces) < depth + 2:
-            return None
-        names.append(sys.intern(pieces[depth]))  # one string for each class, not for each image
-        places.setdefault(pieces[depth], set()).add(tuple(pieces[depth + 1 : -1]))
-    shelves = [name for name, inner in places.items() if len(inner) > 1 and () not in inner]
-    return None if shelves else names
-
-
 def _sides(folder: Path, paths: Sequence[str], image_size: int | None) -> tuple[int, int]:
     """Side in pixels at which a folder's images are seen, and at which they are kept.
 
@@ -192,3 +102,38 @@ def _sides(folder: Path, paths: Sequence[str], image_size: int | None) -> tuple[
     own = max(1, int(np.median(sides or [LARGEST_OWN_SIDE])))
     size = image_size or min(own, LARGEST_OWN_SIDE)
     return size, min(own, size * 3 // 2) if own != size else own
+
+
+def _check_contrast(dataset: str, folder: Path, paths: Sequence[str], side: int) -> None:
+    """Refuses a folder most of whose images come out nearly black, or of one colour each.
+
+    That happens where values do not fill the range of their format, such as 0..1 in a float TIFF or 12 bits in 16.
+    Looks at images evenly spaced over the folder, until the answer is clear.
+    """
+    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), NUM_CONTRAST_SAMPLES)).astype(int))
+    flat: list[str] = []
+    num_seen = 0
+    for place in np.random.default_rng(0).permutation(places):
+        with contextlib.suppress(BrokenImageError):
+            image = decode_image(folder, paths[place], side)  # (3, side, side)
+            num_seen += 1
+            if np.ptp(image, axis=(1, 2)).max() < MIN_RANGE:
+                flat.append(paths[place])
+            if 2 * (num_seen - len(flat)) >= len(places):
+                return
+    if 2 * len(flat) > num_seen:
+        raise ConfigError(
+            f"dataset is {dataset}, where {len(flat)} of {num_seen} images looked at are nearly of one colour, such as "
+            f"{flat[0]}{_values(folder / flat[0])}; allowed: images whose values fill the range of their format."
+        )
+
+
+def _values(path: Path) -> str:
+    """The values an image file holds beside those its format has room for, in words; empty where it does not tell."""
+    room = {"F": 255, "L": 255, "RGB": 255, "RGBA": 255, "I": 65535}
+    with contextlib.suppress(*DAMAGE), Image.open(path) as image:
+        top = 65535 if image.mode.startswith("I;16") else room.get(image.mode)
+        if top is not None:
+            values = np.asarray(image)
+            return f" (values {values.min():,.4g} to {values.max():,.4g}, of 0 to {top:,})"
+    return ""

@@ -26,6 +26,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from simclr.config import ConfigError
+from simclr.folder_layout import Layout
 
 log = logging.getLogger(__name__)
 
@@ -442,3 +443,4 @@ class Lists:
     val: ImageList | None = None
     test: ImageList | None = None
     image_size: int | None = None  # side at which the images are meant to be seen, where they are kept larger
+    layout: Layout | None = None  # of a folder

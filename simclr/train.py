@@ -546,9 +546,9 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
         num_classes=len(prepared.data.classes or ()), num_skipped_images=len(prepared.data.skipped),
         in_memory=prepared.data.train.in_memory,
     )  # fmt: skip
-    if skipped := prepared.data.skipped:  # said when they were found; here for the log of a run that had none yet
-        count = "1 broken image is" if len(skipped) == 1 else f"{len(skipped):,} broken images are"
-        print(f"{count} left out: {', '.join(skipped[:3])}{', ...' if len(skipped) > 3 else ''}", flush=True)
+    if reading := prepared.data.reading:
+        runs.add_meta(run.path, data_reading=reading)
+        print(reading, flush=True)
     held = runs.read_status(run.path).device or _held(prepared.config, device)
     status.set(phase="training", steps=prepared.num_steps, epochs=prepared.num_epochs, device=held)
     batch = prepared.config.batch_size

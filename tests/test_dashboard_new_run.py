@@ -4,10 +4,10 @@ import json
 from dataclasses import asdict
 
 import pytest
-from conftest import supervise_nothing
+from conftest import make_folder, supervise_nothing
 from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
 
-from dashboard import places, store
+from dashboard import folder_reading, places, store
 from simclr import devices, estimate, launch, run_queue, runs, slurm
 from simclr.estimate import Estimate
 
@@ -439,3 +439,46 @@ def test_a_check_that_failed_says_why_and_can_be_tried_again(folder):
     app.run()
     assert "allowed: at most the 8" in texts(app)
     assert not app.button("check").disabled
+
+
+# --- a folder of one's own ----------------------------------------------------------------------------------------
+
+
+def said(items):
+    return " ".join(item.value.replace("\\", "") for item in items)
+
+
+def test_how_a_folder_is_read_is_said_before_the_start(folder, tmp_path):
+    layout = {"Training/[a](b)": 8, "Training/c": 12, "Testing/[a](b)": 2, "Testing/c": 1}
+    images = make_folder(tmp_path / "brain", layout)
+    app = open_page("new_run", dataset=str(images))
+    assert said(app.info) == (
+        "Read as 2 classes ([a](b) 8, c 12): 18 images from Training/ train, 2 from Training/ validate and 3 from "
+        "Testing/ test."
+    )
+    assert r"\[a\]\(b\)" in app.info[0].value  # no link
+    assert not app.button("start").disabled
+    option(app, "number_input", "limit_images").set_value(10).run()
+    assert "8 images from Training/ train, 2 from Training/ validate" in said(app.info)
+    option(app, "selectbox", "dataset").set_value("digits").run()
+    assert not app.info and not app.exception
+
+
+def test_a_folder_that_cannot_be_read_in_one_way_cannot_be_started(folder, tmp_path):
+    images = make_folder(tmp_path / "images", {"Testing/a": 2, "Testing/b": 2})
+    app = open_page("new_run", dataset=str(images))
+    assert not app.info
+    assert app.button("start").disabled
+    assert "which has Testing/ and no train folder" in said(app.error)
+    assert ":small[:red[dataset is" in texts(app)  # beside the field too
+    assert not option(app, "selectbox", "dataset").set_value("digits").run().error
+
+
+def test_a_supervised_run_wants_classes_and_a_slow_disk_holds_no_page(folder, tmp_path, monkeypatch):
+    images = make_folder(tmp_path / "images", {"only": 9})
+    assert "has only one class (only)" in said(open_page("new_run", kind="scratch", dataset=str(images)).error)
+    assert "no train folder" not in said(open_page("new_run", dataset=str(images)).error)
+    monkeypatch.setattr(folder_reading, "SECONDS", -1)
+    app = open_page("new_run", dataset=str(make_folder(tmp_path / "more", {"a": 2, "b": 2})))
+    assert not app.error
+    assert "too many files to be looked through here" in said(app.info)

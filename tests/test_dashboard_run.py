@@ -50,6 +50,20 @@ def test_running(folder):
     assert [button.key for button in app.button] == ["edit", "clone", "stop"]  # no delete while it is active
 
 
+def test_how_the_folder_was_read_is_shown(folder):
+    run = make_run(folder, "running", done=2)
+    sentence = "Read as 2 classes (a_b 8, [c](d) 12): 18 images from Training/ train."
+    for found in (sentence, ["no", "text"]):
+        runs.add_meta(run.path, data_reading=found)
+        app = open_page("run", id=run.id)
+        assert not app.exception
+        shown = [item.value for item in app.caption if "Read as" in item.value]
+        assert [text.replace("\\", "") for text in shown] == (
+            [f":material/folder_open: {sentence}"] if found is sentence else []
+        )
+        assert all(r"\[c\]\(d\)" in text for text in shown)  # no link
+
+
 def test_starting_has_no_metrics_yet(folder):
     run = make_run(folder, "starting", done=0)
     app = open_page("run", id=run.id)

@@ -26,12 +26,14 @@ def picture(colour, size=(8, 8), mode="RGB"):
 
 
 def make_folder(root, layout, size=(8, 8), suffix=".png"):
-    """`layout`: folder -> number of images; every image has a colour of its own."""
+    """`layout`: folder -> number of images; every image has a colour of its own, and a white corner."""
     number = 0
     for folder, count in layout.items():
         (root / folder).mkdir(parents=True, exist_ok=True)
         for i in range(count):
-            picture((number % 256, number // 256, 100), size).save(root / folder / f"{i:03d}{suffix}")
+            image = picture((number % 256, number // 256, 100), size)
+            image.paste("white", (3 * size[0] // 4, 3 * size[1] // 4, *size))
+            image.save(root / folder / f"{i:03d}{suffix}")
             number += 1
     return root
 

@@ -20,7 +20,7 @@ from test_resume import assert_equal_ends, interrupted, run_and_find, stop_at  #
 from test_train import rows_of
 
 from simclr import config as cfg
-from simclr import data, datamodule, folders, images, runs
+from simclr import data, datamodule, folder_layout, images, runs
 from simclr.cli import main
 from simclr.config import ConfigError
 from simclr.train import train
@@ -224,12 +224,14 @@ def handed_over(module, loader):
 
 
 def numbered(folder, layout, suffix=".jpg"):
-    """`layout`: folder -> number of images, each of a grey of its own."""
+    """`layout`: folder -> number of images, each of a grey of its own with a bright corner."""
     number = 0
     for name, count in layout.items():
         (folder / name).mkdir(parents=True)
         for i in range(count):
-            Image.new("RGB", (64, 64), (number * 4, number * 4, number * 4)).save(folder / name / f"{i:03d}{suffix}")
+            image = Image.new("RGB", (64, 64), (number * 4, number * 4, number * 4))
+            image.paste((255 - number, 0, 0), (48, 48, 64, 64))
+            image.save(folder / name / f"{i:03d}{suffix}")
             number += 1
     return folder
 
@@ -258,8 +260,8 @@ def test_broken_images_are_left_out_named_and_counted(tmp_path, caplog, monkeypa
     folder = numbered(tmp_path / "set", {"a": 20, "b": 20})
     whole = load(folder, tmp_path, seed=2, val_fraction=0.2)
     if kind == "gone":  # after the folder was listed
-        found = folders._image_files(folder)
-        monkeypatch.setattr(folders, "_image_files", lambda _: found)
+        found = folder_layout.read(str(folder))
+        monkeypatch.setattr(folder_layout, "read", lambda *_, **__: found)
     for name in ("a/003.jpg", "b/007.jpg"):
         damage(folder / name, kind)
     loaded = load(folder, tmp_path, seed=2, val_fraction=0.2, memory_limit=limit)
@@ -449,7 +451,13 @@ def test_listing_follows_links_but_not_in_circles_and_waits_for_no_pipe(tmp_path
     (tmp_path / "aside").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "aside" / "x.PNG")
     (folder / "z").symlink_to(tmp_path / "aside")
-    assert folders._image_files(folder) == ["a/000.jpg", "a/001.jpg", "b-c/d/000.jpg", "b/e/000.jpg", "z/x.PNG"]
+    assert folder_layout._files(folder, None)[0] == [
+        "a/000.jpg",
+        "a/001.jpg",
+        "b-c/d/000.jpg",
+        "b/e/000.jpg",
+        "z/x.PNG",
+    ]
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):

@@ -386,7 +386,12 @@ def test_a_broken_image_is_left_out_or_stops_a_pretraining_before_it_starts(tiny
     assert main(["pretrain", *map(str, options)]) == 0
     (run,) = runs.list_runs(tiny_runs)
     assert run.meta["num_skipped_images"] == 1
-    assert "1 broken image is left out: a/007.png" in run.log_tail()
+    reading = (
+        "Read as 2 classes (a 20, b 20): 28 images train, 3 validate and 8 test. Left out: 1 broken image: a/007.png "
+        "(it is cut short or damaged)."
+    )
+    assert run.meta["data_reading"] == reading
+    assert reading in run.log_tail()
 
 
 def test_only_a_finished_pretraining_is_an_experiment(arms, tiny_runs, capsys):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import checking, escape, forms, places, store, ui
+from dashboard import checking, escape, folder_reading, forms, places, store, ui
 from simclr import config as cfg
 from simclr import devices, run_queue, runs
 from simclr.config import ConfigError
@@ -247,10 +247,29 @@ def submit(config: cfg.RunConfig, place: str, meta: dict[str, str]) -> Run:
     return slurm.submit(config, store.runs_dir(), options, **meta)
 
 
+def problems(place: str) -> list[str]:
+    """What is wrong with the options, and with the folder of images where it can be looked into from here."""
+    kept = forms.state()
+    found = forms.problems(kept["kind"], kept["values"])
+    if not found and place != places.SLURM:
+        wrong = folder_reading.find(forms.to_config(kept["kind"], kept["values"]))[1]
+        found += [wrong] if wrong else []
+    return found
+
+
+def show_reading() -> None:
+    """How the folder will be read: what is said of it here is all that tells a wrong reading from a right one."""
+    kept = forms.state()
+    if not forms.problems(kept["kind"], kept["values"]):
+        sentence = folder_reading.find(forms.to_config(kept["kind"], kept["values"]))[0]
+        if sentence:
+            st.info(escape.markdown(sentence), icon=":material/folder_open:")
+
+
 def checked(place: str) -> tuple[cfg.RunConfig | None, list[str]]:
     """The options where they are valid here, and else what is wrong, one sentence each."""
     kept = forms.state()
-    found = forms.problems(kept["kind"], kept["values"])
+    found = problems(place)
     if place == places.SLURM:
         found += places.slurm_problems()
     config = None if found else forms.to_config(kept["kind"], kept["values"])
@@ -326,7 +345,7 @@ def page() -> None:
     if edited is None:
         choose_kind()
     main, side = st.columns([2.1, 1], gap="large")
-    sentences = forms.problems(kept["kind"], kept["values"])
+    sentences = problems(places.current())
     errors = forms.by_option(kept["kind"], sentences)
     with main:
         with st.container(border=True):
@@ -339,12 +358,13 @@ def page() -> None:
         common, folded = forms.layout(kept["kind"])
         with st.container(border=True):
             grid(common, cfg.option_names(cfg.MODELS[kept["kind"]]), errors)
+            show_reading()
         st.caption("More options")
         with st.container(gap="small"):
             for group, names in folded.items():
                 draw_folded(group, names, errors)
     # The widgets above may have brought new values: what is shown and started is what they hold now.
-    if forms.problems(kept["kind"], kept["values"]) != sentences:
+    if problems(places.current()) != sentences:
         st.rerun()
     with side, st.container(border=True, key="start-card"):
         start_card()

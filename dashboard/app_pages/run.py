@@ -347,7 +347,11 @@ def details(run: Run) -> None:
         shown = run.path.relative_to(store.ROOT) if run.path.is_relative_to(store.ROOT) else run.path
         command = ["python", "-m", "simclr", runs.command_name(run.kind), "--config", str(shown / runs.CONFIG)]
         st.code(shlex.join(command), language="bash", wrap_lines=True)
-        meta = {key: value for key, value in run.meta.items() if key not in ("name", "notes", "tags", "brief")}
+        meta = {
+            key: value
+            for key, value in run.meta.items()
+            if key not in ("name", "notes", "tags", "brief", "data_reading")
+        }
         if isinstance(meta.get("created"), (int, float)):
             meta["created"] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.created))
         meta["folder"] = str(run.path)
@@ -461,6 +465,8 @@ def header(run: Run, summary: store.Summary) -> None:
     if summary.kind == "pretrain":
         pairs = "app_pages/augmentations.py"
         st.page_link(pairs, label="Its augmented pairs", icon=":material/auto_fix_high:", query_params={"run": run.id})
+    if isinstance(reading := run.meta.get("data_reading"), str):
+        st.caption(f":material/folder_open: {escape.markdown(reading)}")
     if run.notes:
         st.text(run.notes)
 

@@ -1,0 +1,241 @@
+"""How folders of images are read, what is said of it, and those that hold nothing to learn from."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from simclr import data, folder_layout, images, train
+from simclr.config import ConfigError, PretrainConfig
+
+generator = np.random.default_rng(0)
+
+
+def make(root, layout, side=8):
+    """`layout`: path of a file, or of a folder with its number of images."""
+    for name, count in layout.items():
+        names = (
+            [name]
+            if name.endswith((".png", ".csv", ".txt"))
+            else [f"{name}/{number:03d}.png" for number in range(count)]
+        )
+        for path in names:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            pixels = generator.integers(0, 256, (side, side, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / path) if path.endswith(".png") else (root / path).touch()
+    return root
+
+
+CASES = {
+    "training and testing": (
+        {"Training/glioma": 12, "Training/none": 8, "Testing/glioma": 3, "Testing/none": 2},
+        "Read as 2 classes (glioma 12, none 8): 18 images from Training/ train, 2 from Training/ validate and 5 "
+        "from Testing/ test.",
+    ),
+    "all three, in other words": (
+        {"TRAIN/a": 5, "TRAIN/b": 5, "Validation/a": 2, "Validation/b": 1, "test/a": 1, "test/b": 1},
+        "Read as 2 classes (a 5, b 5): 10 images from TRAIN/ train, 3 from Validation/ validate and 2 from test/ "
+        "test.",
+    ),
+    "patients in classes": (
+        {"train/sick/p1": 5, "train/sick/p2": 5, "train/well/p3": 6, "train/well/p4": 4, "test/sick/p9": 2,
+         "test/well/p8/left": 1, "test/well/p8/right": 1},
+        "Read as 2 classes (sick 10, well 10): 18 images from train/ train, 2 from train/ validate and 4 from "
+        "test/ test.",
+    ),
+    "one image beside the class folders": (
+        {"cat": 10, "dog": 10, "overview.png": 1},
+        "Read as 2 classes (cat 10, dog 10): 14 images train, 2 validate and 4 test. Left out: 1 image beside the "
+        "class folders (such as overview.png).",
+    ),
+    "images beside the class folders of a split, and beside the splits": (
+        {"train/cat": 10, "train/dog": 10, "train/x.png": 1, "test/cat": 2, "test/dog": 2, "logo.png": 1,
+         "docs/old": 3, "train/notes.txt": 1, "labels.csv": 1},
+        "Read as 2 classes (cat 10, dog 10): 18 images from train/ train, 2 from train/ validate and 4 from test/ "
+        "test. Left out: 1 image beside the class folders (such as train/x.png), 3 images in docs/, which is no "
+        "folder of a split, 1 image beside train/ (such as logo.png) and 2 files of other kinds (.csv, .txt).",
+    ),
+    "many classes": (
+        {f"c{number}": number + 4 for number in range(8)},
+        "Read as 8 classes (c0, c1, c2, c3, c4, c5, ...; 4 to 11 images each): 43 images train, 5 validate and 12 "
+        "test.",
+    ),
+    "a folder around them": (
+        {"brain/Training/a": 6, "brain/Training/b": 4, "brain/Testing/a": 1, "brain/Testing/b": 1},
+        "Read as 2 classes (a 6, b 4): 8 images from Training/ train, 2 from Training/ validate and 2 from "
+        "Testing/ test.",
+    ),
+    "images alone": (
+        {".": 10},
+        "Read as images without classes: 8 images train, 2 validate and none test. No classes, since all images "
+        "lie in the folder itself.",
+    ),
+    "one class": (
+        {"only": 10},
+        "Read as images without classes: 8 images train, 2 validate and none test. No classes, since there is "
+        "only one class (only).",
+    ),
+    "more images beside the folders than in them": (
+        {".": 10, "a": 3, "b": 3},
+        "Read as images without classes: 14 images train, 2 validate and none test. No classes, since 10 images "
+        "of 16 lie beside the folders.",
+    ),
+    "shelves": (
+        {"00/0": 3, "00/1": 3, "01/test": 4},
+        "Read as images without classes: 8 images train, 2 validate and none test. No classes, since 00/ holds no "
+        "images but 2 folders of them; to have 00 read as a class, put it into a folder train/. The images in "
+        "test/ train too.",
+    ),
+    "test images without classes": (
+        {"train/a": 5, "train/b": 5, "test": 3},
+        "Read as 2 classes (a 5, b 5): 8 images from train/ train, 2 from train/ validate and 3 from test/ test. "
+        "The images of test/ have no classes, so no accuracy is measured on them.",
+    ),
+    "a class called train": (
+        {"car": 10, "train": 10},
+        "Read as 2 classes (car 10, train 10): 14 images train, 2 validate and 4 test.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_folder_is_read_and_the_reading_said(tmp_path, name):
+    """Before a run, by names alone, and by the run itself: the same words."""
+    layout, sentence = CASES[name]
+    folder = make(tmp_path / "set", layout)
+    found = folder_layout.read(str(folder))
+    assert found.sentence(found.split_sizes(0.1, None)) == sentence
+    loaded = data.load_data(str(folder), data_dir=str(tmp_path / "root"))
+    assert loaded.reading == sentence
+    assert loaded.classes == (found.classes or None)
+    if loaded.classes:
+        names = [loaded.folders[0].paths[row].split("/") for row in loaded.train.ids.tolist()]
+        depth = 1 if found.parts["train"].where else 0
+        assert [loaded.classes[label] for label in loaded.train.labels] == [pieces[depth] for pieces in names]
+
+
+@pytest.mark.parametrize("val_fraction", [0, 0.1, 0.5])
+@pytest.mark.parametrize("limit", [None, 3, 7])
+@pytest.mark.parametrize("layout", [{"a": 3, "b": 2}, {"a": 40, "b": 2, "c": 9}, {"train": 1}, {"train": 5}])
+def test_the_numbers_said_before_a_run_are_those_of_the_run(tmp_path, layout, limit, val_fraction):
+    folder = make(tmp_path / "set", layout)
+    loaded = data.load_data(str(folder), data_dir=str(tmp_path / "root"), limit_images=limit, val_fraction=val_fraction)
+    found = folder_layout.read(str(folder))
+    assert found.sentence(found.split_sizes(val_fraction, limit)) == loaded.reading
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        ({"Testing/a": 3, "Testing/b": 3}, "which has Testing/ and no train folder; allowed: train/ beside them"),
+        ({"test/a": 3, "val/a": 3}, "which has test/ and val/ and no train folder"),
+        ({"train/a": 3, "train/b": 3, "Training/a": 3}, "which has 2 folders for one split (Training, train)"),
+        ({"train/a": 3, "train/b": 3, "val/a": 3, "valid/b": 3}, "which has 2 folders for one split (val, valid)"),
+        ({"train/a": 3, "train/b": 3, "Test/a": 3}, "whose test and train folders have different classes (b)"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused(tmp_path, layout, words):
+    with pytest.raises(ConfigError) as caught:
+        folder_layout.read(str(make(tmp_path / "set", layout)))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_names_that_cannot_be_shown_are_said_all_the_same(tmp_path):
+    make(tmp_path / "set", {"line\nbreak": 4, os.fsdecode(b"\xff"): 4})
+    found = folder_layout.read(str(tmp_path / "set"))
+    sentence = found.sentence(found.split_sizes(0.1, None))
+    assert sentence.isprintable()
+    assert "(line?break 4, ? 4)" in sentence
+
+
+def test_a_list_that_takes_too_long_is_given_up(tmp_path):
+    make(tmp_path / "set", {"a": 3})
+    with pytest.raises(TimeoutError):
+        folder_layout.read(str(tmp_path / "set"), seconds=-1)
+
+
+def test_two_hundred_thousand_files_are_read_within_a_few_units_of_listing_them(tmp_path, monkeypatch):
+    """The names alone, beside the time that sorting them takes."""
+    names = [f"train/{number % 100:03d}/p{number % 7}/{number}.png" for number in range(200_000)]
+    start = time.process_time()
+    names.sort(key=lambda name: name[::-1])
+    names.sort()
+    unit = time.process_time() - start
+    monkeypatch.setattr(folder_layout, "_files", lambda folder, seconds: (names, folder_layout.Counter()))
+    start = time.process_time()
+    found = folder_layout.read(str(tmp_path))
+    found.sentence(found.split_sizes(0.1, None))
+    assert time.process_time() - start < 40 * unit
+    assert len(found.classes) == 100
+
+
+# --- contrast -----------------------------------------------------------------------------------------------------
+
+
+def deep(top, dtype=np.uint16):
+    return lambda: Image.fromarray((generator.random((16, 16)) * top).astype(dtype))
+
+
+FLAT = {
+    "float in 0..1": (deep(1, np.float32), ".tif", "of 0 to 255)"),
+    "8 bits in 16": (deep(255), ".png", "of 0 to 65,535)"),
+    "12 bits in 16": (deep(4095), ".tif", "of 0 to 65,535)"),
+    "masks of two classes": (deep(2, np.uint8), ".png", "of 0 to 255)"),
+    "black": (lambda: Image.new("RGB", (16, 16)), ".png", "(values 0 to 0, of 0 to 255)"),
+    "white": (lambda: Image.new("L", (16, 16), 255), ".jpg", "(values 255 to 255, of 0 to 255)"),
+    "one colour each": (lambda: Image.new("RGB", (16, 16), tuple(generator.integers(256, size=3))), ".png", "of 0 to"),
+}
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_images_that_come_out_without_contrast_are_refused(tmp_path, name):
+    make_image, suffix, words = FLAT[name]
+    for label in "ab":
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for number in range(20):
+            make_image().save(tmp_path / "set" / label / f"{number}{suffix}")
+    config = PretrainConfig(dataset=str(tmp_path / "set"), data_dir=str(tmp_path / "root"), backbone="resnet_tiny")
+    with pytest.raises(ConfigError) as caught:
+        train.prepare(config, tmp_path)
+    text = str(caught.value)
+    assert "where 32 of 32 images looked at are nearly of one colour, such as " in text
+    assert words in text
+    assert text.endswith("; allowed: images whose values fill the range of their format.")
+
+
+@pytest.mark.parametrize(
+    ("num_flat", "num_good", "refused"), [(8, 12, False), (10, 10, False), (12, 8, True), (1, 0, True), (0, 1, False)]
+)
+def test_some_black_images_do_no_harm(tmp_path, num_flat, num_good, refused):
+    (tmp_path / "set").mkdir()
+    for number in range(num_flat + num_good):
+        image = Image.new("L", (16, 16)) if number < num_flat else deep(255, np.uint8)()
+        image.save(tmp_path / "set" / f"{number:02d}.png")
+    options = {"data_dir": str(tmp_path / "root"), "val_fraction": 0}
+    if refused:
+        with pytest.raises(ConfigError, match=f"{num_flat} of {num_flat + num_good} images looked at"):
+            data.load_data(str(tmp_path / "set"), **options)
+    else:
+        assert data.load_data(str(tmp_path / "set"), **options).train.num_images == num_flat + num_good
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_sixteen_bits_that_are_used_and_broken_images_are_no_reason(tmp_path, suffix):
+    (tmp_path / "set").mkdir()
+    for number in range(12):
+        deep(65535)().save(tmp_path / "set" / f"{number:02d}{suffix}")
+    (tmp_path / "set" / f"03{suffix}").write_bytes(b"")
+    assert data.load_data(str(tmp_path / "set"), data_dir=str(tmp_path), val_fraction=0).train.num_images == 11
+
+
+def test_the_look_at_contrast_opens_few_images(tmp_path, monkeypatch):
+    folder = make(tmp_path / "set", {"a": 150, "b": 150})
+    opened = []
+    original = images.decode_image
+    monkeypatch.setattr("simclr.folders.decode_image", lambda *args: opened.append(args[1]) or original(*args))
+    for _ in range(2):
+        data.load_data(str(folder), data_dir=str(tmp_path / "root"))
+    assert len(opened) == 32 and opened[:16] == opened[16:]  # half of 32 show enough, the same ones each time
