@@ -458,6 +458,8 @@ def header(run: Run, summary: store.Summary) -> None:
     if summary.tags:
         line += " · " + " ".join(f":gray-badge[{escape.markdown(tag)}]" for tag in summary.tags)
     st.caption(line)
+    if isinstance(reading := run.meta.get("data_reading"), str):
+        st.caption(f":material/folder_open: {escape.markdown(reading)}")
     if summary.kind in ("finetune", "scratch") and (source := store.find(str(summary.experiment or ""))):
         relation = "Compared with" if summary.kind == "scratch" else "From"
         label = f"{relation} {escape.markdown(store.get().summary(source).title)}"
@@ -465,8 +467,6 @@ def header(run: Run, summary: store.Summary) -> None:
     if summary.kind == "pretrain":
         pairs = "app_pages/augmentations.py"
         st.page_link(pairs, label="Its augmented pairs", icon=":material/auto_fix_high:", query_params={"run": run.id})
-    if isinstance(reading := run.meta.get("data_reading"), str):
-        st.caption(f":material/folder_open: {escape.markdown(reading)}")
     if run.notes:
         st.text(run.notes)
 
