@@ -26,6 +26,9 @@ from torch import Tensor
 from simclr import runs, safe_read
 from simclr.config import ConfigError
 
+# Seconds that a stop leaves a batch that does not come, where going without it costs work or other processes theirs.
+PATIENCE = 30.0
+
 
 class StopRequested(Exception):
     """Someone asked the run to stop; the state is saved."""
@@ -234,6 +237,7 @@ class Interruptions(L.Callback):
         self.every_seconds = 60 * every_minutes
         self._group: Any = None
         self._sent: tuple[Any, Tensor] | None = None
+        self._impatient_from: float | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.checkpoints.saved_at = time.monotonic()
@@ -270,6 +274,22 @@ class Interruptions(L.Callback):
         if stop or save:
             self.checkpoints.save(trainer)
         if stop:
+            raise StopRequested
+
+    def while_waiting(self, trainer: L.Trainer, seconds: float) -> None:
+        """Obeys a stop while the next batch does not come. seconds: waited for it so far.
+
+        In training the state is the one after the batch before, which is saved. That of a validation cannot be, nor
+        can that of several processes, some of which wait for this one: the last checkpoint counts, after `PATIENCE`.
+        """
+        if not self.requested.is_set():
+            return
+        if trainer.training and self._group is None:
+            self.checkpoints.save(trainer)
+            raise StopRequested
+        if self._impatient_from is None:
+            self._impatient_from = time.monotonic() + PATIENCE
+        if seconds > PATIENCE and time.monotonic() > self._impatient_from:
             raise StopRequested
 
     def on_train_epoch_end(self, trainer: L.Trainer, *_: Any) -> None:

@@ -413,7 +413,7 @@ def _val_places(labels: Indices | None, num_images: int, fraction: float, seed: 
     return np.sort(labelled[order[:count]])
 
 
-class EpochBatches(torch.utils.data.Sampler[Tensor]):
+class EpochBatches(torch.utils.data.Sampler[Any]):
     """Batches of positions for one epoch: `batch_sampler` of a DataLoader, or a plain iterable.
 
     The order is a permutation seeded by (`seed`, epoch). `drop_last` leaves an incomplete last batch out unless it
@@ -422,6 +422,7 @@ class EpochBatches(torch.utils.data.Sampler[Tensor]):
 
     skip: batches left out at the start of the next iteration only, to go on in the middle of an epoch; the length
     stays that of a whole epoch.
+    as_arrays: give NumPy arrays, for other processes: PyTorch sends each tensor as a file in shared memory.
     """
 
     def __init__(
@@ -441,6 +442,7 @@ class EpochBatches(torch.utils.data.Sampler[Tensor]):
         self.shuffle, self.drop_last, self.rank, self.num_ranks = shuffle, drop_last, rank, num_ranks
         self.epoch = 0
         self.skip = 0
+        self.as_arrays = False
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -456,14 +458,15 @@ class EpochBatches(torch.utils.data.Sampler[Tensor]):
         generator = np.random.default_rng([ORDER_STREAM, self.seed, self.epoch])
         return torch.from_numpy(generator.permutation(self.num_images))
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Any]:
         order, whole = self.order(), self.batch_size * self.num_ranks
         first, self.skip = self.skip, 0
         for number in range(first, len(self)):
             batch = order[number * whole : (number + 1) * whole]
             if missing := -len(batch) % self.num_ranks:
                 batch = torch.cat([batch, order.repeat(-(-missing // len(order)))[:missing]])
-            yield batch[self.rank :: self.num_ranks]
+            batch = batch[self.rank :: self.num_ranks]
+            yield batch.numpy() if self.as_arrays else batch
 
 
 class SplitDataset(torch.utils.data.Dataset):
@@ -472,6 +475,9 @@ class SplitDataset(torch.utils.data.Dataset):
     One item is a whole batch: images (n, 3, S, S) uint8, their positions (n,) int64, and the rows that turned out to
     be broken since the last batch of this process, with the reason. What a user or the system did wrong comes as an
     exception in place of the batch: PyTorch would pass on its text wrapped in a trace.
+
+    A reading process hands images over in shared memory (/dev/shm), and as an array through its pipe where that is
+    full, which costs two copies more. Everything else is an array: PyTorch gives each tensor a file there.
     """
 
     def __init__(self, split: Split) -> None:
@@ -484,7 +490,7 @@ class SplitDataset(torch.utils.data.Dataset):
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
         return self.split.images_at([position])[0], position
 
-    def __getitems__(self, positions: Tensor | Sequence[int]) -> tuple[Tensor, Tensor, dict[int, str]] | Exception:
+    def __getitems__(self, positions: Tensor | Sequence[int]) -> tuple[Any, Any, dict[int, str]] | Exception:
         positions = torch.as_tensor(positions, dtype=torch.int64)
         try:
             images = self.split.images_at(positions)
@@ -492,7 +498,12 @@ class SplitDataset(torch.utils.data.Dataset):
             return error
         broken = list(self.split.source.replaced.items()) if isinstance(self.split.source, FileSource) else []
         news, self._num_told = dict(broken[self._num_told :]), len(broken)
-        return images, positions, news
+        if torch.utils.data.get_worker_info() is None:
+            return images, positions, news
+        try:
+            return images.share_memory_(), positions.numpy(), news
+        except RuntimeError:  # PyTorch would try it where nobody hears of it: the batch would never come
+            return images.numpy(), positions.numpy(), news
 
 
 def as_is(batch: Any) -> Any:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing import queues
 from typing import Any
 
 import lightning as L
@@ -23,6 +27,7 @@ from simclr.model import Labelled, Views, stream_seed
 Transform = Callable[[Tensor], Tensor]
 TRANSFORM_STREAM = 9  # random numbers of a transform of the caller's own; see `simclr.model.NETWORK_STREAM`
 EVALUATION_BATCH_SIZE = 512
+WAIT_SECONDS = 1.0  # between two looks at whether to wait on for a batch
 LARGE_BATCH = 32 * 1024**2  # bytes; of larger batches each reading process has fewer in advance
 
 
@@ -48,7 +53,12 @@ class _Reading(DataLoader[Any]):
 
     Lightning makes one before it names the epoch that a run is resumed in, and processes would be handed positions of
     another. They start with `STOPS` held back, so that none is hit before `_begin_reading`.
+
+    on_wait: called about once a second while a batch from another process is waited for, with the seconds waited so
+        far; may raise to give up.
     """
+
+    on_wait: Callable[[float], None] | None = None
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
@@ -56,7 +66,27 @@ class _Reading(DataLoader[Any]):
             batches = super().__iter__()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        yield from batches
+        since = time.monotonic()
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if not str(error).startswith("DataLoader timed out"):
+                    raise
+                if self.on_wait is not None:
+                    self.on_wait(time.monotonic() - since)
+                continue
+            yield batch
+            since = time.monotonic()
+
+
+def _end_reading(error: Exception, batch: Any) -> None:
+    """Ends a reading process that cannot hand over a batch: the trainer would wait for it for ever."""
+    traceback.print_exception(error)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _begin_reading(number: int) -> None:
@@ -65,6 +95,7 @@ def _begin_reading(number: int) -> None:
     They go by its own SIGTERM alone; without a trainer they end by themselves (PyTorch's watchdog, within seconds).
     PyTorch has given each one thread.
     """
+    queues.Queue._on_queue_feeder_error = staticmethod(_end_reading)  # type: ignore[attr-defined]
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     wait: Any = getattr(signal, "sigwaitinfo", None)  # None on macOS
 
@@ -92,6 +123,8 @@ class _Images(L.LightningDataModule):
     # Whether several processes divide the validation batches: a contrastive loss is theirs together, while a share of
     # right answers is exact only where each image counts once.
     shares_validation = False
+    # Told that a batch is waited for, see `_Reading`.
+    on_wait: Callable[[float], None] | None = None
 
     def __init__(
         self, train: Split, val: Split | None, *, batch_size: int, seed: int, size: int, drop_last: bool,
@@ -108,13 +141,17 @@ class _Images(L.LightningDataModule):
         sampler: Any = batches
         options: dict[str, Any] = {}
         if not split.in_memory and self.num_workers > 0:
+            batches.as_arrays = True
             num_bytes = self.batch_size * 3 * split.image_size**2
             options = {
                 "num_workers": self.num_workers, "persistent_workers": True, "worker_init_fn": _begin_reading,
+                "timeout": WAIT_SECONDS,
                 "prefetch_factor": 2 if num_bytes > LARGE_BATCH else 4,
                 "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             }  # fmt: skip
-        return _Reading(dataset, batch_sampler=sampler, collate_fn=as_is, **options)
+        loader = _Reading(dataset, batch_sampler=sampler, collate_fn=as_is, **options)
+        loader.on_wait = self.on_wait
+        return loader
 
     def _batches(self, split: Split, *, shared: bool) -> EpochBatches:
         """Positions of the batches, of which each process takes its part if they are `shared`."""
@@ -151,6 +188,7 @@ class _Images(L.LightningDataModule):
             if isinstance(batch, Exception):
                 raise batch
             images, positions, broken = batch
+            images, positions = torch.as_tensor(images), torch.as_tensor(positions)
             if isinstance(split.source, FileSource):
                 split.source.note_replaced(broken)
             return self._prepare(images.to(device, non_blocking=True), split, positions, stage)

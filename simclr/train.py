@@ -17,6 +17,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any, TextIO
@@ -663,6 +664,7 @@ def _fit(
     if config.compile:
         model.encoder.compile()
     several = place.world_size > 1 or config.strategy == "ddp"
+    interruptions = Interruptions(signals.requested, checkpoints, config.checkpoint_every_minutes)
     trainer = L.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu", devices=config.devices, num_nodes=config.num_nodes,
         strategy=DDPStrategy(gradient_as_bucket_view=True) if several else "auto",
@@ -674,12 +676,13 @@ def _fit(
         callbacks=[
             _InstallSignals(signals), _SameStart(), *prepared.callbacks, *extra, recorder, checkpoints,
             *([Progress(recorder, prepared.num_steps)] if place.is_main else []),
-            Interruptions(signals.requested, checkpoints, config.checkpoint_every_minutes),
+            interruptions,
         ],
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
         use_distributed_sampler=False, plugins=[AtomicCheckpointIO(), _environment(place)],
         limit_val_batches=1.0 if "val" in data.splits else 0, barebones=False,
     )  # fmt: skip
+    data.on_wait = partial(interruptions.while_waiting, trainer)
     trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     # also where nothing was left to train
     done = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]

@@ -19,8 +19,8 @@ from PIL import Image
 from test_resume import assert_equal_ends, interrupted, run_and_find, stop_at  # noqa: F401
 from test_train import rows_of
 
+from simclr import checkpoints, data, datamodule, folder_layout, images, runs
 from simclr import config as cfg
-from simclr import data, datamodule, folder_layout, images, runs
 from simclr.cli import main
 from simclr.config import ConfigError
 from simclr.train import train
@@ -166,6 +166,78 @@ def test_a_stopped_streamed_training_goes_on(tiny_runs, stop_at, monkeypatch, tm
     expected = run_and_find(tiny_runs, "pretrain", options)
     streamed = options | {"memory_share": 0, "num_workers": 2, "version": 0}
     run = interrupted(tiny_runs, "pretrain", streamed, stop_at, monkeypatch, step)
+    assert main(["resume", run.id]) == 0
+    assert_equal_ends(run, expected)
+
+
+# --- batches that do not come ---------------------------------------------------------------------------------------
+
+
+def without_shared_memory(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    for name in ("_share_fd_cpu_", "_share_filename_cpu_"):
+        monkeypatch.setattr(torch.UntypedStorage, name, refuse)
+
+
+def test_a_training_needs_no_shared_memory(tmp_path, monkeypatch):
+    """A full /dev/shm, 64 MB in many containers, makes it slower and no more."""
+    for name in "ab":
+        many_kinds(tmp_path / "set" / name)
+    options = TINY_PRETRAIN | {"dataset": str(tmp_path / "set"), "memory_share": 0, "num_workers": 1, "epochs": 1}
+    options |= {"evaluate": False}
+    found = []
+    for is_full in (False, True):
+        if is_full:
+            without_shared_memory(monkeypatch)
+        run = train(cfg.build(cfg.PretrainConfig, options), runs_dir=tmp_path / "runs")
+        assert run.status.state == "finished", run.status.error
+        found.append(run)
+    assert rows_of(found[0]) == rows_of(found[1])
+    assert found[0].model_path.read_bytes() == found[1].model_path.read_bytes()
+
+
+def test_a_batch_that_cannot_be_handed_over_ends_the_training(tmp_path, monkeypatch):
+    folder = numbered(tmp_path / "set", {"a": 30, "b": 30})
+    monkeypatch.setattr(data.SplitDataset, "__getitems__", lambda *_: lambda: None)  # what cannot be pickled
+    options = TINY_PRETRAIN | {"dataset": str(folder), "memory_share": 0, "num_workers": 1}
+    run = train(cfg.build(cfg.PretrainConfig, options), runs_dir=tmp_path / "runs")
+    assert run.status.state == "failed"
+    assert "A process that reads images was ended" in run.status.error
+
+
+@pytest.mark.parametrize(
+    ("split", "batch"),
+    [("train", 0), ("train", 2), ("train", 5), ("train", 6), ("val", 0)],
+    ids=["the first", "middle", "last of an epoch", "first of the next", "validation"],
+)
+def test_a_stop_is_obeyed_while_a_batch_does_not_come(tiny_runs, monkeypatch, tmp_path, split, batch):
+    """Six batches in an epoch; and then it goes on as if nothing had been."""
+    folder = numbered(tmp_path / "set", {"a": 35, "b": 35})
+    options = TINY_PRETRAIN | {"dataset": str(folder), "batch_size": 8, "epochs": 2, "memory_share": 0}
+    options |= {"num_workers": 1, "evaluate": False, "version": 0}
+    expected = run_and_find(tiny_runs, "pretrain", options)
+    real_batch, real_wait, counts = data.SplitDataset.__getitems__, checkpoints.Interruptions.while_waiting, {}
+
+    def withholding(self, positions):  # in a reading process, of which each split has one
+        counts[self.split.name] = counts.get(self.split.name, -1) + 1
+        while (self.split.name, counts[self.split.name]) == (split, batch):
+            time.sleep(0.1)
+        return real_batch(self, positions)
+
+    def stopping(self, trainer, seconds):
+        os.kill(os.getpid(), signal.SIGTERM)
+        real_wait(self, trainer, seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data.SplitDataset, "__getitems__", withholding)
+        patch.setattr(checkpoints.Interruptions, "while_waiting", stopping)
+        patch.setattr(checkpoints, "PATIENCE", 0.0)
+        patch.setattr(datamodule, "WAIT_SECONDS", 0.3)
+        run = run_and_find(tiny_runs, "pretrain", options, runs.STOPPED_EXIT_CODE)
+    assert (run.status.state, run.status.reason) == ("stopped", "on request")
+    assert (run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).is_file() == (split == "train")
     assert main(["resume", run.id]) == 0
     assert_equal_ends(run, expected)
 
