@@ -39,6 +39,7 @@ from simclr import (
     backbones,
     devices,
     embed,
+    embeddings,
     eta,
     evaluate,
     film,
@@ -105,6 +106,7 @@ class Prepared:
     num_epochs: int  # as many as max_steps leaves
     experiment: Run | None = None
     train: Split | None = None  # fine-tuning: the labelled images used
+    weights_sha256: str | None = None  # of the file that the encoder was loaded from
     callbacks: Sequence[L.Callback] = ()  # the caller's own
 
 
@@ -242,9 +244,15 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
 
     backbone: str = config.backbone
     state: dict[str, Tensor] | None = None
+    digest: str | None = None
     if not config.random_weight_init:
         assert weights is not None
-        state = backbones.read_state(weights)
+        try:
+            opened = embeddings.Weights(weights)  # what is recorded is what is loaded
+        except OSError as error:
+            raise ConfigError(f"experiment_version is {weights}, which cannot be read: {error.strerror}.") from None
+        with contextlib.closing(opened):
+            state, digest = opened.read_state(), opened.sha256
     data = load_images(config, report)
     if data.classes is None or data.train.labels is None:
         raise ConfigError(
@@ -279,7 +287,7 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
     if state is not None and weights is not None:
         backbones.load_encoder(encoder, state, weights)
     steps = _count_steps(config, train.num_images, drop_last=False)
-    return Prepared(config, data, encoder, size, *steps, experiment=experiment, train=train)
+    return Prepared(config, data, encoder, size, *steps, experiment=experiment, train=train, weights_sha256=digest)
 
 
 def _take_over(config: FinetuneConfig, experiment: Run | None) -> FinetuneConfig:
@@ -452,6 +460,8 @@ def train(
     try:
         try:
             prepared = prepare(config, runs_dir, _reporter(status, signals.requested))
+            if run_dir is not None and resume:
+                _check_same_weights(Run(run_dir), prepared)
         except StopRequested:
             if status is None:  # nothing was begun that could be stopped: as any command that is interrupted
                 raise KeyboardInterrupt from None
@@ -464,6 +474,7 @@ def train(
         if run_dir is None:
             more: dict[str, Any] = {"experiment": prepared.experiment.id} if prepared.experiment else {}
             more |= {"recipe": recipe} if recipe else {}
+            more |= {"weights_sha256": prepared.weights_sha256} if prepared.weights_sha256 else {}
             run = runs.create(prepared.config, runs_dir, command, **more)
             status = StatusWriter(run.path).start(phase="starting")
         else:
@@ -476,6 +487,8 @@ def train(
             runs.write_config(run.path, prepared.config)
             if prepared.experiment is not None:
                 runs.add_meta(run.path, experiment=prepared.experiment.id)
+            if prepared.weights_sha256 is not None and not (resume and "weights_sha256" in run.meta):
+                runs.add_meta(run.path, weights_sha256=prepared.weights_sha256)
         assert status is not None
         prepared.callbacks = callbacks
         with _log_to(run.log_path, wanted=not supervised):
@@ -492,6 +505,23 @@ def train(
         if status is not None and run_dir is not None and runs.read_status(run_dir).state in ("starting", "running"):
             status.close(state="failed", reason="error", error="It ended before it began; the log tells more.")
     return Run(run.path)
+
+
+def _check_same_weights(run: Run, prepared: Prepared) -> None:
+    """Raises ConfigError where a head would go on on features of another encoder; others have theirs in a checkpoint.
+
+    Weights of a run that has no checkpoint yet count from now on.
+    """
+    config, before = prepared.config, run.meta.get("weights_sha256")
+    if before in (None, prepared.weights_sha256):
+        return
+    if not (run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).is_file():
+        runs.add_meta(run.path, weights_sha256=prepared.weights_sha256)
+    elif isinstance(config, FinetuneConfig) and config.trains_on_features:
+        raise ConfigError(
+            f"experiment_version is {config.experiment_version}, whose weights have changed since {run.id} began; "
+            "allowed: the same weights, or a new run."
+        )
 
 
 def follow(config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, resume: bool = False) -> int:

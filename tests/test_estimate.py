@@ -142,6 +142,23 @@ def measured(tiny_runs, monkeypatch):
     return run
 
 
+@pytest.mark.parametrize("is_gpu", [False, True])
+def test_the_memory_that_limits_is_that_of_the_device(monkeypatch, is_gpu):
+    from types import SimpleNamespace
+
+    import torch
+
+    from simclr import measure, train
+
+    device = torch.device("cuda" if is_gpu else "cpu")
+    monkeypatch.setattr(train, "find_device", lambda *_: device)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (75 * GIB, 80 * GIB))
+    prepared = SimpleNamespace(config=pretrain(), train=None, data=SimpleNamespace(train=None))
+    found = measure.Measurement(prepared, 8 * GIB, lambda what, share: None)
+    assert found.free == (75 if is_gpu else 8) * GIB
+    assert found.limit == pytest.approx(estimate.SAFE_SHARE * found.free)
+
+
 def names(found):
     return {part.name for part in found.parts}
 

@@ -1,13 +1,15 @@
 """A run that was stopped and resumed ends bit for bit where an uninterrupted one does (one thread, one machine)."""
 
 import os
+import shutil
 import signal
 
 import pytest
-from conftest import TINY_PRETRAIN, flags
+import torch
+from conftest import TINY, TINY_PRETRAIN, flags
 from test_train import rows_of
 
-from simclr import callbacks, runs
+from simclr import callbacks, embeddings, runs
 from simclr.cli import main
 
 # An epoch has 16 batches and a row after each.
@@ -122,6 +124,24 @@ def test_a_run_that_came_to_no_checkpoint_begins_anew_in_its_folder(tiny_runs, t
     assert main(["resume", run.id]) == 0
     assert run.status.state == "finished"
     assert [other.id for other in runs.list_runs(tiny_runs)] == [run.id]
+
+
+def test_a_head_does_not_go_on_on_features_of_other_weights(tiny_runs, finished_run, tmp_path, capsys):
+    weights = tmp_path / "weights.pt"
+    shutil.copyfile(finished_run.model_path, weights)
+    options = TINY | {"backbone": "resnet_tiny", "freeze_encoder": True,
+                      "experiment_version": str(weights), "limit_images": 40}  # fmt: skip
+    run = run_and_find(tiny_runs, "finetune", options)
+    assert run.meta["weights_sha256"] == embeddings.file_hash(weights)
+    runs.update_status(run.path, state="failed")
+    state = torch.load(weights, weights_only=True)
+    torch.save({name: value + 1 if value.is_floating_point() else value for name, value in state.items()}, weights)
+    assert main(["resume", run.id]) == 2
+    assert f"whose weights have changed since {run.id} began; allowed: the same weights" in capsys.readouterr().err
+    for path in (run.path / runs.CHECKPOINTS).iterdir():
+        path.unlink()
+    assert main(["resume", run.id]) == 0  # nothing was trained on the old ones
+    assert run.meta["weights_sha256"] == embeddings.file_hash(weights)
 
 
 def test_rows_after_the_checkpoint_are_cut_line_by_line(tmp_path):
