@@ -3,8 +3,12 @@
 Similarities are computed in blocks and never held as a 2N x 2N matrix. With u the normalized rows, s = u u^T and T the
 temperature, the loss of anchor i and the gradient of the sum of all losses are
 
-    loss_i = log sum_{k != i} exp((s_ik - s_ip) / T)                p: the positive of i
-    dL / du_i = (sum_{k != i} (P_ik + P_ki) u_k - 2 u_p) / T        P_ik: softmax over k of s_ik / T
+    loss_i = log(1 + sum_k exp((s_ik - s_ip) / T))                    p: the positive of i; k: its 2N - 2 negatives
+    dL / du_i = (sum_k (P_ik + P_ki) u_k - (Q_i + Q_p) u_p) / T       P_ik: softmax of s_ik / T over p and all k
+
+with Q_i = sum_k P_ik, which is 1 - exp(-loss_i). Sums go over negatives alone. The usual form, log sum exp over all and
+P_ip - 1 for the positive, loses its digits once the loss is small: P_ip is rounded to a multiple of 6e-8 then, and
+Q_i is what is left of it.
 
 s and P + P^T are symmetric, so each block above the diagonal serves its rows and, transposed, its columns. A first pass
 sums the exponentials, a second computes each block again and multiplies it with the rows: two full matrix products in
@@ -32,8 +36,9 @@ ONE_BLOCK_IMAGES = {"cpu": 512}
 def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     """Normalised-temperature cross-entropy: each of 2N rows has to find its positive among the 2N - 1 others.
 
-    Exact at any temperature, in memory that grows with N and not with its square. Never waits for the device. The
-    gradient is computed along with the loss, where one is needed; it cannot be differentiated again.
+    Exact at any temperature and any loss: float32 rounds a similarity by 1e-7, which changes loss and gradient by that
+    share over the temperature, and nothing else is lost. Memory grows with N and not with its square. Never waits for
+    the device. The gradient is computed along with the loss, where one is needed; it cannot be differentiated again.
 
     Args:
         z1, z2: (N, D) embeddings of two views of the same N images, any scale. float64 stays float64, every other type
@@ -97,17 +102,19 @@ class _NTXent(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, temperature: float, with_ranks: bool, world: int) -> tuple[Tensor, Tensor | None]:
-        # The largest entry first, so that no square overflows or vanishes.
+        # By a power of two near the largest entry first: exact, and no square overflows or vanishes afterwards.
         largest = z.abs().amax(dim=1, keepdim=True)  # (2N, 1)
-        rows = z / largest.clamp(min=torch.finfo(z.dtype).tiny)
+        size = largest.clamp(min=torch.finfo(z.dtype).tiny)
+        size /= 2.0 * torch.frexp(size).mantissa
+        rows = z / size
         norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp(min=1.0)  # below 1 for rows of zeros alone
         rows /= norm
         blocks = _Blocks(_gather(rows, world), world, dist.get_rank() if world > 1 else 0, temperature)
         losses, levels, ranks = blocks.losses(with_ranks)
         if ctx.needs_input_grad[0]:
-            gradient = blocks.gradient(_gather(levels, world)).div_(len(z))  # of the mean over own anchors
+            gradient = blocks.gradient(losses, _gather(levels, world)).div_(len(z))  # of the mean over own anchors
             gradient -= (gradient * rows).sum(dim=1, keepdim=True) * rows  # lengths do not matter: the tangent part
-            gradient *= torch.where(largest > 0, 1.0 / (largest * norm), 0.0)
+            gradient *= torch.where(largest > 0, 1.0 / (size * norm), 0.0)
             ctx.save_for_backward(gradient)
         if ranks is not None:
             ctx.mark_non_differentiable(ranks)
@@ -157,7 +164,7 @@ class _Blocks:
         self.pairs = sorted(pairs, key=lambda pair: not self.holds_positives(*pair))  # those first: ranks need them
         size = max(part.stop - part.start for part in self.slices) ** 2
         self.buffer, self.spare = rows.new_empty(size), rows.new_empty(size)
-        self.parts = self.cut(rows)
+        self.parts, self.positive = self.cut(rows), rows.new_zeros(self.num_rows)
         # Are all exp(s / T), sums of them and ratios of such sums within range, without subtracting a maximum?
         self.in_range = 2.0 / temperature + math.log(self.num_rows) < math.log(torch.finfo(rows.dtype).max) - 1.0
         self.scale = math.log2(math.e) / temperature  # exp2 takes a third of the time of exp on a CPU
@@ -175,10 +182,24 @@ class _Blocks:
         return b == a + self.num_own // 2 and b < self.num_own
 
     def similarities(self, a: int, b: int) -> Tensor:
-        """Cosines of row blocks a and b, in the buffer; -inf for an anchor with itself."""
+        """Cosines of row blocks a and b, in the buffer; those of positives go to `positive`, and only negatives stay.
+
+        -inf stands in their place, and in that of an anchor with itself.
+        """
         block = self.buffer[: len(self.parts[a]) * len(self.parts[b])].view(len(self.parts[a]), len(self.parts[b]))
         torch.mm(self.parts[a], self.parts[b].T, out=block)
-        return block.fill_diagonal_(-math.inf) if a == b else block
+        if a == b:
+            block.fill_diagonal_(-math.inf)
+        if self.holds_positives(a, b):
+            if a == b:
+                pairs = block.diagonal(self.num_rows // 2), block.diagonal(-self.num_rows // 2)
+                torch.cat(pairs, out=self.positive)
+            else:
+                pairs = block.diagonal(), block.diagonal()
+                self.positive[self.slices[a]], self.positive[self.slices[b]] = pairs
+            for values in pairs:
+                values.fill_(-math.inf)
+        return block
 
     def sides(self, a: int, b: int, block: Tensor) -> list[tuple[int, int, Tensor]]:
         """(anchors, candidates, matrix) for each direction in which a block counts."""
@@ -190,18 +211,11 @@ class _Blocks:
 
     def losses(self, with_ranks: bool) -> tuple[Tensor, Tensor, Tensor | None]:
         """Per own anchor (2n,): loss, level and rank; exp((s_ik - level_i) / T) is the softmax over candidates k."""
-        n = self.num_rows // 2
-        positive, signs = self.rows.new_zeros(self.num_rows), self.rows.new_zeros(self.num_rows)
+        signs = self.rows.new_zeros(self.num_rows)
         total = self.rows.new_full((self.num_rows,), 0.0 if self.in_range else -math.inf)
-        positives, sign_parts, totals = self.cut(positive), self.cut(signs), self.cut(total)
+        positives, sign_parts, totals = self.cut(self.positive), self.cut(signs), self.cut(total)
         for a, b in self.pairs:
             block = self.similarities(a, b)
-            if self.holds_positives(a, b):
-                if a == b:
-                    torch.cat([block.diagonal(n), block.diagonal(-n)], out=positive)
-                else:
-                    positives[a].copy_(block.diagonal())
-                    positives[b].copy_(block.diagonal())
             if with_ranks or not self.in_range:
                 for anchors, _, matrix in self.sides(a, b, block):
                     differences = torch.sub(matrix, positives[anchors][:, None], out=self.spare_for(matrix))
@@ -214,16 +228,20 @@ class _Blocks:
                 block.mul_(self.scale).exp2_()
                 for anchors, _, matrix in self.sides(a, b, block):
                     totals[anchors].add_(matrix.sum(dim=1))
-        positive, signs, total = self.own(positive), self.own(signs), self.own(total)
-        losses = torch.log(total * torch.exp2(positive * -self.scale)) if self.in_range else total
-        # signs sum to (above - below - 1 for itself), and above + equal + below = R - 2
-        ranks = (0.5 * (signs + (self.num_rows + 1))).to(torch.float32) if with_ranks else None
+        positive, signs, total = self.own(self.positive), self.own(signs), self.own(total)
+        if self.in_range:
+            losses = torch.log1p(total * torch.exp2(positive * -self.scale))
+        else:
+            losses = torch.logaddexp(total, torch.zeros_like(total))
+        # signs sum to (above - below - 2 for itself and the positive), and above + equal + below = R - 2
+        ranks = (0.5 * (signs + (self.num_rows + 2))).to(torch.float32) if with_ranks else None
         return losses, positive + self.temperature * losses, ranks
 
-    def gradient(self, level: Tensor) -> Tensor:
+    def gradient(self, losses: Tensor, level: Tensor) -> Tensor:
         """Gradient (2n, D) of the sum of all anchors' losses with respect to the own unit rows.
 
         Args:
+            losses: (2n,) of own anchors.
             level: (R,) of all processes. Call it after `losses`, whose last block is used again if it was the only one.
         """
         gradient = torch.zeros_like(self.rows)
@@ -244,8 +262,10 @@ class _Blocks:
                 block.sub_(levels[b]).mul_(self.scale).exp2_().add_(spare)
             for anchors, candidates, matrix in self.sides(a, b, block):
                 gradients[anchors].addmm_(matrix, self.parts[candidates])
-        partners = self.rows.roll(self.num_rows // 2, dims=0)
-        return self.own(gradient).sub_(self.own(partners), alpha=2.0).div_(self.temperature)
+        share = -torch.expm1(-losses)  # of an anchor's negatives in its softmax
+        n = len(losses) // 2
+        partners = self.own(self.rows).roll(n, dims=0).mul_((share + share.roll(n))[:, None])
+        return self.own(gradient).sub_(partners).div_(self.temperature)
 
 
 def _slices(start: int, stop: int, limit: int) -> list[slice]:

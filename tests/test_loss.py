@@ -125,6 +125,31 @@ def test_equals_the_whole_matrix_in_float32_at_the_real_block_size(n, temperatur
     assert_equals_the_textbook(z1, z2, temperature, rtol=1e-5, gradient_tolerance=2e-7 / temperature)
 
 
+def over_negatives(z1, z2, temperature):
+    """The loss in float64 with sums over negatives alone, which keep their digits where `textbook` has none left."""
+    z = F.normalize(torch.cat([z1, z2]).double(), dim=1)
+    similarities, n = z @ z.T, len(z1)
+    positive = similarities.diagonal(n).repeat(2)
+    no_negative = torch.eye(n, dtype=torch.bool).repeat(2, 2)
+    odds = ((similarities - positive[:, None]) / temperature).masked_fill(no_negative, -math.inf).exp().sum(dim=1)
+    return odds.log1p().mean()
+
+
+# From views without anything in common down to those that are equal: losses from 25 nats to less than 1e-30.
+@pytest.mark.parametrize("noise", [10.0, 1.0, 0.3, 0.05, 1e-3, 0.0])
+@pytest.mark.parametrize("temperature", [0.01, 0.03, 0.05, 0.07, 0.1, 0.2, 1.0])
+@pytest.mark.parametrize("block_rows", [1024, 60])
+def test_float32_keeps_its_digits_however_small_the_loss(block_rows, temperature, noise, monkeypatch):
+    """What rounding a similarity by 1e-7 changes may be lost, and no more."""
+    monkeypatch.setitem(loss_module.BLOCK_ROWS, "cpu", block_rows)
+    image, (first, second) = rows(128, 128)[0], rows(128, 128, seed=1)
+    z1, z2 = ((image + noise * other).requires_grad_() for other in (first, second))
+    expected, found = over_negatives(z1, z2, temperature), nt_xent(z1, z2, temperature)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6 + 3e-7 / temperature, abs=0)
+    exact, gradient = (torch.cat(torch.autograd.grad(loss, (z1, z2))).double() for loss in (expected, found))
+    assert (gradient - exact).norm() / exact.norm() < 3e-6 + 3e-7 / temperature
+
+
 @pytest.mark.parametrize("n", [3, 11])
 def test_similarities_as_far_apart_as_can_be(n, small_blocks):
     """Clusters at opposite ends; positives at -1 among negatives at 1: finite and exact at the lowest temperature."""

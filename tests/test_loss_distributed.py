@@ -14,6 +14,7 @@ from simclr.loss import contrast, nt_xent_with_ranks
 
 PER_PROCESS, FEATURES, DIM = 5, 7, 6
 # Block rows 512: one block for each part. 2: several of unequal length. 0.005: the way through log-sum-exp.
+LOW_TEMPERATURE = 0.05
 CASES = [(512, 0.5), (512, 0.005), (2, 0.1), (2, 0.005)]
 
 
@@ -21,6 +22,19 @@ def images(world):
     """Two views of all images, (world * n, FEATURES) each."""
     generator = torch.Generator().manual_seed(3)
     return torch.randn(2, world * PER_PROCESS, FEATURES, generator=generator, dtype=torch.float64)
+
+
+def learned(world):
+    """Two views of each image that are nearly alike, (2, world * n, 64) float32: the loss is 6e-7."""
+    generator = torch.Generator().manual_seed(5)
+    image, first, second = torch.randn(3, world * PER_PROCESS, 64, generator=generator)
+    return torch.stack([image + 0.05 * first, image + 0.05 * second])
+
+
+def gradient_of(views):
+    views = views.clone().requires_grad_()
+    contrast(*views, LOW_TEMPERATURE)[0].backward()
+    return views.grad
 
 
 def encoder():
@@ -63,6 +77,7 @@ def process(rank, world, folder):
         contrast(torch.ones(0, 3), torch.ones(0, 3), 0.5)
     single = torch.randn(2, 1, DIM, dtype=torch.float64)  # one image in each process can be contrasted
     assert torch.isfinite(contrast(*single, 0.5)[0])
+    results.append(gradient_of(learned(world)[:, rank * PER_PROCESS : (rank + 1) * PER_PROCESS]))
     torch.save(results, f"{folder}/{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
@@ -85,6 +100,9 @@ def test_processes_together_give_the_gradient_of_one(world, tmp_path):
         torch.testing.assert_close(rows, expected["rows"], **exact)
         for result in per_rank:
             torch.testing.assert_close(result["weights"], expected["weights"], **exact)
+    expected = gradient_of(learned(world).double())
+    rows = torch.cat([results[-1] for results in found], dim=1) / world
+    assert (rows - expected).norm() / expected.norm() < 1e-5  # float32, in which 1 - P has no digits left here
 
 
 def test_one_process_is_the_plain_loss():
