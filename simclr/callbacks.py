@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
-from simclr import health, metrics, runs, safe_read
+from simclr import health, runs, safe_read
 from simclr.checkpoints import DivergedError
 from simclr.eta import TimeLeft
 from simclr.runs import StatusWriter
@@ -235,9 +235,7 @@ class Recorder(L.Callback):
             trainer.should_stop = True
 
     def _write_row(self, trainer: L.Trainer, pl_module: Any, step: int) -> None:
-        means = {
-            f"train/{name}": value for name, value in metrics.mean_over_processes(pl_module.train_means.take()).items()
-        }
+        means = {f"train/{name}": value for name, value in pl_module.train_means.take().items()}
         if not means:
             return
         if not math.isfinite(means["train/loss"]):

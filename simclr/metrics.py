@@ -50,14 +50,14 @@ def num_processes() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def mean_over_processes(values: dict[str, float]) -> dict[str, float]:
-    """The mean of each value over the processes of the run; the same in every one of them."""
-    if not values or num_processes() == 1:
+def sum_over_processes(values: list[float]) -> list[float]:
+    """The sum of each value over the processes of the run; the same in every one of them."""
+    if num_processes() == 1:
         return values
     device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
-    found = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
+    found = torch.tensor(values, dtype=torch.float64, device=device)
     dist.all_reduce(found)
-    return dict(zip(values, (found / num_processes()).tolist(), strict=True))
+    return found.tolist()
 
 
 def alignment(z1: Tensor, z2: Tensor) -> Tensor:

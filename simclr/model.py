@@ -47,36 +47,42 @@ def stream_seed(*numbers: int) -> int:
 
 
 class RunningMeans:
-    """Means of scalars that stay on their device until asked for: no step waits for a GPU to be logged."""
+    """Means over images of what was measured batch by batch: what `train/loss` and all curves of a training show.
+
+    Each image counts once, so that a small last batch counts for little. What is summed stays on its device until it is
+    asked for: no step waits for a GPU to be logged.
+    """
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._clear()
 
-    def add(self, values: dict[str, Tensor]) -> None:
-        for name, value in values.items():
-            value = value.detach().float()
-            # a sum that was restored from a checkpoint lies on the CPU at first
-            self._sums[name] = self._sums[name].to(value.device) + value if self._count else value
-        self._count += 1
+    def _clear(self) -> None:
+        self._names: tuple[str, ...] = ()
+        self._sums, self._num_images = torch.zeros(0), 0
+
+    def add(self, values: dict[str, Tensor], num_images: int) -> None:
+        """Takes in the means, each a scalar, over a batch of `num_images`; the names are the same every time."""
+        means = torch.stack([value.detach().float() for value in values.values()])
+        if not self._num_images:
+            self._names, self._sums = tuple(values), torch.zeros_like(means)
+        # sums that were restored from a checkpoint lie on the CPU at first
+        self._sums = self._sums.to(means.device).add(means, alpha=num_images)
+        self._num_images += num_images
 
     def state_dict(self) -> dict[str, Any]:
-        return {"sums": _floats(self._sums), "count": self._count}
+        return {"sums": dict(zip(self._names, self._sums.tolist(), strict=True)), "images": self._num_images}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._sums = {name: torch.tensor(total) for name, total in state["sums"].items()}
-        self._count = state["count"]
+        if "images" in state:  # an earlier version counted batches: what it had gathered fits no row of this one
+            self._names, self._sums = tuple(state["sums"]), torch.tensor(list(state["sums"].values()))
+            self._num_images = state["images"]
 
     def take(self) -> dict[str, float]:
-        """The means since the last call."""
-        means = {name: total / self._count for name, total in _floats(self._sums).items()}
-        self._sums, self._count = {}, 0
+        """The means since the last call, over the images of all processes, in each of which this is called."""
+        sums = metrics.sum_over_processes([*self._sums.tolist(), self._num_images])
+        means = {name: total / sums[-1] for name, total in zip(self._names, sums, strict=False)}
+        self._clear()
         return means
-
-
-def _floats(values: dict[str, Tensor]) -> dict[str, float]:
-    """Scalars brought to the host in one go."""
-    return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True)) if values else {}
 
 
 class _Trained(L.LightningModule):
@@ -176,7 +182,7 @@ class SimCLR(_Trained):
             return None
         _, z = self._embed(batch.first, batch.second)
         loss, measured = self._contrast(z)
-        self.train_means.add(measured)
+        self.train_means.add(measured, len(batch.first))
         return loss
 
     def _cached_step(self, batch: Views) -> None:
@@ -197,10 +203,13 @@ class SimCLR(_Trained):
                 self._seed_network(i)  # both passes draw the same random numbers
                 found.append(self._embed(first, second)[1])
         z1, z2 = (torch.cat(parts) for parts in zip(*(z.chunk(2) for z in found), strict=True))
-        z = torch.cat([z1, z2]).requires_grad_()  # (2N, projection_dim)
+        # The gradient stays in float32, under 16-mixed until the scaler has scaled it: much of it is below 6e-5, where
+        # float16 has few digits or none.
+        z = torch.cat([z1, z2])  # (2N, projection_dim)
+        z = z.to(torch.promote_types(z.dtype, torch.float32)).requires_grad_()
         loss, measured = self._contrast(z)
         (gradient,) = torch.autograd.grad(loss, z)
-        self.train_means.add(measured)
+        self.train_means.add(measured, len(batch.first))
 
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         optimizer.zero_grad()  # type: ignore[union-attr]
@@ -211,8 +220,7 @@ class SimCLR(_Trained):
             waits = i < num_chunks - 1 and metrics.num_processes() > 1
             with self.trainer.strategy.block_backward_sync() if waits else contextlib.nullcontext():  # type: ignore[attr-defined]
                 _, z_chunk = self._embed(first, second)
-                passed = torch.cat([first_gradients[i], second_gradients[i]]).to(z_chunk.dtype)
-                self.manual_backward((z_chunk * passed).sum())
+                self.manual_backward((z_chunk * torch.cat([first_gradients[i], second_gradients[i]])).sum())
         optimizer.step()  # type: ignore[union-attr]
         scheduler.step()  # type: ignore[union-attr,call-arg]
 
@@ -222,14 +230,14 @@ class SimCLR(_Trained):
     def validation_step(self, batch: Views, batch_idx: int) -> None:
         h, z = self._embed(batch.first, batch.second)
         _, measured = self._contrast(z)
-        self._val_means.add(measured)
+        self._val_means.add(measured, len(batch.first))
         self._val_candidates = len(z) * metrics.num_processes() - 1
         if sum(len(rows) for rows, _, _ in self._val_features) < MAX_MONITORED_ROWS:
             z1, z2 = z.float().chunk(2)
             self._val_features.append((h.float()[: len(z1)], z1, z2))
 
     def on_validation_epoch_end(self) -> None:
-        means = {f"val/{name}": value for name, value in metrics.mean_over_processes(self._val_means.take()).items()}
+        means = {f"val/{name}": value for name, value in self._val_means.take().items()}
         h, z1, z2 = (self._of_all_processes(torch.cat(rows)) for rows in zip(*self._val_features, strict=True))
         positive, negative = metrics.mean_similarities(z1, z2)
         singular_h, singular_z = metrics.singular_values(h), metrics.singular_values(z1)
@@ -318,7 +326,7 @@ class Classifier(_Trained):
         head = classifier(encoder.num_features, num_classes, config.head, config.hidden_dim)
         super().__init__(config, encoder, head, num_steps=num_steps, warmup_steps=warmup_steps)
         self.config = config
-        self._val_sums: list[Tensor] = []
+        self._val_means = RunningMeans()
         if config.freeze_encoder:
             self.encoder.requires_grad_(False).eval()  # Lightning keeps the modes it finds
 
@@ -342,24 +350,17 @@ class Classifier(_Trained):
     def training_step(self, batch: Labelled, batch_idx: int) -> Tensor:
         logits = self(batch.images).float()
         loss = F.cross_entropy(logits, batch.labels)
-        self.train_means.add({"loss": loss, **classification_shares(logits.detach(), batch.labels)})
+        self.train_means.add({"loss": loss, **classification_shares(logits.detach(), batch.labels)}, len(batch.labels))
         return loss
-
-    def on_validation_epoch_start(self) -> None:
-        self._val_sums = []
 
     def validation_step(self, batch: Labelled, batch_idx: int) -> None:
         logits = self(batch.images).float()
-        n = len(batch.labels)
         loss = F.cross_entropy(logits, batch.labels)
-        shares = classification_shares(logits, batch.labels)
-        self._val_sums.append(torch.stack([loss, shares["top1"], shares["top5"], torch.ones_like(loss)]) * n)
+        self._val_means.add({"loss": loss, **classification_shares(logits, batch.labels)}, len(batch.labels))
 
     def on_validation_epoch_end(self) -> None:
-        loss, top1, top5, n = torch.stack(self._val_sums).sum(dim=0).tolist()
-        measured = {"val/loss": loss / n, "val/top1": top1 / n, "val/top5": top5 / n}
-        # every process has seen the whole split; one of them decides what was best, lest rounding divides them
-        self.val_metrics = self.trainer.strategy.broadcast(measured) if metrics.num_processes() > 1 else measured
+        # every process has seen the whole split; their common mean is what decides in all of them which epoch was best
+        self.val_metrics = {f"val/{name}": value for name, value in self._val_means.take().items()}
 
 
 def classification_shares(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:

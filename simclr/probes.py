@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from simclr import optim
 from simclr.config import FinetuneConfig
 from simclr.data import EpochBatches
-from simclr.model import classification_shares
+from simclr.model import RunningMeans, classification_shares
 
 # Strengths that a linear probe chooses from, strongest first: half decades.
 L2_STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(0, -11, -1))
@@ -75,7 +75,7 @@ def train_head(
             return
         batches.set_epoch(epoch)
         head.train()
-        total, count = torch.zeros(3, device=features.device), 0
+        means = RunningMeans()
         for positions in batches:
             rows = torch.as_tensor(positions, device=features.device)
             logits, target = head(features[rows]), labels[rows]
@@ -84,19 +84,15 @@ def train_head(
             loss.backward()
             optimizer.step()
             scheduler.step()
-            with torch.no_grad():
-                shares = classification_shares(logits, target)
-                total += torch.stack([loss.detach(), shares["top1"], shares["top5"]]) * len(rows)
-            count += len(rows)
+            means.add({"loss": loss, **classification_shares(logits.detach(), target)}, len(rows))
             step += 1
             if on_step is not None:
                 on_step(step)
             if step >= num_steps:
                 break
         head.eval()
-        loss_mean, top1, top5 = (total / count).tolist()
         measured = HeadEpoch(
-            epoch + 1, step, float(scheduler.get_last_lr()[0]), {"loss": loss_mean, "top1": top1, "top5": top5},
+            epoch + 1, step, float(scheduler.get_last_lr()[0]), means.take(),
             classify(head, *val) if val is not None else {},
         )  # fmt: skip
         done, now = epoch + 1, step

@@ -6,8 +6,10 @@ import torch.nn.functional as F
 from conftest import TINY_PRETRAIN
 
 from simclr import config as cfg
+from simclr import probes
 from simclr.backbones import build_encoder
 from simclr.config import FinetuneConfig, PretrainConfig
+from simclr.data import EpochBatches
 from simclr.loss import nt_xent
 from simclr.model import Classifier, Labelled, RunningMeans, SimCLR, Views, classification_shares
 
@@ -61,7 +63,7 @@ def test_validation_measures_all_batches_together(simclr):
             z = simclr.head(simclr(torch.cat(views(n)[:2])))
             losses.append(nt_xent(*z.chunk(2), 0.5).item())
         simclr.on_validation_epoch_end()
-    assert simclr.val_metrics["val/loss"] == pytest.approx(sum(losses) / 2, rel=1e-5)
+    assert simclr.val_metrics["val/loss"] == pytest.approx((6 * losses[0] + 4 * losses[1]) / 10, rel=1e-5)
     assert set(simclr.val_metrics) == {
         "val/loss", "val/top1", "val/top5", "val/mean_rank", "val/alignment", "val/uniformity",
         "val/positive_similarity", "val/negative_similarity", "val/effective_rank", "val/effective_rank_z",
@@ -122,12 +124,28 @@ def test_shares_of_the_best_classes():
 def test_running_means_survive_a_checkpoint():
     whole, first = RunningMeans(), RunningMeans()
     values = [torch.tensor(0.1), torch.tensor(0.7), torch.tensor(1.3)]
-    for value in values:
-        whole.add({"loss": value})
+    for value, num_images in zip(values, (7, 7, 2), strict=True):
+        whole.add({"loss": value}, num_images)
     for value in values[:2]:
-        first.add({"loss": value})
+        first.add({"loss": value}, 7)
     second = RunningMeans()
     second.load_state_dict(first.state_dict())
-    second.add({"loss": values[2]})
-    assert second.take() == whole.take()
+    second.add({"loss": values[2]}, 2)
+    assert whole.take() == second.take() == {"loss": pytest.approx((0.1 * 7 + 0.7 * 7 + 1.3 * 2) / 16)}
     assert second.take() == {}
+
+
+def test_training_all_weights_and_training_a_head_log_the_same_means():
+    """Ten images in batches of 4, 4 and 2: the rows of both count images, and not batches."""
+    features, labels = torch.randn(10, 128, generator=torch.Generator().manual_seed(1)), torch.arange(10) % 4
+    # so small a step that the head stays what it was
+    model = make_classifier(freeze_encoder=True, batch_size=4, epochs=1, learning_rate=1e-30)
+    train_head = probes.train_head(model.head, features, labels, None, model.config, num_steps=3, warmup_steps=0)
+    measured, _ = next(train_head)
+    model.encoder = torch.nn.Flatten()
+    batches = EpochBatches(10, 4, seed=model.config.seed, drop_last=False)
+    for positions in batches:
+        model.training_step(Labelled(features[positions][:, :, None, None], labels[positions]), 0)
+    assert model.train_means.take() == pytest.approx(measured.train, rel=1e-6)
+    expected = F.cross_entropy(model.head(features), labels).item()
+    assert measured.train["loss"] == pytest.approx(expected, rel=1e-6)
