@@ -35,7 +35,7 @@ class Batches(torch.utils.data.Dataset):
 
 
 def one_step(encoder, micro, precision="32-true", length=1.0, temperature=0.1):
-    """Gradients, weights and running means after one optimizer step on N images; embeddings are `length` times as long."""
+    """Gradients, weights and running means after one optimizer step on N images; embeddings as long times `length`."""
     torch.manual_seed(3)
     options = TINY_PRETRAIN | {"batch_size": N, "temperature": temperature, "optimizer": "sgd"}
     options["learning_rate"] = 0.1
