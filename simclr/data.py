@@ -417,8 +417,10 @@ class EpochBatches(torch.utils.data.Sampler[Any]):
     """Batches of positions for one epoch: `batch_sampler` of a DataLoader, or a plain iterable.
 
     The order is a permutation seeded by (`seed`, epoch). `drop_last` leaves an incomplete last batch out unless it
-    is the only one. With several ranks each gets its share of every batch of `batch_size * num_ranks` positions,
-    always equally many; an incomplete last one is filled up from the start of the order.
+    is the only one. Without it, a last batch of one image (for each rank) joins the one before, unless `batch_size` is
+    1: BatchNorm has no variance in one value per channel, which is what small images leave. With several ranks each
+    gets its share of every batch of `batch_size * num_ranks` positions, always equally many; an incomplete last one is
+    filled up from the start of the order.
 
     skip: batches left out at the start of the next iteration only, to go on in the middle of an epoch; the length
     stays that of a whole epoch.
@@ -448,8 +450,9 @@ class EpochBatches(torch.utils.data.Sampler[Any]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        whole = self.batch_size * self.num_ranks
-        return max(1, self.num_images // whole) if self.drop_last else -(-self.num_images // whole)
+        count, rest = divmod(self.num_images, self.batch_size * self.num_ranks)
+        is_batch = rest > 0 if self.batch_size == 1 else rest > self.num_ranks
+        return max(1, count + (is_batch and not self.drop_last))
 
     def order(self) -> Tensor:
         """All positions (N,) in this epoch's order."""
@@ -462,7 +465,8 @@ class EpochBatches(torch.utils.data.Sampler[Any]):
         order, whole = self.order(), self.batch_size * self.num_ranks
         first, self.skip = self.skip, 0
         for number in range(first, len(self)):
-            batch = order[number * whole : (number + 1) * whole]
+            takes_rest = not self.drop_last and number == len(self) - 1
+            batch = order[number * whole : None if takes_rest else (number + 1) * whole]
             if missing := -len(batch) % self.num_ranks:
                 batch = torch.cat([batch, order.repeat(-(-missing // len(order)))[:missing]])
             batch = batch[self.rank :: self.num_ranks]

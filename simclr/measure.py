@@ -30,7 +30,7 @@ import torch
 from simclr import config as cfg
 from simclr import runs, train
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
-from simclr.data import Split
+from simclr.data import EpochBatches, Split
 from simclr.datamodule import EVALUATION_BATCH_SIZE
 from simclr.estimate import SAFE_SHARE, Figures, Part, fitting, grown
 from simclr.runs import StatusWriter
@@ -373,7 +373,7 @@ class Measurement:
 
         def trial_of(num_images: int, least: int) -> tuple[Trial, dict[str, Split | None], int]:
             cut = {name: _cut(split, num_images) for name, split in splits.items()}
-            per_epoch = -(-_num(cut["train"]) // batch)
+            per_epoch = len(EpochBatches(_num(cut["train"]), batch, drop_last=False))
             epochs = max(least, min(HEAD_STEPS // per_epoch, HEAD_STEPS))
             trial = _try(self._with(epochs * per_epoch, {"epochs": epochs}, **cut), self.gauge)
             self.peaks.append((min(num_images, EVALUATION_BATCH_SIZE), trial.peak))

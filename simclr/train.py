@@ -635,6 +635,11 @@ def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
         return "bad input", text
     if any(words in text for words in ("Connection closed by peer", "Connection reset by peer", "NCCL error")):
         return "process lost", "Another process of this run ended; its own words stand above in the log."
+    if "Expected more than 1 value per channel" in text:
+        return "bad input", (
+            f"A batch had a single image for each process (batch_size {batch_size}), which this network's BatchNorm "
+            "cannot train on; allowed: at least 2 images for each process, in batch_size and in the training images."
+        )
     if "shared memory" in text:
         return (
             "out of memory",

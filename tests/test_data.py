@@ -219,6 +219,27 @@ def test_epoch_batches_drop_the_incomplete_one_unless_it_is_the_only_one():
     assert torch.cat(list(data.EpochBatches(6, 4, shuffle=False, drop_last=False))).tolist() == list(range(6))
 
 
+@pytest.mark.parametrize(
+    ("num_images", "batch_size", "num_ranks", "sizes"),
+    [
+        (54, 53, 1, [54]), (21, 10, 1, [10, 11]), (5, 2, 1, [2, 3]), (22, 10, 1, [10, 10, 2]), (20, 10, 1, [10, 10]),
+        (3, 1, 1, [1, 1, 1]), (1, 10, 1, [1]), (9, 4, 2, [5]), (10, 4, 2, [5]), (11, 4, 2, [4, 2]), (3, 1, 2, [1, 1]),
+    ],
+)  # fmt: skip
+def test_a_last_batch_of_one_image_joins_the_one_before(num_images, batch_size, num_ranks, sizes):
+    """BatchNorm cannot train on one value per channel, and one image is a noisy step at best."""
+    of_ranks = [
+        data.EpochBatches(num_images, batch_size, seed=1, drop_last=False, rank=rank, num_ranks=num_ranks)
+        for rank in range(num_ranks)
+    ]
+    for batches in of_ranks:
+        assert [len(batch) for batch in batches] == sizes
+        assert len(batches) == len(sizes)
+    assert torch.cat([torch.cat(list(batches)) for batches in of_ranks]).unique().tolist() == list(range(num_images))
+    batches.skip = len(sizes) - 1
+    assert [len(batch) for batch in batches] == sizes[-1:]
+
+
 def test_skip_holds_for_one_iteration():
     batches = data.EpochBatches(40, 10, seed=1)
     whole = list(batches)

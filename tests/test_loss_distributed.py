@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from simclr import loss as loss_module
 from simclr.loss import contrast, nt_xent_with_ranks
+from simclr.model import RunningMeans
 
 PER_PROCESS, FEATURES, DIM = 5, 7, 6
 # Block rows 512: one block for each part. 2: several of unequal length. 0.005: the way through log-sum-exp.
@@ -78,6 +79,9 @@ def process(rank, world, folder):
     single = torch.randn(2, 1, DIM, dtype=torch.float64)  # one image in each process can be contrasted
     assert torch.isfinite(contrast(*single, 0.5)[0])
     results.append(gradient_of(learned(world)[:, rank * PER_PROCESS : (rank + 1) * PER_PROCESS]))
+    means = RunningMeans()
+    means.add({"loss": torch.tensor(float(rank))}, rank + 1)
+    results.append(means.take())
     torch.save(results, f"{folder}/{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
@@ -101,8 +105,11 @@ def test_processes_together_give_the_gradient_of_one(world, tmp_path):
         for result in per_rank:
             torch.testing.assert_close(result["weights"], expected["weights"], **exact)
     expected = gradient_of(learned(world).double())
-    rows = torch.cat([results[-1] for results in found], dim=1) / world
+    rows = torch.cat([results[-2] for results in found], dim=1) / world
     assert (rows - expected).norm() / expected.norm() < 1e-5  # float32, in which 1 - P has no digits left here
+    # logged means count images, of which the processes had 1, 2, ...
+    mean = sum(rank * (rank + 1) for rank in range(world)) / sum(range(world + 1))
+    assert [results[-1] for results in found] == [{"loss": pytest.approx(mean)}] * world
 
 
 def test_one_process_is_the_plain_loss():

@@ -258,6 +258,16 @@ def test_early_stopping_ends_before_the_last_epoch(finished_run, finished_runs_d
         assert "ended after 1 epochs" in run.evaluation["budget"]
 
 
+def test_a_last_batch_of_one_image_ends_no_training(tmp_path, capsys):
+    """58 images of 16 px, of which this network's last layers see one value per channel."""
+    options = TINY | {"random_weight_init": True, "backbone": "mobilenet_v3_small", "epochs": 1}
+    run = train(cfg.build(FinetuneConfig, options | {"batch_size": 57}), runs_dir=tmp_path)
+    assert (run.status.state, run.status.step) == ("finished", 1), run.status.error
+    alone = train(cfg.build(FinetuneConfig, options | {"batch_size": 1}), runs_dir=tmp_path)
+    assert (alone.status.state, alone.status.reason) == ("failed", "bad input")
+    assert alone.status.error.startswith("A batch had a single image for each process (batch_size 1), which ")
+
+
 def test_labels_are_the_same_in_every_arm_and_a_class_is_never_left_out(arms, finished_run, finished_runs_dir):
     assert {arms[arm].meta["num_train_images"] for arm in arms} == {29}
     run = finetune(finished_runs_dir, finished_run, freeze_encoder=True, label_fraction=0.01, epochs=1)
