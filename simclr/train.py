@@ -162,7 +162,8 @@ def _settle(config: RunConfig, **found: Any) -> Any:
 
 def _count_steps(config: RunConfig, num_images: int, *, drop_last: bool) -> tuple[int, int, int]:
     """Optimizer steps of the whole training and of its warm-up, and its epochs."""
-    per_epoch = len(EpochBatches(num_images, config.batch_size, seed=config.seed, drop_last=drop_last))
+    ranks = config.devices * config.num_nodes
+    per_epoch = len(EpochBatches(num_images, config.batch_size // ranks, drop_last=drop_last, num_ranks=ranks))
     num_steps = min(config.epochs * per_epoch, config.max_steps or sys.maxsize)
     return num_steps, round(config.warmup_epochs * per_epoch), math.ceil(num_steps / per_epoch)
 

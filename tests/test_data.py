@@ -240,6 +240,15 @@ def test_a_last_batch_of_one_image_joins_the_one_before(num_images, batch_size, 
     assert [len(batch) for batch in batches] == sizes[-1:]
 
 
+@pytest.mark.parametrize(("devices", "steps"), [(1, 7), (2, 6)])
+def test_steps_are_counted_as_the_processes_take_them(devices, steps):
+    """50 images in batches of 8: two are left, which two processes would train on alone."""
+    config = cfg.build(cfg.FinetuneConfig, {"random_weight_init": True, "batch_size": 8, "epochs": 1})
+    counted = train._count_steps(config.model_copy(update={"devices": devices}), 50, drop_last=False)
+    batches = data.EpochBatches(50, 8 // devices, drop_last=False, num_ranks=devices)
+    assert (counted[0], len(list(batches))) == (steps, steps)
+
+
 def test_skip_holds_for_one_iteration():
     batches = data.EpochBatches(40, 10, seed=1)
     whole = list(batches)
@@ -249,7 +258,7 @@ def test_skip_holds_for_one_iteration():
     assert torch.equal(torch.cat(list(batches)), torch.cat(whole))
 
 
-@pytest.mark.parametrize(("num_images", "drop_last"), [(50, True), (50, False), (5, True)])
+@pytest.mark.parametrize(("num_images", "drop_last"), [(50, True), (53, False), (5, True)])
 def test_ranks_share_each_batch_evenly(num_images, drop_last):
     options = {"seed": 4, "drop_last": drop_last}
     alone = list(data.EpochBatches(num_images, 8, **options))
