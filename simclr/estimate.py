@@ -397,7 +397,7 @@ def main(config: RunConfig, runs_dir: Path, *, device: str, as_json: bool, job: 
     """
     if job is not None and not job.is_dir():
         raise ConfigError(f"job_dir is {job}; allowed: an existing folder.")
-    writer = StatusWriter(job, interval=0.5).start(phase="loading libraries", steps=100) if job is not None else None
+    writer: StatusWriter | None = None
 
     def report(what: str, share: float) -> None:
         if writer is not None:
@@ -407,7 +407,9 @@ def main(config: RunConfig, runs_dir: Path, *, device: str, as_json: bool, job: 
 
     last_word: dict[str, Any] = {"state": "failed", "exit_code": 1}
     try:
-        with jobs.stopped_by_signals():
+        with jobs.stopped_by_signals():  # before the status says that there is something to stop
+            if job is not None:
+                writer = StatusWriter(job, interval=0.5).start(phase="loading libraries", steps=100)
             found = ask(config, runs_dir, device=device, report=report)
         if job is not None:
             runs.write_atomically(job / ESTIMATE, json.dumps(asdict(found), indent=1))

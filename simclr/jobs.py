@@ -104,7 +104,7 @@ def running(job_dir: str | Path | None) -> Iterator[Report]:
     job = Path(job_dir) if job_dir else None
     if job is not None and not job.is_dir():
         raise ConfigError(f"job_dir is {job}; allowed: an existing folder.")
-    writer = StatusWriter(job, interval=0.5).start(phase="Starting", steps=STEPS) if job is not None else None
+    writer: StatusWriter | None = None
     said = ""
 
     def report(phase: str, share: float) -> None:
@@ -117,7 +117,9 @@ def running(job_dir: str | Path | None) -> Iterator[Report]:
 
     last_word: dict[str, Any] = {"state": "failed"}
     try:
-        with stopped_by_signals():
+        with stopped_by_signals():  # before the status says that there is something to stop
+            if job is not None:
+                writer = StatusWriter(job, interval=0.5).start(phase="Starting", steps=STEPS)
             yield report
         last_word = {"state": "finished", "step": STEPS, "steps": STEPS, "phase": "", "exit_code": 0}
     except Stopped:
