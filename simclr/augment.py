@@ -8,8 +8,9 @@ Operations follow torchvision's v2 functions on float images: antialiased biline
 hue through HSV, colour jitter in a random order per image, reflecting Gaussian blur.
 
 For speed views are drawn in chunks that fit a processor's cache, by operations that write in place. Inside a chunk
-colours lie in planes, (3, n, H, W), and images are sorted so that those an operation touches are neighbours. No sum
-depends on what else is in the chunk, so views are equal to the bit however they are batched.
+colours lie in planes, (3, n, H, W), and images are sorted so that those an operation touches are neighbours. On a CPU
+no sum depends on what else is in the chunk, so views are equal to the bit however they are batched. A GPU is given few
+and large operations instead, since it waits for each; nothing waits for it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from simclr.config import Augmentation
+from simclr.transfer import all_to_device
 
 JITTER_PARTS = ("brightness", "contrast", "saturation", "hue")
 # Validation views are drawn in an epoch that training never reaches: the same ones each time.
@@ -32,16 +34,22 @@ GRAY_WEIGHTS = (0.2989, 0.587, 0.114)  # torchvision's, ITU-R BT.601
 CROP_TRIES = 10  # as in torchvision's RandomResizedCrop, before it falls back to the largest centred box
 
 # Pixels drawn at once. On a CPU, per thread: fewer cost more calls, more fall out of its caches (measured: 15 % less at
-# half, 30 % less at twice as many). Elsewhere: enough work for each kernel, in some 300 MiB.
+# half, 30 % less at twice as many). On a GPU: 512 views of 224 pixels, in some 2 GiB, which is less than their network
+# needs.
 CPU_CHUNK_PIXELS = 1 << 17
-DEVICE_CHUNK_PIXELS = 1 << 22
-# From this size on, lines are resampled from two neighbours and blurred in tiles, not by one matrix.
+DEVICE_CHUNK_PIXELS = 1 << 25
+# From this size on, a CPU resamples lines from two neighbours and blurs in tiles, not by one matrix.
 MATRIX_SIZE = 64
 BLUR_TILE = 32
 
 _MASK = 0xFFFFFFFF
 _HUE = JITTER_PARTS.index("hue")
 Integers = TypeVar("Integers", int, Tensor)
+
+
+def _in_bulk(device: torch.device) -> bool:
+    """Whether few large operations are quicker than many that fit a cache."""
+    return device.type != "cpu"
 
 
 def _mix(x: Integers) -> Integers:
@@ -157,31 +165,33 @@ def _bmm(left: Tensor, right: Tensor, out: Tensor) -> None:
 
 def _places(length: Tensor, size_out: int, flip: Tensor | None = None) -> Tensor:
     """(N, size_out): where in a box of `length` pixels each output pixel lies; 0 is the middle of the first pixel."""
-    place = torch.arange(size_out, device=length.device, dtype=torch.float32) + 0.5
+    place = torch.arange(0.5, size_out, device=length.device)
     if flip is not None:
         place = torch.where(flip[:, None], size_out - place, place)
     return place * (length.to(torch.float32) / size_out)[:, None] - 0.5
 
 
-def _neighbours(start: Tensor, length: Tensor, size_in: int, place: Tensor) -> tuple[Tensor, Tensor]:
+def _neighbours(start: Tensor, length: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
     """The pixel before each place and the weight of the one after it, both (N, size_out).
 
     Where nothing shrinks, antialiasing has no effect and an output pixel mixes two neighbours.
     """
     start, length = start[:, None], length[:, None]
     place = torch.minimum(place.clamp(min=0.0), (length - 1).to(torch.float32))
-    first = torch.minimum(start + place.to(torch.int64), start + length - 2).clamp_(0, size_in - 2)
+    first = torch.minimum(start + place.to(torch.int64), start + length - 2).clamp_(min=0)
     return first, place - (first - start)
 
 
-def _resize_matrix(start: Tensor, length: Tensor, size_in: int, size_out: int, flip: Tensor | None = None) -> Tensor:
+def _neighbour_matrix(first: Tensor, weight: Tensor, size_in: int) -> Tensor:
+    """(N, size_out, size_in) weights of what `_neighbours` found."""
+    first, weight = first[:, :, None], weight[:, :, None]
+    matrix = torch.zeros(*first.shape[:2], size_in, device=first.device)
+    return matrix.scatter_(2, torch.cat([first, first + 1], dim=2), torch.cat([1.0 - weight, weight], dim=2))
+
+
+def _antialiased_matrix(start: Tensor, length: Tensor, place: Tensor, size_in: int) -> Tensor:
     """(N, size_out, size_in) weights of an antialiased bilinear resize of `length` pixels from `start`."""
-    place = _places(length, size_out, flip)
-    if _grows(size_in, size_out):
-        first, weight = (values[:, :, None] for values in _neighbours(start, length, size_in, place))
-        matrix = torch.zeros(len(start), size_out, size_in, device=start.device)
-        return matrix.scatter_(2, torch.cat([first, first + 1], dim=2), torch.cat([1.0 - weight, weight], dim=2))
-    reach = (length.to(torch.float32) / size_out).clamp(min=1.0)[:, None, None]
+    reach = (length.to(torch.float32) / place.shape[1]).clamp(min=1.0)[:, None, None]
     source = torch.arange(size_in, device=start.device) - start[:, None]  # pixel within the box, (N, size_in)
     weights = (1.0 - (source[:, None, :] - place[:, :, None]).abs() / reach).clamp(min=0.0)
     weights = weights * ((source >= 0) & (source < length[:, None]))[:, None, :]
@@ -192,44 +202,51 @@ def _grows(size_in: int, size_out: int) -> bool:
     return 1 < size_in <= size_out  # then every box inside the image does
 
 
-def _takes_neighbours(size_in: int, size_out: int) -> bool:
-    return _grows(size_in, size_out) and size_out >= MATRIX_SIZE
+def _takes_neighbours(size_in: int, size_out: int, device: torch.device) -> bool:
+    return _grows(size_in, size_out) and (size_out >= MATRIX_SIZE or _in_bulk(device))
 
 
-def _crop(images: Tensor, box: Tensor, flip: Tensor | None, narrow: Tensor, scratch: Tensor, planes: Tensor) -> None:
-    """Writes the boxes (N, 4) of images (N, C, H, W), resized, to planes (C, N, size, size).
+def _crop(images: Tensor, boxes: Tensor, flips: Tensor, narrow: Tensor, scratch: Tensor, planes: Tensor) -> None:
+    """Writes the boxes of images (N, C, H, W), resized, to planes (C, N, size, size).
 
     Resampling is linear and separable. Crop, resize and flip along an axis are one step: a matrix for each image, or
     two neighbours for each output pixel, which takes less where images are large or whole lines can be copied.
+    `boxes` (4, N): top, left, height, width. `flips` (2, N): top to bottom, left to right.
     Scratch space: `narrow` (1, N, C, H, size), or 2 where neighbours are taken, and `scratch` like `planes`.
     """
     num, channels, height_in, width_in = images.shape
     size = planes.shape[3]
-    top, left, height, width = box.unbind(1)
+    device = images.device
+    start, length = boxes.reshape(2, 2 * num)  # both axes at once
+    place = _places(length, size, flips.reshape(2 * num))
+    if _grows(height_in, size) or _grows(width_in, size):
+        first, weight = (values.split(num) for values in _neighbours(start, length, place))  # of each axis
+    if not (_grows(height_in, size) and _grows(width_in, size)):
+        matrix = _antialiased_matrix(start, length, place, max(height_in, width_in))
 
     lines = images.view(num, channels * height_in, width_in)
     here = narrow[0].view(num, channels * height_in, size)
-    if _takes_neighbours(width_in, size):
+    if _takes_neighbours(width_in, size, device):
         there = narrow[1].view_as(here)
-        first, weight = _neighbours(left, width, width_in, _places(width, size, flip))
-        index = first[:, None, :].expand_as(here)
+        index = first[1][:, None, :].expand_as(here)
         torch.gather(lines, 2, index, out=here)
-        torch.gather(lines, 2, (first + 1)[:, None, :].expand_as(here), out=there)
-        here.lerp_(there, weight[:, None, :].to(here.dtype))
+        torch.gather(lines, 2, (first[1] + 1)[:, None, :].expand_as(here), out=there)
+        here.lerp_(there, weight[1][:, None, :].to(here.dtype))
     else:
-        columns = _resize_matrix(left, width, width_in, size, flip).to(here.dtype)
-        _bmm(lines, columns.transpose(1, 2), out=here)
+        grows = _grows(width_in, size)
+        columns = _neighbour_matrix(first[1], weight[1], width_in) if grows else matrix[num:, :, :width_in]
+        _bmm(lines, columns.to(here.dtype).transpose(1, 2), out=here)
 
     if _grows(height_in, size):
-        first, weight = _neighbours(top, height, height_in, _places(height, size))
-        plane = torch.arange(num * channels, device=images.device).view(num, channels).T  # (C, N)
-        line = (plane[:, :, None] * height_in + first).flatten()  # (C * N * size,)
+        # The first line of each plane, (C, N, 1), and the one before each place.
+        top = torch.arange(0, num * channels * height_in, height_in, device=device).view(num, channels).T[:, :, None]
+        line = (top + first[0]).flatten()  # (C * N * size,)
         here = here.view(-1, size)
         torch.index_select(here, 0, line, out=planes.view(-1, size))
         torch.index_select(here, 0, line + 1, out=scratch.view(-1, size))
-        planes.lerp_(scratch, weight[:, :, None].to(planes.dtype))
+        planes.lerp_(scratch, weight[0][:, :, None].to(planes.dtype))
     else:
-        rows = _resize_matrix(top, height, height_in, size).to(here.dtype)
+        rows = matrix[:num, :, :height_in].to(here.dtype)
         for plane, channel in zip(planes, here.view(num, channels, height_in, size).unbind(1), strict=True):
             _bmm(rows, channel, out=plane)
 
@@ -247,10 +264,11 @@ def resized_crop(images: Tensor, box: Tensor, size: int, flip: Tensor | None = N
         (N, C, size, size).
     """
     num, channels, height, _ = images.shape
-    box = box.to(images.device, non_blocking=True)
-    flip = None if flip is None else flip.to(images.device, non_blocking=True)
+    upside_down = torch.zeros(num, dtype=torch.bool)
+    flips = torch.stack([upside_down, upside_down if flip is None else flip.cpu()])
+    boxes, flips = all_to_device([box.cpu().T, flips], images.device)
     planes, scratch = images.new_empty(2, channels, num, size, size)
-    _crop(images.contiguous(), box, flip, images.new_empty(2, num, channels, height, size), scratch, planes)
+    _crop(images.contiguous(), boxes, flips, images.new_empty(2, num, channels, height, size), scratch, planes)
     return _to_images(planes)
 
 
@@ -305,9 +323,13 @@ def grayscale(images: Tensor) -> Tensor:
 def _blend_(planes: Tensor, scratch: Tensor, factor: Tensor, mean_share: Tensor, luma_share: Tensor) -> None:
     """Brightness, contrast or saturation, whichever each image's numbers (N, 1, 1) say: all three are affine."""
     others = _luma(planes, scratch[0])
-    # In two steps: the sum over one whole image would be split among threads, and its last bits would depend on it.
-    mean = others.sum(dim=1).sum(dim=1)[:, None, None] / others[0].numel()
-    others.mul_(luma_share).add_(mean * mean_share)
+    if _in_bulk(planes.device):
+        mean = others.mean(dim=(1, 2), keepdim=True)
+        torch.addcmul(mean * mean_share, others, luma_share, out=others)
+    else:
+        # In two steps: the sum over one whole image would be split among threads, and its last bits depend on it.
+        mean = others.sum(dim=1).sum(dim=1)[:, None, None] / others[0].numel()
+        others.mul_(luma_share).add_(mean * mean_share)
     torch.addcmul(others, planes, factor, out=planes).clamp_(0.0, 1.0)
 
 
@@ -333,8 +355,8 @@ def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
     return _adjust(images, factor, luma_share=1.0)
 
 
-def _turn_hue_(planes: Tensor, scratch: Tensor, turn: Tensor) -> None:
-    """Turns hue by `turn` (N, 1, 1) of the colour circle.
+def _turn_hue_(planes: Tensor, scratch: Tensor, sixths: Tensor) -> None:
+    """Turns hue by `sixths` (N, 1, 1) of the colour circle.
 
     In HSV a channel falls from the largest value v to the smallest m as hue moves away from that channel's colour:
     it is m + 2c - c * distance, cut to m..v, with c = v - m and the distance in sixths of the circle. Colours lie two
@@ -349,20 +371,21 @@ def _turn_hue_(planes: Tensor, scratch: Tensor, turn: Tensor) -> None:
     torch.mul(chroma, 3.0, out=half)  # half of the circle
     torch.add(low, chroma, alpha=2.0, out=top)
     torch.add(green, blue, out=hue).sub_(red).add_(high).sub_(low, alpha=2.0)
-    torch.copysign(hue, torch.sub(green, blue, out=work), out=hue).addcmul_(chroma, 6.0 * turn)
+    torch.copysign(hue, torch.sub(green, blue, out=work), out=hue).addcmul_(chroma, sixths)
     # The distance on a circle, for turns up to half of it: half - ||hue| - half| from red, and a third further on for
     # the other two, where it is ||hue ± chroma| - half|.
     torch.abs(hue, out=work).sub_(half).abs_().add_(low).sub_(chroma)
     torch.clamp(work, low, high, out=red)
-    for plane, side in ((green, 1.0), (blue, -1.0)):
-        torch.add(hue, chroma, alpha=side, out=work).abs_().sub_(half).abs_()
-        torch.clamp(torch.sub(top, work, out=work), low, high, out=plane)
+    torch.add(hue, chroma, out=green)
+    torch.sub(hue, chroma, out=blue)
+    others = planes[1:].abs_().sub_(half).abs_()
+    torch.clamp(torch.sub(top, others, out=others), low, high, out=others)
 
 
 def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
     """Turns hue in HSV by `turn` (N,), -0.5..0.5 of the colour circle; value and saturation stay."""
     planes, scratch = _to_planes(images)
-    _turn_hue_(planes, scratch, _per_image(turn, images).to(images.dtype))
+    _turn_hue_(planes, scratch, 6.0 * _per_image(turn, images).to(images.dtype))
     return _to_images(planes)
 
 
@@ -390,8 +413,8 @@ class _Jitter:
         factor = strengths.gather(1, order)  # (N, 4), in the order of application
         is_contrast, is_saturation = order == JITTER_PARTS.index("contrast"), order == JITTER_PARTS.index("saturation")
         table = torch.stack([factor, (1.0 - factor) * is_contrast, (1.0 - factor) * is_saturation])  # (3, N, 4)
-        self.table = table.to(device, non_blocking=True)[..., None, None]
-        self.turn = _per_image(strengths[:, _HUE], self.table)
+        table, sixths = all_to_device([table, 6.0 * strengths[:, _HUE]], device)
+        self.table, self.sixths = table[..., None, None], sixths[:, None, None]
 
     def apply_(self, planes: Tensor, scratch: Tensor, start: int) -> None:
         """Jitters the images from `start` of the sorted ones."""
@@ -400,7 +423,7 @@ class _Jitter:
         for place in range(3):
             self._blend_(planes, scratch, start, slice(0, ends[place + 1]), place)
         if last:
-            _turn_hue_(planes[:, :last], scratch[:, :last], self.turn[start : start + last])
+            _turn_hue_(planes[:, :last], scratch[:, :last], self.sixths[start : start + last])
         for place in range(1, 4):
             self._blend_(planes, scratch, start, slice(ends[place], last), place)
 
@@ -441,15 +464,15 @@ def _blur_(planes: Tensor, scratch: Tensor, sigma: Tensor, kernel_size: int) -> 
     rows = _blur_matrix(sigma, kernel_size, height)
     columns = rows if width == height else _blur_matrix(sigma, kernel_size, width)
     for plane in planes:
-        for tile, near in _blocks(height, kernel_size // 2):
+        for tile, near in _blocks(height, kernel_size // 2, planes.device):
             _bmm(rows[:, tile, near], plane[:, near], out=scratch[0, :, tile])
-        for tile, near in _blocks(width, kernel_size // 2):
+        for tile, near in _blocks(width, kernel_size // 2, planes.device):
             _bmm(scratch[0, :, :, near], columns[:, tile, near].transpose(1, 2), out=plane[:, :, tile])
 
 
-def _blocks(size: int, reach: int) -> Iterator[tuple[slice, slice]]:
+def _blocks(size: int, reach: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
     """Pixels of a line and those within `reach` of them: outside such blocks a blur's matrix is zero."""
-    step = BLUR_TILE if size >= MATRIX_SIZE else size
+    step = BLUR_TILE if size >= MATRIX_SIZE and not _in_bulk(device) else size
     for start in range(0, size, step):
         yield slice(start, min(start + step, size)), slice(max(0, start - reach), min(start + step + reach, size))
 
@@ -464,12 +487,12 @@ def gaussian_blur(images: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
 # --- views ----------------------------------------------------------------------------------------------------------
 
 
-def _put(planes: Tensor, rows: Tensor, values: Tensor) -> None:
-    """Copies values (K, H, W) to the `rows` (K,) of planes (M, H, W)."""
-    planes, values = planes.flatten(1), values.flatten(1)
-    if planes.shape[1] % 4 == 0:  # 16 bytes at a time, which is three times as quick
-        planes, values = planes.view(torch.complex128), values.view(torch.complex128)
-    planes[rows] = values
+def _put(target: Tensor, rows: Tensor, values: Tensor) -> None:
+    """Copies values (C, K, H, W) to the `rows` (K,) of a target (C, M, H, W)."""
+    target, values = target.flatten(2), values.flatten(2)
+    if target.shape[2] % 4 == 0:  # 16 bytes at a time, which is three times as quick
+        target, values = target.view(torch.complex128), values.view(torch.complex128)
+    target[:, rows] = values
 
 
 def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, kernel_size: int) -> Tensor:
@@ -478,21 +501,23 @@ def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, ker
     height, width = images.shape[2:]
     views = torch.empty(num, 3, size, size, device=device)
 
+    in_bulk = _in_bulk(device)
+    budget = DEVICE_CHUNK_PIXELS if in_bulk else CPU_CHUNK_PIXELS * torch.get_num_threads()
+    step = max(1, min(num, budget // max(height * width, size * size)))
     jitter = _Jitter(factors, device)
     factors = factors[jitter.sorted]
-    channel = torch.arange(3)[:, None]
-    source, target, box, flip, sigma = (
-        values.to(device, non_blocking=True)
-        for values in (
-            source[jitter.sorted], 3 * jitter.sorted + channel, factors.box, factors.flip, factors.sigma
-        )
+    chunks = list(torch.arange(num).split(step))
+    blurred = [factors.blur[chunk].nonzero()[:, 0] for chunk in chunks]  # places within the chunk
+    flips = torch.stack([torch.zeros_like(factors.flip), factors.flip])
+    source, target, boxes, flips, sigma, gray, *blurred = all_to_device(
+        [
+            source[jitter.sorted], jitter.sorted, factors.box.T, flips, factors.sigma,
+            factors.grayscale.to(torch.float32), *blurred,
+        ], device,
     )  # fmt: skip
-
-    budget = CPU_CHUNK_PIXELS * torch.get_num_threads() if device.type == "cpu" else DEVICE_CHUNK_PIXELS
-    step = max(1, min(num, budget // max(height * width, size * size)))
     # One block: the allocator keeps one for the next call but returns several to the system, whose clearing of new
     # pages would double the time of a batch of 128.
-    passes = 2 if _takes_neighbours(width, size) else 1
+    passes = 2 if _takes_neighbours(width, size, device) else 1
     lengths = 3 * size * size, 7 * size * size, 3 * height * width, passes * 3 * height * size
     block = torch.empty(step * sum(lengths), device=device)
     for start in range(0, num, step):
@@ -504,20 +529,18 @@ def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, ker
         pixels.copy_(images.index_select(0, source[chunk]))
         if images.dtype == torch.uint8:
             pixels.mul_(1.0 / 255.0)
-        _crop(pixels, box[chunk], flip[chunk], narrow, scratch[:3], planes)
+        _crop(pixels, boxes[:, chunk], flips[:, chunk], narrow, scratch[:3], planes)
         jitter.apply_(planes, scratch, start)
-        for mask in (factors.grayscale, factors.blur):
-            rows = mask[chunk].nonzero()[:, 0]
-            if not len(rows):
-                continue
-            there = rows.to(device, non_blocking=True)
-            some, space = planes.index_select(1, there), scratch[:, : len(rows)]
-            if mask is factors.grayscale:
-                some.copy_(_luma(some, space[0]))
-            else:
-                _blur_(some, space, sigma[chunk].index_select(0, there), kernel_size)
-            _put(planes.flatten(0, 1), (rows + n * channel).flatten().to(device, non_blocking=True), some.flatten(0, 1))
-        _put(views.flatten(0, 1), target[:, chunk].flatten(), planes.flatten(0, 1))
+        if in_bulk:
+            planes.lerp_(_luma(planes, scratch[0]), gray[chunk, None, None])
+        elif len(rows := gray[chunk].nonzero()[:, 0]):
+            _put(planes, rows, _luma(planes.index_select(1, rows), scratch[0, : len(rows)]).expand(3, -1, -1, -1))
+        rows = blurred[start // step]
+        if len(rows):
+            some = planes.index_select(1, rows)
+            _blur_(some, scratch[:, : len(rows)], sigma[chunk].index_select(0, rows), kernel_size)
+            _put(planes, rows, some)
+        _put(views.transpose(0, 1), target[chunk], planes)
     return views
 
 

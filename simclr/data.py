@@ -37,6 +37,7 @@ from simclr.stratify import (
     ranks_in_class,
     stratified_order,
 )
+from simclr.transfer import to_device
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +91,10 @@ class Split:
         positions = torch.as_tensor(positions, dtype=torch.int64)
         if self.rows is None:
             assert self.images is not None
-            return self.images.index_select(0, positions.to(self.images.device))
+            return self.images.index_select(0, to_device(positions, self.images.device))
         rows = self.rows[positions.cpu().numpy()]
         if self.images is not None:
-            return self.images.index_select(0, torch.from_numpy(rows).to(self.images.device))
+            return self.images.index_select(0, to_device(torch.from_numpy(rows), self.images.device))
         assert self.source is not None
         return self.source.read(rows)
 

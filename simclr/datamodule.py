@@ -23,6 +23,7 @@ from simclr.config import Augmentation
 from simclr.data import EpochBatches, ImageData, Split, SplitDataset, as_is
 from simclr.images import FileSource
 from simclr.model import Labelled, Views, stream_seed
+from simclr.transfer import to_device
 
 Transform = Callable[[Tensor], Tensor]
 TRANSFORM_STREAM = 9  # random numbers of a transform of the caller's own; see `simclr.model.NETWORK_STREAM`
@@ -191,10 +192,10 @@ class _Images(L.LightningDataModule):
             images, positions = torch.as_tensor(images), torch.as_tensor(positions)
             if isinstance(split.source, FileSource):
                 split.source.note_replaced(broken)
-            return self._prepare(images.to(device, non_blocking=True), split, positions, stage)
+            return self._prepare(to_device(images, device), split, positions, stage)
         if split.images is not None and split.images.device != device:
-            # ids stay: random factors are drawn on the CPU
-            split = self.splits[stage] = replace(split.to(device), ids=split.ids)
+            # ids and labels stay: random factors are drawn on the CPU, and positions are there
+            split = self.splits[stage] = replace(split.to(device), ids=split.ids, labels=split.labels)
         return self._prepare(split.images_at(batch), split, batch, stage)
 
     def _prepare(self, images: Tensor, split: Split, positions: Tensor, stage: str) -> Any:
@@ -259,7 +260,7 @@ class LabelledData(_Images):
         else:
             images = augment.resize(augment.to_float(images), self.size)
         assert split.labels is not None
-        return Labelled(augment.normalize(images), split.labels[positions.to(split.labels.device)].to(images.device))
+        return Labelled(augment.normalize(images), to_device(split.labels[positions], images.device))
 
 
 def plain_batches(
@@ -267,5 +268,5 @@ def plain_batches(
 ) -> Iterator[Tensor]:
     """The split's images in order, as an encoder is given them: (n, 3, size, size), normalized."""
     for batch in split.batches(batch_size):
-        images = augment.to_float(batch.to(device, non_blocking=True))
+        images = augment.to_float(to_device(batch, device))
         yield augment.normalize(augment.resize(images, size))

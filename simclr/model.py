@@ -85,6 +85,16 @@ class RunningMeans:
         return means
 
 
+def _broadcast(tensors: list[Tensor]) -> None:
+    """Gives every process the main one's values, in one message for each data type."""
+    for dtype in {tensor.dtype: None for tensor in tensors}:  # in the same order in all processes
+        same = [tensor for tensor in tensors if tensor.dtype == dtype]
+        message = torch.cat([tensor.flatten() for tensor in same])
+        dist.broadcast(message, 0)
+        for tensor, values in zip(same, message.split([tensor.numel() for tensor in same]), strict=True):
+            tensor.copy_(values.view(tensor.shape))
+
+
 class _Trained(L.LightningModule):
     """What both modules share: optimizer with warm-up and cosine, and running means of what was measured."""
 
@@ -122,8 +132,7 @@ class _Trained(L.LightningModule):
     def on_validation_start(self) -> None:
         # On a CPU each process has running statistics of its own: the main one's are validated, and saved.
         if metrics.num_processes() > 1:
-            for buffer in self.buffers():
-                dist.broadcast(buffer, 0)
+            _broadcast(list(self.buffers()))
 
     def configure_optimizers(self) -> Any:
         config, peak = self.run_config, self.run_config.peak_learning_rate

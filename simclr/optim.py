@@ -16,7 +16,8 @@ class LARS(torch.optim.Optimizer):
     """SGD with momentum whose step is scaled per layer by |weights| / |gradient| (You, Gitman and Ginsburg 2017).
 
     Groups with `adapt=False` (biases and normalization layers) take plain momentum steps, as in Chen et al. 2020,
-    section B.1. The weight decay is part of the gradient that is scaled, as in the reference code.
+    section B.1. The weight decay is part of the gradient that is scaled, as in the reference code. Each operation takes
+    all tensors of a group at once, so that a GPU waits for few of them.
 
     Args:
         lr: peak learning rate.
@@ -38,22 +39,31 @@ class LARS(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                step = parameter.grad
-                if group["adapt"]:
-                    step = step.add(parameter, alpha=group["weight_decay"])
-                    weight_norm, step_norm = parameter.norm(), step.norm()
-                    trust = group["trust_coefficient"] * weight_norm / step_norm
-                    # no `if` on the norms: it would wait for the GPU at every layer
-                    step = step * torch.where((weight_norm > 0) & (step_norm > 0), trust, torch.ones_like(trust))
-                state = self.state[parameter]
-                if "momentum_buffer" not in state:
-                    state["momentum_buffer"] = torch.zeros_like(parameter)
-                buffer = state["momentum_buffer"].mul_(group["momentum"]).add_(step)
-                parameter.add_(buffer, alpha=-group["lr"])
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not parameters:
+                continue
+            steps = [parameter.grad for parameter in parameters]
+            if group["adapt"]:
+                steps = list(torch._foreach_add(steps, parameters, alpha=group["weight_decay"]))
+                torch._foreach_mul_(steps, _trust(parameters, steps, group["trust_coefficient"]))
+            for parameter in parameters:
+                if "momentum_buffer" not in self.state[parameter]:
+                    self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+            torch._foreach_mul_(buffers, group["momentum"])
+            torch._foreach_add_(buffers, steps)
+            torch._foreach_add_(parameters, buffers, alpha=-group["lr"])
         return loss
+
+
+def _trust(parameters: list[Tensor], steps: list[Tensor], coefficient: float) -> tuple[Tensor, ...]:
+    """By what each layer's step is multiplied: `coefficient` |weights| / |step|, or 1 where one of them is zero.
+
+    No `if` on the norms: it would wait for the GPU.
+    """
+    weights, lengths = torch.stack(torch._foreach_norm(parameters)), torch.stack(torch._foreach_norm(steps))
+    trust = coefficient * weights / lengths
+    return torch.where((weights > 0) & (lengths > 0), trust, torch.ones_like(trust)).unbind()
 
 
 def parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, Any]]:

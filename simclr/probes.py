@@ -16,6 +16,7 @@ from simclr import optim
 from simclr.config import FinetuneConfig
 from simclr.data import EpochBatches
 from simclr.model import RunningMeans, classification_shares
+from simclr.transfer import to_device
 
 # Strengths that a linear probe chooses from, strongest first: half decades.
 L2_STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(0, -11, -1))
@@ -76,8 +77,9 @@ def train_head(
         batches.set_epoch(epoch)
         head.train()
         means = RunningMeans()
-        for positions in batches:
-            rows = torch.as_tensor(positions, device=features.device)
+        positions = list(batches)
+        on_device = to_device(torch.cat(positions), features.device)  # once for the epoch
+        for rows in on_device.split([len(batch) for batch in positions]):
             logits, target = head(features[rows]), labels[rows]
             loss = F.cross_entropy(logits, target)
             optimizer.zero_grad(set_to_none=True)

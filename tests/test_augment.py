@@ -344,6 +344,21 @@ def test_a_view_is_the_same_to_the_bit_whatever_the_chunks(pictures, chunk_pixel
     assert torch.equal(view_of(pictures, torch.arange(12)), expected)
 
 
+@pytest.mark.parametrize(("side", "size", "num"), [(32, 32, 40), (48, 32, 20), (96, 96, 8), (96, 64, 8), (9, 70, 8)])
+def test_the_large_operations_of_a_gpu_draw_the_same_views(side, size, num, monkeypatch):
+    pictures = torch.from_numpy(shapes.generate("test", num, side).images.copy())
+    ids = torch.arange(num)
+
+    def views():
+        return torch.stack(augment.two_views(pictures, ids, FULL, seed=1, epoch=2, size=size))
+
+    expected = views()
+    monkeypatch.setattr(augment, "_in_bulk", lambda device: True)
+    assert_near(views(), expected, 2e-6)
+    monkeypatch.setattr(augment, "DEVICE_CHUNK_PIXELS", 5 * max(side, size) ** 2)  # several chunks
+    assert_near(views(), expected, 2e-6)
+
+
 def test_beside_the_result_memory_is_bounded_by_the_chunk(monkeypatch):
     pictures = torch.zeros(128, 3, 32, 32, dtype=torch.uint8)
     monkeypatch.setattr(augment, "CPU_CHUNK_PIXELS", 8 * 1024 // torch.get_num_threads())

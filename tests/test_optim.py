@@ -1,5 +1,6 @@
 """Optimizers against steps by hand, parameter groups, and the schedule's closed form."""
 
+import copy
 import math
 from itertools import pairwise
 
@@ -55,6 +56,41 @@ def test_lars_at_zero_weights_and_zero_gradients_takes_plain_steps():
     weight.grad = torch.zeros(2, 2)
     optim.LARS([weight], lr=0.1).step()
     torch.testing.assert_close(weight.detach(), torch.ones(2, 2))
+
+
+class LarsLoop(torch.optim.Optimizer):
+    """LARS tensor by tensor, with the state of checkpoints written before it took them all at once."""
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                step = parameter.grad
+                if group["adapt"]:
+                    step = step.add(parameter, alpha=group["weight_decay"])
+                    weight_norm, step_norm = parameter.norm(), step.norm()
+                    if weight_norm > 0 and step_norm > 0:
+                        step = step * (group["trust_coefficient"] * weight_norm / step_norm)
+                buffer = self.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
+                buffer.mul_(group["momentum"]).add_(step)
+                parameter.add_(buffer, alpha=-group["lr"])
+
+
+def test_lars_goes_on_from_a_loop_over_tensors_with_its_values():
+    expected = build_encoder("resnet_tiny", 16).network.to(memory_format=torch.channels_last)
+    torch.nn.init.zeros_(next(p for p in expected.parameters() if p.ndim > 1))
+    found = copy.deepcopy(expected)
+    optimizer = optim.make_optimizer("lars", [found], 0.3, 1e-2)
+    defaults = {key: value for key, value in optimizer.defaults.items() if key != "lr"}
+    loop = LarsLoop(optim.parameter_groups([expected], 1e-2), {"lr": 0.3} | defaults)
+    run_steps(loop, expected)
+    found.load_state_dict(expected.state_dict())
+    optimizer.load_state_dict(copy.deepcopy(loop.state_dict()))
+    for network, steps in ((found, optimizer), (expected, loop)):
+        run_steps(steps, network)
+    for a, b in zip(found.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
+    assert optimizer.state_dict()["state"].keys() == loop.state_dict()["state"].keys()
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "lars"])
