@@ -18,11 +18,11 @@ def _images(count: int, side: int) -> Tensor:
     return torch.empty(count, 3, side, side, dtype=torch.uint8, device="cuda")
 
 
-def _views(count: int, side: int, augmentation: Augmentation) -> Callable[[], Any]:
-    images, ids = _images(count, side), torch.arange(count)
+def _views(count: int, size: int, augmentation: Augmentation, stored: int | None = None) -> Callable[[], Any]:
+    images, ids = _images(count, stored or size), torch.arange(count)
 
     def work() -> None:
-        for view in augment.two_views(images, ids, augmentation, seed=0, epoch=0, size=side):
+        for view in augment.two_views(images, ids, augmentation, seed=0, epoch=0, size=size):
             augment.normalize(view)
 
     return work
@@ -58,6 +58,7 @@ FUNCTIONS: dict[str, Callable[[], Callable[[], Any]]] = {
     "views of 512 images, 32 px": lambda: _views(512, 32, Augmentation()),
     "views of 512 images, 32 px, with blur": lambda: _views(512, 32, Augmentation(blur_probability=0.5)),
     "views of 256 images, 224 px, with blur": lambda: _views(256, 224, Augmentation(blur_probability=0.5)),
+    "views of 256 images, 224 of 336 px, with blur": lambda: _views(256, 224, Augmentation(blur_probability=0.5), 336),
     "contrastive loss of 1,024 rows": _loss,
     "LARS, ResNet-18": lambda: _optimizer("lars"),
     "AdamW, ResNet-18": lambda: _optimizer("adamw"),
