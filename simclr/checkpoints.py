@@ -212,7 +212,8 @@ class Checkpoints(L.Callback):
 
 def check_finite(module: torch.nn.Module, step: int) -> None:
     """Raises DivergedError unless all weights are numbers: what is not must never become a checkpoint."""
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters()):
+    finite = [torch.isfinite(parameter).all() for parameter in module.parameters()]
+    if finite and not torch.stack(finite).all():  # a GPU is waited for once, not for each parameter
         raise DivergedError(
             f"The weights are not finite after step {step}. Likely causes: a learning rate that is too high, no "
             "warm-up, or a very low temperature. The checkpoint before it is kept."
