@@ -36,10 +36,10 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
-from simclr import augment, loss, probes, reduce
+from simclr import augment, budget, loss, probes, reduce
 from simclr.config import Augmentation, ConfigError, PretrainConfig, build
 
-PARTS = ("augmentation", "loss", "step", "caching", "probe", "maps", "reading")
+PARTS = ("augmentation", "loss", "step", "caching", "probe", "maps", "reading", "budget")
 PEERS = ("lightly", "sklearn")
 SIDE = 32  # pixels
 BLUR = Augmentation(blur_probability=0.5)
@@ -62,9 +62,12 @@ class Row:
     low: float | None = None
     high: float | None = None
     repeats: int = 1
+    note: str = ""
 
     def text(self) -> str:
         line = f"{self.what:<66} {self.figure:>12,.4g} {self.unit:<16}"
+        if self.note:
+            line += f" {self.note}"
         if self.ratio is not None:
             spread = f" ({self.low:.2f} to {self.high:.2f}, n {self.repeats})" if self.repeats > 1 else ""
             line += f" {self.ratio:>7.2f} x {self.against}{spread}"
@@ -123,7 +126,7 @@ def take_turns(
     return found
 
 
-def _ratios(mine: list[float], others: list[float]) -> dict[str, float]:
+def _ratios(mine: list[float], others: list[float]) -> dict[str, Any]:
     """How many times quicker `mine` is: best against best, and the quarter and three quarters of all turns.
 
     What disturbs a turn makes it slower, never quicker, and with several threads by a hundred times.
@@ -438,6 +441,18 @@ def step(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
     yield Row("step", "share of a step that waits for data, views and logging", 100 * max(waiting), "%", repeats=turns)
 
 
+def step_budget(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
+    """A step of ResNet-18, batch 512, 32 px, bf16-mixed on an H100: computed on paper, never measured."""
+    lines = budget.step_budget()
+    for line in lines:
+        hidden = " (passes while the GPU works)" if line.hidden else ""
+        note = f"{line.how}; removed by {line.removed_by}"
+        yield Row("budget", line.what + hidden, line.milliseconds, "ms, computed", note=note)
+    milliseconds, share = budget.total(lines)
+    note = f"{512e3 / milliseconds:,.0f} images/s, {share:.0%} of the bf16 peak"
+    yield Row("budget", "the whole step", milliseconds, "ms, computed", note=note)
+
+
 # --- gradient caching -------------------------------------------------------------------------------------------------
 
 
@@ -618,7 +633,7 @@ def draw(curves: list[Growth], path: Path) -> None:
 
 WORK: dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]] = {
     "augmentation": augmentation, "loss": losses, "step": step, "caching": caching, "probe": probe,
-    "maps": maps, "reading": reading,
+    "maps": maps, "reading": reading, "budget": step_budget,
 }  # fmt: skip
 PEAKS: dict[str, Callable[..., Callable[[], Any]]] = {"loss": _loss_peak, "step": _step_peak}
 

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from simclr import bench, loss
+from simclr import bench, budget, loss
 from simclr.cli import main
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--only", "speed"], "only is speed; allowed: augmentation, loss, step, caching, probe, maps, reading."),
+        (
+            ["--only", "speed"],
+            f"only is speed; allowed: {', '.join(bench.PARTS)}.",
+        ),
         (["--against", "nobody"], "against is nobody; allowed: lightly, sklearn."),
         (["--repeats", "1"], "repeats is 1; allowed: a whole number from 2 to 100."),
         (["--repeats", "many"], "repeats is many; allowed: a whole number from 2 to 100."),
@@ -90,3 +93,15 @@ def test_the_drawing_opens_without_a_network(tmp_path):
 def test_seconds_follow_the_clock():
     assert bench._seconds(lambda: time.sleep(0.05), time.perf_counter) >= 0.05
     assert bench._seconds(lambda: time.sleep(0.05), time.process_time) < 0.04
+
+
+def test_the_budget_on_paper_adds_up(tmp_path, capsys):
+    path = tmp_path / "budget.json"
+    assert main(["bench", "--only", "budget", "--json", str(path)]) == 0
+    assert "computed on paper, never measured" in capsys.readouterr().out
+    rows = json.loads(path.read_text())["rows"]
+    *parts, whole = rows
+    assert whole["figure"] == pytest.approx(sum(row["figure"] for row in parts if "passes while" not in row["what"]))
+    assert all("removed by" in row["note"] for row in parts)
+    # ResNet-18 with the small stem: 0.56 billion multiplications with additions for an image of 32 px (He et al. 2015)
+    assert budget.forward_work().products == pytest.approx(0.56e9, rel=0.02)
