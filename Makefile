@@ -1,13 +1,14 @@
 # make run           sets up .venv and starts the dashboard
 # make test          lint, unit, page and browser tests
 # make test-slurm    those on a real Slurm that they start here; needs root and apt-get install slurm-wlm munge
+# make test-gpu      a few minutes on a real GPU; fails where there is none
 # make test-slow     the long ones: five seeds, downloads' stand-ins, soak; with what test-slurm needs, a time limit
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TEST_PACKAGES := pytest>=8 pytest-timeout>=2 pytest-xdist>=3.6 playwright>=1.50 ruff>=0.9 mypy>=1.14
 
-.PHONY: run test lint test-unit test-browser test-slurm test-slow format clean
+.PHONY: run test lint test-unit test-browser test-slurm test-gpu test-slow format clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run dashboard/app.py
@@ -28,6 +29,9 @@ test-browser: $(VENV)/.test-installed
 
 test-slurm: $(VENV)/.test-installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "slurm and not slow"
+
+test-gpu: $(VENV)/.test-installed
+	$(BIN)/pytest -m gpu tests/gpu
 
 test-slow: $(VENV)/.test-installed
 	$(BIN)/pytest -m "slow and not gpu" --timeout 3600
