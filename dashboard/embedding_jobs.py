@@ -8,9 +8,9 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import escape, store
+from dashboard import escape, store, waiting
+from simclr import devices, launch, runs
 from simclr import embeddings as stored
-from simclr import launch, runs
 from simclr.config import ConfigError
 from simclr.reduce import Projection
 
@@ -36,7 +36,9 @@ def progress(job: str, names: Mapping[str, str], folders: Sequence[str] = (), fi
                 phase = phase.replace(run_id, name)
             with st.container(gap=None, width="stretch"):
                 st.markdown(f"**{escape.markdown(phase)}**")
-                st.caption(f"{store.duration(store.elapsed(status) or 0)} so far")
+                the = "the " if status.device == devices.CPU else ""
+                where = f", on {the}{waiting.device_text(status.device)}" if status.device else ""
+                st.caption(f"{store.duration(store.elapsed(status) or 0)} so far{where}")
             if st.button(
                 "Cancel", key="embedding-cancel", icon=":material/close:", disabled=status.state == "stopping"
             ):

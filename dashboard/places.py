@@ -110,6 +110,7 @@ class Line:
     waits: bool
     holders: tuple[Run, ...] = ()
     num_before: int = 0
+    num_jobs: int = 0  # of the dashboard, that use these devices meanwhile
 
 
 def line(place: str, number: int, except_run: str = "") -> Line:
@@ -121,8 +122,8 @@ def line(place: str, number: int, except_run: str = "") -> Line:
     """
     runs_dir = store.runs_dir()
     *gpus, _ = [device.name for device in devices.list_devices()]
-    limits, held = run_queue.slots(runs_dir), run_queue.holders(runs_dir)
-    free = {name: limits.get(name, 1) - len(held.get(name, [])) for name in (*gpus, devices.CPU)}
+    limits, held, jobs = run_queue.slots(runs_dir), run_queue.holders(runs_dir), run_queue.jobs_on(runs_dir)
+    free = {name: limits.get(name, 1) - len(held.get(name, [])) - jobs[name] for name in (*gpus, devices.CPU)}
     wanted = devices.parts(place) or gpus
     before = []
     for entry in run_queue.entries(runs_dir):  # in the order and by the rule of the queue
@@ -137,7 +138,7 @@ def line(place: str, number: int, except_run: str = "") -> Line:
         if not own:
             asked = entry.config.get("devices")
             count = asked if type(asked) is int else 1
-            possible = [name for name in gpus if free[name] > 0][:count]
+            possible = [name for name in devices.gpus_for(count) if free.get(name, 0) > 0][:count]
             theirs = possible if len(possible) == count else gpus
         starts = all(free.get(name, 0) > 0 for name in theirs)
         free |= {name: free.get(name, 0) - 1 if starts else 0 for name in theirs}
@@ -145,7 +146,7 @@ def line(place: str, number: int, except_run: str = "") -> Line:
     if len(left) >= (len(wanted) if devices.parts(place) else number):
         return Line(False)
     holders = {run.id: run for name in wanted if name not in left for run in held.get(name, [])}
-    return Line(True, tuple(holders.values()), len(before))
+    return Line(True, tuple(holders.values()), len(before), sum(jobs[name] for name in wanted if name not in left))
 
 
 def line_sentence(place: str, found: Line) -> str:
@@ -158,7 +159,8 @@ def line_sentence(place: str, found: Line) -> str:
         left = summary.status.eta_seconds
         parts.append(summary.title + (f" ({store.duration(left)} left)" if left is not None else ""))
     more = len(found.holders) - len(parts)
-    names = " and ".join([*parts, f"{more} more"] if more > 0 else parts)
+    parts += [f"{more} more"] if more > 0 else []
+    names = " and ".join(parts + ["a job of the dashboard"] * bool(found.num_jobs))
     several = len(devices.parts(place) or devices.list_devices()[:-1]) > 1
     device = "The GPUs are" if several else f"{waiting.device_text(place)} is"
     if place == devices.ANY and not several:
@@ -247,9 +249,8 @@ def show_devices(place: str, waits: bool, number: int, except_run: str) -> None:
             continue
         with st.container(gap=None, key=f"device-{device.name.replace(':', '-')}"):
             holders = held.get(device.name, [])
-            st.caption(
-                f"{escape.markdown(title(device))} · {device.free / 2**30:.1f} GiB free{', held by' * bool(holders)}"
-            )
+            free = "free memory unknown" if device.free is None else f"{device.free / 2**30:.1f} GiB free"
+            st.caption(f"{escape.markdown(title(device))} · {free}{', held by' * bool(holders)}")
             for run in holders[:3]:
                 ui.text_link(store.get().summary(run).title, run.id, key=f"{device.name}-")
 

@@ -89,6 +89,8 @@ def sentence(run: Run) -> str:
     for holder in list(holders.values())[:2]:
         left = f", {store.duration(holder.status.eta_seconds)} left" if holder.status.eta_seconds is not None else ""
         text += f" {holder.title} holds it{left}."
+    if any(not names or name in names for name in run_queue.jobs_on(store.runs_dir())):
+        text += " A job of the dashboard uses it until it ends."
     return text
 
 

@@ -20,7 +20,7 @@ import yaml
 from jsonargparse import ArgumentParser, set_loader
 
 from simclr import config as cfg
-from simclr import processes, runs
+from simclr import devices, processes, runs
 from simclr.config import ConfigError
 
 FINISHED = 0
@@ -277,6 +277,7 @@ def _train(command: str, arguments: list[str]) -> int:
     runs_dir = Path(others["--runs_dir"]) if "--runs_dir" in others else None
     if runs_dir is None:
         runs_dir = run_dir.resolve().parent if run_dir is not None else runs.default_runs_dir()
+    devices.keep_to(config.accelerator)
     from simclr.train import follow, train  # torch and lightning take seconds: only where something is trained
 
     if not is_main:
@@ -367,6 +368,7 @@ def _resume(arguments: list[str]) -> int:
             runs.begin_here(run.path)
         else:
             launch.claim(run)
+    devices.keep_to(config.accelerator)
     from simclr.train import follow, train
 
     if not is_main:
@@ -484,6 +486,7 @@ def _evaluate(arguments: list[str]) -> int:
     options = _parse(parser, arguments)
     run = runs.find(options.RUN, _folder(options))
     names = None if options.protocol is None else [name.strip() for name in options.protocol.split(",")]
+    devices.keep_to(run.config.get("accelerator"))
     from simclr import evaluate  # loads torch
 
     return evaluate.main(run, names, as_json=options.json)

@@ -1,4 +1,4 @@
-"""What a run can hold: this machine's GPUs, as NVIDIA's driver lists them, and its CPU (no torch).
+"""What a run can hold: this machine's GPUs, as `nvidia` finds them, and its CPU (no torch).
 
 A device is named `cpu` or `gpu:0`; a run on several GPUs holds `gpu:0,1`, and one that takes any waits for `auto`.
 """
@@ -7,26 +7,38 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import psutil
 
+from simclr import nvidia
 from simclr.config import ConfigError, RunConfig
 
 CPU, ANY = "cpu", "auto"
+# What CUDA, cuBLAS, cuDNN (for the host and for a GPU) and PyTorch say where there is no memory left.
+OUT_OF_MEMORY = (
+    "CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
+    "ALLOCATION_FAILED", "can't allocate memory", "DefaultCPUAllocator",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Device:
-    """One place where a run can train; memory in bytes. `uuid` is the driver's own name of a GPU."""
+    """One place where a run can train; memory in bytes, free None where it cannot be told.
+
+    `uuid` is the driver's own name of a GPU, or of a slice of one (MIG).
+    """
 
     name: str
     title: str
-    free: int
+    free: int | None
     total: int
     uuid: str = ""
+
+    @property
+    def is_slice(self) -> bool:
+        return self.uuid.startswith("MIG-")
 
 
 def list_devices() -> list[Device]:
@@ -37,46 +49,36 @@ def list_devices() -> list[Device]:
     return [*_gpus(), Device(CPU, title, memory.available, memory.total)]
 
 
-@lru_cache(maxsize=1)
-def nvml() -> Any:
-    """NVIDIA's management library, ready to be asked; None where there is no driver."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:  # no library, no driver, or one that does not answer: all mean that no GPU can be seen
-        return None
-    return pynvml
-
-
 def _gpus() -> list[Device]:
-    library = nvml()
-    if library is None:
-        return []
     found: list[Device] = []
-    try:
-        for index in range(library.nvmlDeviceGetCount()):
-            handle = library.nvmlDeviceGetHandleByIndex(index)
-            uuid = _text(library.nvmlDeviceGetUUID(handle))
-            if _is_visible(index, uuid):
-                memory = library.nvmlDeviceGetMemoryInfo(handle)
-                title = _text(library.nvmlDeviceGetName(handle))
-                found.append(Device(f"gpu:{len(found)}", title, int(memory.free), int(memory.total), uuid))
-    except library.NVMLError:  # a GPU that fell off the bus, or a driver being changed
-        return []
+    for unit in nvidia.usable():
+        try:
+            free, total = unit.memory()
+        except Exception:  # NVML's own kind of error: a GPU that fell off the bus just now
+            continue
+        found.append(Device(f"gpu:{len(found)}", unit.title, free, total, unit.uuid))
     return found
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def keep_to(accelerator: str | None) -> None:
+    """Hides all GPUs from this process and those that it starts, where the option `accelerator` is `cpu`.
+
+    So no library can make a context on one. A caller that has loaded torch already may want its GPUs for other work.
+    """
+    if accelerator == "cpu" and "torch" not in sys.modules:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
-def _is_visible(index: int, uuid: str) -> bool:
-    """Whether `CUDA_VISIBLE_DEVICES`, by number or by a unique beginning of the uuid, leaves this GPU to us."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None:
-        return True
-    return any(entry == str(index) or (entry and uuid.startswith(entry)) for entry in map(str.strip, chosen.split(",")))
+def gpus_for(number: int) -> list[str]:
+    """The GPUs that a run on `number` of them can take: a process uses one slice (MIG) alone."""
+    return [found.name for found in _gpus() if number < 2 or not found.is_slice]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that a GPU or the machine has no memory left, whichever library said so."""
+    text = str(error)
+    is_named_so = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's
+    return is_named_so or any(words in text for words in OUT_OF_MEMORY)
 
 
 def parts(device: str) -> list[str]:
@@ -102,8 +104,10 @@ def settle(device: str, config: RunConfig) -> str:
     if device == ANY:
         if config.accelerator == "cpu" or (not gpus and config.accelerator == "auto"):
             return CPU
-        if config.devices > len(gpus):
+        if config.devices > len(gpus_for(config.devices)):
             have = f"the {len(gpus)} GPUs of this machine" if gpus else "no GPU here, so accelerator cpu or auto"
+            if config.devices <= len(gpus):
+                have = f"{max(1, len(gpus_for(2)))}, since a run takes one slice of a GPU (MIG)"
             raise ConfigError(
                 f"accelerator is {config.accelerator} and devices is {config.devices}; allowed: up to {have}."
             )
@@ -119,13 +123,25 @@ def settle(device: str, config: RunConfig) -> str:
         raise ConfigError(f"device is {device} and accelerator is cpu; allowed: device cpu, or accelerator auto.")
     if config.devices != len(wanted):
         raise ConfigError(f"device is {device} and devices is {config.devices}; allowed: devices {len(wanted)}.")
+    if len(wanted) > 1 and not set(wanted) <= set(gpus_for(len(wanted))):
+        raise ConfigError(f"device is {device}; allowed: one slice of a GPU (MIG), or several whole GPUs.")
     return device
 
 
 def environment(device: str) -> dict[str, str]:
-    """What to add to a process's environment so that it sees the GPUs of `device` and no others."""
+    """What to add to a process's environment so that it sees the GPUs of `device` and no others; of `cpu`, none.
+
+    GPUs are named by uuid: their numbers are not the same for each library and each environment.
+
+    Raises:
+        ConfigError: if there is no such GPU now.
+    """
     wanted = parts(device)
-    if not wanted or wanted == [CPU]:
+    if not wanted:
         return {}
-    uuids = {found.name: found.uuid for found in _gpus()}
-    return {"CUDA_VISIBLE_DEVICES": ",".join(uuids.get(name) or name.removeprefix("gpu:") for name in wanted)}
+    uuids = {found.name: found.uuid for found in _gpus()} if wanted != [CPU] else {CPU: ""}
+    if missing := [name for name in wanted if name not in uuids]:
+        raise ConfigError(
+            f"device is {device}, and {missing[0]} is not there now; allowed: {', '.join([*uuids, CPU])}."
+        )
+    return {"CUDA_VISIBLE_DEVICES": ",".join(uuids[name] for name in wanted)}

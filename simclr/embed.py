@@ -240,7 +240,7 @@ def _features(
 
     config = model.run.config
     size = int(config.get("image_size") or pictures.chosen.image_size)
-    device = torch.device("cuda" if torch.cuda.is_available() and config.get("accelerator") != "cpu" else "cpu")
+    device = _device(model.run)
     network: Any = torch.nn.Flatten()
     head: Any = None
     if model.what == PIXELS:
@@ -267,6 +267,13 @@ def _features(
             f"RUN is {model.run.id}, whose network gives values that are no numbers; allowed: one that did not diverge."
         )
     return features, torch.cat(logits).numpy() if logits else None
+
+
+def _device(run: Run) -> Any:
+    """The first GPU that this process may use, unless the run kept off GPUs; the queue hides those it needs itself."""
+    import torch
+
+    return torch.device("cpu" if run.config.get("accelerator") == "cpu" or not torch.cuda.is_available() else "cuda")
 
 
 def network_of(model: Model, size: int, weights: Weights | None) -> tuple[Any, Any]:
@@ -345,7 +352,9 @@ def _measure(
                 float(silhouettes[labels == number].mean()) if (labels == number).any() else None
                 for number in range(len(pictures.classes))
             ]
-        predictions["linear"] = _linear_votes(features, labels, choice.seed, lambda s: progress(0.5 + 0.5 * s))
+        predictions["linear"] = _linear_votes(
+            features, labels, choice.seed, lambda s: progress(0.5 + 0.5 * s), _device(model.run)
+        )
         numbers["linear_protocol"] = LINEAR_PROTOCOL
         if logits is not None and logits.shape[1] == len(pictures.classes):
             predictions["classifier"] = logits.argmax(axis=1).astype(np.int64)
@@ -354,7 +363,11 @@ def _measure(
 
 
 def _linear_votes(
-    features: NDArray[np.float32], labels: NDArray[np.int64], seed: int, progress: Callable[[float], None]
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    seed: int,
+    progress: Callable[[float], None],
+    device: Any = "cpu",
 ) -> NDArray[np.int64]:
     """(N,) the class that each image gets from a linear probe that was fitted on the half that the image is not in."""
     import torch
@@ -364,7 +377,6 @@ def _linear_votes(
 
     ranks, _ = ranks_in_class(labels, np.random.default_rng([HALVES_STREAM, seed]))
     in_second = (ranks + labels) % 2 == 1  # every other class begins with the second half: both are of one size
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     x, y = torch.from_numpy(features).to(device), torch.from_numpy(labels).to(device)
     found = np.zeros(len(labels), dtype=np.int64)
     for number, half in enumerate((in_second, ~in_second)):

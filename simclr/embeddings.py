@@ -33,7 +33,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr import compare, jobs, reduce, runs, safe_read
+from simclr import compare, devices, jobs, reduce, runs, safe_read
 from simclr import config as cfg
 from simclr.config import ConfigError
 from simclr.reduce import Nearest, Projection
@@ -644,7 +644,7 @@ def start_job(names: Sequence[str], choice: Choice, methods: Sequence[str | Proj
     number = "all" if choice.num_images is None else str(choice.num_images)
     arguments = ["embed", *names, "--split", choice.split, "--num_images", number, "--seed", str(choice.seed)]
     arguments += ["--method", ",".join(request["methods"]) or "none", "--runs_dir", str(runs_dir.resolve())]
-    return jobs.start(JOB_NAME, request, arguments, runs_dir)
+    return jobs.start(JOB_NAME, request, arguments, runs_dir, devices.ANY)
 
 
 def find_job(request: dict[str, Any], runs_dir: Path) -> Path | None:

@@ -248,6 +248,8 @@ def ask(
         CannotMeasure: if the process failed or had to be ended.
     """
     device = devices.settle(device, config)
+    if device == devices.ANY:  # it trains on the first that is free; where none is, it is measured beside others
+        device = run_queue.quietest(config.devices, runs_dir)
     options = cfg.to_dict(config) | ({"accelerator": "cpu"} if device == devices.CPU else {})
     request = {
         "kind": config.kind, "options": options, "runs_dir": str(runs_dir.resolve()),
@@ -370,7 +372,7 @@ def start_job(config: RunConfig, device: str, runs_dir: Path) -> Path:
     devices.settle(device, config)
     config = launch.with_whole_paths(config)
     arguments = [JOB_NAME, *as_flags(config), "--device", device, "--runs_dir", str(runs_dir.resolve())]
-    return jobs.start(JOB_NAME, _request(config, device), arguments, runs_dir)
+    return jobs.start(JOB_NAME, _request(config, device), arguments, runs_dir, device="")
 
 
 def find_job(config: RunConfig, device: str, runs_dir: Path) -> Path | None:

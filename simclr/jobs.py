@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from simclr import launch, runs, safe_read
+from simclr import devices, launch, run_queue, runs, safe_read
 from simclr.config import ConfigError
 from simclr.runs import StatusWriter
 
@@ -30,12 +30,14 @@ class Stopped(BaseException):
     """A stop was asked for. No library may take it for an error of its own, so it is no Exception."""
 
 
-def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Path) -> Path:
+def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Path, device: str = devices.CPU) -> Path:
     """Starts `python -m simclr ARGUMENTS --job_dir JOB` in the background, or gives the job that does so already.
 
     Args:
         name: of the kind of job, part of its folder's name.
         request: what is asked, as plain values: the same request is the same job while it is going on.
+        device: that it may use: `cpu`; `auto`, a GPU if the queue has room on one, else the CPU; or empty, where its
+            own processes are given theirs.
 
     Raises:
         ConfigError: if the folder cannot be written.
@@ -47,7 +49,11 @@ def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Pa
         for old in _all(name, runs_dir)[KEPT:]:
             if not runs.current_status(old).is_active:
                 shutil.rmtree(old, ignore_errors=True)
-        job = launch.start_job(name, arguments, runs_dir)
+        if device == devices.ANY and devices.gpus_for(1):
+            with launch.locked(runs_dir / run_queue.QUEUE):  # until its status says what it holds
+                job = launch.start_job(name, arguments, runs_dir, run_queue.room(runs_dir))
+        else:
+            job = launch.start_job(name, arguments, runs_dir, device.replace(devices.ANY, devices.CPU))
         runs.write_atomically(job / REQUEST, json.dumps(request))
     return job
 
@@ -128,10 +134,10 @@ def running(job_dir: str | Path | None) -> Iterator[Report]:
     except ConfigError as error:
         last_word |= {"reason": "bad input", "error": str(error), "exit_code": runs.BAD_INPUT_EXIT_CODE}
         raise
-    except MemoryError:
-        last_word |= {"reason": "out of memory", "error": "There was not enough memory; try fewer images."}
-        raise
     except Exception as error:
+        if devices.is_out_of_memory(error):
+            last_word |= {"reason": "out of memory", "error": "There was not enough memory; try fewer images."}
+            raise
         sentence = (str(error).strip().splitlines() or [""])[0]
         last_word |= {"reason": type(error).__name__, "error": f"{type(error).__name__}: {sentence[:300]}"}
         raise

@@ -223,9 +223,14 @@ def wait_until_gone(run: Run) -> None:
         raise ConfigError(f"{run.id} has not ended yet, although it is {run.status.state}; try again in a moment.")
 
 
-def start_job(name: str, arguments: list[str], runs_dir: Path) -> Path:
-    """Starts other long work, such as embeddings, and returns its folder with `status.json` and `log.txt`."""
+def start_job(name: str, arguments: list[str], runs_dir: Path, device: str = devices.CPU) -> Path:
+    """Starts other long work, such as embeddings, and returns its folder with `status.json` and `log.txt`.
+
+    Args:
+        device: that it may use and its status names: `cpu`, `gpu:0`, or empty where it chooses for its own processes.
+    """
     suffix = "".join(random.SystemRandom().choices("abcdefghijkmnpqrstuvwxyz23456789", k=4))
+    environment = devices.environment(device)
     folder = runs_dir.resolve() / runs.JOBS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{suffix}"
     with or_sentence(f"runs_dir is {runs_dir}, which cannot be written"):
         folder.mkdir(parents=True)
@@ -233,8 +238,9 @@ def start_job(name: str, arguments: list[str], runs_dir: Path) -> Path:
             runs.seal(folder)
     _check_sealed(folder)
     first = {"state": "starting", "created": time.time(), "host": socket.gethostname(), "boot": runs.boot_id()}
+    first |= {"device": device}
     with or_sentence(f"{folder.name} could not be started"):
-        _supervise(folder, runs.python_command(*arguments, "--job_dir", str(folder)), {}, first)
+        _supervise(folder, runs.python_command(*arguments, "--job_dir", str(folder)), environment, first)
     return folder
 
 

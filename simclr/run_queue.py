@@ -30,6 +30,8 @@ from simclr.runs import Run, Status
 QUEUE = ".queue"
 ORDER, SLOTS, KEEPER_LOCK, KEEPER_LOG = "order.json", "slots.json", "keeper.lock", "keeper.log"
 MAX_SLOTS = 64
+# A GPU with less free memory is left alone by jobs of the dashboard: an encoder, a batch of images, and CUDA itself.
+MIN_JOB_BYTES = 4 * 2**30
 # With less room on the disk nothing is begun: it would fail, and after it all that wait.
 MIN_FREE_BYTES = 32 * 2**20
 KEEPER_SECONDS = 1.0
@@ -213,6 +215,37 @@ def holders(runs_dir: Path) -> dict[str, list[Run]]:
     return found
 
 
+def jobs_on(runs_dir: Path) -> Counter[str]:
+    """How many jobs of the dashboard, such as embeddings, use each GPU of this machine."""
+    here, found = ("", socket.gethostname()), Counter[str]()
+    for folder in (runs_dir / runs.JOBS).glob("*"):
+        status = _active(folder)
+        if status is not None and status.host in here:
+            found.update(name for name in devices.parts(status.device) if name != devices.CPU)
+    return found
+
+
+def room(runs_dir: Path) -> str:
+    """Where a job of the dashboard may go on: the GPU with the most free memory of those that no run holds or waits
+    for, else the CPU. It counts as taken while the job goes on. To be asked under the queue's lock."""
+    free = _plan(runs_dir, _statuses(runs_dir))[1]
+    found = [
+        (device.total if device.free is None else device.free, device.name)
+        for device in devices.list_devices()[:-1]
+        if free.get(device.name, 0) > 0
+    ]
+    memory, name = max(found, default=(0, ""))
+    return name if memory >= MIN_JOB_BYTES else devices.CPU
+
+
+def quietest(number: int, runs_dir: Path) -> str:
+    """The GPUs on which a run of `number` is best measured: those that are not held, and of these the emptiest."""
+    free, possible = _plan(runs_dir, _statuses(runs_dir))[1], devices.gpus_for(number)
+    found = [device for device in devices.list_devices() if device.name in possible]
+    found.sort(key=lambda device: (-min(1, free.get(device.name, 0)), -(device.free or 0)))
+    return devices.join(sorted((device.name for device in found[:number]), key=possible.index))
+
+
 # --- what it does ---------------------------------------------------------------------------------------------------
 
 
@@ -265,19 +298,27 @@ def _has_keeper(runs_dir: Path) -> bool:
 def _advance(runs_dir: Path) -> None:
     """Starts, in order, each waiting run whose device is free; none overtakes another that waits for the same."""
     found = _statuses(runs_dir)
-    waiting = {run.id: (run, status) for run, status in found if _is_mine(run, status)}
-    if not waiting or obstacle(runs_dir):
+    if not any(_is_mine(run, status) for run, status in found) or obstacle(runs_dir):
         return
-    limits = slots(runs_dir)
-    held = Counter(name for run, status in found for name in _held(run, status))
-    gpus = [device.name for device in devices.list_devices()[:-1]]
+    for run, device in _plan(runs_dir, found)[0]:
+        with contextlib.suppress(ConfigError):  # its status says so; the next one may be luckier
+            launch.begin(run, device)
+
+
+def _plan(runs_dir: Path, found: list[tuple[Run, Status]]) -> tuple[list[tuple[Run, str]], dict[str, int]]:
+    """What is to begin on which device now, and how many more each device would take after that."""
+    waiting = {run.id: (run, status) for run, status in found if _is_mine(run, status)}
+    limits, starts = slots(runs_dir), []
+    held = Counter(name for run, status in found for name in _held(run, status)) + jobs_on(runs_dir)
+    gpus = devices.gpus_for(1)
     free = {name: limits.get(name, 1) - held[name] for name in (*gpus, devices.CPU)}
     for run in _in_order(runs_dir, [run for run, _ in waiting.values()]):
         device = waiting[run.id][1].device or devices.ANY
         if device == devices.ANY:
             number = run.config.get("devices")
-            chosen = [name for name in gpus if free[name] > 0][: number if type(number) is int else 1]
-            is_free = len(chosen) == (number if type(number) is int else 1)
+            number = number if type(number) is int else 1
+            chosen = [name for name in devices.gpus_for(number) if free.get(name, 0) > 0][:number]
+            is_free = len(chosen) == number
             wanted = chosen if is_free else gpus
         else:
             wanted = devices.parts(device)
@@ -285,8 +326,8 @@ def _advance(runs_dir: Path) -> None:
         for name in wanted:
             free[name] = free.get(name, 0) - 1 if is_free else 0  # what waits before others keeps its devices
         if is_free:
-            with contextlib.suppress(ConfigError):  # its status says so; the next one may be luckier
-                launch.begin(run, devices.join(wanted))
+            starts.append((run, devices.join(wanted)))
+    return starts, free
 
 
 def just_wished(wish: str, runs_dir: Path) -> Run | None:
@@ -306,22 +347,27 @@ def _statuses(runs_dir: Path) -> list[tuple[Run, Status]]:
     """The folder's own local runs that wait or are going on."""
     found = []
     for run in runs.list_runs(runs_dir):
-        if run.is_example:
-            continue
-        path = run.path / runs.STATUS
-        try:
-            stat = path.stat()
-        except OSError:
-            continue
-        signature = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-        if _ended.get(path) == signature:
-            continue
-        status = runs.current_status(run.path)
-        if not status.is_active:
-            _ended[path] = signature
-        elif status.backend == "local":
+        status = None if run.is_example else _active(run.path)
+        if status is not None and status.backend == "local":
             found.append((run, status))
     return found
+
+
+def _active(folder: Path) -> Status | None:
+    """The status of a run or job that waits or goes on."""
+    path = folder / runs.STATUS
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    signature = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+    if _ended.get(path) == signature:
+        return None
+    status = runs.current_status(folder)
+    if not status.is_active:
+        _ended[path] = signature
+        return None
+    return status
 
 
 def _is_mine(run: Run, status: Status) -> bool:
@@ -341,7 +387,7 @@ def _held(run: Run, status: Status) -> list[str]:
     if held := devices.parts(status.device):
         return held
     # started from a shell, and not far enough to say: where it will be
-    gpus = [device.name for device in devices.list_devices()[:-1]]
+    gpus = devices.gpus_for(1)
     if not gpus or run.config.get("accelerator") == "cpu":
         return [devices.CPU]
     number = run.config.get("devices")

@@ -180,6 +180,7 @@ class Status:
     memory: int | None = None
     gpu_percent: float | None = None
     gpu_memory: int | None = None
+    gpu_scope: str | None = None  # whose these two are: the run's, or the whole gpu's
     stop_requested: float | None = None
     exit_code: int | None = None
     signal: int | None = None
@@ -438,7 +439,7 @@ class StatusWriter:
         self._end.set()
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
-        unused = dict.fromkeys(("eta_seconds", "cpu_percent", "memory", "gpu_percent", "gpu_memory"))
+        unused = dict.fromkeys(("eta_seconds", "cpu_percent", "memory", "gpu_percent", "gpu_memory", "gpu_scope"))
         self.set(ended=time.time(), heartbeat=time.time(), **unused, **changes)
         self._write()
 
@@ -465,7 +466,7 @@ class StatusWriter:
         usage = UsageMeter()
         while not self._end.wait(self._interval):
             with contextlib.suppress(Exception):  # whatever a driver answers, the heartbeat goes on
-                self.set(**usage.sample_if_due())
+                self.set(**usage.sample_if_due(self._last.device if self._last is not None else ""))
             # A full disk or a deleted folder must not end the training: the next beat tries again.
             with contextlib.suppress(OSError):
                 self.set(heartbeat=time.time())

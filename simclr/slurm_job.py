@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from simclr import processes, runs, safe_read, slurm, supervisor
+from simclr import devices, processes, runs, safe_read, slurm, supervisor
 from simclr.config import ConfigError
 from simclr.runs import Run, Status
 
@@ -203,6 +203,7 @@ def run_task(folder: Path) -> int:
         config = runs.load_config(run)
         if config.num_threads is None and (cpus := os.environ.get("SLURM_CPUS_PER_TASK", "")).isdecimal():
             config = config.model_copy(update={"num_threads": int(cpus)})
+        devices.keep_to(config.accelerator)
         from simclr.train import follow, train  # loads torch
 
         if not processes.place(config).is_main:

@@ -136,11 +136,14 @@ def find_device(accelerator: str, devices: int = 1) -> torch.device:
     return torch.device("cuda", 0)
 
 
-def resolve_precision(precision: str, device: torch.device) -> str:
+def resolve_precision(precision: str, device: torch.device, num_devices: int = 1) -> str:
     """What `auto` means on this device, by capability: a timing would differ from one start to the next."""
+    if precision == "auto" and device.type == "cuda":
+        capability = min(torch.cuda.get_device_capability(index) for index in range(num_devices))
+        # tensor cores: of 7.0 and 7.5 for float16, from 8.0 on for bfloat16, whose range needs no scaling
+        return "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else "32-true"
     if precision == "auto":
-        native = torch.cuda.is_bf16_supported(False) if device.type == "cuda" else has_native_bfloat16()
-        return "bf16-mixed" if native else "32-true"
+        return "bf16-mixed" if has_native_bfloat16() else "32-true"
     if precision == "16-mixed" and device.type == "cpu":
         raise ConfigError("precision is 16-mixed, which needs a GPU; allowed here: auto, 32-true, bf16-mixed.")
     return precision
@@ -156,7 +159,11 @@ def _settle(config: RunConfig, **found: Any) -> Any:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # else Lightning sets a number of its own
     torch.set_num_threads(threads)
     return config.model_copy(
-        update={"precision": resolve_precision(config.precision, device), "num_threads": threads, **found}
+        update={
+            "precision": resolve_precision(config.precision, device, config.devices),
+            "num_threads": threads,
+            **found,
+        }
     )
 
 
@@ -564,7 +571,7 @@ def _held(config: RunConfig, device: torch.device) -> str:
     """The devices that a run from a shell holds, by the names that the queue knows them by."""
     if device.type != "cuda":
         return devices.CPU
-    names = {found.uuid.removeprefix("GPU-"): found.name for found in devices.list_devices()}
+    names = {found.uuid[4:]: found.name for found in devices.list_devices()}  # without GPU- or MIG-
     uuids = [str(torch.cuda.get_device_properties(index).uuid) for index in range(config.devices)]
     return devices.join([names.get(uuid, f"gpu:{index}") for index, uuid in enumerate(uuids)])
 
@@ -625,8 +632,7 @@ def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return "disk full", "The disk is full; free some space, then resume the run."
         cause = cause.__cause__ or cause.__context__
-    out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
-    if out_of_memory or "DefaultCPUAllocator" in text:
+    if devices.is_out_of_memory(error):
         smaller = max(2, batch_size // 2)
         return "out of memory", (
             f"It ran out of memory with batch_size {batch_size}; try batch_size {smaller}, or for a pre-training "

@@ -157,6 +157,8 @@ def test_what_it_takes_of_the_machine_is_shown(folder):
     shown = metrics(app)
     assert (shown["CPU"], shown["GPU"]) == ("187 %, 1.5 GiB", "91 %, 8.0 GiB")
     assert "GPU 1" in texts(app)
+    runs.update_status(run.path, gpu_scope="gpu")  # in a container: figures of all that use it
+    assert metrics(open_page("run", id=run.id))["Whole GPU"] == "91 %, 8.0 GiB"
 
 
 def test_a_traceback_is_one_click_away(folder):

@@ -13,7 +13,7 @@ from conftest import TINY_PRETRAIN
 from test_launch import LONG, background, wait_for, wait_until_training  # noqa: F401
 
 from simclr import config as cfg
-from simclr import devices, launch, run_queue, runs
+from simclr import devices, jobs, launch, run_queue, runs
 from simclr.config import ConfigError, PretrainConfig
 from simclr.devices import Device
 
@@ -174,7 +174,92 @@ def test_a_device_that_cannot_be_is_refused_in_a_sentence(frozen, tiny_runs, dev
 def test_a_gpu_is_handed_over_by_its_own_name(frozen, monkeypatch):
     assert devices.environment("gpu:1") == {"CUDA_VISIBLE_DEVICES": "GPU-1"}
     assert devices.environment("gpu:0,1") == {"CUDA_VISIBLE_DEVICES": "GPU-0,GPU-1"}
-    assert devices.environment("cpu") == devices.environment("") == {}
+    assert devices.environment("cpu") == {"CUDA_VISIBLE_DEVICES": ""}  # whatever CUDA would see
+    assert devices.environment("") == {}
+
+
+# --- jobs of the dashboard ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def started(frozen, monkeypatch):
+    """A queue of two GPUs; jobs are only noted: command, environment, status."""
+    found = []
+
+    def supervise(folder, command, environment, changes, check=None):
+        here = {"pid": os.getpid(), "process_start": runs.process_start(os.getpid()), "state": "running"}
+        runs.change_status(folder, changes | here, check)
+        found.append((folder, environment, changes["device"]))
+
+    monkeypatch.setattr(launch, "_supervise", supervise)
+    return found
+
+
+def ask(runs_dir, what="a", device="auto"):
+    return jobs.start("embeddings", {"what": what}, ["embed", what], runs_dir, device)
+
+
+def test_a_job_takes_a_gpu_that_nobody_holds_or_waits_for(frozen, started, tiny_runs):
+    one = options(accelerator="auto")
+    run = run_queue.submit(one, tiny_runs, "gpu:0")
+    job = ask(tiny_runs)
+    assert started == [(job, {"CUDA_VISIBLE_DEVICES": "GPU-1"}, "gpu:1")]
+    assert runs.read_status(job).device == "gpu:1"
+    waiting = run_queue.submit(one.model_copy(update={"seed": 1}), tiny_runs, "gpu:1")  # not pushed out of memory
+    assert waiting.status.state == "queued" and run_queue.jobs_on(tiny_runs) == {"gpu:1": 1}
+    end(tiny_runs, run.id)
+    ask(tiny_runs, "b")  # gpu:0 is free
+    runs.update_status(job, state="finished", pid=None)
+    run_queue.advance(tiny_runs)
+    assert frozen[-1] == (waiting.id, "gpu:1")
+    ask(tiny_runs, "c")  # all are held
+    assert [(device, environment) for _, environment, device in started[1:]] == [
+        ("gpu:0", {"CUDA_VISIBLE_DEVICES": "GPU-0"}), ("cpu", {"CUDA_VISIBLE_DEVICES": ""}),
+    ]  # fmt: skip
+
+
+def test_a_job_does_not_overtake_a_run_that_waits_for_both(started, tiny_runs):
+    one = options(accelerator="auto")
+    run_queue.submit(one, tiny_runs, "gpu:0")
+    run_queue.submit(options(accelerator="auto", devices=2, batch_size=16), tiny_runs)
+    ask(tiny_runs)
+    assert started[0][2] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"),
+    [((1, 70), "gpu:1"), ((70, 1), "gpu:0"), ((3.9, 2), "cpu"), ((None, 20), "gpu:0"), ((), "cpu")],
+)
+def test_a_job_needs_room_in_the_memory(started, tiny_runs, monkeypatch, free, expected):
+    sizes = [None if size is None else int(size * GIB) for size in free]
+    gpus = [Device(f"gpu:{i}", "", size, 80 * GIB, f"GPU-{i}") for i, size in enumerate(sizes)]
+    monkeypatch.setattr(devices, "_gpus", lambda: gpus)
+    ask(tiny_runs)
+    assert started[0][2] == expected
+
+
+def test_a_job_that_needs_no_gpu_sees_none(started, tiny_runs):
+    ask(tiny_runs, device="cpu")
+    ask(tiny_runs, "b", device="")  # it gives its processes theirs
+    assert [(device, environment) for _, environment, device in started] == [
+        ("cpu", {"CUDA_VISIBLE_DEVICES": ""}), ("", {}),
+    ]  # fmt: skip
+
+
+def test_a_trial_is_made_on_the_emptiest_gpu_that_is_not_held(frozen, tiny_runs, monkeypatch):
+    gpus = [Device(f"gpu:{i}", "", free * GIB, 80 * GIB, f"GPU-{i}") for i, free in enumerate((75, 30, 60))]
+    monkeypatch.setattr(devices, "_gpus", lambda: gpus)
+    run_queue.submit(options(accelerator="auto"), tiny_runs, "gpu:0")
+    assert run_queue.quietest(1, tiny_runs) == "gpu:2"
+    assert run_queue.quietest(2, tiny_runs) == "gpu:1,2"
+    assert run_queue.quietest(3, tiny_runs) == "gpu:0,1,2"
+
+
+def test_a_run_on_several_gpus_takes_no_slices(frozen, tiny_runs, monkeypatch):
+    gpus = [Device(f"gpu:{i}", "", GIB, GIB, uuid) for i, uuid in enumerate(("MIG-1", "GPU-2", "GPU-3"))]
+    monkeypatch.setattr(devices, "_gpus", lambda: gpus)
+    run = run_queue.submit(options(accelerator="auto", devices=2, batch_size=16), tiny_runs)
+    assert frozen == [(run.id, "gpu:1,2")]
 
 
 def test_another_machines_waiting_runs_are_its_own(frozen, tiny_runs):

@@ -3,16 +3,18 @@
 import csv
 import json
 import math
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import TINY, TINY_PRETRAIN, flags, make_folder
 
 from simclr import config as cfg
-from simclr import runs
+from simclr import embed, embeddings, evaluate, runs
 from simclr.cli import main
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
-from simclr.train import train
+from simclr.train import explain, resolve_precision, train
 
 TINY_FINETUNE = TINY | {"batch_size": 16, "epochs": 2}
 
@@ -423,3 +425,59 @@ def test_bad_input_in_an_existing_run_folder_is_told_there_too(tiny_runs, capsys
 def test_train_raises_config_errors_for_callers():
     with pytest.raises(ConfigError, match="batch_size is 60"):
         train(cfg.build(PretrainConfig, TINY_PRETRAIN | {"batch_size": 60}), runs_dir=None)  # type: ignore[arg-type]
+
+
+# --- GPUs that are not there: what would be asked of them -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [([(9, 0)], "bf16-mixed"), ([(8, 0)], "bf16-mixed"), ([(7, 5)], "16-mixed"), ([(7, 0)], "16-mixed"),
+     ([(6, 1)], "32-true"), ([(8, 6), (7, 5)], "16-mixed")],
+)  # fmt: skip
+def test_auto_takes_the_precision_that_tensor_cores_are_made_for(monkeypatch, capabilities, precision):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.__getitem__)
+    found = resolve_precision("auto", torch.device("cuda", 0), len(capabilities))
+    assert found == precision
+    assert found in evaluate.AUTOCAST  # known wherever features are computed
+    assert resolve_precision("32-true", torch.device("cuda", 0)) == "32-true"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA` to enable device-side assertions."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:114] data. DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_whoever_says_that_memory_ran_out_the_batch_to_try_is_named(error):
+    reason, sentence = explain(error, 512)
+    assert reason == "out of memory" and "try batch_size 256" in sentence
+
+
+@pytest.mark.parametrize("text", ["CUDA error: an illegal memory access was encountered", "CUDNN_STATUS_BAD_PARAM"])
+def test_other_errors_of_cuda_are_not_for_want_of_memory(text):
+    assert explain(RuntimeError(text), 512)[0] == "error"
+
+
+def test_a_run_on_the_cpu_never_touches_cuda(tiny_runs, monkeypatch):
+    """Lightning asks it too; commands hide the GPUs from it, see `devices.keep_to`."""
+
+    def refuse(*_):
+        assert Path(sys._getframe(1).f_code.co_filename).parent.name != "simclr"
+        return False
+
+    for name in ("_lazy_init", "is_available", "get_device_properties", "mem_get_info"):
+        monkeypatch.setattr(torch.cuda, name, refuse)
+    run = train(cfg.build(PretrainConfig, TINY_PRETRAIN | {"accelerator": "cpu"}), runs_dir=tiny_runs)
+    assert run.status.state == "finished"
+    models = embeddings.resolve_models([run.id], tiny_runs)
+    (found,) = embed.compute(models, embeddings.Choice(num_images=40), ())
+    assert found.num_images == 40
+    evaluate.evaluate_run(run, ["knn"])

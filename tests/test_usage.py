@@ -5,12 +5,12 @@ import os
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import psutil
 import pytest
+from fake_nvml import GIB, Gpu, Nvml
 
-from simclr import devices, runs
+from simclr import nvidia, runs, usage
 from simclr.usage import COST_LIMIT, EVERY_SECONDS, UsageMeter
 
 MIB = 1024**2
@@ -86,13 +86,13 @@ def test_a_process_that_is_gone_gives_no_numbers():
     meter = UsageMeter(ended.pid)
     ended.kill()
     ended.wait()
-    assert meter.sample() == {"cpu_percent": None, "memory": None, "gpu_percent": None, "gpu_memory": None}
+    assert set(meter.sample().values()) == {None}
 
 
 def test_looking_costs_little(monkeypatch):
     meter, clock, looked = UsageMeter(), [1000.0], []
 
-    def sample() -> dict:
+    def sample(device: str) -> dict:
         looked.append(clock[0])
         clock[0] += 0.1  # many processes, much memory
         return {"memory": 1}
@@ -112,47 +112,56 @@ def test_looking_costs_little(monkeypatch):
     assert (time.process_time() - start) / 20 < 0.02 * EVERY_SECONDS
 
 
-class Library:
-    """Two GPUs as NVIDIA's library tells of them; only the first is used by `pid`."""
+@pytest.fixture
+def nvml(monkeypatch):
+    def install(*gpus):
+        library = Nvml(*gpus)
+        monkeypatch.setattr(nvidia, "nvml", lambda: library)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        return library
 
-    class NVMLError(Exception):
-        pass
-
-    def __init__(self, pid: int) -> None:
-        self.pid, self.asked = pid, []
-
-    def nvmlDeviceGetCount(self):
-        return 2
-
-    def nvmlDeviceGetHandleByIndex(self, index):
-        return index
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle):
-        other = SimpleNamespace(pid=1, usedGpuMemory=7 * MIB)
-        return [other, SimpleNamespace(pid=self.pid, usedGpuMemory=300 * MIB)] if handle == 0 else [other]
-
-    def nvmlDeviceGetProcessUtilization(self, handle, since):
-        self.asked.append((handle, since))
-        return [SimpleNamespace(pid=1, smUtil=90, timeStamp=55), SimpleNamespace(pid=self.pid, smUtil=40, timeStamp=66)]
+    return install
 
 
-def test_gpu_use_is_that_of_the_own_processes(monkeypatch):
-    library = Library(os.getpid())
-    monkeypatch.setattr(devices, "nvml", lambda: library)
+def test_gpu_use_is_that_of_the_own_processes(nvml, monkeypatch):
+    monkeypatch.setattr(usage, "FIRST_NAMESPACE", namespace())
+    own = {1: 7 * MIB, os.getpid(): 300 * MIB}
+    mine = Gpu("GPU-1", processes=own, percent={1: 90, os.getpid(): 40})
+    broken = Gpu("GPU-3", breaks=("processes",))
+    library = nvml(Gpu("GPU-0", breaks=("handle",)), mine, Gpu("GPU-2", processes={1: 7 * MIB}), broken)
     meter = UsageMeter()
-    found = meter.sample()
-    assert (found["gpu_percent"], found["gpu_memory"]) == (40.0, 300 * MIB)
+    found = meter.sample("gpu:0")
+    assert (found["gpu_percent"], found["gpu_memory"], found["gpu_scope"]) == (40.0, 300 * MIB, "run")
     meter.sample()
-    assert library.asked == [(0, 0), (0, 66)]  # only where it runs, and only what is new
+    assert library.since == [("GPU-1", 0), ("GPU-1", 66)]  # only where it runs, and only what is new
+    mine.breaks = ("utilization",)  # no sample since
+    found = meter.sample()
+    assert (found["gpu_percent"], found["gpu_memory"]) == (None, 300 * MIB)
+    library.gpus = ()
+    assert (meter.sample()["gpu_memory"], meter.sample()["gpu_scope"]) == (None, None)
 
-    def fail(*_):
-        raise Library.NVMLError
 
-    library.nvmlDeviceGetProcessUtilization = fail  # no sample since
-    assert meter.sample()["gpu_percent"] is None
-    assert meter.sample()["gpu_memory"] == 300 * MIB
-    library.nvmlDeviceGetCount = fail
-    assert meter.sample()["gpu_memory"] is None
+def namespace():
+    return os.readlink("/proc/self/ns/pid") if sys.platform == "linux" else ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces of process ids are Linux's")
+def test_in_a_container_the_figures_are_the_whole_gpus_and_say_so(nvml, monkeypatch):
+    monkeypatch.setattr(usage, "FIRST_NAMESPACE", "pid:[0]")
+    stranger = {os.getpid(): 300 * MIB}  # the machine's process of that number is another one
+    gpus = [Gpu(f"GPU-{i}", processes=stranger, percent={7: 10 * i}, free=(80 - i) * GIB) for i in range(4)]
+    nvml(*gpus)
+
+    def gpu(device):
+        return [UsageMeter().sample(device)[name] for name in ("gpu_percent", "gpu_memory", "gpu_scope")]
+
+    assert gpu("gpu:2") == [20.0, 2 * GIB, "gpu"]
+    assert gpu("gpu:1,3") == [20.0, 4 * GIB, "gpu"]
+    assert gpu("cpu") == gpu("") == gpu("gpu:9") == [None, None, None]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-3")  # as the queue starts it, whose own number for it is 7
+    assert gpu("gpu:7") == [30.0, 3 * GIB, "gpu"]
+    gpus[3].breaks = ("utilization",)  # as a slice
+    assert gpu("gpu:7") == [None, 3 * GIB, "gpu"]
 
 
 def test_the_status_of_a_process_says_what_it_uses(tmp_path):

@@ -89,14 +89,24 @@ def facts(run: Run, summary: store.Summary) -> list[tuple[str, str] | tuple[str,
 def use(status: runs.Status) -> list[tuple[str, str, str]]:
     """What the run takes of the machine, where it says so."""
     found = []
+    gpu = "Share of the time in which its GPUs worked, and their memory. All processes of the run together."
+    is_whole = status.gpu_scope == "gpu"
+    if is_whole:
+        gpu = "Share of the time in which the GPU worked, and its memory, other programs included: in this container "
+        gpu += "the driver does not tell which processes are the run's."
     for name, percent, memory, about in (
-        ("GPU", status.gpu_percent, status.gpu_memory, "Share of the time in which its GPUs worked, and their memory."),
-        ("CPU", status.cpu_percent, status.memory, "Of one core, so that two busy cores are 200 %; and main memory."),
+        ("Whole GPU" if is_whole else "GPU", status.gpu_percent, status.gpu_memory, gpu),
+        (
+            "CPU",
+            status.cpu_percent,
+            status.memory,
+            "Of one core, so that two busy cores are 200 %; and main memory. All processes of the run together.",
+        ),
     ):
         parts = [f"{percent:.0f} %"] if percent is not None else []
         parts += [f"{memory / 2**30:.1f} GiB"] if memory is not None else []
         if parts:
-            found.append((name, ", ".join(parts), f"{about} All processes of the run together."))
+            found.append((name, ", ".join(parts), about))
     return found
 
 
