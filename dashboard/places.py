@@ -221,8 +221,9 @@ def _choose_gpus(gpus: list[Device], place: str) -> str:
     )  # fmt: skip
     if names:
         return devices.join(sorted(names, key=[gpu.name for gpu in gpus].index))
+    most = max(1, len(devices.gpus_for(2)))  # a run takes one slice, or several whole GPUs
     number = st.number_input(
-        "Number of GPUs", 1, len(gpus), min(len(gpus), max(1, int(kept["values"].get("devices") or 1))),
+        "Number of GPUs", 1, most, min(most, max(1, int(kept["values"].get("devices") or 1))),
         key=f"num-gpus-{kept['generation']}", help="Whichever are free first; the batch is divided among them.",
     )  # fmt: skip
     kept["values"]["devices"] = number

@@ -228,6 +228,7 @@ def job_of(pair: list[Run], folder: Path, **status: object) -> Path:
     """The folder of a job for the PCA maps of these runs, as the launcher makes it."""
     job = folder / runs.JOBS / "20261122-101010-embed-test"
     job.mkdir(parents=True)
+    runs.seal(job)
     names = [run.id for run in pair]
     (job / jobs.REQUEST).write_text(json.dumps(embeddings.request_of(names, CHOICE, ("pca",), folder)))
     runs.update_status(job, started=time.time() - 120, created=time.time() - 121, **status)
@@ -239,10 +240,12 @@ def test_a_job_that_computes_shows_its_phase_and_can_be_cancelled(pair: list[Run
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         job = job_of(pair, tiny_runs, state="running", pid=process.pid, process_start=runs.process_start(process.pid),
-                     phase="Computing features of <b>x</b>", step=400, steps=1000)  # fmt: skip
+                     phase="Computing features of <b>x</b>", step=400, steps=1000, device="gpu:1")  # fmt: skip
         app = embeddings_page(method="pca")
         assert "Computing features of" in texts(app)
-        assert re.search(r"2 min \d\d s so far", texts(app))
+        assert re.search(r"2 min \d\d s so far, on GPU 1", texts(app))
+        runs.update_status(job, device="cpu")
+        assert "so far, on the CPU" in texts(embeddings_page(method="pca"))
         assert "Compute" not in buttons(app)
         app.button(key="embedding-cancel").click().run()
         assert not app.exception

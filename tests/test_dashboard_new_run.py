@@ -1,13 +1,16 @@
 """The New run page: recipe, kinds, command, validation, device, estimate, start, clone, edit, and its address."""
 
 import json
+import os
+import socket
+import time
 from dataclasses import asdict
 
 import pytest
 from conftest import make_folder, supervise_nothing
 from dashboard_fixtures import make_experiment, make_run, open_page, query, shown, texts
 
-from dashboard import folder_reading, places, store
+from dashboard import folder_reading, places, store, waiting
 from simclr import devices, estimate, launch, run_queue, runs, slurm
 from simclr.estimate import Estimate
 
@@ -213,6 +216,29 @@ def test_any_gpus_are_enough_where_their_number_is_free(gpus):
         next(item for item in app.number_input if item.key.startswith("num-gpus")).set_value(number).run()
         assert app.button("start").label == label
         assert ("The GPUs are held by Sweep" in texts(app)) == (number == 3)
+
+
+def test_a_job_that_uses_a_gpu_is_waited_for_too(gpus):
+    job = gpus / runs.JOBS / "20261122-101010-embed-test"
+    job.mkdir(parents=True)
+    here = {"pid": os.getpid(), "process_start": runs.process_start(os.getpid()), "host": socket.gethostname()}
+    runs.update_status(job, state="running", device="gpu:1", started=time.time(), **here)
+    app = open_page("new_run", place="gpu:1")
+    assert app.button("start").label == "Add to queue"
+    assert "GPU 1 is held by a job of the dashboard." in texts(app)
+    run = wait(gpus, "gpu:1")
+    assert "A job of the dashboard uses it until it ends." in waiting.sentence(run)
+    runs.update_status(job, state="finished", pid=None)
+    assert "A job" not in waiting.sentence(run)
+
+
+def test_slices_are_chosen_one_at_a_time_and_free_memory_may_be_unknown(folder, monkeypatch):
+    found = [devices.Device(f"gpu:{i}", "NVIDIA H100 MIG 1g.10gb", None, 10 * GIB, f"MIG-{i}") for i in range(2)]
+    monkeypatch.setattr(devices, "_gpus", lambda: found)
+    app = open_page("new_run")
+    assert not app.exception and not app.button("start").disabled
+    assert "free memory unknown" in texts(app)
+    assert next(item for item in app.number_input if item.key.startswith("num-gpus")).max == 1
 
 
 def test_the_cpu_can_be_chosen_beside_gpus(gpus):
