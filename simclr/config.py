@@ -312,8 +312,8 @@ class CommonOptions(Options):
         1e-6, "Weight decay; never applied to biases and normalization layers.", group="Optimizer", ge=0, le=10
     )
     precision: Precision = option(
-        "auto", "Number format; auto: bfloat16 where the processor or GPU computes it natively, else float32.",
-        group="Hardware",
+        "auto", "Number format; auto: bfloat16 where the processor or GPU computes it natively, float16 on a GPU whose "
+        "tensor cores know that alone (compute capability 7.0 to 7.5), else float32.", group="Hardware",
     )  # fmt: skip
     accelerator: Annotated[Literal["auto", "cpu", "gpu"], BeforeValidator(_lower)] = option(
         "auto", "Where to train; auto: a GPU if there is one.", group="Hardware"
