@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from simclr import devices, processes, runs, safe_read, slurm, supervisor
+from simclr import devices, processes, ranks, runs, safe_read, slurm, supervisor
 from simclr.config import ConfigError
 from simclr.runs import Run, Status
 
@@ -68,9 +68,13 @@ def run_job(folder: Path) -> int:
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):  # srun does not take it from the job by itself
             command.append(f"--cpus-per-task={cpus}")
         command += [sys.executable, "-m", "simclr.slurm_job", str(folder), "--task"]
-        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log).returncode
+        peers = ranks.supervised_folder(folder)
+        ranks.remove(peers)  # of a start before
+        environment = os.environ | {ranks.FOLDER: str(peers.absolute())}
+        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment).returncode
         with contextlib.redirect_stdout(open(log.fileno(), "w", closefd=False)):
             _conclude(folder, code)
+        ranks.remove(peers)
     # a run that has saved and stopped has not failed
     return 0 if code == runs.STOPPED_EXIT_CODE else code if code >= 0 else 128 - code
 
@@ -101,7 +105,7 @@ def _conclude(folder: Path, code: int) -> None:
         return
     code = code if code <= 128 else 128 - code
     ended: dict[str, Any] = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}
-    ended |= {"ended": time.time(), "eta_seconds": None, "phase": ""} | supervisor.last_word(status, code)
+    ended |= {"ended": time.time(), "eta_seconds": None, "phase": ""} | supervisor.last_word(folder, status, code)
     runs.update_status(folder, **ended)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from simclr import runs
+from simclr import ranks, runs
 from simclr.runs import Status
 
 POLL_SECONDS = 0.2
@@ -92,7 +92,10 @@ class _Stop:
 def supervise(folder: Path, command: list[str]) -> int:
     """Runs `command` in a group of its own, waits, and writes how it ended; returns its exit status."""
     _outlive()
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    peers = ranks.supervised_folder(folder)
+    ranks.remove(peers)  # of a start before
+    environment = os.environ | {ranks.FOLDER: str(peers.absolute())}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, env=environment)
     if not runs.read_status(folder).pid:
         _say(folder, pid=process.pid, process_start=runs.process_start(process.pid))
     # not before it can save: until then SIGTERM would just end it
@@ -105,6 +108,7 @@ def supervise(folder: Path, command: list[str]) -> int:
     code = process.wait()
     if runs.read_status(folder).supervisor_pid == os.getpid():  # else resumed: its word is another supervisor's
         _conclude(folder, code, left)
+        ranks.remove(peers)
     return code
 
 
@@ -150,7 +154,7 @@ def _conclude(folder: Path, code: int | None, left: list[int]) -> None:
     if code is not None:
         ended = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}
     if status.is_active:
-        ended |= {"ended": time.time(), "eta_seconds": None, "phase": "", **last_word(status, code)}
+        ended |= {"ended": time.time(), "eta_seconds": None, "phase": "", **last_word(folder, status, code)}
     if _is_deleted(folder):
         ended |= {"state": "failed", "reason": "deleted", "error": "Its folder was deleted while it was going on."}
     if left:
@@ -158,8 +162,11 @@ def _conclude(folder: Path, code: int | None, left: list[int]) -> None:
     _say(folder, **ended)
 
 
-def last_word(status: Status, code: int | None) -> dict[str, str]:
+def last_word(folder: Path, status: Status, code: int | None) -> dict[str, str]:
     """State, reason and sentence for a process that ended without saying its own."""
+    word = ranks.first_word(ranks.supervised_folder(folder))
+    if word is not None and code and status.stop_requested is None:  # another process of the run failed first
+        return {"state": "failed", "reason": word.reason, "error": word.sentence}
     if code is None or code < 0:
         if status.stop_requested is not None:
             return {

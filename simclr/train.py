@@ -33,6 +33,7 @@ from lightning.pytorch.plugins.environments import (
     TorchElasticEnvironment,
 )
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from torch import Tensor
 
 from simclr import (
@@ -46,6 +47,7 @@ from simclr import (
     metrics,
     probes,
     processes,
+    ranks,
     reduce,
     runs,
     safe_read,
@@ -108,6 +110,7 @@ class Prepared:
     train: Split | None = None  # fine-tuning: the labelled images used
     weights_sha256: str | None = None  # of the file that the encoder was loaded from
     callbacks: Sequence[L.Callback] = ()  # the caller's own
+    peers: ranks.Ranks | None = None  # the run's other processes
 
 
 def has_native_bfloat16() -> bool:
@@ -411,6 +414,32 @@ class _SameStart(L.Callback):
             )
 
 
+class _FirstWord(L.Callback):
+    """Tells the run's other processes of an exception before anything is taken down, which may wait for them."""
+
+    def __init__(self, peers: ranks.Ranks, batch_size: int) -> None:
+        self.peers, self.batch_size = peers, batch_size
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, Exception) and not isinstance(exception, (StopRequested, DivergedError)):
+            self.peers.say(*explain(exception, self.batch_size))
+
+
+class _Launcher(_SubprocessScriptLauncher):
+    """Lightning's own, without the thread that kills all processes, the main one first, when one of them failed."""
+
+    def launch(self, function: Callable[..., Any], *args: Any, trainer: L.Trainer | None = None, **more: Any) -> Any:
+        if not self.cluster_environment.creates_processes_externally:
+            self._call_children_scripts()
+        return function(*args, **more)
+
+
+class _Strategy(DDPStrategy):
+    def _configure_launcher(self) -> None:
+        assert self.cluster_environment is not None
+        self._launcher = _Launcher(self.cluster_environment, self.num_processes, self.num_nodes)
+
+
 def _quiet_libraries() -> None:
     """Keeps the log to what a reader of it can act on."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
@@ -462,22 +491,42 @@ def train(
     part = slurm_job.Part.current(run_dir)
     signals = _StopSignals(part)
     signals.install()
-    assert processes.place(config).is_main, "other processes follow"
+    place = processes.place(config)
+    assert place.is_main, "other processes follow"
     supervised = part is not None or (run_dir is not None and runs.has_supervisor(run_dir))
     status = StatusWriter(run_dir).start(phase="reading data") if run_dir is not None else None
+    peers = ranks.Ranks(place, runs_dir)
+
+    def end(word: ranks.Word) -> int:
+        """Says how the run ended where another process ended it and this one cannot get on."""
+        if word.reason == ranks.STOPPED:
+            last_word = signals.last_word()
+        else:
+            bad_input = runs.BAD_INPUT_EXIT_CODE if word.reason == "bad input" else 1
+            last_word = {"state": "failed", "reason": word.reason, "error": word.sentence, "exit_code": bad_input}
+        _tell(f"process {word.rank} of {place.world_size}: {word.sentence}")
+        if status is not None:
+            status.close(phase="", **last_word)
+        return int(last_word.get("exit_code", runs.STOPPED_EXIT_CODE))
+
+    peers.watch(end)
     try:
         try:
             prepared = prepare(config, runs_dir, _reporter(status, signals.requested))
             if run_dir is not None and resume:
                 _check_same_weights(Run(run_dir), prepared)
         except StopRequested:
+            peers.rest()
+            peers.say(ranks.STOPPED, "It was asked to stop.")
             if status is None:  # nothing was begun that could be stopped: as any command that is interrupted
                 raise KeyboardInterrupt from None
             status.close(phase="", **signals.last_word())
             return Run(status.folder)
         except ConfigError as error:
+            peers.rest()
             if status is not None:
                 status.close(state="failed", reason="bad input", error=str(error), phase="")
+            peers.say("bad input", str(error))
             raise
         if run_dir is None:
             more: dict[str, Any] = {"experiment": prepared.experiment.id} if prepared.experiment else {}
@@ -498,16 +547,19 @@ def train(
             if prepared.weights_sha256 is not None and not (resume and "weights_sha256" in run.meta):
                 runs.add_meta(run.path, weights_sha256=prepared.weights_sha256)
         assert status is not None
-        prepared.callbacks = callbacks
+        prepared.callbacks, prepared.peers = callbacks, peers
         with _log_to(run.log_path, wanted=not supervised):
-            _live(run, prepared, status, signals, resume)
+            _live(run, prepared, status, signals, resume, peers)
     except ConfigError:
         raise
     except Exception as error:  # before there was anything to train, or after its last word
+        peers.rest()
         if status is not None and runs.read_status(status.folder).is_active:
-            _fail(status, error, config.batch_size)
+            _fail(status, error, config.batch_size, peers)
+        peers.say(*explain(error, config.batch_size))
         raise
     finally:
+        peers.leave()
         signals.restore()
         # queued: by its own word, as a Slurm run whose time was up
         if status is not None and run_dir is not None and runs.read_status(run_dir).state in ("starting", "running"):
@@ -537,23 +589,46 @@ def follow(config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, re
 
     It builds the same data and model, and leaves words and files to the main process.
     """
-    if processes.place(config).launcher == "lightning":
+    place = processes.place(config)
+    if place.launcher == "lightning":
         processes.end_with_parent()
     _quiet_libraries()
     signals = _StopSignals(slurm_job.Part.current(run_dir))
     signals.install()
+    peers = ranks.Ranks(place, runs_dir)
+
+    def say(sentence: str) -> None:
+        print(f"process {place.rank}: {sentence}", file=sys.stderr, flush=True)
+
+    def end(word: ranks.Word) -> int:
+        say(f"it ends, as the main process did: {word.sentence}")
+        return 0 if word.reason == ranks.STOPPED else 1
+
+    peers.watch(end)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            prepared = prepare(config, runs_dir, _reporter(None, signals.requested))
+            try:
+                prepared = prepare(config, runs_dir, _reporter(None, signals.requested))
+            except StopRequested:
+                peers.say(ranks.STOPPED, "It was asked to stop.")  # the main process may not have been
+                raise
+            prepared.peers = peers
             _work(prepared)(Run(run_dir or Path(tempfile.gettempdir())), prepared, Unheard(), signals, resume)
-    except (StopRequested, DivergedError):
+    except StopRequested:
         pass  # the main process says so
-    except ConfigError as error:  # found here and perhaps nowhere else, such as data that only this machine lacks
-        print(f"process {processes.place(config).rank}: {error}", file=sys.stderr, flush=True)
-        return runs.BAD_INPUT_EXIT_CODE
-    except Exception:
-        traceback.print_exc()
-        return 1
+    except DivergedError as error:
+        peers.say("diverged", str(error))
+    except Exception as error:
+        peers.rest()
+        peers.say(*explain(error, config.batch_size))
+        if isinstance(error, ConfigError):  # found here and perhaps nowhere else, such as data that only others have
+            say(str(error))
+        else:
+            traceback.print_exc()
+        peers.linger()
+        return runs.BAD_INPUT_EXIT_CODE if isinstance(error, ConfigError) else 1
+    finally:
+        peers.leave()
     return 0
 
 
@@ -576,7 +651,9 @@ def _held(config: RunConfig, device: torch.device) -> str:
     return devices.join([names.get(uuid, f"gpu:{index}") for index, uuid in enumerate(uuids)])
 
 
-def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool) -> None:
+def _live(
+    run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool, peers: ranks.Ranks
+) -> None:
     """Runs the training and turns every end into a state and a sentence."""
     device = find_device(prepared.config.accelerator)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
@@ -596,17 +673,21 @@ def _live(run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSign
         _work(prepared)(run, prepared, status, signals, resume)
         status.close(state="finished", reason="", phase="", exit_code=0)
     except StopRequested:
+        peers.rest()
         last_word = signals.last_word()
         _tell(f"{last_word['state']} ({last_word['reason']}); the last checkpoint is kept")
         status.close(phase="", **last_word)
     except KeyboardInterrupt:
+        peers.rest()
         status.close(state="stopped", reason="interrupted", phase="", error="Interrupted before it could save.")
     except DivergedError as error:
+        peers.rest()
         _tell(error)
         status.close(state="failed", reason="diverged", phase="", error=str(error), exit_code=1)
     except Exception as error:
+        peers.rest()
         _tell(traceback.format_exc())
-        _tell(_fail(status, error, batch))
+        _tell(_fail(status, error, batch, peers))
     finally:
         if replaced := prepared.data.replaced:
             runs.add_meta(run.path, num_replaced_images=len(replaced))
@@ -618,10 +699,11 @@ def _tell(words: object) -> None:
         print(words, file=sys.stderr, flush=True)
 
 
-def _fail(status: StatusWriter, error: BaseException, batch_size: int) -> str:
-    reason, sentence = explain(error, batch_size)
-    status.close(state="failed", reason=reason, phase="", error=sentence, exit_code=1)
-    return sentence
+def _fail(status: StatusWriter, error: BaseException, batch_size: int, peers: ranks.Ranks) -> str:
+    word = peers.verdict(*explain(error, batch_size))
+    status.close(state="failed", reason=word.reason, phase="", error=word.sentence, exit_code=1)
+    peers.say(word.reason, word.sentence)
+    return word.sentence
 
 
 def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
@@ -640,8 +722,8 @@ def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
         )
     if isinstance(error, ConfigError):
         return "bad input", text
-    if any(words in text for words in ("Connection closed by peer", "Connection reset by peer", "NCCL error")):
-        return "process lost", "Another process of this run ended; its own words stand above in the log."
+    if isinstance(error, RuntimeError) and (found := ranks.explain(text)) is not None:
+        return found
     if "Expected more than 1 value per channel" in text:
         return "bad input", (
             f"A batch had a single image for each process (batch_size {batch_size}), which this network's BatchNorm "
@@ -709,13 +791,14 @@ def _fit(
     interruptions = Interruptions(signals.requested, checkpoints, config.checkpoint_every_minutes)
     trainer = L.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu", devices=config.devices, num_nodes=config.num_nodes,
-        strategy=DDPStrategy(gradient_as_bucket_view=True) if several else "auto",
+        strategy=_Strategy(gradient_as_bucket_view=True) if several else "auto",
         sync_batchnorm=several and device.type == "cuda",  # on a CPU each process has its own statistics
         precision=config.precision,  # type: ignore[arg-type]
         # Not max_steps: Lightning then resumes from the end of an epoch as from its middle. The recorder ends there.
         max_epochs=prepared.num_epochs, min_epochs=0,
         default_root_dir=run.path, logger=False,
         callbacks=[
+            *([_FirstWord(prepared.peers, config.batch_size)] if prepared.peers is not None else []),
             _InstallSignals(signals), _SameStart(), *prepared.callbacks, *extra, recorder, checkpoints,
             *([Progress(recorder, prepared.num_steps)] if place.is_main else []),
             interruptions,
@@ -731,6 +814,8 @@ def _fit(
     status.set(epoch=done, step=trainer.global_step)
     check_finite(model, trainer.global_step)
     trainer.strategy.barrier()  # lest a process leaves while another is still sending to it
+    if prepared.peers is not None:  # from here on none waits for another
+        prepared.peers.rest()
     return place.is_main
 
 

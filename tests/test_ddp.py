@@ -11,7 +11,7 @@ import torch
 from conftest import TINY_PRETRAIN, flags
 from test_train import rows_of
 
-from simclr import health, runs
+from simclr import health, ranks, runs
 
 # Without BatchNorm, whose statistics are each process's own on a CPU, two processes are one up to rounding.
 OPTIONS = TINY_PRETRAIN | {"backbone": "squeezenet1_1", "image_size": 32, "epochs": 2, "optimizer": "sgd",
@@ -141,6 +141,13 @@ def children(pid):
     return psutil.Process(pid).children(recursive=True)
 
 
+def wait_for_end(others):
+    deadline = time.monotonic() + 30
+    while [child for child in others if child.is_running() and child.status() != "zombie"]:
+        assert time.monotonic() < deadline, "a process was left over"
+        time.sleep(0.1)
+
+
 def test_a_stop_takes_both_along_and_both_go_on(tmp_path):
     """SIGTERM to the main process alone, in micro-batches and with a timed checkpoint besides."""
     options = LONG | {"devices": 2, "micro_batch_size": 4, "checkpoint_every_minutes": 0.01}
@@ -153,7 +160,7 @@ def test_a_stop_takes_both_along_and_both_go_on(tmp_path):
     said = finish(process, code=runs.STOPPED_EXIT_CODE)
     assert "Traceback" not in said
     assert (run.status.state, run.status.reason) == ("stopped", "on request")
-    assert not [child for child in others if child.is_running() and child.status() != "zombie"]
+    wait_for_end(others)
     assert len(rows_of(run)) < len(rows_of(expected))
     finish(start([sys.executable, "-m", "simclr", "resume", str(run.path)], tmp_path / "stopped"))
     assert rows_of(run) == rows_of(expected)
@@ -168,11 +175,9 @@ def test_a_killed_process_takes_the_others_along(tmp_path, victim):
     others = children(process.pid)
     os.kill(process.pid if victim == "main" else others[0].pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    deadline = time.monotonic() + 30
-    while [child for child in others if child.is_running() and child.status() != "zombie"]:
-        assert time.monotonic() < deadline, "a process was left over"
-        time.sleep(0.1)
+    wait_for_end(others)
     assert run.status.state == "failed"
     if victim == "other":
-        assert run.status.error.startswith(("Another process of this run ended", "The process ended"))
+        assert run.status.reason == ranks.LOST
+        assert run.status.error.startswith("Process 1 of this run ended without a word")
     assert (run.path / "checkpoints" / "last.ckpt").is_file()
