@@ -27,6 +27,39 @@ class Encoder(NamedTuple):
     classifier_name: str  # such as `fc`: where the head's weights stand in `model.pt`
 
 
+class AveragePool(nn.Module):
+    """`nn.AdaptiveAvgPool2d(size)` as two products of matrices, whose gradient is the same each time on a GPU too."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        if tuple(x.shape[-2:]) == self.size:
+            return x
+        with torch.autocast(x.device.type, enabled=False):
+            rows, columns = (self._weights(*sizes, x.device) for sizes in zip(x.shape[-2:], self.size, strict=True))
+            pooled = rows.mT @ (x.float() @ columns)  # (N, C, H, W) to (N, C, *size)
+        return pooled.to(x.dtype)
+
+    @staticmethod
+    def _weights(side: int, size: int, device: torch.device) -> Tensor:
+        """(side, size): how much of each row goes into each mean."""
+        return nn.functional.adaptive_avg_pool1d(torch.eye(side, device=device)[None], size)[0]
+
+
+def make_deterministic(network: nn.Module) -> None:
+    """Replaces in place what has no deterministic gradient on a GPU: of all backbones, the pooling of AlexNet and VGG.
+
+    Averaging to one pixel is a plain mean to PyTorch, and stays.
+    """
+    for name, module in list(network.named_modules()):
+        if isinstance(module, nn.AdaptiveAvgPool2d):
+            size = module.output_size if isinstance(module.output_size, tuple) else (module.output_size,) * 2
+            if size != (1, 1):
+                network.set_submodule(name, AveragePool(size))  # type: ignore[arg-type]
+
+
 class TinyResNet(nn.Module):
     """A ResNet of four basic blocks, 16 to 128 channels wide, under torchvision's key names; 0.3 M parameters."""
 

@@ -95,6 +95,11 @@ def _precision_name(value: Any) -> Any:
     return aliases.get(str(value).strip().lower(), value)
 
 
+def _switch(value: Any) -> Any:
+    """`true` and `false` are truth values in a YAML file, and words where there is a third."""
+    return option_text(value) if isinstance(value, bool) else _lower(value)
+
+
 def _none_word(value: Any) -> Any:
     """Text from a YAML file or a flag: `null`, `~`, `none` and nothing at all leave an option unset."""
     return None if isinstance(value, str) and value.strip().lower() in ("", "null", "none", "~") else value
@@ -349,6 +354,10 @@ class CommonOptions(Options):
         ge=0,
         le=256,
     )
+    deterministic: Annotated[Literal["auto", "true", "false"], BeforeValidator(_switch)] = option(
+        "auto", "Whether a seed gives the same bytes on a GPU too, which is slower; auto: no. On a CPU it always does.",
+        group="Hardware", label="Same bytes on a GPU",
+    )  # fmt: skip
     compile: bool = option(False, "Compile the network with torch.compile: slow to start, faster after.",
                            group="Hardware")  # fmt: skip
 

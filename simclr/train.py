@@ -90,6 +90,7 @@ MAX_BANK_IMAGES = 10_000
 WORTH_SAYING_SECONDS = 1.0  # what is over sooner needs no line in the log
 HEAD_CHECKPOINT_SECONDS = 5.0  # an epoch of a head takes far less
 HEAD_STATUS_SECONDS = 0.5  # and a step far less than telling of it
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # memory of its own for each of cuBLAS's streams, lest they add in another order
 
 
 # --- before a run folder is made ------------------------------------------------------------------------------------
@@ -450,6 +451,32 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 
+@contextlib.contextmanager
+def _exactly(config: RunConfig) -> Iterator[None]:
+    """Has PyTorch take what gives the same bytes each time, and refuse the rest, where the options ask that of a GPU.
+
+    On a CPU nothing has to be set. To be entered before anything is computed on the GPU.
+    """
+    if not wants_same_bytes(config):
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark, os.environ.get(CUBLAS)
+    os.environ[CUBLAS] = ":4096:8"
+    cudnn.deterministic, cudnn.benchmark = True, False
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        cudnn.deterministic, cudnn.benchmark = before[:2]
+        os.environ.pop(CUBLAS) if before[2] is None else os.environ.update({CUBLAS: before[2]})
+
+
+def wants_same_bytes(config: RunConfig) -> bool:
+    return config.deterministic == "true" and config.accelerator != "cpu" and torch.cuda.is_available()
+
+
 def _reporter(status: StatusWriter | None, stop: threading.Event) -> Report:
     """Tells what is read or downloaded, in the run's status or on the terminal, and ends it where a stop is asked."""
     since: dict[str, float] = {}
@@ -548,7 +575,7 @@ def train(
                 runs.add_meta(run.path, weights_sha256=prepared.weights_sha256)
         assert status is not None
         prepared.callbacks, prepared.peers = callbacks, peers
-        with _log_to(run.log_path, wanted=not supervised):
+        with _exactly(config), _log_to(run.log_path, wanted=not supervised):
             _live(run, prepared, status, signals, resume, peers)
     except ConfigError:
         raise
@@ -613,7 +640,8 @@ def follow(config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, re
                 peers.say(ranks.STOPPED, "It was asked to stop.")  # the main process may not have been
                 raise
             prepared.peers = peers
-            _work(prepared)(Run(run_dir or Path(tempfile.gettempdir())), prepared, Unheard(), signals, resume)
+            with _exactly(config):
+                _work(prepared)(Run(run_dir or Path(tempfile.gettempdir())), prepared, Unheard(), signals, resume)
     except StopRequested:
         pass  # the main process says so
     except DivergedError as error:
@@ -639,7 +667,8 @@ def _work(prepared: Prepared) -> Callable[..., None]:
 def trial(prepared: Prepared, folder: Path, status: StatusWriter) -> None:
     """Trains what was prepared in a folder that is thrown away, to see what it costs; errors come as they are."""
     _quiet_libraries()
-    _work(prepared)(Run(folder), prepared, status, _StopSignals(), False)
+    with _exactly(prepared.config):
+        _work(prepared)(Run(folder), prepared, status, _StopSignals(), False)
 
 
 def _held(config: RunConfig, device: torch.device) -> str:
@@ -724,6 +753,11 @@ def explain(error: BaseException, batch_size: int) -> tuple[str, str]:
         return "bad input", text
     if isinstance(error, RuntimeError) and (found := ranks.explain(text)) is not None:
         return found
+    if "does not have a deterministic implementation" in text:
+        return "bad input", (
+            f"deterministic is true, and {text.split()[0]} is computed in another order each time on this GPU; allowed "
+            "here: auto or false."
+        )
     if "Expected more than 1 value per channel" in text:
         return "bad input", (
             f"A batch had a single image for each process (batch_size {batch_size}), which this network's BatchNorm "
@@ -785,6 +819,8 @@ def _fit(
     )  # fmt: skip
     device = find_device(config.accelerator)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if wants_same_bytes(config):
+        backbones.make_deterministic(model.encoder)
     if config.compile:
         model.encoder.compile()
     several = place.world_size > 1 or config.strategy == "ddp"

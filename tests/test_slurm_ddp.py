@@ -164,6 +164,29 @@ def test_a_stopped_step_goes_on_to_the_same_bytes(slurm, expected, tmp_path):
     assert_same(only_run(tmp_path), expected)
 
 
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_task_that_fails_before_the_tasks_have_met_ends_the_step(slurm, tmp_path, victim):
+    """Its site lets the other tasks of a step live on."""
+    shape = "two nodes, one task each"
+    arguments = " ".join(flags(OPTIONS | SHAPES[shape][1]))
+    missing = tmp_path / "missing"
+    script = f"[ $SLURM_PROCID = {victim} ] && more='--dataset {missing}'; exec {sys.executable} -m simclr pretrain "
+    step = subprocess.Popen(
+        ["srun", "--kill-on-bad-exit=0", *SHAPES[shape][0], "bash", "-c", f"{script} {arguments} $more"],
+        env=environment_for(slurm, tmp_path), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    codes, _, err = end(step)
+    assert codes[victim] == runs.BAD_INPUT_EXIT_CODE
+    assert codes[1 - victim] != 0
+    assert f"dataset is {missing}" in err
+    found = runs.list_runs(tmp_path / "runs")
+    if victim == 0:
+        assert found == []
+    else:
+        assert (found[0].status.state, found[0].status.reason) == ("failed", "bad input")
+        assert found[0].status.error.startswith(f"dataset is {missing}")
+
+
 def test_another_number_of_tasks_than_asked_for_is_refused(slurm, tmp_path):
     codes, _, err = end(srun(slurm, tmp_path, "one node, two tasks", "pretrain", *flags(OPTIONS)))
     assert codes == [runs.BAD_INPUT_EXIT_CODE] * 2
