@@ -92,7 +92,7 @@ def supervised_folder(run: Path) -> Path:
 
 def first_word(folder: Path, since: float = 0.0) -> Word | None:
     """The word of the process that failed first; None where none said more than that another did."""
-    said = [word for word, _ in _read(folder, since) if word.reason not in ("", LOST)]
+    said = [word for word, _ in _read(folder, since) if word.reason not in ("", LOST, STOPPED)]
     return min(said, key=lambda word: word.time, default=None)
 
 
