@@ -16,10 +16,10 @@ from simclr import nvidia
 from simclr.config import ConfigError, RunConfig
 
 CPU, ANY = "cpu", "auto"
-# What CUDA, cuBLAS, cuDNN (for the host and for a GPU) and PyTorch say where there is no memory left.
+# What CUDA, NCCL, cuBLAS, cuDNN (for the host and for a GPU) and PyTorch say where there is no memory left.
 OUT_OF_MEMORY = (
     "CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
-    "ALLOCATION_FAILED", "can't allocate memory", "DefaultCPUAllocator",
+    "Cuda failure 2 'out of memory'", "ALLOCATION_FAILED", "can't allocate memory", "DefaultCPUAllocator",
 )  # fmt: skip
 
 
