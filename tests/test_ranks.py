@@ -83,7 +83,8 @@ PAIR = "[../third_party/gloo/gloo/transport/tcp/pair.cc:538] "
          "failed possibly due to a network error or a remote process exiting prematurely.\nLast error:\n"
          "socketProgress: Connection closed by remote peer", ranks.LOST, "Another process"),
         (f"{NCCL}unhandled cuda error (run with NCCL_DEBUG=INFO for details), NCCL version 2.27.5\n"
-         "ncclUnhandledCudaError: Call to CUDA function failed.\nLast error:\nCuda failure 2 'out of memory'", "out of memory", "batch_size 8"),
+         "ncclUnhandledCudaError: Call to CUDA function failed.\nLast error:\nCuda failure 2 'out of memory'",
+         "out of memory", "batch_size 8"),
         (f"{NCCL}invalid usage (run with NCCL_DEBUG=WARN for details), NCCL version 2.27.5\nncclInvalidUsage: This "
          "usually reflects invalid usage of NCCL library.\nLast error:\nDuplicate GPU detected : rank 1 and rank 0 "
          "both on CUDA device 4000", "error", "NCCL failed: Duplicate GPU detected : rank 1 and rank 0"),
