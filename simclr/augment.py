@@ -34,12 +34,13 @@ GRAY_WEIGHTS = (0.2989, 0.587, 0.114)  # torchvision's, ITU-R BT.601
 CROP_TRIES = 10  # as in torchvision's RandomResizedCrop, before it falls back to the largest centred box
 
 # Pixels drawn at once. On a CPU, per thread: fewer cost more calls, more fall out of its caches (measured: 15 % less at
-# half, 30 % less at twice as many). On a GPU: 512 views of 224 pixels, in some 2 GiB, which is less than their network
-# needs.
+# half, 30 % less at twice as many). On a GPU as many as take so many numbers of space, 2.4 GB: 512 views of 224 pixels
+# from images of 336, for which their network needs more.
 CPU_CHUNK_PIXELS = 1 << 17
-DEVICE_CHUNK_PIXELS = 1 << 25
-# From this size on, a CPU resamples lines from two neighbours and blurs in tiles, not by one matrix.
+DEVICE_CHUNK_NUMBERS = 600_000_000
+# From this size on, a CPU resamples lines from few neighbours and blurs in tiles, not by one matrix.
 MATRIX_SIZE = 64
+MAX_TAPS = 8  # neighbours, above which a matrix takes less
 BLUR_TILE = 32
 
 _MASK = 0xFFFFFFFF
@@ -193,9 +194,9 @@ def _antialiased_matrix(start: Tensor, length: Tensor, place: Tensor, size_in: i
     """(N, size_out, size_in) weights of an antialiased bilinear resize of `length` pixels from `start`."""
     reach = (length.to(torch.float32) / place.shape[1]).clamp(min=1.0)[:, None, None]
     source = torch.arange(size_in, device=start.device) - start[:, None]  # pixel within the box, (N, size_in)
-    weights = (1.0 - (source[:, None, :] - place[:, :, None]).abs() / reach).clamp(min=0.0)
-    weights = weights * ((source >= 0) & (source < length[:, None]))[:, None, :]
-    return weights / weights.sum(dim=2, keepdim=True)
+    weights = (source[:, None, :] - place[:, :, None]).abs_().div_(reach).neg_().add_(1.0).clamp_(min=0.0)
+    weights.mul_(((source >= 0) & (source < length[:, None]))[:, None, :])
+    return weights.div_(weights.sum(dim=2, keepdim=True))
 
 
 def _grows(size_in: int, size_out: int) -> bool:
@@ -206,28 +207,52 @@ def _takes_neighbours(size_in: int, size_out: int, device: torch.device) -> bool
     return _grows(size_in, size_out) and (size_out >= MATRIX_SIZE or _in_bulk(device))
 
 
-def _crop(images: Tensor, boxes: Tensor, flips: Tensor, narrow: Tensor, scratch: Tensor, planes: Tensor) -> None:
+def _num_taps(size_in: int, size_out: int) -> int:
+    """Neighbours that each output pixel mixes where images shrink, 0 where it is done in another way."""
+    num_taps = max(2, math.ceil(2 * size_in / size_out))
+    return num_taps if size_in > size_out and num_taps <= MAX_TAPS else 0
+
+
+def _crop_space(height_in: int, width_in: int, size: int, device: torch.device) -> int:
+    """Numbers of scratch space that `_crop` needs for each plane of an image."""
+    if _takes_taps(height_in, width_in, size, device):
+        return 2 * size * width_in + size * size
+    return (2 if _takes_neighbours(width_in, size, device) else 1) * height_in * size + size * size
+
+
+def _takes_taps(height_in: int, width_in: int, size: int, device: torch.device) -> bool:
+    return bool(_num_taps(max(height_in, width_in), size)) and (size >= MATRIX_SIZE or _in_bulk(device))
+
+
+def _crop(images: Tensor, boxes: Tensor, flips: Tensor, space: Tensor, planes: Tensor) -> None:
     """Writes the boxes of images (N, C, H, W), resized, to planes (C, N, size, size).
 
     Resampling is linear and separable. Crop, resize and flip along an axis are one step: a matrix for each image, or
-    two neighbours for each output pixel, which takes less where images are large or whole lines can be copied.
-    `boxes` (4, N): top, left, height, width. `flips` (2, N): top to bottom, left to right.
-    Scratch space: `narrow` (1, N, C, H, size), or 2 where neighbours are taken, and `scratch` like `planes`.
+    few neighbours for each output pixel, which takes less where images are large or whole lines can be copied.
+    `boxes` (4, N): top, left, height, width. `flips` (2, N): top to bottom, left to right. `space`: N * C times
+    `_crop_space` numbers.
     """
     num, channels, height_in, width_in = images.shape
     size = planes.shape[3]
     device = images.device
+    narrow, scratch = space[: -planes.numel()], space[-planes.numel() :].view_as(planes)
     start, length = boxes.reshape(2, 2 * num)  # both axes at once
     place = _places(length, size, flips.reshape(2 * num))
+    # The first line of each plane, (C, N, 1).
+    top = torch.arange(0, num * channels * height_in, height_in, device=device).view(num, channels).T[:, :, None]
+    if _takes_taps(height_in, width_in, size, device):
+        _crop_by_taps(images, start, length, place, top, narrow.view(2, channels, num, size, width_in), scratch, planes)
+        return
     if _grows(height_in, size) or _grows(width_in, size):
         first, weight = (values.split(num) for values in _neighbours(start, length, place))  # of each axis
     if not (_grows(height_in, size) and _grows(width_in, size)):
         matrix = _antialiased_matrix(start, length, place, max(height_in, width_in))
 
     lines = images.view(num, channels * height_in, width_in)
-    here = narrow[0].view(num, channels * height_in, size)
+    narrow = narrow.view(-1, num, channels * height_in, size)
+    here = narrow[0]
     if _takes_neighbours(width_in, size, device):
-        there = narrow[1].view_as(here)
+        there = narrow[1]
         index = first[1][:, None, :].expand_as(here)
         torch.gather(lines, 2, index, out=here)
         torch.gather(lines, 2, (first[1] + 1)[:, None, :].expand_as(here), out=there)
@@ -238,8 +263,6 @@ def _crop(images: Tensor, boxes: Tensor, flips: Tensor, narrow: Tensor, scratch:
         _bmm(lines, columns.to(here.dtype).transpose(1, 2), out=here)
 
     if _grows(height_in, size):
-        # The first line of each plane, (C, N, 1), and the one before each place.
-        top = torch.arange(0, num * channels * height_in, height_in, device=device).view(num, channels).T[:, :, None]
         line = (top + first[0]).flatten()  # (C * N * size,)
         here = here.view(-1, size)
         torch.index_select(here, 0, line, out=planes.view(-1, size))
@@ -249,6 +272,48 @@ def _crop(images: Tensor, boxes: Tensor, flips: Tensor, narrow: Tensor, scratch:
         rows = matrix[:num, :, :height_in].to(here.dtype)
         for plane, channel in zip(planes, here.view(num, channels, height_in, size).unbind(1), strict=True):
             _bmm(rows, channel, out=plane)
+
+
+def _crop_by_taps(
+    images: Tensor, start: Tensor, length: Tensor, place: Tensor, top: Tensor, narrow: Tensor, scratch: Tensor,
+    planes: Tensor,
+) -> None:  # fmt: skip
+    """`_crop` where images shrink, antialiased: an output pixel mixes the K neighbours that its triangle reaches.
+
+    start, length: (2N,) of both axes; place (2N, size). top: first line of each plane, (C, N, 1).
+    """
+    num, _, height_in, width_in = images.shape
+    size, device = planes.shape[3], images.device
+    num_taps = _num_taps(max(height_in, width_in), size)
+    start, length = start[:, None], length[:, None]
+    reach = (length.to(torch.float32) / size).clamp_(min=1.0)
+    tap = torch.arange(1, num_taps + 1, device=device)[:, None, None]
+    pixel = (place - reach).floor_().to(torch.int64) + tap  # within the box, (K, 2N, size)
+    weight = (pixel - place).abs_().div_(reach).neg_().add_(1.0).clamp_(min=0.0)
+    weight.mul_((pixel >= 0) & (pixel < length))
+    weight.div_(weight.sum(dim=0))
+    pixel = torch.minimum(pixel.clamp_(min=0), length - 1).add_(start)  # what lies outside weighs nothing
+    (rows, columns), (row_weight, column_weight) = pixel.split(num, dim=1), weight.split(num, dim=1)
+
+    line = (top + rows[:, None]).flatten(1)  # (K, C * N * size)
+    index = columns[:, :, None].expand(-1, -1, size, -1)  # (K, N, size, size)
+    short, other = narrow.unbind()
+    for k in range(num_taps):
+        lines = torch.index_select(
+            images.view(-1, width_in), 0, line[k], out=(other if k else short).view(-1, width_in)
+        )
+        weight = row_weight[k, :, :, None]
+        if k:
+            short.addcmul_(lines.view_as(short), weight)
+        else:
+            short.mul_(weight)
+    for k in range(num_taps):
+        some = torch.gather(short, 3, index[k].expand(len(planes), -1, -1, -1), out=scratch if k else planes)
+        weight = column_weight[k, :, None, :]
+        if k:
+            planes.addcmul_(some, weight)
+        else:
+            planes.mul_(weight)
 
 
 def resized_crop(images: Tensor, box: Tensor, size: int, flip: Tensor | None = None) -> Tensor:
@@ -263,12 +328,13 @@ def resized_crop(images: Tensor, box: Tensor, size: int, flip: Tensor | None = N
     Returns:
         (N, C, size, size).
     """
-    num, channels, height, _ = images.shape
+    num, channels, height, width = images.shape
     upside_down = torch.zeros(num, dtype=torch.bool)
     flips = torch.stack([upside_down, upside_down if flip is None else flip.cpu()])
     boxes, flips = all_to_device([box.cpu().T, flips], images.device)
-    planes, scratch = images.new_empty(2, channels, num, size, size)
-    _crop(images.contiguous(), boxes, flips, images.new_empty(2, num, channels, height, size), scratch, planes)
+    planes = images.new_empty(channels, num, size, size)
+    space = images.new_empty(num * channels * _crop_space(height, width, size, images.device))
+    _crop(images.contiguous(), boxes, flips, space, planes)
     return _to_images(planes)
 
 
@@ -502,8 +568,14 @@ def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, ker
     views = torch.empty(num, 3, size, size, device=device)
 
     in_bulk = _in_bulk(device)
-    budget = DEVICE_CHUNK_PIXELS if in_bulk else CPU_CHUNK_PIXELS * torch.get_num_threads()
-    step = max(1, min(num, budget // max(height * width, size * size)))
+    # Of each view: the planes, and what cropping needs or, after it, the colours.
+    crop_space = 3 * _crop_space(height, width, size, device)
+    lengths = 3 * size * size, max(7 * size * size, 3 * height * width + crop_space)
+    if in_bulk:
+        step = DEVICE_CHUNK_NUMBERS // sum(lengths)
+    else:
+        step = CPU_CHUNK_PIXELS * torch.get_num_threads() // max(height * width, size * size)
+    step = max(1, min(num, step))
     jitter = _Jitter(factors, device)
     factors = factors[jitter.sorted]
     chunks = list(torch.arange(num).split(step))
@@ -517,19 +589,18 @@ def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, ker
     )  # fmt: skip
     # One block: the allocator keeps one for the next call but returns several to the system, whose clearing of new
     # pages would double the time of a batch of 128.
-    passes = 2 if _takes_neighbours(width, size, device) else 1
-    lengths = 3 * size * size, 7 * size * size, 3 * height * width, passes * 3 * height * size
     block = torch.empty(step * sum(lengths), device=device)
     for start in range(0, num, step):
         chunk = slice(start, min(start + step, num))
         n = chunk.stop - start
-        planes, scratch, pixels, narrow = block[: n * sum(lengths)].split([n * length for length in lengths])
-        planes, scratch = planes.view(3, n, size, size), scratch.view(7, n, size, size)
-        pixels, narrow = pixels.view(n, 3, height, width), narrow.view(passes, n, 3, height, size)
+        planes, work = block[: n * sum(lengths)].split([n * length for length in lengths])
+        planes, scratch = planes.view(3, n, size, size), work[: n * 7 * size * size].view(7, n, size, size)
+        pixels, space = work[: n * (3 * height * width + crop_space)].split([n * 3 * height * width, n * crop_space])
+        pixels = pixels.view(n, 3, height, width)
         pixels.copy_(images.index_select(0, source[chunk]))
         if images.dtype == torch.uint8:
             pixels.mul_(1.0 / 255.0)
-        _crop(pixels, boxes[:, chunk], flips[:, chunk], narrow, scratch[:3], planes)
+        _crop(pixels, boxes[:, chunk], flips[:, chunk], space, planes)
         jitter.apply_(planes, scratch, start)
         if in_bulk:
             planes.lerp_(_luma(planes, scratch[0]), gray[chunk, None, None])

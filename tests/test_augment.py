@@ -355,7 +355,7 @@ def test_the_large_operations_of_a_gpu_draw_the_same_views(side, size, num, monk
     expected = views()
     monkeypatch.setattr(augment, "_in_bulk", lambda device: True)
     assert_near(views(), expected, 2e-6)
-    monkeypatch.setattr(augment, "DEVICE_CHUNK_PIXELS", 5 * max(side, size) ** 2)  # several chunks
+    monkeypatch.setattr(augment, "DEVICE_CHUNK_NUMBERS", 60 * max(side, size) ** 2)  # several chunks
     assert_near(views(), expected, 2e-6)
 
 

@@ -31,7 +31,7 @@ FUNCTION_BOUNDS = {
     "views of 512 images, 32 px": (118, 0),
     "views of 512 images, 32 px, with blur": (142, 0),
     "views of 256 images, 224 px, with blur": (142, 0),
-    "views of 256 images, 224 of 336 px, with blur": (256, 0),
+    "views of 256 images, 224 of 336 px, with blur": (158, 0),
     "contrastive loss of 1,024 rows": (66, 0),
     "LARS, ResNet-18": (19, 0),
     "AdamW, ResNet-18": (4, 0),
