@@ -416,7 +416,7 @@ def features_of(
     for images in batches:
         with torch.autocast(device_type=device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
             h = network(images.contiguous(memory_format=torch.channels_last)).flatten(1)
-        found.append(h.float())
+        found.append(h.to(torch.float32, copy=True))  # a CUDA graph overwrites its result
         if on_batch is not None:
             on_batch(len(images))
     return torch.cat(found)

@@ -52,6 +52,9 @@ Group = Literal["Experiment", "Data", "Model", "Training", "Optimizer", "Augment
 GROUPS: tuple[str, ...] = get_args(Group)
 
 
+CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # values of `compile`
+
+
 class ConfigError(ValueError):
     """Bad input from a user: the message is one complete sentence per problem, ready to be shown."""
 
@@ -97,7 +100,8 @@ def _precision_name(value: Any) -> Any:
 
 def _switch(value: Any) -> Any:
     """`true` and `false` are truth values in a YAML file, and words where there is a third."""
-    return option_text(value) if isinstance(value, bool) else _lower(value)
+    word = option_text(value) if isinstance(value, bool) else _lower(value)
+    return {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}.get(word, word)
 
 
 def _none_word(value: Any) -> Any:
@@ -151,6 +155,7 @@ def field_type(info: FieldInfo) -> Any:
 Optimizer = Annotated[Literal["adamw", "adam", "sgd", "lars"], BeforeValidator(_lower)]
 Scaling = Annotated[Literal["none", "linear", "square-root"], BeforeValidator(_dashed)]
 Precision = Annotated[Literal["auto", "32-true", "bf16-mixed", "16-mixed"], BeforeValidator(_precision_name)]
+Compile = Annotated[Literal["false", "true", "reduce-overhead", "max-autotune"], BeforeValidator(_switch)]
 Dataset = Annotated[str, BeforeValidator(_plain_name)]
 Backbone = Annotated[Literal[BACKBONES], BeforeValidator(_lower)]  # type: ignore[valid-type]
 Tags = Annotated[tuple[str, ...], BeforeValidator(_tag_list)]
@@ -358,8 +363,10 @@ class CommonOptions(Options):
         "auto", "Whether a seed gives the same bytes on a GPU too, which is slower; auto: no. On a CPU it always does.",
         group="Hardware", label="Same bytes on a GPU",
     )  # fmt: skip
-    compile: bool = option(False, "Compile the network with torch.compile: slow to start, faster after.",
-                           group="Hardware")  # fmt: skip
+    compile: Compile = option(
+        "false", "Compile the network with torch.compile: slow to start, faster after. On a GPU, reduce-overhead "
+        "replays it as a CUDA graph, and max-autotune tries out its kernels too.", group="Hardware",
+    )  # fmt: skip
 
 
 def check_batch(config: Any) -> Any:
@@ -371,6 +378,17 @@ def check_batch(config: Any) -> Any:
             "order",
             f"batch_size is {config.batch_size}; allowed: a multiple of {processes}, the processes that share it, "
             f"such as {near}.",
+        )
+    return config
+
+
+def check_compile(config: Any) -> Any:
+    """Refuses CUDA graphs where a step runs several: one overwrites what the one before has returned."""
+    if config.compile in CUDA_GRAPHS and getattr(config, "micro_batch_size", None) is not None:
+        raise PydanticCustomError(
+            "order",
+            f"compile is {config.compile}, whose CUDA graph takes a batch as a whole; allowed with micro_batch_size: "
+            "false or true.",
         )
     return config
 
@@ -469,7 +487,7 @@ class PretrainConfig(CommonOptions):
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        return check_batch(self)
+        return check_batch(check_compile(self))
 
     @model_validator(mode="after")
     def _falls(self) -> Self:
@@ -591,7 +609,7 @@ class FinetuneConfig(CommonOptions):
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        return check_batch(self)
+        return check_batch(check_compile(self))
 
     @model_validator(mode="after")
     def _falls(self) -> Self:

@@ -218,7 +218,7 @@ def _notes(figures: Figures, config: RunConfig, has_company: bool, is_crowded: b
         notes.append(f"Measured with steps of {figures.measured_images:,} images and extrapolated.")
     if (number := config.devices * config.num_nodes) > 1:
         notes.append(f"One process was measured; what {number} of them cost each other comes on top.")
-    if config.compile:
+    if config.compile != "false":
         notes.append("Measured without compile, which makes the start longer and the steps shorter.")
     if getattr(config, "early_stopping_patience", None) is not None:
         notes.append("Early stopping may end it sooner.")

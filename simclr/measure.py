@@ -48,7 +48,7 @@ FEATURE_COPIES = 5  # that the linear probe makes of the training images' featur
 VIEW_COPIES = 3  # of a batch's views in memory at once: drawn, normalized, and in the order the network wants
 # Nothing may come to harm whatever the options say: the weights stay as they are, so that nothing diverges.
 STILL: dict[str, Any] = {"learning_rate": 1e-9, "eta_min": 0.0}
-ALONE: dict[str, Any] = {"devices": 1, "num_nodes": 1, "strategy": "auto", "compile": False}
+ALONE: dict[str, Any] = {"devices": 1, "num_nodes": 1, "strategy": "auto", "compile": "false"}
 PLAIN: dict[str, Any] = {
     "checkpoint_every_epochs": 0,
     "checkpoint_every_minutes": 0.0,

@@ -243,7 +243,8 @@ class SimCLR(_Trained):
         self._val_candidates = len(z) * metrics.num_processes() - 1
         if sum(len(rows) for rows, _, _ in self._val_features) < MAX_MONITORED_ROWS:
             z1, z2 = z.float().chunk(2)
-            self._val_features.append((h.float()[: len(z1)], z1, z2))
+            h = h[: len(z1)].to(torch.float32, copy=True)  # a CUDA graph overwrites its result
+            self._val_features.append((h, z1, z2))
 
     def on_validation_epoch_end(self) -> None:
         means = {f"val/{name}": value for name, value in self._val_means.take().items()}

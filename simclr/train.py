@@ -78,7 +78,7 @@ from simclr.checkpoints import (
     save_atomically,
     sweep,
 )
-from simclr.config import CROP_AND_FLIP, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
+from simclr.config import CROP_AND_FLIP, CUDA_GRAPHS, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.data import EpochBatches, ImageData, Split, label_subset, load_run_data, memory_limit
 from simclr.datamodule import LabelledData, PretrainData, plain_batches
 from simclr.model import Classifier, SimCLR
@@ -140,6 +140,14 @@ def find_device(accelerator: str, devices: int = 1) -> torch.device:
     return torch.device("cuda", 0)
 
 
+def compile_network(network: torch.nn.Module, how: str) -> None:
+    """Has a network compiled when it first runs, as the option `compile` says; CUDA graphs want fixed shapes."""
+    if how in CUDA_GRAPHS:
+        network.compile(mode=how, dynamic=False)
+    elif how == "true":
+        network.compile()
+
+
 def resolve_precision(precision: str, device: torch.device, num_devices: int = 1) -> str:
     """What `auto` means on this device, by capability: a timing would differ from one start to the next."""
     if precision == "auto" and device.type == "cuda":
@@ -156,6 +164,8 @@ def resolve_precision(precision: str, device: torch.device, num_devices: int = 1
 def _settle(config: RunConfig, **found: Any) -> Any:
     """The options with precision, threads and `found` filled in."""
     device = find_device(config.accelerator, config.devices)
+    if config.compile in CUDA_GRAPHS and device.type == "cpu":
+        raise ConfigError(f"compile is {config.compile}, which needs a GPU; allowed here: false or true.")
     if config.dataset not in DATASETS:  # a folder: config.yaml has to mean the same wherever it is read
         found["dataset"] = str(Path(config.dataset or "").expanduser().resolve())
     threads = config.num_threads or max(1, torch.get_num_threads() // config.devices)
@@ -821,8 +831,7 @@ def _fit(
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if wants_same_bytes(config):
         backbones.make_deterministic(model.encoder)
-    if config.compile:
-        model.encoder.compile()
+    compile_network(model.encoder, config.compile)
     several = place.world_size > 1 or config.strategy == "ddp"
     interruptions = Interruptions(signals.requested, checkpoints, config.checkpoint_every_minutes)
     trainer = L.Trainer(

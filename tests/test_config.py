@@ -156,7 +156,17 @@ def test_numbers_that_begin_with_a_minus_are_values():
 def test_yes_and_no_are_switches_where_a_switch_is_asked():
     assert parse("finetune", "--random_weight_init", "yes").random_weight_init
     assert not parse("finetune", "--experiment_version", "1", "--random_weight_init", "no").random_weight_init
-    assert "compile is maybe; allowed: true or false." in problem(PretrainConfig, compile="maybe")
+    assert "evaluate is maybe; allowed: true or false." in problem(PretrainConfig, evaluate="maybe")
+
+
+def test_compile_is_a_switch_with_two_ways_more():
+    for value, word in ((True, "true"), ("yes", "true"), (False, "false"), ("off", "false"), ("Max-Autotune",) * 2):
+        assert cfg.build(PretrainConfig, {"compile": value}).compile == word.lower()
+    assert parse("pretrain", "--compile", "true").compile == "true"
+    text = problem(PretrainConfig, compile="maybe")
+    assert "compile is maybe; allowed: false, true, reduce-overhead, max-autotune." in text
+    text = problem(PretrainConfig, compile="reduce-overhead", micro_batch_size=64)
+    assert "compile is reduce-overhead, whose CUDA graph takes a batch as a whole; allowed with" in text
 
 
 def test_unset_words():
@@ -389,6 +399,8 @@ def test_any_valid_options_survive_the_file_and_the_flags(tmp_path, number):
         values.pop("devices", None), values.pop("num_nodes", None)
     if values.get("freeze_encoder"):
         values |= {"devices": 1, "num_nodes": 1}
+    if values.get("compile") in cfg.CUDA_GRAPHS:
+        values.pop("micro_batch_size", None)
     if "eta_min" in values:  # at most the peak rate, which depends on three other options
         values["eta_min"] = min(values["eta_min"], 1e-9)
     config = cfg.build(model, cfg.nest(values)).resolved()

@@ -14,7 +14,7 @@ from simclr import config as cfg
 from simclr import embed, embeddings, evaluate, runs
 from simclr.cli import main
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
-from simclr.train import explain, resolve_precision, train
+from simclr.train import compile_network, explain, resolve_precision, train
 
 TINY_FINETUNE = TINY | {"batch_size": 16, "epochs": 2}
 
@@ -336,6 +336,10 @@ PRETRAIN_PROBLEMS = {
     "vit side": (["--backbone", "vit_b_16", "--image_size", "33"], "cannot take images of 33 x 33 pixels"),
     "no gpu": (["--accelerator", "gpu"], "accelerator is gpu"),
     "half precision": (["--precision", "16", "--accelerator", "cpu"], "precision is 16-mixed, which needs a GPU"),
+    "CUDA graphs": (
+        ["--compile", "max-autotune", "--accelerator", "cpu"],
+        "compile is max-autotune, which needs a GPU",
+    ),
     "no config": (["--config", "nowhere.yaml"], "config is nowhere.yaml; allowed: a YAML file that exists"),
     "no run folder": (["--run_dir", "nowhere"], "run_dir is nowhere; allowed: an existing run folder."),
     "too few images": (["--limit_images", "5"], "limit_images is 5; allowed: at least 10"),
@@ -349,6 +353,17 @@ def test_bad_input_to_pretrain_is_one_sentence_and_leaves_nothing(tiny_runs, cap
     arguments, expected = PRETRAIN_PROBLEMS[name]
     assert expected in bad(capsys, "pretrain", *arguments)
     assert list(tiny_runs.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [("false", []), ("true", [{}]), ("reduce-overhead", [{"mode": "reduce-overhead", "dynamic": False}])],
+)
+def test_a_network_is_compiled_as_the_option_says(monkeypatch, how, expected):
+    found = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: found.append(options))
+    compile_network(torch.nn.Linear(2, 2), how)
+    assert found == expected
 
 
 FINETUNE_PROBLEMS = {
