@@ -88,3 +88,11 @@ def run(arguments, folder, launcher, rank, moment, error, seconds=120):
             process.kill()
             process.join()
     return ended, float((folder / "failed_at").read_text()), time.time()
+
+
+if __name__ == "__main__":  # for Lightning's launcher, which starts the second process by the same command
+    if os.environ.get("LOCAL_RANK") == "1":
+        _fail("training", RuntimeError("a bolt is loose"), os.environ["FAILED_AT"])
+    from simclr.cli import main as command_line
+
+    sys.exit(command_line())

@@ -1,8 +1,12 @@
 """One of several processes fails: its own words are the run's, and the others end soon."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import failing
 import pytest
@@ -25,12 +29,22 @@ OTHER = RuntimeError("a bolt is loose")
     [
         ("torchrun", 1, "reading", BROKEN, "bad input", str(BROKEN)),
         ("torchrun", 1, "training", FULL, "out of memory", "It ran out of memory with batch_size 16; try"),
-        ("srun", 1, "validating", OTHER, "error", "RuntimeError: a bolt is loose"),
-        ("srun", 1, "training", signal.SIGKILL, ranks.LOST, "Process 1 of this run ended without a word"),
+        pytest.param("srun", 1, "validating", OTHER, "error", "RuntimeError: a bolt is loose", marks=pytest.mark.slow),
+        pytest.param(
+            "srun",
+            1,
+            "training",
+            signal.SIGKILL,
+            ranks.LOST,
+            "Process 1 of this run ended without a word",
+            marks=pytest.mark.slow,
+        ),
         ("srun", 1, "reading", signal.SIGKILL, ranks.LOST, "Process 1 of this run ended without a word"),
         ("srun", 1, "reading", signal.SIGTERM, "on request", ""),
         ("srun", 0, "reading", OTHER, None, "RuntimeError: a bolt is loose"),
-        ("torchrun", 0, "training", OTHER, "error", "RuntimeError: a bolt is loose"),
+        pytest.param(
+            "torchrun", 0, "training", OTHER, "error", "RuntimeError: a bolt is loose", marks=pytest.mark.slow
+        ),
         ("srun", 0, "reading", signal.SIGKILL, None, "it ends, as the main process did: Process 0 of this run ended"),
     ],
 )
@@ -49,6 +63,22 @@ def test_the_first_to_fail_is_heard_and_the_others_end(tmp_path, launcher, rank,
         assert codes[0] != 0
     assert codes[rank] != 0 or error == signal.SIGTERM
     print(codes, round(ended_at - failed_at, 1))
+
+
+@pytest.mark.slow
+def test_it_is_heard_under_lightnings_own_launcher_too(tmp_path):
+    environment = os.environ | {
+        "SIMCLR_RUNS_DIR": str(tmp_path), "OMP_NUM_THREADS": "1", "FAILED_AT": str(tmp_path / "failed_at"),
+        "PYTHONPATH": str(Path(failing.__file__).parent),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "failing", "pretrain", *flags(OPTIONS)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    ended_at = time.time()
+    assert done.returncode == 1, done.stderr
+    (run,) = runs.list_runs(tmp_path)
+    assert (run.status.state, run.status.error) == ("failed", "RuntimeError: a bolt is loose")
+    assert "process 1 of 2: RuntimeError: a bolt is loose" in run.log_path.read_text()
+    assert ended_at - float((tmp_path / "failed_at").read_text()) < SECONDS
 
 
 NCCL = "NCCL error in: ../torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp:2251, "
