@@ -16,7 +16,6 @@ and large operations instead, since it waits for each; nothing waits for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Self, TypeVar
 
@@ -38,10 +37,10 @@ CROP_TRIES = 10  # as in torchvision's RandomResizedCrop, before it falls back t
 # from images of 336, for which their network needs more.
 CPU_CHUNK_PIXELS = 1 << 17
 DEVICE_CHUNK_NUMBERS = 600_000_000
-# From this size on, a CPU resamples lines from few neighbours and blurs in tiles, not by one matrix.
+# From this size on, a CPU mixes few neighbouring pixels; below it multiplies by a matrix.
 MATRIX_SIZE = 64
 MAX_TAPS = 8  # neighbours, above which a matrix takes less
-BLUR_TILE = 32
+SMALLEST_SHARE = 1e-8  # of a pixel in its blurred neighbour, to that of the neighbour itself
 
 _MASK = 0xFFFFFFFF
 _HUE = JITTER_PARTS.index("hue")
@@ -527,20 +526,31 @@ def _blur_matrix(sigma: Tensor, kernel_size: int, size: int) -> Tensor:
 def _blur_(planes: Tensor, scratch: Tensor, sigma: Tensor, kernel_size: int) -> None:
     """Blurs planes (C, N, H, W), each image with its sigma (N,)."""
     height, width = planes.shape[2:]
+    if min(height, width) >= MATRIX_SIZE and not _in_bulk(planes.device):
+        _blur_by_shifts_(planes, sigma, kernel_size)
+        return
     rows = _blur_matrix(sigma, kernel_size, height)
     columns = rows if width == height else _blur_matrix(sigma, kernel_size, width)
     for plane in planes:
-        for tile, near in _blocks(height, kernel_size // 2, planes.device):
-            _bmm(rows[:, tile, near], plane[:, near], out=scratch[0, :, tile])
-        for tile, near in _blocks(width, kernel_size // 2, planes.device):
-            _bmm(scratch[0, :, :, near], columns[:, tile, near].transpose(1, 2), out=plane[:, :, tile])
+        _bmm(rows, plane, out=scratch[0])
+        _bmm(scratch[0], columns.transpose(1, 2), out=plane)
 
 
-def _blocks(size: int, reach: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
-    """Pixels of a line and those within `reach` of them: outside such blocks a blur's matrix is zero."""
-    step = BLUR_TILE if size >= MATRIX_SIZE and not _in_bulk(device) else size
-    for start in range(0, size, step):
-        yield slice(start, min(start + step, size)), slice(max(0, start - reach), min(start + step + reach, size))
+def _blur_by_shifts_(planes: Tensor, sigma: Tensor, kernel_size: int) -> None:
+    """The same as a weighted sum of shifted lines, those left out that weigh less than float32 can tell."""
+    half = min(kernel_size // 2, min(planes.shape[2:]) - 1)
+    offsets = torch.arange(half + 1)
+    kernel = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
+    kernel[kernel < SMALLEST_SHARE] = 0.0  # for each image by itself: it may be blurred beside any other
+    kernel /= kernel.sum(dim=1, keepdim=True) * 2 - kernel[:, :1]
+    reach = int((kernel > 0).sum(dim=1).max()) - 1
+    for dim, pad in ((2, (0, 0, reach, reach)), (3, (reach, reach, 0, 0))):
+        size = planes.shape[dim]
+        wide = F.pad(planes, pad, mode="reflect")
+        torch.mul(wide.narrow(dim, reach, size), kernel[:, 0, None, None], out=planes)
+        for offset in range(1, reach + 1):
+            pair = wide.narrow(dim, reach - offset, size) + wide.narrow(dim, reach + offset, size)
+            planes.add_(pair.mul_(kernel[:, offset, None, None]))
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:

@@ -43,7 +43,7 @@ def assert_near(found, expected, tolerance=TOLERANCE):
 # --- operations against torchvision -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("side", "size"), [(32, 32), (96, 32), (32, 128), (33, 20)])
+@pytest.mark.parametrize(("side", "size"), [(32, 32), (96, 32), (32, 128), (33, 20), (96, 64), (200, 72)])
 def test_resized_crop(side, size):
     images = torch.from_numpy(shapes.generate("test", 12, side).images.copy()).float() / 255
     boxes = draw(Augmentation(), len(images), height=side, width=side).box
@@ -102,7 +102,9 @@ def test_grayscale(images):
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 9, 31])
-def test_gaussian_blur(images, kernel_size):
+@pytest.mark.parametrize("side", [32, 72])
+def test_gaussian_blur(side, kernel_size):
+    images = torch.from_numpy(shapes.generate("test", 12, side).images.copy()).float() / 255
     sigmas = torch.linspace(0.1, 3.0, len(images))
     found = augment.gaussian_blur(images, sigmas, kernel_size)
     for i, sigma in enumerate(sigmas.tolist()):
