@@ -232,8 +232,8 @@ def load_encoder(encoder: Encoder, state: Mapping[str, Tensor], path: Path) -> N
     broken = [key for key, value in chosen.items() if not torch.isfinite(value).all()]
     if broken:
         raise ConfigError(
-            f"experiment_version is {path}, {len(broken)} of whose {len(chosen)} tensors (such as {broken[0]}) hold "
-            "values that are no finite numbers; allowed: weights of a training that did not diverge."
+            f"{len(broken)} of the {len(chosen)} tensors in {path} (such as {broken[0]}) hold values that are not "
+            "finite; allowed: weights of a training that did not diverge."
         )
     encoder.network.load_state_dict(chosen, strict=False)
 

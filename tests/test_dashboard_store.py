@@ -116,15 +116,17 @@ def test_five_hundred_runs_are_listed_again_in_a_blink(folder):
 def opened(monkeypatch):
     """Every file that is opened, by name: what is read, and how often."""
     names = []
-    original = io.open
 
-    def watched(file, *arguments, **more):
-        if isinstance(file, (str, os.PathLike)):
-            names.append(os.path.basename(file))
-        return original(file, *arguments, **more)
+    def watch(original):
+        def watched(file, *arguments, **more):
+            if isinstance(file, (str, os.PathLike)):
+                names.append(os.path.basename(file))
+            return original(file, *arguments, **more)
 
-    monkeypatch.setattr(io, "open", watched)
-    monkeypatch.setattr("builtins.open", watched)
+        return watched
+
+    for place in ("io.open", "builtins.open", "os.open"):
+        monkeypatch.setattr(place, watch(io.open if "os" not in place else os.open))
     return names
 
 

@@ -115,9 +115,8 @@ def test_killed_in_every_phase(ended, kind, end, more):
 
 @pytest.mark.parametrize(
     ("kind", "end"),
-    [("pretrain", "epochs"), ("full", "max_steps at the end of an epoch"), ("scratch", "max_steps"),
-     ("frozen", "patience")],
-)  # fmt: skip
+    [("pretrain", "epochs"), ("scratch", "max_steps"), ("frozen", "patience")],
+)
 def test_stopped_in_every_phase(ended, kind, end):
     options = KINDS[kind] | ENDS[end]
     expected, _ = ended(kind, options)

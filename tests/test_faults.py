@@ -301,7 +301,7 @@ def test_a_folder_that_cannot_be_written_refuses_in_a_sentence_and_is_shown(smal
         assert not open_page(page, **query).exception
     app = open_page("run", id=stopped.id)
     app.button(key="resume").click().run()
-    assert "Read-only file system" in "\n".join(error.value for error in app.error)
+    assert "Read-only file system" in texts(app)
     disk.set_writable(True)
 
 

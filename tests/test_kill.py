@@ -82,6 +82,7 @@ def assert_equal_ends(run, expected):
     assert ends[0] == ends[1]
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_if_nothing_had_been(tmp_path):
     expected = whole(tmp_path / "whole", "pretrain", PRETRAIN)
     killed_dir = tmp_path / "killed"
