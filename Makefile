@@ -22,10 +22,10 @@ lint: $(VENV)/.test-installed
 
 # One process per core; torch takes one thread in each, so that they do not fight.
 test-unit: $(VENV)/.test-installed
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not browser and not gpu and not slurm" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not browser and not gpu and not slurm" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-browser: $(VENV)/.test-installed
-	$(BIN)/pytest -m "browser and not slow"
+	$(BIN)/pytest -m "browser and not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slurm: $(VENV)/.test-installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "slurm and not slow"

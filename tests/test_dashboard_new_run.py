@@ -508,3 +508,7 @@ def test_a_supervised_run_wants_classes_and_a_slow_disk_holds_no_page(folder, tm
     app = open_page("new_run", dataset=str(make_folder(tmp_path / "more", {"a": 2, "b": 2})))
     assert not app.error
     assert "too many files to be looked through here" in said(app.info)
+
+
+def test_a_run_to_clone_that_is_not_there_is_named(folder):
+    assert "There is no run nothing to clone." in texts(open_page("new_run", clone="nothing"))

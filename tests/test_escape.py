@@ -148,7 +148,8 @@ def texts_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
     texts = [*WHOLE, *generated(120, seed=1)]
     (folder / "texts.json").write_text(json.dumps({"all": texts, "few": FEW}))
     server = Server(folder)
-    server.start("tests/escape_app.py", TEXTS=str(folder / "texts.json"))
+    plain_fonts = {"STREAMLIT_THEME_FONT": "sans-serif", "STREAMLIT_THEME_CODE_FONT": "monospace"}  # ours lie elsewhere
+    server.start("tests/escape_app.py", TEXTS=str(folder / "texts.json"), **plain_fonts)
     yield server, texts
     server.kill()
 
@@ -245,6 +246,7 @@ def test_no_text_of_a_run_or_an_address_comes_alive_on_any_page(hostile: Any, br
         ("new-run", {"edit": ids["queued"]}, NAME),
         ("new-run", {"dataset": NAME, "temperature": NAME, "kind": NAME, "place": NAME}, NAME),
     ):  # fmt: skip
+        print(page, query)  # the last is shown where one fails
         tab.open(f"/{page}?{urlencode(query)}")
         tab.sees(words, timeout=15_000)
         tab.page.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidgetRunningIcon]')")

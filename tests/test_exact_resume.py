@@ -100,7 +100,6 @@ def stopped(moments=STOPS):
     ("kind", "end", "more"),
     [
         ("pretrain", "max_steps", {}),
-        ("full", "patience", {}),
         ("scratch", "max_steps at the end of an epoch", {"backbone": "mobilenet_v3_small"}),  # it has dropout
         ("frozen", "max_steps", {}),
     ],
@@ -115,7 +114,7 @@ def test_killed_in_every_phase(ended, kind, end, more):
 
 @pytest.mark.parametrize(
     ("kind", "end"),
-    [("pretrain", "epochs"), ("scratch", "max_steps"), ("frozen", "patience")],
+    [("full", "patience"), ("frozen", "patience")],
 )
 def test_stopped_in_every_phase(ended, kind, end):
     options = KINDS[kind] | ENDS[end]

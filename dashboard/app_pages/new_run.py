@@ -40,6 +40,8 @@ def take_address() -> None:
         return
     kept["place"] = places.known(query.get("place", ""))
     run = store.find(query.get("clone") or kept["edit"])
+    if run is None and "clone" in query:
+        st.session_state["message"] = f"There is no run {query['clone']} to clone. The form holds a recipe's options."
     if run is not None and not query.keys() - {"clone", "edit"}:
         take_run(run)
     else:
