@@ -147,6 +147,8 @@ class _Images(L.LightningDataModule):
             options = {
                 "num_workers": self.num_workers, "persistent_workers": True, "worker_init_fn": _begin_reading,
                 "timeout": WAIT_SECONDS,
+                # Readers have to be the trainer's own children, which end with it; Python 3.14 starts them otherwise.
+                "multiprocessing_context": "fork" if sys.platform == "linux" else None,
                 "prefetch_factor": 2 if num_bytes > LARGE_BATCH else 4,
                 "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             }  # fmt: skip
