@@ -4,6 +4,7 @@ They are forked from a process that has everything imported, so that each costs 
 """
 
 import importlib
+import importlib.util
 import multiprocessing
 import os
 import signal
@@ -63,6 +64,8 @@ def _child(arguments: list[str], moment: str | None, count: int, number: int, lo
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for place, when in MOMENTS[moment] if moment is not None else ():
         _end_at(place, when, count, number)
+    # Lightning starts the other processes of a run with the command line of this one.
+    sys.modules["__main__"].__spec__, sys.argv = importlib.util.find_spec("simclr.__main__"), ["simclr", *arguments]
     from simclr.cli import main
 
     sys.exit(main(arguments))
