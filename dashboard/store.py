@@ -25,7 +25,8 @@ import streamlit as st
 from simclr import config as cfg
 from simclr import eta, run_queue, runs, safe_read
 from simclr.config import ConfigError
-from simclr.runs import Run, Status
+from simclr.runs import Run
+from simclr.status import Status
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_TAILS = 64

@@ -13,6 +13,7 @@ from dashboard import escape, store
 from simclr import launch, runs
 from simclr.config import ConfigError
 from simclr.runs import Run
+from simclr.status import Status
 
 STYLE = """
 <style>
@@ -64,7 +65,7 @@ def head(title: str, caption: str = "") -> Any:
     return right
 
 
-def state_badge(status: runs.Status) -> None:
+def state_badge(status: Status) -> None:
     st.badge(store.STATE_LABELS.get(status.state, status.state), color=store.STATE_COLORS.get(status.state, "gray"))
 
 
@@ -87,7 +88,7 @@ def stop_run(run_id: str) -> None:
             launch.request_stop(run.path)
 
 
-def stopping_text(status: runs.Status) -> str:
+def stopping_text(status: Status) -> str:
     """How long a run that was asked to stop may still take to save."""
     left = runs.STOP_GRACE_SECONDS - max(0.0, time.time() - (status.stop_requested or time.time()))
     return f"saving, {left:.0f} s until it is killed" if left > 0 else "being killed"

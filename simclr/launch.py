@@ -23,7 +23,8 @@ from typing import Any
 from simclr import config as cfg
 from simclr import devices, runs, safe_read, seals
 from simclr.config import ConfigError, RunConfig
-from simclr.runs import Run, Status
+from simclr.runs import Run
+from simclr.status import Status
 from simclr.supervisor import POLL_SECONDS, end_group
 
 END_SECONDS = 15.0  # from a process's last word to its end: freeing memory and unloading libraries takes its time

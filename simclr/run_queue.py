@@ -25,7 +25,8 @@ from typing import Any
 from simclr import config as cfg
 from simclr import devices, launch, runs, safe_read
 from simclr.config import ConfigError, RunConfig
-from simclr.runs import Run, Status
+from simclr.runs import Run
+from simclr.status import Status
 
 QUEUE = ".queue"
 ORDER, SLOTS, KEEPER_LOCK, KEEPER_LOG = "order.json", "slots.json", "keeper.lock", "keeper.log"

@@ -28,7 +28,8 @@ from pydantic_core import PydanticCustomError
 from simclr import config as cfg
 from simclr import launch, run_queue, runs, safe_read, slurm_states
 from simclr.config import ConfigError, RunConfig, option
-from simclr.runs import Run, Status
+from simclr.runs import Run
+from simclr.status import Status
 
 SINFO_SECONDS = 5.0
 ASK_SECONDS = 8.0

@@ -22,7 +22,8 @@ from typing import Any
 
 from simclr import devices, processes, ranks, runs, safe_read, slurm, supervisor
 from simclr.config import ConfigError
-from simclr.runs import Run, Status
+from simclr.runs import Run
+from simclr.status import ACTIVE, Status
 
 TASK = "SIMCLR_SLURM_TASK"  # set to the run's folder in its tasks
 TIME_LIMIT_SIGNAL = signal.SIGUSR2  # what submitit asks Slurm for
@@ -188,7 +189,7 @@ def _leave_to_others(folder: Path) -> None:
         status = runs.read_status(folder)
         if (status.pid, status.host) == (os.getpid(), socket.gethostname()):
             mine = True
-        elif mine and status.state in runs.ACTIVE and status.state != "queued":
+        elif mine and status.state in ACTIVE and status.state != "queued":
             with contextlib.suppress(OSError), safe_read.open_to_append(folder / runs.LOG) as log:
                 node = os.environ.get("SLURMD_NODENAME", "this machine")
                 log.write(f"Slurm has started this run anew; {node}, given up before, leaves it alone\n".encode())

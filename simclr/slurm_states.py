@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from simclr.runs import State, Status
+from simclr.status import State, Status
 
 # What whoever asks Slurm writes in place of a job's state.
 UNREACHABLE, UNKNOWN = "UNREACHABLE", "UNKNOWN"  # the controller does not answer; nobody knows the job

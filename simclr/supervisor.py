@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from simclr import ranks, runs
-from simclr.runs import Status
+from simclr.status import Status
 
 POLL_SECONDS = 0.2
 KILL_SECONDS = 10.0  # from SIGKILL to the end of a process that may be waiting for a disk

@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from simclr import config as cfg
 from simclr import runs
 from simclr.runs import Run
+from simclr.status import ACTIVE
 
 APP = str(Path(__file__).resolve().parent.parent / "dashboard" / "shell.py")
 CLASSES = ["circle", "square", "star"]
@@ -152,7 +153,7 @@ def make_run(
     }
     if state == "queued":
         status["host"] = "another"  # whose queue it is: no page of a test may really start it
-    if state in runs.ACTIVE:
+    if state in ACTIVE:
         status |= {"pid": os.getpid(), "process_start": runs.process_start(os.getpid()), "eta_seconds": 34.0}
         if state == "stopping":
             status |= {"state": "running", "stop_requested": now}

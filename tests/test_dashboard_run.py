@@ -11,6 +11,7 @@ from dashboard_fixtures import CLASSES, make_experiment, make_run, open_page, qu
 from dashboard import escape, store, ui
 from dashboard.app_pages import run as run_page
 from simclr import launch, run_queue, runs
+from simclr.status import Status
 
 
 @pytest.fixture
@@ -144,8 +145,8 @@ def test_a_stop_counts_down_to_the_kill(folder):
     app = open_page("run", id=run.id)
     (text,) = [shown(bar.proto.text) for bar in app.get("progress")]
     assert re.fullmatch(r"Stopping: saving, (39|40) s until it is killed\.", text)
-    assert ui.stopping_text(runs.Status(stop_requested=time.time() - 100)) == "being killed"
-    assert ui.stopping_text(runs.Status(stop_requested=time.time() + 1000)).startswith("saving, 60 s")  # clock set back
+    assert ui.stopping_text(Status(stop_requested=time.time() - 100)) == "being killed"
+    assert ui.stopping_text(Status(stop_requested=time.time() + 1000)).startswith("saving, 60 s")  # clock set back
 
 
 def test_what_it_takes_of_the_machine_is_shown(folder):

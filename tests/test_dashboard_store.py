@@ -13,7 +13,7 @@ from dashboard import store
 from simclr import config as cfg
 from simclr import launch, runs
 from simclr.config import ConfigError
-from simclr.runs import Status
+from simclr.status import Status
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from simclr.config import ConfigError
 from simclr.embeddings import Choice, Embedding, Model
 from simclr.reduce import Projection
 from simclr.runs import Run
+from simclr.status import Status
 
 SMALL = Choice(num_images=60)
 
@@ -521,7 +522,7 @@ def test_bad_input_is_one_sentence_and_status_2(
 # --- jobs -----------------------------------------------------------------------------------------------------------
 
 
-def wait_for(folder: Path, *states: str, seconds: float = 60) -> runs.Status:
+def wait_for(folder: Path, *states: str, seconds: float = 60) -> Status:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         status = runs.current_status(folder)

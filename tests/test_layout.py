@@ -47,7 +47,7 @@ WINGS = {
         "files": "safe_read",
         "config": "config",
         "hardware": "devices nvidia usage processes",
-        "runs": "runs seals slurm_states foreign eta ranks",
+        "runs": "runs status seals slurm_states foreign eta ranks",
         "launch": "launch supervisor run_queue jobs slurm",
         "data": "data images folders folder_layout downloads shapes stratify transfer",
         "views": "augment",
@@ -98,7 +98,6 @@ AGAINST_THE_ORDER: set[str] = {
 CIRCLES: set[str] = {
     "simclr.evaluate simclr.slurm_job simclr.train",
     "simclr.launch simclr.run_queue simclr.slurm simclr.supervisor",
-    "simclr.runs simclr.slurm_states",
 }
 LONG_FILES: set[str] = {
     "dashboard.lab_encoder",

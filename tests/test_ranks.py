@@ -16,6 +16,7 @@ from conftest import TINY_PRETRAIN, flags
 from simclr import processes, ranks, runs, supervisor
 from simclr.config import ConfigError
 from simclr.ranks import Ranks, Word
+from simclr.status import Status
 
 OPTIONS = TINY_PRETRAIN | {"evaluate": False, "devices": 2, "film_frames": 0, "knn_every_epochs": 0}
 SECONDS = 10.0  # from the failure to the end of all
@@ -187,7 +188,7 @@ def test_a_dead_process_is_lost_only_where_its_pid_means_something_here(peers):
 def test_a_supervisor_says_what_the_other_process_said(tiny_runs):
     run = runs.Run(tiny_runs / "some-run")
     folder = ranks.supervised_folder(run.path)
-    status = runs.Status(state="running")
+    status = Status(state="running")
     assert supervisor.last_word(run.path, status, -9)["reason"] == "killed by signal 9"
     folder.mkdir(parents=True)
     word = Word(1, time.time(), "bad input", str(BROKEN))

@@ -17,7 +17,8 @@ import pytest
 from simclr import config as cfg
 from simclr import launch, runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
-from simclr.runs import MetricsTail, Run, Status, read_status, update_status
+from simclr.runs import MetricsTail, Run, read_status, update_status
+from simclr.status import Status
 
 CONFIG = PretrainConfig()
 

@@ -10,7 +10,7 @@ from conftest import TINY_PRETRAIN
 from simclr import config as cfg
 from simclr import runs, slurm, slurm_job, slurm_states
 from simclr.config import ConfigError
-from simclr.runs import Status
+from simclr.status import Status
 
 NOW = 1_800_000_000.0
 

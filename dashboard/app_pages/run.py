@@ -13,6 +13,7 @@ from simclr import config as cfg
 from simclr import runs, safe_read
 from simclr.config import ConfigError
 from simclr.runs import Run
+from simclr.status import Status
 
 LOG_LINES = 400
 FIGURES = {
@@ -86,7 +87,7 @@ def facts(run: Run, summary: store.Summary) -> list[tuple[str, str] | tuple[str,
     return found
 
 
-def use(status: runs.Status) -> list[tuple[str, str, str]]:
+def use(status: Status) -> list[tuple[str, str, str]]:
     """What the run takes of the machine, where it says so."""
     found = []
     gpu = "Share of the time in which its GPUs worked, and their memory. All processes of the run together."
