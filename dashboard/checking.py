@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import escape, forms, store, ui
-from simclr import estimate, launch, runs
+from simclr import control, estimate, runs
 from simclr.config import ConfigError, RunConfig
 from simclr.estimate import Estimate
 
@@ -44,7 +44,7 @@ def start(config: RunConfig, place: str) -> None:
 
 def cancel(job: str) -> None:
     with contextlib.suppress(ConfigError):  # it ended in between
-        launch.request_stop(Path(job))
+        control.request_stop(Path(job))
 
 
 @st.fragment(run_every=1)

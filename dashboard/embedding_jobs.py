@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import escape, store, waiting
-from simclr import devices, launch, runs
+from simclr import control, devices, runs
 from simclr import embeddings as stored
 from simclr.config import ConfigError
 from simclr.reduce import Projection
@@ -43,7 +43,7 @@ def progress(job: str, names: Mapping[str, str], folders: Sequence[str] = (), fi
                 "Cancel", key="embedding-cancel", icon=":material/close:", disabled=status.state == "stopping"
             ):
                 try:
-                    launch.request_stop(Path(job))
+                    control.request_stop(Path(job))
                 except ConfigError:
                     st.rerun()  # it ended in between
         st.progress(status.progress)

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import escape, store
-from simclr import launch, runs
+from simclr import control, launch, runs
 from simclr.config import ConfigError
 from simclr.runs import Run
 from simclr.status import Status
@@ -85,7 +85,7 @@ def stop_run(run_id: str) -> None:
     run = store.find(run_id)
     with said():
         if run is not None:
-            launch.request_stop(run.path)
+            control.request_stop(run.path)
 
 
 def stopping_text(status: Status) -> str:

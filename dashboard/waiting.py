@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import escape, store, ui
-from simclr import devices, launch, run_queue, runs
+from simclr import control, devices, launch, run_queue, runs
 from simclr.runs import Run
 
 NUM_SHOWN = 8
@@ -190,6 +190,6 @@ def resume(run_id: str, even_foreign: bool = False) -> None:
             launch.check_resumable(run)
             launch.allow(run)
         if run.status.backend == "slurm":
-            launch.resume(run)
+            control.resume(run)
         else:
             run_queue.resubmit(run)

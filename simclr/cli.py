@@ -20,7 +20,7 @@ import yaml
 from jsonargparse import ArgumentParser, set_loader
 
 from simclr import config as cfg
-from simclr import devices, processes, runs
+from simclr import control, devices, processes, runs
 from simclr.config import ConfigError
 
 FINISHED = 0
@@ -377,11 +377,10 @@ def _resume(arguments: list[str]) -> int:
 
 
 def _stop(arguments: list[str]) -> int:
-    from simclr import launch
 
     options = _simple("stop", arguments)
     run = runs.find(options.RUN, _folder(options))
-    status = launch.stop(run.path)
+    status = control.stop(run.path)
     print(f"{run.id} is {status.state}{f' ({status.reason})' if status.reason else ''}")
     return FINISHED if not status.is_active else 1
 

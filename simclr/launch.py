@@ -1,7 +1,8 @@
-"""Start, resume and stop processes on this machine (no torch).
+"""Start processes on this machine (no torch).
 
 A run is started as an argument list in a session of its own, under a small supervisor that outlives whoever asked
-for it: closing the browser, the dashboard or the terminal changes nothing. What waits for a device is in `run_queue`.
+for it: closing the browser, the dashboard or the terminal changes nothing. What waits for a device is in `run_queue`;
+`control` stops and resumes.
 """
 
 from __future__ import annotations
@@ -16,16 +17,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from simclr import config as cfg
-from simclr import devices, runs, safe_read, seals
+from simclr import devices, process_ids, runs, safe_read, seals
 from simclr.config import ConfigError, RunConfig
 from simclr.runs import Run
 from simclr.status import Status
-from simclr.supervisor import POLL_SECONDS, end_group
 
 END_SECONDS = 15.0  # from a process's last word to its end: freeing memory and unloading libraries takes its time
 AFRESH: dict[str, Any] = {
@@ -41,7 +40,7 @@ def afresh(status: Status) -> dict[str, Any]:
 
 
 def _starting(run: Run) -> dict[str, Any]:
-    here = {"host": socket.gethostname(), "boot": runs.boot_id()}
+    here = {"host": socket.gethostname(), "boot": process_ids.boot_id()}
     return {**afresh(run.status), "state": "starting", "created": time.time(), **here}
 
 
@@ -144,25 +143,6 @@ def begin(run: Run, device: str, check: Callable[[], None] | None = None) -> Non
             raise
 
 
-def resume(run: Run) -> None:
-    """Goes on with a run from its last checkpoint, in the same folder and in the background; returns at once.
-
-    A run that came to no checkpoint begins anew in its folder.
-
-    Raises:
-        ConfigError: if it is active or finished.
-    """
-    check_resumable(run)
-    check_own(run)
-    if run.status.backend == "slurm":
-        from simclr import slurm
-
-        slurm.resubmit(run)
-        return
-    wait_until_gone(run)
-    begin(run, run.status.device, lambda: check_ended(run))  # another tab may have been quicker
-
-
 def claim(run: Run) -> None:
     """Makes this process the main one of a run that has ended, to go on with it here.
 
@@ -171,7 +151,7 @@ def claim(run: Run) -> None:
     """
     check_resumable(run)
     check_own(run)
-    mine = {"pid": os.getpid(), "process_start": runs.process_start(os.getpid())}
+    mine = {"pid": os.getpid(), "process_start": process_ids.process_start(os.getpid())}
     with or_sentence(f"{run.id} cannot be gone on with"):
         runs.change_status(run.path, _starting(run) | mine, lambda: check_ended(run))
 
@@ -220,7 +200,7 @@ def wait_until_gone(run: Run) -> None:
     Raises:
         ConfigError: if one is still there after a while.
     """
-    if not _is_gone(run.status):
+    if not is_gone(run.status):
         raise ConfigError(f"{run.id} has not ended yet, although it is {run.status.state}; try again in a moment.")
 
 
@@ -238,7 +218,7 @@ def start_job(name: str, arguments: list[str], runs_dir: Path, device: str = dev
         with contextlib.suppress(OSError, RuntimeError):
             runs.seal(folder)
     _check_sealed(folder)
-    first = {"state": "starting", "created": time.time(), "host": socket.gethostname(), "boot": runs.boot_id()}
+    first = {"state": "starting", "created": time.time(), "host": socket.gethostname(), "boot": process_ids.boot_id()}
     first |= {"device": device}
     with or_sentence(f"{folder.name} could not be started"):
         _supervise(folder, runs.python_command(*arguments, "--job_dir", str(folder)), environment, first)
@@ -261,7 +241,7 @@ def _supervise(
         )
     assert process.stdin is not None
     with process.stdin:
-        named = {"supervisor_pid": process.pid, "supervisor_start": runs.process_start(process.pid)}
+        named = {"supervisor_pid": process.pid, "supervisor_start": process_ids.process_start(process.pid)}
         runs.change_status(folder, changes | named, check)
     return process
 
@@ -280,66 +260,11 @@ def detach(
     return process
 
 
-def request_stop(folder: Path) -> Status:
-    """Asks a run or job to stop: checkpoint, then exit. Returns at once; the supervisor ends it after the grace time.
-
-    Raises:
-        ConfigError: if it is not active, or runs on another machine.
-    """
-    status = runs.current_status(folder)
-    if not status.is_active:
-        raise ConfigError(f"{folder.name} is {status.state}; allowed: a run that is active.")
-    if status.backend == "slurm":
-        from simclr import slurm
-
-        slurm.cancel(Run(folder))
-        return runs.current_status(folder)
-    if status.state == "queued":
-        from simclr import run_queue
-
-        try:
-            run_queue.drop(Run(folder), folder.parent)
-        except ConfigError:
-            if runs.read_status(folder).state == "queued":
-                raise
-            return request_stop(folder)  # it has begun meanwhile
-        return replace(status, state="stopped", reason="taken out of the queue", queued=None)
-    if status.host and status.host != socket.gethostname():
-        raise ConfigError(f"{folder.name} runs on {status.host}; it can be stopped there.")
-    with or_sentence(f"{folder.name} cannot be stopped"):
-        if status.stop_requested is None:
-            runs.update_status(folder, stop_requested=time.time())
-        # The supervisor passes the request on. Where it is gone, or never was, another one sees the run to its end.
-        if status.pid is not None and not runs.living(status)[1] and runs.is_own(folder):
-            with safe_read.open_to_append(folder / runs.LOG) as log:
-                detach([sys.executable, "-m", "simclr.supervisor", str(folder)], log=log)
-    return runs.current_status(folder)
-
-
-def _is_gone(status: Status, seconds: float = END_SECONDS) -> bool:
+def is_gone(status: Status, seconds: float = END_SECONDS) -> bool:
     """Waits for the end of the processes of a run that has said its last word; False if one is still there."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not any(runs.living(status)):
             return True
-        time.sleep(POLL_SECONDS / 4)
+        time.sleep(process_ids.POLL_SECONDS / 4)
     return False
-
-
-def stop(folder: Path, grace_seconds: float = runs.STOP_GRACE_SECONDS) -> Status:
-    """Stops a run and waits until it is proven: after the grace time its whole process group is killed."""
-    if runs.read_status(folder).backend == "slurm":
-        from simclr import slurm
-
-        return slurm.stop(Run(folder), grace_seconds)
-    status = request_stop(folder)
-    if not folder.is_dir():  # it waited, and lies in the trash now
-        return status
-    deadline = time.monotonic() + grace_seconds
-    while status.is_active and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-        status = runs.current_status(folder)
-    if status.is_active and status.pid is not None and runs.living(status)[0] and runs.is_own(folder):
-        end_group(status.pid, status.process_start)
-    _is_gone(status)
-    return runs.current_status(folder)

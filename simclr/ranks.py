@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from simclr import runs, safe_read
+from simclr import process_ids, runs, safe_read
 from simclr.processes import Place
 
 FOLDER = "SIMCLR_RANKS"  # in the environment: the folder of this start
@@ -134,8 +134,8 @@ def _read(folder: Path, since: float, rank: int | str = "*") -> list[tuple[Word,
 def _where() -> str:
     """Where a pid means the same process: this boot of this machine, and this container."""
     with contextlib.suppress(OSError):
-        return f"{runs.boot_id()} {os.readlink('/proc/self/ns/pid')}"
-    return runs.boot_id()
+        return f"{process_ids.boot_id()} {os.readlink('/proc/self/ns/pid')}"
+    return process_ids.boot_id()
 
 
 class Ranks:
@@ -179,7 +179,7 @@ class Ranks:
 
     def _write(self, word: Word) -> None:
         pid = os.getpid()
-        entry = vars(word) | {"pid": pid, "start": runs.process_start(pid), "where": _where()}
+        entry = vars(word) | {"pid": pid, "start": process_ids.process_start(pid), "where": _where()}
         with contextlib.suppress(OSError):  # a full disk: the others do without
             assert self.folder is not None
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -214,7 +214,7 @@ class Ranks:
         pid, start = entry.get("pid"), entry.get("start")
         if entry.get("where") != _where() or not isinstance(pid, int) or not isinstance(start, float):
             return False
-        return not runs.is_alive(pid, start) and safe_read.json_dict(self._path(rank)) == entry
+        return not process_ids.is_alive(pid, start) and safe_read.json_dict(self._path(rank)) == entry
 
     def verdict(self, reason: str, sentence: str) -> Word:
         """What ended the run, where this is what the main process makes of its own exception."""

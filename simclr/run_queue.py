@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from simclr import config as cfg
-from simclr import devices, launch, runs, safe_read
+from simclr import devices, launch, process_ids, runs, safe_read
 from simclr.config import ConfigError, RunConfig
 from simclr.runs import Run
 from simclr.status import Status
@@ -93,7 +93,7 @@ def resubmit(run: Run, device: str | None = None) -> None:
     runs_dir = run.path.parent
     with launch.locked(runs_dir / QUEUE):
         waiting = {"state": "queued", "backend": "local", "device": device, "queued": time.time()}
-        here = {"host": socket.gethostname(), "boot": runs.boot_id()}
+        here = {"host": socket.gethostname(), "boot": process_ids.boot_id()}
         changes = {**launch.afresh(run.status), **waiting, **here}
         runs.change_status(run.path, changes, lambda: launch.check_ended(run))
         _append(run, runs_dir)
@@ -159,7 +159,7 @@ def allow(run: Run) -> None:
             raise ConfigError(f"{run.id} is {status.state}; allowed: a run in the queue.")
         device = devices.settle(devices.ANY, runs.load_config(run))
         launch.allow(run)
-        here = {"host": socket.gethostname(), "boot": runs.boot_id()}
+        here = {"host": socket.gethostname(), "boot": process_ids.boot_id()}
         runs.update_status(run.path, backend="local", device=device, job_id="", job_state="", job_reason="", **here)
         _append(run, run.path.parent)
     wake(run.path.parent)

@@ -31,10 +31,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
 
-import psutil
-
 from simclr import config as cfg
-from simclr import safe_read, seals, slurm_states
+from simclr import process_ids, safe_read, seals, slurm_states
 from simclr.config import ConfigError
 from simclr.status import State, Status
 from simclr.usage import UsageMeter
@@ -80,58 +78,6 @@ CRASHED = "The process ended without saying why; the end of the log may tell."
 def default_runs_dir() -> Path:
     """`$SIMCLR_RUNS_DIR`, else `runs` in the current folder."""
     return Path(os.environ.get("SIMCLR_RUNS_DIR") or "runs")
-
-
-# --- processes ------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=1)
-def boot_id() -> str:
-    """Names this boot of this machine, so that a pid from before a reboot is never taken for a living one."""
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{psutil.boot_time():.0f}"
-
-
-def process_start(pid: int) -> float | None:
-    """When process `pid` started; None if it does not live. Zombies do not live.
-
-    On Linux in seconds since the boot, which stays the same when the clock is set; elsewhere since the epoch.
-    """
-    try:
-        if sys.platform == "linux":
-            # the name, the only field that may hold anything, ends at the last bracket; state and start follow
-            fields_after_name = Path(f"/proc/{pid:d}/stat").read_text().rpartition(")")[2].split()
-            return None if fields_after_name[0] in "ZXx" else int(fields_after_name[19]) / os.sysconf("SC_CLK_TCK")
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except (OSError, psutil.Error, ValueError, OverflowError):
-        return None
-
-
-def is_alive(pid: int | None, start: float | None) -> bool:
-    """True if the process with this pid AND start time lives: pids are reused, so the pid alone says nothing."""
-    if pid is None or start is None:
-        return False
-    now = process_start(pid)
-    return now is not None and abs(now - start) < 0.02
-
-
-def group_members(leader: int, start: float | None) -> list[int]:
-    """Pids of the living among a process and the group it leads; none where its pid is another process's by now.
-
-    Args:
-        start: when the leader started; None if it is a child not yet collected, whose pid nobody else can have.
-    """
-    now = process_start(leader)
-    if start is not None and now is not None and not is_alive(leader, start):
-        return []
-    found = []
-    for pid in psutil.pids():
-        with contextlib.suppress(OSError):
-            if (pid == leader or os.getpgid(pid) == leader) and process_start(pid) is not None:
-                found.append(pid)
-    return found
 
 
 # --- status.json ----------------------------------------------------------------------------------------------------
@@ -194,7 +140,7 @@ def current_status(folder: Path) -> Status:
             return status
         sentence = f"It ran on {status.host}, and nothing was heard of it for {silent / 60:,.0f} minutes."
         return replace(status, state="failed", reason="lost", error=sentence, eta_seconds=None)
-    rebooted = bool(status.boot) and status.boot != boot_id()
+    rebooted = bool(status.boot) and status.boot != process_ids.boot_id()
     trainer, supervisor = living(status)
     # on either side, lest a clock that was set back keeps it starting for as long
     is_new = abs(time.time() - (status.created or 0)) < START_LIMIT_SECONDS
@@ -216,9 +162,10 @@ def current_status(folder: Path) -> Status:
 
 def living(status: Status) -> tuple[bool, bool]:
     """Whether the main process of a local run and its supervisor live, on this machine and since it was started."""
-    if status.host not in ("", socket.gethostname()) or status.boot not in ("", boot_id()):
+    if status.host not in ("", socket.gethostname()) or status.boot not in ("", process_ids.boot_id()):
         return False, False
-    return is_alive(status.pid, status.process_start), is_alive(status.supervisor_pid, status.supervisor_start)
+    trainer = process_ids.is_alive(status.pid, status.process_start)
+    return trainer, process_ids.is_alive(status.supervisor_pid, status.supervisor_start)
 
 
 def stalled(status: Status, now: float | None = None) -> str:
@@ -348,9 +295,10 @@ class StatusWriter:
         stop_requested = before.stop_requested if before.is_active else None
         now, self._began = time.time(), time.monotonic()
         self._last = update_status(
-            self.folder, state="running", pid=pid, process_start=process_start(pid), host=socket.gethostname(),
-            boot=boot_id(), started=now, heartbeat=now, progressed=now, seconds_before=before.elapsed_seconds or 0.0,
-            ended=None, exit_code=None, signal=None, error="", reason="", stop_requested=stop_requested, **changes,
+            self.folder, state="running", pid=pid, process_start=process_ids.process_start(pid),
+            host=socket.gethostname(), boot=process_ids.boot_id(), started=now, heartbeat=now, progressed=now,
+            seconds_before=before.elapsed_seconds or 0.0, ended=None, exit_code=None, signal=None, error="", reason="",
+            stop_requested=stop_requested, **changes,
         )  # fmt: skip
         self._thread.start()
         return self
@@ -671,8 +619,8 @@ def create(
                 with contextlib.suppress(FileExistsError):
                     path.mkdir()
                     break
-            first = {"state": "starting", "created": time.time(), "host": socket.gethostname(), "boot": boot_id(),
-                     "epochs": config.epochs}  # fmt: skip
+            first = {"state": "starting", "created": time.time(), "host": socket.gethostname(),
+                     "boot": process_ids.boot_id(), "epochs": config.epochs}  # fmt: skip
             try:
                 (path / CHECKPOINTS).mkdir()
                 write_meta(path, config, command or [], **meta)
@@ -809,9 +757,9 @@ def begin_here(path: Path) -> None:
             )
 
     check()
-    mine = {"pid": os.getpid(), "process_start": process_start(os.getpid())}
+    mine = {"pid": os.getpid(), "process_start": process_ids.process_start(os.getpid())}
     with contextlib.suppress(OSError):  # a full disk, say: the training will tell
-        change_status(path, mine | {"host": socket.gethostname(), "boot": boot_id()}, check)
+        change_status(path, mine | {"host": socket.gethostname(), "boot": process_ids.boot_id()}, check)
 
 
 def has_checkpoint(path: Path) -> bool:

@@ -20,30 +20,11 @@ from typing import Any
 
 import psutil
 
-from simclr import ranks, runs
+from simclr import process_ids, ranks, runs
 from simclr.status import Status
 
-POLL_SECONDS = 0.2
-KILL_SECONDS = 10.0  # from SIGKILL to the end of a process that may be waiting for a disk
 # A full disk may be emptied much later, and only this process knows what has to be written then.
 WRITE_SECONDS = 3600.0
-
-
-def end_group(pid: int, start: float | None, seconds: float = KILL_SECONDS) -> list[int]:
-    """Kills a process and the group it leads; returns the pids that live `seconds` later, which should be none.
-
-    Args:
-        start: when it started, lest another process that has its pid by now is killed; None for a child of this one.
-    """
-    deadline = time.monotonic() + seconds
-    while left := runs.group_members(pid, start):
-        for member in left:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(member, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            break
-        time.sleep(POLL_SECONDS / 10)
-    return left
 
 
 def _say(folder: Path, **changes: Any) -> None:
@@ -75,7 +56,7 @@ class _Stop:
     def look(self) -> None:
         status = runs.read_status(self.folder)
         if _is_deleted(self.folder):  # nothing that it does can be kept any more
-            end_group(self.pid, self.start)
+            process_ids.end_group(self.pid, self.start)
         if status.stop_requested is None:
             self._seen, self._asked = None, False
             return
@@ -86,7 +67,7 @@ class _Stop:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
         if time.monotonic() - self._seen > runs.STOP_GRACE_SECONDS:
-            end_group(self.pid, self.start)
+            process_ids.end_group(self.pid, self.start)
 
 
 def supervise(folder: Path, command: list[str]) -> int:
@@ -97,14 +78,14 @@ def supervise(folder: Path, command: list[str]) -> int:
     environment = os.environ | {ranks.FOLDER: str(peers.absolute())}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, env=environment)
     if not runs.read_status(folder).pid:
-        _say(folder, pid=process.pid, process_start=runs.process_start(process.pid))
+        _say(folder, pid=process.pid, process_start=process_ids.process_start(process.pid))
     # not before it can save: until then SIGTERM would just end it
     stop = _Stop(folder, process.pid, None, lambda status: status.started is not None)
     # Not collected before what it left behind, such as readers of images, has ended too: until then its pid is its own.
     while not _has_ended(process.pid):
         stop.look()
-        time.sleep(POLL_SECONDS)
-    left = end_group(process.pid, None)
+        time.sleep(process_ids.POLL_SECONDS)
+    left = process_ids.end_group(process.pid, None)
     code = process.wait()
     if runs.read_status(folder).supervisor_pid == os.getpid():  # else resumed: its word is another supervisor's
         _conclude(folder, code, left)
@@ -131,12 +112,12 @@ def adopt(folder: Path) -> None:
         return
     if status.pid is None or not is_alive or has_supervisor:  # it has ended meanwhile, and may have been resumed
         return
-    _say(folder, supervisor_pid=os.getpid(), supervisor_start=runs.process_start(os.getpid()))
+    _say(folder, supervisor_pid=os.getpid(), supervisor_start=process_ids.process_start(os.getpid()))
     stop = _Stop(folder, status.pid, status.process_start, lambda _: True)
-    while runs.is_alive(status.pid, status.process_start):
+    while process_ids.is_alive(status.pid, status.process_start):
         stop.look()
-        time.sleep(POLL_SECONDS)
-    left = end_group(status.pid, status.process_start)
+        time.sleep(process_ids.POLL_SECONDS)
+    left = process_ids.end_group(status.pid, status.process_start)
     if runs.read_status(folder).supervisor_pid == os.getpid():
         _conclude(folder, None, left)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
 from simclr import config as cfg
-from simclr import runs
+from simclr import process_ids, runs
 from simclr.runs import Run
 from simclr.status import ACTIVE
 
@@ -154,7 +154,7 @@ def make_run(
     if state == "queued":
         status["host"] = "another"  # whose queue it is: no page of a test may really start it
     if state in ACTIVE:
-        status |= {"pid": os.getpid(), "process_start": runs.process_start(os.getpid()), "eta_seconds": 34.0}
+        status |= {"pid": os.getpid(), "process_start": process_ids.process_start(os.getpid()), "eta_seconds": 34.0}
         if state == "stopping":
             status |= {"state": "running", "stop_requested": now}
     else:

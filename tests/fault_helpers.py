@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from simclr import config as cfg
-from simclr import launch, run_queue, runs, supervisor
+from simclr import control, launch, process_ids, run_queue, runs, supervisor
 from simclr.config import ConfigError, PretrainConfig
 
 TINY = {"dataset": "shapes", "limit_images": 64, "image_size": 16, "batch_size": 16, "accelerator": "cpu"}
@@ -39,7 +39,7 @@ def resume(way, folder):
         found = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
         return found.returncode and found.stderr
     try:
-        (launch.resume if way == "launch" else run_queue.resubmit)(run)
+        (control.resume if way == "launch" else run_queue.resubmit)(run)
     except ConfigError as error:
         return str(error)
     return 0
@@ -59,7 +59,7 @@ def serve(folder, seed, seconds):
                 config = options(epochs=generator.randint(1, 20), seed=generator.randrange(10**6))
                 run_queue.submit(config, folder, "cpu")
             elif action == "stop":
-                launch.request_stop(chosen.path)
+                control.request_stop(chosen.path)
             elif action == "move":
                 run_queue.move(chosen.id, generator.randint(0, 3), folder)
             elif action == "drop":
@@ -90,7 +90,7 @@ def scene_of_a_taken_pid(folder):
     run = runs.create(options(), folder)
     trainer = take(500, sleeper)
     assert trainer.pid == 500
-    start = runs.process_start(500)
+    start = process_ids.process_start(500)
     runs.update_status(run.path, state="running", pid=500, process_start=start, supervisor_pid=499,
                        supervisor_start=start)  # fmt: skip
     assert run.status.state == "running"
@@ -102,11 +102,11 @@ def scene_of_a_taken_pid(folder):
     status = run.status
     assert (status.state, status.reason) == ("failed", "crashed")
     with pytest.raises(ConfigError, match="is failed; allowed: a run that is active"):
-        launch.stop(run.path)
-    assert supervisor.end_group(500, start) == []
+        control.stop(run.path)
+    assert process_ids.end_group(500, start) == []
     supervisor.adopt(run.path)  # as if it had been asked to stop while its trainer died
     launch.check_resumable(run)
-    assert launch._is_gone(runs.read_status(run.path))
-    assert foreigner.poll() is None and runs.process_start(500) is not None
+    assert launch.is_gone(runs.read_status(run.path))
+    assert foreigner.poll() is None and process_ids.process_start(500) is not None
     foreigner.kill()
     print("spared")

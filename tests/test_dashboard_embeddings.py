@@ -29,7 +29,7 @@ from dashboard import (
 )
 from dashboard.components.embedding_map import MapState, selected_rows, selection_text
 from dashboard.embedding_choice import Side
-from simclr import compare, embed, embeddings, film, jobs, reduce, runs
+from simclr import compare, embed, embeddings, film, jobs, process_ids, reduce, runs
 from simclr.compare import ClassRow
 from simclr.embeddings import Choice, Embedding, Model
 from simclr.reduce import Projection
@@ -239,7 +239,8 @@ def test_a_job_that_computes_shows_its_phase_and_can_be_cancelled(pair: list[Run
     # a process of its own, because cancelling sends it a signal
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        job = job_of(pair, tiny_runs, state="running", pid=process.pid, process_start=runs.process_start(process.pid),
+        job = job_of(pair, tiny_runs, state="running", pid=process.pid,
+                     process_start=process_ids.process_start(process.pid),
                      phase="Computing features of <b>x</b>", step=400, steps=1000, device="gpu:1")  # fmt: skip
         app = embeddings_page(method="pca")
         assert "Computing features of" in texts(app)

@@ -17,7 +17,7 @@ from dashboard_fixtures import component_with, components_with, make_run, texts
 from streamlit.testing.v1 import AppTest
 
 from dashboard import embedding_jobs, gallery, lab_encoder
-from simclr import augment, lab, loss, runs, shapes
+from simclr import augment, lab, loss, process_ids, runs, shapes
 from simclr import config as cfg
 from simclr.config import Augmentation
 from simclr.embeddings import Model, open_weights
@@ -204,13 +204,13 @@ def test_a_job_that_goes_on_shows_its_bar_and_can_be_cancelled(
 ) -> None:
     job = tmp_path / "job"
     job.mkdir()
-    own = {"pid": os.getpid(), "process_start": runs.process_start(os.getpid())}
+    own = {"pid": os.getpid(), "process_start": process_ids.process_start(os.getpid())}
     runs.update_status(
         job, state="running", phase="Reading factors from it", step=400, steps=1000, heartbeat=time.time(), **own
     )
     monkeypatch.setattr(lab, "find_job", lambda *_: job)
     stopped = []
-    monkeypatch.setattr(embedding_jobs.launch, "request_stop", stopped.append)
+    monkeypatch.setattr(embedding_jobs.control, "request_stop", stopped.append)
     app = open_lab(show="factors")
     assert "Reading factors from it" in texts(app)
     app.button(key="embedding-cancel").click().run()

@@ -11,7 +11,7 @@ from conftest import make_folder, supervise_nothing
 from dashboard_fixtures import make_experiment, make_run, open_page, query, shown, texts
 
 from dashboard import folder_reading, places, store, waiting
-from simclr import devices, estimate, launch, run_queue, runs, slurm
+from simclr import devices, estimate, launch, process_ids, run_queue, runs, slurm
 from simclr.estimate import Estimate
 
 GIB = 2**30
@@ -221,7 +221,7 @@ def test_any_gpus_are_enough_where_their_number_is_free(gpus):
 def test_a_job_that_uses_a_gpu_is_waited_for_too(gpus):
     job = gpus / runs.JOBS / "20261122-101010-embed-test"
     job.mkdir(parents=True)
-    here = {"pid": os.getpid(), "process_start": runs.process_start(os.getpid()), "host": socket.gethostname()}
+    here = {"pid": os.getpid(), "process_start": process_ids.process_start(os.getpid()), "host": socket.gethostname()}
     runs.update_status(job, state="running", device="gpu:1", started=time.time(), **here)
     app = open_page("new_run", place="gpu:1")
     assert app.button("start").label == "Add to queue"

@@ -9,7 +9,7 @@ import pytest
 from conftest import TINY, TINY_PRETRAIN
 from test_launch import wait_for
 
-from simclr import cli, estimate, launch, runs
+from simclr import cli, control, estimate, launch, runs
 from simclr import config as cfg
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.estimate import CannotMeasure, Estimate, Figures, Part
@@ -276,7 +276,7 @@ def test_a_cancelled_job_leaves_no_process(tiny_runs):
         return [child for child in psutil.Process(status.pid).children() if "simclr.measure" in child.cmdline()]
 
     child = wait_for(measuring, "the measuring process")[0]
-    launch.request_stop(job)
+    control.request_stop(job)
     assert wait_for(lambda: ended(job), "the end").state == "stopped"
     wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, "the end of the measuring")
     assert estimate.load(job) is None

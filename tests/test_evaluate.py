@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import TINY, TINY_PRETRAIN, make_folder
 
-from simclr import backbones, evaluate, metrics, probes, runs
+from simclr import backbones, evaluate, metrics, probes, process_ids, runs
 from simclr import config as cfg
 from simclr.cli import main
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
@@ -287,7 +287,7 @@ def test_bad_input_is_one_sentence(copy, capsys, tiny_runs, tmp_path):
 
 def test_a_run_that_is_going_on_is_refused(copy, capsys):
     run = copy("pretrain")
-    runs.update_status(run.path, state="running", pid=1, process_start=runs.process_start(1))
+    runs.update_status(run.path, state="running", pid=1, process_start=process_ids.process_start(1))
     assert "which is running" in refused(capsys, run.id)
 
 

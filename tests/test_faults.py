@@ -31,7 +31,7 @@ from dashboard_fixtures import make_run, open_page, texts
 from fault_helpers import holds, options, resume, resume_at, serve
 from test_launch import background, group_of, wait_for  # noqa: F401
 
-from simclr import cli, launch, run_queue, runs, supervisor
+from simclr import cli, control, launch, process_ids, run_queue, runs, supervisor
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig
 
@@ -286,9 +286,9 @@ def test_a_folder_that_cannot_be_written_refuses_in_a_sentence_and_is_shown(smal
         lambda: run_queue.edit(waiting, options(), "cpu"),
         lambda: run_queue.set_slots(runs_dir, "cpu", 2),
         lambda: launch.start(options(), runs_dir),
-        lambda: launch.resume(stopped),
+        lambda: control.resume(stopped),
         lambda: launch.claim(stopped),
-        lambda: launch.request_stop(waiting.path),
+        lambda: control.request_stop(waiting.path),
         lambda: launch.start_job("test", ["runs"], runs_dir),
         lambda: runs.delete(done, runs_dir),
         lambda: runs.restore(trashed, runs_dir),
@@ -501,7 +501,7 @@ def test_a_lost_status_of_a_living_run_is_written_again(stubbed, monkeypatch, ha
         path.write_bytes(path.read_bytes()[:100] if harm == "torn" else b'{"state": 7}')
     status = soon(lambda: (s := run.status).state == "running" and s, "the truth")
     assert (status.pid, status.supervisor_pid, status.host) == (before.pid, before.supervisor_pid, before.host)
-    launch.stop(run.path)
+    control.stop(run.path)
     assert ended(run, "stopped").exit_code == runs.STOPPED_EXIT_CODE
 
 
@@ -513,7 +513,7 @@ def test_a_folder_deleted_under_a_run_takes_its_processes_with_it(request, train
     app = open_page("run", id=run.id)
     shutil.rmtree(run.path, ignore_errors=True)
     pids = (status.pid, status.supervisor_pid)
-    soon(lambda: not any(map(runs.process_start, pids)), "the end of its processes", END_SECONDS)
+    soon(lambda: not any(map(process_ids.process_start, pids)), "the end of its processes", END_SECONDS)
     assert group_of(status.pid) == []
     assert processes_of(run.path) == []
     shutil.rmtree(run.path, ignore_errors=True)  # it was writing meanwhile
@@ -567,7 +567,7 @@ def test_killed_while_it_starts(stubbed):
         status = soon(lambda run=run: not (s := run.status).is_active and s, "the end", END_SECONDS)
         if status.state == "failed":
             assert status.reason == "crashed"
-            launch.resume(run)
+            control.resume(run)
             status = ended(run, "finished")
         assert_whole(run, 1, 0)
         soon(lambda run=run: not processes_of(run.path), "the end of its processes")
@@ -656,10 +656,10 @@ def supervised(run, code, grace):
     patch = f"""
 import sys
 from pathlib import Path
-from simclr import runs, supervisor
+from simclr import process_ids, runs, supervisor
 runs.STOP_GRACE_SECONDS = {grace}
 pid = supervisor.os.getpid()
-runs.update_status(Path(sys.argv[1]), supervisor_pid=pid, supervisor_start=runs.process_start(pid))
+runs.update_status(Path(sys.argv[1]), supervisor_pid=pid, supervisor_start=process_ids.process_start(pid))
 supervisor.supervise(Path(sys.argv[1]), [sys.executable, "-c", {code!r}, sys.argv[1]])
 """
     with open(run.log_path, "ab") as log:
@@ -676,7 +676,7 @@ def test_a_run_that_will_not_stop_is_killed_when_its_time_is_over(clock, stubbed
         os.kill(status.pid, signal.SIGSTOP)
     begun = time.monotonic()
     for _ in range(3):  # a second click changes nothing
-        assert launch.request_stop(run.path).state == "stopping"
+        assert control.request_stop(run.path).state == "stopping"
     if way == "the clock is set":
         clock(-86_400)
         time.sleep(1)
@@ -685,7 +685,7 @@ def test_a_run_that_will_not_stop_is_killed_when_its_time_is_over(clock, stubbed
     assert time.monotonic() - begun > 2
     assert (status.reason, status.signal) == ("killed after the grace time", 9)
     assert "what came after the last checkpoint is lost" in status.error
-    assert not any(map(runs.process_start, members))
+    assert not any(map(process_ids.process_start, members))
 
 
 @pytest.mark.parametrize("code", ["sys.exit(3)", "os.kill(os.getpid(), 9)"])
@@ -693,22 +693,24 @@ def test_a_child_that_has_ended_keeps_its_pid_until_its_group_is_gone(tiny_runs,
     """So that nothing else can have that pid when the group is killed; also on a macOS that lacks `os.waitid`."""
     monkeypatch.delattr(os, "waitid", raising=False)
     monkeypatch.setattr(supervisor, "_outlive", lambda: None)
-    monkeypatch.setattr(supervisor, "POLL_SECONDS", 0.01)
-    end_group, seen = supervisor.end_group, []
+    monkeypatch.setattr(process_ids, "POLL_SECONDS", 0.01)
+    end_group, seen = process_ids.end_group, []
 
     def watched(pid, start):
-        seen.append((psutil.Process(pid).status(), len(runs.group_members(pid, start))))
+        seen.append((psutil.Process(pid).status(), len(process_ids.group_members(pid, start))))
         return end_group(pid, start)
 
-    monkeypatch.setattr(supervisor, "end_group", watched)
+    monkeypatch.setattr(process_ids, "end_group", watched)
     run = make_run(tiny_runs, epochs=1, state="running")
-    runs.update_status(run.path, pid=None, supervisor_pid=os.getpid(), supervisor_start=runs.process_start(os.getpid()))
+    runs.update_status(
+        run.path, pid=None, supervisor_pid=os.getpid(), supervisor_start=process_ids.process_start(os.getpid())
+    )
     leaves = f"import os, subprocess, sys; subprocess.Popen(['sleep', '600']); {code}"
     code = supervisor.supervise(run.path, [sys.executable, "-c", leaves])
     assert seen == [(psutil.STATUS_ZOMBIE, 1)]  # the `sleep` alone still lives
     status = run.status
     assert (status.state, status.exit_code, status.signal) == ("failed", max(code, 0) or None, -min(code, 0) or None)
-    assert not runs.group_members(status.pid, None)
+    assert not process_ids.group_members(status.pid, None)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), psutil.AccessDenied(1)])
@@ -734,7 +736,7 @@ import fault_helpers; fault_helpers.scene_of_a_taken_pid({str(tmp_path / "runs")
 
 def test_after_a_restart_of_the_machine(stubbed):
     """Everything is gone but the files, and the pids belong to others."""
-    pid, start = os.getpid(), runs.process_start(os.getpid())
+    pid, start = os.getpid(), process_ids.process_start(os.getpid())
     before = {"boot": "another", "host": os.uname().nodename, "pid": pid, "process_start": start,
               "supervisor_pid": pid, "supervisor_start": start}  # fmt: skip
     running, stopping, starting, waiting = (runs.create(options(seed=seed), stubbed) for seed in range(4))
@@ -746,7 +748,7 @@ def test_after_a_restart_of_the_machine(stubbed):
         assert (run.status.state, run.status.reason) == ("failed", "the machine was restarted")
         assert run.status.error == "The machine was restarted while the run was going on."
         with pytest.raises(ConfigError, match="is failed"):
-            launch.request_stop(run.path)
+            control.request_stop(run.path)
     app = open_page()  # whoever opens a page starts what waits
     assert not app.exception
     ended(waiting, "finished")
@@ -814,10 +816,10 @@ def test_a_waiting_run_is_stopped_in_a_word(stubbed, monkeypatch, capsys):
     assert not second.path.exists()
     training(first)
     for _ in range(2):
-        launch.request_stop(first.path)
+        control.request_stop(first.path)
     assert ended(first, "stopped").reason == "on request"
     with pytest.raises(ConfigError, match="is stopped; allowed: a run that is active"):
-        launch.request_stop(first.path)
+        control.request_stop(first.path)
 
 
 @pytest.mark.slow
@@ -907,7 +909,7 @@ def test_names_notes_and_tags_are_text_and_never_a_path(stubbed, monkeypatch, tm
             assert not any(sign in text for sign in "<[:$*#{\n") or not re.search(r"(?<!\\)" + re.escape(text), marked)
     run_queue.submit(options(name="../../x", notes="$(touch pwned)"), stubbed).path.relative_to(stubbed)
     assert not (tmp_path / "pwned").exists()
-    launch.stop(runs.list_runs(stubbed)[0].path)
+    control.stop(runs.list_runs(stubbed)[0].path)
 
 
 class Dashboard:
@@ -976,7 +978,7 @@ def test_the_dashboard_dies_alone_or_with_a_runs_processes(stubbed, tmp_path, mo
     generator.shuffle(faults)
     run = launch.start(options(epochs=600), stubbed)
     training(run)
-    launch.stop(run.path)
+    control.stop(run.path)
     for number, victims in faults:
         with Dashboard(tmp_path) as dashboard:
             tab = dashboard.tab(browser, dashboard.server.url, "faults")
@@ -1003,14 +1005,14 @@ def test_the_dashboard_dies_alone_or_with_a_runs_processes(stubbed, tmp_path, mo
             else:
                 step = run.status.step
                 soon(lambda step=step: run.status.step > step, "more steps")
-                launch.stop(run.path)
+                control.stop(run.path)
             tab.has_no_errors()
             tab.context.close()
         ended(waiting, "finished")
         assert_whole(waiting, 1, before.step)
         print(f"{signal.Signals(number).name} {victims or 'dashboard alone'}: {expected}, step {run.status.step}")
     monkeypatch.setenv("SIMCLR_TEST_STEP_SECONDS", "0.001")
-    launch.resume(run)
+    control.resume(run)
     ended(run, "finished", 120)
     assert_whole(run, 600, 0)
 
@@ -1037,7 +1039,7 @@ def test_a_real_training_survives_every_kind_of_kill(background, tmp_path, real)
         kill(*({"trainer": status.pid, "supervisor": status.supervisor_pid}[name] for name in victims.split()))
         if victims == "supervisor":
             assert run.status.state == "running"
-            assert launch.stop(run.path).state == "stopped"
+            assert control.stop(run.path).state == "stopped"
         shown = soon(lambda: not (s := run.status).is_active and s, "the end")
         print(f"step {shown.step}, {victims}: {shown.state} ({shown.reason}) {shown.error}")
         if "supervisor" not in victims:
@@ -1048,7 +1050,7 @@ def test_a_real_training_survives_every_kind_of_kill(background, tmp_path, real)
         starter.kill()  # the dashboard
         starter.join()
         if not run.status.is_active:
-            launch.resume(run)
+            control.resume(run)
     ended(run, "finished", 900)
     expected = real.train.train(config, runs_dir=tmp_path / "whole")
     real.kill.assert_equal_ends(run, expected)

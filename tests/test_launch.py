@@ -12,7 +12,7 @@ import pytest
 from conftest import TINY_PRETRAIN
 
 from simclr import config as cfg
-from simclr import launch, runs
+from simclr import control, launch, process_ids, runs
 from simclr.config import ConfigError, PretrainConfig
 
 LONG = TINY_PRETRAIN | {"epochs": 100_000, "knn_every_epochs": 0}
@@ -57,7 +57,7 @@ def background(tiny_runs):
     for run in runs.list_runs(tiny_runs):
         status = runs.read_status(run.path)
         for pid, start in ((status.supervisor_pid, status.supervisor_start), (status.pid, status.process_start)):
-            if runs.is_alive(pid, start):
+            if process_ids.is_alive(pid, start):
                 os.kill(pid, signal.SIGKILL)
 
 
@@ -79,23 +79,23 @@ def test_a_run_finishes_in_the_background(background, monkeypatch, tmp_path):
 def test_a_stop_is_clean_proven_and_can_be_resumed(background):
     run = started(background)
     wait_until_training(run)
-    status = launch.stop(run.path)
+    status = control.stop(run.path)
     assert (status.state, status.reason, status.error) == ("stopped", "on request", "")
     assert (run.path / "checkpoints" / "last.ckpt").is_file()
     status = wait_for(lambda: (s := run.status).exit_code is not None and s, "the exit code")
     assert status.exit_code == runs.STOPPED_EXIT_CODE
     assert group_of(status.pid) == []
     with pytest.raises(ConfigError, match="is stopped; allowed: a run that is active"):
-        launch.stop(run.path)
+        control.stop(run.path)
     step = status.step
-    launch.resume(run)
+    control.resume(run)
     wait_for(lambda: run.status.step > step, "a step after the resume")
-    assert launch.stop(run.path).state == "stopped"
+    assert control.stop(run.path).state == "stopped"
 
 
 def test_a_stop_that_is_asked_for_at_once_is_not_lost(background):
     run = started(background)
-    launch.request_stop(run.path)
+    control.request_stop(run.path)
     assert run.status.state == "stopping"
     status = wait_for(lambda: not (s := run.status).is_active and s, "the end")
     assert (status.state, status.reason) == ("stopped", "on request"), (status, run.log_tail())
@@ -116,7 +116,7 @@ def test_a_killed_trainer_and_supervisor_is_shown_as_crashed(background):
     run = started(background)
     status = wait_until_training(run)
     os.kill(status.supervisor_pid, signal.SIGKILL)
-    wait_for(lambda: not runs.is_alive(status.supervisor_pid, status.supervisor_start), "the supervisor's end")
+    wait_for(lambda: not process_ids.is_alive(status.supervisor_pid, status.supervisor_start), "the supervisor's end")
     assert run.status.state == "running"  # the trainer goes on without it
     os.kill(status.pid, signal.SIGKILL)
     status = wait_for(lambda: not (s := run.status).is_active and s, "the end to show")
@@ -135,7 +135,7 @@ def test_a_run_outlives_the_process_that_started_it(background):
     run = runs.find(starter.stdout.strip(), background)
     status = wait_until_training(run)
     wait_for(lambda: run.status.step > status.step, "more steps")
-    assert launch.stop(run.path).state == "stopped"
+    assert control.stop(run.path).state == "stopped"
 
 
 def test_bad_input_is_told_in_the_run(background):
@@ -149,7 +149,7 @@ def test_a_run_of_another_machine_is_not_stopped_from_here(tiny_runs):
     run = runs.create(PretrainConfig(), tiny_runs)
     runs.update_status(run.path, state="running", pid=os.getpid(), process_start=1.0, host="another")
     with pytest.raises(ConfigError, match="runs on another; it can be stopped there"):
-        launch.request_stop(run.path)
+        control.request_stop(run.path)
 
 
 # --- the supervisor alone -------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ open({str(tmp_path / "pid")!r}, "w").write(str(child.pid))
 """
     supervise(tiny_runs, code)
     child = int((tmp_path / "pid").read_text())
-    wait_for(lambda: runs.process_start(child) is None, "the child's end")
+    wait_for(lambda: process_ids.process_start(child) is None, "the child's end")
 
 
 def test_a_process_that_will_not_stop_is_killed_after_the_grace_time(tiny_runs, tmp_path):
@@ -199,7 +199,7 @@ time.sleep(600)
 """
     launch._supervise(run.path, [sys.executable, "-c", code], {}, {})
     wait_for((tmp_path / "ready").exists, "the process")
-    status = launch.stop(run.path, grace_seconds=0.5)
+    status = control.stop(run.path, grace_seconds=0.5)
     assert not status.is_active
     status = wait_for(lambda: (s := run.status).signal and s, "the supervisor's word")
     assert (status.state, status.reason, status.signal) == ("stopped", "killed after the grace time", 9)

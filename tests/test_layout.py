@@ -46,9 +46,9 @@ WINGS = {
     "simclr": {
         "files": "safe_read",
         "config": "config",
-        "hardware": "devices nvidia usage processes",
+        "hardware": "devices nvidia usage process_ids processes",
         "runs": "runs status seals slurm_states foreign eta ranks",
-        "launch": "launch supervisor run_queue jobs slurm",
+        "launch": "launch supervisor run_queue jobs slurm control",
         "data": "data images folders folder_layout downloads shapes stratify transfer",
         "views": "augment",
         "models": "backbones heads",
@@ -97,7 +97,6 @@ AGAINST_THE_ORDER: set[str] = {
 }
 CIRCLES: set[str] = {
     "simclr.evaluate simclr.slurm_job simclr.train",
-    "simclr.launch simclr.run_queue simclr.slurm simclr.supervisor",
 }
 LONG_FILES: set[str] = {
     "dashboard.lab_encoder",

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simclr import launch, map_worker, reduce, runs
+from simclr import launch, map_worker, process_ids, reduce
 from simclr.reduce import Nearest, Projection
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -128,7 +128,7 @@ def test_whoever_stops_ends_what_is_drawn_and_the_next_is_served(
     with pytest.raises(StoppedError):
         map_worker.draw(Projection("umap"), FEATURES, NEAR, 3, jobs / "job", stop_when_drawn)
     (drawer,) = drawers(jobs)
-    wait_until(lambda: runs.process_start(drawer) is None)
+    wait_until(lambda: process_ids.process_start(drawer) is None)
     assert draw(jobs) is not None
     assert worker.poll() is None
 

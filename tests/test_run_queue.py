@@ -13,7 +13,7 @@ from conftest import TINY_PRETRAIN
 from test_launch import LONG, background, wait_for, wait_until_training  # noqa: F401
 
 from simclr import config as cfg
-from simclr import devices, jobs, launch, run_queue, runs
+from simclr import control, devices, jobs, launch, process_ids, run_queue, runs
 from simclr.config import ConfigError, PretrainConfig
 from simclr.devices import Device
 
@@ -36,7 +36,7 @@ def frozen(tiny_runs, monkeypatch):
     def begin(run, device):
         begun.append((run.id, device))
         runs.update_status(run.path, state="running", device=device, pid=os.getpid(),
-                           process_start=runs.process_start(os.getpid()))  # fmt: skip
+                           process_start=process_ids.process_start(os.getpid()))  # fmt: skip
 
     gpus = [Device(f"gpu:{index}", "NVIDIA Test", 70 * GIB, 80 * GIB, f"GPU-{index}") for index in range(2)]
     monkeypatch.setattr(devices, "_gpus", lambda: gpus)
@@ -137,7 +137,7 @@ def test_one_that_was_trained_before_keeps_what_it_has(frozen, tiny_runs):
         run_queue.resubmit(old)  # the other tab
     with pytest.raises(ConfigError, match="has been trained before; its options are fixed"):
         run_queue.edit(old, options(), "cpu")
-    launch.request_stop(old.path)
+    control.request_stop(old.path)
     assert (old.status.state, old.status.reason) == ("stopped", "taken out of the queue")
 
 
@@ -187,7 +187,7 @@ def started(frozen, monkeypatch):
     found = []
 
     def supervise(folder, command, environment, changes, check=None):
-        here = {"pid": os.getpid(), "process_start": runs.process_start(os.getpid()), "state": "running"}
+        here = {"pid": os.getpid(), "process_start": process_ids.process_start(os.getpid()), "state": "running"}
         runs.change_status(folder, changes | here, check)
         found.append((folder, environment, changes["device"]))
 
@@ -307,7 +307,7 @@ def test_the_next_one_starts_when_the_first_has_ended_and_nobody_looks(queue):
     assert len(keepers(queue)) == 1
     wait_until_training(first)
     assert second.status.state == "queued"
-    assert launch.stop(first.path).state == "stopped"
+    assert control.stop(first.path).state == "stopped"
     status = wait_for(lambda: (s := second.status).exit_code is not None and s, "the second run")
     assert (status.state, status.device) == ("finished", "cpu"), second.log_tail()
     wait_for(lambda: not keepers(queue), "the keeper's end")
@@ -321,7 +321,7 @@ def test_a_killed_supervisor_and_trainer_do_not_stop_the_queue(queue):
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: second.status.state == "running", "the second run")
     assert (first.status.state, first.status.reason) == ("failed", "crashed")
-    launch.stop(second.path)
+    control.stop(second.path)
 
 
 def submit_in_another_process(arguments):
@@ -343,7 +343,7 @@ def test_many_processes_at_once_agree(queue):
     order = json.loads((queue / ".queue" / "order.json").read_text())
     assert sorted(order)[:2] == sorted(run.id for run in runs.list_runs(queue) if run.status.state == "queued")
     (holder,) = run_queue.holders(queue)["cpu"]
-    launch.request_stop(holder.path)
+    control.request_stop(holder.path)
 
 
 def test_the_keeper_leaves_when_nothing_waits(tiny_runs):

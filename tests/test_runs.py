@@ -15,7 +15,7 @@ from dataclasses import replace
 import pytest
 
 from simclr import config as cfg
-from simclr import launch, runs
+from simclr import launch, process_ids, runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.runs import MetricsTail, Run, read_status, update_status
 from simclr.status import Status
@@ -241,8 +241,8 @@ def test_log_tail(tiny_runs):
 
 def running(run, process, **more):
     return update_status(
-        run.path, state="running", pid=process.pid, process_start=runs.process_start(process.pid),
-        host=socket.gethostname(), boot=runs.boot_id(), started=time.time(), step=5, steps=10, **more,
+        run.path, state="running", pid=process.pid, process_start=process_ids.process_start(process.pid),
+        host=socket.gethostname(), boot=process_ids.boot_id(), started=time.time(), step=5, steps=10, **more,
     )  # fmt: skip
 
 
@@ -253,7 +253,7 @@ def test_a_living_process_is_running_and_one_that_was_killed_has_crashed(tiny_ru
     assert run.status.progress == 0.5
     child.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie now
-    assert runs.process_start(child.pid) is None
+    assert process_ids.process_start(child.pid) is None
     assert (run.status.state, run.status.reason) == ("failed", "crashed")
     child.wait()
     status = run.status
@@ -265,7 +265,7 @@ def test_a_living_process_is_running_and_one_that_was_killed_has_crashed(tiny_ru
 def test_a_reused_pid_is_not_the_process_that_was(tiny_runs, child):
     run = make(tiny_runs)
     running(run, child)
-    update_status(run.path, process_start=runs.process_start(child.pid) - 100)
+    update_status(run.path, process_start=process_ids.process_start(child.pid) - 100)
     assert run.status.reason == "crashed"
 
 
@@ -296,7 +296,7 @@ def test_a_start_that_never_came_is_failed_after_a_while(tiny_runs, child):
     assert run.status.state == "starting"
     update_status(run.path, created=time.time() - runs.START_LIMIT_SECONDS - 1)
     assert run.status.state == "failed"
-    update_status(run.path, supervisor_pid=child.pid, supervisor_start=runs.process_start(child.pid))
+    update_status(run.path, supervisor_pid=child.pid, supervisor_start=process_ids.process_start(child.pid))
     assert run.status.state == "starting"
 
 
@@ -307,8 +307,8 @@ def test_what_has_ended_or_waits_needs_no_process(tiny_runs, state):
 
 @pytest.mark.parametrize(("pid", "start"), [(None, 1.0), (1, None), (2**40, 1.0), (-5, 1.0), (0, 0.0)])
 def test_is_alive_of_impossible_processes(pid, start):
-    assert not runs.is_alive(pid, start)
-    assert runs.is_alive(os.getpid(), runs.process_start(os.getpid()))
+    assert not process_ids.is_alive(pid, start)
+    assert process_ids.is_alive(os.getpid(), process_ids.process_start(os.getpid()))
 
 
 def write_many(folder, name, count):

@@ -15,7 +15,7 @@ import pytest
 from conftest import TINY_PRETRAIN, supervise_nothing
 from dashboard_fixtures import make_run, open_page, texts
 
-from simclr import cli, devices, jobs, launch, run_queue, runs, seals, slurm, supervisor
+from simclr import cli, control, devices, jobs, launch, process_ids, run_queue, runs, seals, slurm, supervisor
 from simclr import config as cfg
 from simclr.config import ConfigError
 from simclr.runs import Run
@@ -144,7 +144,7 @@ def test_own_runs_are_begun_beside_it(tiny_runs: Path, tmp_path: Path, begun: li
 
 def test_resume_asks_first(tiny_runs: Path, begun: list[str], capsys: Any) -> None:
     copy = copy_of(make_run(tiny_runs, "stopped"))
-    for action in (launch.resume, launch.claim, run_queue.resubmit, slurm.resubmit):
+    for action in (control.resume, launch.claim, run_queue.resubmit, slurm.resubmit):
         with pytest.raises(ConfigError, match=SENTENCE):
             action(copy)
     assert cli.main(["resume", copy.id]) == runs.BAD_INPUT_EXIT_CODE
@@ -264,7 +264,7 @@ def test_a_copy_cancels_no_job(tiny_runs: Path, cluster: Path) -> None:
     copy = copy_of(run, "another")
     runs.update_status(copy.path, state="running", heartbeat=time.time())
     with pytest.raises(ConfigError, match="left alone"):
-        launch.request_stop(copy.path)
+        control.request_stop(copy.path)
     assert "scancel" not in (cluster / "calls").read_text()
     slurm.cancel(run)
     assert "scancel 7" in (cluster / "calls").read_text()
@@ -283,13 +283,13 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_copy_of_a_live_run_ends_no_process(tiny_runs: Path, process: subprocess.Popen[bytes]) -> None:
     run = make_run(tiny_runs, "running")
-    runs.update_status(run.path, pid=process.pid, process_start=runs.process_start(process.pid))
+    runs.update_status(run.path, pid=process.pid, process_start=process_ids.process_start(process.pid))
     copy = copy_of(run)
     assert copy.status.state == "running"
-    launch.stop(copy.path, grace_seconds=0.1)
+    control.stop(copy.path, grace_seconds=0.1)
     supervisor.adopt(copy.path)
     assert process.poll() is None
-    launch.stop(run.path, grace_seconds=0.1)
+    control.stop(run.path, grace_seconds=0.1)
     assert process.wait(timeout=20) < 0
 
 

@@ -12,7 +12,7 @@ from slurm import cluster
 from test_train import rows_of
 
 from simclr import config as cfg
-from simclr import launch, runs, slurm, slurm_job, slurm_states
+from simclr import control, runs, slurm, slurm_job, slurm_states
 from simclr.config import ConfigError
 
 pytestmark = pytest.mark.slurm
@@ -153,13 +153,13 @@ def test_a_double_click_hands_in_once_and_a_waiting_run_says_why(runs_dir):
     assert len(ask("squeue", "--noheader", "--format=%i").split()) == 4
 
     # Who cancels it: the product, and someone at a shell. It never began, so nothing is lost.
-    launch.request_stop(run.path)
+    control.request_stop(run.path)
     assert (run.status.state, run.status.reason, run.status.error) == ("stopped", "on request", "")
     ask("scancel", behind.status.job_id)
     status, _ = watch(behind, over)
     assert (status.state, status.reason, status.error) == ("stopped", "cancelled", "")
     with pytest.raises(ConfigError, match="is stopped; allowed: a run that is active"):
-        launch.request_stop(run.path)
+        control.request_stop(run.path)
     ask("scancel", filler, too_many.status.job_id)
 
 
@@ -195,7 +195,7 @@ def test_without_controller_stopped_resumed_cancelled_from_a_shell_and_resumed(r
             slurm.refresh(runs_dir)
             assert (run.status.state, run.status.reason) == ("running", slurm_states.NO_ANSWER)
             with pytest.raises(ConfigError, match=r"could not be cancelled: "):
-                launch.request_stop(run.path)
+                control.request_stop(run.path)
             step = run.status.step
             watch(run, lambda status: status.step > step and status.reason == slurm_states.NO_ANSWER, refresh=False)
         finally:
@@ -218,9 +218,9 @@ def test_without_controller_stopped_resumed_cancelled_from_a_shell_and_resumed(r
     assert (status.state, status.reason, status.error) == ("stopped", "cancelled", "")
     assert status.step > first_step
 
-    launch.resume(run)
+    control.resume(run)
     watch(run, trains(status.step))
-    assert launch.stop(run.path).reason == "on request"
+    assert control.stop(run.path).reason == "on request"
     assert_no_gap(run)
 
 
@@ -290,7 +290,7 @@ def test_a_lost_machine_queues_it_again_and_a_killed_main_task_ends_it(runs_dir)
     assert status.error.startswith("The process was killed by signal 9 (SIGKILL).")
     slurm.resubmit(run)
     watch(run, trains(status.step))
-    assert launch.stop(run.path).state == "stopped"
+    assert control.stop(run.path).state == "stopped"
     assert_no_gap(run)
 
 
@@ -304,5 +304,5 @@ def test_a_real_time_limit_queues_it_again_until_slurm_lets_it_go_on(runs_dir):
     again, seen = watch(run, trains(status.step), seconds=250)  # after the two minutes that Slurm takes
     assert {state for state, _ in seen} <= {"queued", "starting", "running"}
     assert (again.job_id, again.seconds_before > 0) == (status.job_id, True)
-    assert launch.stop(run.path).state == "stopped"
+    assert control.stop(run.path).state == "stopped"
     assert_no_gap(run)

@@ -19,7 +19,7 @@ import lightning as L
 import torch
 
 from simclr import config as cfg
-from simclr import devices, embed, launch, runs, train
+from simclr import control, devices, embed, launch, runs, train
 
 WAIT_SECONDS = 90.0
 LEFT_BYTES = 64 * 2**20  # that a GPU may hold more after a run than before it
@@ -91,17 +91,17 @@ def stop_and_resume(stage: Stage) -> str:
         if stage.on_gpu:
             held = _wait_for(lambda: run.status.gpu_memory, "the memory that it takes of its GPU")
             _wait_for(lambda: run.status.gpu_percent is not None, "the share of time in which its GPU works")
-        launch.request_stop(run.path)
+        control.request_stop(run.path)
         _wait_for(lambda: not run.status.is_active, "the stop")
         step = run.status.step
         _expect(run.status.state == "stopped", run.status.error)
         launch.wait_until_gone(run)
-        launch.resume(run)
+        control.resume(run)
         _wait_for(lambda: run.status.step > step or not run.status.is_active, "a step after the resume")
         _expect(run.status.state == "running", f"{run.status.state}: {run.log_tail()}")
     finally:
         if run.status.is_active:
-            launch.stop(run.path)
+            control.stop(run.path)
     if stage.on_gpu:
         _wait_for(lambda: _used_bytes() <= before + LEFT_BYTES, "its GPU memory to be returned")
     return f"stopped after step {step}, resumed to {run.status.step}; {held / 2**20:.0f} MiB of GPU memory"
