@@ -25,7 +25,6 @@ from simclr.config import ConfigError
 from simclr.runs import Run
 from simclr.status import ACTIVE, Status
 
-TASK = "SIMCLR_SLURM_TASK"  # set to the run's folder in its tasks
 TIME_LIMIT_SIGNAL = signal.SIGUSR2  # what submitit asks Slurm for
 WATCH_SECONDS = 1.0  # less than the next start takes
 SIGNAL_SECONDS = 5.0  # one task may be told a little before another
@@ -145,16 +144,11 @@ class Part:
         folder: the run's.
     """
 
-    signals = (TIME_LIMIT_SIGNAL,)  # that ask for a stop, besides the usual ones
+    signals: tuple[int, ...] = (TIME_LIMIT_SIGNAL,)  # that ask for a stop, besides the usual ones
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._checkpoint = self._saved()
-
-    @classmethod
-    def current(cls, folder: Path | None) -> Part | None:
-        """The part that this process works on; None outside a Slurm job of this package."""
-        return cls(folder) if folder is not None and os.environ.get(TASK) == str(folder) else None
 
     def _saved(self) -> int:
         with contextlib.suppress(OSError):
@@ -200,7 +194,6 @@ def run_task(folder: Path) -> int:
     """Trains in one task of the job; returns the exit status."""
     # Held back until the training can answer them: until then they would just end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, *Part.signals))
-    os.environ[TASK] = str(folder)
     try:
         run = Run(folder)
         if not runs.is_run_folder(folder):
@@ -212,13 +205,13 @@ def run_task(folder: Path) -> int:
         from simclr.train import follow, train  # loads torch
 
         if not processes.place(config).is_main:
-            return follow(config, runs_dir=folder.parent, run_dir=folder, resume=True)
+            return follow(config, runs_dir=folder.parent, run_dir=folder, resume=True, stop_policy=Part(folder))
         threading.Thread(target=_leave_to_others, args=(folder,), name="watch", daemon=True).start()
-        status = train(config, runs_dir=folder.parent, run_dir=folder, resume=True).status
+        run = train(config, runs_dir=folder.parent, run_dir=folder, resume=True, stop_policy=Part(folder))
     except ConfigError as error:
         print(error, file=sys.stderr, flush=True)
         return runs.BAD_INPUT_EXIT_CODE
-    return _exit_code(status)
+    return _exit_code(run.status)
 
 
 def _exit_code(status: Status) -> int:

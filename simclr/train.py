@@ -8,7 +8,6 @@ import io
 import logging
 import math
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -51,7 +50,6 @@ from simclr import (
     reduce,
     runs,
     safe_read,
-    slurm_job,
 )
 from simclr.backbones import Encoder
 from simclr.callbacks import (
@@ -83,6 +81,7 @@ from simclr.data import EpochBatches, ImageData, Split, label_subset, load_run_d
 from simclr.datamodule import LabelledData, PretrainData, plain_batches
 from simclr.model import Classifier, SimCLR
 from simclr.runs import Run, StatusWriter
+from simclr.signals import StopPolicy, StopSignals
 from simclr.stratify import stratified_order
 
 # The kNN probe compares with this many training images at most: a monitor, not a result.
@@ -361,50 +360,10 @@ def _log_to(path: Path, wanted: bool) -> Iterator[None]:
             sys.stdout, sys.stderr = out, err
 
 
-class _StopSignals:
-    """SIGTERM and Ctrl-C ask for a clean stop, as does Slurm before a time limit; a second Ctrl-C ends at once.
-
-    Args:
-        part: of a run that Slurm may queue again after a stop.
-    """
-
-    def __init__(self, part: slurm_job.Part | None = None) -> None:
-        self.requested = threading.Event()
-        self._part = part
-        self._received: set[int] = set()
-        self._before: dict[int, Any] = {}
-
-    def install(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        more = self._part.signals if self._part is not None else ()
-        for number in (signal.SIGTERM, signal.SIGINT, *more):
-            before = signal.signal(number, self._handle)
-            if before != self._handle:
-                self._before.setdefault(number, before)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._before)  # a Slurm task has held them back until now
-
-    def _handle(self, number: int, frame: Any) -> None:
-        if self.requested.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self._received.add(number)
-        self.requested.set()
-
-    def last_word(self) -> dict[str, Any]:
-        """What to write into the status of a run that was asked to stop and has saved."""
-        if self._part is not None:
-            return self._part.last_word(self._received)
-        return {"state": "stopped", "reason": "on request", "exit_code": runs.STOPPED_EXIT_CODE}
-
-    def restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-
 class _InstallSignals(L.Callback):
     """Lightning puts its own SIGTERM handler in place when a fit begins; ours is the one that saves."""
 
-    def __init__(self, signals: _StopSignals) -> None:
+    def __init__(self, signals: StopSignals) -> None:
         self.signals = signals
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -509,6 +468,7 @@ def _reporter(status: StatusWriter | None, stop: threading.Event) -> Report:
 def train(
     config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, resume: bool = False,
     command: list[str] | None = None, recipe: str | None = None, callbacks: Sequence[L.Callback] = (),
+    stop_policy: StopPolicy | None = None,
 ) -> Run:  # fmt: skip
     """Trains one run from its options to its last file; its `status.json` says how it ended.
 
@@ -520,17 +480,17 @@ def train(
         command: the command line, for the record.
         recipe: the shipped recipe that the options came from, which knows the run's partners.
         callbacks: Lightning callbacks of the caller's own; not used where a head is trained on fixed features.
+        stop_policy: of whoever started this process, keeps its log and says more of a stop; a Slurm task's.
 
     Raises:
         ConfigError: for bad input; no new run folder is left behind.
     """
     _quiet_libraries()
-    part = slurm_job.Part.current(run_dir)
-    signals = _StopSignals(part)
+    signals = StopSignals(stop_policy)
     signals.install()
     place = processes.place(config)
     assert place.is_main, "other processes follow"
-    supervised = part is not None or (run_dir is not None and runs.has_supervisor(run_dir))
+    supervised = stop_policy is not None or (run_dir is not None and runs.has_supervisor(run_dir))
     status = StatusWriter(run_dir).start(phase="reading data") if run_dir is not None else None
     peers = ranks.Ranks(place, runs_dir)
 
@@ -621,7 +581,10 @@ def _check_same_weights(run: Run, prepared: Prepared) -> None:
         )
 
 
-def follow(config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, resume: bool = False) -> int:
+def follow(
+    config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, resume: bool = False,
+    stop_policy: StopPolicy | None = None,
+) -> int:  # fmt: skip
     """Trains along in a process of a run that is not its main one; returns the exit status.
 
     It builds the same data and model, and leaves words and files to the main process.
@@ -630,7 +593,7 @@ def follow(config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, re
     if place.launcher == "lightning":
         processes.end_with_parent()
     _quiet_libraries()
-    signals = _StopSignals(slurm_job.Part.current(run_dir))
+    signals = StopSignals(stop_policy)
     signals.install()
     peers = ranks.Ranks(place, runs_dir)
 
@@ -678,7 +641,7 @@ def trial(prepared: Prepared, folder: Path, status: StatusWriter) -> None:
     """Trains what was prepared in a folder that is thrown away, to see what it costs; errors come as they are."""
     _quiet_libraries()
     with _exactly(prepared.config):
-        _work(prepared)(Run(folder), prepared, status, _StopSignals(), False)
+        _work(prepared)(Run(folder), prepared, status, StopSignals(), False)
 
 
 def _held(config: RunConfig, device: torch.device) -> str:
@@ -691,7 +654,7 @@ def _held(config: RunConfig, device: torch.device) -> str:
 
 
 def _live(
-    run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool, peers: ranks.Ranks
+    run: Run, prepared: Prepared, status: StatusWriter, signals: StopSignals, resume: bool, peers: ranks.Ranks
 ) -> None:
     """Runs the training and turns every end into a state and a sentence."""
     device = find_device(prepared.config.accelerator)
@@ -810,7 +773,7 @@ def _environment(place: processes.Place) -> ClusterEnvironment:
 
 
 def _fit(
-    run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: _StopSignals, resume: bool, *,
+    run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: StopSignals, resume: bool, *,
     model: SimCLR | Classifier, data: PretrainData | LabelledData, checkpoints: Checkpoints,
     columns: tuple[str, ...], extra: list[L.Callback],
 ) -> bool:  # fmt: skip
@@ -887,9 +850,7 @@ def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> eta.TimeLef
     )  # fmt: skip
 
 
-def _pretrain(
-    run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: _StopSignals, resume: bool
-) -> None:
+def _pretrain(run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: StopSignals, resume: bool) -> None:
     config, data = prepared.config, prepared.data
     assert isinstance(config, PretrainConfig)
     device = find_device(config.accelerator)
@@ -990,9 +951,7 @@ def _accuracy_then_loss(measured: Any) -> tuple[float, ...] | None:
     return (measured["val/top1"], -measured["val/loss"]) if "val/top1" in measured else None
 
 
-def _finetune(
-    run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: _StopSignals, resume: bool
-) -> None:
+def _finetune(run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: StopSignals, resume: bool) -> None:
     config, train_split = prepared.config, prepared.train
     assert isinstance(config, FinetuneConfig) and train_split is not None
     checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, _accuracy_then_loss, patience=config.early_stopping_patience)
@@ -1025,7 +984,7 @@ def _finetune(
 
 
 def _train_on_features(
-    run: Run, prepared: Prepared, status: StatusWriter, signals: _StopSignals, resume: bool, model: Classifier,
+    run: Run, prepared: Prepared, status: StatusWriter, signals: StopSignals, resume: bool, model: Classifier,
     checkpoints: Checkpoints,
 ) -> None:  # fmt: skip
     """Frozen encoder: features of the plain images once, then the head alone."""

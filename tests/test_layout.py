@@ -55,7 +55,7 @@ WINGS = {
         "objectives": "loss metrics optim",
         "evaluation": "evaluate probes health",
         "training": "model datamodule callbacks checkpoints",
-        "lifecycle": "train slurm_job estimate measure",
+        "lifecycle": "train signals slurm_job estimate measure",
         "embeddings": "embeddings embed reduce compare film map_worker",
         "analysis": "lab",
         "bench": "bench budget",
@@ -96,7 +96,7 @@ AGAINST_THE_ORDER: set[str] = {
     "simclr.train -> simclr.reduce",
 }
 CIRCLES: set[str] = {
-    "simclr.evaluate simclr.slurm_job simclr.train",
+    "simclr.evaluate simclr.train",
 }
 LONG_FILES: set[str] = {
     "dashboard.lab_encoder",
