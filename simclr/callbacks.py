@@ -404,19 +404,3 @@ def epoch_line(epoch: int, epochs: int, last: Mapping[str, float]) -> str:
     if "perf/images_per_second" in last:
         parts.append(f"{last['perf/images_per_second']:,.0f} images/s")
     return "  ".join(parts)
-
-
-@torch.no_grad()
-def features_of(
-    network: Callable[[Tensor], Tensor], batches: Any, *, device: torch.device, autocast: torch.dtype | None = None,
-    on_batch: Callable[[int], None] | None = None,
-) -> Tensor:  # fmt: skip
-    """(N, D) float32 features of normalized image batches, on `device`; BatchNorm must be in eval mode."""
-    found = []
-    for images in batches:
-        with torch.autocast(device_type=device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
-            h = network(images.contiguous(memory_format=torch.channels_last)).flatten(1)
-        found.append(h.to(torch.float32, copy=True))  # a CUDA graph overwrites its result
-        if on_batch is not None:
-            on_batch(len(images))
-    return torch.cat(found)

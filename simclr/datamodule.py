@@ -27,7 +27,6 @@ from simclr.transfer import to_device
 
 Transform = Callable[[Tensor], Tensor]
 TRANSFORM_STREAM = 9  # random numbers of a transform of the caller's own; see `simclr.model.NETWORK_STREAM`
-EVALUATION_BATCH_SIZE = 512
 WAIT_SECONDS = 1.0  # between two looks at whether to wait on for a batch
 LARGE_BATCH = 32 * 1024**2  # bytes; of larger batches each reading process has fewer in advance
 
@@ -263,12 +262,3 @@ class LabelledData(_Images):
             images = augment.resize(augment.to_float(images), self.size)
         assert split.labels is not None
         return Labelled(augment.normalize(images), to_device(split.labels[positions], images.device))
-
-
-def plain_batches(
-    split: Split, size: int, device: torch.device, batch_size: int = EVALUATION_BATCH_SIZE
-) -> Iterator[Tensor]:
-    """The split's images in order, as an encoder is given them: (n, 3, size, size), normalized."""
-    for batch in split.batches(batch_size):
-        images = augment.to_float(to_device(batch, device))
-        yield augment.normalize(augment.resize(images, size))

@@ -23,11 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from simclr import backbones, metrics, probes, runs
-from simclr.callbacks import features_of
+from simclr import backbones, compute, metrics, probes, runs
 from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainConfig, RunConfig, nearest_name
 from simclr.data import ImageData, Split, label_subset
-from simclr.datamodule import plain_batches
+from simclr.features import features_of, plain_batches
 from simclr.heads import classifier
 from simclr.runs import Run
 
@@ -250,7 +249,6 @@ def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Repor
         ConfigError: with one sentence, if it is still going on, has no final weights or no labelled test images, or
             does not know a protocol.
     """
-    from simclr import train  # not above: the training calls this module
 
     if run.kind not in ("pretrain", "finetune", "scratch"):
         raise ConfigError(f"RUN is {run.path}, which is not a run folder; allowed: a finished run.")
@@ -271,12 +269,12 @@ def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Repor
     config = config.model_copy(update={"devices": 1, "num_nodes": 1})  # one is enough
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
-    device = train.find_device(config.accelerator)
-    data = train.load_images(config, report)
+    device = compute.find_device(config.accelerator)
+    data = compute.load_images(config, report)
     config = config.model_copy(
         update={
             "image_size": config.image_size or data.image_size,
-            "precision": train.resolve_precision(config.precision, device),
+            "precision": compute.resolve_precision(config.precision, device),
         }
     )
     bank = data.probe if isinstance(config, PretrainConfig) else labelled(config, data)

@@ -27,12 +27,12 @@ import lightning as L
 import psutil
 import torch
 
+from simclr import compute, runs, train
 from simclr import config as cfg
-from simclr import runs, train
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.data import EpochBatches, Split
-from simclr.datamodule import EVALUATION_BATCH_SIZE
 from simclr.estimate import SAFE_SHARE, Figures, Part, fitting, grown
+from simclr.features import EVALUATION_BATCH_SIZE
 from simclr.runs import StatusWriter
 from simclr.train import MAX_BANK_IMAGES, Prepared
 
@@ -234,7 +234,7 @@ class Measurement:
     def __init__(self, prepared: Prepared, free: int, say: Say) -> None:
         self.prepared, self.say = prepared, say
         self.config = prepared.config
-        self.device = train.find_device(self.config.accelerator)
+        self.device = compute.find_device(self.config.accelerator)
         self.gauge = Gauge(self.device)
         on_gpu = self.device.type == "cuda"
         # reading the images is part of the run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -193,3 +193,49 @@ def knn_predict(
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
     """Share of equal entries, 0..1."""
     return float((predicted == labels).float().mean())
+
+
+def classification_shares(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """`top1` and `top5` (best min(5, classes)) of (N, num_classes) logits: shares of the N rows, 0..1."""
+    best = logits.topk(min(5, logits.shape[1]), dim=1).indices  # (N, 5)
+    hit = best == labels[:, None]
+    return {"top1": hit[:, 0].float().mean(), "top5": hit.any(dim=1).float().mean()}
+
+
+class RunningMeans:
+    """Means over images of what was measured batch by batch: what `train/loss` and all curves of a training show.
+
+    Each image counts once, so that a small last batch counts for little. What is summed stays on its device until it is
+    asked for: no step waits for a GPU to be logged.
+    """
+
+    def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        self._names: tuple[str, ...] = ()
+        self._sums, self._num_images = torch.zeros(0), 0
+
+    def add(self, values: dict[str, Tensor], num_images: int) -> None:
+        """Takes in the means, each a scalar, over a batch of `num_images`; the names are the same every time."""
+        means = torch.stack([value.detach().float() for value in values.values()])
+        if not self._num_images:
+            self._names, self._sums = tuple(values), torch.zeros_like(means)
+        # sums that were restored from a checkpoint lie on the CPU at first
+        self._sums = self._sums.to(means.device).add(means, alpha=num_images)
+        self._num_images += num_images
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": dict(zip(self._names, self._sums.tolist(), strict=True)), "images": self._num_images}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "images" in state:  # an earlier version counted batches: what it had gathered fits no row of this one
+            self._names, self._sums = tuple(state["sums"]), torch.tensor(list(state["sums"].values()))
+            self._num_images = state["images"]
+
+    def take(self) -> dict[str, float]:
+        """The means since the last call, over the images of all processes, in each of which this is called."""
+        sums = sum_over_processes([*self._sums.tolist(), self._num_images])
+        means = {name: total / sums[-1] for name, total in zip(self._names, sums, strict=False)}
+        self._clear()
+        return means

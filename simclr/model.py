@@ -46,45 +46,6 @@ def stream_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
-class RunningMeans:
-    """Means over images of what was measured batch by batch: what `train/loss` and all curves of a training show.
-
-    Each image counts once, so that a small last batch counts for little. What is summed stays on its device until it is
-    asked for: no step waits for a GPU to be logged.
-    """
-
-    def __init__(self) -> None:
-        self._clear()
-
-    def _clear(self) -> None:
-        self._names: tuple[str, ...] = ()
-        self._sums, self._num_images = torch.zeros(0), 0
-
-    def add(self, values: dict[str, Tensor], num_images: int) -> None:
-        """Takes in the means, each a scalar, over a batch of `num_images`; the names are the same every time."""
-        means = torch.stack([value.detach().float() for value in values.values()])
-        if not self._num_images:
-            self._names, self._sums = tuple(values), torch.zeros_like(means)
-        # sums that were restored from a checkpoint lie on the CPU at first
-        self._sums = self._sums.to(means.device).add(means, alpha=num_images)
-        self._num_images += num_images
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"sums": dict(zip(self._names, self._sums.tolist(), strict=True)), "images": self._num_images}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        if "images" in state:  # an earlier version counted batches: what it had gathered fits no row of this one
-            self._names, self._sums = tuple(state["sums"]), torch.tensor(list(state["sums"].values()))
-            self._num_images = state["images"]
-
-    def take(self) -> dict[str, float]:
-        """The means since the last call, over the images of all processes, in each of which this is called."""
-        sums = metrics.sum_over_processes([*self._sums.tolist(), self._num_images])
-        means = {name: total / sums[-1] for name, total in zip(self._names, sums, strict=False)}
-        self._clear()
-        return means
-
-
 def _broadcast(tensors: list[Tensor]) -> None:
     """Gives every process the main one's values, in one message for each data type."""
     for dtype in {tensor.dtype: None for tensor in tensors}:  # in the same order in all processes
@@ -105,7 +66,7 @@ class _Trained(L.LightningModule):
         super().__init__()
         self.run_config = config
         self.encoder, self.head = encoder.network, head
-        self.train_means = RunningMeans()
+        self.train_means = metrics.RunningMeans()
         self.val_metrics: dict[str, float] = {}
         self.val_health: dict[str, Any] = {}  # a pre-training's, for a line of `health.jsonl`
         self._parts = encoder
@@ -160,7 +121,7 @@ class SimCLR(_Trained):
         self.config = config
         micro = config.micro_batch_size
         self.automatic_optimization = micro is None or micro >= config.batch_per_process
-        self._val_means = RunningMeans()
+        self._val_means = metrics.RunningMeans()
         self._val_features: list[tuple[Tensor, Tensor, Tensor]] = []
         self._val_candidates = 0
 
@@ -336,7 +297,7 @@ class Classifier(_Trained):
         head = classifier(encoder.num_features, num_classes, config.head, config.hidden_dim)
         super().__init__(config, encoder, head, num_steps=num_steps, warmup_steps=warmup_steps)
         self.config = config
-        self._val_means = RunningMeans()
+        self._val_means = metrics.RunningMeans()
         if config.freeze_encoder:
             self.encoder.requires_grad_(False).eval()  # Lightning keeps the modes it finds
 
@@ -360,21 +321,15 @@ class Classifier(_Trained):
     def training_step(self, batch: Labelled, batch_idx: int) -> Tensor:
         logits = self(batch.images).float()
         loss = F.cross_entropy(logits, batch.labels)
-        self.train_means.add({"loss": loss, **classification_shares(logits.detach(), batch.labels)}, len(batch.labels))
+        shares = metrics.classification_shares(logits.detach(), batch.labels)
+        self.train_means.add({"loss": loss, **shares}, len(batch.labels))
         return loss
 
     def validation_step(self, batch: Labelled, batch_idx: int) -> None:
         logits = self(batch.images).float()
         loss = F.cross_entropy(logits, batch.labels)
-        self._val_means.add({"loss": loss, **classification_shares(logits, batch.labels)}, len(batch.labels))
+        self._val_means.add({"loss": loss, **metrics.classification_shares(logits, batch.labels)}, len(batch.labels))
 
     def on_validation_epoch_end(self) -> None:
         # every process has seen the whole split; their common mean is what decides in all of them which epoch was best
         self.val_metrics = {f"val/{name}": value for name, value in self._val_means.take().items()}
-
-
-def classification_shares(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """`top1` and `top5` (best min(5, classes)) of (N, num_classes) logits: shares of the N rows, 0..1."""
-    best = logits.topk(min(5, logits.shape[1]), dim=1).indices  # (N, 5)
-    hit = best == labels[:, None]
-    return {"top1": hit[:, 0].float().mean(), "top5": hit.any(dim=1).float().mean()}

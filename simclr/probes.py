@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from simclr import optim
 from simclr.config import FinetuneConfig
 from simclr.data import EpochBatches
-from simclr.model import RunningMeans, classification_shares
+from simclr.metrics import RunningMeans, classification_shares
 from simclr.transfer import to_device
 
 # Strengths that a linear probe chooses from, strongest first: half decades.

@@ -37,6 +37,7 @@ from torch import Tensor
 
 from simclr import (
     backbones,
+    compute,
     devices,
     embed,
     embeddings,
@@ -62,7 +63,6 @@ from simclr.callbacks import (
     Recorder,
     Unheard,
     epoch_line,
-    features_of,
     terminal_bar,
 )
 from simclr.checkpoints import (
@@ -77,8 +77,9 @@ from simclr.checkpoints import (
     sweep,
 )
 from simclr.config import CROP_AND_FLIP, CUDA_GRAPHS, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
-from simclr.data import EpochBatches, ImageData, Split, label_subset, load_run_data, memory_limit
-from simclr.datamodule import LabelledData, PretrainData, plain_batches
+from simclr.data import EpochBatches, ImageData, Split, label_subset
+from simclr.datamodule import LabelledData, PretrainData
+from simclr.features import features_of, plain_batches
 from simclr.model import Classifier, SimCLR
 from simclr.runs import Run, StatusWriter
 from simclr.signals import StopPolicy, StopSignals
@@ -113,56 +114,9 @@ class Prepared:
     peers: ranks.Ranks | None = None  # the run's other processes
 
 
-def has_native_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 natively, which emulation would make slower than float32."""
-    with contextlib.suppress(OSError):
-        flags = Path("/proc/cpuinfo").read_text()
-        return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16"))
-    return False
-
-
-def find_device(accelerator: str, devices: int = 1) -> torch.device:
-    """The device to train on; with several `devices`, the first.
-
-    Raises:
-        ConfigError: if a GPU is asked for and there is none, or more are asked for than there are.
-    """
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("accelerator is gpu, and no GPU can be used here; allowed: auto or cpu.")
-    if accelerator == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    if devices > torch.cuda.device_count():
-        raise ConfigError(
-            f"devices is {devices}; allowed: up to {torch.cuda.device_count()}, the GPUs of this machine, or "
-            "accelerator cpu."
-        )
-    return torch.device("cuda", 0)
-
-
-def compile_network(network: torch.nn.Module, how: str) -> None:
-    """Has a network compiled when it first runs, as the option `compile` says; CUDA graphs want fixed shapes."""
-    if how in CUDA_GRAPHS:
-        network.compile(mode=how, dynamic=False)
-    elif how == "true":
-        network.compile()
-
-
-def resolve_precision(precision: str, device: torch.device, num_devices: int = 1) -> str:
-    """What `auto` means on this device, by capability: a timing would differ from one start to the next."""
-    if precision == "auto" and device.type == "cuda":
-        capability = min(torch.cuda.get_device_capability(index) for index in range(num_devices))
-        # tensor cores: of 7.0 and 7.5 for float16, from 8.0 on for bfloat16, whose range needs no scaling
-        return "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else "32-true"
-    if precision == "auto":
-        return "bf16-mixed" if has_native_bfloat16() else "32-true"
-    if precision == "16-mixed" and device.type == "cpu":
-        raise ConfigError("precision is 16-mixed, which needs a GPU; allowed here: auto, 32-true, bf16-mixed.")
-    return precision
-
-
 def _settle(config: RunConfig, **found: Any) -> Any:
     """The options with precision, threads and `found` filled in."""
-    device = find_device(config.accelerator, config.devices)
+    device = compute.find_device(config.accelerator, config.devices)
     if config.compile in CUDA_GRAPHS and device.type == "cpu":
         raise ConfigError(f"compile is {config.compile}, which needs a GPU; allowed here: false or true.")
     if config.dataset not in DATASETS:  # a folder: config.yaml has to mean the same wherever it is read
@@ -173,7 +127,7 @@ def _settle(config: RunConfig, **found: Any) -> Any:
     torch.set_num_threads(threads)
     return config.model_copy(
         update={
-            "precision": resolve_precision(config.precision, device, config.devices),
+            "precision": compute.resolve_precision(config.precision, device, config.devices),
             "num_threads": threads,
             **found,
         }
@@ -195,14 +149,6 @@ def _no_report(what: str, share: float) -> None:
     pass
 
 
-def load_images(config: RunConfig, report: Report) -> ImageData:
-    """The images of a run, in as much memory as this machine and its GPU leave to each of the run's processes."""
-    device = find_device(config.accelerator, config.devices)
-    device_bytes = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
-    max_bytes = memory_limit(config.memory_share, config.devices, device_bytes)
-    return load_run_data(config, progress=report, max_bytes=max_bytes)
-
-
 def prepare(config: RunConfig, runs_dir: Path, report: Report = _no_report) -> Prepared:
     """Checks data, classes, weights, backbone and sizes, and fills in what was left open.
 
@@ -215,10 +161,10 @@ def prepare(config: RunConfig, runs_dir: Path, report: Report = _no_report) -> P
 
 
 def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
-    find_device(config.accelerator, config.devices)
+    compute.find_device(config.accelerator, config.devices)
     if config.image_size is not None:
         backbones.build_encoder(config.backbone, config.image_size)  # before minutes are spent on reading images
-    data = load_images(config, report)
+    data = compute.load_images(config, report)
     size = config.image_size or data.image_size
     if config.batch_size > data.train.num_images:
         raise ConfigError(
@@ -231,7 +177,7 @@ def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
 
 
 def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) -> Prepared:
-    find_device(config.accelerator, config.devices)
+    compute.find_device(config.accelerator, config.devices)
     experiment: Run | None = None
     weights: Path | None = None
     if config.experiment_version is not None:
@@ -274,7 +220,7 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
             raise ConfigError(f"experiment_version is {weights}, which cannot be read: {error.strerror}.") from None
         with contextlib.closing(opened):
             state, digest = opened.read_state(), opened.sha256
-    data = load_images(config, report)
+    data = compute.load_images(config, report)
     if data.classes is None or data.train.labels is None:
         raise ConfigError(
             f"dataset is {config.dataset}, whose images have no classes; allowed: a data set with classes."
@@ -657,7 +603,7 @@ def _live(
     run: Run, prepared: Prepared, status: StatusWriter, signals: StopSignals, resume: bool, peers: ranks.Ranks
 ) -> None:
     """Runs the training and turns every end into a state and a sentence."""
-    device = find_device(prepared.config.accelerator)
+    device = compute.find_device(prepared.config.accelerator)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     runs.add_meta(
         run.path, device=name, num_train_images=(prepared.train or prepared.data.train).num_images,
@@ -790,11 +736,11 @@ def _fit(
         log, status, num_steps=prepared.num_steps, num_epochs=prepared.num_epochs,
         time_left=_time_left(prepared, probe), knn=probe, health_log=health_log,
     )  # fmt: skip
-    device = find_device(config.accelerator)
+    device = compute.find_device(config.accelerator)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if wants_same_bytes(config):
         backbones.make_deterministic(model.encoder)
-    compile_network(model.encoder, config.compile)
+    compute.compile_network(model.encoder, config.compile)
     several = place.world_size > 1 or config.strategy == "ddp"
     interruptions = Interruptions(signals.requested, checkpoints, config.checkpoint_every_minutes)
     trainer = L.Trainer(
@@ -853,7 +799,7 @@ def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> eta.TimeLef
 def _pretrain(run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: StopSignals, resume: bool) -> None:
     config, data = prepared.config, prepared.data
     assert isinstance(config, PretrainConfig)
-    device = find_device(config.accelerator)
+    device = compute.find_device(config.accelerator)
     model = SimCLR(config, prepared.encoder, num_steps=prepared.num_steps, warmup_steps=prepared.warmup_steps)
     loader = PretrainData(
         data, config.augmentation, batch_size=config.batch_size, seed=config.seed, size=prepared.image_size,
@@ -967,7 +913,7 @@ def _finetune(run: Run, prepared: Prepared, status: StatusWriter | Unheard, sign
             train_split, prepared.data.val, config.augmentation, batch_size=config.batch_size, seed=config.seed,
             size=prepared.image_size, num_workers=config.num_workers,
         )  # fmt: skip
-        extra = _filming(run, prepared, find_device(config.accelerator))
+        extra = _filming(run, prepared, compute.find_device(config.accelerator))
         goes_on = _fit(
             run, prepared, status, signals, resume, model=model, data=loader, checkpoints=checkpoints,
             columns=runs.FINETUNE_METRICS, extra=extra,
@@ -990,7 +936,7 @@ def _train_on_features(
     """Frozen encoder: features of the plain images once, then the head alone."""
     config, train_split, data = prepared.config, prepared.train, prepared.data
     assert isinstance(config, FinetuneConfig) and train_split is not None and train_split.labels is not None
-    device = find_device(config.accelerator)
+    device = compute.find_device(config.accelerator)
     model.to(device).eval()
     found = load_last(checkpoints.folder, device) if resume else None
     state = found[1] if found is not None else None
@@ -1101,7 +1047,7 @@ def _evaluate(
     config, data = prepared.config, prepared.data
     assert isinstance(config, FinetuneConfig) and prepared.train is not None
     status.set(phase="testing")
-    device = find_device(config.accelerator)
+    device = compute.find_device(config.accelerator)
     found: dict[str, Any] = {
         "num_labels": prepared.train.num_images,
         "label_fraction": config.label_fraction,

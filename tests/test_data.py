@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
+from simclr import compute, data, downloads, images, runs, shapes, train
 from simclr import config as cfg
-from simclr import data, downloads, images, runs, shapes, train
 from simclr.config import ConfigError
 
 
@@ -508,7 +508,7 @@ def test_the_validation_images_of_a_run_on_stl10_are_found_again(tmp_path):
     for kind, run in found.items():
         config = runs.load_config(run)
         expected = data.load_data(**options, labelled_only=kind == "finetune")
-        assert ids(train.load_images(config, lambda *_: None).val) == ids(expected.val)
+        assert ids(compute.load_images(config, lambda *_: None).val) == ids(expected.val)
         assert ids(embed.load_pictures(run, Choice("val", None)).chosen) == ids(expected.val)
         shown = embed.load_pictures(run, Choice("train", None)).chosen
         assert ids(shown) == ids(expected.train)

@@ -148,10 +148,10 @@ def test_the_memory_that_limits_is_that_of_the_device(monkeypatch, is_gpu):
 
     import torch
 
-    from simclr import measure, train
+    from simclr import compute, measure
 
     device = torch.device("cuda" if is_gpu else "cpu")
-    monkeypatch.setattr(train, "find_device", lambda *_: device)
+    monkeypatch.setattr(compute, "find_device", lambda *_: device)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (75 * GIB, 80 * GIB))
     prepared = SimpleNamespace(config=pretrain(), train=None, data=SimpleNamespace(train=None))
     found = measure.Measurement(prepared, 8 * GIB, lambda what, share: None)

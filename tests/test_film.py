@@ -51,8 +51,7 @@ def test_the_last_frame_is_what_the_final_weights_give(trained):
     import torch
 
     from simclr import backbones, data
-    from simclr.callbacks import features_of
-    from simclr.datamodule import plain_batches
+    from simclr.features import features_of, plain_batches
 
     run = trained[0]
     config = runs.load_config(run)

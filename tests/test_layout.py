@@ -51,9 +51,9 @@ WINGS = {
         "launch": "launch supervisor run_queue jobs slurm control",
         "data": "data images folders folder_layout downloads shapes stratify transfer",
         "views": "augment",
-        "models": "backbones heads",
+        "models": "backbones heads compute",
         "objectives": "loss metrics optim",
-        "evaluation": "evaluate probes health",
+        "evaluation": "evaluate features probes health",
         "training": "model datamodule callbacks checkpoints",
         "lifecycle": "train signals slurm_job estimate measure",
         "embeddings": "embeddings embed reduce compare film map_worker",
@@ -86,18 +86,12 @@ WING_OF = {
 
 AGAINST_THE_ORDER: set[str] = {
     "dashboard.lab_encoder -> dashboard.embedding_choice",
-    "simclr.evaluate -> simclr.callbacks",
-    "simclr.evaluate -> simclr.datamodule",
-    "simclr.evaluate -> simclr.train",
-    "simclr.probes -> simclr.model",
     "simclr.train -> simclr.embed",
     "simclr.train -> simclr.embeddings",
     "simclr.train -> simclr.film",
     "simclr.train -> simclr.reduce",
 }
-CIRCLES: set[str] = {
-    "simclr.evaluate simclr.train",
-}
+CIRCLES: set[str] = set()
 LONG_FILES: set[str] = {
     "dashboard.lab_encoder",
     "simclr.augment",

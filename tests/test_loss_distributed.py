@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from simclr import loss as loss_module
 from simclr.loss import contrast, nt_xent_with_ranks
-from simclr.model import RunningMeans
+from simclr.metrics import RunningMeans
 
 PER_PROCESS, FEATURES, DIM = 5, 7, 6
 # Block rows 512: one block for each part. 2: several of unequal length. 0.005: the way through log-sum-exp.

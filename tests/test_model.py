@@ -11,7 +11,8 @@ from simclr.backbones import build_encoder
 from simclr.config import FinetuneConfig, PretrainConfig
 from simclr.data import EpochBatches
 from simclr.loss import nt_xent
-from simclr.model import Classifier, Labelled, RunningMeans, SimCLR, Views, classification_shares
+from simclr.metrics import RunningMeans, classification_shares
+from simclr.model import Classifier, Labelled, SimCLR, Views
 
 
 @pytest.fixture

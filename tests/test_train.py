@@ -13,8 +13,9 @@ from conftest import TINY, TINY_PRETRAIN, flags, make_folder
 from simclr import config as cfg
 from simclr import embed, embeddings, evaluate, runs
 from simclr.cli import main
+from simclr.compute import compile_network, resolve_precision
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
-from simclr.train import compile_network, explain, resolve_precision, train
+from simclr.train import explain, train
 
 TINY_FINETUNE = TINY | {"batch_size": 16, "epochs": 2}
 
