@@ -26,6 +26,7 @@ from simclr import embeddings as stored
 from simclr import lab, runs
 from simclr.config import Augmentation, ConfigError
 from simclr.embeddings import Layer, Model
+from simclr.weights import Weights
 
 STATE = "encoder-lab"
 NAMES = ("encoder", "weights", "layer", "compared_layer", "show", "batch_of", "temperature", "against", "scale")
@@ -186,7 +187,7 @@ def _encoder(model: Model) -> tuple[str, lab.Encoder]:
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the network")
-def _loaded(key: str, _model: Model, _weights: stored.Weights | None) -> lab.Encoder:
+def _loaded(key: str, _model: Model, _weights: Weights | None) -> lab.Encoder:
     return lab.load_encoder(_model, _weights)
 
 

@@ -12,6 +12,7 @@ by class.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -546,3 +547,11 @@ def _digits() -> Lists:
         ImageList.whole(ArraySource(images[train]), labels[train]),
         test=ImageList.whole(ArraySource(images[test]), labels[test]),
     )
+
+
+def images_digest(split: Split, before: bytes = b"") -> str:
+    """Changes with any pixel of a split, and with the bytes `before` them."""
+    found = hashlib.sha256(before)
+    for batch in split.batches():
+        found.update(batch.numpy().tobytes())
+    return found.hexdigest()[:24]

@@ -6,7 +6,6 @@ What it writes, and how that is read again, stands in `simclr.embeddings`. Torch
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -44,9 +43,7 @@ from simclr.embeddings import (
     Embedding,
     Layer,
     Model,
-    Weights,
     check_same_data,
-    file_hash,
     find_pair,
     folder_for,
     is_checkpoint,
@@ -59,15 +56,13 @@ from simclr.embeddings import (
 )
 from simclr.reduce import Nearest, Projection
 from simclr.runs import Run
+from simclr.weights import Weights, file_hash
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from simclr.data import Split
 
 MAX_PIXEL_SIDE = 32  # raw pixels are compared at this side at most
-TILE_SIDE, SHEET_COLUMNS = 64, 50  # a thumbnail's largest side; tiles in a row and rows in a sheet
-PICK_STREAM, HALVES_STREAM = 5, 7  # beside the streams of the cuts in `simclr.stratify` and of `simclr.film`
+PICK_STREAM, HALVES_STREAM = 5, 7  # beside the streams of the cuts in `simclr.stratify` and of `simclr.film_frames`
 LINEAR_PROTOCOL = (
     "Multinomial logistic regression on standardized features, L2 strength 1e-3: the images are cut into two halves in "
     "class proportion, and each half is judged by the regression fitted on the other."
@@ -100,7 +95,9 @@ class _Pictures:
     @property
     def digest(self) -> str:
         """Changes with any pixel or number of any image."""
-        return images_digest(self.chosen, self.ids.tobytes())
+        from simclr import data
+
+        return data.images_digest(self.chosen, self.ids.tobytes())
 
 
 class _Bar:
@@ -405,47 +402,13 @@ def _labelled(run: Run, pictures: _Pictures) -> NDArray[np.bool_] | None:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def images_digest(split: Split, before: bytes = b"") -> str:
-    """Changes with any pixel of a split, and with the bytes `before` them."""
-    found = hashlib.sha256(before)
-    for batch in split.batches():
-        found.update(batch.numpy().tobytes())
-    return found.hexdigest()[:24]
-
-
-def write_sheets(split: Split, folder: Path) -> dict[str, Any]:
-    """Writes the images of a split as sheets of tiles and says how they lie there."""
-    from PIL import Image
-
-    from simclr import augment
-
-    side = min(TILE_SIDE, split.image_size)
-
-    def tile(images: Tensor) -> NDArray[np.uint8]:
-        if images.shape[-1] != side:
-            images = (augment.resize(augment.to_float(images), side) * 255).round().clamp(0, 255).byte()
-        return images.numpy()  # (n, 3, side, side)
-
-    per_sheet = SHEET_COLUMNS * SHEET_COLUMNS
-    names = []
-    for number, start in enumerate(range(0, split.num_images, per_sheet)):
-        part = split.take(range(start, min(start + per_sheet, split.num_images)))
-        tiles = np.concatenate([tile(batch) for batch in part.batches()])
-        num_rows = -(-len(tiles) // SHEET_COLUMNS)
-        sheet = np.zeros((num_rows * SHEET_COLUMNS, side, side, 3), dtype=np.uint8)
-        sheet[: len(tiles)] = tiles.transpose(0, 2, 3, 1)
-        sheet = sheet.reshape(num_rows, SHEET_COLUMNS, side, side, 3).swapaxes(1, 2)
-        name = f"thumbnails-{number}.png"
-        Image.fromarray(sheet.reshape(num_rows * side, SHEET_COLUMNS * side, 3)).save(folder / name, compress_level=4)
-        names.append(name)
-    return {"side": side, "columns": SHEET_COLUMNS, "per_sheet": per_sheet, "sheets": names}
-
-
 def _save(
     folder: Path, model: Model, weights: Weights | None, choice: Choice, pictures: _Pictures, digest: str,
     features: NDArray[np.float32], measured: _Measured,
 ) -> None:  # fmt: skip
     """Writes a whole folder aside and puts it in place in one step."""
+    from simclr import thumbnails
+
     aside = folder.parent / f".{folder.name}.{os.getpid()}.{uuid.uuid4().hex[:6]}"
     try:
         aside.mkdir(parents=True)
@@ -480,7 +443,7 @@ def _save(
             "features_sha256": file_hash(aside / FEATURES),
             "classes": pictures.classes,
             "numbers": measured.numbers,
-            "thumbnails": write_sheets(pictures.chosen, aside),
+            "thumbnails": thumbnails.write_sheets(pictures.chosen, aside),
             "versions": runs.versions(),
             "git_commit": runs.git_commit(),
             "created": time.time(),

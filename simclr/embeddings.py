@@ -22,11 +22,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -38,6 +36,7 @@ from simclr import config as cfg
 from simclr.config import ConfigError
 from simclr.reduce import Nearest, Projection
 from simclr.runs import Run
+from simclr.weights import Weights
 
 if TYPE_CHECKING:
     import pandas
@@ -55,7 +54,6 @@ LAYERS = ("h", "z")
 # Not runs, but worth comparing one with: its network before training, and no network at all.
 UNTRAINED, PIXELS = "untrained", "pixels"
 DEFAULT_IMAGES = 10_000
-MOST_HASHES = 256  # of files that are remembered
 KEPT_NEIGHBORS = 100  # of each image; more are looked for only where a map asks for them
 
 Layer = Literal["h", "z"]
@@ -205,39 +203,6 @@ def has_weights(run: Run) -> bool:
     return False
 
 
-class Weights:
-    """A file of weights that was opened once: what is named after its hash is made from those very bytes.
-
-    A training puts a new file in the place of its checkpoint at any moment; the open one stays what it was.
-
-    Raises:
-        OSError: if it cannot be opened or read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._stream = safe_read.open_file(path)  # `close` closes it
-        self._mark = _mark(self._stream)
-        self.sha256 = _hash_of(self._stream)
-
-    def read_state(self) -> dict[str, Any]:
-        """The tensors; see `backbones.read_state`.
-
-        Raises:
-            ConfigError: if it holds none, or was written to since it was opened.
-        """
-        from simclr import backbones
-
-        self._stream.seek(0)
-        state = backbones.read_state(self.path, self._stream)
-        if _mark(self._stream) != self._mark:
-            raise ConfigError(f"experiment_version is {self.path}, which is being written to; try again after that.")
-        return state
-
-    def close(self) -> None:
-        self._stream.close()
-
-
 @contextlib.contextmanager
 def open_weights(model: Model) -> Iterator[Weights | None]:
     """The weights of a model; those of its run for an untrained network, whose stem they tell. None where none are.
@@ -259,32 +224,6 @@ def open_weights(model: Model) -> Iterator[Weights | None]:
     finally:
         if weights is not None:
             weights.close()
-
-
-_hashes: dict[tuple[int, ...], str] = {}  # of files that were looked at
-
-
-def _mark(stream: BufferedReader) -> tuple[int, ...]:
-    """Changes when a file is written to."""
-    stat = os.fstat(stream.fileno())
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-def _hash_of(stream: BufferedReader) -> str:
-    key = *_mark(stream), os.fstat(stream.fileno()).st_ctime_ns  # which nothing sets back
-    if key not in _hashes:
-        stream.seek(0)
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if len(_hashes) >= MOST_HASHES:
-            _hashes.clear()
-        _hashes[key] = found
-    return _hashes[key]
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file; read again only when it is another one or was written to."""
-    with safe_read.open_file(path) as stream:
-        return _hash_of(stream)
 
 
 def data_identity(run: Run, split: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import json
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,31 +30,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr import compare, jobs, reduce, runs, safe_read
+from simclr import compare, film_frames, jobs, reduce, runs, safe_read
 from simclr.config import ConfigError
 from simclr.embeddings import sheet_paths
 from simclr.runs import Run
 
-FILM, ABOUT, IDS, LABELS = "film", "film.json", "ids.npy", "labels.npy"
 METHODS = ("pca", "umap")
 LABEL = {"pca": "PCA, turned to fit", "umap": "AlignedUMAP"}
-MAX_IMAGES = 1000
 MIN_FRAMES = 2
-PICK_STREAM = 6  # beside the streams of the cuts in `simclr.stratify` and of `simclr.embed`
 FORMAT = 1  # part of the key of a map: raise it when what is stored changes its meaning
 
 Floats = NDArray[np.float32]
-
-
-def planned_epochs(num_epochs: int, num_frames: int) -> list[int]:
-    """The epochs kept of a training: `num_frames` evenly spread ones and the start, 0; none for no frames."""
-    if num_frames == 0:
-        return []
-    return sorted({round(number * num_epochs / num_frames) for number in range(num_frames + 1)})
-
-
-def folder_of(run: Run) -> Path:
-    return run.path / runs.EMBEDDINGS / FILM
 
 
 @dataclass(frozen=True)
@@ -90,7 +76,7 @@ class Film:
     def _key(self) -> str:
         found = hashlib.sha256(f"{FORMAT} {self.about.get('images')} ".encode())
         for epoch in self.epochs:
-            stat = frame_path(self.folder, epoch).stat()
+            stat = film_frames.frame_path(self.folder, epoch).stat()
             found.update(f"{epoch} {stat.st_mtime_ns} {stat.st_size} ".encode())
         return found.hexdigest()[:12]
 
@@ -108,22 +94,18 @@ class Film:
         return found if is_whole and np.isfinite(found).all() else None
 
 
-def frame_path(folder: Path, epoch: int) -> Path:
-    return folder / f"epoch-{epoch:06d}.npy"
-
-
 def read_frame(folder: Path, epoch: int) -> Floats:
     """(N, num_features) float32 after that epoch; raises OSError or ValueError if it is not there or damaged."""
-    return safe_read.read_array(frame_path(folder, epoch)).astype(np.float32)
+    return safe_read.read_array(film_frames.frame_path(folder, epoch)).astype(np.float32)
 
 
 def load(run: Run) -> Film | None:
     """The film of a run; None if it has kept none, or not two epochs yet."""
-    folder = folder_of(run)
+    folder = film_frames.folder_of(run)
     try:
-        about = safe_read.json_dict(folder / ABOUT)
-        ids = safe_read.read_array(folder / IDS)
-        labels = safe_read.read_array(folder / LABELS) if (folder / LABELS).exists() else None
+        about = safe_read.json_dict(folder / film_frames.ABOUT)
+        ids = safe_read.read_array(folder / film_frames.IDS)
+        labels = safe_read.read_array(folder / film_frames.LABELS) if (folder / film_frames.LABELS).exists() else None
         if ids.ndim != 1 or any(found is not None and found.dtype.kind not in "iu" for found in (ids, labels)):
             return None
         if labels is not None and labels.shape != ids.shape:
@@ -131,7 +113,8 @@ def load(run: Run) -> Film | None:
         sheet_paths(folder, about)
     except (OSError, ValueError):
         return None
-    epochs = tuple(epoch for epoch in _epochs_there(folder) if _is_whole(frame_path(folder, epoch), len(ids)))
+    paths = {epoch: film_frames.frame_path(folder, epoch) for epoch in _epochs_there(folder)}
+    epochs = tuple(epoch for epoch, path in paths.items() if _is_whole(path, len(ids)))
     return Film(folder, epochs, ids, labels, about) if len(epochs) >= MIN_FRAMES else None
 
 
@@ -145,49 +128,6 @@ def _is_whole(path: Path, num_images: int) -> bool:
         found = safe_read.read_array(path, mmap=True)
         return found.ndim == 2 and len(found) == num_images and found.dtype.kind == "f"
     return False
-
-
-# --- writing, while a run trains ------------------------------------------------------------------------------------
-
-
-def begin(
-    run: Run, epochs: Iterable[int], *, ids: NDArray[np.int64], labels: NDArray[np.int64] | None,
-    write_sheets: Callable[[Path], dict[str, Any]], **about: Any,
-) -> Path:  # fmt: skip
-    """Makes the folder of a film and returns it; what another training of the same run left there goes.
-
-    Args:
-        epochs: those that will be kept.
-        write_sheets: writes the images as sheets of tiles into a folder and says how they lie there.
-        about: further facts, such as split, classes and a digest of the images.
-    """
-    folder = folder_of(run)
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = set(epochs)
-    for path in folder.glob("*.npy"):
-        if (match := re.fullmatch(r"epoch-(\d{6})", path.stem)) is None or int(match[1]) not in wanted:
-            path.unlink()
-    np.save(folder / IDS, ids)
-    if labels is not None:
-        np.save(folder / LABELS, labels)
-    values = {"epochs": sorted(wanted), "num_images": len(ids), "layer": "h", "dtype": "float16",
-              "thumbnails": write_sheets(folder), "versions": runs.versions(), **about}  # fmt: skip
-    runs.write_atomically(folder / ABOUT, json.dumps(values, indent=1))
-    return folder
-
-
-def write_frame(folder: Path, epoch: int, features: NDArray[Any]) -> None:
-    """Keeps features (N, num_features) of one epoch, in half precision: neighbours are hardly changed by that."""
-    _save(frame_path(folder, epoch), np.asarray(features, dtype=np.float16))
-
-
-def _save(path: Path, values: NDArray[Any]) -> None:
-    beside = path.with_name(f".{path.name}.part.npy")
-    try:
-        np.save(beside, values)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 # --- maps -----------------------------------------------------------------------------------------------------------
@@ -207,12 +147,12 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: reduce.Progress 
     """Computes, keeps and returns the maps (F, N, 2) of all epochs by `pca` or `umap`.
 
     Raises:
-        ValueError: for another method, or fewer than `reduce.MIN_IMAGES` images.
+        ValueError: for another method, or fewer than `film_frames.MIN_IMAGES` images.
     """
     if method not in METHODS:
         raise ValueError(f"method is {method}; allowed: {', '.join(METHODS)}")
-    if film.num_images < reduce.MIN_IMAGES:
-        raise ValueError(f"the film has {film.num_images} images; allowed: at least {reduce.MIN_IMAGES}")
+    if film.num_images < film_frames.MIN_IMAGES:
+        raise ValueError(f"the film has {film.num_images} images; allowed: at least {film_frames.MIN_IMAGES}")
     start = time.perf_counter()
     frames = [reduce.unit_rows(film.features(epoch)) for epoch in film.epochs]
     chosen = parameters(method, film.num_images, seed)
@@ -228,7 +168,7 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: reduce.Progress 
         if old.stem != path.stem:
             old.unlink()
     runs.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
-    _save(path, found)
+    film_frames.save_array(path, found)
     return found
 
 
@@ -314,9 +254,9 @@ def main(options: Any) -> int:
             found = load(run)
             if found is None:
                 raise ConfigError(f"{run.id} has kept no film; allowed: a run trained with film_frames above 0.")
-            if found.num_images < reduce.MIN_IMAGES:
+            if found.num_images < film_frames.MIN_IMAGES:
                 raise ConfigError(
-                    f"{run.id} has kept {found.num_images} images; at least {reduce.MIN_IMAGES} are needed."
+                    f"{run.id} has kept {found.num_images} images; at least {film_frames.MIN_IMAGES} are needed."
                 )
             films.append((run, found))
         work = [(run, found, method) for method in methods for run, found in films]

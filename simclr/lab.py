@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from simclr import embeddings as stored
 from simclr import jobs, runs, safe_read, shapes
 from simclr.config import Augmentation, ConfigError
-from simclr.embeddings import Choice, Layer, Model, Weights
+from simclr.embeddings import Choice, Layer, Model
+from simclr.weights import Weights
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,7 +20,7 @@ from simclr.config import FinetuneConfig, PretrainConfig
 from simclr.heads import classifier, projection_head
 from simclr.loss import contrast
 
-# Random numbers that a network draws while it trains; beside the streams of `simclr.stratify`, `embed` and `film`.
+# Random numbers that a network draws while it trains; beside the streams of `stratify`, `embed` and `film_frames`.
 NETWORK_STREAM = 8
 # Uniformity looks at all pairs: 5,000 rows are 12 million of them, plenty for a mean.
 MAX_MONITORED_ROWS = 5_000

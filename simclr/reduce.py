@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simclr.film_frames import MIN_IMAGES
+
 Floats = NDArray[np.float32]
 # Called with the share done, 0..1.
 Progress = Callable[[float], None]
@@ -31,7 +33,6 @@ DIMS = (2, 3)
 NUM_NEIGHBORS = 20  # of the kNN accuracy and of the numbers beside a map; as the kNN probe
 KNN_TEMPERATURE = 0.07
 ROWS_AT_ONCE = 512  # rows of a similarity matrix that are in memory together
-MIN_IMAGES = 5
 MANY_IMAGES = 5000  # from here on t-SNE takes more than one thread
 
 

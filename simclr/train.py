@@ -39,16 +39,13 @@ from simclr import (
     backbones,
     compute,
     devices,
-    embed,
-    embeddings,
     eta,
     evaluate,
-    film,
+    film_frames,
     metrics,
     probes,
     processes,
     ranks,
-    reduce,
     runs,
     safe_read,
 )
@@ -77,13 +74,15 @@ from simclr.checkpoints import (
     sweep,
 )
 from simclr.config import CROP_AND_FLIP, CUDA_GRAPHS, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
-from simclr.data import EpochBatches, ImageData, Split, label_subset
+from simclr.data import EpochBatches, ImageData, Split, images_digest, label_subset
 from simclr.datamodule import LabelledData, PretrainData
 from simclr.features import features_of, plain_batches
 from simclr.model import Classifier, SimCLR
 from simclr.runs import Run, StatusWriter
 from simclr.signals import StopPolicy, StopSignals
 from simclr.stratify import stratified_order
+from simclr.thumbnails import write_sheets
+from simclr.weights import Weights
 
 # The kNN probe compares with this many training images at most: a monitor, not a result.
 MAX_BANK_IMAGES = 10_000
@@ -215,7 +214,7 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
     if not config.random_weight_init:
         assert weights is not None
         try:
-            opened = embeddings.Weights(weights)  # what is recorded is what is loaded
+            opened = Weights(weights)  # what is recorded is what is loaded
         except OSError as error:
             raise ConfigError(f"experiment_version is {weights}, which cannot be read: {error.strerror}.") from None
         with contextlib.closing(opened):
@@ -841,26 +840,26 @@ def _pretrain(run: Run, prepared: Prepared, status: StatusWriter | Unheard, sign
 def _filming(run: Run, prepared: Prepared, device: torch.device) -> list[L.Callback]:
     """What keeps the training film: features of the same validation images, or training images where there are none."""
     config, data = prepared.config, prepared.data
-    epochs = film.planned_epochs(prepared.num_epochs, config.film_frames)
+    epochs = film_frames.planned_epochs(prepared.num_epochs, config.film_frames)
     split = data.val if data.val is not None else prepared.train or data.train
-    if not epochs or not processes.place(config).is_main or split.num_images < reduce.MIN_IMAGES:
+    if not epochs or not processes.place(config).is_main or split.num_images < film_frames.MIN_IMAGES:
         return []
     labels = None if split.labels is None else split.labels.cpu().numpy()
     strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
-    places = np.sort(stratified_order(strata, config.seed, film.PICK_STREAM)[: film.MAX_IMAGES])
+    places = np.sort(stratified_order(strata, config.seed, film_frames.PICK_STREAM)[: film_frames.MAX_IMAGES])
     chosen = split.take(torch.from_numpy(places))
-    folder = film.begin(
+    folder = film_frames.begin(
         run, epochs, ids=chosen.ids.cpu().numpy(), labels=None if labels is None else labels[places],
-        write_sheets=lambda place: embed.write_sheets(chosen, place), split=split.name, seed=config.seed,
+        write_sheets=lambda place: write_sheets(chosen, place), split=split.name, seed=config.seed,
         classes=list(data.classes or []) if labels is not None else [], num_epochs=prepared.num_epochs,
-        images=embed.images_digest(chosen),
+        images=images_digest(chosen),
     )  # fmt: skip
 
     def features(module: Any) -> Tensor:
         batches = plain_batches(chosen, prepared.image_size, device)
         return features_of(module.encoder, batches, device=device, autocast=evaluate.AUTOCAST[config.precision])
 
-    return [Filming(features, lambda epoch, found: film.write_frame(folder, epoch, found), epochs)]
+    return [Filming(features, lambda epoch, found: film_frames.write_frame(folder, epoch, found), epochs)]
 
 
 def _knn_measure(

@@ -29,7 +29,7 @@ from dashboard import (
 )
 from dashboard.components.embedding_map import MapState, selected_rows, selection_text
 from dashboard.embedding_choice import Side
-from simclr import compare, embed, embeddings, film, jobs, process_ids, reduce, runs
+from simclr import compare, embed, embeddings, film, film_frames, jobs, process_ids, reduce, runs
 from simclr.compare import ClassRow
 from simclr.embeddings import Choice, Embedding, Model
 from simclr.reduce import Projection
@@ -557,10 +557,10 @@ def make_film(run: Run, epochs: list[int], seed: int, images: str = "same") -> f
         Image.new("RGB", (8 * 50, 8)).save(folder / "thumbnails-0.png")
         return {"side": 8, "columns": 50, "per_sheet": 2500, "sheets": ["thumbnails-0.png"]}
 
-    folder = film.begin(run, epochs, ids=np.arange(40) * 2, labels=labels, write_sheets=write_sheets, split="val",
-                        classes=list("abcd"), images=images)  # fmt: skip
+    folder = film_frames.begin(run, epochs, ids=np.arange(40) * 2, labels=labels, write_sheets=write_sheets,
+                              split="val", classes=list("abcd"), images=images)  # fmt: skip
     for epoch in epochs:
-        film.write_frame(folder, epoch, generator.normal(size=(40, 6)) + (epoch + 1) * np.eye(6)[labels])
+        film_frames.write_frame(folder, epoch, generator.normal(size=(40, 6)) + (epoch + 1) * np.eye(6)[labels])
     found = film.load(run)
     assert found is not None
     return found

@@ -22,6 +22,7 @@ from simclr.embeddings import Choice, Embedding, Model
 from simclr.reduce import Projection
 from simclr.runs import Run
 from simclr.status import Status
+from simclr.weights import file_hash
 
 SMALL = Choice(num_images=60)
 
@@ -93,7 +94,7 @@ def test_provenance_says_what_was_computed_from_what(pair: list[Model], embedded
     about = embedded[0].provenance
     assert about["run"] == pair[0].run.id
     assert about["weights"] == "model.pt"
-    assert about["weights_sha256"] == embeddings.file_hash(pair[0].run.model_path)
+    assert about["weights_sha256"] == file_hash(pair[0].run.model_path)
     assert (about["split"], about["layer"], about["num_images"], about["num_features"]) == ("test", "h", 60, 128)
     assert about["data"]["dataset"] == "shapes"
     assert about["versions"]["torch"]
@@ -152,7 +153,7 @@ def test_features_are_of_the_weights_they_are_named_after(
     monkeypatch.setattr(embed, moment, replacing)
     (found,) = embed.compute([model], SMALL, [])
     monkeypatch.undo()
-    assert found.provenance["weights_sha256"] == embeddings.file_hash(pair[0].run.model_path)
+    assert found.provenance["weights_sha256"] == file_hash(pair[0].run.model_path)
     np.testing.assert_array_equal(found.features, embedded[0].features)
     (after,) = embed.compute([model], SMALL, [])
     assert after.folder != found.folder
@@ -180,15 +181,15 @@ def test_a_file_is_hashed_again_when_another_takes_its_place(tmp_path: Path) -> 
     """Also one of the same size and time."""
     path = tmp_path / "weights"
     path.write_bytes(b"one")
-    before, stat = embeddings.file_hash(path), path.stat()
+    before, stat = file_hash(path), path.stat()
     (tmp_path / "other").write_bytes(b"two")
     os.utime(tmp_path / "other", ns=(stat.st_atime_ns, stat.st_mtime_ns))
     os.replace(tmp_path / "other", path)
-    assert embeddings.file_hash(path) != before
-    before = embeddings.file_hash(path)
+    assert file_hash(path) != before
+    before = file_hash(path)
     path.write_bytes(b"six")
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert embeddings.file_hash(path) != before
+    assert file_hash(path) != before
 
 
 def test_an_untrained_network_has_the_stem_of_the_weights_there_are(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from conftest import TINY, TINY_PRETRAIN
 
 from simclr import config as cfg
-from simclr import film, reduce, runs
+from simclr import film, film_frames, reduce, runs
 from simclr.train import train
 
 
@@ -16,7 +16,7 @@ from simclr.train import train
     [(20, 20, list(range(21))), (200, 4, [0, 50, 100, 150, 200]), (3, 20, [0, 1, 2, 3]), (7, 2, [0, 4, 7]), (5, 0, [])],
 )
 def test_the_epochs_kept_are_evenly_spread_from_the_start_to_the_end(num_epochs, num_frames, epochs):
-    assert film.planned_epochs(num_epochs, num_frames) == epochs
+    assert film_frames.planned_epochs(num_epochs, num_frames) == epochs
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_no_frames_no_folder(tmp_path):
     values = TINY_PRETRAIN | {"epochs": 1, "film_frames": 0, "evaluate": False}
     run = train(cfg.build(cfg.PretrainConfig, values), runs_dir=tmp_path)
     assert film.load(run) is None
-    assert not film.folder_of(run).exists()
+    assert not film_frames.folder_of(run).exists()
 
 
 def moving_cloud(num_frames=6, num_images=60, turn=1.0, seed=0):
@@ -122,7 +122,7 @@ def test_maps_are_kept_and_made_anew_when_a_frame_changed(trained, tmp_path):
     made = film.make_maps(found, "pca")
     assert made.shape == (3, 12, 2)
     assert np.array_equal(film.load(run).maps("pca"), made)
-    film.write_frame(found.folder, 4, found.features(4) + 1)
+    film_frames.write_frame(found.folder, 4, found.features(4) + 1)
     again = film.load(run)
     assert again.maps("pca") is None
     film.make_maps(again, "pca")
@@ -134,7 +134,7 @@ def test_a_damaged_frame_costs_that_frame(trained, tmp_path, damage):
     import shutil
 
     run = runs.Run(shutil.copytree(trained[0].path, tmp_path / trained[0].id))
-    path = film.frame_path(film.folder_of(run), 2)
+    path = film_frames.frame_path(film_frames.folder_of(run), 2)
     content = {"": b"", "torn": path.read_bytes()[:-40], "foreign": b"\x93NUMPY nonsense"}.get(damage)
     path.unlink() if content is None else path.write_bytes(content)
     assert film.load(run).epochs == (0, 4)

@@ -23,7 +23,7 @@ import pytest
 from dashboard_fixtures import make_run
 
 from simclr import embeddings as stored
-from simclr import film, runs, safe_read
+from simclr import film, film_frames, runs, safe_read
 
 CPU_SECONDS = 1.5  # of one folder, on a slow machine; a reader that is not bounded takes many times more
 FOLDER = Path(runs.EMBEDDINGS) / "test"
@@ -96,7 +96,7 @@ def template(folder: Path) -> Path:
     tiles = {"side": 8, "columns": 2, "per_sheet": 4, "sheets": ["thumbnails-0.png"]}
     arrays = {"features": np.ones((4, 3), np.float32), "ids": np.arange(4), "neighbors": np.zeros((4, 2), np.int32),
               "similarities": np.ones((4, 2), np.float32)}  # fmt: skip
-    for place, about in ((FOLDER, stored.PROVENANCE), (FILM, film.ABOUT)):
+    for place, about in ((FOLDER, stored.PROVENANCE), (FILM, film_frames.ABOUT)):
         (run.path / place).mkdir(parents=True)
         (run.path / place / about).write_text(json.dumps({"seed": 0, "thumbnails": tiles, "classes": ["a"]}))
         (run.path / place / "thumbnails-0.png").write_bytes(b"picture")
@@ -104,9 +104,9 @@ def template(folder: Path) -> Path:
         np.save(run.path / FOLDER / f"{name}.npy", array)
     np.savez(run.path / FOLDER / "factors.npz", shape=np.arange(4))
     np.savez(run.path / FOLDER / "predictions.npz", knn=np.arange(4))
-    np.save(run.path / FILM / film.IDS, arrays["ids"])
+    np.save(run.path / FILM / film_frames.IDS, arrays["ids"])
     for epoch in (1, 2, 3):
-        np.save(film.frame_path(run.path / FILM, epoch), np.ones((4, 3), np.float16))
+        np.save(film_frames.frame_path(run.path / FILM, epoch), np.ones((4, 3), np.float16))
     assert stored.load_embedding(run.path / FOLDER) is not None
     assert film.load(run) is not None
     return run.path
@@ -115,7 +115,7 @@ def template(folder: Path) -> Path:
 FILES = [
     runs.CONFIG, runs.STATUS, runs.META, runs.METRICS, runs.EVALUATION, runs.HEALTH, runs.LOG, ".seal", ".lock",
     *(str(FOLDER / name) for name in (stored.PROVENANCE, "features.npy", "ids.npy", "factors.npz")),
-    *(str(FILM / name) for name in (film.ABOUT, "ids.npy", "epoch-000002.npy")),
+    *(str(FILM / name) for name in (film_frames.ABOUT, "ids.npy", "epoch-000002.npy")),
 ]  # fmt: skip
 
 

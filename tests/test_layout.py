@@ -47,11 +47,11 @@ WINGS = {
         "files": "safe_read",
         "config": "config",
         "hardware": "devices nvidia usage process_ids processes",
-        "runs": "runs status seals slurm_states foreign eta ranks",
+        "runs": "runs status seals slurm_states foreign eta ranks film_frames",
         "launch": "launch supervisor run_queue jobs slurm control",
         "data": "data images folders folder_layout downloads shapes stratify transfer",
-        "views": "augment",
-        "models": "backbones heads compute",
+        "views": "augment thumbnails",
+        "models": "backbones heads compute weights",
         "objectives": "loss metrics optim",
         "evaluation": "evaluate features probes health",
         "training": "model datamodule callbacks checkpoints",
@@ -86,10 +86,6 @@ WING_OF = {
 
 AGAINST_THE_ORDER: set[str] = {
     "dashboard.lab_encoder -> dashboard.embedding_choice",
-    "simclr.train -> simclr.embed",
-    "simclr.train -> simclr.embeddings",
-    "simclr.train -> simclr.film",
-    "simclr.train -> simclr.reduce",
 }
 CIRCLES: set[str] = set()
 LONG_FILES: set[str] = {
@@ -98,7 +94,6 @@ LONG_FILES: set[str] = {
     "simclr.bench",
     "simclr.config",
     "simclr.embed",
-    "simclr.embeddings",
     "simclr.health",
     "simclr.lab",
     "simclr.runs",

@@ -9,8 +9,9 @@ import torch
 from conftest import TINY, TINY_PRETRAIN, flags
 from test_train import rows_of
 
-from simclr import callbacks, embeddings, runs
+from simclr import callbacks, runs
 from simclr.cli import main
+from simclr.weights import file_hash
 
 # An epoch has 16 batches and a row after each.
 PRETRAIN = TINY_PRETRAIN | {"limit_images": 300, "epochs": 2, "augmentation.hue": 0.2}
@@ -132,7 +133,7 @@ def test_a_head_does_not_go_on_on_features_of_other_weights(tiny_runs, finished_
     options = TINY | {"backbone": "resnet_tiny", "freeze_encoder": True,
                       "experiment_version": str(weights), "limit_images": 40}  # fmt: skip
     run = run_and_find(tiny_runs, "finetune", options)
-    assert run.meta["weights_sha256"] == embeddings.file_hash(weights)
+    assert run.meta["weights_sha256"] == file_hash(weights)
     runs.update_status(run.path, state="failed")
     state = torch.load(weights, weights_only=True)
     torch.save({name: value + 1 if value.is_floating_point() else value for name, value in state.items()}, weights)
@@ -141,7 +142,7 @@ def test_a_head_does_not_go_on_on_features_of_other_weights(tiny_runs, finished_
     for path in (run.path / runs.CHECKPOINTS).iterdir():
         path.unlink()
     assert main(["resume", run.id]) == 0  # nothing was trained on the old ones
-    assert run.meta["weights_sha256"] == embeddings.file_hash(weights)
+    assert run.meta["weights_sha256"] == file_hash(weights)
 
 
 def test_rows_after_the_checkpoint_are_cut_line_by_line(tmp_path):
