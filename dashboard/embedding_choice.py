@@ -14,9 +14,8 @@ from typing import Any
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import embedding_colors, escape, store
+from dashboard import embedding_colors, escape, run_labels, store
 from dashboard.components.embedding_map import MapState, read_state, selected_rows, selection_text
-from simclr import config as cfg
 from simclr import embeddings as stored
 from simclr import reduce, runs
 from simclr.config import ConfigError
@@ -38,7 +37,6 @@ OTHER_SUBTITLES = {
     stored.UNTRAINED: "The same network with its first random weights",
     stored.PIXELS: "No network: the colour values of the image itself",
 }
-OTHER_COLORS = {stored.UNTRAINED: "#ad8f1c", stored.PIXELS: "#8a94a6"}
 
 
 # --- the address ----------------------------------------------------------------------------------------------------
@@ -110,30 +108,6 @@ class Side:
         return None if self.what in OTHERS else store.find(self.what)
 
 
-def usable(summaries: list[store.Summary]) -> list[store.Summary]:
-    """Runs with weights that no longer change, pre-trainings first, newest first."""
-    found = []
-    for item in summaries:
-        run = store.find(item.id)
-        if item.is_active or run is None or item.kind not in cfg.MODELS:
-            continue
-        # The file alone decides where it can: options are slow to read where there are hundreds of runs.
-        if run.model_path.is_file() or stored.has_weights(run):
-            found.append(item)
-    return sorted(found, key=lambda item: (item.kind != "pretrain", -item.created))
-
-
-def label(item: store.Summary) -> str:
-    """A run's name; without one, what it is and the end of its id, which tells it apart."""
-    if item.name != item.id:
-        return item.name
-    kind = "SimCLR" if item.kind == "pretrain" else store.ARM_LABELS.get(item.arm or "", store.KIND_LABELS[item.kind])
-    parts = [kind]
-    if item.arm:
-        parts.append(f"{store.fraction_text(item.label_fraction)} of labels")
-    return " · ".join([*parts, item.dataset, item.id.rsplit("-", 1)[-1]])
-
-
 def subtitle(item: store.Summary) -> str:
     words = [store.KIND_LABELS[item.kind], item.backbone, item.dataset]
     if item.arm:
@@ -184,18 +158,13 @@ def taken_apart(text: str) -> tuple[str, str, str]:
     return name, next((word for word in words if word not in stored.LAYERS), ""), layer
 
 
-def checkpoint_label(name: str) -> str:
-    fixed = {"": "Final weights", "best": "Best checkpoint", "last": "Last checkpoint"}
-    return fixed.get(name, f"Epoch {name.removeprefix('epoch-')}")
-
-
 def choose_side(
     place: str, column: Any, options: list[str], default: str, items: Mapping[str, store.Summary],
     colors: dict[str, str], is_film: bool,
 ) -> Side:  # fmt: skip
     """The widgets of the left or the right model."""
     name, asked_checkpoint, asked_layer = taken_apart(st.query_params.get(place, ""))
-    names = {item.id: label(item) for item in items.values()} | OTHERS
+    names = {item.id: run_labels.label(item) for item in items.values()} | OTHERS
     asked = next((option for option in options if name and option.startswith(name)), "")
     key = start_value(place, options, default, asked)
     with column:
@@ -211,8 +180,8 @@ def choose_side(
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             if len(checkpoints) > 1:
                 checkpoint = st.selectbox(
-                    f"Weights, {place}", checkpoints, format_func=checkpoint_label, label_visibility="collapsed",
-                    width=190, disabled=is_film,
+                    f"Weights, {place}", checkpoints, format_func=run_labels.checkpoint_label,
+                    label_visibility="collapsed", width=190, disabled=is_film,
                     key=start_value(f"{place}-checkpoint", checkpoints, "", asked_checkpoint),
                 )  # fmt: skip
             if len(layers) > 1:
@@ -221,10 +190,10 @@ def choose_side(
                     key=start_value(f"{place}-layer", layers, "h", asked_layer),
                     format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
                 ) or "h"  # fmt: skip
-    more = [checkpoint_label(checkpoint).lower()] * bool(checkpoint) + [f"layer {layer}"] * (layer != "h")
+    more = [run_labels.checkpoint_label(checkpoint).lower()] * bool(checkpoint) + [f"layer {layer}"] * (layer != "h")
     reference = "@".join([what, *([checkpoint] if checkpoint else []), *([layer] if layer != "h" else [])])
     below = OTHER_SUBTITLES[what] if what in OTHERS else subtitle(items[what])
-    color = OTHER_COLORS[what] if what in OTHERS else colors[what]
+    color = run_labels.OTHER_COLORS[what] if what in OTHERS else colors[what]
     return Side(what, reference, " · ".join([names[what], *more]), below, color)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import charts, embedding_choice, escape, gallery, store, ui
+from dashboard import charts, escape, gallery, run_labels, store, ui
 from dashboard.components.live_chart import live_chart
 from dashboard.components.similarity_matrix import HIGHEST, LOWEST, chosen_temperature, similarity_matrix
 from dashboard.embedding_jobs import offer, progress
@@ -124,10 +124,10 @@ class Choice:
 
 
 def _title(item: store.Summary, weights: str) -> str:
-    name = embedding_choice.label(item)
+    name = run_labels.label(item)
     if weights == stored.UNTRAINED:
         return f"{name}, before training"
-    return name + (f", {embedding_choice.checkpoint_label(weights).lower()}" if weights else "")
+    return name + (f", {run_labels.checkpoint_label(weights).lower()}" if weights else "")
 
 
 def _model(run: runs.Run, weights: str) -> Model:
@@ -135,7 +135,7 @@ def _model(run: runs.Run, weights: str) -> Model:
 
 
 def _weights_label(weights: str) -> str:
-    return UNTRAINED_LABEL if weights == stored.UNTRAINED else embedding_choice.checkpoint_label(weights)
+    return UNTRAINED_LABEL if weights == stored.UNTRAINED else run_labels.checkpoint_label(weights)
 
 
 def _same_data(item: store.Summary, dataset: str) -> bool:
@@ -150,7 +150,7 @@ def _choose(items: dict[str, store.Summary], dataset: str, show: str) -> tuple[C
         st.warning("The run in the address is not there, or has no weights yet; another is shown.")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="lab-choice"):
         run_id = st.selectbox(
-            "Encoder", list(items), format_func=lambda name: embedding_choice.label(items[name]),
+            "Encoder", list(items), format_func=lambda name: run_labels.label(items[name]),
             key=_start("encoder", list(items), first.id), width=330,
             help="Runs with weights: pre-trainings, fine-tunings and trainings from scratch.",
         )  # fmt: skip
@@ -427,7 +427,7 @@ def _compared(items: dict[str, store.Summary], choice: Choice) -> list[Choice]:
     own = store.colors([item.model.run.id for item in wanted])
     taken: list[str] = []
     for item in wanted:
-        color = embedding_choice.OTHER_COLORS[stored.UNTRAINED] if item.model.what == "untrained" else (
+        color = run_labels.OTHER_COLORS[stored.UNTRAINED] if item.model.what == "untrained" else (
             own[item.model.run.id]
         )  # fmt: skip
         free = [each for each in store.PALETTE if each not in taken]
@@ -657,7 +657,7 @@ def section(kept: dict[str, Any], found: gallery.Gallery, numbers: Sequence[int]
         found: images to choose from.
         numbers: of the chosen images.
     """
-    usable = embedding_choice.usable(store.get().summaries())
+    usable = run_labels.usable(store.get().summaries())
     if not usable:
         with st.container(border=True, key="lab-empty"):
             st.markdown("**No encoder yet**")

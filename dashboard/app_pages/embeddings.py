@@ -18,6 +18,7 @@ from dashboard import (
     embedding_view,
     escape,
     forms,
+    run_labels,
     store,
     ui,
 )
@@ -74,7 +75,7 @@ def empty(summaries: list[store.Summary]) -> None:
             st.markdown("A map needs a run that has finished. One is on its way:")
             st.page_link(
                 ui.PAGE_RUN,
-                label=escape.markdown(embedding_choice.label(active[0])),
+                label=escape.markdown(run_labels.label(active[0])),
                 icon=":material/arrow_forward:",
                 query_params={"id": active[0].id},
             )
@@ -227,7 +228,7 @@ def page() -> None:
     head = ui.head("Embeddings", QUESTION)
     ui.show_message()
     summaries = store.get().summaries()
-    found = embedding_choice.usable(summaries)
+    found = run_labels.usable(summaries)
     if not found:
         empty(summaries)
         return
