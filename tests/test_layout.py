@@ -116,8 +116,10 @@ del PATHS["simclr"], PATHS["dashboard"]  # a package's own names, which may come
 
 
 def wing_of(module):
-    """By the table, else by the folder."""
-    return WING_OF.get(module) or module.split(".")[1]
+    """By the table, else by the folder; a page's name may be that of a wing of `simclr`."""
+    package, name = module.split(".")[:2]
+    page = f"page_{name}"
+    return WING_OF.get(module) or (page if package == "dashboard" and page in LEVELS else name)
 
 
 def imports_of(path):
