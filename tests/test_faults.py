@@ -673,7 +673,8 @@ def test_a_run_that_will_not_stop_is_killed_when_its_time_is_over(clock, stubbed
     status = training(run, 0)
     members = soon(lambda: len(group := group_of(status.pid)) == 2 and group, "both processes")
     if way == "suspended":
-        os.kill(status.pid, signal.SIGSTOP)
+        with runs.locked(run.path):  # else it may be suspended while it holds the lock, and keep it
+            os.kill(status.pid, signal.SIGSTOP)
     begun = time.monotonic()
     for _ in range(3):  # a second click changes nothing
         assert control.request_stop(run.path).state == "stopping"
