@@ -259,7 +259,7 @@ def test_a_killed_task_ends_the_run_on_all_nodes_with_a_sentence(runs_dir):
     next(task for task in tasks_of(run) if task.environ()["SLURM_PROCID"] == "1").kill()
     status, _ = watch(run, over, refresh=False)
     assert (status.state, status.reason) == ("failed", "process lost")
-    assert status.error == "Another process of this run ended; its own words stand above in the log."
+    assert status.error.startswith("Process 1 of this run ended without a word, as one does that the system kills")
     assert "task 1: Killed" in run.log_path.read_text()
     watch(run, lambda _: not tasks_of(run) and ask("squeue", "--noheader") == "")  # none of it is left
 

@@ -164,7 +164,7 @@ def test_a_stopped_step_goes_on_to_the_same_bytes(slurm, expected, tmp_path):
     assert_same(only_run(tmp_path), expected)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_task_that_fails_before_the_tasks_have_met_ends_the_step(slurm, tmp_path, victim):
     """Its site lets the other tasks of a step live on."""
     shape = "two nodes, one task each"
