@@ -19,7 +19,7 @@ import lightning as L
 import torch
 
 from simclr import config as cfg
-from simclr import control, devices, embed, launch, runs, train
+from simclr import control, devices, embed, launch, nvidia, runs, train
 
 WAIT_SECONDS = 90.0
 LEFT_BYTES = 64 * 2**20  # that a GPU may hold more after a run than before it
@@ -73,7 +73,7 @@ def _wait_for(condition: Callable[[], Any], what: str) -> Any:
 
 def _used_bytes() -> int:
     """Of all GPUs, as the driver sees them."""
-    library = devices.nvml()
+    library = nvidia.nvml()
     count = library.nvmlDeviceGetCount()
     handles = [library.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
     return sum(int(library.nvmlDeviceGetMemoryInfo(handle).used) for handle in handles)
