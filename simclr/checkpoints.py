@@ -27,7 +27,7 @@ from simclr import runs, safe_read
 from simclr.config import ConfigError
 
 # Seconds that a stop leaves a batch that does not come, where going without it costs work or other processes theirs.
-PATIENCE = 30.0
+STOP_WAIT_SECONDS = 30.0
 
 
 class StopRequested(Exception):
@@ -281,7 +281,8 @@ class Interruptions(L.Callback):
         """Obeys a stop while the next batch does not come. seconds: waited for it so far.
 
         In training the state is the one after the batch before, which is saved. That of a validation cannot be, nor
-        can that of several processes, some of which wait for this one: the last checkpoint counts, after `PATIENCE`.
+        can that of several processes, some of which wait for this one: after `STOP_WAIT_SECONDS` the last checkpoint
+        counts.
         """
         if not self.requested.is_set():
             return
@@ -289,8 +290,8 @@ class Interruptions(L.Callback):
             self.checkpoints.save(trainer)
             raise StopRequested
         if self._impatient_from is None:
-            self._impatient_from = time.monotonic() + PATIENCE
-        if seconds > PATIENCE and time.monotonic() > self._impatient_from:
+            self._impatient_from = time.monotonic() + STOP_WAIT_SECONDS
+        if seconds > STOP_WAIT_SECONDS and time.monotonic() > self._impatient_from:
             raise StopRequested
 
     def on_train_epoch_end(self, trainer: L.Trainer, *_: Any) -> None:

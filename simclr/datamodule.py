@@ -23,10 +23,10 @@ from simclr.config import Augmentation
 from simclr.data import EpochBatches, ImageData, Split, SplitDataset, as_is
 from simclr.images import FileSource
 from simclr.model import Labelled, Views, stream_seed
+from simclr.stratify import TRANSFORM_STREAM
 from simclr.transfer import to_device
 
 Transform = Callable[[Tensor], Tensor]
-TRANSFORM_STREAM = 9  # random numbers of a transform of the caller's own; see `simclr.model.NETWORK_STREAM`
 WAIT_SECONDS = 1.0  # between two looks at whether to wait on for a batch
 LARGE_BATCH = 32 * 1024**2  # bytes; of larger batches each reading process has fewer in advance
 

@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     from simclr.data import Split
 
 MAX_PIXEL_SIDE = 32  # raw pixels are compared at this side at most
-PICK_STREAM, HALVES_STREAM = 5, 7  # beside the streams of the cuts in `simclr.stratify` and of `simclr.film_frames`
 LINEAR_PROTOCOL = (
     "Multinomial logistic regression on standardized features, L2 strength 1e-3: the images are cut into two halves in "
     "class proportion, and each half is judged by the regression fitted on the other."
@@ -202,7 +201,7 @@ def load_pictures(run: Run, choice: Choice, progress: Callable[[float], None] = 
     import torch
 
     from simclr import data
-    from simclr.stratify import stratified_order
+    from simclr.stratify import EMBEDDING_STREAM, stratified_order
 
     config = runs.load_config(run)
     max_bytes = data.memory_limit(config.memory_share)
@@ -217,7 +216,7 @@ def load_pictures(run: Run, choice: Choice, progress: Callable[[float], None] = 
     strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
     positions = np.arange(split.num_images)
     if choice.num_images is not None and choice.num_images < split.num_images:
-        positions = np.sort(stratified_order(strata, choice.seed, PICK_STREAM)[: choice.num_images])
+        positions = np.sort(stratified_order(strata, choice.seed, EMBEDDING_STREAM)[: choice.num_images])
     chosen = split.take(torch.from_numpy(positions)).kept(max_bytes)
     progress(1.0)
     classes = list(loaded.classes or []) if labels is not None else []
@@ -370,7 +369,7 @@ def _linear_votes(
     import torch
 
     from simclr import probes
-    from simclr.stratify import ranks_in_class
+    from simclr.stratify import HALVES_STREAM, ranks_in_class
 
     ranks, _ = ranks_in_class(labels, np.random.default_rng([HALVES_STREAM, seed]))
     in_second = (ranks + labels) % 2 == 1  # every other class begins with the second half: both are of one size

@@ -16,7 +16,6 @@ from simclr.runs import Run
 
 FILM, ABOUT, IDS, LABELS = "film", "film.json", "ids.npy", "labels.npy"
 MIN_IMAGES, MAX_IMAGES = 5, 1000  # of fewer no map is drawn
-PICK_STREAM = 6  # beside the streams of the cuts in `simclr.stratify` and of `simclr.embed`
 
 
 def planned_epochs(num_epochs: int, num_frames: int) -> list[int]:

@@ -19,9 +19,8 @@ from simclr.backbones import Encoder
 from simclr.config import FinetuneConfig, PretrainConfig
 from simclr.heads import classifier, projection_head
 from simclr.loss import contrast
+from simclr.stratify import NETWORK_STREAM
 
-# Random numbers that a network draws while it trains; beside the streams of `stratify`, `embed` and `film_frames`.
-NETWORK_STREAM = 8
 # Uniformity looks at all pairs: 5,000 rows are 12 million of them, plenty for a mean.
 MAX_MONITORED_ROWS = 5_000
 

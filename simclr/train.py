@@ -80,7 +80,7 @@ from simclr.features import features_of, plain_batches
 from simclr.model import Classifier, SimCLR
 from simclr.runs import Run, StatusWriter
 from simclr.signals import StopPolicy, StopSignals
-from simclr.stratify import stratified_order
+from simclr.stratify import FILM_STREAM, stratified_order
 from simclr.thumbnails import write_sheets
 from simclr.weights import Weights
 
@@ -135,8 +135,9 @@ def _settle(config: RunConfig, **found: Any) -> Any:
 
 def _count_steps(config: RunConfig, num_images: int, *, drop_last: bool) -> tuple[int, int, int]:
     """Optimizer steps of the whole training and of its warm-up, and its epochs."""
-    ranks = config.devices * config.num_nodes
-    per_epoch = len(EpochBatches(num_images, config.batch_size // ranks, drop_last=drop_last, num_ranks=ranks))
+    num_ranks = config.devices * config.num_nodes
+    per_rank = config.batch_size // num_ranks
+    per_epoch = len(EpochBatches(num_images, per_rank, drop_last=drop_last, num_ranks=num_ranks))
     num_steps = min(config.epochs * per_epoch, config.max_steps or sys.maxsize)
     return num_steps, round(config.warmup_epochs * per_epoch), math.ceil(num_steps / per_epoch)
 
@@ -846,7 +847,7 @@ def _filming(run: Run, prepared: Prepared, device: torch.device) -> list[L.Callb
         return []
     labels = None if split.labels is None else split.labels.cpu().numpy()
     strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
-    places = np.sort(stratified_order(strata, config.seed, film_frames.PICK_STREAM)[: film_frames.MAX_IMAGES])
+    places = np.sort(stratified_order(strata, config.seed, FILM_STREAM)[: film_frames.MAX_IMAGES])
     chosen = split.take(torch.from_numpy(places))
     folder = film_frames.begin(
         run, epochs, ids=chosen.ids.cpu().numpy(), labels=None if labels is None else labels[places],

@@ -13,7 +13,8 @@ from simclr import backbones
 from simclr import config as cfg
 from simclr.config import PretrainConfig
 from simclr.loss import nt_xent
-from simclr.model import NETWORK_STREAM, SimCLR, Views, stream_seed
+from simclr.model import SimCLR, Views, stream_seed
+from simclr.stratify import NETWORK_STREAM
 from simclr.train import train
 
 N = 24

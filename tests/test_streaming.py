@@ -235,7 +235,7 @@ def test_a_stop_is_obeyed_while_a_batch_does_not_come(tiny_runs, monkeypatch, tm
     with monkeypatch.context() as patch:
         patch.setattr(data.SplitDataset, "__getitems__", withholding)
         patch.setattr(checkpoints.Interruptions, "while_waiting", stopping)
-        patch.setattr(checkpoints, "PATIENCE", 0.0)
+        patch.setattr(checkpoints, "STOP_WAIT_SECONDS", 0.0)
         patch.setattr(datamodule, "WAIT_SECONDS", 0.3)
         run = run_and_find(tiny_runs, "pretrain", options, runs.STOPPED_EXIT_CODE)
     assert (run.status.state, run.status.reason) == ("stopped", "on request")
