@@ -121,7 +121,8 @@ def line(place: str, number: int, except_run: str = "") -> Line:
         except_run: the waiting run that is being changed; what is behind it does not count.
     """
     runs_dir = store.runs_dir()
-    *gpus, _ = [device.name for device in devices.list_devices()]
+    found = devices.list_devices()[:-1]
+    gpus = [device.name for device in found]
     limits, held, jobs = run_queue.slots(runs_dir), run_queue.holders(runs_dir), run_queue.jobs_on(runs_dir)
     free = {name: limits.get(name, 1) - len(held.get(name, [])) - jobs[name] for name in (*gpus, devices.CPU)}
     wanted = devices.parts(place) or gpus
@@ -131,17 +132,10 @@ def line(place: str, number: int, except_run: str = "") -> Line:
             break
         if not runs.is_own(entry.path):  # nothing starts it
             continue
-        own = devices.parts(entry.status.device)
-        theirs = own or gpus
-        if set(theirs) & set(wanted):
+        device = entry.status.device
+        if set(devices.parts(device) or gpus) & set(wanted):
             before.append(entry)
-        if not own:
-            asked = entry.config.get("devices")
-            count = asked if type(asked) is int else 1
-            possible = [name for name in devices.gpus_for(count) if free.get(name, 0) > 0][:count]
-            theirs = possible if len(possible) == count else gpus
-        starts = all(free.get(name, 0) > 0 for name in theirs)
-        free |= {name: free.get(name, 0) - 1 if starts else 0 for name in theirs}
+        run_queue.claim(entry, device, free, found)
     left = [name for name in wanted if free.get(name, 0) > 0]
     if len(left) >= (len(wanted) if devices.parts(place) else number):
         return Line(False)

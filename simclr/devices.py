@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -69,9 +70,13 @@ def keep_to(accelerator: str | None) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
-def gpus_for(number: int) -> list[str]:
-    """The GPUs that a run on `number` of them can take: a process uses one slice (MIG) alone."""
-    return [found.name for found in _gpus() if number < 2 or not found.is_slice]
+def gpus_for(number: int, among: Sequence[Device] | None = None) -> list[str]:
+    """The GPUs that a run on `number` of them can take: a process uses one slice (MIG) alone.
+
+    Args:
+        among: GPUs; unset: those of this machine, which takes a look at each.
+    """
+    return [found.name for found in (_gpus() if among is None else among) if number < 2 or not found.is_slice]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

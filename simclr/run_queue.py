@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -311,24 +312,35 @@ def _plan(runs_dir: Path, found: list[tuple[Run, Status]]) -> tuple[list[tuple[R
     waiting = {run.id: (run, status) for run, status in found if _is_mine(run, status)}
     limits, starts = slots(runs_dir), []
     held = Counter(name for run, status in found for name in _held(run, status)) + jobs_on(runs_dir)
-    gpus = devices.gpus_for(1)
-    free = {name: limits.get(name, 1) - held[name] for name in (*gpus, devices.CPU)}
+    gpus = devices.list_devices()[:-1]
+    free = {name: limits.get(name, 1) - held[name] for name in (*devices.gpus_for(1, gpus), devices.CPU)}
     for run in _in_order(runs_dir, [run for run, _ in waiting.values()]):
-        device = waiting[run.id][1].device or devices.ANY
-        if device == devices.ANY:
-            number = run.config.get("devices")
-            number = number if type(number) is int else 1
-            chosen = [name for name in devices.gpus_for(number) if free.get(name, 0) > 0][:number]
-            is_free = len(chosen) == number
-            wanted = chosen if is_free else gpus
-        else:
-            wanted = devices.parts(device)
-            is_free = all(free.get(name, 0) > 0 for name in wanted)
-        for name in wanted:
-            free[name] = free.get(name, 0) - 1 if is_free else 0  # what waits before others keeps its devices
+        wanted, is_free = claim(run, waiting[run.id][1].device, free, gpus)
         if is_free:
             starts.append((run, devices.join(wanted)))
     return starts, free
+
+
+def claim(run: Run, device: str, free: dict[str, int], gpus: Sequence[devices.Device]) -> tuple[list[str], bool]:
+    """The devices that a waiting run takes or waits for, and whether it can begin on them.
+
+    Args:
+        device: that it is to have; empty: any GPU.
+        free: how many runs each device would still take; those of this run are taken out.
+        gpus: of this machine.
+    """
+    wanted = devices.parts(device)
+    if not wanted:
+        number = run.config.get("devices")
+        number = number if type(number) is int else 1
+        chosen = [name for name in devices.gpus_for(number, gpus) if free.get(name, 0) > 0][:number]
+        wanted = chosen if len(chosen) == number else devices.gpus_for(1, gpus)
+        is_free = len(chosen) == number
+    else:
+        is_free = all(free.get(name, 0) > 0 for name in wanted)
+    for name in wanted:
+        free[name] = free.get(name, 0) - 1 if is_free else 0  # what waits before others keeps its devices
+    return wanted, is_free
 
 
 def just_wished(wish: str, runs_dir: Path) -> Run | None:
