@@ -86,8 +86,15 @@ class Word:
 
 
 def supervised_folder(run: Path) -> Path:
-    """The folder for a run whose processes a supervisor starts, which empties it before and removes it after."""
+    """The folder for a run whose processes a supervisor starts by `fresh_environment`, and which it removes after."""
     return run.parent / ROOT / run.name
+
+
+def fresh_environment(run: Path) -> dict[str, str]:
+    """This process's environment with an empty folder for those of a run that it starts."""
+    folder = supervised_folder(run)
+    remove(folder)  # of a start before
+    return os.environ | {FOLDER: str(folder.absolute())}
 
 
 def first_word(folder: Path, since: float = 0.0) -> Word | None:

@@ -68,13 +68,11 @@ def run_job(folder: Path) -> int:
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):  # srun does not take it from the job by itself
             command.append(f"--cpus-per-task={cpus}")
         command += [sys.executable, "-m", "simclr.slurm_job", str(folder), "--task"]
-        peers = ranks.supervised_folder(folder)
-        ranks.remove(peers)  # of a start before
-        environment = os.environ | {ranks.FOLDER: str(peers.absolute())}
+        environment = ranks.fresh_environment(folder)
         code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment).returncode
         with contextlib.redirect_stdout(open(log.fileno(), "w", closefd=False)):
             _conclude(folder, code)
-        ranks.remove(peers)
+        ranks.remove(ranks.supervised_folder(folder))
     # a run that has saved and stopped has not failed
     return 0 if code == runs.STOPPED_EXIT_CODE else code if code >= 0 else 128 - code
 

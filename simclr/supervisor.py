@@ -73,9 +73,7 @@ class _Stop:
 def supervise(folder: Path, command: list[str]) -> int:
     """Runs `command` in a group of its own, waits, and writes how it ended; returns its exit status."""
     _outlive()
-    peers = ranks.supervised_folder(folder)
-    ranks.remove(peers)  # of a start before
-    environment = os.environ | {ranks.FOLDER: str(peers.absolute())}
+    environment = ranks.fresh_environment(folder)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, env=environment)
     if not runs.read_status(folder).pid:
         _say(folder, pid=process.pid, process_start=process_ids.process_start(process.pid))
@@ -89,7 +87,7 @@ def supervise(folder: Path, command: list[str]) -> int:
     code = process.wait()
     if runs.read_status(folder).supervisor_pid == os.getpid():  # else resumed: its word is another supervisor's
         _conclude(folder, code, left)
-        ranks.remove(peers)
+        ranks.remove(ranks.supervised_folder(folder))
     return code
 
 
