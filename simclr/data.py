@@ -28,6 +28,7 @@ from torch import Tensor
 
 from simclr import downloads, folders, shapes
 from simclr.config import DATASETS, CommonOptions, ConfigError, FinetuneConfig, RunConfig
+from simclr.folder_layout import num_val_images
 from simclr.images import ArraySource, FileSource, ImageList, Indices, Lists, Progress, Source
 from simclr.stratify import (
     LABEL_STREAM,
@@ -405,14 +406,11 @@ def _val_places(labels: Indices | None, num_images: int, fraction: float, seed: 
     labels = np.zeros(num_images, dtype=np.int64) if labels is None else labels
     labelled = np.flatnonzero(labels >= 0)
     kept = labels[labelled]
-    count = round(fraction * len(kept))
-    if len(kept) >= 4:
-        count = max(count, 2)  # one image alone has no negatives
     ranks, counts = ranks_in_class(kept, np.random.default_rng([VAL_STREAM, seed]))
     # the same places as `stratified_order` gives, without each class's last
     order = stratified_order(kept, seed, VAL_STREAM)
     order = order[ranks[order] < counts[order] - 1]
-    return np.sort(labelled[order[:count]])
+    return np.sort(labelled[order[: num_val_images(len(kept), fraction)]])
 
 
 class EpochBatches(torch.utils.data.Sampler[Any]):

@@ -52,13 +52,11 @@ class Layout:
         sizes = {name: len(part.paths) for name, part in self.parts.items()}
         spare = max(1, len(self.classes))  # no class loses its last training image
         if self.classes and "test" not in sizes:
-            sizes["test"] = min(max(round(TEST_FRACTION * sizes["train"]), spare), sizes["train"] - spare)
+            sizes["test"] = min(num_test_images(sizes["train"], spare), sizes["train"] - spare)
             sizes["train"] -= sizes["test"]
         sizes["train"] = min(sizes["train"], limit_images or sizes["train"])
         if "val" not in sizes and val_fraction > 0:
-            count = round(val_fraction * sizes["train"])
-            count = max(count, 2) if sizes["train"] >= 4 else count
-            sizes["val"] = max(0, min(count, sizes["train"] - spare))
+            sizes["val"] = max(0, min(num_val_images(sizes["train"], val_fraction), sizes["train"] - spare))
             sizes["train"] -= sizes["val"]
         return sizes
 
@@ -101,6 +99,16 @@ class Layout:
             each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
             named = f"{', '.join(self.classes[:NUM_NAMED_CLASSES])}, ...; {each} images each"
         return f"{len(self.classes)} classes ({named})"
+
+
+def num_test_images(num_images: int, num_classes: int) -> int:
+    """How many images of a folder without a test folder are cut off to test with."""
+    return max(round(TEST_FRACTION * num_images), num_classes)
+
+
+def num_val_images(num_images: int, fraction: float) -> int:
+    """How many training images are cut off to validate with; one alone has no negatives."""
+    return max(round(fraction * num_images), 2 if num_images >= 4 else 0)
 
 
 def read(dataset: str, *, labelled_only: bool = False, seconds: float | None = None) -> Layout:

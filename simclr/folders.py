@@ -12,7 +12,6 @@ from PIL import Image
 
 from simclr import folder_layout
 from simclr.config import ConfigError
-from simclr.folder_layout import TEST_FRACTION
 from simclr.images import DAMAGE, BrokenImageError, FileSource, ImageList, Lists, Progress, decode_image, image_size_of
 from simclr.stratify import TEST_STREAM, ranks_in_class, stratified_order
 
@@ -58,7 +57,7 @@ def load(
         order = stratified_order(train.labels, seed, TEST_STREAM)
         ranks, sizes = ranks_in_class(train.labels, np.random.default_rng([TEST_STREAM, seed]))
         order = order[ranks[order] < sizes[order] - 1]  # no class loses its last training image
-        chosen = np.sort(order[: max(round(TEST_FRACTION * len(train)), len(classes))])
+        chosen = np.sort(order[: folder_layout.num_test_images(len(train), len(classes))])
         test = train.at(chosen)
         train = train.at(np.setdiff1d(np.arange(len(train)), chosen))
     return Lists(classes or None, train, val, test, image_size=size, layout=layout)
