@@ -20,22 +20,27 @@ def has_native_bfloat16() -> bool:
     return False
 
 
+def device_here(accelerator: str | None) -> torch.device:
+    """The first GPU that this process may use, else the CPU, also for a run that was made elsewhere to use one."""
+    is_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda", 0) if is_gpu else torch.device("cpu")
+
+
 def find_device(accelerator: str, devices: int = 1) -> torch.device:
     """The device to train on; with several `devices`, the first.
 
     Raises:
         ConfigError: if a GPU is asked for and there is none, or more are asked for than there are.
     """
-    if accelerator == "gpu" and not torch.cuda.is_available():
+    found = device_here(accelerator)
+    if found.type == "cpu" and accelerator == "gpu":
         raise ConfigError("accelerator is gpu, and no GPU can be used here; allowed: auto or cpu.")
-    if accelerator == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    if devices > torch.cuda.device_count():
+    if found.type == "cuda" and devices > torch.cuda.device_count():
         raise ConfigError(
             f"devices is {devices}; allowed: up to {torch.cuda.device_count()}, the GPUs of this machine, or "
             "accelerator cpu."
         )
-    return torch.device("cuda", 0)
+    return found
 
 
 def compile_network(network: torch.nn.Module, how: str) -> None:

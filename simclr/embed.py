@@ -267,9 +267,9 @@ def _features(
 
 def _device(run: Run) -> Any:
     """The first GPU that this process may use, unless the run kept off GPUs; the queue hides those it needs itself."""
-    import torch
+    from simclr import compute
 
-    return torch.device("cpu" if run.config.get("accelerator") == "cpu" or not torch.cuda.is_available() else "cuda")
+    return compute.device_here(run.config.get("accelerator"))
 
 
 def network_of(model: Model, size: int, weights: Weights | None) -> tuple[Any, Any]:

@@ -263,7 +263,7 @@ def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Repor
         raise ConfigError(
             f"RUN is {run.id}, whose {runs.CONFIG} names no data set or no backbone; allowed: one that does."
         )
-    if config.accelerator == "cpu" or not torch.cuda.is_available():
+    if compute.device_here(config.accelerator).type == "cpu":
         precision = "32-true" if config.precision == "16-mixed" else config.precision
         config = config.model_copy(update={"accelerator": "cpu", "precision": precision})
     config = config.model_copy(update={"devices": 1, "num_nodes": 1})  # one is enough

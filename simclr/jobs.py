@@ -53,7 +53,7 @@ def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Pa
             with launch.locked(runs_dir / run_queue.QUEUE):  # until its status says what it holds
                 job = launch.start_job(name, arguments, runs_dir, run_queue.room(runs_dir))
         else:
-            job = launch.start_job(name, arguments, runs_dir, device.replace(devices.ANY, devices.CPU))
+            job = launch.start_job(name, arguments, runs_dir, devices.CPU if device == devices.ANY else device)
         runs.write_atomically(job / REQUEST, json.dumps(request))
     return job
 

@@ -389,7 +389,7 @@ def _exactly(config: RunConfig) -> Iterator[None]:
 
 
 def wants_same_bytes(config: RunConfig) -> bool:
-    return config.deterministic == "true" and config.accelerator != "cpu" and torch.cuda.is_available()
+    return config.deterministic == "true" and compute.device_here(config.accelerator).type == "cuda"
 
 
 def _reporter(status: StatusWriter | None, stop: threading.Event) -> Report:
