@@ -249,29 +249,28 @@ def submit(config: cfg.RunConfig, place: str, meta: dict[str, str]) -> Run:
     return slurm.submit(config, store.runs_dir(), options, **meta)
 
 
-def problems(place: str) -> list[str]:
-    """What is wrong with the options, and with the folder of images where it can be looked into from here."""
+def judge(place: str) -> tuple[list[str], str]:
+    """What is wrong with the options, or with the folder of images; and how a right one will be read.
+
+    A folder that is wrong here may be right on the machines of Slurm.
+    """
     kept = forms.state()
-    found = forms.problems(kept["kind"], kept["values"])
-    if not found and place != places.SLURM:
-        wrong = folder_reading.find(forms.to_config(kept["kind"], kept["values"]))[1]
-        found += [wrong] if wrong else []
-    return found
+    if found := forms.problems(kept["kind"], kept["values"]):
+        return found, ""
+    reading, wrong = folder_reading.find(forms.to_config(kept["kind"], kept["values"]))
+    return [wrong] if wrong and place != places.SLURM else [], reading
 
 
 def show_reading() -> None:
     """How the folder will be read: what is said of it here is all that tells a wrong reading from a right one."""
-    kept = forms.state()
-    if not forms.problems(kept["kind"], kept["values"]):
-        sentence = folder_reading.find(forms.to_config(kept["kind"], kept["values"]))[0]
-        if sentence:
-            st.info(escape.markdown(sentence), icon=":material/folder_open:")
+    if reading := judge(places.current())[1]:
+        st.info(escape.markdown(reading), icon=":material/folder_open:")
 
 
 def checked(place: str) -> tuple[cfg.RunConfig | None, list[str]]:
     """The options where they are valid here, and else what is wrong, one sentence each."""
     kept = forms.state()
-    found = problems(place)
+    found, _ = judge(place)
     if place == places.SLURM:
         found += places.slurm_problems()
     config = None if found else forms.to_config(kept["kind"], kept["values"])
@@ -347,7 +346,7 @@ def page() -> None:
     if edited is None:
         choose_kind()
     main, side = st.columns([2.1, 1], gap="large")
-    sentences = problems(places.current())
+    sentences, _ = judge(places.current())
     errors = forms.by_option(kept["kind"], sentences)
     with main:
         with st.container(border=True):
@@ -366,7 +365,7 @@ def page() -> None:
             for group, names in folded.items():
                 draw_folded(group, names, errors)
     # The widgets above may have brought new values: what is shown and started is what they hold now.
-    if problems(places.current()) != sentences:
+    if judge(places.current())[0] != sentences:
         st.rerun()
     with side, st.container(border=True, key="start-card"):
         start_card()
