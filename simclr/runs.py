@@ -65,6 +65,8 @@ FINETUNE_METRICS = (
 STOPPED_EXIT_CODE = 75
 BAD_INPUT_EXIT_CODE = 2
 STOP_GRACE_SECONDS = 60.0
+# A lock is held for milliseconds, the queue's while runs are started.
+LOCK_SECONDS, LOCK_POLL_SECONDS = 30.0, 0.005
 # A supervisor that was asked for and never showed itself: longer than its start takes on a loaded machine.
 START_LIMIT_SECONDS = 30.0
 # A living process that is silent, or comes no step further, for so long is worth a warning.
@@ -218,9 +220,22 @@ def write_atomically(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock; released by the system when the holder dies."""
+    """Holds the folder's lock; released by the system when the holder dies.
+
+    Raises:
+        OSError: if it cannot be had within `LOCK_SECONDS`: its holder may have been suspended, and keeps it then.
+    """
     with safe_read.open_to_append(folder / ".lock") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    why = "another process holds its lock and does not go on"
+                    raise TimeoutError(errno.ETIMEDOUT, why, str(folder)) from None
+                time.sleep(LOCK_POLL_SECONDS)
         try:
             yield
         finally:  # by name: closing it gives nothing free that a process forked meanwhile holds as well

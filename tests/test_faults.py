@@ -640,6 +640,24 @@ def test_a_process_forked_meanwhile_does_not_keep_a_lock(tiny_runs):
         child.join()
 
 
+def test_a_lock_whose_holder_is_suspended_is_given_up_in_a_sentence(tiny_runs, tmp_path, monkeypatch):
+    run = make_run(tiny_runs, "running")
+    monkeypatch.setattr(runs, "LOCK_SECONDS", 0.2)
+    holder = multiprocessing.get_context("fork").Process(target=holds, args=(run.path, tmp_path / "held"))
+    holder.start()
+    try:
+        soon((tmp_path / "held").exists, "the lock")
+        os.kill(holder.pid, signal.SIGSTOP)
+        with pytest.raises(TimeoutError):
+            runs.update_status(run.path, step=1)
+        with pytest.raises(ConfigError, match="cannot be stopped: another process holds its lock and does not go on"):
+            control.request_stop(run.path)
+    finally:
+        holder.kill()
+        holder.join()
+    assert runs.update_status(run.path, step=1).step == 1
+
+
 STUBBORN = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
