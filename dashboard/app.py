@@ -20,10 +20,17 @@ import streamlit as st  # noqa: E402
 import streamlit.config  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
 
-from dashboard import access, store  # noqa: E402
+from dashboard import access  # noqa: E402
+from dashboard.shared import store  # noqa: E402
 
 # What the first page needs; the other pages bring much more, and whoever starts the server waits for this.
-FIRST_PAGE = ("dashboard.ui", "dashboard.waiting", "dashboard.charts", "dashboard.forms", "dashboard.components.table")
+FIRST_PAGE = (
+    "dashboard.shared.ui",
+    "dashboard.shared.queue",
+    "dashboard.shared.charts",
+    "dashboard.shared.forms",
+    "dashboard.components.table",
+)
 
 
 @contextlib.asynccontextmanager

@@ -5,12 +5,12 @@ Streamlit runs this file for every click, whatever the page; app.py starts the s
 
 import streamlit as st
 
-from dashboard import store, ui, waiting
+from dashboard.shared import queue, store, ui
 
 st.set_page_config(page_title="SimCLR explorer", page_icon=str(store.ROOT / "dashboard/static/icon.png"), layout="wide")
 ui.style()
 
-PAGES = store.ROOT / "dashboard" / "app_pages"
+PAGES = store.ROOT / "dashboard"
 
 
 def to_runs() -> None:
@@ -20,13 +20,13 @@ def to_runs() -> None:
 page = st.navigation(
     {
         "Experiments": [
-            st.Page(PAGES / "runs.py", title="Runs", icon=":material/list_alt:", url_path="home", default=True),
+            st.Page(PAGES / "runs/page.py", title="Runs", icon=":material/list_alt:", url_path="home", default=True),
             # the home page answers at the root only; whoever writes its name gets there too
             st.Page(to_runs, title="All runs", url_path="runs", visibility="hidden"),
-            st.Page(PAGES / "new_run.py", title="New run", icon=":material/add_circle:", url_path="new-run"),
-            st.Page(PAGES / "curves.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
-            st.Page(PAGES / "results.py", title="Results", icon=":material/table_chart:", url_path="results"),
-            st.Page(PAGES / "run.py", title="Run", url_path="run", visibility="hidden"),
+            st.Page(PAGES / "new_run/page.py", title="New run", icon=":material/add_circle:", url_path="new-run"),
+            st.Page(PAGES / "curves/page.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
+            st.Page(PAGES / "results/page.py", title="Results", icon=":material/table_chart:", url_path="results"),
+            st.Page(PAGES / "run/page.py", title="Run", url_path="run", visibility="hidden"),
         ],
         "Representations": [
             st.Page(path, title=title, icon=icon, url_path=name)
@@ -34,7 +34,7 @@ page = st.navigation(
                 ("embeddings", "Embeddings", ":material/scatter_plot:"),
                 ("augmentations", "Augmentations", ":material/auto_fix_high:"),
             )
-            if (path := PAGES / f"{name}.py").exists()
+            if (path := PAGES / f"{name}/page.py").exists()
         ],
     }
 )
@@ -42,7 +42,7 @@ page = st.navigation(
 
 @st.fragment(run_every=5)
 def active_runs() -> None:
-    waiting.wake()
+    queue.wake()
     states = [item.state for item in store.get().summaries() if item.is_active]
     num_queued = states.count("queued")
     num_active = len(states) - num_queued

@@ -1,7 +1,7 @@
 """python -m simclr"""
 
-from simclr import processes
-from simclr.cli import main
+from simclr.cli.main import main
+from simclr.hardware import ranks
 
 if __name__ == "__main__":
-    processes.leave(main())
+    ranks.leave(main())

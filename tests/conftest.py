@@ -110,7 +110,7 @@ def finished_runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished_run(tiny_pretrain: cfg.PretrainConfig, finished_runs_dir: Path) -> runs.Run:
     """A tiny pre-training that ran to its end, version 0; treat as read-only."""
-    from simclr.train import train
+    from simclr.lifecycle.train import train
 
     run = train(tiny_pretrain, runs_dir=finished_runs_dir)
     assert run.status.state == "finished", run.status.error

@@ -1,4 +1,4 @@
-"""Run folders in every state, written through `simclr.runs` as training writes them, for the page tests."""
+"""Run folders in every state, written through `simclr.runs.folder` as training writes them, for the page tests."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
 from simclr import config as cfg
-from simclr import process_ids, runs
+from simclr import runs
+from simclr.hardware import processes
 from simclr.runs import Run
-from simclr.status import ACTIVE
+from simclr.runs.status import ACTIVE
 
 APP = str(Path(__file__).resolve().parent.parent / "dashboard" / "shell.py")
 CLASSES = ["circle", "square", "star"]
 
 
 def open_page(page: str | None = None, **query: str) -> AppTest:
-    """A browser session on a page of the app, given as its file name in `app_pages`."""
+    """A browser session on a page of the app, given as the name of its folder."""
     app = AppTest.from_file(APP, default_timeout=30)
     app.run()
     if page is not None:
-        app.switch_page(f"app_pages/{page}.py")
+        app.switch_page(f"{page}/page.py")
         for name, value in query.items():
             app.query_params[name] = value
         app.run()
@@ -154,7 +155,7 @@ def make_run(
     if state == "queued":
         status["host"] = "another"  # whose queue it is: no page of a test may really start it
     if state in ACTIVE:
-        status |= {"pid": os.getpid(), "process_start": process_ids.process_start(os.getpid()), "eta_seconds": 34.0}
+        status |= {"pid": os.getpid(), "process_start": processes.process_start(os.getpid()), "eta_seconds": 34.0}
         if state == "stopping":
             status |= {"state": "running", "stop_requested": now}
     else:

@@ -11,7 +11,7 @@ import streamlit as st
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from dashboard import escape
+    from dashboard.components import escape
 
     texts = json.loads(Path(os.environ["TEXTS"]).read_text(encoding="utf-8"))
     for number, text in enumerate(texts["all"]):

@@ -12,9 +12,9 @@ from killable import PRELOAD
 
 # moment: what is called then, and at which call
 MOMENTS = {
-    "reading": ("simclr.train:prepare", 1),
-    "training": ("simclr.callbacks:Recorder.on_train_batch_end", 3),
-    "validating": ("simclr.callbacks:Recorder.on_validation_batch_end", 1),
+    "reading": ("simclr.lifecycle.train:prepare", 1),
+    "training": ("simclr.training.callbacks:Recorder.on_train_batch_end", 3),
+    "validating": ("simclr.training.callbacks:Recorder.on_validation_batch_end", 1),
 }
 LAUNCHERS = {
     "torchrun": {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "{rank}", "LOCAL_RANK": "{rank}",
@@ -59,7 +59,7 @@ def _child(arguments: list[str], environment: dict[str, str], fault: tuple[str, 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if fault is not None:
         _fail(*fault, f"{folder}/failed_at")
-    from simclr.cli import main
+    from simclr.cli.main import main
 
     sys.exit(main(arguments))
 
@@ -93,6 +93,6 @@ def run(arguments, folder, launcher, rank, moment, error, seconds=120):
 if __name__ == "__main__":  # for Lightning's launcher, which starts the second process by the same command
     if os.environ.get("LOCAL_RANK") == "1":
         _fail("training", RuntimeError("a bolt is loose"), os.environ["FAILED_AT"])
-    from simclr.cli import main as command_line
+    from simclr.cli.main import main as command_line
 
     sys.exit(command_line())

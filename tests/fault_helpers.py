@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from simclr import config as cfg
-from simclr import control, launch, process_ids, run_queue, runs, supervisor
+from simclr import runs
 from simclr.config import ConfigError, PretrainConfig
+from simclr.hardware import processes
+from simclr.launch import control, queue, spawn, supervisor
 
 TINY = {"dataset": "shapes", "limit_images": 64, "image_size": 16, "batch_size": 16, "accelerator": "cpu"}
 
@@ -39,7 +41,7 @@ def resume(way, folder):
         found = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
         return found.returncode and found.stderr
     try:
-        (control.resume if way == "launch" else run_queue.resubmit)(run)
+        (control.resume if way == "launch" else queue.resubmit)(run)
     except ConfigError as error:
         return str(error)
     return 0
@@ -57,21 +59,21 @@ def serve(folder, seed, seconds):
         try:
             if action == "submit" or chosen is None:
                 config = options(epochs=generator.randint(1, 20), seed=generator.randrange(10**6))
-                run_queue.submit(config, folder, "cpu")
+                queue.submit(config, folder, "cpu")
             elif action == "stop":
                 control.request_stop(chosen.path)
             elif action == "move":
-                run_queue.move(chosen.id, generator.randint(0, 3), folder)
+                queue.move(chosen.id, generator.randint(0, 3), folder)
             elif action == "drop":
-                run_queue.drop(chosen, folder)
+                queue.drop(chosen, folder)
             elif action == "resume":
-                run_queue.resubmit(chosen)
+                queue.resubmit(chosen)
             elif action == "delete" and chosen.status.state != "finished":
                 runs.delete(chosen, folder)
             elif action == "advance":
-                run_queue.advance(folder)
+                queue.advance(folder)
             else:
-                run_queue.wake(folder)
+                queue.wake(folder)
         except ConfigError as error:
             told.append(str(error))
     return told
@@ -90,7 +92,7 @@ def scene_of_a_taken_pid(folder):
     run = runs.create(options(), folder)
     trainer = take(500, sleeper)
     assert trainer.pid == 500
-    start = process_ids.process_start(500)
+    start = processes.process_start(500)
     runs.update_status(run.path, state="running", pid=500, process_start=start, supervisor_pid=499,
                        supervisor_start=start)  # fmt: skip
     assert run.status.state == "running"
@@ -103,10 +105,10 @@ def scene_of_a_taken_pid(folder):
     assert (status.state, status.reason) == ("failed", "crashed")
     with pytest.raises(ConfigError, match="is failed; allowed: a run that is active"):
         control.stop(run.path)
-    assert process_ids.end_group(500, start) == []
+    assert processes.end_group(500, start) == []
     supervisor.adopt(run.path)  # as if it had been asked to stop while its trainer died
-    launch.check_resumable(run)
-    assert launch.is_gone(runs.read_status(run.path))
-    assert foreigner.poll() is None and process_ids.process_start(500) is not None
+    spawn.check_resumable(run)
+    assert spawn.is_gone(runs.read_status(run.path))
+    assert foreigner.poll() is None and processes.process_start(500) is not None
     foreigner.kill()
     print("spared")

@@ -13,26 +13,36 @@ from pathlib import Path
 
 # moment: what is called then, and whether it is before the call; the first of them that a run reaches counts
 MOMENTS = {
-    "reading": [("simclr.train:prepare", "after")],
-    "a first checkpoint half written": [("simclr.checkpoints:os.fsync", "before")],
-    "a step": [("simclr.callbacks:Recorder.on_train_batch_end", "after"), ("simclr.optim:warmup_cosine", "after")],
-    "validating": [
-        ("simclr.callbacks:Recorder.on_validation_batch_end", "after"),
-        ("simclr.probes:classify", "after"),
+    "reading": [("simclr.lifecycle.train:prepare", "after")],
+    "a first checkpoint half written": [("simclr.training.checkpoints:os.fsync", "before")],
+    "a step": [
+        ("simclr.training.callbacks:Recorder.on_train_batch_end", "after"),
+        ("simclr.objectives.optim:warmup_cosine", "after"),
     ],
-    "a row without its checkpoint": [("simclr.checkpoints:Checkpoints.judge", "before")],
-    "the best without the last": [("simclr.checkpoints:_put", "after")],
-    "between epochs": [("simclr.checkpoints:publish", "after")],
+    "validating": [
+        ("simclr.training.callbacks:Recorder.on_validation_batch_end", "after"),
+        ("simclr.evaluation.probes:classify", "after"),
+    ],
+    "a row without its checkpoint": [("simclr.training.checkpoints:Checkpoints.judge", "before")],
+    "the best without the last": [("simclr.training.checkpoints:_put", "after")],
+    "between epochs": [("simclr.training.checkpoints:publish", "after")],
     "testing": [
-        ("simclr.evaluate:pretrain_figures", "before"),
-        ("simclr.evaluate:classifier_figures", "before"),
+        ("simclr.evaluation.protocols:pretrain_figures", "before"),
+        ("simclr.evaluation.protocols:classifier_figures", "before"),
     ],
     "after the test": [("simclr.runs:write_evaluation", "before")],
-    "the weights half written": [("simclr.train:save_atomically", "before")],
+    "the weights half written": [("simclr.lifecycle.train:save_atomically", "before")],
     "the evaluation written": [("simclr.runs:write_evaluation", "after")],
-    "the last word": [("simclr.runs:StatusWriter.close", "before")],
+    "the last word": [("simclr.runs.folder:StatusWriter.close", "before")],
 }
-PRELOAD = ["simclr.cli", "simclr.train", "simclr.evaluate", "simclr.estimate", "torchvision.models", "sklearn.metrics"]
+PRELOAD = [
+    "simclr.cli.main",
+    "simclr.lifecycle.train",
+    "simclr.evaluation.protocols",
+    "simclr.lifecycle.estimate",
+    "torchvision.models",
+    "sklearn.metrics",
+]
 
 
 def _end_at(place: str, when: str, count: int, number: int) -> None:
@@ -66,7 +76,7 @@ def _child(arguments: list[str], moment: str | None, count: int, number: int, lo
         _end_at(place, when, count, number)
     # Lightning starts the other processes of a run with the command line of this one.
     sys.modules["__main__"].__spec__, sys.argv = importlib.util.find_spec("simclr.__main__"), ["simclr", *arguments]
-    from simclr.cli import main
+    from simclr.cli.main import main
 
     sys.exit(main(arguments))
 

@@ -9,14 +9,15 @@ import streamlit as st
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from dashboard import gallery, lab_encoder, ui
+    from dashboard.augmentations import encoder
+    from dashboard.shared import sample_images, ui
     from simclr.config import Augmentation
 
     st.set_page_config(layout="wide")
     ui.style()
     ui.show_message()
-    found = gallery.load(st.query_params.get("dataset", "shapes"))
+    found = sample_images.load(st.query_params.get("dataset", "shapes"))
     asked = [int(word) for word in st.query_params.get("images", "").split(",") if word.isdecimal()]
     values = Augmentation().model_dump() | {"hue": 0.5}
     kept = {"dataset": st.query_params.get("dataset", "shapes"), "values": values, "size": None, "seed": 0, "epoch": 1}
-    lab_encoder.section(kept, found, asked or [int(number) for number in found.ids[:6]])
+    encoder.section(kept, found, asked or [int(number) for number in found.ids[:6]])

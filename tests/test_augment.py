@@ -10,8 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
-from simclr import augment, shapes
 from simclr.config import Augmentation
+from simclr.data import shapes
+from simclr.views import augment
 
 TOLERANCE = 1e-5  # hue is the coarsest: torchvision divides by small differences
 OFF = Augmentation(
@@ -430,8 +431,8 @@ def test_normalize_maps_to_minus_two_to_two():
 
 def test_a_batch_on_another_device_draws_its_factors_on_the_cpu():
     """`meta` stands in for a GPU: mixing devices is an error there as well."""
-    from simclr.data import load_data
-    from simclr.datamodule import PretrainData
+    from simclr.data.loading import load_data
+    from simclr.training.datamodule import PretrainData
 
     data = load_data("shapes", image_size=16, limit_images=32, val_fraction=0.25)
     module = PretrainData(data, FULL, batch_size=8, seed=0, size=16, num_workers=0)

@@ -12,8 +12,9 @@ import torchvision
 from torch import nn
 from torchvision.models import regnet
 
-from simclr import backbones, heads
-from simclr.backbones import (
+from simclr.config import BACKBONES, ConfigError
+from simclr.models import backbones, heads
+from simclr.models.backbones import (
     TinyResNet,
     build_encoder,
     find_classifier,
@@ -22,7 +23,6 @@ from simclr.backbones import (
     pick_weights,
     read_state,
 )
-from simclr.config import BACKBONES, ConfigError
 
 # One of each family, the smallest.
 FAMILIES = (

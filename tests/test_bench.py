@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from simclr import bench, budget, loss
-from simclr.cli import main
+from simclr.bench import budget, measures
+from simclr.cli.main import main
+from simclr.objectives import nt_xent
 
 
 @pytest.mark.parametrize(
@@ -16,7 +17,7 @@ from simclr.cli import main
     [
         (
             ["--only", "speed"],
-            f"only is speed; allowed: {', '.join(bench.PARTS)}.",
+            f"only is speed; allowed: {', '.join(measures.PARTS)}.",
         ),
         (["--against", "nobody"], "against is nobody; allowed: lightly, sklearn."),
         (["--repeats", "1"], "repeats is 1; allowed: a whole number from 2 to 100."),
@@ -31,44 +32,44 @@ def test_bad_input_is_one_sentence(capsys, arguments, sentence):
 
 def test_candidates_take_turns_after_one_that_does_not_count():
     order = []
-    found = bench.take_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
+    found = measures.take_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
     assert order == ["a", "b"] * 4
     assert [len(seconds) for seconds in found.values()] == [3, 3]
 
 
 def test_a_ratio_is_that_of_the_best_turns():
-    found = bench._ratios([1.0, 50.0, 2.0], [8.0, 4.0, 100.0])
+    found = measures._ratios([1.0, 50.0, 2.0], [8.0, 4.0, 100.0])
     assert found["ratio"] == 4.0
     assert (found["low"], found["high"]) == tuple(np.quantile([8.0, 0.08, 50.0], (0.25, 0.75)))
-    line = bench.Row("loss", "it", 1.5, "ms", "others", **found, repeats=3).text()
+    line = measures.Row("loss", "it", 1.5, "ms", "others", **found, repeats=3).text()
     assert "4.00 x others (4.04 to 29.00, n 3)" in line
 
 
 def test_waiting_is_what_lies_between_steps():
-    clock = bench.StepClock()
+    clock = measures.StepClock()
     clock.began, clock.ended = [0.0, 10.0, 12.0, 14.0], [9.0, 11.5, 13.5, 15.0]
     assert clock.step_seconds() == [2.0, 2.0]
     assert clock.waiting_share() == pytest.approx((0.5 + 0.5) / 4.0)
 
 
 def test_a_real_training_is_clocked():
-    clock = bench.own_steps(4, backbone="resnet_tiny", batch_size=16, image_size=16, limit_images=128)
+    clock = measures.own_steps(4, backbone="resnet_tiny", batch_size=16, image_size=16, limit_images=128)
     assert len(clock.step_seconds()) == 2
     assert all(seconds > 0 for seconds in clock.step_seconds())
     assert 0 <= clock.waiting_share() < 1
 
 
 def test_peak_memory_counts_what_is_taken_and_given_back(monkeypatch):
-    matrix = bench.peak_memory("loss", function="matrix + cross_entropy", num_rows=2048)
-    own = bench.peak_memory("loss", function="own", num_rows=2048)
+    matrix = measures.peak_memory("loss", function="matrix + cross_entropy", num_rows=2048)
+    own = measures.peak_memory("loss", function="own", num_rows=2048)
     assert matrix > 2048**2 * 4 / 2**20  # at least the matrix itself
     assert own < matrix / 2
 
 
 def test_the_functions_compared_are_the_same_function():
-    z1, z2 = bench._rows(64)
-    values = [function(z1, z2).item() for function in bench._loss_functions(()).values()]
-    assert values == pytest.approx([loss.nt_xent(z1, z2, 0.5).item()] * 3, rel=1e-5)
+    z1, z2 = measures._rows(64)
+    values = [function(z1, z2).item() for function in measures._loss_functions(()).values()]
+    assert values == pytest.approx([nt_xent.nt_xent(z1, z2, 0.5).item()] * 3, rel=1e-5)
 
 
 def test_figures_go_to_the_terminal_and_a_file(tmp_path, capsys):
@@ -84,15 +85,15 @@ def test_figures_go_to_the_terminal_and_a_file(tmp_path, capsys):
 
 def test_the_drawing_opens_without_a_network(tmp_path):
     path = tmp_path / "costs.html"
-    bench.draw([bench.Growth("NT-Xent", "rows", "s", [256, 512], [0.1, 0.4])] * 3, path)
+    measures.draw([measures.Growth("NT-Xent", "rows", "s", [256, 512], [0.1, 0.4])] * 3, path)
     text = path.read_text(encoding="utf-8")
     assert "NT-Xent" in text
     assert '<script src="http' not in text
 
 
 def test_seconds_follow_the_clock():
-    assert bench._seconds(lambda: time.sleep(0.05), time.perf_counter) >= 0.05
-    assert bench._seconds(lambda: time.sleep(0.05), time.process_time) < 0.04
+    assert measures._seconds(lambda: time.sleep(0.05), time.perf_counter) >= 0.05
+    assert measures._seconds(lambda: time.sleep(0.05), time.process_time) < 0.04
 
 
 def test_the_budget_on_paper_adds_up(tmp_path, capsys):

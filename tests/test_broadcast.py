@@ -6,8 +6,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from simclr import model
-from simclr.backbones import build_encoder
+from simclr.models.backbones import build_encoder
+from simclr.training import modules
 
 
 def process(rank, folder):
@@ -21,7 +21,7 @@ def process(rank, folder):
         buffer.fill_(100 * rank + number)
     broadcast, messages = dist.broadcast, []
     dist.broadcast = lambda tensor, source: messages.append(tensor) or broadcast(tensor, source)
-    model._broadcast(list(network.buffers()))
+    modules._broadcast(list(network.buffers()))
     kept = {name: buffer.unique().tolist() for name, buffer in network.named_buffers()}
     torch.save((kept, len(messages)), f"{folder}/{rank}.pt")
     dist.destroy_process_group()

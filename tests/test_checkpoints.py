@@ -7,8 +7,10 @@ import threading
 import pytest
 import torch
 
-from simclr import checkpoints, runs
-from simclr.checkpoints import (
+from simclr import runs
+from simclr.config import ConfigError
+from simclr.training import checkpoints
+from simclr.training.checkpoints import (
     Checkpoints,
     DivergedError,
     Interruptions,
@@ -17,7 +19,6 @@ from simclr.checkpoints import (
     publish,
     save_atomically,
 )
-from simclr.config import ConfigError
 
 
 def write(folder, step, *more_names):

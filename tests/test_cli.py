@@ -10,9 +10,10 @@ import pytest
 from conftest import TINY_PRETRAIN, flags, supervise_nothing
 
 from simclr import config as cfg
-from simclr import launch, run_queue, runs
-from simclr.cli import COMMANDS, main, recipe_of
+from simclr import runs
+from simclr.cli.main import COMMANDS, main, recipe_of
 from simclr.config import PretrainConfig
+from simclr.launch import queue, spawn
 
 
 def call(capsys, *arguments):
@@ -198,15 +199,15 @@ def test_the_recipe_is_known_by_its_file(path, name):
 
 
 def test_a_run_is_handed_to_the_queue(tiny_runs, monkeypatch, capsys):
-    monkeypatch.setattr(launch, "_supervise", supervise_nothing)
-    monkeypatch.setattr(launch, "detach", lambda *_, **__: None)
+    monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
+    monkeypatch.setattr(spawn, "detach", lambda *_, **__: None)
     for seed, state in ((1, "starting"), (2, "queued")):
         assert main(["pretrain", *flags(TINY_PRETRAIN | {"seed": seed}), "--backend", "queue", "--device", "cpu"]) == 0
         out, err = capsys.readouterr()
         run = runs.Run(Path(out.strip()))
         assert run.status.state == state
         assert err.startswith(f"{state}: ")
-    assert [entry.config["seed"] for entry in run_queue.entries(tiny_runs)] == [2]
+    assert [entry.config["seed"] for entry in queue.entries(tiny_runs)] == [2]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from simclr import config as cfg
-from simclr.cli import parse_run_options
+from simclr.cli.main import parse_run_options
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 
 SOURCE = {"experiment_version": "0"}
@@ -419,7 +419,7 @@ def test_any_valid_options_survive_the_file_and_the_flags(tmp_path, number):
 
 @pytest.mark.parametrize("name", cfg.recipe_names())
 def test_print_config_is_a_fixed_point(tmp_path, capsys, name):
-    from simclr.cli import main
+    from simclr.cli.main import main
 
     assert main(["pretrain", "--config", str(cfg.RECIPES_DIR / f"{name}.yaml"), "--print_config"]) == 0
     first = capsys.readouterr().out

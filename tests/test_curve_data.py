@@ -9,9 +9,11 @@ import pytest
 from dashboard_fixtures import make_experiment, make_run
 from test_foreign import write_log
 
-from dashboard import curve_data, store
-from dashboard.curve_data import View
-from simclr import foreign, runs
+from dashboard.curves import curve_data
+from dashboard.curves.curve_data import View
+from dashboard.shared import store
+from simclr import runs
+from simclr.runs import lightning_logs
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_a_running_run_grows_and_one_that_has_ended_is_not_read_again(folder, mo
     before = {line["run"]: line for line in curve_data.lines(groups, ["knn_top1"], View())}
     with open(running.metrics_path, "a") as stream:
         stream.write(f"4,64{',' * 9},0.75{',' * 8}\n")
-    monkeypatch.setattr(foreign, "read_columns", lambda *_: pytest.fail("an ended run was read again"))
+    monkeypatch.setattr(lightning_logs, "read_columns", lambda *_: pytest.fail("an ended run was read again"))
     after = {line["run"]: line for line in curve_data.lines(groups, ["knn_top1"], View())}
     assert after[ended.id] == before[ended.id]
     assert numbers(after[running.id]["y"])[-1] == pytest.approx(75)
@@ -90,14 +92,14 @@ def test_partners_of_pretrainings_that_differ_in_the_seed_belong_together(folder
 def test_runs_without_options_are_never_taken_for_seeds_of_each_other(folder):
     for name in ("version_0", "version_1"):
         write_log(folder / name, hparams=None)
-    logs = curve_data.of_logs(foreign.find_logs(folder))
+    logs = curve_data.of_logs(lightning_logs.find_logs(folder))
     assert [len(group.members) for group in curve_data.by_seed(logs)] == [1, 1]
 
 
 def test_columns_of_other_programs_are_offered_under_their_own_names(folder):
     make_run(folder, kind="scratch")
     write_log(folder / "version_0", "epoch,step,train_loss,val/loss,n_params\n0,0,1.5,2.5,7\n")
-    (log,) = curve_data.of_logs(foreign.find_logs(folder))
+    (log,) = curve_data.of_logs(lightning_logs.find_logs(folder))
     assert curve_data.offered([log]) == ["loss", "train_loss", "n_params"]  # val/loss is one that is known
     both = curve_data.offered([*sources(), log])
     assert both[:2] == ["loss", "top1"]
@@ -192,7 +194,7 @@ def test_a_hostile_options_file_costs_neither_time_nor_memory(folder):
     lol = "\n".join(["a0: &a0 [lol, lol]", *[f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]])
     write_log(folder / "version_0", hparams=lol)
     write_log(folder / "version_1", hparams=lol.replace("lol, lol", "lol"))
-    logs = curve_data.of_logs(foreign.find_logs(folder))
+    logs = curve_data.of_logs(lightning_logs.find_logs(folder))
     rows, _ = curve_data.differences(logs, everything=True)
     assert all(len(text) < 200_000 for _, texts in rows for text in texts)
     assert len(curve_data.by_seed(logs)) in (1, 2)

@@ -21,8 +21,9 @@ import pytest
 from dashboard_fixtures import make_run
 from test_journey import Server
 
-from simclr import process_ids, runs
-from simclr.callbacks import ROWS_PER_EPOCH
+from simclr import runs
+from simclr.hardware import processes
+from simclr.training.callbacks import ROWS_PER_EPOCH
 
 pytest.importorskip("playwright.sync_api")
 
@@ -71,7 +72,7 @@ def make_runs(folder: Path, count: int, num_active: int) -> list[runs.Run]:
         state: dict[str, Any] = {"loss": 1.0, "accuracy": 0.5}
         if number < num_active:
             pid = os.getpid()
-            state |= {"state": "running", "pid": pid, "process_start": process_ids.process_start(pid), "ended": None}
+            state |= {"state": "running", "pid": pid, "process_start": processes.process_start(pid), "ended": None}
         runs.update_status(path, **state)
         found.append(runs.Run(path))
     shutil.rmtree(folder / ".mould")

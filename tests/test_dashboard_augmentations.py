@@ -16,7 +16,8 @@ from dashboard_fixtures import component_with, make_run, open_page, shown, texts
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from dashboard import forms, gallery, shortcut
+from dashboard.augmentations import shortcut
+from dashboard.shared import forms, sample_images
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import Augmentation, ConfigError
@@ -62,7 +63,8 @@ def sliders(app: AppTest) -> dict[str, Any]:
 def test_views_are_the_trainers_own(tiny_runs: Path) -> None:
     import torch
 
-    from simclr import augment, shapes
+    from simclr.data import shapes
+    from simclr.views import augment
 
     app = augmentations_page()
     drawn = component(app, "views")
@@ -213,22 +215,22 @@ def test_the_last_step_is_the_view_of_the_grid(tiny_runs: Path) -> None:
 def test_steps_say_what_was_drawn() -> None:
     drawn = {"box": [8, 4, 16, 8], "flip": False, "jitter": True, "brightness": 1.2, "contrast": 1.0,
              "saturation": 0.5, "hue": -0.25, "grayscale": True, "blur": True, "sigma": 1.234}  # fmt: skip
-    words = {name: gallery._step(name, drawn, 32, 32) for name in ("crop", "flip", "brightness", "hue", "blur")}
+    words = {name: sample_images._step(name, drawn, 32, 32) for name in ("crop", "flip", "brightness", "hue", "blur")}
     assert words == {
         "crop": ("12 %: 8 × 16 at 4, 8", True), "flip": ("not drawn", False), "brightness": ("× 1.20", True),
         "hue": ("-0.25 turn, -90°", True), "blur": ("σ 1.23 px", True),
     }  # fmt: skip
     without = drawn | {"jitter": False, "box": [0, 0, 32, 32]}
-    assert gallery._step("contrast", without, 32, 32) == ("not drawn", False)
-    assert gallery._step("crop", without, 32, 32) == ("whole image", False)
+    assert sample_images._step("contrast", without, 32, 32) == ("not drawn", False)
+    assert sample_images._step("crop", without, 32, 32) == ("whole image", False)
 
 
 # --- from a run ---------------------------------------------------------------------------------------------------
 
 
 def test_a_run_shows_the_very_pairs_its_training_drew(tiny_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from simclr import augment
-    from simclr.train import train
+    from simclr.lifecycle.train import train
+    from simclr.views import augment
 
     seen: dict[int, list[Any]] = {}
     two_views = augment.two_views
@@ -332,10 +334,10 @@ def test_a_run_that_waits_has_the_size_it_will_train_at(tiny_runs: Path, tmp_pat
 def test_a_link_from_a_run_replaces_what_was_shown(tiny_runs: Path) -> None:
     run = make_run(tiny_runs, seed=3, dataset="digits")
     app = augmentations_page(hue="0.4", seed="9", part="shortcut")
-    app.switch_page("app_pages/run.py")
+    app.switch_page("run/page.py")
     app.query_params["id"] = run.id
     app.run()
-    app.switch_page("app_pages/augmentations.py")
+    app.switch_page("augmentations/page.py")
     app.query_params.clear()
     app.query_params["run"] = run.id
     app.run()
@@ -372,8 +374,8 @@ def encoded(image_format: str, side: int = 40, color: tuple[int, int, int] = (20
 def test_images_of_ones_own_are_read_and_broken_ones_named() -> None:
     files = [("a.png", encoded("PNG")), ("b.JPG", encoded("JPEG")), ("c.webp", encoded("WEBP", 60)),
              ("cut.png", encoded("PNG")[:60]), ("words.jpg", b"words"), ("film.mp4", b"1"), ("none.png", b""),
-             ("big.png", bytes(gallery.MAX_UPLOAD_MIB * 2**20 + 1))]  # fmt: skip
-    found, problems = gallery.uploaded(files)
+             ("big.png", bytes(sample_images.MAX_UPLOAD_MIB * 2**20 + 1))]  # fmt: skip
+    found, problems = sample_images.uploaded(files)
     assert found is not None
     assert found.images.shape == (3, 3, 40, 40)
     assert [found.title(place) for place in range(3)] == ["a.png", "b.JPG", "c.webp"]
@@ -383,14 +385,14 @@ def test_images_of_ones_own_are_read_and_broken_ones_named() -> None:
         "film.mp4 is no PNG, JPEG or WebP image.", "none.png cannot be read: it is empty.",
         "big.png has 10 MiB; allowed: up to 10 MiB.",
     ]  # fmt: skip
-    many, problems = gallery.uploaded([("a.png", encoded("PNG"))] * 70)
+    many, problems = sample_images.uploaded([("a.png", encoded("PNG"))] * 70)
     assert many is not None
     assert (len(many.ids), problems) == (64, ["70 images were given; the first 64 are shown."])
-    assert gallery.uploaded([("words.png", b"words")])[0] is None
+    assert sample_images.uploaded([("words.png", b"words")])[0] is None
 
 
 def test_uploaded_images_are_shown(tiny_runs: Path) -> None:
-    app = augmentations_page(dataset=gallery.UPLOADED)
+    app = augmentations_page(dataset=sample_images.UPLOADED)
     assert "Add images to see their views" in texts(app)
     app.file_uploader[0].set_value([("a.png", encoded("PNG"), "image/png"), ("bad.png", b"bad", "image/png")]).run()
     assert not app.exception
@@ -399,7 +401,7 @@ def test_uploaded_images_are_shown(tiny_runs: Path) -> None:
     app.button(key="train-with-these").click().run()
     assert not app.exception
     assert "choose a data set or a folder" in texts(app)
-    app.switch_page("app_pages/augmentations.py").run()
+    app.switch_page("augmentations/page.py").run()
     assert [row["title"] for row in component(app, "views")["rows"]] == ["a.png"]
     app.file_uploader[0].set_value([("b.png", encoded("PNG"), "image/png")]).run()
     assert [row["title"] for row in component(app, "views")["rows"]] == ["b.png"]
@@ -455,13 +457,13 @@ def test_sixteen_images_are_drawn_in_one_go(tiny_runs: Path) -> None:
     import torch
 
     torch.set_num_threads(1)
-    found = gallery.load("shapes")
+    found = sample_images.load("shapes")
     strong = Augmentation(blur_probability=1.0, jitter_probability=1.0)
     seconds: dict[int, list[float]] = {1: [], 16: []}
     for epoch in range(6):
         for number, taken in seconds.items():
             start = time.thread_time()
-            gallery.draw_views(found, list(range(number)), strong, seed=0, epoch=epoch, size=32)
+            sample_images.draw_views(found, list(range(number)), strong, seed=0, epoch=epoch, size=32)
             taken.append(time.thread_time() - start)
     assert min(seconds[16]) < 8 * min(seconds[1])
 
@@ -469,22 +471,22 @@ def test_sixteen_images_are_drawn_in_one_go(tiny_runs: Path) -> None:
 def test_words_and_frames_say_what_was_drawn() -> None:
     drawn = {"box": [8, 16, 16, 8], "flip": True, "jitter": True, "brightness": 1.2, "contrast": 1.0, "saturation": 0.5,
              "hue": -0.25, "grayscale": True, "blur": True, "sigma": 1.23}  # fmt: skip
-    assert gallery._box(drawn, 32, 32) == [0.5, 0.25, 0.25, 0.5]
-    assert gallery.in_words(drawn, 32, 32) == [
+    assert sample_images._box(drawn, 32, 32) == [0.5, 0.25, 0.25, 0.5]
+    assert sample_images.in_words(drawn, 32, 32) == [
         ["crop", "12 %"], ["mirrored", ""], ["brightness", "× 1.20"], ["saturation", "× 0.50"], ["hue", "-0.25"],
         ["grey", ""], ["blur σ", "1.2"],
     ]  # fmt: skip
     whole = drawn | {"box": [0, 0, 32, 32], "flip": False, "jitter": False, "grayscale": False, "blur": False}
-    assert gallery._box(whole, 32, 32) is None
-    assert gallery.in_words(whole, 32, 32) == [["unchanged", ""]]
+    assert sample_images._box(whole, 32, 32) is None
+    assert sample_images.in_words(whole, 32, 32) == [["unchanged", ""]]
 
 
 def test_gallery_of_digits_and_of_what_is_not_there(tmp_path: Path) -> None:
-    digits = gallery.load("digits")
+    digits = sample_images.load("digits")
     assert digits.images.shape[1:] == (3, 32, 32)
     assert set(digits.names) == {str(digit) for digit in range(10)}
     assert len(digits.draw(1, 12)) == 12
     with pytest.raises(ConfigError, match="a folder without images"):
-        gallery.load(str(tmp_path))
+        sample_images.load(str(tmp_path))
     with pytest.raises(ConfigError, match="did you mean shapes"):
-        gallery.load("shape")
+        sample_images.load("shape")

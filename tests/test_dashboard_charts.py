@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from dashboard import charts
+from dashboard.shared import charts
 
 NAN = float("nan")
 
@@ -180,7 +180,7 @@ def test_charts_import_no_streamlit():
     import subprocess
     import sys
 
-    code = "import sys; from dashboard import charts; sys.exit('streamlit' in sys.modules)"
+    code = "import sys; from dashboard.shared import charts; sys.exit('streamlit' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 0
 
 

@@ -122,8 +122,8 @@ def test_a_choice_is_kept_while_other_pages_are_shown(folder):
     make_run(folder)
     app = open_page("curves")
     app.multiselect[0].set_value(["knn_top1"]).run()
-    app.switch_page("app_pages/runs.py").run()
-    app.switch_page("app_pages/curves.py").run()
+    app.switch_page("runs/page.py").run()
+    app.switch_page("curves/page.py").run()
     assert metrics(app) == ["knn_top1"]
 
 

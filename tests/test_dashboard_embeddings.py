@@ -19,21 +19,17 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 from test_embed import trained_run
 
-from dashboard import (
-    embedding_choice,
-    embedding_colors,
-    embedding_export,
-    embedding_numbers,
-    embedding_selection,
-    embedding_view,
-)
 from dashboard.components.embedding_map import MapState, selected_rows, selection_text
-from dashboard.embedding_choice import Side
-from simclr import compare, embed, embeddings, film, film_frames, jobs, process_ids, reduce, runs
-from simclr.compare import ClassRow
-from simclr.embeddings import Choice, Embedding, Model
-from simclr.reduce import Projection
-from simclr.runs import Run
+from dashboard.embeddings import choice, colors, export, numbers, selection, view
+from dashboard.embeddings.choice import Side
+from simclr import runs
+from simclr.embeddings import compare, embed, film, projections, stored
+from simclr.embeddings.compare import ClassRow
+from simclr.embeddings.projections import Projection
+from simclr.embeddings.stored import Choice, Embedding, Model
+from simclr.hardware import processes
+from simclr.launch import jobs
+from simclr.runs import Run, film_frames
 
 CHOICE = Choice(num_images=500)  # what the page asks for when 500 is chosen
 
@@ -101,7 +97,7 @@ def compute(pair: list[Run], *methods: str) -> None:
 
 def found_of(pair: list[Run]) -> list[Embedding]:
     """Their features, computed before."""
-    found = [embeddings.find_embedding(Model(run), CHOICE) for run in pair]
+    found = [stored.find_embedding(Model(run), CHOICE) for run in pair]
     return [item for item in found if item is not None]
 
 
@@ -152,8 +148,8 @@ def test_another_run_on_the_left_brings_its_own_partner_and_a_choice_outlives_a_
     assert app.selectbox(key="embeddings-right").value == "untrained"
     app.selectbox(key="embeddings-right").set_value("pixels").run()
     assert app.query_params["right"] == "pixels"
-    app.switch_page("app_pages/runs.py").run()
-    app.switch_page("app_pages/embeddings.py").run()
+    app.switch_page("runs/page.py").run()
+    app.switch_page("embeddings/page.py").run()
     assert [app.selectbox(key=f"embeddings-{side}").value for side in ("left", "right")] == [other.id, "pixels"]
 
 
@@ -177,11 +173,11 @@ def test_ready_maps_are_shown_at_once(ready: list[Run]) -> None:
     assert data is not None
     assert "Compute" not in buttons(app)
     points = [panel["points"] for panel in data["panels"]]
-    first, second = (embeddings.find_embedding(Model(run), CHOICE) for run in ready)
+    first, second = (stored.find_embedding(Model(run), CHOICE) for run in ready)
     assert first is not None
     assert second is not None
     np.testing.assert_array_equal(points[0], first.map("pca"))
-    np.testing.assert_allclose(points[1], reduce.align(first.map("pca"), second.map("pca")))  # type: ignore[arg-type]
+    np.testing.assert_allclose(points[1], projections.align(first.map("pca"), second.map("pca")))  # type: ignore[arg-type]
     assert data["color"]["kind"] == "cycle"
     stats = {stat["label"]: stat["value"] for stat in data["panels"][0]["stats"]}
     about = first.map_provenance("pca")
@@ -205,7 +201,7 @@ def test_pca_is_shown_until_umap_is_there(ready: list[Run]) -> None:
 
 
 def test_a_chosen_image_brings_its_neighbours_and_stands_in_the_address(ready: list[Run]) -> None:
-    found = [embeddings.find_embedding(Model(run), CHOICE) for run in ready]
+    found = [stored.find_embedding(Model(run), CHOICE) for run in ready]
     image = int(found[0].ids[7])  # type: ignore[union-attr]
     app = embeddings_page(method="pca", image=str(image))
     data = maps_of(app)
@@ -218,7 +214,7 @@ def test_a_chosen_image_brings_its_neighbours_and_stands_in_the_address(ready: l
         similarity[7] = -1
         assert [place for place, *_ in near] == np.argsort(-similarity, kind="stable")[:20].tolist()
         assert near[0][1] == pytest.approx(similarity.max(), abs=1e-4)
-    assert ["Size", embedding_view.fact_text(float(found[0].factors["size"][7]))] in data["details"]["facts"]  # type: ignore[union-attr]
+    assert ["Size", view.fact_text(float(found[0].factors["size"][7]))] in data["details"]["facts"]  # type: ignore[union-attr]
     assert app.query_params["image"] == str(image)
     assert maps_of(embeddings_page(method="pca", image="99999999"))["details"] is None  # type: ignore[index]
     assert maps_of(embeddings_page(method="pca", image="<script>"))["details"] is None  # type: ignore[index]
@@ -230,7 +226,7 @@ def job_of(pair: list[Run], folder: Path, **status: object) -> Path:
     job.mkdir(parents=True)
     runs.seal(job)
     names = [run.id for run in pair]
-    (job / jobs.REQUEST).write_text(json.dumps(embeddings.request_of(names, CHOICE, ("pca",), folder)))
+    (job / jobs.REQUEST).write_text(json.dumps(stored.request_of(names, CHOICE, ("pca",), folder)))
     runs.update_status(job, started=time.time() - 120, created=time.time() - 121, **status)
     return job
 
@@ -240,7 +236,7 @@ def test_a_job_that_computes_shows_its_phase_and_can_be_cancelled(pair: list[Run
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         job = job_of(pair, tiny_runs, state="running", pid=process.pid,
-                     process_start=process_ids.process_start(process.pid),
+                     process_start=processes.process_start(process.pid),
                      phase="Computing features of <b>x</b>", step=400, steps=1000, device="gpu:1")  # fmt: skip
         app = embeddings_page(method="pca")
         assert "Computing features of" in texts(app)
@@ -286,21 +282,21 @@ def test_sheets_are_served_under_a_name_of_their_content(
     ready: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = found_of(ready)[0]
-    monkeypatch.setattr(embedding_view, "SHEET_CACHE", tmp_path / "cache")
-    address = embedding_view.sheets_of(found, "base")[0]
+    monkeypatch.setattr(view, "SHEET_CACHE", tmp_path / "cache")
+    address = view.sheets_of(found, "base")[0]
     assert address == f"/base/app/static/cache/images-{found.provenance['images']}-16-0.png"
     assert (tmp_path / "cache" / Path(address).name).read_bytes() == found.sheets[0].read_bytes()
     (tmp_path / "blocked").write_text("")
-    monkeypatch.setattr(embedding_view, "SHEET_CACHE", tmp_path / "blocked")
-    assert embedding_view.sheets_of(found)[0].startswith("data:image/png;base64,")
-    monkeypatch.setattr(embedding_view, "SHEET_CACHE", tmp_path / "cache")
-    odd = embedding_view.sheet_addresses(found.sheets, "../../x", 16)[0]
+    monkeypatch.setattr(view, "SHEET_CACHE", tmp_path / "blocked")
+    assert view.sheets_of(found)[0].startswith("data:image/png;base64,")
+    monkeypatch.setattr(view, "SHEET_CACHE", tmp_path / "cache")
+    odd = view.sheet_addresses(found.sheets, "../../x", 16)[0]
     assert odd == "/app/static/cache/images-x-16-0.png"  # a run folder from elsewhere may hold any text
 
 
 def test_many_classes_get_a_colour_each() -> None:
-    assert len(set(embedding_colors.category_colors(100))) == 100
-    assert all(len(color) == 7 for color in embedding_colors.category_colors(100))
+    assert len(set(colors.category_colors(100))) == 100
+    assert all(len(color) == 7 for color in colors.category_colors(100))
 
 
 # --- which models ---------------------------------------------------------------------------------------------------
@@ -376,7 +372,7 @@ def test_labels_used_in_training_are_a_colour_of_training_images(pair: list[Run]
     assert data["color"]["names"] == ["used", "not used"]
     own, other = data["color"]["values"]
     assert set(own.tolist()) == {255}  # a pre-training uses no label
-    labelled = np.load(embeddings.embedding_folder(Model(pair[1]), Choice("train", 500)) / "labelled.npy")
+    labelled = np.load(stored.embedding_folder(Model(pair[1]), Choice("train", 500)) / "labelled.npy")
     np.testing.assert_array_equal(other == 0, labelled)
     assert 0 < labelled.sum() < 500
 
@@ -389,37 +385,35 @@ def test_the_sentence_says_no_more_than_the_numbers() -> None:
     titles = ("SimCLR", "Scratch")
     rows = [row("cat", 0.8, 0.5, 0.001), row("dog", 0.7, 0.6, 0.4), row("ship", 0.4, 0.6, 0.01),
             row("all", 0.65, 0.55, 0.0001, 300)]  # fmt: skip
-    assert embedding_numbers.verdict(rows, "knn", titles) == (
+    assert numbers.verdict(rows, "knn", titles) == (
         "SimCLR has the better neighbours: a vote of the nearest neighbours gets 65.0 % of the 300 images right, "
         "10.0 points more than with Scratch (55.0 %). It is clearly ahead in one class alone: cat (+30.0). "
         "Scratch is clearly ahead in one class alone: ship (+20.0)."
     )
     turned = [row(item.name, item.second, item.first, item.p, item.n) for item in rows]
-    assert embedding_numbers.verdict(turned, "linear", titles).startswith(
-        "Scratch has the better features for a linear"
-    )
+    assert numbers.verdict(turned, "linear", titles).startswith("Scratch has the better features for a linear")
     unclear = [row("cat", 0.6, 0.5, 0.3), row("all", 0.6, 0.58, 0.3)]
-    text = embedding_numbers.verdict(unclear, "knn", titles)
+    text = numbers.verdict(unclear, "knn", titles)
     assert text.startswith("Neither has clearly the better neighbours")
     assert "ahead" not in text
     many = [row(name, 0.8, 0.5 - place / 100, 0.001) for place, name in enumerate("abcde")]
-    text = embedding_numbers.verdict([*many, row("all", 0.8, 0.5, 0.0)], "knn", titles)
+    text = numbers.verdict([*many, row("all", 0.8, 0.5, 0.0)], "knn", titles)
     assert "It is ahead most in e (+34.0), d (+33.0) and c (+32.0), and in 2 more." in text
-    assert embedding_numbers.verdict([], "knn", titles) == ""
+    assert numbers.verdict([], "knn", titles) == ""
 
 
 def test_significance_is_said_in_words() -> None:
-    assert embedding_numbers.significance(row("a", 0.8, 0.5, 0.0001)) == "very clear (p < 0.001)"
-    assert embedding_numbers.significance(row("a", 0.8, 0.5, 0.02)) == "clear (p = 0.020)"
-    assert embedding_numbers.significance(row("a", 0.8, 0.7, 0.4)) == "may be chance (p = 0.40)"
+    assert numbers.significance(row("a", 0.8, 0.5, 0.0001)) == "very clear (p < 0.001)"
+    assert numbers.significance(row("a", 0.8, 0.5, 0.02)) == "clear (p = 0.020)"
+    assert numbers.significance(row("a", 0.8, 0.7, 0.4)) == "may be chance (p = 0.40)"
     alike = ClassRow("a", 9, 0.5, 0.5, 0.0, 0, 0, 1.0, 1.0)
-    assert embedding_numbers.significance(alike) == "both right and wrong on the same images"
+    assert numbers.significance(alike) == "both right and wrong on the same images"
 
 
 def test_numbers_between_the_two_and_the_table_of_classes(ready: list[Run]) -> None:
     first, second = found_of(ready)
     app = embeddings_page(method="pca", k="10")
-    between = embeddings.find_pair(first, second)
+    between = stored.find_pair(first, second)
     assert between is not None
     shown = {metric.label: metric.value for metric in app.metric}
     overlap = compare.agreement(first.neighbors, second.neighbors, 10).mean()
@@ -447,7 +441,7 @@ def test_numbers_that_were_never_computed_for_these_two_are_offered_beside_the_m
 
 
 def test_damaged_features_are_offered_to_be_computed_again(ready: list[Run]) -> None:
-    (found_of(ready)[1].folder / embeddings.NEIGHBORS).write_bytes(b"torn")
+    (found_of(ready)[1].folder / stored.NEIGHBORS).write_bytes(b"torn")
     app = embeddings_page(method="pca")
     assert maps_of(app) is None
     assert "Compute" in buttons(app)
@@ -467,7 +461,7 @@ def test_a_selection_in_the_address_is_told_of(ready: list[Run], rows: list[int]
     assert selected_rows(data["start"]["selection"], 500).tolist() == rows
     assert selected_rows(app.query_params["selection"], 500).tolist() == rows
     drawn = [[item["row"] for item in data["items"]] for data in components(app, "items")]
-    assert rows[: embedding_selection.MOST_IMAGES] in drawn
+    assert rows[: selection.MOST_IMAGES] in drawn
     assert first.labels is not None
     mix = next(figure for figure in figures(app) if figure["layout"].get("barmode") == "group")
     assert mix["data"][0]["name"] == "True class"
@@ -476,25 +470,25 @@ def test_a_selection_in_the_address_is_told_of(ready: list[Run], rows: list[int]
         assert dict(zip(trace["y"], trace["x"], strict=True)) == {name: counted[name] for name in trace["y"]}
         assert sum(trace["x"]) == len(rows)
     both = compare.agreement(first.neighbors, found[1].neighbors)
-    assert f"**{embedding_numbers.percent(float(both[rows].mean()))}**" in texts(app)
+    assert f"**{numbers.percent(float(both[rows].mean()))}**" in texts(app)
 
 
 def test_the_five_that_differ_most_lead_to_their_neighbours(ready: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = found_of(ready)
     rows = np.arange(0, 500, 7)
-    found = embedding_selection.differing([first, second], rows, 20)
+    found = selection.differing([first, second], rows, 20)
     overlaps = [len({*first.neighbors[place, :20]} & {*second.neighbors[place, :20]}) for place in rows]
     assert [number for _, number in found] == sorted(overlaps)[:5]
     assert all(place in rows for place, _ in found)
-    kept = {embedding_selection.DIFFERING: {"clicked": 17}}
-    monkeypatch.setattr(embedding_choice.st, "session_state", kept)
-    embedding_choice.open_clicked(embedding_selection.DIFFERING)()
+    kept = {selection.DIFFERING: {"clicked": 17}}
+    monkeypatch.setattr(choice.st, "session_state", kept)
+    choice.open_clicked(selection.DIFFERING)()
     begun = MapState(image=3, selection=np.array([1, 2]))
-    kept |= {embedding_choice.START: ("maps", begun, "link"), "maps": {}}  # type: ignore[dict-item]
-    state, start, token = embedding_choice.map_state("maps", first.ids)
+    kept |= {choice.START: ("maps", begun, "link"), "maps": {}}  # type: ignore[dict-item]
+    state, start, token = choice.map_state("maps", first.ids)
     assert (state.image, start.image, state.selection.tolist()) == (17, 17, [1, 2])
     assert token != "link"  # else the browser would not take it up
-    again = embedding_choice.map_state("maps", first.ids)
+    again = choice.map_state("maps", first.ids)
     assert (again[0].image, again[2]) == (17, token)
 
 
@@ -538,9 +532,9 @@ def test_maps_in_space_show_the_same_colours_and_the_selection(pair: list[Run]) 
 def test_numbers_and_circles_colour_maps_in_space(ready: list[Run]) -> None:
     found = found_of(ready)
     points = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
-    for name, scale in (("size", "Viridis"), ("hue", embedding_view.CYCLE)):
-        color = embedding_colors.color_of(found, name)
-        figure = embedding_view.space_figure(points, color, 0, [""] * 500, np.array([], dtype=np.int64))
+    for name, scale in (("size", "Viridis"), ("hue", view.CYCLE)):
+        color = colors.color_of(found, name)
+        figure = view.space_figure(points, color, 0, [""] * 500, np.array([], dtype=np.int64))
         assert figure["data"][0]["marker"]["colorscale"] == scale
         np.testing.assert_allclose(figure["data"][0]["marker"]["color"], found[0].factors[name], rtol=1e-3)
 
@@ -577,7 +571,7 @@ def test_the_film_reopens_at_its_epoch_with_both_runs_turned_alike(pair: list[Ru
     assert app.query_params["epoch"] == "8"
     frames = [panel["frames"].reshape(5, 40, 2) for panel in data["panels"]]
     np.testing.assert_allclose(frames[0], maps[0][[0, 1, 1, 2, 3]])
-    np.testing.assert_allclose(frames[1][-1], reduce.align(maps[0][-1], maps[1][-1]), atol=1e-4)
+    np.testing.assert_allclose(frames[1][-1], projections.align(maps[0][-1], maps[1][-1]), atol=1e-4)
     for before, after in zip(maps[1][[0, 0, 1, 1, 2]], frames[1], strict=True):  # turned as a whole, never bent
         middle = maps[1][-1].mean(axis=0)
         np.testing.assert_allclose(np.linalg.norm(before - middle, axis=1), np.linalg.norm(after, axis=1), atol=1e-3)
@@ -594,8 +588,8 @@ def test_an_image_of_the_film_brings_its_neighbours_of_that_epoch(pair: list[Run
     data = maps_of(embeddings_page(mode="film", epoch="0", image="14"))
     assert data is not None
     for item, near in zip(films, data["details"]["neighbors"], strict=True):
-        unit = reduce.unit_rows(item.features(0))
-        assert [place for place, _ in near] == reduce.neighbors(unit, 7, 8)[0].tolist()
+        unit = projections.unit_rows(item.features(0))
+        assert [place for place, _ in near] == projections.neighbors(unit, 7, 8)[0].tolist()
 
 
 def test_a_film_is_drawn_on_request(pair: list[Run]) -> None:
@@ -631,12 +625,12 @@ def test_without_films_it_says_how_to_get_one(pair: list[Run]) -> None:
 def test_tables_hold_the_maps_as_they_are_shown_and_what_is_selected(ready: list[Run], tmp_path: Path) -> None:
     found = found_of(ready)
     asked = Projection("pca")
-    (tmp_path / "a.csv").write_bytes(embedding_export.table(found, asked, "csv", np.array([2, 4])))
-    (tmp_path / "a.parquet").write_bytes(embedding_export.table(found, asked, "parquet", np.array([2, 4])))
+    (tmp_path / "a.csv").write_bytes(export.table(found, asked, "csv", np.array([2, 4])))
+    (tmp_path / "a.parquet").write_bytes(export.table(found, asked, "parquet", np.array([2, 4])))
     for frame in (pandas.read_csv(tmp_path / "a.csv"), pandas.read_parquet(tmp_path / "a.parquet")):
         assert frame["id"].tolist() == found[0].ids.tolist()
         assert np.flatnonzero(frame["selected"]).tolist() == [2, 4]
-        right = reduce.align(found[0].map("pca"), found[1].map("pca"))  # type: ignore[arg-type]
+        right = projections.align(found[0].map("pca"), found[1].map("pca"))  # type: ignore[arg-type]
         np.testing.assert_allclose(frame[["right x", "right y"]], right, rtol=1e-5)
         assert frame["class"].tolist() == [found[0].classes[label] for label in found[0].labels]  # type: ignore[union-attr]
 
@@ -646,8 +640,8 @@ def test_the_html_file_holds_everything_and_asks_for_nothing(ready: list[Run]) -
     panels = [
         {"title": "<b>x</b>", "subtitle": "", "stats": [], "note": "", "points": item.map("pca")} for item in found
     ]
-    data = embedding_view.payload(found, panels, embedding_colors.color_of(found, "class"), [])
-    text = embedding_export.page_of(found, data, "<b>x</b>", "They agree.", 20, MapState(image=int(found[0].ids[1])))
+    data = view.payload(found, panels, colors.color_of(found, "class"), [])
+    text = export.page_of(found, data, "<b>x</b>", "They agree.", 20, MapState(image=int(found[0].ids[1])))
     assert "http://" not in text.replace("http://www.w3.org", "")
     assert "https://" not in text
     assert "<b>x</b>" not in text
@@ -659,13 +653,13 @@ def test_what_has_no_classes_is_compared_without_them(ready: list[Run]) -> None:
     import dataclasses
 
     bare = [dataclasses.replace(item, labels=None, predictions={}, factors={}) for item in found_of(ready)]
-    assert embedding_colors.color_choices(bare) == {"agreement": "Neighbourhood agreement"}
-    assert embedding_colors.color_of(bare, "class")["kind"] == "none"
-    assert embedding_numbers.class_rows(bare, "knn") == []
-    details = embedding_view.details(bare, ["a", "b"], int(bare[0].ids[0]), 20)
+    assert colors.color_choices(bare) == {"agreement": "Neighbourhood agreement"}
+    assert colors.color_of(bare, "class")["kind"] == "none"
+    assert numbers.class_rows(bare, "knn") == []
+    details = view.details(bare, ["a", "b"], int(bare[0].ids[0]), 20)
     assert details is not None
     assert [name for name, _ in details["facts"]] == ["Shared neighbours"]
-    assert embedding_selection.items_of(bare[0], [1], -1)[0]["name"] == f"Image {bare[0].ids[1]}"
+    assert selection.items_of(bare[0], [1], -1)[0]["name"] == f"Image {bare[0].ids[1]}"
 
 
 def test_the_page_needs_no_torch_umap_or_sklearn(ready: list[Run], tiny_runs: Path) -> None:

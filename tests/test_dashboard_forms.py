@@ -6,7 +6,7 @@ import pytest
 import streamlit as st
 from dashboard_fixtures import shown
 
-from dashboard import forms
+from dashboard.shared import forms
 from simclr import config as cfg
 from simclr.config import ConfigError
 

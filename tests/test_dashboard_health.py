@@ -11,8 +11,10 @@ import pytest
 from dashboard_fixtures import open_page, query, texts, write_metrics
 from test_journey import PAGE_MS, PHONE, Server, Tab
 
-from dashboard import health_panel, store
-from simclr import health, runs
+from dashboard.run import health_panel
+from dashboard.shared import store
+from simclr import runs
+from simclr.evaluation import health
 
 EPOCHS = 20
 

@@ -16,11 +16,17 @@ import torch
 from dashboard_fixtures import component_with, components_with, make_run, texts
 from streamlit.testing.v1 import AppTest
 
-from dashboard import embedding_jobs, gallery, lab_encoder
-from simclr import augment, lab, loss, process_ids, runs, shapes
+from dashboard.augmentations import encoder as lab_encoder
+from dashboard.shared import jobs, sample_images
 from simclr import config as cfg
+from simclr import runs
+from simclr.analysis import similarity
 from simclr.config import Augmentation
-from simclr.embeddings import Model, open_weights
+from simclr.data import shapes
+from simclr.embeddings.stored import Model, open_weights
+from simclr.hardware import processes
+from simclr.objectives import nt_xent
+from simclr.views import augment
 
 PAGE = str(Path(__file__).parent / "lab_app.py")
 
@@ -56,9 +62,9 @@ def views_of(run: runs.Run, num: int) -> dict[str, np.ndarray]:
     options = Augmentation(**Augmentation().model_dump() | {"hue": 0.5})
     first, second = augment.two_views(images, ids, options, seed=0, epoch=1, size=32)
     with open_weights(Model(run)) as weights:
-        encoder = lab.load_encoder(Model(run), weights)
+        encoder = similarity.load_encoder(Model(run), weights)
     one, other = encoder(first), encoder(second)
-    return {layer: lab.interleave(one[layer], other[layer]) for layer in one}
+    return {layer: similarity.interleave(one[layer], other[layer]) for layer in one}
 
 
 def test_without_runs_there_is_one_step_to_take(tiny_runs: Path) -> None:
@@ -77,13 +83,15 @@ def test_the_matrix_is_that_of_the_views(run: runs.Run, layer: str) -> None:
     app = open_lab(show="batch", batch_of="chosen", layer=layer)
     data = component(app, "similarities")
     shown = np.frombuffer(base64.b64decode(data["similarities"]), "<f4").reshape(12, 12)
-    expected = lab.similarity_matrix(views_of(run, 6)[layer])
+    expected = similarity.similarity_matrix(views_of(run, 6)[layer])
     np.testing.assert_allclose(shown, expected, atol=1e-5)
     assert data["titles"][:2] == ["circle 0", "ring 1"]
     assert data["temperature"] == run.config["temperature"]
     assert ("not h" in texts(app)) == (layer == "h")
     rows = torch.from_numpy(views_of(run, 6)[layer])
-    assert lab.at_temperature(expected, 0.3).loss == pytest.approx(float(loss.nt_xent(rows[::2], rows[1::2], 0.3)))
+    assert similarity.at_temperature(expected, 0.3).loss == pytest.approx(
+        float(nt_xent.nt_xent(rows[::2], rows[1::2], 0.3))
+    )
 
 
 def test_marks_name_both_images_and_what_they_are(run: runs.Run) -> None:
@@ -102,7 +110,7 @@ def test_marks_name_both_images_and_what_they_are(run: runs.Run) -> None:
 
 def test_pairs_are_shown_beside_others(run: runs.Run) -> None:
     app = open_lab(layer="z")
-    expected = lab.similarity_matrix(views_of(run, 6)["z"])[range(0, 12, 2), range(1, 12, 2)]
+    expected = similarity.similarity_matrix(views_of(run, 6)["z"])[range(0, 12, 2), range(1, 12, 2)]
     assert app.metric[0].value == f"{expected.mean():.2f}"
     figure = json.loads(component(app, "figure")["figure"])
     np.testing.assert_allclose(figure["data"][1]["y"], expected, atol=1e-4)
@@ -157,10 +165,12 @@ def test_a_slow_network_waits_for_a_click(run: runs.Run, monkeypatch: pytest.Mon
 def test_what_takes_long_is_offered_and_then_shown(
     run: runs.Run, monkeypatch: pytest.MonkeyPatch, show: str, kind: str
 ) -> None:
-    monkeypatch.setattr(lab, "NUM_TRAIN", 200)
-    monkeypatch.setattr(lab, "NUM_TEST", 100)
+    monkeypatch.setattr(similarity, "NUM_TRAIN", 200)
+    monkeypatch.setattr(similarity, "NUM_TEST", 100)
     started: list[tuple[list[Model], str, Any]] = []
-    monkeypatch.setattr(lab, "start_job", lambda models, kind, images, folder: started.append((models, kind, images)))
+    monkeypatch.setattr(
+        similarity, "start_job", lambda models, kind, images, folder: started.append((models, kind, images))
+    )
     app = open_lab(show=show)
     assert "not measured yet" in texts(app)
     app.button(key=f"lab-{kind}").click().run()
@@ -168,7 +178,7 @@ def test_what_takes_long_is_offered_and_then_shown(
     (models, asked_kind, images) = started[0]
     assert asked_kind == kind
     assert [model.what for model in models] == ["weights", "untrained"]
-    results = [lab.compute(model, kind, images) for model in models]
+    results = [similarity.compute(model, kind, images) for model in models]
     app = open_lab(show=show)
     assert "not measured yet" not in texts(app)
     if show == "factors":
@@ -180,9 +190,9 @@ def test_what_takes_long_is_offered_and_then_shown(
         assert len(figures) == len(lab_encoder.CURVES) + 1
         hue = figures[lab_encoder.CURVES.index("hue")]
         measured = results[0]["layers"]["h"]
-        expected = [1.0, *(lab.relative(value, measured["others"]) for value in measured["curves"]["hue"])]
+        expected = [1.0, *(similarity.relative(value, measured["others"]) for value in measured["curves"]["hue"])]
         np.testing.assert_allclose(hue["data"][0]["y"], expected, atol=1e-4)
-        assert hue["data"][0]["x"] == [0.0, *lab.STRENGTHS["hue"]]
+        assert hue["data"][0]["x"] == [0.0, *similarity.STRENGTHS["hue"]]
 
 
 def all_figures(app: AppTest) -> list[str]:
@@ -193,7 +203,7 @@ def test_a_job_that_failed_says_why(run: runs.Run, monkeypatch: pytest.MonkeyPat
     job = tmp_path / "job"
     job.mkdir()
     runs.update_status(job, state="failed", error="There was not enough memory; try fewer images.")
-    monkeypatch.setattr(lab, "find_job", lambda *_: job)
+    monkeypatch.setattr(similarity, "find_job", lambda *_: job)
     app = open_lab(show="factors")
     assert "not enough memory" in app.error[0].value
     assert app.button(key="lab-factors").label == "Try again"
@@ -204,13 +214,13 @@ def test_a_job_that_goes_on_shows_its_bar_and_can_be_cancelled(
 ) -> None:
     job = tmp_path / "job"
     job.mkdir()
-    own = {"pid": os.getpid(), "process_start": process_ids.process_start(os.getpid())}
+    own = {"pid": os.getpid(), "process_start": processes.process_start(os.getpid())}
     runs.update_status(
         job, state="running", phase="Reading factors from it", step=400, steps=1000, heartbeat=time.time(), **own
     )
-    monkeypatch.setattr(lab, "find_job", lambda *_: job)
+    monkeypatch.setattr(similarity, "find_job", lambda *_: job)
     stopped = []
-    monkeypatch.setattr(embedding_jobs.control, "request_stop", stopped.append)
+    monkeypatch.setattr(jobs.control, "request_stop", stopped.append)
     app = open_lab(show="factors")
     assert "Reading factors from it" in texts(app)
     app.button(key="embedding-cancel").click().run()
@@ -240,7 +250,7 @@ def test_other_moments_of_a_training_can_be_compared(run: runs.Run) -> None:
 
 
 def test_extremes_name_the_best_and_the_worst() -> None:
-    curves = {operation: [0.9] * len(strengths) for operation, strengths in lab.STRENGTHS.items()}
+    curves = {operation: [0.9] * len(strengths) for operation, strengths in similarity.STRENGTHS.items()}
     curves["hue"], curves["crop"] = [1.0] * 6, [0.5] * 6
     assert lab_encoder.extremes({"others": 0.5, "curves": curves}) == (
         "ignores hue best (1.00) and reacts most to crop (0.00; 1 is unchanged, 0 like another image)."
@@ -249,7 +259,7 @@ def test_extremes_name_the_best_and_the_worst() -> None:
 
 
 def test_others_are_never_among_the_chosen() -> None:
-    found = gallery.load("shapes")
+    found = sample_images.load("shapes")
     others = lab_encoder._others(found, [0, 5], 30, seed=3)
     assert len(set(others)) == 30
     assert not {0, 5} & set(others)
@@ -260,4 +270,4 @@ def test_broken_options_are_one_sentence(run: runs.Run) -> None:
     choice = lab_encoder.Choice(Model(run), "", "")
     kept = {"values": Augmentation().model_dump() | {"hue": 3.0}, "size": None, "seed": 0, "epoch": 1}
     with pytest.raises(cfg.ConfigError, match="hue"):
-        lab_encoder._batch(choice, kept, gallery.load("shapes"), [0, 1])
+        lab_encoder._batch(choice, kept, sample_images.load("shapes"), [0, 1])

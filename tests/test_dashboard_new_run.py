@@ -10,9 +10,14 @@ import pytest
 from conftest import make_folder, supervise_nothing
 from dashboard_fixtures import make_experiment, make_run, open_page, query, shown, texts
 
-from dashboard import folder_reading, places, store, waiting
-from simclr import devices, estimate, launch, process_ids, run_queue, runs, slurm
-from simclr.estimate import Estimate
+from dashboard.new_run import compute_target, folder_reading
+from dashboard.shared import queue as shared_queue
+from dashboard.shared import store
+from simclr import runs
+from simclr.hardware import devices, processes
+from simclr.launch import queue, slurm, spawn
+from simclr.lifecycle import estimate
+from simclr.lifecycle.estimate import Estimate
 
 GIB = 2**30
 
@@ -21,11 +26,11 @@ GIB = 2**30
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
-    monkeypatch.setattr(launch, "_supervise", supervise_nothing)
-    monkeypatch.setattr(run_queue, "_has_keeper", lambda *_: True)
+    monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
+    monkeypatch.setattr(queue, "_has_keeper", lambda *_: True)
     monkeypatch.setattr(devices, "_gpus", list)
     monkeypatch.setattr(slurm, "available", list)
-    places.cluster.clear()
+    compute_target.cluster.clear()
     return tmp_path
 
 
@@ -95,7 +100,7 @@ def test_start_makes_one_run_and_opens_it(folder):
     assert made[0].config["epochs"] == 3
     assert made[0].meta["recipe"] == "quick"
     assert query(app, "id") == made[0].id
-    app.switch_page("app_pages/new_run.py").run()
+    app.switch_page("new_run/page.py").run()
     assert option(app, "number_input", "epochs").value == 3  # kept while other pages were shown
     app.button("start").click().run()  # the second half of a double click
     assert len(runs.list_runs(folder)) == 1
@@ -180,9 +185,9 @@ def test_a_free_device_starts_and_a_busy_one_queues(folder):
     assert "CPU is held by Long night (34 s left). It starts by itself when its turn comes." in said
     assert app.button(f"link-cpu-{holder.id}").label == "Long night"
     app.button("start").click().run()
-    waiting = run_queue.entries(folder)
+    waiting = queue.entries(folder)
     assert [run.id for run in waiting] == [query(app, "id")]
-    app.switch_page("app_pages/new_run.py").run()
+    app.switch_page("new_run/page.py").run()
     assert "1 run waits before this one" in texts(app)
 
 
@@ -190,7 +195,7 @@ def test_more_slots_let_it_start(folder):
     hold(folder, "cpu", "Long night")
     app = open_page("new_run")
     next(item for item in app.number_input if item.key.startswith("slots-cpu")).set_value(2).run()
-    assert run_queue.slots(folder) == {"cpu": 2}
+    assert queue.slots(folder) == {"cpu": 2}
     assert app.button("start").label == "Start"
 
 
@@ -221,15 +226,15 @@ def test_any_gpus_are_enough_where_their_number_is_free(gpus):
 def test_a_job_that_uses_a_gpu_is_waited_for_too(gpus):
     job = gpus / runs.JOBS / "20261122-101010-embed-test"
     job.mkdir(parents=True)
-    here = {"pid": os.getpid(), "process_start": process_ids.process_start(os.getpid()), "host": socket.gethostname()}
+    here = {"pid": os.getpid(), "process_start": processes.process_start(os.getpid()), "host": socket.gethostname()}
     runs.update_status(job, state="running", device="gpu:1", started=time.time(), **here)
     app = open_page("new_run", place="gpu:1")
     assert app.button("start").label == "Add to queue"
     assert "GPU 1 is held by a job of the dashboard." in texts(app)
     run = wait(gpus, "gpu:1")
-    assert "A job of the dashboard uses it until it ends." in waiting.sentence(run)
+    assert "A job of the dashboard uses it until it ends." in shared_queue.sentence(run)
     runs.update_status(job, state="finished", pid=None)
-    assert "A job" not in waiting.sentence(run)
+    assert "A job" not in shared_queue.sentence(run)
 
 
 def test_slices_are_chosen_one_at_a_time_and_free_memory_may_be_unknown(folder, monkeypatch):
@@ -282,7 +287,7 @@ def test_a_partner_goes_through_the_queue_and_only_once(folder):
 def test_slurm_is_offered_only_where_it_answers(folder, monkeypatch):
     assert not [item for item in open_page("new_run").button_group if item.key.startswith("where-")]
     monkeypatch.setattr(slurm, "available", lambda: [slurm.Partition("short", True, "1:00:00", 2, "gpu:2")])
-    places.cluster.clear()
+    compute_target.cluster.clear()
     submitted = []
 
     def submit(config, runs_dir, options, **meta):
@@ -370,7 +375,7 @@ def test_a_run_that_began_meanwhile_is_not_changed_and_nothing_typed_is_lost(fol
     waiting = wait(folder, "cpu", name="Second", epochs=30)
     app = open_page("new_run", edit=waiting.id)
     option(app, "number_input", "epochs").set_value(12).run()
-    launch.begin(waiting, "cpu")
+    spawn.begin(waiting, "cpu")
     app.button("start").click().run()
     assert not app.exception
     assert "Second does not wait in the queue any more" in texts(app)
@@ -397,7 +402,7 @@ def test_who_comes_back_finds_the_form_as_it_was(folder):
     option(app, "text_input", "name").set_value("typed at the last moment")  # and left by the click on Start
     app.button("start").click().run()
     assert store.find(query(app, "id")).name == "typed at the last moment"
-    app.switch_page("app_pages/new_run.py")  # as the browser's Back does, to the address that was left
+    app.switch_page("new_run/page.py")  # as the browser's Back does, to the address that was left
     app.query_params.clear()
     for name, value in left.items():
         app.query_params[name] = value

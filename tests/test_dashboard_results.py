@@ -3,8 +3,8 @@
 import pytest
 from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
 
-from dashboard import store
-from dashboard.app_pages import results as page
+from dashboard.results import page
+from dashboard.shared import store
 from simclr import runs
 
 

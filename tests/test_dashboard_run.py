@@ -8,10 +8,12 @@ import pytest
 from conftest import supervise_nothing
 from dashboard_fixtures import CLASSES, make_experiment, make_run, open_page, query, shown, texts
 
-from dashboard import escape, store, ui
-from dashboard.app_pages import run as run_page
-from simclr import launch, run_queue, runs
-from simclr.status import Status
+from dashboard.components import escape
+from dashboard.run import page
+from dashboard.shared import store, ui
+from simclr import runs
+from simclr.launch import queue, spawn
+from simclr.runs.status import Status
 
 
 @pytest.fixture
@@ -23,8 +25,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def no_processes(monkeypatch):
     """Folders are made as always; nothing is started in them, and nothing keeps the queue."""
-    monkeypatch.setattr(launch, "_supervise", supervise_nothing)
-    monkeypatch.setattr(launch, "detach", lambda *_, **__: None)
+    monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
+    monkeypatch.setattr(spawn, "detach", lambda *_, **__: None)
 
 
 def metrics(app):
@@ -74,7 +76,7 @@ def test_starting_has_no_metrics_yet(folder):
 
 def test_stop_asks_first_and_then_says_it_is_stopping(folder, monkeypatch):
     asked = []
-    monkeypatch.setattr(launch, "detach", lambda command, **_: asked.append(command))  # one who sees it through
+    monkeypatch.setattr(spawn, "detach", lambda command, **_: asked.append(command))  # one who sees it through
     run = make_run(folder, "running", done=8)
     app = open_page("run", id=run.id)
     app.button("stop").click().run()
@@ -122,11 +124,11 @@ def test_a_resume_on_a_busy_device_waits_for_its_turn(folder, no_processes):
 
 def test_a_waiting_run_can_be_put_first_edited_or_taken_out(folder, no_processes):
     config = runs.load_config(make_run(folder, "running", done=8))
-    first, second = (run_queue.submit(config.model_copy(update={"seed": seed}), folder, "cpu") for seed in (1, 2))
+    first, second = (queue.submit(config.model_copy(update={"seed": seed}), folder, "cpu") for seed in (1, 2))
     app = open_page("run", id=second.id)
     assert "2nd of 2" in texts(app)
     app.button("queue-first").click().run()
-    assert [run.id for run in run_queue.entries(folder)] == [second.id, first.id]
+    assert [run.id for run in queue.entries(folder)] == [second.id, first.id]
     app.button("queue-edit").click().run()
     assert app.title[0].value in ("New run", "Edit run")
     app = open_page("run", id=second.id)
@@ -134,7 +136,7 @@ def test_a_waiting_run_can_be_put_first_edited_or_taken_out(folder, no_processes
     assert not app.exception
     assert store.find(second.id) is None
     assert app.title[0].value == "Runs"
-    app.switch_page("app_pages/runs.py").run()  # as the browser has been led to
+    app.switch_page("runs/page.py").run()  # as the browser has been led to
     app.button("undo-delete").click().run()
     assert store.find(second.id).status.state == "queued"
 
@@ -260,12 +262,12 @@ def test_name_notes_and_tags_can_be_changed(folder):
 
 def test_chance_is_that_of_the_runs_batch(folder):
     config = {"batch_size": 256, "temperature": 0.5}
-    assert run_page.chance_level("loss", config) == pytest.approx(math.log(511))
-    assert run_page.chance_level("top1", config) == pytest.approx(100 / 511)
-    assert run_page.chance_level("top5", {"batch_size": 2, "temperature": 1}) == 100.0
-    assert run_page.chance_level("mean_rank", config) == 256
-    assert run_page.chance_level("loss", {"batch_size": 64}) is None  # a supervised run
-    assert "ln(2N - 1) = 6.236" in run_page.figure_help("loss", math.log(511))
+    assert page.chance_level("loss", config) == pytest.approx(math.log(511))
+    assert page.chance_level("top1", config) == pytest.approx(100 / 511)
+    assert page.chance_level("top5", {"batch_size": 2, "temperature": 1}) == 100.0
+    assert page.chance_level("mean_rank", config) == 256
+    assert page.chance_level("loss", {"batch_size": 64}) is None  # a supervised run
+    assert "ln(2N - 1) = 6.236" in page.figure_help("loss", math.log(511))
 
 
 def test_a_finished_pre_training_shows_its_test_figures_and_how_they_were_measured(folder):

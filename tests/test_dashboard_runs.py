@@ -8,9 +8,10 @@ import pytest
 from conftest import supervise_nothing
 from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
 
-from dashboard import store
-from dashboard.app_pages import runs as runs_page
-from simclr import launch, run_queue, runs
+from dashboard.runs import page
+from dashboard.shared import store
+from simclr import runs
+from simclr.launch import queue, spawn
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,7 +39,7 @@ def test_shipped_examples_leave_the_first_steps_in_place_and_cannot_be_changed(f
     assert not app.exception
     assert [button.label for button in app.button if button.proto.type == "primary"] == ["Start your first run"]
     assert "Or look at finished ones first" in texts(app)
-    (line,) = [runs_page.row(item) for item in store.get().summaries()]
+    (line,) = [page.row(item) for item in store.get().summaries()]
     assert line["name"]["sub"].startswith("Example")
     app = open_page("run", id=example.id)
     assert not app.exception
@@ -72,11 +73,11 @@ def test_open_leads_to_the_run_by_its_id(folder):
 
 
 def test_the_queue_shows_who_waits_and_changes_the_order(folder, monkeypatch):
-    monkeypatch.setattr(launch, "_supervise", supervise_nothing)
-    monkeypatch.setattr(launch, "detach", lambda *_, **__: None)
+    monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
+    monkeypatch.setattr(spawn, "detach", lambda *_, **__: None)
     config = runs.load_config(make_run(folder, "running", done=8, name="holder"))
     made = [
-        run_queue.submit(config.model_copy(update={"seed": seed, "name": f"number {seed}"}), folder, "cpu")
+        queue.submit(config.model_copy(update={"seed": seed, "name": f"number {seed}"}), folder, "cpu")
         for seed in range(12)
     ]
     app = open_page()
@@ -87,17 +88,17 @@ def test_the_queue_shows_who_waits_and_changes_the_order(folder, monkeypatch):
     assert app.button(f"queue-up-{made[0].id}").disabled and app.button(f"queue-down-{made[11].id}").disabled
     app.button(f"queue-up-{made[11].id}").click().run()
     app.button(f"queue-down-{made[0].id}").click().run()
-    order = [run.id for run in run_queue.entries(folder)]
+    order = [run.id for run in queue.entries(folder)]
     assert order == [run.id for run in (made[1], made[0], *made[2:10], made[11], made[10])]
     app.button(f"queue-drop-{made[5].id}").click().run()
     assert store.find(made[5].id) is None
     assert "number 5 is in the trash" in texts(app)
     app.button("undo-delete").click().run()
-    assert made[5].id in [run.id for run in run_queue.entries(folder)]
+    assert made[5].id in [run.id for run in queue.entries(folder)]
 
 
 def test_a_failure_is_told_on_top_until_it_is_dismissed(folder, monkeypatch):
-    monkeypatch.setattr(launch, "_supervise", supervise_nothing)
+    monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
     run = make_run(folder, "failed", name="<b>hot</b>")
     make_run(folder / runs.EXAMPLES, "failed")
     app = open_page()
@@ -114,7 +115,7 @@ def test_a_failure_is_told_on_top_until_it_is_dismissed(folder, monkeypatch):
 
 @pytest.mark.parametrize("state", ["finished", "failed", "stopped", "stopping", "queued"])
 def test_every_state_is_shown(folder, monkeypatch, state):
-    monkeypatch.setattr(run_queue, "wake", lambda _: None)
+    monkeypatch.setattr(queue, "wake", lambda _: None)
     make_run(folder, state, torn=True, done=4)
     app = open_page()
     assert not app.exception
@@ -145,17 +146,17 @@ def test_filters_choose_by_kind_state_and_words(folder):
     make_experiment(folder)
     make_run(folder, "failed", tags="colour")
     found = store.get().summaries()
-    assert sum(runs_page.matches(item, ["scratch"], [], "") for item in found) == 1
-    assert sum(runs_page.matches(item, [], ["failed"], "") for item in found) == 1
-    assert sum(runs_page.matches(item, [], [], "colour pretrain") for item in found) == 1
-    assert sum(runs_page.matches(item, ["scratch"], ["failed"], "") for item in found) == 0
-    assert all(runs_page.matches(item, [], [], "") for item in found)
+    assert sum(page.matches(item, ["scratch"], [], "") for item in found) == 1
+    assert sum(page.matches(item, [], ["failed"], "") for item in found) == 1
+    assert sum(page.matches(item, [], [], "colour pretrain") for item in found) == 1
+    assert sum(page.matches(item, ["scratch"], ["failed"], "") for item in found) == 0
+    assert all(page.matches(item, [], [], "") for item in found)
 
 
 def test_a_row_leads_to_its_run_by_id_and_shows_per_cent(folder):
     _, found = make_experiment(folder)
     summary = store.get().summary(found["frozen-0.01"])
-    row = runs_page.row(summary)
+    row = page.row(summary)
     assert row["href"] == f"/run?id={summary.id}"
     assert row["accuracy"]["text"] == "42.0 %"
     assert row["accuracy"]["sub"] == "test"
@@ -169,7 +170,7 @@ def test_deleting_can_be_undone(folder):
     assert store.find(run.id) is not None  # asked first
     app.button("delete-yes").click().run()
     assert store.find(run.id) is None
-    app.switch_page("app_pages/runs.py").run()
+    app.switch_page("runs/page.py").run()
     assert "gone is in the trash" in texts(app)
     app.button("undo-delete").click().run()
     assert store.find(run.id) is not None

@@ -9,11 +9,12 @@ import pytest
 from conftest import supervise_nothing
 from dashboard_fixtures import make_experiment, make_run, write_evaluation
 
-from dashboard import store
+from dashboard.shared import store
 from simclr import config as cfg
-from simclr import launch, runs
+from simclr import runs
 from simclr.config import ConfigError
-from simclr.status import Status
+from simclr.launch import spawn
+from simclr.runs.status import Status
 
 
 @pytest.fixture
@@ -293,7 +294,7 @@ def test_recipe_is_the_recorded_one_else_the_one_with_its_data_and_network():
 
 
 def test_a_second_click_gives_the_run_of_the_first(folder, monkeypatch):
-    monkeypatch.setattr(launch, "_supervise", supervise_nothing)
+    monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
     run = make_run(folder)
     first = store.start_partner(run, "frozen", 0.1)
     again = store.start_partner(run, "frozen", 0.1)

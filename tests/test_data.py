@@ -16,9 +16,12 @@ import pytest
 import torch
 from PIL import Image
 
-from simclr import compute, data, downloads, images, runs, shapes, train
 from simclr import config as cfg
+from simclr import runs
 from simclr.config import ConfigError
+from simclr.data import downloads, image_files, loading, shapes
+from simclr.lifecycle import train as lifecycle_train
+from simclr.models import compute
 
 
 def picture(colour, size=(8, 8), mode="RGB"):
@@ -39,7 +42,7 @@ def make_folder(root, layout, size=(8, 8), suffix=".png"):
 
 
 def load(dataset, tmp_path, **options):
-    return data.load_data(str(dataset), data_dir=str(tmp_path / "data_root"), **options)
+    return loading.load_data(str(dataset), data_dir=str(tmp_path / "data_root"), **options)
 
 
 def ids(split):
@@ -77,27 +80,28 @@ def test_no_part_of_a_run_copies_more_than_a_batch(tmp_path, monkeypatch):
     """`memory_share` counts each image once."""
     from conftest import TINY, TINY_PRETRAIN
 
-    from simclr import embed, evaluate
-    from simclr.embeddings import Choice, Model
+    from simclr.embeddings import embed
+    from simclr.embeddings.stored import Choice, Model
+    from simclr.evaluation import protocols
 
     most = []
-    real = data.Split.images_at
-    monkeypatch.setattr(data.Split, "images_at", lambda self, at: most.append(len(at)) or real(self, at))
+    real = loading.Split.images_at
+    monkeypatch.setattr(loading.Split, "images_at", lambda self, at: most.append(len(at)) or real(self, at))
     more = {"limit_images": 1300, "batch_size": 512, "epochs": 1}
     options = TINY | more | {"backbone": "resnet_tiny", "experiment_version": 0, "freeze_encoder": True}
     for config in (
         cfg.build(cfg.PretrainConfig, TINY_PRETRAIN | more | {"knn_every_epochs": 1, "film_frames": 1}),
         cfg.build(cfg.FinetuneConfig, options),
     ):
-        run = train.train(config, runs_dir=tmp_path)
+        run = lifecycle_train.train(config, runs_dir=tmp_path)
         assert run.status.state == "finished", run.status.error
-        evaluate.evaluate_run(run)
+        protocols.evaluate_run(run)
         embed.compute([Model(run)], Choice("train", None), [])
     assert max(most) == 512
-    prepared = train.prepare(cfg.build(cfg.FinetuneConfig, options), tmp_path)
+    prepared = lifecycle_train.prepare(cfg.build(cfg.FinetuneConfig, options), tmp_path)
     data_ptr = prepared.data.train.images.data_ptr()
     assert prepared.train.images.data_ptr() == data_ptr
-    assert evaluate.labelled(prepared.config, prepared.data).images.data_ptr() == data_ptr
+    assert protocols.labelled(prepared.config, prepared.data).images.data_ptr() == data_ptr
 
 
 # --- cuts ---------------------------------------------------------------------------------------------------------
@@ -107,7 +111,7 @@ def test_no_part_of_a_run_copies_more_than_a_batch(tmp_path, monkeypatch):
 def test_label_subset_is_nested_stratified_and_repeatable(counts):
     labels = torch.cat([torch.full((count,), label) for label, count in enumerate(counts)])
     labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
-    sets = {share: data.label_subset(labels, share, seed=3) for share in (0.01, 0.05, 0.1, 1.0)}
+    sets = {share: loading.label_subset(labels, share, seed=3) for share in (0.01, 0.05, 0.1, 1.0)}
     for share, chosen in sets.items():
         assert (chosen.diff() > 0).all()
         assert len(chosen) == round(share * len(labels))
@@ -115,23 +119,23 @@ def test_label_subset_is_nested_stratified_and_repeatable(counts):
         assert (found >= 1).all()
         assert (found - share * torch.tensor(counts)).abs().max() <= 2
     assert set(sets[0.01].tolist()) < set(sets[0.05].tolist()) < set(sets[0.1].tolist())
-    assert torch.equal(sets[0.05], data.label_subset(labels, 0.05, seed=3))
-    assert not torch.equal(sets[0.05], data.label_subset(labels, 0.05, seed=4))
+    assert torch.equal(sets[0.05], loading.label_subset(labels, 0.05, seed=3))
+    assert not torch.equal(sets[0.05], loading.label_subset(labels, 0.05, seed=4))
 
 
 def test_label_subset_has_one_of_each_class_at_least():
     labels = torch.arange(40) % 10
-    assert sorted(labels[data.label_subset(labels, 0.01, seed=0)].tolist()) == list(range(10))
+    assert sorted(labels[loading.label_subset(labels, 0.01, seed=0)].tolist()) == list(range(10))
 
 
 def test_a_balanced_set_is_cut_exactly():
     labels = np.arange(50_000) % 10
-    chosen = data._val_places(labels, 50_000, 0.1, seed=1)
+    chosen = loading._val_places(labels, 50_000, 0.1, seed=1)
     assert np.bincount(labels[chosen]).tolist() == [500] * 10
 
 
 def test_shapes_splits():
-    whole = data.load_data("shapes", seed=5)
+    whole = loading.load_data("shapes", seed=5)
     assert (whole.train.num_images, whole.val.num_images, whole.test.num_images) == (3686, 410, 2000)
     assert whole.classes == shapes.CLASSES
     assert whole.image_size == whole.train.image_size == 32
@@ -139,16 +143,16 @@ def test_shapes_splits():
     assert ids(whole.train) | ids(whole.val) == set(range(4096))
     assert whole.val.labels.bincount().tolist() == [41] * 10
     assert (whole.train.factors["shape"] == np.array(shapes.CLASSES)[whole.train.labels.numpy()]).all()
-    again = data.load_data("shapes", seed=5)
+    again = loading.load_data("shapes", seed=5)
     assert torch.equal(again.train.ids, whole.train.ids)
     assert torch.equal(pixels_of(again.train), pixels_of(whole.train))
-    assert ids(data.load_data("shapes", seed=6).val) != ids(whole.val)
+    assert ids(loading.load_data("shapes", seed=6).val) != ids(whole.val)
 
 
 def test_an_id_names_the_same_image_whatever_the_cuts():
     drawn = shapes.generate("train", 5000)
     for options in ({"limit_images": 300}, {"val_fraction": 0.5}, {"limit_images": 5000}, {"seed": 9}):
-        loaded = data.load_data("shapes", **options)
+        loaded = loading.load_data("shapes", **options)
         for split in (loaded.train, loaded.val):
             assert (pixels_of(split).numpy() == drawn.images[split.ids.numpy()]).all()
             assert (split.labels.numpy() == drawn.labels[split.ids.numpy()]).all()
@@ -156,38 +160,38 @@ def test_an_id_names_the_same_image_whatever_the_cuts():
 
 
 def test_limit_comes_before_the_validation_cut():
-    loaded = data.load_data("shapes", limit_images=100, val_fraction=0.2)
+    loaded = loading.load_data("shapes", limit_images=100, val_fraction=0.2)
     assert (loaded.train.num_images, loaded.val.num_images) == (80, 20)
     assert loaded.train.labels.bincount().tolist() == [8] * 10
     assert not ids(loaded.train) & ids(loaded.val)
-    assert data.load_data("shapes", limit_images=5000).train.num_images == 4500
-    assert data.load_data("shapes", limit_images=100, val_fraction=0).val is None
+    assert loading.load_data("shapes", limit_images=5000).train.num_images == 4500
+    assert loading.load_data("shapes", limit_images=100, val_fraction=0).val is None
 
 
 def test_limit_below_the_number_of_classes_is_refused():
     with pytest.raises(ConfigError, match="limit_images is 9; allowed: at least 10"):
-        data.load_data("shapes", limit_images=9)
+        loading.load_data("shapes", limit_images=9)
 
 
 def test_limit_above_the_data_uses_all_and_warns(caplog):
     with caplog.at_level(logging.WARNING):
-        loaded = data.load_data("digits", limit_images=100_000, val_fraction=0)
+        loaded = loading.load_data("digits", limit_images=100_000, val_fraction=0)
     assert loaded.train.num_images == 1438
     assert "limit_images is 100000" in caplog.text
 
 
 def test_digits():
-    loaded = data.load_data("digits", val_fraction=0)
+    loaded = loading.load_data("digits", val_fraction=0)
     assert pixels_of(loaded.train).shape == (1438, 3, 32, 32)
     assert loaded.test.num_images == 359
     assert (loaded.test.labels.bincount() >= 34).all()
     assert torch.equal(loaded.train.images[:, 0], loaded.train.images[:, 2])
-    other = data.load_data("digits", val_fraction=0, seed=8)
+    other = loading.load_data("digits", val_fraction=0, seed=8)
     assert torch.equal(pixels_of(loaded.test), pixels_of(other.test))  # the test split is fixed
 
 
 def test_split_take_and_images_at():
-    train = data.load_data("shapes", limit_images=50).train
+    train = loading.load_data("shapes", limit_images=50).train
     part = train.take([4, 2, 7])
     assert part.num_images == 3
     assert torch.equal(pixels_of(part), pixels_of(train)[[4, 2, 7]])
@@ -202,21 +206,21 @@ def test_split_take_and_images_at():
 
 
 def test_epoch_batches_are_a_permutation_of_their_own_per_epoch():
-    batches = data.EpochBatches(103, 10, seed=1, drop_last=False)
+    batches = loading.EpochBatches(103, 10, seed=1, drop_last=False)
     first = list(batches)
     assert len(first) == len(batches) == 11
     assert torch.cat(first).sort().values.tolist() == list(range(103))
     assert torch.equal(torch.cat(first), torch.cat(list(batches)))
     batches.set_epoch(1)
     assert not torch.equal(torch.cat(first), torch.cat(list(batches)))
-    assert not torch.equal(torch.cat(first), torch.cat(list(data.EpochBatches(103, 10, seed=2, drop_last=False))))
+    assert not torch.equal(torch.cat(first), torch.cat(list(loading.EpochBatches(103, 10, seed=2, drop_last=False))))
 
 
 def test_epoch_batches_drop_the_incomplete_one_unless_it_is_the_only_one():
-    assert [len(batch) for batch in data.EpochBatches(25, 10)] == [10, 10]
-    assert [len(batch) for batch in data.EpochBatches(7, 10)] == [7]
-    assert len(data.EpochBatches(7, 10)) == 1
-    assert torch.cat(list(data.EpochBatches(6, 4, shuffle=False, drop_last=False))).tolist() == list(range(6))
+    assert [len(batch) for batch in loading.EpochBatches(25, 10)] == [10, 10]
+    assert [len(batch) for batch in loading.EpochBatches(7, 10)] == [7]
+    assert len(loading.EpochBatches(7, 10)) == 1
+    assert torch.cat(list(loading.EpochBatches(6, 4, shuffle=False, drop_last=False))).tolist() == list(range(6))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +233,7 @@ def test_epoch_batches_drop_the_incomplete_one_unless_it_is_the_only_one():
 def test_a_last_batch_of_one_image_joins_the_one_before(num_images, batch_size, num_ranks, sizes):
     """BatchNorm cannot train on one value per channel, and one image is a noisy step at best."""
     of_ranks = [
-        data.EpochBatches(num_images, batch_size, seed=1, drop_last=False, rank=rank, num_ranks=num_ranks)
+        loading.EpochBatches(num_images, batch_size, seed=1, drop_last=False, rank=rank, num_ranks=num_ranks)
         for rank in range(num_ranks)
     ]
     for batches in of_ranks:
@@ -244,13 +248,13 @@ def test_a_last_batch_of_one_image_joins_the_one_before(num_images, batch_size, 
 def test_steps_are_counted_as_the_processes_take_them(devices, steps):
     """50 images in batches of 8: two are left, which two processes would train on alone."""
     config = cfg.build(cfg.FinetuneConfig, {"random_weight_init": True, "batch_size": 8, "epochs": 1})
-    counted = train._count_steps(config.model_copy(update={"devices": devices}), 50, drop_last=False)
-    batches = data.EpochBatches(50, 8 // devices, drop_last=False, num_ranks=devices)
+    counted = lifecycle_train._count_steps(config.model_copy(update={"devices": devices}), 50, drop_last=False)
+    batches = loading.EpochBatches(50, 8 // devices, drop_last=False, num_ranks=devices)
     assert (counted[0], len(list(batches))) == (steps, steps)
 
 
 def test_skip_holds_for_one_iteration():
-    batches = data.EpochBatches(40, 10, seed=1)
+    batches = loading.EpochBatches(40, 10, seed=1)
     whole = list(batches)
     batches.skip = 3
     assert len(batches) == 4
@@ -261,8 +265,8 @@ def test_skip_holds_for_one_iteration():
 @pytest.mark.parametrize(("num_images", "drop_last"), [(50, True), (53, False), (5, True)])
 def test_ranks_share_each_batch_evenly(num_images, drop_last):
     options = {"seed": 4, "drop_last": drop_last}
-    alone = list(data.EpochBatches(num_images, 8, **options))
-    shared = [list(data.EpochBatches(num_images, 4, rank=rank, num_ranks=2, **options)) for rank in range(2)]
+    alone = list(loading.EpochBatches(num_images, 8, **options))
+    shared = [list(loading.EpochBatches(num_images, 4, rank=rank, num_ranks=2, **options)) for rank in range(2)]
     assert len(shared[0]) == len(shared[1]) == len(alone)
     for whole, left, right in zip(alone, *shared, strict=True):
         assert len(left) == len(right)
@@ -339,7 +343,7 @@ def test_kinds_of_image_become_rgb(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     turned.save(folder / "6.jpg", exif=exif, quality=100)
-    found = [images.decode_image(folder, name, 8) for name in sorted(os.listdir(folder))]
+    found = [image_files.decode_image(folder, name, 8) for name in sorted(os.listdir(folder))]
     assert all(image.shape == (3, 8, 8) and image.dtype == np.uint8 for image in found)
     values = [int(image.mean()) for image in found]
     assert values[3] == 255
@@ -350,7 +354,7 @@ def test_resizing_keeps_the_middle(tmp_path):
     image = Image.new("RGB", (40, 20), "black")
     image.paste("white", (10, 0, 30, 20))
     image.save(tmp_path / "wide.png")
-    assert images.decode_image(tmp_path, "wide.png", 10).min() > 200
+    assert image_files.decode_image(tmp_path, "wide.png", 10).min() > 200
 
 
 @pytest.mark.parametrize(
@@ -403,14 +407,14 @@ def test_folder_errors(tmp_path):
 
 
 def test_decoded_folders_are_kept_outside_of_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "CACHE_WORTH_SECONDS", 0)
+    monkeypatch.setattr(image_files, "CACHE_WORTH_SECONDS", 0)
     folder = make_folder(tmp_path / "set", {"train/a": 6, "train/b": 6, "test/a": 2, "test/b": 2})
     before = sorted(folder.rglob("*"))
     first = load(folder, tmp_path)
     assert sorted(folder.rglob("*")) == before
     assert len(list((tmp_path / "data_root" / "decoded").glob("*.npy"))) == 2  # train and test
     with monkeypatch.context() as patch:
-        patch.setattr(images, "decode_image", lambda *_: pytest.fail("decoded again"))
+        patch.setattr(image_files, "decode_image", lambda *_: pytest.fail("decoded again"))
         again = load(folder, tmp_path)
         part = load(folder, tmp_path, limit_images=4, val_fraction=0).train
     assert torch.equal(first.train.images, again.train.images)
@@ -437,9 +441,9 @@ def test_large_sets_stream_and_agree_with_memory(tmp_path):
     assert torch.equal(streamed.train.take([5, 1]).images_at([1, 0]), memory.train.images[[1, 5]])
     assert streamed.train.to("meta") is streamed.train
 
-    batches = data.EpochBatches(streamed.train.num_images, 32, seed=0)
+    batches = loading.EpochBatches(streamed.train.num_images, 32, seed=0)
     loader = torch.utils.data.DataLoader(
-        data.SplitDataset(streamed.train), batch_sampler=batches, collate_fn=data.as_is, num_workers=1
+        loading.SplitDataset(streamed.train), batch_sampler=batches, collate_fn=loading.as_is, num_workers=1
     )
     seen = list(loader)
     assert len(seen) == len(batches)
@@ -496,8 +500,8 @@ def test_the_validation_images_of_a_run_on_stl10_are_found_again(tmp_path):
     """With `limit_images` a supervised run cuts its labelled images another way than a pre-training its unlabelled."""
     from dashboard_fixtures import make_run
 
-    from simclr import embed
-    from simclr.embeddings import Choice, Model, check_same_data
+    from simclr.embeddings import embed
+    from simclr.embeddings.stored import Choice, Model, check_same_data
 
     make_stl10(tmp_path / "data_root", num_labelled=200)
     options = {"dataset": "stl10", "data_dir": str(tmp_path / "data_root"), "limit_images": 60, "val_fraction": 0.5,
@@ -507,7 +511,7 @@ def test_the_validation_images_of_a_run_on_stl10_are_found_again(tmp_path):
     )}  # fmt: skip
     for kind, run in found.items():
         config = runs.load_config(run)
-        expected = data.load_data(**options, labelled_only=kind == "finetune")
+        expected = loading.load_data(**options, labelled_only=kind == "finetune")
         assert ids(compute.load_images(config, lambda *_: None).val) == ids(expected.val)
         assert ids(embed.load_pictures(run, Choice("val", None)).chosen) == ids(expected.val)
         shown = embed.load_pictures(run, Choice("train", None)).chosen
@@ -678,8 +682,8 @@ def test_svhn_calls_zero_zero(tmp_path, monkeypatch):
 
 def test_data_root(monkeypatch, tmp_path):
     monkeypatch.setenv("SIMCLR_DATA_DIR", str(tmp_path / "from_environment"))
-    assert data.data_root(None) == tmp_path / "from_environment"
-    assert data.data_root(str(tmp_path / "given")) == tmp_path / "given"
+    assert loading.data_root(None) == tmp_path / "from_environment"
+    assert loading.data_root(str(tmp_path / "given")) == tmp_path / "given"
     monkeypatch.delenv("SIMCLR_DATA_DIR")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert data.data_root(None) == tmp_path / ".cache" / "simclr"
+    assert loading.data_root(None) == tmp_path / ".cache" / "simclr"

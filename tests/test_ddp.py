@@ -11,7 +11,9 @@ import torch
 from conftest import TINY_PRETRAIN, flags
 from test_train import rows_of
 
-from simclr import health, ranks, runs
+from simclr import runs
+from simclr.evaluation import health
+from simclr.runs import rank_messages
 
 # Without BatchNorm, whose statistics are each process's own on a CPU, two processes are one up to rounding.
 OPTIONS = TINY_PRETRAIN | {"backbone": "squeezenet1_1", "image_size": 32, "epochs": 2, "optimizer": "sgd",
@@ -178,6 +180,6 @@ def test_a_killed_process_takes_the_others_along(tmp_path, victim):
     wait_for_end(others)
     assert run.status.state == "failed"
     if victim == "other":
-        assert run.status.reason == ranks.LOST
+        assert run.status.reason == rank_messages.LOST
         assert run.status.error.startswith("Process 1 of this run ended without a word")
     assert (run.path / "checkpoints" / "last.ckpt").is_file()

@@ -8,10 +8,10 @@ import torch
 from conftest import TINY_PRETRAIN
 from torch import nn
 
-from simclr import backbones
 from simclr import config as cfg
 from simclr.config import BACKBONES, ConfigError, PretrainConfig
-from simclr.train import CUBLAS, _exactly, explain
+from simclr.lifecycle.train import CUBLAS, _exactly, explain
+from simclr.models import backbones
 
 # What PyTorch 2.14 documents as refused on a GPU under `use_deterministic_algorithms`, as autograd names it.
 REFUSED = ("AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool3D", "FractionalMaxPool", "MaxUnpool", "Upsample",

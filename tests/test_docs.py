@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from simclr import backbones, cli
 from simclr import config as cfg
-from simclr.cli import main
+from simclr.cli import main as cli
+from simclr.cli.main import main
 from simclr.config import FinetuneConfig, PretrainConfig
+from simclr.models import backbones
 
 OPTIONS = [(model, name) for model in (PretrainConfig, FinetuneConfig) for name in cfg.option_names(model)]
 
@@ -82,9 +83,9 @@ def test_recipes_say_what_they_are(name):
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", sorted((Path(__file__).parent.parent / "dashboard/app_pages").glob("*.py")))
+@pytest.mark.parametrize("page", sorted((Path(__file__).parent.parent / "dashboard").glob("*/page.py")))
 def test_readme_names_every_page(page):
-    title = page.stem.replace("_", " ").capitalize()
+    title = page.parent.name.replace("_", " ").capitalize()
     assert re.search(rf"\b{title}\b", README)
 
 

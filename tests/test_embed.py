@@ -16,13 +16,16 @@ import numpy as np
 import pytest
 from dashboard_fixtures import make_run
 
-from simclr import cli, compare, embed, embeddings, launch, map_worker, reduce, runs
+from simclr import runs
+from simclr.cli import main
 from simclr.config import ConfigError
-from simclr.embeddings import Choice, Embedding, Model
-from simclr.reduce import Projection
+from simclr.embeddings import compare, embed, projections, stored, umap_server
+from simclr.embeddings.projections import Projection
+from simclr.embeddings.stored import Choice, Embedding, Model
+from simclr.launch import spawn
+from simclr.models.weights import file_hash
 from simclr.runs import Run
-from simclr.status import Status
-from simclr.weights import file_hash
+from simclr.runs.status import Status
 
 SMALL = Choice(num_images=60)
 
@@ -31,7 +34,7 @@ def trained_run(folder: Path, seed: int = 1, **options: Any) -> Run:
     """A finished run whose `model.pt` holds the weights that this seed gives; no training is needed for features."""
     import torch
 
-    from simclr import backbones
+    from simclr.models import backbones
 
     values: dict[str, Any] = {"dataset": "shapes", "image_size": 16, "backbone": "resnet_tiny", "seed": seed}
     values |= {"accelerator": "cpu"} | options
@@ -64,7 +67,9 @@ def embedded(pair: list[Model]) -> list[Embedding]:
 def test_features_are_those_of_the_encoder_on_the_plain_images(pair: list[Model], embedded: list[Embedding]) -> None:
     import torch
 
-    from simclr import augment, backbones, shapes
+    from simclr.data import shapes
+    from simclr.models import backbones
+    from simclr.views import augment
 
     first = embedded[0]
     encoder = backbones.build_encoder("resnet_tiny", 16)
@@ -78,7 +83,7 @@ def test_features_are_those_of_the_encoder_on_the_plain_images(pair: list[Model]
 def test_all_models_see_the_same_images_in_class_proportion(embedded: list[Embedding]) -> None:
     first, second = embedded
     np.testing.assert_array_equal(first.ids, second.ids)
-    assert embeddings.same_images(first, second)
+    assert stored.same_images(first, second)
     assert first.labels is not None
     assert np.bincount(first.labels).tolist() == [6] * 10
     assert not np.allclose(first.features, second.features)
@@ -87,7 +92,7 @@ def test_all_models_see_the_same_images_in_class_proportion(embedded: list[Embed
 def test_another_seed_chooses_other_images(pair: list[Model], embedded: list[Embedding]) -> None:
     other = embed.compute(pair[:1], Choice(num_images=60, seed=5), [])[0]
     assert set(other.ids.tolist()) != set(embedded[0].ids.tolist())
-    assert not embeddings.same_images(other, embedded[0])
+    assert not stored.same_images(other, embedded[0])
 
 
 def test_provenance_says_what_was_computed_from_what(pair: list[Model], embedded: list[Embedding]) -> None:
@@ -108,7 +113,7 @@ def test_provenance_says_what_was_computed_from_what(pair: list[Model], embedded
 def test_thumbnails_show_the_images(embedded: list[Embedding]) -> None:
     from PIL import Image
 
-    from simclr import shapes
+    from simclr.data import shapes
 
     first = embedded[0]
     tile = first.provenance["thumbnails"]
@@ -197,9 +202,9 @@ def test_an_untrained_network_has_the_stem_of_the_weights_there_are(tmp_path: Pa
     run = trained_run(tmp_path, backbone="resnet18")
     shutil.copyfile(run.model_path, tmp_path / "kept")
     run.model_path.unlink()
-    before = embeddings.embedding_folder(Model(run, "untrained"), SMALL)
+    before = stored.embedding_folder(Model(run, "untrained"), SMALL)
     shutil.copyfile(tmp_path / "kept", run.model_path)
-    assert embeddings.embedding_folder(Model(run, "untrained"), SMALL) != before
+    assert stored.embedding_folder(Model(run, "untrained"), SMALL) != before
 
 
 def test_a_map_of_features_that_were_replaced_meanwhile_is_not_taken_for_one_of_the_new(tmp_path: Path) -> None:
@@ -216,28 +221,28 @@ def test_features_of_the_test_images_are_found_by_either_name(
     assert SMALL.split == "auto"
     monkeypatch.setattr(embed, "load_pictures", lambda *_: pytest.fail("images were read again"))
     assert [item.folder for item in embed.compute(pair, by_name, ["pca"])] == [item.folder for item in embedded]
-    assert embeddings.find_embedding(pair[0], dataclasses.replace(SMALL, split="val")) is None
+    assert stored.find_embedding(pair[0], dataclasses.replace(SMALL, split="val")) is None
 
 
 def test_a_network_that_was_trained_on_has_features_of_its_own(tmp_path: Path) -> None:
     import torch
 
     model = Model(trained_run(tmp_path))
-    before = embeddings.embedding_folder(model, SMALL)
+    before = stored.embedding_folder(model, SMALL)
     embed.compute([model], SMALL, [])
-    assert embeddings.find_embedding(model, SMALL) is not None
+    assert stored.find_embedding(model, SMALL) is not None
     state = torch.load(model.run.model_path, weights_only=True)
     state["conv1.weight"] += 1
     torch.save(state, model.run.model_path)
-    assert embeddings.embedding_folder(model, SMALL) != before
-    assert embeddings.find_embedding(model, SMALL) is None
+    assert stored.embedding_folder(model, SMALL) != before
+    assert stored.find_embedding(model, SMALL) is None
 
 
 def test_damaged_features_are_computed_again(tmp_path: Path) -> None:
     model = Model(trained_run(tmp_path))
     first = embed.compute([model], SMALL, ["pca"])[0]
-    (first.folder / embeddings.FEATURES).write_bytes(b"\x93NUMPY torn")
-    assert embeddings.find_embedding(model, SMALL) is None
+    (first.folder / stored.FEATURES).write_bytes(b"\x93NUMPY torn")
+    assert stored.find_embedding(model, SMALL) is None
     again = embed.compute([model], SMALL, ["pca"])[0]
     assert again.features.shape == (60, 128)
     first.map_path("pca").write_bytes(b"torn")
@@ -257,10 +262,10 @@ def test_images_that_changed_on_disk_are_looked_at_again_by_all(tmp_path: Path) 
     assert first.num_images == 16
     old = first.provenance["images"]
     make_folder(tmp_path / "images", {"test/b": 8, "test/a": 8})
-    shutil.rmtree(embeddings.embedding_folder(pair[1], SMALL))
+    shutil.rmtree(stored.embedding_folder(pair[1], SMALL))
     first, second = embed.compute(pair, SMALL, [])
     assert first.provenance["images"] != old
-    assert embeddings.same_images(first, second)
+    assert stored.same_images(first, second)
 
 
 def test_images_without_classes_are_embedded_too(tmp_path: Path) -> None:
@@ -279,9 +284,9 @@ def test_images_without_classes_are_embedded_too(tmp_path: Path) -> None:
 def test_untrained_and_pixels_stand_beside_a_run(pair: list[Model]) -> None:
     import torch
 
-    from simclr import backbones
+    from simclr.models import backbones
 
-    models = embeddings.resolve_models([pair[0].run.id, "untrained", "pixels"], pair[0].run.path.parent)
+    models = stored.resolve_models([pair[0].run.id, "untrained", "pixels"], pair[0].run.path.parent)
     _, untrained, pixels = embed.compute(models, SMALL, ["pca"])
     assert pixels.features.shape == (60, 3 * 16 * 16)
     torch.manual_seed(pair[0].run.config["seed"])  # the weights that its training began with
@@ -302,10 +307,10 @@ def test_checkpoints_stand_in_for_a_run_without_final_weights(tmp_path: Path) ->
     torch.save(checkpoint, run.path / "checkpoints" / "last.ckpt")
     expected = embed.compute([Model(run)], SMALL, [])[0].features
     run.model_path.unlink()
-    assert embeddings.weights_path(run).name == "last.ckpt"
+    assert stored.weights_path(run).name == "last.ckpt"
     np.testing.assert_array_equal(embed.compute([Model(run)], SMALL, [])[0].features, expected)
     with pytest.raises(ConfigError, match="checkpoint is best, which"):
-        embeddings.weights_path(run, "best")
+        stored.weights_path(run, "best")
 
 
 def test_a_stop_leaves_what_was_whole_and_nothing_half(tmp_path: Path) -> None:
@@ -318,8 +323,8 @@ def test_a_stop_leaves_what_was_whole_and_nothing_half(tmp_path: Path) -> None:
 
     with pytest.raises(embed.Stopped):
         embed.compute(pair, SMALL, ["pca"], report=lambda phase, share: phases.append(phase), check=check)
-    assert embeddings.find_embedding(pair[0], SMALL) is not None
-    assert embeddings.find_embedding(pair[1], SMALL) is None
+    assert stored.find_embedding(pair[0], SMALL) is not None
+    assert stored.find_embedding(pair[1], SMALL) is None
 
 
 def test_progress_never_goes_back(tmp_path: Path) -> None:
@@ -347,7 +352,7 @@ def with_head(run: Run, head: Any, path: Path | None = None) -> None:
 def test_z_is_what_the_projector_makes_of_h(tmp_path: Path) -> None:
     import torch
 
-    from simclr import heads
+    from simclr.models import heads
 
     run = trained_run(tmp_path, hidden_dim=24, projection_dim=8)
     heads_of = {name: heads.projection_head(128, 24, 8) for name in ("model", "epoch-3")}
@@ -367,7 +372,7 @@ def test_z_is_what_the_projector_makes_of_h(tmp_path: Path) -> None:
 def test_a_trained_classifier_says_what_it_sees(tmp_path: Path) -> None:
     import torch
 
-    from simclr import heads
+    from simclr.models import heads
 
     for head in ("linear", "mlp"):
         run = trained_run(
@@ -412,15 +417,15 @@ def test_linear_votes_never_come_from_a_probe_that_saw_the_image() -> None:
 
 
 def test_the_training_images_whose_labels_a_run_used_are_marked(tmp_path: Path) -> None:
-    from simclr import data
+    from simclr.data import loading
 
     options = {"limit_images": 100, "seed": 4, "experiment_version": "0"}
     run = trained_run(tmp_path, kind="finetune", label_fraction=0.2, **options)
     found = embed.compute([Model(run)], Choice("train", None), [])[0]
     assert found.labelled is not None
-    train = data.load_data("shapes", image_size=16, seed=4, limit_images=100, val_fraction=0.1).train
+    train = loading.load_data("shapes", image_size=16, seed=4, limit_images=100, val_fraction=0.1).train
     assert train.labels is not None
-    used = train.ids[data.label_subset(train.labels, 0.2, 4)].tolist()
+    used = train.ids[loading.label_subset(train.labels, 0.2, 4)].tolist()
     assert found.ids[found.labelled].tolist() == used
     assert len(used) == 18
     assert embed.compute([Model(run)], Choice("val", None), [])[0].labelled is None
@@ -438,8 +443,8 @@ def test_umap_is_left_to_the_process_for_maps_and_drawn_here_where_that_fails(
         progress("drawing", 0.5)
         return marks["there"] if projection.dims == 2 else None
 
-    monkeypatch.setattr(map_worker, "draw", draw)
-    monkeypatch.setattr(reduce, "umap", lambda *_, **__: marks["here"])
+    monkeypatch.setattr(umap_server, "draw", draw)
+    monkeypatch.setattr(projections, "umap", lambda *_, **__: marks["here"])
     space = Projection("umap", 3, n_neighbors=20)
     found = embed.compute([model], SMALL, ["umap", space], job=tmp_path)[0]
     np.testing.assert_array_equal(found.map("umap"), marks["there"])
@@ -453,10 +458,10 @@ def test_umap_is_left_to_the_process_for_maps_and_drawn_here_where_that_fails(
 
 
 def test_command_computes_and_names_the_folder(pair: list[Model], capsys: pytest.CaptureFixture[str]) -> None:
-    code = cli.main(command(pair[0].run.path, "--num_images", "30", "--method", "none"))
+    code = main.main(command(pair[0].run.path, "--num_images", "30", "--method", "none"))
     assert code == 0
     folder = Path(capsys.readouterr().out.strip().splitlines()[-1])
-    assert embeddings.load_embedding(folder) is not None
+    assert stored.load_embedding(folder) is not None
     assert not list(folder.glob("pca*"))
 
 
@@ -512,7 +517,7 @@ def test_bad_input_is_one_sentence_and_status_2(
 
                 torch.save({"conv1.weight": torch.ones(3, 3, 3, 3)}, run.model_path)
             paths[name] = str(run.path)
-    code = cli.main(["embed", *(text.format(**paths) for text in arguments), "--runs_dir", str(tmp_path)])
+    code = main.main(["embed", *(text.format(**paths) for text in arguments), "--runs_dir", str(tmp_path)])
     message = capsys.readouterr().err
     assert code == 2
     assert sentence in message
@@ -536,20 +541,20 @@ def wait_for(folder: Path, *states: str, seconds: float = 60) -> Status:
 def test_a_job_tells_its_progress_and_is_found_by_what_it_was_asked(tmp_path: Path) -> None:
     pair = [trained_run(tmp_path, seed) for seed in (1, 2)]
     names = [run.id for run in pair]
-    job = embeddings.start_job(names, SMALL, ["pca"], tmp_path)
-    assert embeddings.start_job(names, SMALL, ["pca"], tmp_path) == job  # a second click
-    request = embeddings.request_of(names, SMALL, ["pca"], tmp_path)
-    assert embeddings.find_job(request, tmp_path) == job
-    assert embeddings.find_job(request | {"methods": ["umap"]}, tmp_path) is None
+    job = stored.start_job(names, SMALL, ["pca"], tmp_path)
+    assert stored.start_job(names, SMALL, ["pca"], tmp_path) == job  # a second click
+    request = stored.request_of(names, SMALL, ["pca"], tmp_path)
+    assert stored.find_job(request, tmp_path) == job
+    assert stored.find_job(request | {"methods": ["umap"]}, tmp_path) is None
     status = wait_for(job, "finished", "failed")
     assert (status.state, status.exit_code, status.progress) == ("finished", 0, 1.0), runs.Run(job).log_tail()
-    assert all(embeddings.find_embedding(Model(run), SMALL).map("pca") is not None for run in pair)  # type: ignore[union-attr]
+    assert all(stored.find_embedding(Model(run), SMALL).map("pca") is not None for run in pair)  # type: ignore[union-attr]
 
 
 def test_a_failed_job_says_why_in_a_sentence(tmp_path: Path) -> None:
     run = trained_run(tmp_path)
     run.model_path.write_bytes(b"weights")
-    job = embeddings.start_job([run.id], SMALL, ["pca"], tmp_path)
+    job = stored.start_job([run.id], SMALL, ["pca"], tmp_path)
     status = wait_for(job, "finished", "failed")
     assert status.state == "failed"
     assert "is not a weights file" in status.error
@@ -562,7 +567,7 @@ def test_sigterm_stops_a_job_with_status_75(tmp_path: Path) -> None:
     runs.update_status(job, state="starting")
     arguments = command(run.path, "--num_images", "all", "--job_dir", job, "--runs_dir", tmp_path)
     process = subprocess.Popen(
-        runs.python_command(*arguments), env=os.environ | {"PYTHONPATH": str(Path(launch.__file__).parent.parent)}
+        runs.python_command(*arguments), env=os.environ | {"PYTHONPATH": str(Path(spawn.__file__).parent.parent)}
     )
     try:
         wait_for(job, "running")

@@ -20,10 +20,12 @@ from test_embed import trained_run
 from test_foreign import write_log
 from test_journey import ROOT, Server, Tab
 
-from dashboard import charts, escape, forms, store
-from simclr import embed, runs
-from simclr.embeddings import Choice, Model
-from simclr.reduce import Projection
+from dashboard.components import escape
+from dashboard.shared import charts, forms, store
+from simclr import runs
+from simclr.embeddings import embed
+from simclr.embeddings.projections import Projection
+from simclr.embeddings.stored import Choice, Model
 
 HOST = "evil.example"
 FEW = [
@@ -109,7 +111,7 @@ def test_the_command_of_the_form_gives_each_option_back(folder: Path, name: str)
     values = forms.start_values("pretrain", "quick") | {"name": name, "notes": name}
     words = shlex.split(forms.command("pretrain", "quick", values))
     assert {"--name", f"--name={name}"} & set(words)
-    from simclr.cli import main
+    from simclr.cli.main import main
 
     if not name.startswith("a\n"):
         assert main([*words[3:-2], "--print_config"]) == 0

@@ -9,10 +9,13 @@ import pytest
 from conftest import TINY, TINY_PRETRAIN
 from test_launch import wait_for
 
-from simclr import cli, control, estimate, launch, runs
 from simclr import config as cfg
+from simclr import runs
+from simclr.cli import main
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
-from simclr.estimate import CannotMeasure, Estimate, Figures, Part
+from simclr.launch import control, spawn
+from simclr.lifecycle import estimate
+from simclr.lifecycle.estimate import CannotMeasure, Estimate, Figures, Part
 
 GIB = 2**30
 ROOMY = 64 * GIB
@@ -122,7 +125,7 @@ def test_nothing_is_suggested_where_the_batch_does_not_matter():
 @pytest.fixture
 def measured(tiny_runs, monkeypatch):
     """Measures a run in this process; returns the figures and the options of each trial."""
-    from simclr import measure, train
+    from simclr.lifecycle import measure, train
 
     monkeypatch.setattr(measure, "STEP_SECONDS", 0.05)
     monkeypatch.setattr(measure, "HEAD_STEPS", 10)
@@ -148,7 +151,8 @@ def test_the_memory_that_limits_is_that_of_the_device(monkeypatch, is_gpu):
 
     import torch
 
-    from simclr import compute, measure
+    from simclr.lifecycle import measure
+    from simclr.models import compute
 
     device = torch.device("cuda" if is_gpu else "cpu")
     monkeypatch.setattr(compute, "find_device", lambda *_: device)
@@ -164,7 +168,7 @@ def names(found):
 
 
 def test_a_pretraining_is_tried_from_small_batches_up_to_its_own(measured):
-    from simclr import measure
+    from simclr.lifecycle import measure
 
     assert measure.sizes(4096) == [8, 16, 128, 1024, 4096]
     assert measure.sizes(8) == [8] and measure.sizes(3) == [3] and measure.sizes(9) == [8, 9]
@@ -198,7 +202,7 @@ def test_micro_batches_are_tried_as_such(measured):
 
 
 def test_many_validation_and_test_images_are_passed_in_part_and_counted_whole(measured, monkeypatch):
-    from simclr import measure
+    from simclr.lifecycle import measure
 
     monkeypatch.setattr(measure, "PASS_SECONDS", 0.0)
     monkeypatch.setattr(measure, "EVALUATION_BATCH_SIZE", 64)
@@ -263,7 +267,7 @@ def test_a_job_is_asked_for_exactly_these_options(recipe, kind):
     more |= {"experiment_version": "a run"} if kind != "pretrain" else {"augmentation": {"hue": 0.25}}
     config = cfg.build(cfg.MODELS[kind], cfg.recipe(recipe, kind) | more)
     command, *flags = estimate.as_flags(config)
-    assert cli.parse_run_options(command, flags)[0] == config
+    assert main.parse_run_options(command, flags)[0] == config
 
 
 def test_a_cancelled_job_leaves_no_process(tiny_runs):
@@ -321,21 +325,21 @@ def answer(**changes):
 def test_the_command_says_it_in_sentences_and_as_json(monkeypatch, capsys, tiny_runs):
     asked = []
     monkeypatch.setattr(estimate, "ask", lambda config, *_, **more: asked.append((config, more)) or answer())
-    assert cli.main(["estimate", "pretrain", "--batch_size", "32", "--device", "cpu"]) == 0
+    assert main.main(["estimate", "pretrain", "--batch_size", "32", "--device", "cpu"]) == 0
     assert asked[0][0].batch_size == 32 and asked[0][1]["device"] == "cpu"
     said = capsys.readouterr().out
     assert "It fits: it takes about 1.0 GiB of memory, and 8.0 GiB are free." in said
     assert "about 2 min 05 s (1 min 50 s to 2 min 30 s), at 1,000 images/s" in said
-    assert cli.main(["estimate", "finetune", "--random_weight_init", "true", "--json"]) == 0
+    assert main.main(["estimate", "finetune", "--random_weight_init", "true", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["seconds"] == 125.0
 
 
 def test_the_command_fails_where_it_does_not_fit_and_on_bad_input(monkeypatch, capsys, tiny_runs):
     monkeypatch.setattr(estimate, "ask", lambda *_, **__: answer(fits=False, batch_size=64))
-    assert cli.main(["estimate", "pretrain"]) == 1
+    assert main.main(["estimate", "pretrain"]) == 1
     assert "What would fit: batch_size 64." in capsys.readouterr().out
     for arguments in (["robot"], ["pretrain", "--batch_size", "none"], ["pretrain", "--job_dir", "nowhere"]):
-        assert cli.main(["estimate", *arguments]) == 2
+        assert main.main(["estimate", *arguments]) == 2
 
 
 @pytest.mark.slow
@@ -362,7 +366,7 @@ def test_the_time_that_was_foretold(tiny_runs):
     for _ in range(3):
         found = estimate.ask(config, tiny_runs)
         begin = time.monotonic()
-        run = launch.start(config, tiny_runs)
+        run = spawn.start(config, tiny_runs)
         wait_for(lambda run=run: not run.status.is_active, "the run", 600)
         hits += found.seconds_low <= time.monotonic() - begin <= found.seconds_high
     assert hits >= 2

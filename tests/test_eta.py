@@ -8,9 +8,11 @@ import pytest
 import torch
 from conftest import TINY
 
-from simclr import callbacks, runs
-from simclr.callbacks import KNNProbe, Recorder, Unheard
-from simclr.eta import BACKWARD, MEMORY_SECONDS, Part, TimeLeft
+from simclr import runs
+from simclr.runs import folder
+from simclr.runs.time_left import BACKWARD, MEMORY_SECONDS, Part, TimeLeft
+from simclr.training import callbacks
+from simclr.training.callbacks import KNNProbe, Recorder, Unheard
 
 
 def test_each_part_has_its_own_rate():
@@ -175,7 +177,7 @@ def test_the_time_left_is_counted_down_while_nothing_is_said(tmp_path, monkeypat
     runs.update_status(tmp_path, state="starting")
     writer = runs.StatusWriter(tmp_path, interval=1000).start()
     clock = [time.monotonic()]
-    monkeypatch.setattr(runs.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(folder.time, "monotonic", lambda: clock[0])
     writer.set(eta_seconds=40.0)
     writer._write()
     assert runs.read_status(tmp_path).eta_seconds == pytest.approx(40)
@@ -198,7 +200,7 @@ def best_and_newest(run, accuracy):
 
 def test_real_runs_leave_loss_and_accuracy_in_their_status(finished_run, tiny_runs):
     from simclr import config as cfg
-    from simclr.train import train
+    from simclr.lifecycle.train import train
 
     assert (finished_run.status.loss, finished_run.status.accuracy) == pytest.approx(
         best_and_newest(finished_run, "val/knn_top1"), rel=1e-6

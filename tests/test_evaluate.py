@@ -9,13 +9,17 @@ import pytest
 import torch
 from conftest import TINY, TINY_PRETRAIN, make_folder
 
-from simclr import backbones, evaluate, metrics, probes, process_ids, runs
 from simclr import config as cfg
-from simclr.cli import main
+from simclr import runs
+from simclr.cli.main import main
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
-from simclr.data import load_data
+from simclr.data.loading import load_data
+from simclr.evaluation import probes, protocols
+from simclr.hardware import processes
+from simclr.lifecycle.train import train
+from simclr.models import backbones
+from simclr.objectives import metrics
 from simclr.runs import Run
-from simclr.train import train
 
 CPU = torch.device("cpu")
 ARMS = {
@@ -61,7 +65,7 @@ def data_and_state(run):
 
 def features_and_labels(run, split):
     """h of a split's images in one plain forward pass, without anything of `evaluate`."""
-    from simclr import augment
+    from simclr.views import augment
 
     config, data, state = data_and_state(run)
     encoder = backbones.build_encoder(config.backbone, config.image_size)
@@ -85,14 +89,14 @@ def test_what_training_stored_is_repeated_to_the_bit(trained, copy, capsys, name
     out = capsys.readouterr().out
     assert "same" in out and "differs" not in out
     assert (copied.path / runs.EVALUATION).read_bytes() == before
-    found = evaluate.evaluate_run(copied)
+    found = protocols.evaluate_run(copied)
     for key in [key for key in stored if key.startswith("test/")] + ["confusion", "per_class", "classes", "num_labels"]:
         assert found[key] == stored[key]
 
 
 def test_a_pre_trainings_figures_are_those_of_a_slow_count(copy):
     run = copy("pretrain", evaluated=False)
-    found = evaluate.evaluate_run(run)
+    found = protocols.evaluate_run(run)
     (h, y), (test, test_y) = (features_and_labels(run, split) for split in ("train", "test"))
     h, test = (torch.nn.functional.normalize(x, dim=1).tolist() for x in (h, test))
     right = 0
@@ -107,7 +111,7 @@ def test_a_pre_trainings_figures_are_those_of_a_slow_count(copy):
         right += votes.index(max(votes)) == label
     config, data, state = data_and_state(run)
     some = dataclasses.replace(data, test=data.test.take(range(150)))
-    assert evaluate.pretrain_figures(config, state, some, CPU)["test/knn_top1"] == pytest.approx(right / 150, abs=0.01)
+    assert protocols.pretrain_figures(config, state, some, CPU)["test/knn_top1"] == pytest.approx(right / 150, abs=0.01)
 
     val = features_and_labels(run, "val")
     probe = probes.linear_probe(*features_and_labels(run, "train"), val, 10)
@@ -124,10 +128,10 @@ def test_a_pre_trainings_figures_are_those_of_a_slow_count(copy):
 def test_test_images_choose_nothing(copy):
     """With other test labels the figures change, and nothing that was fitted or chosen does."""
     config, data, state = data_and_state(copy("pretrain"))
-    found = evaluate.pretrain_figures(config, state, data, CPU)
+    found = protocols.pretrain_figures(config, state, data, CPU)
     order = torch.randperm(2000, generator=torch.Generator().manual_seed(0))
     shuffled = dataclasses.replace(data.test, labels=data.test.labels[order])
-    other = evaluate.pretrain_figures(config, state, dataclasses.replace(data, test=shuffled), CPU)
+    other = protocols.pretrain_figures(config, state, dataclasses.replace(data, test=shuffled), CPU)
     assert other["test/linear_top1"] != found["test/linear_top1"]
     assert other["protocols"] == found["protocols"]
     answers = [torch.tensor(figures["confusion"]).sum(dim=0).tolist() for figures in (found, other)]
@@ -136,11 +140,13 @@ def test_test_images_choose_nothing(copy):
 
 def test_validation_labels_do_choose(copy):
     config, data, state = data_and_state(copy("pretrain"))
-    found = evaluate.pretrain_figures(config, state, data, CPU)["protocols"]["linear"]
+    found = protocols.pretrain_figures(config, state, data, CPU)["protocols"]["linear"]
     flipped = dataclasses.replace(data.val, labels=9 - data.val.labels)
-    other = evaluate.pretrain_figures(config, state, dataclasses.replace(data, val=flipped), CPU)["protocols"]["linear"]
+    other = protocols.pretrain_figures(config, state, dataclasses.replace(data, val=flipped), CPU)["protocols"][
+        "linear"
+    ]
     assert other["tried"] != found["tried"]
-    without = evaluate.pretrain_figures(config, state, dataclasses.replace(data, val=None), CPU)["protocols"]["linear"]
+    without = protocols.pretrain_figures(config, state, dataclasses.replace(data, val=None), CPU)["protocols"]["linear"]
     assert (without["l2"], without["tried"], without["num_val"]) == (probes.DEFAULT_L2, {}, 0)
 
 
@@ -148,14 +154,14 @@ def test_the_random_state_is_left_as_it_was(copy):
     config, data, state = data_and_state(copy("pretrain"))
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    evaluate.pretrain_figures(config, state, data, CPU)
+    protocols.pretrain_figures(config, state, data, CPU)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_progress_is_told_and_may_end_the_work(copy):
     config, data, state = data_and_state(copy("pretrain"))
     told = []
-    evaluate.pretrain_figures(config, state, data, CPU, lambda what, share: told.append((what, share)))
+    protocols.pretrain_figures(config, state, data, CPU, lambda what, share: told.append((what, share)))
     words = list(dict.fromkeys(what for what, _ in told))
     assert words == [
         "features of the training images", "features of the test images", "features of the validation images",
@@ -167,13 +173,13 @@ def test_progress_is_told_and_may_end_the_work(copy):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate.pretrain_figures(config, state, data, CPU, stop)
+        protocols.pretrain_figures(config, state, data, CPU, stop)
 
 
 def test_images_without_labels_have_no_figures(copy, tmp_path):
     config, data, state = data_and_state(copy("pretrain"))
-    assert evaluate.pretrain_figures(config, state, dataclasses.replace(data, test=None), CPU) == {}
-    assert evaluate.pretrain_figures(config, state, dataclasses.replace(data, probe=None), CPU) == {}
+    assert protocols.pretrain_figures(config, state, dataclasses.replace(data, test=None), CPU) == {}
+    assert protocols.pretrain_figures(config, state, dataclasses.replace(data, probe=None), CPU) == {}
 
 
 def test_a_network_that_diverged_has_no_figures(copy):
@@ -182,7 +188,7 @@ def test_a_network_that_diverged_has_no_figures(copy):
     with pytest.raises(
         ConfigError, match=r"72 tensors in model.pt \(such as conv1.weight\) hold values that are not finite"
     ):
-        evaluate.pretrain_figures(config, state, data, CPU)
+        protocols.pretrain_figures(config, state, data, CPU)
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -248,8 +254,8 @@ def test_the_encoder_of_a_supervised_run_is_measured_on_request(copy, capsys):
 def test_each_arm_has_a_sentence_of_its_own(trained, name):
     config = runs.load_config(trained[name])
     arm = "frozen" if name == "augmented" else name
-    assert evaluate.arm_of(config) == arm
-    text = evaluate.protocol_of(config, arm)["text"]
+    assert protocols.arm_of(config) == arm
+    text = protocols.protocol_of(config, arm)["text"]
     assert {"frozen": "stays as pre-trained", "full": "from the pre-trained ones", "scratch": "from random ones"}[
         arm
     ] in text
@@ -287,7 +293,7 @@ def test_bad_input_is_one_sentence(copy, capsys, tiny_runs, tmp_path):
 
 def test_a_run_that_is_going_on_is_refused(copy, capsys):
     run = copy("pretrain")
-    runs.update_status(run.path, state="running", pid=1, process_start=process_ids.process_start(1))
+    runs.update_status(run.path, state="running", pid=1, process_start=processes.process_start(1))
     assert "which is running" in refused(capsys, run.id)
 
 

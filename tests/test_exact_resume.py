@@ -13,8 +13,8 @@ from test_train import rows_of
 
 from simclr import config as cfg
 from simclr import runs
-from simclr.data import load_data
-from simclr.datamodule import PretrainData
+from simclr.data.loading import load_data
+from simclr.training.datamodule import PretrainData
 
 # 144 images train, in nine steps an epoch; a checkpoint after nearly each step
 COMMON = {"limit_images": 160, "epochs": 3, "checkpoint_every_minutes": 0.0005, "film_frames": 3}

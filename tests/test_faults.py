@@ -31,9 +31,13 @@ from dashboard_fixtures import make_run, open_page, texts
 from fault_helpers import holds, options, resume, resume_at, serve
 from test_launch import background, group_of, wait_for  # noqa: F401
 
-from simclr import cli, control, launch, process_ids, run_queue, runs, supervisor
 from simclr import config as cfg
+from simclr.cli import main as cli
 from simclr.config import ConfigError, PretrainConfig
+from simclr.hardware import processes
+from simclr.launch import control, spawn, supervisor
+from simclr.launch import queue as run_queue
+from simclr.runs import folder as runs
 
 FAULTS = Path(__file__).resolve().parent / "faults"
 SEED = int(os.environ.get("SIMCLR_FAULT_SEED") or random.SystemRandom().randrange(10**6))
@@ -100,11 +104,11 @@ class Real:
     def __init__(self, folder):
         import test_kill
 
-        from simclr import train
+        from simclr.lifecycle import train as lifecycle_train
 
-        self.train, self.kill = train, test_kill
+        self.train, self.kill = lifecycle_train, test_kill
         self.options = cfg.build(PretrainConfig, test_kill.PRETRAIN | {"epochs": 3})
-        self.expected = train.train(self.options, runs_dir=folder)
+        self.expected = lifecycle_train.train(self.options, runs_dir=folder)
 
     def begin(self, runs_dir, action=None, when=None, **more):
         """Trains; calls `action` once, after a step, as soon as `when` says so of the number of steps."""
@@ -285,11 +289,11 @@ def test_a_folder_that_cannot_be_written_refuses_in_a_sentence_and_is_shown(smal
         lambda: run_queue.drop(waiting, runs_dir),
         lambda: run_queue.edit(waiting, options(), "cpu"),
         lambda: run_queue.set_slots(runs_dir, "cpu", 2),
-        lambda: launch.start(options(), runs_dir),
+        lambda: spawn.start(options(), runs_dir),
         lambda: control.resume(stopped),
-        lambda: launch.claim(stopped),
+        lambda: spawn.claim(stopped),
         lambda: control.request_stop(waiting.path),
-        lambda: launch.start_job("test", ["runs"], runs_dir),
+        lambda: spawn.start_job("test", ["runs"], runs_dir),
         lambda: runs.delete(done, runs_dir),
         lambda: runs.restore(trashed, runs_dir),
     ):
@@ -492,7 +496,7 @@ def test_out_of_file_descriptors_is_no_damage_and_overwrites_nothing(tiny_runs):
 @pytest.mark.parametrize("harm", ["missing", "torn", "foreign"])
 def test_a_lost_status_of_a_living_run_is_written_again(stubbed, monkeypatch, harm):
     monkeypatch.setenv("SIMCLR_TEST_STEP_SECONDS", "0.05")
-    run = launch.start(options(epochs=40), stubbed)
+    run = spawn.start(options(epochs=40), stubbed)
     before = training(run)
     path = run.path / runs.STATUS
     if harm == "missing":
@@ -508,12 +512,12 @@ def test_a_lost_status_of_a_living_run_is_written_again(stubbed, monkeypatch, ha
 @pytest.mark.parametrize("train", ["stub", pytest.param("real", marks=pytest.mark.slow)])
 def test_a_folder_deleted_under_a_run_takes_its_processes_with_it(request, train):
     runs_dir = request.getfixturevalue("stubbed" if train == "stub" else "background")
-    run = launch.start(options(epochs=100_000), runs_dir)
+    run = spawn.start(options(epochs=100_000), runs_dir)
     status = training(run, 5)
     app = open_page("run", id=run.id)
     shutil.rmtree(run.path, ignore_errors=True)
     pids = (status.pid, status.supervisor_pid)
-    soon(lambda: not any(map(process_ids.process_start, pids)), "the end of its processes", END_SECONDS)
+    soon(lambda: not any(map(processes.process_start, pids)), "the end of its processes", END_SECONDS)
     assert group_of(status.pid) == []
     assert processes_of(run.path) == []
     shutil.rmtree(run.path, ignore_errors=True)  # it was writing meanwhile
@@ -559,7 +563,7 @@ def test_killed_while_it_starts(stubbed):
     """A run whose supervisor dies at any moment of its start goes on, or is failed and can be resumed; never both."""
     generator = random.Random(SEED)
     for _ in range(4):
-        run = launch.start(options(epochs=1), stubbed)
+        run = spawn.start(options(epochs=1), stubbed)
         moment = generator.uniform(0, 1.0)
         print(f"seed {SEED}, {moment:.3f} s after the start")
         time.sleep(moment)
@@ -576,7 +580,7 @@ def test_killed_while_it_starts(stubbed):
 def test_whoever_starts_a_run_is_killed_meanwhile(stubbed):
     """Either nothing has happened to the run, or it is on its way; at no moment does it only seem so."""
     generator = random.Random(SEED)
-    run = launch.create(options(epochs=1), stubbed, {"state": "stopped"})
+    run = spawn.create(options(epochs=1), stubbed, {"state": "stopped"})
     happened = []
     for _ in range(6):
         starter = multiprocessing.get_context("fork").Process(target=resume, args=("launch", str(run.path)))
@@ -590,7 +594,7 @@ def test_whoever_starts_a_run_is_killed_meanwhile(stubbed):
             ended(run, "finished")
             assert_whole(run, 1, 0)
             shutil.rmtree(run.path)
-            run = launch.create(options(epochs=1), stubbed, {"state": "stopped"})
+            run = spawn.create(options(epochs=1), stubbed, {"state": "stopped"})
         soon(lambda run=run: not processes_of(run.path), "the end of its processes")
         assert run.status.state == "stopped"
     print(f"seed {SEED}: {happened}")
@@ -674,14 +678,16 @@ def supervised(run, code, grace):
     patch = f"""
 import sys
 from pathlib import Path
-from simclr import process_ids, runs, supervisor
+from simclr import runs
+from simclr.hardware import processes
+from simclr.launch import supervisor
 runs.STOP_GRACE_SECONDS = {grace}
 pid = supervisor.os.getpid()
-runs.update_status(Path(sys.argv[1]), supervisor_pid=pid, supervisor_start=process_ids.process_start(pid))
+runs.update_status(Path(sys.argv[1]), supervisor_pid=pid, supervisor_start=processes.process_start(pid))
 supervisor.supervise(Path(sys.argv[1]), [sys.executable, "-c", {code!r}, sys.argv[1]])
 """
     with open(run.log_path, "ab") as log:
-        return launch.detach([sys.executable, "-c", patch, str(run.path)], log)
+        return spawn.detach([sys.executable, "-c", patch, str(run.path)], log)
 
 
 @pytest.mark.parametrize("way", ["ignores it", "suspended", "the clock is set"])
@@ -704,7 +710,7 @@ def test_a_run_that_will_not_stop_is_killed_when_its_time_is_over(clock, stubbed
     assert time.monotonic() - begun > 2
     assert (status.reason, status.signal) == ("killed after the grace time", 9)
     assert "what came after the last checkpoint is lost" in status.error
-    assert not any(map(process_ids.process_start, members))
+    assert not any(map(processes.process_start, members))
 
 
 @pytest.mark.parametrize("code", ["sys.exit(3)", "os.kill(os.getpid(), 9)"])
@@ -712,24 +718,24 @@ def test_a_child_that_has_ended_keeps_its_pid_until_its_group_is_gone(tiny_runs,
     """So that nothing else can have that pid when the group is killed; also on a macOS that lacks `os.waitid`."""
     monkeypatch.delattr(os, "waitid", raising=False)
     monkeypatch.setattr(supervisor, "_outlive", lambda: None)
-    monkeypatch.setattr(process_ids, "POLL_SECONDS", 0.01)
-    end_group, seen = process_ids.end_group, []
+    monkeypatch.setattr(processes, "POLL_SECONDS", 0.01)
+    end_group, seen = processes.end_group, []
 
     def watched(pid, start):
-        seen.append((psutil.Process(pid).status(), len(process_ids.group_members(pid, start))))
+        seen.append((psutil.Process(pid).status(), len(processes.group_members(pid, start))))
         return end_group(pid, start)
 
-    monkeypatch.setattr(process_ids, "end_group", watched)
+    monkeypatch.setattr(processes, "end_group", watched)
     run = make_run(tiny_runs, epochs=1, state="running")
     runs.update_status(
-        run.path, pid=None, supervisor_pid=os.getpid(), supervisor_start=process_ids.process_start(os.getpid())
+        run.path, pid=None, supervisor_pid=os.getpid(), supervisor_start=processes.process_start(os.getpid())
     )
     leaves = f"import os, subprocess, sys; subprocess.Popen(['sleep', '600']); {code}"
     code = supervisor.supervise(run.path, [sys.executable, "-c", leaves])
     assert seen == [(psutil.STATUS_ZOMBIE, 1)]  # the `sleep` alone still lives
     status = run.status
     assert (status.state, status.exit_code, status.signal) == ("failed", max(code, 0) or None, -min(code, 0) or None)
-    assert not process_ids.group_members(status.pid, None)
+    assert not processes.group_members(status.pid, None)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), psutil.AccessDenied(1)])
@@ -755,7 +761,7 @@ import fault_helpers; fault_helpers.scene_of_a_taken_pid({str(tmp_path / "runs")
 
 def test_after_a_restart_of_the_machine(stubbed):
     """Everything is gone but the files, and the pids belong to others."""
-    pid, start = os.getpid(), process_ids.process_start(os.getpid())
+    pid, start = os.getpid(), processes.process_start(os.getpid())
     before = {"boot": "another", "host": os.uname().nodename, "pid": pid, "process_start": start,
               "supervisor_pid": pid, "supervisor_start": start}  # fmt: skip
     running, stopping, starting, waiting = (runs.create(options(seed=seed), stubbed) for seed in range(4))
@@ -995,7 +1001,7 @@ def test_the_dashboard_dies_alone_or_with_a_runs_processes(stubbed, tmp_path, mo
     faults = [(number, victims) for number in (signal.SIGKILL, signal.SIGINT, signal.SIGHUP)
               for victims in ("", "trainer", "supervisor", "trainer supervisor")]  # fmt: skip
     generator.shuffle(faults)
-    run = launch.start(options(epochs=600), stubbed)
+    run = spawn.start(options(epochs=600), stubbed)
     training(run)
     control.stop(run.path)
     for number, victims in faults:
@@ -1048,7 +1054,7 @@ def test_a_real_training_survives_every_kind_of_kill(background, tmp_path, real)
     generator.shuffle(kills)
     print(f"seed {SEED}: {kills}")
     config = real.options.model_copy(update={"epochs": 40 * len(kills)})
-    run = launch.start(config, background)
+    run = spawn.start(config, background)
     for victims in kills:
         training(run, run.status.step + 1)
         wait_for(lambda: runs.has_checkpoint(run.path), "a checkpoint")

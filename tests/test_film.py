@@ -7,8 +7,10 @@ import pytest
 from conftest import TINY, TINY_PRETRAIN
 
 from simclr import config as cfg
-from simclr import film, film_frames, reduce, runs
-from simclr.train import train
+from simclr import runs
+from simclr.embeddings import film, projections
+from simclr.lifecycle.train import train
+from simclr.runs import film_frames
 
 
 @pytest.mark.parametrize(
@@ -50,14 +52,15 @@ def test_a_training_keeps_the_features_of_the_same_images(trained):
 def test_the_last_frame_is_what_the_final_weights_give(trained):
     import torch
 
-    from simclr import backbones, data
-    from simclr.features import features_of, plain_batches
+    from simclr.data import loading
+    from simclr.evaluation.features import features_of, plain_batches
+    from simclr.models import backbones
 
     run = trained[0]
     config = runs.load_config(run)
     encoder = backbones.build_encoder("resnet_tiny", 16)
     backbones.load_encoder(encoder, backbones.read_state(run.model_path), run.model_path)
-    loaded = data.load_data("shapes", image_size=16, seed=config.seed, limit_images=120, val_fraction=0.1)
+    loaded = loading.load_data("shapes", image_size=16, seed=config.seed, limit_images=120, val_fraction=0.1)
     batches = plain_batches(loaded.val, 16, torch.device("cpu"))
     with torch.inference_mode():
         expected = features_of(encoder.network.eval(), batches, device=torch.device("cpu")).numpy()
@@ -81,14 +84,14 @@ def moving_cloud(num_frames=6, num_images=60, turn=1.0, seed=0):
     for share in np.linspace(0, 1, num_frames):
         rotation = np.linalg.qr(generator.normal(size=(16, 16)))[0] if turn else np.eye(16)
         frames.append(((1 - share) * start + share * end).astype(np.float32) @ rotation.astype(np.float32))
-    return [reduce.unit_rows(frame) for frame in frames]
+    return [projections.unit_rows(frame) for frame in frames]
 
 
 def test_turned_maps_are_the_pca_of_each_frame_up_to_a_turn():
     frames = moving_cloud()
     maps = film.turned_pca(frames)
     for frame, points in zip(frames, maps, strict=True):
-        own = reduce.pca(frame)
+        own = projections.pca(frame)
         distances = [np.linalg.norm(cloud[:, None] - cloud[None], axis=2) for cloud in (own, points)]
         np.testing.assert_allclose(*distances, atol=1e-4)
 
@@ -96,7 +99,7 @@ def test_turned_maps_are_the_pca_of_each_frame_up_to_a_turn():
 def test_turned_maps_move_no_more_than_any_other_turn_and_less_than_the_maps_as_they_come():
     frames = moving_cloud()
     maps = film.turned_pca(frames)
-    as_they_come = np.stack([reduce.pca(frame) for frame in frames])
+    as_they_come = np.stack([projections.pca(frame) for frame in frames])
     assert sum(film.motion(maps)) < sum(film.motion(as_they_come))
     for before, after in itertools.pairwise(maps):
         least = ((before - after) ** 2).sum()
@@ -109,7 +112,7 @@ def test_turned_maps_move_no_more_than_any_other_turn_and_less_than_the_maps_as_
 def test_a_cloud_that_only_turns_stands_still():
     generator = np.random.default_rng(1)
     cloud = generator.normal(size=(40, 16)).astype(np.float32) * np.linspace(3, 0.1, 16)
-    turned = [reduce.unit_rows(cloud @ np.linalg.qr(generator.normal(size=(16, 16)))[0]) for _ in range(4)]
+    turned = [projections.unit_rows(cloud @ np.linalg.qr(generator.normal(size=(16, 16)))[0]) for _ in range(4)]
     assert max(film.motion(film.turned_pca([frame.astype(np.float32) for frame in turned]))) < 1e-3
 
 
@@ -147,11 +150,11 @@ def test_umap_aligns_the_epochs():
     centres, drift = generator.normal(size=(2, 5, 16))
     places, noise = np.arange(100) % 5, generator.normal(size=(100, 16))
     frames = [
-        reduce.unit_rows((centres[places] + 0.05 * number * drift[places] + 0.1 * noise).astype(np.float32))
+        projections.unit_rows((centres[places] + 0.05 * number * drift[places] + 0.1 * noise).astype(np.float32))
         for number in range(4)
     ]
     maps = film.aligned_umap(frames, **film.parameters("umap", 100, 0))
     assert maps.shape == (4, 100, 2)
-    alone = np.stack([reduce.reduce("umap", frame, seed) for seed, frame in enumerate(frames)])
+    alone = np.stack([projections.reduce("umap", frame, seed) for seed, frame in enumerate(frames)])
     assert max(film.motion(maps)) < 0.1
     assert max(film.motion(maps)) < 0.5 * max(film.motion(alone))

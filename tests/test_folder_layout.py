@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simclr import data, folder_layout, images, train
 from simclr.config import ConfigError, PretrainConfig
+from simclr.data import folder_layout, image_files, loading
+from simclr.lifecycle import train
 
 generator = np.random.default_rng(0)
 
@@ -107,7 +108,7 @@ def test_a_folder_is_read_and_the_reading_said(tmp_path, name):
     folder = make(tmp_path / "set", layout)
     found = folder_layout.read(str(folder))
     assert found.sentence(found.split_sizes(0.1, None)) == sentence
-    loaded = data.load_data(str(folder), data_dir=str(tmp_path / "root"))
+    loaded = loading.load_data(str(folder), data_dir=str(tmp_path / "root"))
     assert loaded.reading == sentence
     assert loaded.classes == (found.classes or None)
     if loaded.classes:
@@ -121,7 +122,9 @@ def test_a_folder_is_read_and_the_reading_said(tmp_path, name):
 @pytest.mark.parametrize("layout", [{"a": 3, "b": 2}, {"a": 40, "b": 2, "c": 9}, {"train": 1}, {"train": 5}])
 def test_the_numbers_said_before_a_run_are_those_of_the_run(tmp_path, layout, limit, val_fraction):
     folder = make(tmp_path / "set", layout)
-    loaded = data.load_data(str(folder), data_dir=str(tmp_path / "root"), limit_images=limit, val_fraction=val_fraction)
+    loaded = loading.load_data(
+        str(folder), data_dir=str(tmp_path / "root"), limit_images=limit, val_fraction=val_fraction
+    )
     found = folder_layout.read(str(folder))
     assert found.sentence(found.split_sizes(val_fraction, limit)) == loaded.reading
 
@@ -217,9 +220,9 @@ def test_some_black_images_do_no_harm(tmp_path, num_flat, num_good, refused):
     options = {"data_dir": str(tmp_path / "root"), "val_fraction": 0}
     if refused:
         with pytest.raises(ConfigError, match=f"{num_flat} of {num_flat + num_good} images looked at"):
-            data.load_data(str(tmp_path / "set"), **options)
+            loading.load_data(str(tmp_path / "set"), **options)
     else:
-        assert data.load_data(str(tmp_path / "set"), **options).train.num_images == num_flat + num_good
+        assert loading.load_data(str(tmp_path / "set"), **options).train.num_images == num_flat + num_good
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
@@ -228,14 +231,14 @@ def test_sixteen_bits_that_are_used_and_broken_images_are_no_reason(tmp_path, su
     for number in range(12):
         deep(65535)().save(tmp_path / "set" / f"{number:02d}{suffix}")
     (tmp_path / "set" / f"03{suffix}").write_bytes(b"")
-    assert data.load_data(str(tmp_path / "set"), data_dir=str(tmp_path), val_fraction=0).train.num_images == 11
+    assert loading.load_data(str(tmp_path / "set"), data_dir=str(tmp_path), val_fraction=0).train.num_images == 11
 
 
 def test_the_look_at_contrast_opens_few_images(tmp_path, monkeypatch):
     folder = make(tmp_path / "set", {"a": 150, "b": 150})
     opened = []
-    original = images.decode_image
-    monkeypatch.setattr("simclr.folders.decode_image", lambda *args: opened.append(args[1]) or original(*args))
+    original = image_files.decode_image
+    monkeypatch.setattr("simclr.data.folders.decode_image", lambda *args: opened.append(args[1]) or original(*args))
     for _ in range(2):
-        data.load_data(str(folder), data_dir=str(tmp_path / "root"))
+        loading.load_data(str(folder), data_dir=str(tmp_path / "root"))
     assert len(opened) == 32 and opened[:16] == opened[16:]  # half of 32 show enough, the same ones each time

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from dashboard_fixtures import make_run
 
-from simclr import foreign
 from simclr.config import ConfigError
+from simclr.runs import lightning_logs
 
 
 def write_log(folder, text="epoch,step,train_loss\n0,0,1.5\n0,1,1.25\n", hparams="lr: 0.1\nmodel:\n  depth: 3\n"):
@@ -27,13 +27,13 @@ def test_what_lightning_writes_is_read_as_it_was_logged(tmp_path):
     logger.log_metrics({"train_loss": 1.5, "epoch": 0}, step=0)
     logger.log_metrics({"val_acc": 0.5, "epoch": 0}, step=9)
     logger.save()
-    (log,) = foreign.open_folder(str(tmp_path))
+    (log,) = lightning_logs.open_folder(str(tmp_path))
     assert log.title == "lightning_logs/version_0"
-    assert set(foreign.metric_names(log.metrics_path)) == {"epoch", "step", "train_loss", "val_acc"}
-    columns = foreign.read_columns(log.metrics_path, ["step", "val_acc", "no such column"])
+    assert set(lightning_logs.metric_names(log.metrics_path)) == {"epoch", "step", "train_loss", "val_acc"}
+    columns = lightning_logs.read_columns(log.metrics_path, ["step", "val_acc", "no such column"])
     assert columns["step"].tolist() == [0, 9]
     np.testing.assert_array_equal(columns["val_acc"], [np.nan, 0.5])
-    options = foreign.flat(foreign.read_options(log.options_path))
+    options = lightning_logs.flat(lightning_logs.read_options(log.options_path))
     assert options["lr"] == 0.1
     assert options["model.depth"] == 3
 
@@ -43,7 +43,7 @@ def test_logs_in_the_runs_folder_are_found_and_runs_are_left_out(tmp_path):
     for name in ("lightning_logs/version_10", "lightning_logs/version_2", "alone", ".hidden/version_0"):
         write_log(tmp_path / name)
     write_log(tmp_path / "a/b/c/too-deep")
-    assert [log.id for log in foreign.find_logs(tmp_path)] == [
+    assert [log.id for log in lightning_logs.find_logs(tmp_path)] == [
         "alone", "lightning_logs/version_2", "lightning_logs/version_10",
     ]  # fmt: skip
 
@@ -51,25 +51,25 @@ def test_logs_in_the_runs_folder_are_found_and_runs_are_left_out(tmp_path):
 def test_a_folder_may_be_a_log_itself_and_its_file_may_be_named(tmp_path):
     folder = write_log(tmp_path / "version_3")
     for text in (str(folder), f" {folder}/ ", str(folder / "metrics.csv")):
-        (log,) = foreign.open_folder(text)
+        (log,) = lightning_logs.open_folder(text)
         assert (log.id, log.title) == (str(folder), "version_3")
 
 
 def test_links_are_not_followed_in_circles(tmp_path):
     write_log(tmp_path / "version_0")
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert len(foreign.open_folder(str(tmp_path))) == 1
+    assert len(lightning_logs.open_folder(str(tmp_path))) == 1
 
 
 @pytest.mark.parametrize("text", ["/no/such/folder", "\0", "x" * 5000, "~nobody-of-that-name/logs", "/dev/null"])
 def test_a_folder_that_is_not_there_gives_one_sentence(text):
     with pytest.raises(ConfigError, match=r"not there or cannot be read; allowed: a folder with a metrics\.csv"):
-        foreign.open_folder(text)
+        lightning_logs.open_folder(text)
 
 
 def test_a_folder_without_logs_says_so(tmp_path):
     with pytest.raises(ConfigError, match=r"holds no metrics\.csv"):
-        foreign.open_folder(str(tmp_path))
+        lightning_logs.open_folder(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -86,29 +86,29 @@ def test_a_folder_without_logs_says_so(tmp_path):
 )
 def test_damaged_lines_cost_themselves_only(tmp_path, text, values):
     path = write_log(tmp_path, text) / "metrics.csv"
-    np.testing.assert_array_equal(foreign.read_columns(path, ["a"])["a"], values)
+    np.testing.assert_array_equal(lightning_logs.read_columns(path, ["a"])["a"], values)
 
 
 @pytest.mark.parametrize("text", ["", "a,b", "\n\n", ",,\n1,2,3\n", b"\x00\x01\x02", "a\n"])
 def test_files_without_values_give_none(tmp_path, text):
     path = write_log(tmp_path, text) / "metrics.csv"
-    columns = foreign.read_columns(path, foreign.metric_names(path))
+    columns = lightning_logs.read_columns(path, lightning_logs.metric_names(path))
     assert sum(len(values) for values in columns.values()) == 0
 
 
 def test_thousands_of_columns_are_read_one_by_one(tmp_path):
     names = [f"layer_{number}/norm" for number in range(5000)]
     path = write_log(tmp_path, "step," + ",".join(names) + "\n0" + ",1.5" * 5000 + "\n") / "metrics.csv"
-    assert len(foreign.metric_names(path)) == 5001
-    assert list(foreign.read_columns(path, ["layer_4999/norm"])) == ["layer_4999/norm"]
+    assert len(lightning_logs.metric_names(path)) == 5001
+    assert list(lightning_logs.read_columns(path, ["layer_4999/norm"])) == ["layer_4999/norm"]
 
 
 def test_a_file_that_grew_or_got_other_columns_is_read_anew(tmp_path):
     path = write_log(tmp_path) / "metrics.csv"
-    assert "val_loss" not in foreign.metric_names(path)
+    assert "val_loss" not in lightning_logs.metric_names(path)
     write_log(tmp_path, "epoch,step,train_loss,val_loss\n0,0,1.5,\n0,1,1.25,2\n")  # as Lightning does for a new metric
     os.utime(path, ns=(1, 1))
-    assert foreign.read_columns(path, foreign.metric_names(path))["val_loss"][-1] == 2
+    assert lightning_logs.read_columns(path, lightning_logs.metric_names(path))["val_loss"][-1] == 2
 
 
 def test_objects_in_hparams_are_never_made(tmp_path):
@@ -118,7 +118,7 @@ def test_objects_in_hparams_are_never_made(tmp_path):
         "net: !!python/name:torch.nn.ReLU ''\nown: !mine {a: 1}\n"
     )
     log = write_log(tmp_path / "log", hparams=hparams)
-    options = foreign.flat(foreign.read_options(log / "hparams.yaml"))
+    options = lightning_logs.flat(lightning_logs.read_options(log / "hparams.yaml"))
     assert options["widths"] == [1, 2]
     assert options["own.a"] == 1
     assert not marker.exists()
@@ -129,18 +129,18 @@ def test_objects_in_hparams_are_never_made(tmp_path):
 )
 def test_missing_and_damaged_hparams_give_no_options_and_no_error(tmp_path, hparams):
     log = write_log(tmp_path / "log", hparams=hparams)
-    assert len(foreign.flat(foreign.read_options(log / "hparams.yaml"))) <= 1
+    assert len(lightning_logs.flat(lightning_logs.read_options(log / "hparams.yaml"))) <= 1
 
 
 def test_reading_changes_nothing(tmp_path):
     folder = write_log(tmp_path / "version_0")
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*")}
-    (log,) = foreign.open_folder(str(tmp_path))
-    foreign.read_columns(log.metrics_path, foreign.metric_names(log.metrics_path))
-    foreign.read_options(log.options_path)
+    (log,) = lightning_logs.open_folder(str(tmp_path))
+    lightning_logs.read_columns(log.metrics_path, lightning_logs.metric_names(log.metrics_path))
+    lightning_logs.read_options(log.options_path)
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*")} == before
 
 
 def test_it_loads_no_torch():
-    code = "import sys; from simclr import foreign; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
+    code = "import sys, simclr.runs.lightning_logs; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -9,13 +9,13 @@ from conftest import TINY_PRETRAIN
 from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 
-from simclr import backbones
 from simclr import config as cfg
 from simclr.config import PretrainConfig
-from simclr.loss import nt_xent
-from simclr.model import SimCLR, Views, stream_seed
-from simclr.stratify import NETWORK_STREAM
-from simclr.train import train
+from simclr.data.sampling import NETWORK_STREAM
+from simclr.lifecycle.train import train
+from simclr.models import backbones
+from simclr.objectives.nt_xent import nt_xent
+from simclr.training.modules import SimCLR, Views, stream_seed
 
 N = 24
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from simclr import heads
+from simclr.models import heads
 
 
 def test_the_projection_head_is_linear_relu_linear():

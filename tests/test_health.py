@@ -13,9 +13,12 @@ import torch
 import torch.nn.functional as F
 from conftest import TINY_PRETRAIN
 
-from simclr import callbacks, health, metrics, model, runs
 from simclr import config as cfg
-from simclr.train import train
+from simclr import runs
+from simclr.evaluation import health
+from simclr.lifecycle.train import train
+from simclr.objectives import metrics
+from simclr.training import callbacks, modules
 
 NAN = float("nan")
 OPTIONS = {"batch_size": 64, "temperature": 0.5, "epochs": 20}
@@ -100,7 +103,7 @@ def test_overlap_is_the_shared_area():
 @pytest.mark.parametrize("temperature", [0.05, 0.2, 0.5, 5.0])
 @pytest.mark.parametrize("n", [2, 3, 16])
 def test_the_range_of_the_loss_is_reached_and_never_left(n, temperature):
-    from simclr.loss import nt_xent
+    from simclr.objectives.nt_xent import nt_xent
 
     low, high = health.loss_range(n, temperature)
     simplex = torch.eye(n, dtype=torch.float64) - 1 / n  # as far apart as n points can be
@@ -123,7 +126,7 @@ def test_places_of_a_spectrum_are_few_rising_and_reach_both_ends(count):
 
 def measured(epoch=1, step=10, candidates=127, n=40):
     h, z1, z2 = randn(n, 12, seed=epoch), randn(n, 6, seed=epoch + 1), randn(n, 6, seed=epoch + 2)
-    found = model.health_of(h, z1, z2, metrics.singular_values(h), metrics.singular_values(z1))
+    found = modules.health_of(h, z1, z2, metrics.singular_values(h), metrics.singular_values(z1))
     return {"epoch": epoch, "step": step, "candidates": candidates, **found}
 
 
@@ -150,7 +153,7 @@ def test_what_was_written_is_read(tmp_path):
 
 def test_what_is_not_finite_is_left_out_and_still_a_line(tmp_path):
     broken = torch.full((9, 4), NAN)
-    found = model.health_of(broken, broken, broken, *[metrics.singular_values(broken)] * 2)
+    found = modules.health_of(broken, broken, broken, *[metrics.singular_values(broken)] * 2)
     log = callbacks.HealthLog(tmp_path / "health.jsonl")
     log.append({"epoch": 1, "step": 1, "candidates": 17, **found})
     (item,) = health.read(log.path)
@@ -334,13 +337,13 @@ def test_what_was_known_after_an_epoch():
 def constant_encoder():
     """Every image is mapped to the same point."""
     with pytest.MonkeyPatch.context() as patch:
-        original = model.SimCLR._embed
+        original = modules.SimCLR._embed
 
         def constant(self, first, second):
             h, z = original(self, first, second)
             return h * 0 + 1, z * 0 + 1
 
-        patch.setattr(model.SimCLR, "_embed", constant)
+        patch.setattr(modules.SimCLR, "_embed", constant)
         yield
 
 
@@ -356,7 +359,7 @@ def without_normalisation():
         return F.cross_entropy(others / temperature, torch.arange(len(z)).roll(len(z1))), ranks
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "contrast", contrast)
+        patch.setattr(modules, "contrast", contrast)
         yield
 
 

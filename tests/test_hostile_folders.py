@@ -22,8 +22,10 @@ import numpy as np
 import pytest
 from dashboard_fixtures import make_run
 
-from simclr import embeddings as stored
-from simclr import film, film_frames, runs, safe_read
+from simclr import runs
+from simclr.embeddings import film, stored
+from simclr.files import safe_read
+from simclr.runs import film_frames
 
 CPU_SECONDS = 1.5  # of one folder, on a slow machine; a reader that is not bounded takes many times more
 FOLDER = Path(runs.EMBEDDINGS) / "test"
@@ -34,8 +36,13 @@ ODD_VALUES: tuple[Any, ...] = (None, True, [], {}, "x\x1b[31m\n", "", -1, 2**70,
 CHILD = """
 import json, os, resource, signal, sys, time
 from pathlib import Path
-from dashboard import store
-from simclr import cli, embeddings, film, foreign, health, launch, run_queue, runs, slurm
+from dashboard.shared import store
+from simclr import runs
+from simclr.cli import main as cli
+from simclr.embeddings import film, stored
+from simclr.evaluation import health
+from simclr.launch import queue, slurm, spawn
+from simclr.runs import lightning_logs
 from simclr.config import ConfigError
 
 resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
@@ -50,11 +57,11 @@ def glance(path):
     store._read(run)
     run.name, run.kind, run.tags, run.notes, run.created, run.experiment, run.evaluation, run.config, run.brief
     run.metrics(), run.log_tail(), health.read(run.health_path), store.figures(run.metrics_path), film.load(run)
-    embeddings.load_embedding(path / folder)
-    foreign.flat(foreign.read_options(path / runs.CONFIG))
-    foreign.read_columns(path / runs.METRICS, foreign.metric_names(path / runs.METRICS))
+    stored.load_embedding(path / folder)
+    lightning_logs.flat(lightning_logs.read_options(path / runs.CONFIG))
+    lightning_logs.read_columns(path / runs.METRICS, lightning_logs.metric_names(path / runs.METRICS))
     runs.is_own(path), runs.stalled(run.status), store.elapsed(run.status), cli.version_of(run)
-    for action in (lambda: runs.load_config(run), lambda: launch.check_resumable(run), lambda: launch.check_own(run)):
+    for action in (lambda: runs.load_config(run), lambda: spawn.check_resumable(run), lambda: spawn.check_own(run)):
         try:
             action()
         except ConfigError as error:
@@ -83,7 +90,7 @@ sys.stdout = open(os.devnull, "w")
 timed("all: runs", lambda: cli.main(["runs", "--runs_dir", str(runs_dir)]))
 timed("all: runs --json", lambda: cli.main(["runs", "--json", "--runs_dir", str(runs_dir)]))
 timed("all: summaries", lambda: store.Store(runs_dir).summaries())
-timed("all: queue", lambda: (run_queue.entries(runs_dir), run_queue.holders(runs_dir), run_queue.wake(runs_dir)))
+timed("all: queue", lambda: (queue.entries(runs_dir), queue.holders(runs_dir), queue.wake(runs_dir)))
 timed("all: Slurm", lambda: slurm.refresh(runs_dir))
 """
 
@@ -234,7 +241,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     mould = template(top / "mould")
     (top / "runs").mkdir()
     number = make_folders(top / "runs", mould)
-    root = Path(runs.__file__).parent.parent
+    root = Path(__file__).resolve().parent.parent
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(top / "runs"), str(FOLDER)], capture_output=True, text=True, timeout=400,
         cwd=root, env=os.environ | {"PYTHONPATH": str(root)},
@@ -321,8 +328,8 @@ def test_thumbnails_come_from_their_folder_alone(tmp_path: Path, sheet: Any) -> 
 
 @pytest.mark.parametrize("kind", ["bomb", "merge", "large", "deep", "self"])
 def test_a_hostile_file_behind_config_is_one_sentence(tmp_path: Path, kind: str, capsys: Any) -> None:
-    from simclr import cli
+    from simclr.cli import main
 
     (tmp_path / "odd.yaml").write_text(YAMLS[kind])
-    assert cli.main(["pretrain", "--config", str(tmp_path / "odd.yaml")]) == runs.BAD_INPUT_EXIT_CODE
+    assert main.main(["pretrain", "--config", str(tmp_path / "odd.yaml")]) == runs.BAD_INPUT_EXIT_CODE
     assert len(capsys.readouterr().err.strip().splitlines()) == 1

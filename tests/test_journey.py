@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 from chromium import wait_until_served
 
-from simclr import process_ids, runs
+from simclr import runs
+from simclr.hardware import processes
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 expect = playwright_api.expect
@@ -73,7 +74,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill()
     for run in [*runs.list_runs(server.runs_dir), *map(runs.Run, (server.runs_dir / runs.JOBS).glob("*"))]:
         status = run.status
-        if status.is_active and process_ids.is_alive(status.pid, status.process_start):
+        if status.is_active and processes.is_alive(status.pid, status.process_start):
             os.kill(status.pid, 9)
 
 
@@ -311,9 +312,9 @@ def test_a_killed_server_loses_nothing(server: Server, browser: object) -> None:
     assert (run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).is_file()
     status = run.status
     deadline = time.monotonic() + 30
-    while process_ids.is_alive(status.pid, status.process_start) and time.monotonic() < deadline:
+    while processes.is_alive(status.pid, status.process_start) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert not process_ids.is_alive(status.pid, status.process_start)
+    assert not processes.is_alive(status.pid, status.process_start)
     assert runs.read_status(run.path).exit_code == runs.STOPPED_EXIT_CODE
     tab.shot("stopped")
     tab.has_no_errors()

@@ -13,9 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from simclr import augment, jobs, lab, loss, runs, shapes
-from simclr.cli import main
-from simclr.embeddings import Model, open_weights
+from simclr import runs
+from simclr.analysis import similarity
+from simclr.cli.main import main
+from simclr.data import shapes
+from simclr.embeddings.stored import Model, open_weights
+from simclr.launch import jobs
+from simclr.objectives import nt_xent
+from simclr.views import augment
 
 
 def random_batch(num: int, dim: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -30,16 +35,18 @@ def random_batch(num: int, dim: int = 6, seed: int = 0) -> tuple[np.ndarray, np.
 @pytest.mark.parametrize("temperature", [0.01, 0.07, 0.5, 2.0])
 def test_the_loss_is_that_of_training(temperature: float) -> None:
     first, second = random_batch(9)
-    expected = loss.nt_xent(torch.from_numpy(first), torch.from_numpy(second), temperature)
-    found = lab.at_temperature(lab.similarity_matrix(lab.interleave(first, second)), temperature)
+    expected = nt_xent.nt_xent(torch.from_numpy(first), torch.from_numpy(second), temperature)
+    found = similarity.at_temperature(similarity.similarity_matrix(similarity.interleave(first, second)), temperature)
     assert found.loss == pytest.approx(float(expected), rel=1e-9)
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.5])
 def test_weights_are_the_gradients_of_the_negatives(temperature: float) -> None:
     """By autograd of the plain formula: shares of the push on the negatives, equal to the pull on the positive."""
-    similarities = torch.from_numpy(lab.similarity_matrix(lab.interleave(*random_batch(5)))).requires_grad_()
-    weights = lab.at_temperature(similarities.detach().numpy(), temperature).weights
+    similarities = torch.from_numpy(
+        similarity.similarity_matrix(similarity.interleave(*random_batch(5)))
+    ).requires_grad_()
+    weights = similarity.at_temperature(similarities.detach().numpy(), temperature).weights
     for i in range(10):
         others = [k for k in range(10) if k != i]
         anchor = torch.logsumexp(similarities[i, others] / temperature, 0) - similarities[i, i ^ 1] / temperature
@@ -51,8 +58,8 @@ def test_weights_are_the_gradients_of_the_negatives(temperature: float) -> None:
 
 
 def test_effective_number_of_negatives_against_plain_python() -> None:
-    similarities = lab.similarity_matrix(lab.interleave(*random_batch(4)))
-    found = lab.at_temperature(similarities, 0.3)
+    similarities = similarity.similarity_matrix(similarity.interleave(*random_batch(4)))
+    found = similarity.at_temperature(similarities, 0.3)
     for i in range(8):
         parts = [math.exp(similarities[i, k] / 0.3) for k in range(8) if k not in (i, i ^ 1)]
         shares = [part / sum(parts) for part in parts]
@@ -60,28 +67,28 @@ def test_effective_number_of_negatives_against_plain_python() -> None:
 
 
 def test_equal_similarities_give_the_chance_line_and_all_negatives() -> None:
-    found = lab.at_temperature(np.ones((12, 12)), 0.1)
+    found = similarity.at_temperature(np.ones((12, 12)), 0.1)
     assert found.loss == pytest.approx(math.log(11))
     np.testing.assert_allclose(found.effective, 10)
 
 
 def test_a_low_temperature_leaves_the_most_similar_negative() -> None:
-    similarities = lab.similarity_matrix(lab.interleave(*random_batch(8)))
-    effective = [lab.at_temperature(similarities, value).effective.mean() for value in (0.002, 0.05, 0.5, 50.0)]
+    similarities = similarity.similarity_matrix(similarity.interleave(*random_batch(8)))
+    effective = [similarity.at_temperature(similarities, value).effective.mean() for value in (0.002, 0.05, 0.5, 50.0)]
     assert effective == sorted(effective)
     assert effective[0] < 1.5
     assert effective[-1] == pytest.approx(14, abs=1e-3)
-    assert np.isfinite(lab.at_temperature(similarities, 1e-4).loss)
+    assert np.isfinite(similarity.at_temperature(similarities, 1e-4).loss)
 
 
 @pytest.mark.parametrize(("size", "temperature"), [(2, 0.5), (5, 0.5), (8, 0.0), (8, math.inf), (8, math.nan)])
 def test_what_cannot_be_a_batch_is_refused(size: int, temperature: float) -> None:
     with pytest.raises(ValueError, match="allowed"):
-        lab.at_temperature(np.zeros((size, size)), temperature)
+        similarity.at_temperature(np.zeros((size, size)), temperature)
 
 
 def test_bright_pairs_against_a_loop() -> None:
-    similarities = lab.similarity_matrix(lab.interleave(*random_batch(7)))
+    similarities = similarity.similarity_matrix(similarity.interleave(*random_batch(7)))
     names = ["cat", "cat", "dog", "", "dog", "cat", "owl"]
     best = {}
     for row in range(14):
@@ -90,7 +97,7 @@ def test_bright_pairs_against_a_loop() -> None:
             if pair[0] != pair[1] and similarities[row, column] > best.get(pair, (-2.0,))[0]:
                 best[pair] = similarities[row, column], row, column
     expected = sorted(best.values(), reverse=True)[:5]
-    found = lab.likely_false_negatives(similarities, names, 5)
+    found = similarity.likely_false_negatives(similarities, names, 5)
     assert [(item.similarity, item.row, item.column) for item in found] == expected
     for item in found:
         words = names[item.row // 2], names[item.column // 2]
@@ -98,8 +105,8 @@ def test_bright_pairs_against_a_loop() -> None:
 
 
 def test_pair_numbers_against_a_loop() -> None:
-    similarities = lab.similarity_matrix(lab.interleave(*random_batch(6)))
-    found = lab.pair_numbers(similarities)
+    similarities = similarity.similarity_matrix(similarity.interleave(*random_batch(6)))
+    found = similarity.pair_numbers(similarities)
     wins = 0
     for i in range(12):
         others = [similarities[i, k] for k in range(12) if k // 2 != i // 2]
@@ -108,7 +115,7 @@ def test_pair_numbers_against_a_loop() -> None:
             assert found.pairs[i // 2] == similarities[i, i + 1]
             assert found.others[i // 2].tolist() == others
     assert found.top1 == wins / 12
-    assert lab.pair_numbers(np.ones((6, 6))).top1 == 0.5  # all alike: a tie counts half
+    assert similarity.pair_numbers(np.ones((6, 6))).top1 == 0.5  # all alike: a tie counts half
 
 
 # --- invariance -----------------------------------------------------------------------------------------------------
@@ -141,7 +148,7 @@ def test_operations_are_those_of_the_trainer() -> None:
     for (operation, strength), factors in cases.items():
         window = 2 * max(1, round(3 * 0.07 * 16)) + 1
         expected = augment.apply_factors(images, augment.Factors(**still | factors), 16, window)
-        torch.testing.assert_close(lab.changed(images, operation, strength), expected, atol=2e-5, rtol=0)
+        torch.testing.assert_close(similarity.changed(images, operation, strength), expected, atol=2e-5, rtol=0)
         assert not torch.allclose(expected, images, atol=0.01)
 
 
@@ -149,8 +156,8 @@ def test_crops_keep_the_area_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = []
     real = augment.resized_crop
     monkeypatch.setattr(augment, "resized_crop", lambda x, box, side: boxes.append(box) or real(x, box, side))
-    for strength in lab.STRENGTHS["crop"]:
-        assert lab.changed(images_of(8, 32), "crop", strength).shape == (8, 3, 32, 32)
+    for strength in similarity.STRENGTHS["crop"]:
+        assert similarity.changed(images_of(8, 32), "crop", strength).shape == (8, 3, 32, 32)
         area = boxes[-1][:, 2] * boxes[-1][:, 3] / 32**2
         np.testing.assert_allclose(area, 1 - strength, atol=0.05)
     assert len({tuple(box) for box in boxes[-1].tolist()}) > 1  # not always the middle
@@ -158,7 +165,7 @@ def test_crops_keep_the_area_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_unknown_operation_is_named() -> None:
     with pytest.raises(ValueError, match="operation is sharpen; allowed: crop, flip"):
-        lab.changed(images_of(2), "sharpen", 0.5)
+        similarity.changed(images_of(2), "sharpen", 0.5)
 
 
 class MeanColour(torch.nn.Module):
@@ -170,12 +177,12 @@ class MeanColour(torch.nn.Module):
 
 def test_a_network_that_sees_colour_alone_ignores_mirroring_and_not_hue() -> None:
     images = shapes.generate("test", 16).images
-    found = lab.invariance(lab.Encoder(MeanColour(), None, None), images)["layers"]
+    found = similarity.invariance(similarity.Encoder(MeanColour(), None, None), images)["layers"]
     assert list(found) == ["h"]
     curves, others = found["h"]["curves"], found["h"]["others"]
     assert curves["flip"][0] == pytest.approx(1.0, abs=1e-5)
     assert curves["hue"][-1] < 0.9
-    assert all(len(curves[operation]) == len(strengths) for operation, strengths in lab.STRENGTHS.items())
+    assert all(len(curves[operation]) == len(strengths) for operation, strengths in similarity.STRENGTHS.items())
     rows = augment.normalize(augment.to_float(torch.from_numpy(images))).mean(dim=(2, 3)).double().numpy()
     cosines = [
         rows[i] @ rows[k] / np.linalg.norm(rows[i]) / np.linalg.norm(rows[k])
@@ -185,10 +192,10 @@ def test_a_network_that_sees_colour_alone_ignores_mirroring_and_not_hue() -> Non
 
 
 def test_relative_similarity() -> None:
-    assert lab.relative(1.0, 0.95) == 1.0
-    assert lab.relative(0.95, 0.95) == 0.0
-    assert lab.relative(0.9, 0.95) < 0
-    assert lab.relative(1.0, 1.0) is None
+    assert similarity.relative(1.0, 0.95) == 1.0
+    assert similarity.relative(0.95, 0.95) == 0.0
+    assert similarity.relative(0.9, 0.95) < 0
+    assert similarity.relative(1.0, 1.0) is None
 
 
 # --- factors --------------------------------------------------------------------------------------------------------
@@ -199,7 +206,7 @@ def test_ridge_against_scikit_learn() -> None:
 
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(40, 7)), generator.normal(size=(40, 2))
-    weight, offset = lab.ridge(x, y, 0.3)
+    weight, offset = similarity.ridge(x, y, 0.3)
     expected = Ridge(alpha=0.3 * len(x)).fit(x, y)
     np.testing.assert_allclose(weight, expected.coef_.T, atol=1e-9)
     np.testing.assert_allclose(offset, expected.intercept_, atol=1e-9)
@@ -207,9 +214,9 @@ def test_ridge_against_scikit_learn() -> None:
 
 def test_r_squared_by_hand() -> None:
     truth = np.array([[0.0], [1.0], [2.0]])
-    assert lab.r_squared(truth, truth) == 1.0
-    assert lab.r_squared(truth, np.ones((3, 1))) == 0.0
-    assert lab.r_squared(truth, truth[::-1]) == -3.0
+    assert similarity.r_squared(truth, truth) == 1.0
+    assert similarity.r_squared(truth, np.ones((3, 1))) == 0.0
+    assert similarity.r_squared(truth, truth[::-1]) == -3.0
 
 
 def planted(num: int, split: str, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -217,14 +224,14 @@ def planted(num: int, split: str, seed: int) -> tuple[np.ndarray, dict[str, np.n
     factors = shapes.generate(split, num, 8).factors
     generator = np.random.default_rng(seed)
     one_hot = np.array(shapes.CLASSES)[None] == factors["shape"][:, None]
-    parts = [lab.on_circle(factors["hue"]), factors["size"][:, None], one_hot, generator.normal(size=(num, 4))]
+    parts = [similarity.on_circle(factors["hue"]), factors["size"][:, None], one_hot, generator.normal(size=(num, 4))]
     mix = np.random.default_rng(9).normal(size=(17, 17))
     return np.concatenate(parts, axis=1) @ mix, factors
 
 
 def test_factors_that_are_there_are_found_and_others_are_not() -> None:
-    found = lab.factor_scores(*planted(600, "train", 1), *planted(300, "test", 2))
-    assert set(found) == set(lab.FACTORS)
+    found = similarity.factor_scores(*planted(600, "train", 1), *planted(300, "test", 2))
+    assert set(found) == set(similarity.FACTORS)
     assert found["shape"] > 0.99
     assert found["hue"] > 0.99 and found["size"] > 0.99
     for name in ("background", "position_x", "position_y", "rotation"):
@@ -234,9 +241,9 @@ def test_factors_that_are_there_are_found_and_others_are_not() -> None:
 def test_hue_wraps() -> None:
     """Reds at both ends of the scale are one colour: a plain number would be torn there."""
     turns = np.array([0.995, 0.005])
-    first, second = lab.on_circle(turns)
+    first, second = similarity.on_circle(turns)
     assert np.linalg.norm(first - second) < 0.1
-    np.testing.assert_allclose(np.linalg.norm(lab.on_circle(np.linspace(0, 1, 9)), axis=1), 1)
+    np.testing.assert_allclose(np.linalg.norm(similarity.on_circle(np.linspace(0, 1, 9)), axis=1), 1)
 
 
 def test_the_shapes_left_out_of_rotation_are_those_that_look_alike() -> None:
@@ -245,7 +252,7 @@ def test_the_shapes_left_out_of_rotation_are_those_that_look_alike() -> None:
     for name, outline in shapes.OUTLINES.items():
         one, other = outline(x, y), outline(np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x)
         looks_alike = np.abs((one < 0) ^ (other < 0)).mean() < 0.01
-        assert looks_alike == (name in lab.ROUND_SHAPES), name
+        assert looks_alike == (name in similarity.ROUND_SHAPES), name
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -255,8 +262,8 @@ def test_the_shapes_left_out_of_rotation_are_those_that_look_alike() -> None:
 def copy(finished_run: runs.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> runs.Run:
     """The tiny pre-training in a runs folder of the test's own, and a probe of few images."""
     shutil.copytree(finished_run.path, tmp_path / "runs" / finished_run.id)
-    monkeypatch.setattr(lab, "NUM_TRAIN", 200)
-    monkeypatch.setattr(lab, "NUM_TEST", 100)
+    monkeypatch.setattr(similarity, "NUM_TRAIN", 200)
+    monkeypatch.setattr(similarity, "NUM_TEST", 100)
     return runs.Run(tmp_path / "runs" / finished_run.id)
 
 
@@ -275,27 +282,27 @@ def test_the_command_computes_once_and_keeps_it(copy: runs.Run, capsys: pytest.C
 
 
 def test_features_are_those_of_embed(copy: runs.Run) -> None:
-    from simclr import embed
-    from simclr.embeddings import Choice
+    from simclr.embeddings import embed
+    from simclr.embeddings.stored import Choice
 
     (stored,) = embed.compute([Model(copy, layer="z")], Choice(num_images=20), [])
     pictures = embed.load_pictures(copy, Choice(num_images=20)).chosen
     with open_weights(Model(copy)) as weights:
-        encoder = lab.load_encoder(Model(copy), weights)
+        encoder = similarity.load_encoder(Model(copy), weights)
     found = encoder(augment.to_float(pictures.images_at(range(20))))
     np.testing.assert_allclose(found["z"], stored.features, atol=1e-6)
     assert found["h"].shape == (20, 128)
 
 
 def test_other_weights_are_another_result(copy: runs.Run) -> None:
-    before = lab.result_path(Model(copy), "factors")
-    assert lab.result_path(Model(copy, "untrained"), "factors") != before
-    assert lab.result_path(Model(copy), "profile", "a") != lab.result_path(Model(copy), "profile", "b")
+    before = similarity.result_path(Model(copy), "factors")
+    assert similarity.result_path(Model(copy, "untrained"), "factors") != before
+    assert similarity.result_path(Model(copy), "profile", "a") != similarity.result_path(Model(copy), "profile", "b")
     state = torch.load(copy.model_path, weights_only=True)
     torch.save(
         {name: value + 1 if value.is_floating_point() else value for name, value in state.items()}, copy.model_path
     )
-    assert lab.result_path(Model(copy), "factors") != before
+    assert similarity.result_path(Model(copy), "factors") != before
 
 
 @pytest.mark.parametrize("moment", ["model_values", "load", "load_encoder", "factor_probe"])
@@ -308,10 +315,10 @@ def test_a_result_is_of_the_weights_it_is_named_after(
     state = torch.load(last, weights_only=True)["state_dict"]
     changed = {name: value + 1 if value.is_floating_point() else value for name, value in state.items()}
     torch.save({"state_dict": changed}, folder / "next")
-    expected = lab.compute(model, "factors")["layers"]
-    path = lab.result_path(model, "factors")
+    expected = similarity.compute(model, "factors")["layers"]
+    path = similarity.result_path(model, "factors")
     path.unlink()
-    real = getattr(lab, moment)
+    real = getattr(similarity, moment)
 
     def replacing(*arguments):
         found = real(*arguments) if moment == "model_values" else None  # this one after it was named
@@ -319,20 +326,20 @@ def test_a_result_is_of_the_weights_it_is_named_after(
             os.replace(folder / "next", last)
         return found or real(*arguments)
 
-    monkeypatch.setattr(lab, moment, replacing)
-    assert lab.compute(model, "factors")["layers"] == expected
-    assert lab.load(path)["layers"] == expected  # type: ignore[index]
+    monkeypatch.setattr(similarity, moment, replacing)
+    assert similarity.compute(model, "factors")["layers"] == expected
+    assert similarity.load(path)["layers"] == expected  # type: ignore[index]
     monkeypatch.undo()
-    assert lab.result_path(model, "factors") != path
+    assert similarity.result_path(model, "factors") != path
 
 
 def test_a_damaged_result_is_computed_anew(copy: runs.Run) -> None:
-    path = lab.result_path(Model(copy), "factors")
+    path = similarity.result_path(Model(copy), "factors")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('{"layers": ')
-    assert lab.load(path) is None
-    assert set(lab.compute(Model(copy), "factors")["layers"]) == {"h", "z"}
-    assert lab.load(path) is not None
+    assert similarity.load(path) is None
+    assert set(similarity.compute(Model(copy), "factors")["layers"]) == {"h", "z"}
+    assert similarity.load(path) is not None
 
 
 @pytest.mark.parametrize(
@@ -379,14 +386,14 @@ def test_a_job_of_its_own_process_writes_the_results(copy: runs.Run) -> None:
     images = shapes.generate("train", 6, 16).images
     models = [Model(copy), Model(copy, "untrained")]
     runs_dir = copy.path.parent
-    job = lab.start_job(models, "profile", images, runs_dir)
-    assert lab.find_job(models, "profile", lab.images_key(images), runs_dir) == job
+    job = similarity.start_job(models, "profile", images, runs_dir)
+    assert similarity.find_job(models, "profile", similarity.images_key(images), runs_dir) == job
     deadline = time.monotonic() + 60
     while (status := runs.current_status(job)).is_active and time.monotonic() < deadline:
         time.sleep(0.2)
     assert status.state == "finished", status.error
     for model in models:
-        found = lab.load(lab.result_path(model, "profile", lab.images_key(images)))
+        found = similarity.load(similarity.result_path(model, "profile", similarity.images_key(images)))
         assert found is not None and found["num_images"] == 6
     assert jobs.find("lab", {"results": []}, runs_dir) is None
 
@@ -395,13 +402,13 @@ def test_a_job_of_its_own_process_writes_the_results(copy: runs.Run) -> None:
 def test_colour_jitter_makes_an_encoder_forget_hue(tmp_path: Path) -> None:
     """Two short pre-trainings that differ in their colour operations alone; all other options are of `quick`."""
     from simclr import config as cfg
-    from simclr.train import train
+    from simclr.lifecycle.train import train
 
     found = {}
     for name, changes in (("on", {}), ("off", {"jitter_probability": 0.0, "grayscale_probability": 0.0})):
         values = cfg.recipe("quick") | {"epochs": 8, "accelerator": "cpu"}
         values["augmentation"] = values["augmentation"] | changes
         run = train(cfg.build(cfg.PretrainConfig, values), runs_dir=tmp_path)
-        found[name] = lab.compute(Model(run), "factors")["layers"]["z"]
+        found[name] = similarity.compute(Model(run), "factors")["layers"]["z"]
     assert found["on"]["hue"] < found["off"]["hue"] - 0.3, found
     assert found["on"]["shape"] > found["off"]["shape"] + 0.2

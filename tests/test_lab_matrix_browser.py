@@ -17,9 +17,13 @@ import pytest
 import torch
 from chromium import wait_until_served
 
-from simclr import augment, lab, loss, runs, shapes
+from simclr import runs
+from simclr.analysis import similarity
 from simclr.config import Augmentation
-from simclr.embeddings import Model, open_weights
+from simclr.data import shapes
+from simclr.embeddings.stored import Model, open_weights
+from simclr.objectives import nt_xent
+from simclr.views import augment
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 expect = playwright_api.expect
@@ -38,7 +42,7 @@ def served(finished_run: runs.Run, tmp_path_factory: pytest.TempPathFactory) -> 
     images, ids = torch.from_numpy(shapes.generate("train", NUM // 2).images), torch.arange(NUM // 2)
     options = Augmentation(**Augmentation().model_dump() | {"hue": 0.5})
     with open_weights(Model(finished_run)) as weights:
-        encoder = lab.load_encoder(Model(finished_run), weights)
+        encoder = similarity.load_encoder(Model(finished_run), weights)
     first, second = (encoder(x)["z"] for x in augment.two_views(images, ids, options, seed=0, epoch=1, size=32))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -52,7 +56,7 @@ def served(finished_run: runs.Run, tmp_path_factory: pytest.TempPathFactory) -> 
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until_served(url, folder / "log")
-        yield url, lab.similarity_matrix(lab.interleave(first, second))
+        yield url, similarity.similarity_matrix(similarity.interleave(first, second))
     finally:
         process.kill()
         process.wait()
@@ -101,9 +105,9 @@ def test_loss_and_negatives_follow_the_temperature_without_the_server(page: Any,
     for place in (0, 250, 500, 750, 1000):
         temperature = slide_to(page, place)
         seen.add(temperature)
-        expected = lab.at_temperature(similarities, temperature)
+        expected = similarity.at_temperature(similarities, temperature)
         assert read(page, "loss") == pytest.approx(expected.loss, abs=6e-4 + 1e-4 * expected.loss)
-        trained = float(loss.nt_xent(rows[::2], rows[1::2], temperature))
+        trained = float(nt_xent.nt_xent(rows[::2], rows[1::2], temperature))
         assert read(page, "loss") == pytest.approx(trained, abs=6e-4 + 1e-3 * trained)
         assert read(page, "effective") == pytest.approx(expected.effective.mean(), abs=0.06)
     assert len(seen) == 5 and min(seen) == 0.01 and max(seen) == 2.0
@@ -125,7 +129,7 @@ def test_the_address_follows_when_the_slider_is_let_go(page: Any) -> None:
 
 def test_pointing_at_a_cell_shows_both_views_value_and_weight(page: Any, served: Any) -> None:
     similarities = served[1]
-    weights = lab.at_temperature(similarities, slide_to(page, 500)).weights
+    weights = similarity.at_temperature(similarities, slide_to(page, 500)).weights
     for row, column in ((0, 5), (7, 2), (4, 4), (9, 8)):
         point_at(page, row, column)
         value = page.locator(".smatrix .value")
@@ -157,7 +161,7 @@ def test_arrow_keys_move_from_cell_to_cell(page: Any) -> None:
 
 
 def test_a_marked_pair_opens_its_cell(page: Any, served: Any) -> None:
-    bright = lab.likely_false_negatives(served[1], [""] * (NUM // 2), 6)
+    bright = similarity.likely_false_negatives(served[1], [""] * (NUM // 2), 6)
     buttons = page.locator(".smatrix .marks button")
     expect(buttons).to_have_count(6)
     buttons.nth(2).click()

@@ -12,8 +12,10 @@ import pytest
 from conftest import TINY_PRETRAIN
 
 from simclr import config as cfg
-from simclr import control, launch, process_ids, runs
+from simclr import runs
 from simclr.config import ConfigError, PretrainConfig
+from simclr.hardware import processes
+from simclr.launch import control, spawn
 
 LONG = TINY_PRETRAIN | {"epochs": 100_000, "knn_every_epochs": 0}
 LIMIT = 90.0  # seconds for what takes a few on a free machine
@@ -29,7 +31,7 @@ def wait_for(condition, what, seconds=LIMIT):
 
 
 def started(runs_dir, **options):
-    return launch.start(cfg.build(PretrainConfig, LONG | options), runs_dir)
+    return spawn.start(cfg.build(PretrainConfig, LONG | options), runs_dir)
 
 
 def wait_until_training(run):
@@ -57,13 +59,13 @@ def background(tiny_runs):
     for run in runs.list_runs(tiny_runs):
         status = runs.read_status(run.path)
         for pid, start in ((status.supervisor_pid, status.supervisor_start), (status.pid, status.process_start)):
-            if process_ids.is_alive(pid, start):
+            if processes.is_alive(pid, start):
                 os.kill(pid, signal.SIGKILL)
 
 
 def test_a_run_finishes_in_the_background(background, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # wherever the dashboard was started from
-    run = launch.start(cfg.build(PretrainConfig, TINY_PRETRAIN | {"name": "$(touch pwned); <b>"}), background)
+    run = spawn.start(cfg.build(PretrainConfig, TINY_PRETRAIN | {"name": "$(touch pwned); <b>"}), background)
     assert run.status.is_active
     status = wait_for(lambda: (s := run.status).exit_code is not None and s, "the end")
     assert (status.state, status.exit_code, status.signal, status.error) == ("finished", 0, None, ""), run.log_tail()
@@ -116,7 +118,7 @@ def test_a_killed_trainer_and_supervisor_is_shown_as_crashed(background):
     run = started(background)
     status = wait_until_training(run)
     os.kill(status.supervisor_pid, signal.SIGKILL)
-    wait_for(lambda: not process_ids.is_alive(status.supervisor_pid, status.supervisor_start), "the supervisor's end")
+    wait_for(lambda: not processes.is_alive(status.supervisor_pid, status.supervisor_start), "the supervisor's end")
     assert run.status.state == "running"  # the trainer goes on without it
     os.kill(status.pid, signal.SIGKILL)
     status = wait_for(lambda: not (s := run.status).is_active and s, "the end to show")
@@ -126,8 +128,9 @@ def test_a_killed_trainer_and_supervisor_is_shown_as_crashed(background):
 
 def test_a_run_outlives_the_process_that_started_it(background):
     code = (
-        "import json, sys; from pathlib import Path; from simclr import config as cfg, launch\n"
-        "run = launch.start(cfg.build(cfg.PretrainConfig, json.loads(sys.argv[1])), Path(sys.argv[2]))\n"
+        "import json, sys; from pathlib import Path; from simclr import config as cfg; "
+        "from simclr.launch import spawn\n"
+        "run = spawn.start(cfg.build(cfg.PretrainConfig, json.loads(sys.argv[1])), Path(sys.argv[2]))\n"
         "print(run.path)\n"
     )
     arguments = [sys.executable, "-c", code, json.dumps(LONG), str(background)]
@@ -139,7 +142,7 @@ def test_a_run_outlives_the_process_that_started_it(background):
 
 
 def test_bad_input_is_told_in_the_run(background):
-    run = launch.start(cfg.build(PretrainConfig, TINY_PRETRAIN | {"dataset": "nowhere"}), background)
+    run = spawn.start(cfg.build(PretrainConfig, TINY_PRETRAIN | {"dataset": "nowhere"}), background)
     status = wait_for(lambda: (s := run.status).exit_code is not None and s, "the end")
     assert (status.state, status.reason, status.exit_code) == ("failed", "bad input", 2)
     assert status.error.startswith("dataset is nowhere")
@@ -157,7 +160,7 @@ def test_a_run_of_another_machine_is_not_stopped_from_here(tiny_runs):
 
 def supervise(tiny_runs, code, **status):
     run = runs.create(PretrainConfig(), tiny_runs)
-    process = launch._supervise(run.path, [sys.executable, "-c", code], {}, status)
+    process = spawn._supervise(run.path, [sys.executable, "-c", code], {}, status)
     returned = process.wait(LIMIT)
     return run.status, returned
 
@@ -186,7 +189,7 @@ open({str(tmp_path / "pid")!r}, "w").write(str(child.pid))
 """
     supervise(tiny_runs, code)
     child = int((tmp_path / "pid").read_text())
-    wait_for(lambda: process_ids.process_start(child) is None, "the child's end")
+    wait_for(lambda: processes.process_start(child) is None, "the child's end")
 
 
 def test_a_process_that_will_not_stop_is_killed_after_the_grace_time(tiny_runs, tmp_path):
@@ -197,7 +200,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 open({str(tmp_path / "ready")!r}, "w").close()
 time.sleep(600)
 """
-    launch._supervise(run.path, [sys.executable, "-c", code], {}, {})
+    spawn._supervise(run.path, [sys.executable, "-c", code], {}, {})
     wait_for((tmp_path / "ready").exists, "the process")
     status = control.stop(run.path, grace_seconds=0.5)
     assert not status.is_active
@@ -207,7 +210,7 @@ time.sleep(600)
 
 
 def test_jobs_have_a_folder_with_status_and_log(tiny_runs):
-    folder = launch.start_job("test", ["no-such-command"], tiny_runs)
+    folder = spawn.start_job("test", ["no-such-command"], tiny_runs)
     assert folder.parent == tiny_runs / ".jobs"
     status = wait_for(lambda: (s := runs.current_status(folder)).exit_code is not None and s, "the end")
     assert (status.state, status.exit_code) == ("failed", 2)

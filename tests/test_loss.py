@@ -9,9 +9,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from simclr import loss as loss_module
-from simclr.loss import contrast, nt_xent, nt_xent_with_ranks
-from simclr.metrics import positive_ranks
+from simclr.objectives import nt_xent as loss_module
+from simclr.objectives.metrics import positive_ranks
+from simclr.objectives.nt_xent import contrast, nt_xent, nt_xent_with_ranks
 
 
 @pytest.fixture

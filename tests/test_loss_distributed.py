@@ -9,9 +9,9 @@ import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from simclr import loss as loss_module
-from simclr.loss import contrast, nt_xent_with_ranks
-from simclr.metrics import RunningMeans
+from simclr.objectives import nt_xent
+from simclr.objectives.metrics import RunningMeans
+from simclr.objectives.nt_xent import contrast, nt_xent_with_ranks
 
 PER_PROCESS, FEATURES, DIM = 5, 7, 6
 # Block rows 512: one block for each part. 2: several of unequal length. 0.005: the way through log-sum-exp.
@@ -70,7 +70,7 @@ def process(rank, world, folder):
     model = DistributedDataParallel(encoder())
     results = []
     for block_rows, temperature in CASES:
-        loss_module.BLOCK_ROWS["cpu"] = block_rows
+        nt_xent.BLOCK_ROWS["cpu"] = block_rows
         results.append(measure(own, model, temperature))
         with torch.no_grad():  # as in validation
             results[-1]["without gradient"], _ = contrast(*model.module(own).unbind(), temperature)

@@ -18,15 +18,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simclr import launch, map_worker, process_ids, reduce
-from simclr.reduce import Nearest, Projection
+from simclr.embeddings import projections, umap_server
+from simclr.embeddings.projections import Nearest, Projection
+from simclr.hardware import processes
+from simclr.launch import spawn
 
 ROOT = Path(__file__).resolve().parent.parent
 # The same worker with maps that take no time. What is asked for as the seed happens; `pids` names who draws.
 STAND_IN = """
 import os, signal, sys, time
 from pathlib import Path
-from simclr import map_worker, reduce
+from simclr.embeddings import projections, umap_server
 
 def umap(features, near, dims, progress, **chosen):
     happens = chosen["random_state"]
@@ -42,9 +44,9 @@ def umap(features, near, dims, progress, **chosen):
         time.sleep(1.5)
     return features[:, :dims] + near.similarities[:, :1]
 
-reduce.umap = umap
-map_worker._compile = lambda: None
-sys.exit(map_worker.main(sys.argv[1:]))
+projections.umap = umap
+umap_server._compile = lambda: None
+sys.exit(umap_server.main(sys.argv[1:]))
 """
 FEATURES = np.arange(24, dtype=np.float32).reshape(6, 4)
 NEAR = Nearest(np.zeros((6, 5), dtype=np.int32), np.ones((6, 5), dtype=np.float32))
@@ -70,7 +72,7 @@ def start(jobs: Path) -> Iterator[Callable[..., subprocess.Popen]]:
     started: list[subprocess.Popen] = []
 
     def begin(idle_seconds: float = 60, wait: bool = True) -> subprocess.Popen:
-        place = map_worker.address(jobs)
+        place = umap_server.address(jobs)
         command = [sys.executable, "-c", STAND_IN, str(place), str(idle_seconds)]
         started.append(subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL))
         if wait:
@@ -90,7 +92,7 @@ def listens(place: Path) -> bool:
 
 def draw(jobs: Path, seed: int = 0, said: list[str] | None = None, dims: int = 2) -> np.ndarray | None:
     words = said if said is not None else []
-    return map_worker.draw(
+    return umap_server.draw(
         Projection("umap", dims), FEATURES, NEAR, seed, jobs / "job", lambda phase, share: words.append(phase)
     )
 
@@ -102,7 +104,7 @@ def drawers(jobs: Path) -> list[int]:
 
 def test_it_draws_what_is_asked_for_its_owner_alone(jobs: Path, start: Callable[..., subprocess.Popen]) -> None:
     start()
-    place = map_worker.address(jobs)
+    place = umap_server.address(jobs)
     assert place.parent == jobs
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
     said: list[str] = []
@@ -126,9 +128,9 @@ def test_whoever_stops_ends_what_is_drawn_and_the_next_is_served(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        map_worker.draw(Projection("umap"), FEATURES, NEAR, 3, jobs / "job", stop_when_drawn)
+        umap_server.draw(Projection("umap"), FEATURES, NEAR, 3, jobs / "job", stop_when_drawn)
     (drawer,) = drawers(jobs)
-    wait_until(lambda: process_ids.process_start(drawer) is None)
+    wait_until(lambda: processes.process_start(drawer) is None)
     assert draw(jobs) is not None
     assert worker.poll() is None
 
@@ -175,10 +177,10 @@ def test_a_worker_that_is_killed_in_the_middle_costs_the_map_only(
 
 def test_nonsense_is_hung_up_on(jobs: Path, start: Callable[..., subprocess.Popen]) -> None:
     start()
-    for nonsense in (b"[1, 2]\n", b"what?\n", b"x" * 2 * map_worker.MAX_REQUEST, b'{"folder": "/nowhere"}\n'):
+    for nonsense in (b"[1, 2]\n", b"what?\n", b"x" * 2 * umap_server.MAX_REQUEST, b'{"folder": "/nowhere"}\n'):
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(20)
-            line.connect(str(map_worker.address(jobs)))
+            line.connect(str(umap_server.address(jobs)))
             line.sendall(nonsense)
             answers = b""
             try:
@@ -200,7 +202,7 @@ def test_one_is_enough(jobs: Path, start: Callable[..., subprocess.Popen]) -> No
 def test_it_ends_when_nobody_asks_for_a_while(jobs: Path, start: Callable[..., subprocess.Popen]) -> None:
     worker = start(idle_seconds=2)
     assert worker.wait(timeout=20) == 0
-    assert not map_worker.address(jobs).exists()
+    assert not umap_server.address(jobs).exists()
 
 
 def test_it_ends_when_the_folder_that_it_listens_in_is_gone(jobs: Path, start: Callable[..., subprocess.Popen]) -> None:
@@ -212,8 +214,8 @@ def test_it_ends_when_the_folder_that_it_listens_in_is_gone(jobs: Path, start: C
 def test_without_a_worker_there_is_no_map_and_no_waiting(
     jobs: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(launch, "detach", lambda command, log: None)
-    monkeypatch.setattr(map_worker, "START_SECONDS", 0.3)
+    monkeypatch.setattr(spawn, "detach", lambda command, log: None)
+    monkeypatch.setattr(umap_server, "START_SECONDS", 0.3)
     start = time.monotonic()
     assert draw(jobs) is None
     assert time.monotonic() - start < 15  # less than it would wait without the change above
@@ -221,9 +223,9 @@ def test_without_a_worker_there_is_no_map_and_no_waiting(
 
 
 def test_a_silent_worker_is_given_up(jobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(map_worker, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(umap_server, "SILENCE_SECONDS", 0.3)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(map_worker.address(jobs)))
+        listener.bind(str(umap_server.address(jobs)))
         listener.listen()
         assert draw(jobs) is None
 
@@ -231,18 +233,18 @@ def test_a_silent_worker_is_given_up(jobs: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a socket away")
 def test_the_socket_of_another_user_is_not_used(jobs: Path, start: Callable[..., subprocess.Popen]) -> None:
     start()
-    os.chown(map_worker.address(jobs), 12345, -1)
+    os.chown(umap_server.address(jobs), 12345, -1)
     assert draw(jobs) is None
     assert not drawers(jobs)
 
 
 def test_where_it_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert map_worker.address(tmp_path / "nowhere").parent == tmp_path
+    assert umap_server.address(tmp_path / "nowhere").parent == tmp_path
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     long = tmp_path / ("a" * 90)
     long.mkdir()
-    assert map_worker.address(long).parent.name == f"simclr-{os.getuid()}"
+    assert umap_server.address(long).parent.name == f"simclr-{os.getuid()}"
 
 
 @pytest.mark.slow
@@ -251,18 +253,18 @@ def test_the_real_one_is_started_on_demand_draws_the_same_map_and_is_warm_then(j
     centres = 4 * np.eye(16)[np.arange(500) % 5]
     features = (centres + generator.normal(size=(500, 16))).astype(np.float32)
     projection = Projection("umap", n_neighbors=10)
-    near = reduce.nearest(reduce.unit_rows(features), projection.num_neighbors(500))
+    near = projections.nearest(projections.unit_rows(features), projection.num_neighbors(500))
 
     def ask() -> tuple[set[str], np.ndarray | None]:
         said: set[str] = set()
-        points = map_worker.draw(
+        points = umap_server.draw(
             projection, features, near, 7, jobs / "job", lambda phase, share: said.add(phase), idle_seconds=15
         )
         return said, points
 
     first, second = ask(), ask()
     assert [first[0], second[0]] == [{"loading", "drawing"}, {"drawing"}]
-    expected = reduce.reduce(projection, features, 7, near=near)
+    expected = projections.reduce(projection, features, 7, near=near)
     np.testing.assert_array_equal(first[1], expected)
     np.testing.assert_array_equal(second[1], expected)
-    wait_until(lambda: not map_worker.address(jobs).exists(), seconds=60)
+    wait_until(lambda: not umap_server.address(jobs).exists(), seconds=60)

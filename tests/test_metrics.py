@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from simclr import metrics
+from simclr.objectives import metrics
 
 
 def randn(*shape, seed=0, dtype=torch.float32):

@@ -6,13 +6,13 @@ import torch.nn.functional as F
 from conftest import TINY_PRETRAIN
 
 from simclr import config as cfg
-from simclr import probes
-from simclr.backbones import build_encoder
 from simclr.config import FinetuneConfig, PretrainConfig
-from simclr.data import EpochBatches
-from simclr.loss import nt_xent
-from simclr.metrics import RunningMeans, classification_shares
-from simclr.model import Classifier, Labelled, SimCLR, Views
+from simclr.data.loading import EpochBatches
+from simclr.evaluation import probes
+from simclr.models.backbones import build_encoder
+from simclr.objectives.metrics import RunningMeans, classification_shares
+from simclr.objectives.nt_xent import nt_xent
+from simclr.training.modules import Classifier, Labelled, SimCLR, Views
 
 
 @pytest.fixture

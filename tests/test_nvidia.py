@@ -7,9 +7,11 @@ import subprocess
 import pytest
 from fake_nvml import GIB, Gpu, Nvml
 
-from simclr import cli, devices, nvidia, run_queue
 from simclr import config as cfg
+from simclr.cli import main
 from simclr.config import ConfigError, PretrainConfig
+from simclr.hardware import devices, nvidia
+from simclr.launch import queue
 
 CUDA = r"""
 #include <stdio.h>
@@ -193,12 +195,12 @@ def test_on_mixed_machines_numbers_are_those_of_cuda(cuda, monkeypatch):
 
 def test_the_queue_and_the_cpu_where_only_cuda_sees_gpus(cuda, tiny_runs, monkeypatch):
     begun = []
-    monkeypatch.setattr(run_queue.launch, "begin", lambda run, device: begun.append(device))
-    monkeypatch.setattr(run_queue, "_has_keeper", lambda runs_dir: True)
+    monkeypatch.setattr(queue.spawn, "begin", lambda run, device: begun.append(device))
+    monkeypatch.setattr(queue, "_has_keeper", lambda runs_dir: True)
     config = cfg.build(PretrainConfig, {"accelerator": "auto"})
-    run = run_queue.submit(config, tiny_runs, "cpu")
+    run = queue.submit(config, tiny_runs, "cpu")
     assert run.config["accelerator"] == "cpu" and devices.environment("cpu") == {"CUDA_VISIBLE_DEVICES": ""}
-    run_queue.submit(config.model_copy(update={"seed": 1}), tiny_runs)
+    queue.submit(config.model_copy(update={"seed": 1}), tiny_runs)
     assert "gpu:0" in begun
 
 
@@ -216,6 +218,6 @@ def test_a_command_for_the_cpu_hides_the_gpus_from_its_libraries(accelerator, mo
             seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
             raise ConfigError("enough")
 
-    monkeypatch.setitem(nvidia.sys.modules, "simclr.train", Training)
-    assert cli.main(["pretrain", "--accelerator", accelerator]) == 2
+    monkeypatch.setitem(nvidia.sys.modules, "simclr.lifecycle.train", Training)
+    assert main.main(["pretrain", "--accelerator", accelerator]) == 2
     assert seen == ["" if accelerator == "cpu" else "0"]

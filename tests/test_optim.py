@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from simclr import config as cfg
-from simclr import optim
-from simclr.backbones import build_encoder
+from simclr.models.backbones import build_encoder
+from simclr.objectives import optim
 
 
 def make_network():

@@ -4,8 +4,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from simclr import probes
-from simclr.probes import linear_probe
+from simclr.evaluation import probes
+from simclr.evaluation.probes import linear_probe
 
 
 def features_like_an_encoders(num_images, num_features=24, num_classes=4, seed=0):

@@ -12,7 +12,7 @@ import pytest
 
 from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, build
-from simclr.processes import Place, place
+from simclr.hardware.ranks import Place, place
 
 KNOWN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK", "TORCHELASTIC_RUN_ID", "SLURM_PROCID",
          "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")  # fmt: skip
@@ -71,7 +71,7 @@ def test_a_batch_is_divided_evenly():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a Linux system call")
 def test_a_follower_ends_with_the_process_that_started_it():
-    child = "from simclr import processes; processes.end_with_parent(); print('ready', flush=True); input()"
+    child = "from simclr.hardware import ranks; ranks.end_with_parent(); print('ready', flush=True); input()"
     parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}]); print(p.pid); p.wait()"
     started = subprocess.Popen(
         [sys.executable, "-u", "-c", parent], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True,
@@ -88,7 +88,7 @@ def test_a_follower_ends_with_the_process_that_started_it():
 
 
 def test_it_needs_no_torch():
-    code = "import simclr.processes, sys; print('torch' in sys.modules)"
+    code = "import simclr.hardware.ranks, sys; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 

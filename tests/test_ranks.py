@@ -13,10 +13,13 @@ import pytest
 import torch
 from conftest import TINY_PRETRAIN, flags
 
-from simclr import processes, ranks, runs, supervisor
+from simclr import runs
 from simclr.config import ConfigError
-from simclr.ranks import Ranks, Word
-from simclr.status import Status
+from simclr.hardware import ranks
+from simclr.launch import supervisor
+from simclr.runs import rank_messages
+from simclr.runs.rank_messages import Ranks, Word
+from simclr.runs.status import Status
 
 OPTIONS = TINY_PRETRAIN | {"evaluate": False, "devices": 2, "film_frames": 0, "knn_every_epochs": 0}
 SECONDS = 10.0  # from the failure to the end of all
@@ -36,11 +39,11 @@ OTHER = RuntimeError("a bolt is loose")
             1,
             "training",
             signal.SIGKILL,
-            ranks.LOST,
+            rank_messages.LOST,
             "Process 1 of this run ended without a word",
             marks=pytest.mark.slow,
         ),
-        ("srun", 1, "reading", signal.SIGKILL, ranks.LOST, "Process 1 of this run ended without a word"),
+        ("srun", 1, "reading", signal.SIGKILL, rank_messages.LOST, "Process 1 of this run ended without a word"),
         ("srun", 1, "reading", signal.SIGTERM, "on request", ""),
         ("srun", 0, "reading", OTHER, None, "RuntimeError: a bolt is loose"),
         pytest.param(
@@ -105,14 +108,14 @@ PAIR = "[../third_party/gloo/gloo/transport/tcp/pair.cc:538] "
         ("The client socket has timed out after 300000ms while trying to connect to (10.0.0.1, 29500).", "no answer",
          "network"),
         ("wait timeout after 300000ms, keys: /default_pg/0//cpu//0", "no answer", "never started"),
-        (f"{PAIR}Connection closed by peer [127.0.0.1]:8611", ranks.LOST, "Another process"),
-        (f"{PAIR}Read error [10.0.0.2]:4242: Connection reset by peer", ranks.LOST, "Another process"),
-        (f"{PAIR}writev [10.0.0.2]:4242: Broken pipe", ranks.LOST, "Another process"),
+        (f"{PAIR}Connection closed by peer [127.0.0.1]:8611", rank_messages.LOST, "Another process"),
+        (f"{PAIR}Read error [10.0.0.2]:4242: Connection reset by peer", rank_messages.LOST, "Another process"),
+        (f"{PAIR}writev [10.0.0.2]:4242: Broken pipe", rank_messages.LOST, "Another process"),
         ("Failed to recv, got 0 bytes. Connection was likely closed. Did the remote server shutdown or crash?",
-         ranks.LOST, "Another process"),
+         rank_messages.LOST, "Another process"),
         (f"{NCCL}remote process exited or there was a network error, NCCL version 2.27.5\nncclRemoteError: A call "
          "failed possibly due to a network error or a remote process exiting prematurely.\nLast error:\n"
-         "socketProgress: Connection closed by remote peer", ranks.LOST, "Another process"),
+         "socketProgress: Connection closed by remote peer", rank_messages.LOST, "Another process"),
         (f"{NCCL}unhandled cuda error (run with NCCL_DEBUG=INFO for details), NCCL version 2.27.5\n"
          "ncclUnhandledCudaError: Call to CUDA function failed.\nLast error:\nCuda failure 2 'out of memory'",
          "out of memory", "batch_size 8"),
@@ -122,7 +125,7 @@ PAIR = "[../third_party/gloo/gloo/transport/tcp/pair.cc:538] "
     ],
 )  # fmt: skip
 def test_a_timeout_shared_memory_and_a_dead_peer_are_told_apart(text, reason, words):
-    from simclr.train import explain
+    from simclr.lifecycle.train import explain
 
     found = explain(torch.distributed.DistBackendError(text), 16)
     assert found[0] == reason
@@ -130,7 +133,7 @@ def test_a_timeout_shared_memory_and_a_dead_peer_are_told_apart(text, reason, wo
 
 
 def test_errors_that_are_not_between_processes_are_left_alone():
-    from simclr.train import explain
+    from simclr.lifecycle.train import explain
 
     for error in (OSError(32, "Broken pipe"), RuntimeError("DataLoader timed out after 60 seconds")):
         assert explain(error, 16)[0] == "error"
@@ -142,21 +145,21 @@ def test_errors_that_are_not_between_processes_are_left_alone():
 @pytest.fixture
 def peers(tmp_path, monkeypatch):
     """Three processes of one start, all of them this one."""
-    monkeypatch.setenv(ranks.FOLDER, str(tmp_path / "ranks"))
-    return [Ranks(processes.Place(rank, 3, "srun"), tmp_path) for rank in range(3)]
+    monkeypatch.setenv(rank_messages.FOLDER, str(tmp_path / "ranks"))
+    return [Ranks(ranks.Place(rank, 3, "srun"), tmp_path) for rank in range(3)]
 
 
 def test_the_first_word_counts_and_one_that_only_blames_another_does_not(peers):
     main, second, third = peers
     assert main.look() is None
-    third.say(ranks.LOST, "someone is gone")
+    third.say(rank_messages.LOST, "someone is gone")
     assert main.look().rank == 2
     second.say("disk full", "The disk is full.")
     second.say("error", "and now this")
     assert (main.look().rank, main.look().sentence) == (1, "The disk is full.")
-    assert main.verdict(ranks.LOST, "someone is gone").sentence == "The disk is full."
+    assert main.verdict(rank_messages.LOST, "someone is gone").sentence == "The disk is full."
     assert main.verdict("error", "later").sentence == "The disk is full."
-    assert ranks.first_word(main.folder).sentence == "The disk is full."
+    assert rank_messages.first_word(main.folder).sentence == "The disk is full."
 
 
 def test_the_main_process_keeps_its_own_word_where_it_failed_first(peers):
@@ -178,7 +181,7 @@ def test_a_dead_process_is_lost_only_where_its_pid_means_something_here(peers):
     path = peers[0].folder / "rank-1.json"
     entry = json.loads(path.read_text()) | {"start": 1.5}  # another process has its pid
     path.write_text(json.dumps(entry))
-    assert peers[0].look().reason == ranks.LOST
+    assert peers[0].look().reason == rank_messages.LOST
     path.write_text(json.dumps(entry | {"where": "another container"}))
     assert peers[0].look() is None
     path.write_text("{torn")
@@ -187,7 +190,7 @@ def test_a_dead_process_is_lost_only_where_its_pid_means_something_here(peers):
 
 def test_a_supervisor_says_what_the_other_process_said(tiny_runs):
     run = runs.Run(tiny_runs / "some-run")
-    folder = ranks.supervised_folder(run.path)
+    folder = rank_messages.supervised_folder(run.path)
     status = Status(state="running")
     assert supervisor.last_word(run.path, status, -9)["reason"] == "killed by signal 9"
     folder.mkdir(parents=True)
@@ -201,7 +204,7 @@ def test_a_supervisor_says_what_the_other_process_said(tiny_runs):
 def test_torchruns_start_does_not_hear_the_one_before(tmp_path, monkeypatch):
     for name, text in failing.LAUNCHERS["torchrun"].items():
         monkeypatch.setenv(name, text.format(rank=0))
-    main = Ranks(processes.Place(0, 2, "torchrun"), tmp_path)
+    main = Ranks(ranks.Place(0, 2, "torchrun"), tmp_path)
     word = Word(1, time.time() - 10**6, "error", "long ago")
     (main.folder / "rank-1.json").write_text(json.dumps(vars(word)))
     assert main.look() is None

@@ -9,9 +9,10 @@ import torch
 from conftest import TINY, TINY_PRETRAIN, flags
 from test_train import rows_of
 
-from simclr import callbacks, runs
-from simclr.cli import main
-from simclr.weights import file_hash
+from simclr import runs
+from simclr.cli.main import main
+from simclr.models.weights import file_hash
+from simclr.training import callbacks
 
 # An epoch has 16 batches and a row after each.
 PRETRAIN = TINY_PRETRAIN | {"limit_images": 300, "epochs": 2, "augmentation.hue": 0.2}

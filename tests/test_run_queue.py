@@ -13,9 +13,12 @@ from conftest import TINY_PRETRAIN
 from test_launch import LONG, background, wait_for, wait_until_training  # noqa: F401
 
 from simclr import config as cfg
-from simclr import control, devices, jobs, launch, process_ids, run_queue, runs
+from simclr import runs
 from simclr.config import ConfigError, PretrainConfig
-from simclr.devices import Device
+from simclr.hardware import devices, processes
+from simclr.hardware.devices import Device
+from simclr.launch import control, jobs, spawn
+from simclr.launch import queue as run_queue
 
 GIB = 2**30
 
@@ -36,11 +39,11 @@ def frozen(tiny_runs, monkeypatch):
     def begin(run, device):
         begun.append((run.id, device))
         runs.update_status(run.path, state="running", device=device, pid=os.getpid(),
-                           process_start=process_ids.process_start(os.getpid()))  # fmt: skip
+                           process_start=processes.process_start(os.getpid()))  # fmt: skip
 
     gpus = [Device(f"gpu:{index}", "NVIDIA Test", 70 * GIB, 80 * GIB, f"GPU-{index}") for index in range(2)]
     monkeypatch.setattr(devices, "_gpus", lambda: gpus)
-    monkeypatch.setattr(launch, "begin", begin)
+    monkeypatch.setattr(spawn, "begin", begin)
     monkeypatch.setattr(run_queue, "_has_keeper", lambda runs_dir: True)
     return begun
 
@@ -187,11 +190,11 @@ def started(frozen, monkeypatch):
     found = []
 
     def supervise(folder, command, environment, changes, check=None):
-        here = {"pid": os.getpid(), "process_start": process_ids.process_start(os.getpid()), "state": "running"}
+        here = {"pid": os.getpid(), "process_start": processes.process_start(os.getpid()), "state": "running"}
         runs.change_status(folder, changes | here, check)
         found.append((folder, environment, changes["device"]))
 
-    monkeypatch.setattr(launch, "_supervise", supervise)
+    monkeypatch.setattr(spawn, "_supervise", supervise)
     return found
 
 
@@ -348,5 +351,5 @@ def test_many_processes_at_once_agree(queue):
 
 def test_the_keeper_leaves_when_nothing_waits(tiny_runs):
     (tiny_runs / ".queue").mkdir()
-    code = f"from pathlib import Path; from simclr import run_queue; run_queue.keep(Path({str(tiny_runs)!r}))"
+    code = f"from pathlib import Path; from simclr.launch import queue; queue.keep(Path({str(tiny_runs)!r}))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

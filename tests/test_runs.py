@@ -15,10 +15,12 @@ from dataclasses import replace
 import pytest
 
 from simclr import config as cfg
-from simclr import launch, process_ids, runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
+from simclr.hardware import processes
+from simclr.launch import spawn
 from simclr.runs import MetricsTail, Run, read_status, update_status
-from simclr.status import Status
+from simclr.runs import folder as runs
+from simclr.runs.status import Status
 
 CONFIG = PretrainConfig()
 
@@ -241,8 +243,8 @@ def test_log_tail(tiny_runs):
 
 def running(run, process, **more):
     return update_status(
-        run.path, state="running", pid=process.pid, process_start=process_ids.process_start(process.pid),
-        host=socket.gethostname(), boot=process_ids.boot_id(), started=time.time(), step=5, steps=10, **more,
+        run.path, state="running", pid=process.pid, process_start=processes.process_start(process.pid),
+        host=socket.gethostname(), boot=processes.boot_id(), started=time.time(), step=5, steps=10, **more,
     )  # fmt: skip
 
 
@@ -253,7 +255,7 @@ def test_a_living_process_is_running_and_one_that_was_killed_has_crashed(tiny_ru
     assert run.status.progress == 0.5
     child.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie now
-    assert process_ids.process_start(child.pid) is None
+    assert processes.process_start(child.pid) is None
     assert (run.status.state, run.status.reason) == ("failed", "crashed")
     child.wait()
     status = run.status
@@ -265,7 +267,7 @@ def test_a_living_process_is_running_and_one_that_was_killed_has_crashed(tiny_ru
 def test_a_reused_pid_is_not_the_process_that_was(tiny_runs, child):
     run = make(tiny_runs)
     running(run, child)
-    update_status(run.path, process_start=process_ids.process_start(child.pid) - 100)
+    update_status(run.path, process_start=processes.process_start(child.pid) - 100)
     assert run.status.reason == "crashed"
 
 
@@ -296,7 +298,7 @@ def test_a_start_that_never_came_is_failed_after_a_while(tiny_runs, child):
     assert run.status.state == "starting"
     update_status(run.path, created=time.time() - runs.START_LIMIT_SECONDS - 1)
     assert run.status.state == "failed"
-    update_status(run.path, supervisor_pid=child.pid, supervisor_start=process_ids.process_start(child.pid))
+    update_status(run.path, supervisor_pid=child.pid, supervisor_start=processes.process_start(child.pid))
     assert run.status.state == "starting"
 
 
@@ -307,8 +309,8 @@ def test_what_has_ended_or_waits_needs_no_process(tiny_runs, state):
 
 @pytest.mark.parametrize(("pid", "start"), [(None, 1.0), (1, None), (2**40, 1.0), (-5, 1.0), (0, 0.0)])
 def test_is_alive_of_impossible_processes(pid, start):
-    assert not process_ids.is_alive(pid, start)
-    assert process_ids.is_alive(os.getpid(), process_ids.process_start(os.getpid()))
+    assert not processes.is_alive(pid, start)
+    assert processes.is_alive(os.getpid(), processes.process_start(os.getpid()))
 
 
 def write_many(folder, name, count):
@@ -379,7 +381,7 @@ def test_a_duration_counts_the_parts_before_a_resume(tiny_runs):
     second = run.status
     assert second.seconds_before == 60
     assert second.elapsed_seconds == pytest.approx(60 + second.ended - second.started)
-    update_status(run.path, **launch.afresh(second))  # through the launcher, which says so itself
+    update_status(run.path, **spawn.afresh(second))  # through the launcher, which says so itself
     assert run.status.elapsed_seconds == second.elapsed_seconds
     runs.StatusWriter(run.path, interval=1000).start().close(state="stopped")
     assert run.status.seconds_before == second.elapsed_seconds

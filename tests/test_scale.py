@@ -17,7 +17,7 @@ from dashboard_fixtures import make_run
 from test_journey import PAGE_MS, Server
 
 from simclr import runs
-from simclr.callbacks import ROWS_PER_EPOCH, MetricsLog
+from simclr.training.callbacks import ROWS_PER_EPOCH, MetricsLog
 
 pytest.importorskip("playwright.sync_api")
 

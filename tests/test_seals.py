@@ -15,10 +15,13 @@ import pytest
 from conftest import TINY_PRETRAIN, supervise_nothing
 from dashboard_fixtures import make_run, open_page, texts
 
-from simclr import cli, control, devices, jobs, launch, process_ids, run_queue, runs, seals, slurm, supervisor
 from simclr import config as cfg
+from simclr import runs
+from simclr.cli import main
 from simclr.config import ConfigError
-from simclr.runs import Run
+from simclr.hardware import devices, processes
+from simclr.launch import control, jobs, queue, slurm, spawn, supervisor
+from simclr.runs import Run, seals
 
 SENTENCE = "was not started here"
 
@@ -32,8 +35,8 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(folder.name)
         supervise_nothing(folder, *arguments)
 
-    monkeypatch.setattr(launch, "_supervise", note)
-    monkeypatch.setattr(launch, "detach", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr(spawn, "_supervise", note)
+    monkeypatch.setattr(spawn, "detach", lambda *_, **__: pytest.fail("a process was started"))
     monkeypatch.setattr(devices, "_gpus", list)
     return found
 
@@ -86,7 +89,7 @@ def test_no_other_seal_will_do(tmp_path: Path, content: bytes) -> None:
 
 
 def test_keys_are_made_once_by_processes_at_the_same_time(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from simclr import seals; seals.put(Path(sys.argv[1]))"
+    code = "import sys; from pathlib import Path; from simclr.runs import seals; seals.put(Path(sys.argv[1]))"
     folders = [tmp_path / str(number) for number in range(4)]
     environment = os.environ | {"XDG_STATE_HOME": str(tmp_path), "PYTHONPATH": str(Path(seals.__file__).parent.parent)}
     for folder in folders:
@@ -105,7 +108,7 @@ def test_without_a_place_for_the_key_nothing_is_started(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     config = cfg.build(cfg.PretrainConfig, TINY_PRETRAIN)
     with pytest.raises(ConfigError, match="XDG_STATE_HOME"):
-        run_queue.submit(config, tiny_runs)
+        queue.submit(config, tiny_runs)
     assert begun == []
     assert runs.list_runs(tiny_runs) == []
     assert runs.create(config, tiny_runs).status.state == "starting"  # here and now, it needs none
@@ -123,19 +126,19 @@ def queued(folder: Path) -> Run:
 
 def test_a_copied_folder_is_not_begun(tiny_runs: Path, tmp_path: Path, begun: list[str]) -> None:
     copy = copy_of(queued(tmp_path / "elsewhere"), folder=tiny_runs)
-    run_queue.wake(tiny_runs)
-    run_queue.advance(tiny_runs)
-    run_queue.keep(tiny_runs)  # returns, since nothing waits for it
+    queue.wake(tiny_runs)
+    queue.advance(tiny_runs)
+    queue.keep(tiny_runs)  # returns, since nothing waits for it
     assert begun == []
     assert copy.status.state == "queued"
-    run_queue.allow(copy)
+    queue.allow(copy)
     assert begun == [copy.id]
 
 
 def test_own_runs_are_begun_beside_it(tiny_runs: Path, tmp_path: Path, begun: list[str]) -> None:
     copy_of(queued(tmp_path / "elsewhere"), "00000000-first", folder=tiny_runs)
     run = queued(tiny_runs)
-    run_queue.wake(tiny_runs)
+    queue.wake(tiny_runs)
     assert begun == [run.id]
 
 
@@ -144,19 +147,19 @@ def test_own_runs_are_begun_beside_it(tiny_runs: Path, tmp_path: Path, begun: li
 
 def test_resume_asks_first(tiny_runs: Path, begun: list[str], capsys: Any) -> None:
     copy = copy_of(make_run(tiny_runs, "stopped"))
-    for action in (control.resume, launch.claim, run_queue.resubmit, slurm.resubmit):
+    for action in (control.resume, spawn.claim, queue.resubmit, slurm.resubmit):
         with pytest.raises(ConfigError, match=SENTENCE):
             action(copy)
-    assert cli.main(["resume", copy.id]) == runs.BAD_INPUT_EXIT_CODE
+    assert main.main(["resume", copy.id]) == runs.BAD_INPUT_EXIT_CODE
     assert f"resume {copy.id} --foreign" in capsys.readouterr().err
     assert copy.status.state == "stopped"
-    launch.allow(copy)
-    run_queue.resubmit(copy)
+    spawn.allow(copy)
+    queue.resubmit(copy)
     assert begun == [copy.id]
 
 
 def test_resume_with_foreign_trains(tiny_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from simclr import train
+    from simclr.lifecycle import train
 
     copy = copy_of(make_run(tiny_runs, "stopped"))
     trained = []
@@ -167,15 +170,15 @@ def test_resume_with_foreign_trains(tiny_runs: Path, monkeypatch: pytest.MonkeyP
         return Run(run_dir)
 
     monkeypatch.setattr(train, "train", note)
-    assert cli.main(["resume", copy.id, "--foreign"]) == 0
+    assert main.main(["resume", copy.id, "--foreign"]) == 0
     assert trained == [copy.id]
 
 
 def test_foreign_lets_a_queued_copy_begin(tiny_runs: Path, tmp_path: Path, begun: list[str]) -> None:
     copy = copy_of(queued(tmp_path / "elsewhere"), folder=tiny_runs)
-    assert cli.main(["resume", copy.id]) == runs.BAD_INPUT_EXIT_CODE
+    assert main.main(["resume", copy.id]) == runs.BAD_INPUT_EXIT_CODE
     assert begun == []
-    assert cli.main(["resume", copy.id, "--foreign"]) == 0
+    assert main.main(["resume", copy.id, "--foreign"]) == 0
     assert begun == [copy.id]
 
 
@@ -219,7 +222,7 @@ def test_shell_lines_of_a_foreign_folder_never_run(tiny_runs: Path, tmp_path: Pa
         slurm.resubmit(copy)
     assert (cluster / "scripts").read_text() == ""
     slurm.save_options(slurm.build_options({"extra_lines": ["module load mine"]}))
-    launch.allow(copy)
+    spawn.allow(copy)
     slurm.resubmit(copy)
     script = (cluster / "scripts").read_text()
     assert "pwned" not in script
@@ -242,7 +245,7 @@ def test_a_path_with_a_line_break_comes_into_no_script(tiny_runs: Path, cluster:
     run = slurm_run(tiny_runs)
     odd = Run(run.path.rename(run.path.with_name(f"x{sign}touch pwned")))
     runs.update_status(odd.path, state="stopped")
-    launch.allow(odd)
+    spawn.allow(odd)
     (cluster / "scripts").write_text("")
     with pytest.raises(ConfigError, match="without line breaks"):
         slurm.resubmit(odd)
@@ -283,7 +286,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_copy_of_a_live_run_ends_no_process(tiny_runs: Path, process: subprocess.Popen[bytes]) -> None:
     run = make_run(tiny_runs, "running")
-    runs.update_status(run.path, pid=process.pid, process_start=process_ids.process_start(process.pid))
+    runs.update_status(run.path, pid=process.pid, process_start=processes.process_start(process.pid))
     copy = copy_of(run)
     assert copy.status.state == "running"
     control.stop(copy.path, grace_seconds=0.1)
@@ -304,7 +307,7 @@ def test_a_job_is_sealed_too(tiny_runs: Path, begun: list[str]) -> None:
 
 @pytest.mark.parametrize("name", [runs.LOG, ".lock", runs.METRICS])
 def test_nothing_is_written_through_a_link(tiny_runs: Path, tmp_path: Path, name: str) -> None:
-    from simclr.callbacks import MetricsLog
+    from simclr.training.callbacks import MetricsLog
 
     run = make_run(tiny_runs, "stopped")
     (tmp_path / "mine").write_text("mine\n")
@@ -314,7 +317,7 @@ def test_nothing_is_written_through_a_link(tiny_runs: Path, tmp_path: Path, name
         MetricsLog(run.metrics_path, ("epoch",)).append({"epoch": 1})
     else:
         with pytest.raises((ConfigError, OSError), match="leaves its folder"):
-            launch.begin(run, "cpu")
+            spawn.begin(run, "cpu")
     assert (tmp_path / "mine").read_text() == "mine\n"
     assert not (run.path / runs.STATUS).is_symlink()
 

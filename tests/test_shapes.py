@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from simclr import shapes
+from simclr.data import shapes
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,12 @@ from slurm import cluster
 from test_train import rows_of
 
 from simclr import config as cfg
-from simclr import control, runs, slurm, slurm_job, slurm_states
+from simclr import runs
 from simclr.config import ConfigError
+from simclr.launch import control
+from simclr.launch import slurm as launch_slurm
+from simclr.lifecycle import slurm_task
+from simclr.runs import slurm_state
 
 pytestmark = pytest.mark.slurm
 
@@ -63,7 +67,7 @@ def watch(run, condition, refresh=True, seconds=LIMIT):
     deadline = time.monotonic() + seconds
     while True:
         if refresh:
-            slurm.refresh(run.path.parent)
+            launch_slurm.refresh(run.path.parent)
         status = run.status
         if (status.state, status.reason) not in seen:
             seen.append((status.state, status.reason))
@@ -115,11 +119,11 @@ def assert_finished(run):
 
 
 def test_slurm_is_offered_with_its_partitions(monkeypatch):
-    assert [(found.name, found.is_default, found.nodes) for found in slurm.available()] == [
+    assert [(found.name, found.is_default, found.nodes) for found in launch_slurm.available()] == [
         ("debug", True, 2), ("urgent", False, 2),
     ]  # fmt: skip
     monkeypatch.setenv("PATH", "")
-    assert slurm.available() == []
+    assert launch_slurm.available() == []
 
 
 def test_what_slurm_refuses_leaves_no_folder(runs_dir, capfd):
@@ -129,7 +133,7 @@ def test_what_slurm_refuses_leaves_no_folder(runs_dir, capfd):
         ({"extra_lines": ("#SBATCH --gres=gpu:1",)}, "Slurm does not take the run: Invalid generic resource (gres)"),
     ]:
         with pytest.raises(ConfigError) as told:
-            slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions(**values))
+            launch_slurm.submit(build(ENDLESS), runs_dir, launch_slurm.SlurmOptions(**values))
         assert str(told.value).startswith(sentence)
     assert capfd.readouterr().err == ""
     assert runs.list_runs(runs_dir) == []
@@ -141,12 +145,12 @@ def test_what_slurm_refuses_leaves_no_folder(runs_dir, capfd):
 
 
 def test_a_double_click_hands_in_once_and_a_waiting_run_says_why(runs_dir):
-    options = slurm.SlurmOptions(extra_lines=("#SBATCH --hold",))
-    run = slurm.submit(build(ENDLESS), runs_dir, options)
-    assert slurm.submit(build(ENDLESS), runs_dir, options).id == run.id
-    too_many = slurm.submit(build(ENDLESS | {"num_nodes": 4}), runs_dir, slurm.SlurmOptions())
+    options = launch_slurm.SlurmOptions(extra_lines=("#SBATCH --hold",))
+    run = launch_slurm.submit(build(ENDLESS), runs_dir, options)
+    assert launch_slurm.submit(build(ENDLESS), runs_dir, options).id == run.id
+    too_many = launch_slurm.submit(build(ENDLESS | {"num_nodes": 4}), runs_dir, launch_slurm.SlurmOptions())
     filler = ask("sbatch", "--parsable", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap", "sleep 100")
-    behind = slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions())
+    behind = launch_slurm.submit(build(ENDLESS), runs_dir, launch_slurm.SlurmOptions())
     watch(run, lambda status: status.reason == "pending: is held; it has to be released")
     watch(too_many, lambda status: status.reason == "pending: asks for more nodes than its partition allows")
     watch(behind, lambda status: status.reason == "pending: waits for free nodes")
@@ -164,12 +168,12 @@ def test_a_double_click_hands_in_once_and_a_waiting_run_says_why(runs_dir):
 
 
 def test_a_job_whose_folder_is_gone_ends_with_a_sentence(runs_dir):
-    run = slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions(extra_lines=("#SBATCH --hold",)))
+    run = launch_slurm.submit(build(ENDLESS), runs_dir, launch_slurm.SlurmOptions(extra_lines=("#SBATCH --hold",)))
     job_id = run.status.job_id
     runs.update_status(run.path, state="stopped")
     runs.delete(run, runs_dir)
     ask("scontrol", "release", job_id)
-    words = runs_dir / slurm_states.FOLDER / f"{job_id}.txt"
+    words = runs_dir / slurm_state.FOLDER / f"{job_id}.txt"
     deadline = time.monotonic() + LIMIT
     while not (words.exists() and words.read_text()):
         assert time.monotonic() < deadline
@@ -182,22 +186,22 @@ def test_a_job_whose_folder_is_gone_ends_with_a_sentence(runs_dir):
 
 
 def test_without_controller_stopped_resumed_cancelled_from_a_shell_and_resumed(runs_dir, monkeypatch):
-    run = slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions())
+    run = launch_slurm.submit(build(ENDLESS), runs_dir, launch_slurm.SlurmOptions())
     watch(run, trains())
     begun, saved = time.time(), cluster.FOLDER / "state" / "job_state"
     ask("scontrol", "update", f"JobId={run.status.job_id}", "Comment=news")  # which it writes down within seconds
     watch(run, lambda _: saved.exists() and saved.stat().st_mtime > begun)  # it forgets what is younger
     with monkeypatch.context() as patch:
-        patch.setattr(slurm, "ASK_SECONDS", 1.0)
-        patch.setattr(slurm, "CALL_SECONDS", 1.0)
+        patch.setattr(launch_slurm, "ASK_SECONDS", 1.0)
+        patch.setattr(launch_slurm, "CALL_SECONDS", 1.0)
         cluster.daemon("slurmctld").kill()
         try:
-            slurm.refresh(runs_dir)
-            assert (run.status.state, run.status.reason) == ("running", slurm_states.NO_ANSWER)
+            launch_slurm.refresh(runs_dir)
+            assert (run.status.state, run.status.reason) == ("running", slurm_state.NO_ANSWER)
             with pytest.raises(ConfigError, match=r"could not be cancelled: "):
                 control.request_stop(run.path)
             step = run.status.step
-            watch(run, lambda status: status.step > step and status.reason == slurm_states.NO_ANSWER, refresh=False)
+            watch(run, lambda status: status.step > step and status.reason == slurm_state.NO_ANSWER, refresh=False)
         finally:
             cluster.start(nodes=2)
     watch(run, lambda status: (status.state, status.reason) == ("running", ""))
@@ -225,11 +229,11 @@ def test_without_controller_stopped_resumed_cancelled_from_a_shell_and_resumed(r
 
 
 def test_time_limit_and_preemption_save_and_queue_it_again(runs_dir):
-    run = slurm.submit(build(OPTIONS), runs_dir, slurm.SlurmOptions())
+    run = launch_slurm.submit(build(OPTIONS), runs_dir, launch_slurm.SlurmOptions())
     watch(run, trains(20))
     job_id = run.status.job_id
     ask("scancel", "--signal=USR2", job_id)  # as Slurm does some minutes before the time limit
-    status, seen = watch(run, waits_again(f"{slurm_job.REQUEUED['timed out']}: goes on after"))
+    status, seen = watch(run, waits_again(f"{slurm_task.REQUEUED['timed out']}: goes on after"))
     assert {state for state, _ in seen} <= {"running", "queued"}
     saved = status.step
     assert saved > 20 and status.error == "" and status.seconds_before == 0
@@ -239,7 +243,7 @@ def test_time_limit_and_preemption_save_and_queue_it_again(runs_dir):
     assert run.status.seconds_before > 0
     ask("sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null",
                  "--wrap", "sleep 1")  # fmt: skip
-    status, seen = watch(run, waits_again(slurm_job.REQUEUED["preempted"]))
+    status, seen = watch(run, waits_again(slurm_task.REQUEUED["preempted"]))
     assert {state for state, _ in seen} <= {"running", "queued"}
     assert status.step > saved + 20
     go_on_now(run)
@@ -247,14 +251,14 @@ def test_time_limit_and_preemption_save_and_queue_it_again(runs_dir):
     watch(run, over)
     assert_finished(run)
     with pytest.raises(ConfigError, match="is finished; allowed: a run that was stopped or failed"):
-        slurm.resubmit(run)
+        launch_slurm.resubmit(run)
     assert run.status.job_id == job_id  # the same job all along
     log = run.log_path.read_text()
     assert [log.count(f"Slurm job {job_id}{part} on") for part in ("", ", start 2,", ", start 3,")] == [1, 1, 1]
 
 
 def test_a_killed_task_ends_the_run_on_all_nodes_with_a_sentence(runs_dir):
-    run = slurm.submit(build(ENDLESS | {"num_nodes": 2}), runs_dir, slurm.SlurmOptions())
+    run = launch_slurm.submit(build(ENDLESS | {"num_nodes": 2}), runs_dir, launch_slurm.SlurmOptions())
     watch(run, trains())
     next(task for task in tasks_of(run) if task.environ()["SLURM_PROCID"] == "1").kill()
     status, _ = watch(run, over, refresh=False)
@@ -265,7 +269,7 @@ def test_a_killed_task_ends_the_run_on_all_nodes_with_a_sentence(runs_dir):
 
 
 def test_a_lost_machine_queues_it_again_and_a_killed_main_task_ends_it(runs_dir):
-    run = slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions())
+    run = launch_slurm.submit(build(ENDLESS), runs_dir, launch_slurm.SlurmOptions())
     watch(run, trains(17))
     node = ask("squeue", "--noheader", "--format=%N", "--jobs", run.status.job_id)
     (cut_off,) = tasks_of(run)  # which does not know that Slurm has lost its machine
@@ -288,7 +292,7 @@ def test_a_lost_machine_queues_it_again_and_a_killed_main_task_ends_it(runs_dir)
     status, _ = watch(run, over, refresh=False)
     assert (status.state, status.reason, status.signal) == ("failed", "killed by signal 9", 9)
     assert status.error.startswith("The process was killed by signal 9 (SIGKILL).")
-    slurm.resubmit(run)
+    launch_slurm.resubmit(run)
     watch(run, trains(status.step))
     assert control.stop(run.path).state == "stopped"
     assert_no_gap(run)
@@ -296,8 +300,8 @@ def test_a_lost_machine_queues_it_again_and_a_killed_main_task_ends_it(runs_dir)
 
 @pytest.mark.slow
 def test_a_real_time_limit_queues_it_again_until_slurm_lets_it_go_on(runs_dir):
-    run = slurm.submit(build(ENDLESS), runs_dir, slurm.SlurmOptions(time_minutes=2))
-    reason = slurm_job.REQUEUED["timed out"]
+    run = launch_slurm.submit(build(ENDLESS), runs_dir, launch_slurm.SlurmOptions(time_minutes=2))
+    reason = slurm_task.REQUEUED["timed out"]
     status, seen = watch(run, lambda status: status.state == "queued" and status.reason.startswith(reason), seconds=250)
     assert {state for state, _ in seen} <= {"queued", "starting", "running"}
     assert status.error == "" and status.step > 0

@@ -14,8 +14,9 @@ from conftest import TINY_PRETRAIN, flags
 from slurm import cluster
 from test_train import rows_of
 
-from simclr import runs, slurm_states
-from simclr import slurm as slurm_backend
+from simclr import runs
+from simclr.launch import slurm as slurm_backend
+from simclr.runs import slurm_state
 
 pytestmark = pytest.mark.slurm
 
@@ -125,7 +126,7 @@ def test_two_nodes_handed_in_by_the_command_line_train_to_the_same_bytes(slurm, 
     log = run.log_path.read_text()
     assert f"Slurm job {job_id} on simclr-node[1-2]" in log
     assert log.count(f"epoch {EPOCHS}/{EPOCHS}") == 1
-    (script,) = (tmp_path / "runs" / slurm_states.FOLDER).glob("*.sh")
+    (script,) = (tmp_path / "runs" / slurm_state.FOLDER).glob("*.sh")
     assert f"#SBATCH --job-name={run.id}" in script.read_text() and "#SBATCH --signal=USR2@300" in script.read_text()
     assert not list((tmp_path / "runs").rglob("*.pkl"))  # a command is handed in, nothing pickled
 

@@ -5,7 +5,7 @@ from conftest import TINY_PRETRAIN
 from dashboard_fixtures import open_page, query, texts
 from test_slurm import here, watch  # noqa: F401
 
-from dashboard import store
+from dashboard.shared import store
 from simclr import config as cfg
 from simclr import runs
 

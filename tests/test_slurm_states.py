@@ -8,9 +8,12 @@ import pytest
 from conftest import TINY_PRETRAIN
 
 from simclr import config as cfg
-from simclr import runs, slurm, slurm_job, slurm_states
+from simclr import runs
 from simclr.config import ConfigError
-from simclr.status import Status
+from simclr.launch import slurm
+from simclr.lifecycle import slurm_task
+from simclr.runs import slurm_state
+from simclr.runs.status import Status
 
 NOW = 1_800_000_000.0
 
@@ -23,7 +26,7 @@ def status(**fields):
 
 
 def seen(given, asked=NOW - 5):
-    found = slurm_states.corrected(given, asked, NOW)
+    found = slurm_state.corrected(given, asked, NOW)
     return found.state, found.reason
 
 
@@ -64,7 +67,7 @@ def test_a_job_that_has_nodes_and_no_word_yet_is_starting(job):
 
 
 def test_a_run_that_saved_at_its_limit_is_requeued_until_it_runs_again():
-    waits = status(reason=slurm_job.REQUEUED["timed out"], started=NOW - 900, heartbeat=NOW - 60, state="queued")
+    waits = status(reason=slurm_task.REQUEUED["timed out"], started=NOW - 900, heartbeat=NOW - 60, state="queued")
     for job, reason, words in [
         ("RUNNING", "", "requeued at the time limit"),  # the old part, about to end
         ("COMPLETING", "", "requeued at the time limit"),
@@ -72,7 +75,7 @@ def test_a_run_that_saved_at_its_limit_is_requeued_until_it_runs_again():
         ("PENDING", "Resources", "requeued at the time limit: waits for free nodes"),
         ("UNREACHABLE", "", "requeued at the time limit; Slurm's controller does not answer"),
     ]:
-        given = slurm_states.replace(waits, job_state=job, job_reason=reason)
+        given = slurm_state.replace(waits, job_state=job, job_reason=reason)
         assert seen(given) == ("queued", words)
 
 
@@ -117,7 +120,7 @@ def test_a_silent_run_is_lost_only_where_slurm_knows_no_such_job():
 def test_every_end_of_a_job_has_its_state_reason_and_sentence(job, reason, state, words):
     heartbeats = (NOW - 2, NOW - 2000) if job != "COMPLETED" else (NOW - 2000,)  # fresh: it may be about to say it
     for heartbeat in heartbeats:
-        found = slurm_states.corrected(
+        found = slurm_state.corrected(
             status(heartbeat=heartbeat, job_state=job, job_reason=reason, eta_seconds=5.0), NOW, NOW
         )
         assert (found.state, found.reason, found.eta_seconds) == (state, words, None)
@@ -127,13 +130,13 @@ def test_every_end_of_a_job_has_its_state_reason_and_sentence(job, reason, state
 def test_all_ends_of_slurm_are_known():
     """Those that squeue(1) and sacct(1) name as ends of a job."""
     ends = "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED TIMEOUT"
-    assert set(slurm_states.ENDS) == set(ends.split())
+    assert set(slurm_state.ENDS) == set(ends.split())
 
 
 def test_a_stop_is_shown_as_one():
     assert seen(status(heartbeat=NOW - 1, job_state="RUNNING", stop_requested=NOW - 3)) == ("stopping", "")
     assert seen(status(job_state="CANCELLED", stop_requested=NOW - 3)) == ("stopped", "on request")
-    assert slurm_states.corrected(status(job_state="CANCELLED"), NOW, NOW).error == ""  # nothing was lost
+    assert slurm_state.corrected(status(job_state="CANCELLED"), NOW, NOW).error == ""  # nothing was lost
 
 
 def test_suspended_and_not_handed_in():
@@ -233,7 +236,7 @@ def test_a_complaint_is_one_sentence(said, sentence):
     ],
 )
 def test_what_slurm_is_about_to_do_is_read_from_the_job(facts, restarts, fate):
-    assert slurm_job.fate_of(slurm.facts_of(facts), restarts) == fate
+    assert slurm_task.fate_of(slurm.facts_of(facts), restarts) == fate
 
 
 # --- programs that stand in for Slurm's -----------------------------------------------------------------------------
@@ -278,7 +281,7 @@ echo '1|PENDING|Resources|N/A'; echo '2|RUNNING|None|N/A'""",
     before = [(run.path / runs.STATUS).stat().st_mtime_ns for run in jobs]
     slurm.refresh(tmp_path / "runs")
     assert [(run.path / runs.STATUS).stat().st_mtime_ns for run in jobs] == before
-    assert slurm_states.last_asked(tmp_path / "runs") > time.time() - 60
+    assert slurm_state.last_asked(tmp_path / "runs") > time.time() - 60
 
 
 def test_accounting_is_asked_where_it_works_and_left_alone_where_it_does_not(tmp_path, program):
@@ -313,7 +316,7 @@ def test_a_controller_that_does_not_answer_changes_no_state(tmp_path, program):
     program("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     slurm.refresh(tmp_path / "runs")
     assert (run.status.state, run.status.reason) == ("queued", "Slurm's controller does not answer")
-    assert slurm_states.last_asked(tmp_path / "runs") == 0.0
+    assert slurm_state.last_asked(tmp_path / "runs") == 0.0
     program("squeue", "echo '7|PENDING|Priority|N/A'")
     slurm.refresh(tmp_path / "runs")
     assert run.status.reason == "pending: waits behind jobs of higher priority"

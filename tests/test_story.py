@@ -9,7 +9,7 @@ import pytest
 
 from simclr import config as cfg
 from simclr import runs
-from simclr.train import train
+from simclr.lifecycle.train import train
 
 SEEDS = (0, 1, 2, 3, 4)
 LABEL_FRACTION = 0.01

@@ -19,17 +19,19 @@ from PIL import Image
 from test_resume import assert_equal_ends, interrupted, run_and_find, stop_at  # noqa: F401
 from test_train import rows_of
 
-from simclr import checkpoints, data, datamodule, folder_layout, images, runs
 from simclr import config as cfg
-from simclr.cli import main
+from simclr import runs
+from simclr.cli.main import main
 from simclr.config import ConfigError
-from simclr.train import train
+from simclr.data import folder_layout, image_files, loading
+from simclr.lifecycle.train import train
+from simclr.training import checkpoints, datamodule
 
 IN_MEMORY = 1 << 40  # bytes
 
 
 def load(folder, tmp_path, **options):
-    return data.load_data(str(folder), data_dir=str(tmp_path / "data_root"), **options)
+    return loading.load_data(str(folder), data_dir=str(tmp_path / "data_root"), **options)
 
 
 def noise(seed, size, mode="RGB"):
@@ -200,7 +202,7 @@ def test_a_training_needs_no_shared_memory(tmp_path, monkeypatch):
 
 def test_a_batch_that_cannot_be_handed_over_ends_the_training(tmp_path, monkeypatch):
     folder = numbered(tmp_path / "set", {"a": 30, "b": 30})
-    monkeypatch.setattr(data.SplitDataset, "__getitems__", lambda *_: lambda: None)  # what cannot be pickled
+    monkeypatch.setattr(loading.SplitDataset, "__getitems__", lambda *_: lambda: None)  # what cannot be pickled
     options = TINY_PRETRAIN | {"dataset": str(folder), "memory_share": 0, "num_workers": 1}
     run = train(cfg.build(cfg.PretrainConfig, options), runs_dir=tmp_path / "runs")
     assert run.status.state == "failed"
@@ -218,7 +220,7 @@ def test_a_stop_is_obeyed_while_a_batch_does_not_come(tiny_runs, monkeypatch, tm
     options = TINY_PRETRAIN | {"dataset": str(folder), "batch_size": 8, "epochs": 2, "memory_share": 0}
     options |= {"num_workers": 1, "evaluate": False, "version": 0}
     expected = run_and_find(tiny_runs, "pretrain", options)
-    real_batch, real_wait, counts = data.SplitDataset.__getitems__, checkpoints.Interruptions.while_waiting, {}
+    real_batch, real_wait, counts = loading.SplitDataset.__getitems__, checkpoints.Interruptions.while_waiting, {}
 
     def withholding(self, positions):  # in a reading process, of which each split has one
         counts[self.split.name] = counts.get(self.split.name, -1) + 1
@@ -233,7 +235,7 @@ def test_a_stop_is_obeyed_while_a_batch_does_not_come(tiny_runs, monkeypatch, tm
         real_wait(self, trainer, seconds)
 
     with monkeypatch.context() as patch:
-        patch.setattr(data.SplitDataset, "__getitems__", withholding)
+        patch.setattr(loading.SplitDataset, "__getitems__", withholding)
         patch.setattr(checkpoints.Interruptions, "while_waiting", stopping)
         patch.setattr(checkpoints, "STOP_WAIT_SECONDS", 0.0)
         patch.setattr(datamodule, "WAIT_SECONDS", 0.3)
@@ -249,15 +251,15 @@ def test_a_stop_is_obeyed_while_a_batch_does_not_come(tiny_runs, monkeypatch, tm
 
 def test_memory_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"total": 1000}))
-    monkeypatch.setattr(data, "_cgroup_limits", list)
-    assert data.memory_limit(0.5) == 500
-    assert data.memory_limit(0) == 0
-    assert data.memory_limit(0.5, num_processes=4) == 125
-    assert data.memory_limit(0.5, device_bytes=100) == 50
-    assert data.memory_limit(0.5, device_bytes=4000) == 500
-    assert data.memory_limit(0.5, num_processes=2, device_bytes=400) == 200  # each process has a GPU of its own
-    monkeypatch.setattr(data, "_cgroup_limits", lambda: [600, 1 << 60])
-    assert data.memory_limit(0.5) == 300
+    monkeypatch.setattr(loading, "_cgroup_limits", list)
+    assert loading.memory_limit(0.5) == 500
+    assert loading.memory_limit(0) == 0
+    assert loading.memory_limit(0.5, num_processes=4) == 125
+    assert loading.memory_limit(0.5, device_bytes=100) == 50
+    assert loading.memory_limit(0.5, device_bytes=4000) == 500
+    assert loading.memory_limit(0.5, num_processes=2, device_bytes=400) == 200  # each process has a GPU of its own
+    monkeypatch.setattr(loading, "_cgroup_limits", lambda: [600, 1 << 60])
+    assert loading.memory_limit(0.5) == 300
 
 
 @pytest.mark.parametrize(
@@ -276,9 +278,9 @@ def test_memory_limits_of_control_groups(tmp_path, monkeypatch, lines, files, ex
     for name, value in files.items():
         (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "groups" / name).write_text(value + "\n")
-    monkeypatch.setattr(data, "OWN_CGROUPS", tmp_path / "own")
-    monkeypatch.setattr(data, "CGROUPS", tmp_path / "groups")
-    assert data._cgroup_limits() == expected
+    monkeypatch.setattr(loading, "OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(loading, "CGROUPS", tmp_path / "groups")
+    assert loading._cgroup_limits() == expected
 
 
 def test_splits_in_memory_are_views_of_one_tensor(tmp_path):
@@ -368,7 +370,7 @@ def test_files_that_may_not_be_read_are_left_out(tmp_path, monkeypatch):
         return original(path, *arguments, **options)
 
     monkeypatch.setattr(os, "open", refusing)
-    monkeypatch.setattr(images, "CACHE_WORTH_SECONDS", 0)
+    monkeypatch.setattr(image_files, "CACHE_WORTH_SECONDS", 0)
     assert load(folder, tmp_path).skipped == ("a/004.jpg",)
     monkeypatch.undo()
     assert load(folder, tmp_path).skipped == ()  # rights get mended: such a finding is not kept
@@ -381,10 +383,10 @@ def test_errors_of_the_machine_are_not_taken_for_broken_images(tmp_path, monkeyp
     def exhausted(*_, **__):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(images.Image, "open", exhausted)
+    monkeypatch.setattr(image_files.Image, "open", exhausted)
     with pytest.raises(OSError, match="Too many open files"):
         loaded.train.images_at([0])
-    assert isinstance(data.SplitDataset(loaded.train).__getitems__([0]), OSError)
+    assert isinstance(loading.SplitDataset(loaded.train).__getitems__([0]), OSError)
 
 
 @pytest.mark.parametrize("limit", [0, IN_MEMORY])
@@ -467,15 +469,15 @@ def test_too_many_that_break_while_decoded_are_refused(tmp_path, limit):
 
 
 def test_a_broken_image_found_by_a_long_search_is_kept_with_its_print(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "CACHE_WORTH_SECONDS", 0)
+    monkeypatch.setattr(image_files, "CACHE_WORTH_SECONDS", 0)
     folder = numbered(tmp_path / "set", {"a": 10})
     damage(folder / "a" / "004.jpg", "cut")
     assert load(folder, tmp_path, val_fraction=0).skipped == ("a/004.jpg",)
     (kept,) = (tmp_path / "data_root" / "decoded").glob("*.json")
     assert json.loads(kept.read_text()) == {"4": "it is cut short or damaged"}
     with monkeypatch.context() as patch:
-        patch.setattr(images, "_looks_whole", lambda *_: pytest.fail("searched again"))
-        patch.setattr(images, "decode_image", lambda *_: pytest.fail("decoded again"))
+        patch.setattr(image_files, "_looks_whole", lambda *_: pytest.fail("searched again"))
+        patch.setattr(image_files, "decode_image", lambda *_: pytest.fail("decoded again"))
         again = load(folder, tmp_path, val_fraction=0, memory_limit=IN_MEMORY)
     assert again.skipped == ("a/004.jpg",)
     assert (again.train.images[:, 0, 0, 0].int() - 4 * again.train.ids).abs().max() <= 1
@@ -497,9 +499,9 @@ def test_damaged_files_never_crash(tmp_path):
                 changed[place] = generator.integers(256)
             path.write_bytes(changed[: generator.integers(len(changed))] if number % 3 == 0 else changed)
             try:
-                found = images.decode_image(path.parent, path.name, 16)
+                found = image_files.decode_image(path.parent, path.name, 16)
                 assert found.shape == (3, 16, 16)
-            except images.BrokenImageError as error:
+            except image_files.BrokenImageError as error:
                 sentences.append((str(error), f"whose file {path.name} cannot be read ({error.reason})"))
     assert len(sentences) > 50
     assert all(expected in sentence for sentence, expected in sentences)
@@ -510,10 +512,10 @@ def test_damaged_files_never_crash(tmp_path):
 
 def test_paths_are_a_compact_sequence():
     names = ["a/b.png", "", "ä/ö.jpg", "x" * 300, "\udcff.png"]
-    paths = images.Paths(names)
+    paths = image_files.Paths(names)
     assert list(paths) == names
     assert paths[-1] == names[-1]
-    assert len(images.Paths([])) == 0
+    assert len(image_files.Paths([])) == 0
     with pytest.raises(IndexError):
         paths[5]
 

@@ -11,11 +11,13 @@ import torch
 from conftest import TINY, TINY_PRETRAIN, flags, make_folder
 
 from simclr import config as cfg
-from simclr import embed, embeddings, evaluate, runs
-from simclr.cli import main
-from simclr.compute import compile_network, resolve_precision
+from simclr import runs
+from simclr.cli.main import main
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
-from simclr.train import explain, train
+from simclr.embeddings import embed, stored
+from simclr.evaluation import protocols
+from simclr.lifecycle.train import explain, train
+from simclr.models.compute import compile_network, resolve_precision
 
 TINY_FINETUNE = TINY | {"batch_size": 16, "epochs": 2}
 
@@ -455,7 +457,7 @@ def test_auto_takes_the_precision_that_tensor_cores_are_made_for(monkeypatch, ca
     monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.__getitem__)
     found = resolve_precision("auto", torch.device("cuda", 0), len(capabilities))
     assert found == precision
-    assert found in evaluate.AUTOCAST  # known wherever features are computed
+    assert found in protocols.AUTOCAST  # known wherever features are computed
     assert resolve_precision("32-true", torch.device("cuda", 0)) == "32-true"
 
 
@@ -493,7 +495,7 @@ def test_a_run_on_the_cpu_never_touches_cuda(tiny_runs, monkeypatch):
         monkeypatch.setattr(torch.cuda, name, refuse)
     run = train(cfg.build(PretrainConfig, TINY_PRETRAIN | {"accelerator": "cpu"}), runs_dir=tiny_runs)
     assert run.status.state == "finished"
-    models = embeddings.resolve_models([run.id], tiny_runs)
-    (found,) = embed.compute(models, embeddings.Choice(num_images=40), ())
+    models = stored.resolve_models([run.id], tiny_runs)
+    (found,) = embed.compute(models, stored.Choice(num_images=40), ())
     assert found.num_images == 40
-    evaluate.evaluate_run(run, ["knn"])
+    protocols.evaluate_run(run, ["knn"])

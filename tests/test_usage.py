@@ -11,8 +11,9 @@ import psutil
 import pytest
 from fake_nvml import GIB, Gpu, Nvml
 
-from simclr import nvidia, runs, usage
-from simclr.usage import COST_LIMIT, EVERY_SECONDS, UsageMeter
+from simclr import runs
+from simclr.hardware import nvidia, usage
+from simclr.hardware.usage import COST_LIMIT, EVERY_SECONDS, UsageMeter
 
 MIB = 1024**2
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,7 +100,7 @@ def test_looking_costs_little(monkeypatch):
         clock[0] += 0.1  # many processes, much memory
         return {"memory": 1}
 
-    monkeypatch.setattr("simclr.usage.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("simclr.hardware.usage.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(meter, "sample", sample)
     assert meter.sample_if_due() == {"memory": 1}
     for _ in range(600):
@@ -109,7 +110,7 @@ def test_looking_costs_little(monkeypatch):
     assert gaps and all(COST_LIMIT * 0.1 <= gap <= COST_LIMIT * 0.1 + 0.5 for gap in gaps)
     # in a process of its own: looking takes longer in one as large as this
     code = (
-        "import time; from simclr.usage import UsageMeter; meter = UsageMeter(); start = time.process_time(); "
+        "import time; from simclr.hardware.usage import UsageMeter; meter = UsageMeter(); start = time.process_time(); "
         "[meter.sample() for _ in range(20)]; print((time.process_time() - start) / 20)"
     )
     spent = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout

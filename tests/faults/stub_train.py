@@ -1,4 +1,4 @@
-"""Stands in for `simclr.train` where a test is about processes and files: the same signals, files and order of writes.
+"""Stands in for `lifecycle.train` where a test is about processes and files: same signals, files and order of writes.
 
 Its state is a chain of hashes, so that a step left out or done twice shows in the last file.
 """

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torchvision.models import resnet18
 
-from simclr import augment, loss, optim
 from simclr.config import Augmentation
+from simclr.objectives import nt_xent, optim
+from simclr.views import augment
 
 
 def _images(count: int, side: int) -> Tensor:
@@ -30,7 +31,7 @@ def _views(count: int, size: int, augmentation: Augmentation, stored: int | None
 
 def _loss() -> Callable[[], Any]:
     rows = [torch.empty(512, 128, device="cuda", requires_grad=True) for _ in range(2)]
-    return lambda: torch.autograd.grad(loss.contrast(*rows, 0.5)[0], rows)
+    return lambda: torch.autograd.grad(nt_xent.contrast(*rows, 0.5)[0], rows)
 
 
 def _optimizer(name: str) -> Callable[[], Any]:

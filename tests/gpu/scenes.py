@@ -19,7 +19,11 @@ import lightning as L
 import torch
 
 from simclr import config as cfg
-from simclr import control, devices, embed, launch, nvidia, runs, train
+from simclr import runs
+from simclr.embeddings import embed
+from simclr.hardware import devices, nvidia
+from simclr.launch import control, spawn
+from simclr.lifecycle import train as lifecycle_train
 
 WAIT_SECONDS = 90.0
 LEFT_BYTES = 64 * 2**20  # that a GPU may hold more after a run than before it
@@ -45,7 +49,9 @@ class Stage:
 
     def train(self, kind: str, callbacks: list[L.Callback] | None = None, **options: Any) -> runs.Run:
         values = TINY | {"accelerator": self.accelerator} | options
-        run = train.train(cfg.build(cfg.MODELS[kind], values), runs_dir=self.runs_dir, callbacks=callbacks or [])
+        run = lifecycle_train.train(
+            cfg.build(cfg.MODELS[kind], values), runs_dir=self.runs_dir, callbacks=callbacks or []
+        )
         return runs.Run(run.path)
 
     def first(self) -> str:
@@ -83,7 +89,7 @@ def stop_and_resume(stage: Stage) -> str:
     """A pre-training in the background: GPU figures in its folder, stop, resume, and its memory is returned."""
     before = _used_bytes() if stage.on_gpu else 0
     options = TINY | {"accelerator": stage.accelerator, "backbone": "resnet_tiny", "epochs": 100_000, "evaluate": False}
-    run = launch.start(cfg.build(cfg.PretrainConfig, options | {"knn_every_epochs": 0}), stage.runs_dir)
+    run = spawn.start(cfg.build(cfg.PretrainConfig, options | {"knn_every_epochs": 0}), stage.runs_dir)
     try:
         _wait_for(lambda: run.status.step > 0 or not run.status.is_active, "the first step")
         _expect(run.status.state == "running", f"{run.status.state}: {run.log_tail()}")
@@ -95,7 +101,7 @@ def stop_and_resume(stage: Stage) -> str:
         _wait_for(lambda: not run.status.is_active, "the stop")
         step = run.status.step
         _expect(run.status.state == "stopped", run.status.error)
-        launch.wait_until_gone(run)
+        spawn.wait_until_gone(run)
         control.resume(run)
         _wait_for(lambda: run.status.step > step or not run.status.is_active, "a step after the resume")
         _expect(run.status.state == "running", f"{run.status.state}: {run.log_tail()}")

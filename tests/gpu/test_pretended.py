@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from simclr import budget
+from simclr.bench import budget
 
 # Of a step without a row of metrics: operations dispatched on cuda tensors, waits of the host.
 BOUNDS = {

@@ -25,8 +25,12 @@ import pretended  # noqa: E402
 import torch  # noqa: E402
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
 
-from simclr import callbacks, embed, evaluate, runs, train  # noqa: E402
 from simclr import config as cfg  # noqa: E402
+from simclr import runs  # noqa: E402
+from simclr.embeddings import embed  # noqa: E402
+from simclr.evaluation import protocols  # noqa: E402
+from simclr.lifecycle import train  # noqa: E402
+from simclr.training import callbacks  # noqa: E402
 
 callbacks.ROWS_PER_EPOCH = 2  # so that most steps of a short epoch write none
 FEW = {"dataset": "shapes", "limit_images": 64, "image_size": 16, "epochs": 1, "batch_size": 8, "num_threads": 1,
@@ -143,7 +147,7 @@ def _embedded(runs_dir: Path) -> dict[str, Any]:
 def _evaluated(runs_dir: Path) -> dict[str, Any]:
     with pretended.counting() as counts:
         begin = counts.snapshot()
-        found = evaluate.evaluate_run(runs.Run(runs_dir / _first(runs_dir)))
+        found = protocols.evaluate_run(runs.Run(runs_dir / _first(runs_dir)))
         return {"state": "finished", "keys": sorted(found), "total": counts.since(begin)}
 
 

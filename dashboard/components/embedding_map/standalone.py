@@ -16,7 +16,7 @@ from PIL import Image
 from dashboard.components import source
 from dashboard.components.arrays import little_endian
 from dashboard.components.embedding_map import MapState, described, described_start
-from simclr import safe_read
+from simclr.files import safe_read
 
 WEBP_QUALITY = 85
 # Nothing may be fetched: a reader can see that the file keeps what is in it to itself.

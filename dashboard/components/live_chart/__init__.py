@@ -18,8 +18,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import escape
-from dashboard.components import registered
+from dashboard.components import escape, registered
 
 BASE = "live_chart/plotly_base.js"  # of use to other components that draw with plotly
 CACHE = Path(__file__).resolve().parents[2] / "static" / "cache"

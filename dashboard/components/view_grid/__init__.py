@@ -16,7 +16,7 @@ def view_grid(mode: str, data: dict[str, Any], key: str) -> None:
     Args:
         mode: `views`: rows of original, view 1 and view 2; `steps`: both views of one image after each operation;
             `shortcut`: colour histograms of pairs of crops.
-        data: what `dashboard.gallery` and `dashboard.shortcut` return, each with its `revision`. With `views` goes
+        data: what `sample_images` and `shortcut` return, each with its `revision`. With `views` goes
             `originals` (a sprite, one column), with `steps` `original`, with `shortcut` `arms` (their two titles).
     """
     registered("view_grid")(key=key, data={"mode": mode, **data})

@@ -1,0 +1,229 @@
+"""What the Augmentations page shows: presets, the state of the page, and the address that brings it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from dashboard.shared import forms, store
+from simclr import config as cfg
+from simclr import runs
+from simclr.config import Augmentation, ConfigError, PretrainConfig
+
+STATE = "augmentations"
+PARTS = {
+    "pairs": "Pairs",
+    "steps": "One image step by step",
+    "shortcut": "Shortcut check",
+    "encoder": "What the encoder makes of it",
+}
+MOST_IMAGES = 16
+SEED = PretrainConfig.model_fields["seed"]
+MAX_SEED = int(cfg.bounds(SEED)["le"])
+MAX_EPOCH = 10**6
+NAMES = tuple(Augmentation.model_fields)
+PAPER, IMAGENET, NONE = "paper", "imagenet", "none"
+OF_RUN = "run"  # stands for a preset and for a data set: those of the run that the page was opened from
+
+
+# --- presets -------------------------------------------------------------------------------------------------------
+
+
+@st.cache_data(show_spinner=False)
+def presets() -> dict[str, tuple[str, dict[str, Any], int | None, str | None]]:
+    """Name to label, values, view size where it matters, and the recipe the rest of a training is taken from."""
+    default = Augmentation().model_dump()
+    found, like_paper = {}, []
+    for name in cfg.recipe_names():
+        try:
+            config = cfg.build(cfg.PretrainConfig, cfg.recipe(name))
+        except ConfigError:
+            continue
+        values = config.augmentation.model_dump()
+        if values == default:
+            like_paper.append(name)
+        else:
+            found[name] = (f"Recipe {name}", values, config.image_size, name)
+    more = f" (recipes {', '.join(like_paper)})" if like_paper else ""
+    found[PAPER] = (f"Paper, CIFAR-10{more}", default, None, None)
+    strong = {"brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2, "blur_probability": 0.5}
+    # Chen et al. 2020, appendix A: the blur's window is a tenth of the image
+    found[IMAGENET] = ("Paper, ImageNet", default | strong | {"blur_kernel_size": 23}, 224, None)
+    nothing = {name: 0.0 for name in NAMES if name.endswith("_probability")}
+    found[NONE] = ("None: two equal views", default | nothing, None, None)
+    return found
+
+
+# --- the state of the page -----------------------------------------------------------------------------------------
+
+
+def state() -> dict[str, Any]:
+    """What the page shows, kept under a key of its own.
+
+    `dataset`, `preset`, `values` (of the augmentation), `size` (None: the data set's own), `seed`, `epoch` and `batch`
+    (counted from 0, as in a training; on screen from 1), `part`, `picked` (numbers of images), `image` (the one shown
+    step by step), `run` (id of the run it was opened from, or ""), `origin` (that run's own settings).
+    """
+    return st.session_state[STATE]
+
+
+def enter() -> None:
+    """Takes the state from the address at the first visit, and when a link of another page leads here."""
+    query = st.query_params.to_dict()
+    if STATE in st.session_state and ("run" not in query or "epoch" in query):
+        return  # an address with an epoch was written by this page
+    generation = st.session_state.get(STATE, {}).get("generation", -1)
+    st.session_state[STATE] = from_address(query) | {"generation": generation + 1}
+    forget("dataset", "preset", "seed", "epoch", "batch", "part")
+
+
+def forget(*names: str) -> None:
+    """Lets widgets take their values anew."""
+    for name in names:
+        st.session_state.pop(f"augmentation-{name}", None)
+
+
+def from_address(query: Mapping[str, str]) -> dict[str, Any]:
+    """The page's state that an address asks for; what it does not say, or says wrongly, is as at first."""
+    origin = None
+    if query.get("run"):
+        try:
+            origin = of_run(query["run"])
+        except ConfigError as error:
+            st.session_state["message"] = str(error)
+    known = bases(origin)
+    preset = query["preset"] if query.get("preset") in known else next(iter(known))
+    _, base, size = known[preset]
+    values = dict(base)
+    for name in NAMES:
+        if name in query:
+            typed = forms.typed(Augmentation.model_fields[name], query[name])
+            trial = values | {name: typed}
+            if typed is not None and not problem(trial):
+                values = trial
+    epoch = whole_number(query.get("epoch"), 1, MAX_EPOCH, 1) - 1
+    return {
+        "run": query["run"] if origin else "", "origin": origin, "preset": preset, "values": values,
+        "dataset": origin["dataset"] if origin else query.get("dataset", "shapes"),
+        "size": whole_number(query.get("size"), 8, 512, size),
+        "seed": whole_number(query.get("seed"), 0, MAX_SEED, origin["seed"] if origin else SEED.default),
+        "epoch": min(epoch, origin["epochs"] - 1) if origin else epoch,
+        "batch": whole_number(query.get("batch"), 1, MAX_EPOCH, 1) - 1,
+        "part": query.get("part") if query.get("part") in PARTS else "pairs",
+        "show": 0, "generation": 0,
+        "image": whole_number(query.get("image"), 0, 2**53, None),
+        "picked": [int(word) for word in query.get("images", "").split(",") if word.isdecimal()][:MOST_IMAGES],
+    }  # fmt: skip
+
+
+def whole_number(text: str | None, low: int, high: int, default: Any) -> Any:
+    return int(text) if text and text.isdecimal() and len(text) < 17 and low <= int(text) <= high else default
+
+
+def of_run(run_id: str) -> dict[str, Any]:
+    """A pre-training's own settings.
+
+    Raises:
+        ConfigError: with one sentence, if there is no such run or it draws no pairs.
+    """
+    run = store.find(run_id)
+    if run is None:
+        raise ConfigError(f"There is no run {run_id} in {store.runs_dir()}.")
+    title = store.get().summary(run).title
+    if run.kind != "pretrain":
+        raise ConfigError(f"{title} is no pre-training: it learns from labels and draws no pairs of views.")
+    config = runs.load_config(run)
+    assert isinstance(config, PretrainConfig)
+    return {
+        "title": title, "dataset": config.dataset, "values": config.augmentation.model_dump(),
+        "size": config.image_size, "seed": config.seed, "epochs": config.epochs,
+    }  # fmt: skip
+
+
+def bases(origin: dict[str, Any] | None) -> dict[str, tuple[str, dict[str, Any], int | None]]:
+    """What can be started from: name to label, values and view size."""
+    found = {name: (label, values, size) for name, (label, values, size, _) in presets().items()}
+    if origin:
+        return {OF_RUN: (f"Run {origin['title']}", origin["values"], origin["size"])} | found
+    return found
+
+
+def to_address(kept: dict[str, Any]) -> dict[str, str]:
+    """Query parameters that bring the same view back."""
+    _, base, size = bases(kept["origin"])[kept["preset"]]
+    query = {"run": kept["run"]} if kept["run"] else {"dataset": kept["dataset"]}
+    query |= {"preset": kept["preset"], "seed": str(kept["seed"]), "epoch": str(kept["epoch"] + 1)}
+    if kept["run"]:
+        query["batch"] = str(kept["batch"] + 1)
+    if kept["size"] and not (kept["preset"] == OF_RUN and kept["size"] == size):
+        query["size"] = str(kept["size"])
+    query["part"] = kept["part"]
+    if kept["part"] == "steps" and kept["image"] is not None:
+        query["image"] = str(kept["image"])
+    query["images"] = ",".join(map(str, kept["picked"]))
+    return query | {name: cfg.option_text(value) for name, value in kept["values"].items() if value != base[name]}
+
+
+def write_address(kept: dict[str, Any]) -> None:
+    address = to_address(kept)
+    if kept["part"] == "encoder":
+        from dashboard.augmentations import encoder
+
+        address |= encoder.address()
+    if st.query_params.to_dict() != address:
+        st.query_params.from_dict(address)
+
+
+def problem(values: dict[str, Any]) -> str:
+    """What is wrong with the values, as one sentence; empty where nothing is."""
+    try:
+        cfg.build(cfg.PretrainConfig, {"augmentation": values})
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def use_preset() -> None:
+    kept = state()
+    name = st.session_state["augmentation-preset"]
+    _, values, size = bases(kept["origin"])[name]
+    kept |= {"preset": name, "values": dict(values), "size": size}
+    kept["generation"] += 1  # new widgets, which take the new values
+
+
+def use_dataset() -> None:
+    kept = state()
+    chosen = st.session_state["augmentation-dataset"]
+    kept |= {"picked": [], "image": None, "show": 0}
+    if chosen == OF_RUN:
+        return
+    kept |= {"dataset": chosen or "shapes", "run": ""}
+    if kept["origin"]:
+        kept |= {"origin": None, "preset": PAPER if kept["preset"] == OF_RUN else kept["preset"]}
+        forget("preset")
+
+
+def new_draw() -> None:
+    kept = state()
+    kept["epoch"] = kept["epoch"] + 1 if kept["epoch"] + 1 < last_epoch(kept) else 0
+    forget("epoch")
+
+
+def last_epoch(kept: dict[str, Any]) -> int:
+    return kept["origin"]["epochs"] if kept["run"] else MAX_EPOCH
+
+
+def other_images(num_batches: int) -> None:
+    """Others of the data set; of a run, those of its next batch."""
+    kept = state()
+    kept["show"] += 1
+    kept["batch"] = (kept["batch"] + 1) % num_batches
+    kept["generation"] += 1
+    kept |= {"picked": [], "image": None}
+    forget("batch")
+
+
+def use_part() -> None:
+    state()["part"] = st.session_state["augmentation-part"]

@@ -1,0 +1,123 @@
+"""By what the points of the Embeddings page can be coloured, as plain values. Imports no streamlit."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simclr.embeddings import compare
+from simclr.embeddings.stored import Embedding
+
+# Petroff 2021 ("Accessible color sequences for data visualization"): ten colours told apart with every common colour
+# blindness.
+PALETTE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
+YES, NO = PALETTE[0], PALETTE[6]
+CYCLIC = ("hue", "background")  # shares of the colour circle: 0 and 1 are the same
+FACTOR_LABELS = {
+    "hue": "Hue of the shape",
+    "background": "Hue of the background",
+    "size": "Size",
+    "position_x": "Position, left to right",
+    "position_y": "Position, bottom to top",
+    "rotation": "Rotation in degrees",
+}
+CLASS, PREDICTED, RIGHT, LABELLED, AGREEMENT = "class", "predicted", "right", "labelled", "agreement"
+LABELS = {
+    CLASS: "Class",
+    PREDICTED: "Predicted class",
+    RIGHT: "Right or wrong",
+    LABELLED: "Label used in training",
+    AGREEMENT: "Neighbourhood agreement",
+}
+# Who predicts: what stands in `Embedding.predictions`.
+JUDGES = {"knn": "kNN vote", "linear": "linear classifier", "classifier": "own classifier"}
+
+
+def category_colors(count: int) -> list[str]:
+    """A colour for each of `count` categories; beyond ten they can no longer all be told apart."""
+    if count <= len(PALETTE):
+        return list(PALETTE[:count])
+    colors = []
+    for number in range(count):
+        lightness = (0.42, 0.55, 0.68)[number % 3]
+        red, green, blue = colorsys.hls_to_rgb((number * 0.618034) % 1.0, lightness, 0.65)
+        colors.append(f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}")
+    return colors
+
+
+def factor_label(name: str) -> str:
+    return FACTOR_LABELS.get(name) or name.replace("_", " ").capitalize()
+
+
+def factors(embedding: Embedding) -> dict[str, str]:
+    """Recorded factors: name to label. One that only repeats the class is left out."""
+    found = {}
+    for name, values in embedding.factors.items():
+        is_words = values.dtype.kind in "US"
+        if is_words and embedding.labels is not None and set(values.tolist()) <= set(embedding.classes):
+            continue
+        found[name] = factor_label(name)
+    return found
+
+
+def judges(embeddings: Sequence[Embedding]) -> dict[str, str]:
+    """Who has predicted the class of each image for all models: name to label; none where there are no classes."""
+    return {name: text for name, text in JUDGES.items() if all(name in item.predictions for item in embeddings)}
+
+
+def color_choices(embeddings: Sequence[Embedding]) -> dict[str, str]:
+    """What points can be coloured by: name to label."""
+    found = [CLASS] if embeddings[0].labels is not None else []
+    found += [PREDICTED, RIGHT] if judges(embeddings) else []
+    found += [AGREEMENT] if len(embeddings) == 2 else []
+    found += [LABELLED] if any(item.labelled is not None for item in embeddings) else []
+    return {name: LABELS[name] for name in found} | factors(embeddings[0])
+
+
+def color_of(embeddings: Sequence[Embedding], name: str, *, judge: str = "knn", k: int = 20) -> dict[str, Any]:
+    """A colouring as the component takes it; by nothing if there is no such name.
+
+    Args:
+        judge: whose predictions, a name in `judges`.
+        k: neighbours that agreement looks at.
+    """
+    first = embeddings[0]
+    color: dict[str, Any] = {"label": "", "kind": "none", "names": [], "colors": [], "low": 0.0, "high": 1.0}
+    values: NDArray[Any] | list[NDArray[Any]] = np.zeros(first.num_images)
+    if name in LABELS and name not in color_choices(embeddings):
+        return color | {"values": values}
+    if name == CLASS and first.labels is not None:
+        color |= _groups(LABELS[name], first.classes, category_colors(len(first.classes)), "class")
+        values = first.labels
+    elif name == PREDICTED:
+        color |= _groups(f"{LABELS[name]}: {JUDGES[judge]}", first.classes, category_colors(len(first.classes)))
+        values = [item.predictions[judge] for item in embeddings]
+    elif name == RIGHT:
+        color |= _groups(f"By {JUDGES[judge]}", ["right", "wrong"], [YES, NO])
+        values = [(item.predictions[judge] != first.labels).astype(np.int64) for item in embeddings]
+    elif name == LABELLED:
+        color |= _groups(LABELS[name], ["used", "not used"], [YES, NO])
+        unknown = np.full(first.num_images, -1)
+        values = [unknown if item.labelled is None else 1 - item.labelled.astype(np.int64) for item in embeddings]
+    elif name == AGREEMENT:
+        values = compare.agreement(embeddings[0].neighbors, embeddings[1].neighbors, k)
+        # few images agree on all their neighbours; one that does must not make all others look alike
+        high = max(0.1, float(np.quantile(values, 0.99)))
+        color |= {"label": f"{LABELS[name]}, {k} nearest", "kind": "share", "high": high}
+    elif name in first.factors and first.factors[name].dtype.kind in "US":
+        words, values = np.unique(first.factors[name], return_inverse=True)
+        color |= _groups(factor_label(name), [str(word) for word in words], category_colors(len(words)))
+    elif name in first.factors:
+        values = first.factors[name].astype(np.float64)
+        low, high = (0.0, 1.0) if name in CYCLIC else (float(values.min()), float(values.max()))
+        kind = "cycle" if name in CYCLIC else "number"
+        color |= {"label": factor_label(name), "kind": kind, "low": low, "high": high}
+    return color | {"values": values}
+
+
+def _groups(label: str, names: Sequence[str], colors: Sequence[str], kind: str = "category") -> dict[str, Any]:
+    return {"label": label, "kind": kind, "names": list(names), "colors": list(colors)}

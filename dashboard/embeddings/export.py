@@ -1,0 +1,79 @@
+"""What can be taken away from the Embeddings page: coordinates as tables, and the comparison as one HTML file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard.components.embedding_map import MapState
+from dashboard.components.embedding_map.standalone import standalone_html
+from dashboard.embeddings import choice, view
+from dashboard.embeddings.choice import Side
+from simclr.embeddings import stored
+from simclr.embeddings.projections import Projection
+from simclr.embeddings.stored import Embedding
+
+
+def table(embeddings: Sequence[Embedding], asked: Projection, kind: str, selection: NDArray[np.int64]) -> bytes:
+    """Coordinates, classes, predictions and ids of all images as `csv` or `parquet`; maps lie as they are shown."""
+    frame = stored.table(embeddings, asked, points=view.maps(embeddings, asked))
+    frame["selected"] = np.isin(np.arange(len(frame)), selection)
+    stream = io.BytesIO()
+    (stored.write_csv if kind == "csv" else stored.write_parquet)(frame, stream)
+    return stream.getvalue()
+
+
+def page_of(
+    embeddings: Sequence[Embedding], data: dict[str, Any], title: str, description: str, k: int, state: MapState
+) -> str:
+    """The maps as an HTML file that needs neither server nor network, with neighbours for every image."""
+    k = min(k, view.MAX_SHOWN)
+    panels = [
+        {**panel, "neighbors": item.neighbors[:, :k], "similarities": item.similarities[:, :k]}
+        for panel, item in zip(data["panels"], embeddings, strict=True)
+    ]
+    return standalone_html({**data, "panels": panels}, title, embeddings[0].sheets, description, state)
+
+
+def menu(
+    place: Any, embeddings: Sequence[Embedding], sides: Sequence[Side], asked: Projection,
+    data: Callable[[], dict[str, Any]], *, verdict: str, key: str, k: int,
+) -> None:  # fmt: skip
+    """The menu with all downloads; each is made when it is asked for.
+
+    Args:
+        data: of the two maps, as the component takes them. verdict: what the numbers say. key: of the component.
+    """
+    name = "-".join(["embeddings", asked.text.replace(":", "-").replace("=", "-")])
+    shown = choice.shown()
+
+    def chosen() -> MapState:
+        return shown.get(key, MapState())
+
+    titles = " and ".join(side.title for side in sides)
+    with place.popover("Export", icon=":material/download:", key="embedding-export"):
+        for kind, label, mime in (
+            ("csv", "Table as CSV", "text/csv"), ("parquet", "Table as Parquet", "application/vnd.apache.parquet"),
+        ):  # fmt: skip
+            st.download_button(
+                label, lambda kind=kind: table(embeddings, asked, kind, chosen().selection),
+                file_name=f"{name}.{kind}", mime=mime,
+                key=f"embedding-{kind}", on_click="ignore", icon=":material/table:", width="stretch",
+                help="One row for each image: number, class, factors, where it lies on both maps, predictions, "
+                "agreement, and whether it is selected.",
+            )  # fmt: skip
+        if asked.dims == 2:
+            st.download_button(
+                "Comparison as one HTML file", lambda: page_of(embeddings, data(), titles, verdict, k, chosen()),
+                file_name=f"{name}.html", mime="text/html", key="embedding-html", on_click="ignore",
+                icon=":material/code:", width="stretch",
+                help="Both maps with all images in one file that opens in any browser, without a network.",
+            )  # fmt: skip
+            st.caption("Pictures: the buttons PNG and SVG above the maps.")
+        else:
+            st.caption("Pictures: the camera above each map. The plane maps can be saved as one HTML file.")

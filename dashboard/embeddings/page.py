@@ -1,0 +1,344 @@
+"""Embeddings: what two encoders make of the same images, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components import escape
+from dashboard.components.embedding_map import embedding_map
+from dashboard.components.live_chart import live_chart
+from dashboard.components.table import table
+from dashboard.embeddings import choice as embedding_choice
+from dashboard.embeddings import colors, export, film_page, selection, view
+from dashboard.embeddings import numbers as embedding_numbers
+from dashboard.embeddings.choice import Side
+from dashboard.shared import forms, run_labels, store, ui
+from dashboard.shared.jobs import offer, progress
+from simclr import config as cfg
+from simclr import runs
+from simclr.config import ConfigError
+from simclr.embeddings import projections, stored
+from simclr.embeddings.projections import Projection
+from simclr.embeddings.stored import Choice, Embedding
+
+QUESTION = (
+    "Does the encoder put images of one class together, and other things apart? Each point is an image; "
+    "both maps show the same images."
+)
+MAP = "embedding-map"
+MODE = "embeddings-mode-before"
+SPACE_HEIGHT = 460
+TIMES = {
+    "pca": "This takes a few seconds.",
+    "umap": "This takes about a minute; UMAP spends half of it on compiling itself, the first time.",
+    "tsne": "This takes about a minute for 2,000 images.",
+}
+METHOD_NOTES = {
+    "pca": "PCA turns the features so that the directions in which they vary most lie in the map. It bends "
+    "nothing, but two or three of many directions show little.",
+    "umap": "UMAP keeps near images near; distances between groups, their size and their density mean little.",
+    "tsne": "t-SNE keeps near images near; distances between groups, their size and their density mean little.",
+}
+READING = """
+The right map is turned, and mirrored where that helps, to lie as the left one does; it is not stretched.
+
+Judge by the numbers, not by the picture. Accuracies, silhouette and the neighbours of a clicked image are measured on
+the features themselves, neighbours by cosine similarity; with more images kNN accuracy rises, since neighbours are then
+nearer. Trustworthiness, continuity and neighbours kept say how much of that the map shows.
+
+In a map: wheel or pinch to zoom, drag to move, Shift and drag to select, click to open. The question mark above the
+maps lists all keys.
+"""
+
+
+# --- states ---------------------------------------------------------------------------------------------------------
+
+
+def empty(summaries: list[store.Summary]) -> None:
+    active = [item for item in summaries if item.is_active]
+    with st.container(border=True):
+        st.subheader("No trained network yet", anchor=False)
+        if active:
+            st.markdown("A map needs a run that has finished. One is on its way:")
+            st.page_link(
+                ui.PAGE_RUN,
+                label=escape.markdown(run_labels.label(active[0])),
+                icon=":material/arrow_forward:",
+                query_params={"id": active[0].id},
+            )
+            return
+        st.markdown(
+            "Pre-train a network first. Then its maps appear here, beside those of the same network trained from "
+            "scratch."
+        )
+        if st.button("Start a pre-training", type="primary", icon=":material/play_arrow:", key="embeddings-first"):
+            if "quick" in cfg.recipe_names():
+                forms.prefill("pretrain", {}, "quick")
+            st.switch_page(ui.PAGE_NEW)
+
+
+def suggest_partner(sides: Sequence[Side], found: list[store.Summary]) -> None:
+    """Where a pre-training has no partner yet, how to get one."""
+    own = next((item for item in found if item.id == sides[0].what), None)
+    if own is None or own.kind != "pretrain" or any(store.belongs_to(item, own) for item in found):
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption("To compare with training from scratch, start the partner on the run's page.", width="content")
+        st.page_link(ui.PAGE_RUN, label="Open the run", icon=":material/arrow_forward:", query_params={"id": own.id})
+
+
+# --- maps -----------------------------------------------------------------------------------------------------------
+
+
+def prefix() -> str:
+    return str(st.get_option("server.baseUrlPath") or "")
+
+
+def load(folders: Sequence[str]) -> list[Embedding]:
+    return [found for folder in folders if (found := stored.load_embedding(Path(folder))) is not None]
+
+
+def data_of(
+    embeddings: Sequence[Embedding], asked: Projection, sides: Sequence[Side], color: str, k: int, judge: str
+) -> dict[str, Any] | None:
+    """The two maps as the component takes them; None if they are not there any more."""
+    points = view.maps(embeddings, asked)
+    if points is None:
+        return None
+    panels = [
+        {
+            "title": side.title, "subtitle": side.subtitle, "points": each, "note": "",
+            "stats": embedding_numbers.feature_stats(item) + embedding_numbers.map_stats(item, asked),
+        }
+        for side, item, each in zip(sides, embeddings, points, strict=True)
+    ]  # fmt: skip
+    painted = colors.color_of(embeddings, color, judge=judge, k=k)
+    return view.payload(embeddings, panels, painted, view.sheets_of(embeddings[0], prefix()))
+
+
+@st.fragment
+def maps(folders: list[str], asked: Projection, sides: Sequence[Side], color: str, k: int, judge: str) -> None:
+    """The two maps and what is selected in them; a click or a lasso draws only this part anew."""
+    embeddings = load(folders)
+    data = data_of(embeddings, asked, sides, color, k, judge) if len(embeddings) == len(sides) else None
+    if data is None:
+        st.rerun()
+    first = embeddings[0]
+    state, start, token = embedding_choice.map_state(MAP, first.ids)
+    embedding_choice.put_map_state(state, first.num_images)
+    common: dict[str, Any] = {"k": k, "judge": judge, "prefix": prefix()}
+    if asked.dims == embedding_choice.SPACE:
+        space(data, state.selection, view.row_of(first.ids, state.image))
+        selection.neighbors(embeddings, sides, state.image, **common)
+    else:
+        titles = [side.title for side in sides]
+        details = view.details(embeddings, titles, state.image, k, judge)
+        embedding_map(data, MAP, start=start, token=token, details=details)
+    selection.panel(embeddings, sides, state.selection, state.image, **common)
+
+
+def space(data: dict[str, Any], chosen: Any, opened: int) -> None:
+    """Two maps in space, side by side."""
+    ids, labels, classes = data["ids"], data["labels"], data["classes"]
+    names = [f"image {image}" for image in ids]
+    if labels is not None:
+        names = [f"{classes[label]['name']}, {name}" for label, name in zip(labels, names, strict=True)]
+    panels = data["panels"]
+    for column, panel in zip(st.columns(len(panels)), panels, strict=True):
+        with column:
+            st.markdown(f"**{escape.markdown(panel['title'])}**  \n:small[{escape.markdown(panel['subtitle'])}]")
+            with st.container(horizontal=True, gap="small"):
+                for stat in panel["stats"]:
+                    about = escape.markdown(stat["help"])
+                    st.markdown(f"**{stat['value']}** :small[{stat['label']}]", help=about, width="content")
+    for place, column in enumerate(st.columns(len(panels))):
+        with column:
+            figure = view.space_figure(panels[place]["points"], data["color"], place, names, chosen, opened)
+            live_chart(figure, f"embedding-space-{place}", height=SPACE_HEIGHT)
+    st.caption("Drag to turn, wheel to zoom. Images are selected and opened on the plane maps, in 2-D.")
+
+
+def between(
+    embeddings: Sequence[Embedding], sides: Sequence[Side], stats: list[dict[str, str]], rows: list, judge: str
+) -> None:
+    """Numbers about the two models together, and where one beats the other."""
+    st.subheader("Between the two", anchor=False)
+    with st.container(horizontal=True, gap="large"):
+        for stat in stats:
+            with st.container(width="content", gap=None):
+                st.metric(stat["label"], stat["value"], help=stat["help"], width="content")
+                st.caption(stat["note"])
+    if not rows:
+        st.caption("Without classes there is no table of where one beats the other.")
+        return
+    columns, lines = embedding_numbers.class_table(rows, [side.title for side in sides])
+    st.caption(f"Share of each class that is predicted right ({colors.JUDGES[judge]}); click a head to sort.")
+    table(columns, lines, key="embedding-classes")
+
+
+def explanation(asked: Projection, embeddings: Sequence[Embedding]) -> None:
+    first = embeddings[0].provenance
+    widths = sorted({item.features.shape[1] for item in embeddings})
+    layers = sorted({str(item.provenance.get("layer", "h")) for item in embeddings})
+    dataset = store.short_dataset(first["data"]["dataset"])
+    about = [item.map_provenance(asked) for item in embeddings]
+    made = max(float(each.get("created") or 0) for each in about)
+    chosen = {
+        name: value
+        for name, value in (about[0].get("parameters") or {}).items()
+        if name in projections.OPTIONS[asked.method]
+    }
+    numbers = [f"{projections.OPTIONS[asked.method][name].label.lower()} {value:g}" for name, value in chosen.items()]
+    words = [
+        f"{first['num_images']:,} {view.split_name(first['split'])} images of {dataset}, not augmented",
+        f"layer {' and '.join(layers)}, {' and '.join(map(str, widths))} features",
+        ", ".join([asked.label, *numbers, f"seed {first['seed']}"]),
+        f"computed {store.ago(made)}",
+    ]
+    st.caption(escape.markdown(" · ".join(words)))
+    with st.expander("How to read these maps"):
+        st.markdown(f"{METHOD_NOTES[asked.method]}\n\n{READING}")
+
+
+# --- the page -------------------------------------------------------------------------------------------------------
+
+
+def forget_other_images(mode: str) -> None:
+    """Film and final maps show other images: what is selected in one means nothing in the other."""
+    if st.session_state.get(MODE, mode) != mode:
+        embedding_choice.put(image=None, selection=None, hidden=None, zoom=None, epoch=None)
+    st.session_state[MODE] = mode
+
+
+def page() -> None:
+    embedding_choice.recall()
+    head = ui.head("Embeddings", QUESTION)
+    ui.show_message()
+    summaries = store.get().summaries()
+    found = run_labels.usable(summaries)
+    if not found:
+        empty(summaries)
+        return
+    asked_split = st.session_state.get("embeddings-split") or st.query_params.get("split", "auto")
+    asked_mode = st.session_state.get("embeddings-mode") or st.query_params.get("mode")
+    sides = embedding_choice.choose_sides(
+        found, asked_split if asked_split in embedding_choice.SPLITS else "auto", asked_mode == "film"
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        modes = embedding_choice.MODES
+        mode = st.segmented_control(
+            "Show", list(modes), format_func=modes.__getitem__, required=True,
+            key=embedding_choice.start_value("mode", list(modes), "maps"),
+        ) or "maps"  # fmt: skip
+        method_place = st.container(width="content")
+        dims_place = st.container(width="content")
+        color_place = st.container(width=220)
+        options = st.popover("Options", icon=":material/tune:", key="embedding-options") if mode == "maps" else None
+    left, right = sides
+    embedding_choice.put(left=left.reference, right=right.reference, mode=mode if mode != "maps" else None)
+    forget_other_images(mode)
+    if mode == "film":
+        film_page.page(sides, method_place)
+    else:
+        final_maps(sides, found, head, method_place, dims_place, color_place, options)
+
+
+def final_maps(
+    sides: Sequence[Side], found: list[store.Summary], head: Any, method_place: Any, dims_place: Any, color_place: Any,
+    options: Any,
+) -> None:  # fmt: skip
+    """Everything below the choice of the models, for the maps of their final features."""
+    method = method_place.segmented_control(
+        "Map", projections.METHODS, format_func=projections.LABELS.__getitem__, required=True,
+        key=embedding_choice.start_value("method", list(projections.METHODS), "umap"),
+    ) or "umap"  # fmt: skip
+    dims = dims_place.segmented_control(
+        "Space", projections.DIMS, format_func="{}-D".format, required=True,
+        key=embedding_choice.start_value("dims", list(projections.DIMS), 2),
+    ) or 2  # fmt: skip
+    choice = embedding_choice.choose_images(options)
+    asked = embedding_choice.choose_map(options, method, dims)
+    numbers = {name: f"{value:g}" for name, value in asked.asked.items()}
+    embedding_choice.put(
+        method=method, images=choice.num_images, dims=dims if dims != 2 else None,
+        split=choice.split if choice.split != "auto" else None,
+        **{name: numbers.get(name) for method_options in projections.OPTIONS.values() for name in method_options},
+    )  # fmt: skip
+    suggest_partner(sides, found)
+    pca = Projection("pca", dims)
+    methods = [pca] if method == "pca" else [pca, asked]
+    references = [side.reference for side in sides]
+    try:
+        models = embedding_choice.models_of(sides)
+        request = stored.request_of(references, choice, methods, store.runs_dir())
+    except (ConfigError, OSError) as error:
+        st.error(escape.markdown(str(error)), icon=":material/error:")
+        return
+    embeddings = [item for model in models if (item := stored.find_embedding(model, choice)) is not None]
+    together = len(embeddings) == 2 and stored.same_images(*embeddings)
+
+    def ready(projection: Projection) -> bool:
+        return together and all(item.map(projection) is not None for item in embeddings)
+
+    pair = stored.find_pair(*embeddings) if together else None
+    if not ready(asked) or pair is None:
+        wait(sides, choice, methods, request, asked, pca if not ready(pca) else None, has_maps=ready(asked))
+    shown = asked if ready(asked) else pca
+    if not ready(shown):
+        return
+    if shown != asked:
+        st.caption(f"Shown meanwhile: the PCA maps of the same features. The {asked.label} maps take their place.")
+    color = embedding_choice.choose_color(color_place, embeddings)
+    k, judge = embedding_choice.choose_measures(options, embeddings)
+    embedding_choice.put(color=color, k=k if k != 20 else None, by=judge if judge != "knn" else None)
+
+    titles = [side.title for side in sides]
+    rows = embedding_numbers.class_rows(embeddings, judge)
+    stats = embedding_numbers.pair_stats(embeddings, pair, k)
+    sentences = [embedding_numbers.verdict(rows, judge, titles), embedding_numbers.overlap_sentence(stats, k)]
+    if references[0] == references[1]:
+        sentences = [
+            "Both sides show the same model: choose another run, other weights or another layer on one of them."
+        ]
+    says = " ".join(filter(None, sentences))
+    with st.container(key="verdict"):
+        st.markdown(escape.markdown(says))
+    maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge)
+    explanation(shown, embeddings)
+    between(embeddings, sides, stats, rows, judge)
+    export.menu(
+        head, embeddings, sides, shown, lambda: data_of(embeddings, shown, sides, color, k, judge) or {},
+        verdict=says, key=MAP, k=k,
+    )  # fmt: skip
+
+
+def wait(
+    sides: Sequence[Side], choice: Choice, methods: list[Projection], request: dict[str, Any], asked: Projection,
+    first: Projection | None, has_maps: bool,
+) -> None:  # fmt: skip
+    """The job that computes what is missing: offered, or how far it is.
+
+    Args:
+        first: the map that can be shown while others are computed, where it is not shown yet.
+        has_maps: only the numbers between the two are missing.
+    """
+    job = stored.find_job(request, store.runs_dir())
+    if job is not None and runs.current_status(job).is_active:
+        names = {run.id: side.title for side in sides if (run := side.run) is not None}
+        progress(str(job), names, request["folders"] if first is not None else (), first)
+        return
+    title = f"The {asked.label} maps of these two are not computed yet"
+    if has_maps:
+        title = "The numbers between these two are not computed yet"
+    offer(
+        title, f"{TIMES['pca' if has_maps else asked.method]} The result is kept with the runs.", job,
+        lambda: stored.start_job([side.reference for side in sides], choice, methods, store.runs_dir()),
+        key="embedding-compute",
+    )  # fmt: skip
+
+
+page()

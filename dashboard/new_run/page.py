@@ -1,0 +1,384 @@
+"""New run: recipe, options, where it is to train, what that will take, and Start; also the options of a waiting run."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components import escape
+from dashboard.new_run import compute_target, folder_reading, preflight
+from dashboard.shared import forms, store, ui
+from simclr import config as cfg
+from simclr import runs
+from simclr.config import ConfigError
+from simclr.hardware import devices
+from simclr.launch import queue
+from simclr.runs import Run
+
+CUSTOM = "No recipe"
+RECIPE_NOTES = {
+    "quick": "Built-in shapes and a tiny network: about a minute on two CPU cores.",
+    "notebook": "ResNet-18, 50 epochs, crops to 128 px with blur: a common teaching set-up.",
+    "lightning": "ResNet-50, 200 epochs, batch 512, square-root learning rate scaling.",
+    "cifar10": "ResNet-18 with the small-image stem, 200 epochs, batch 512, SGD.",
+}
+COLUMNS = 3
+
+
+NAME_LENGTH = 100
+
+
+def take_address() -> None:
+    """Lets the address fill the form when the page is entered, and never afterwards.
+
+    While one types, a browser still sends the address of before its last answer: taken for a new one, it would undo
+    what was typed meanwhile. The address that this page left is no news either: whoever comes back to it finds the
+    form as it was.
+    """
+    if st.session_state.get("new_run_entered"):
+        return
+    st.session_state["new_run_entered"] = True
+    kept = forms.state()
+    query = forms.own_parameters({name: st.query_params[name] for name in st.query_params})
+    kept["edit"] = query.get("edit", "")
+    if not query or query == st.session_state.get("new_run_address"):
+        return
+    kept["place"] = compute_target.known(query.get("place", ""))
+    run = store.find(query.get("clone") or kept["edit"])
+    if run is None and "clone" in query:
+        st.session_state["message"] = f"There is no run {query['clone']} to clone. The form holds a recipe's options."
+    if run is not None and not query.keys() - {"clone", "edit"}:
+        take_run(run)
+    else:
+        forms.refill(*forms.from_address(query))
+    if kept["edit"] and (reason := fixed(run)):
+        kept["edit"] = ""
+        st.session_state["message"] = f"{reason} The form holds its options for a new run."
+
+
+def take_run(run: Run) -> None:
+    """Fills the form with a run's complete options: to change them while it waits, else to start one like it."""
+    kept = forms.state()
+    try:
+        kind, recipe, values = forms.of_run(run)
+    except ConfigError as error:
+        st.session_state["message"] = str(error)
+        return
+    if not kept["edit"]:
+        name = store.get().summary(run).title.removesuffix(" copy")[:NAME_LENGTH]
+        values |= {"name": f"{name} copy", "version": None}
+    status = run.status
+    kept["place"] = compute_target.SLURM if status.backend == "slurm" else compute_target.known(status.device)
+    forms.refill(kind, recipe, values)
+
+
+def fixed(run: Run | None) -> str:
+    """Why the options of a run cannot be changed any more; empty where they can."""
+    if run is None:
+        return "The run that was to be changed is not there any more."
+    status, title = run.status, store.get().summary(run).title
+    if status.state != "queued" or status.backend != "local":
+        return f"{title} does not wait in the queue any more, so its options are fixed."
+    return f"{title} has been trained before, so its options are fixed." if runs.is_begun(run.path) else ""
+
+
+def choose_kind() -> None:
+    kept = forms.state()
+    kind = st.segmented_control(
+        "Kind",
+        list(forms.KINDS),
+        format_func=forms.KINDS.__getitem__,
+        default=kept["kind"],
+        required=True,
+        key=f"kind-{kept['generation']}",
+        label_visibility="collapsed",
+    )
+    if kind and kind != kept["kind"]:
+        carried = {name: kept["values"].get(name) for name in ("experiment_version", "label_fraction")}
+        forms.refill(kind, kept["recipe"], {name: value for name, value in carried.items() if value is not None})
+        st.rerun()
+
+
+def choose_recipe() -> None:
+    kept = forms.state()
+    names = [*cfg.recipe_names(), forms.NO_RECIPE]
+    index = names.index(kept["recipe"]) if kept["recipe"] in names else len(names) - 1
+    recipe = st.selectbox(
+        "Recipe",
+        names,
+        index=index,
+        format_func=lambda name: name or CUSTOM,
+        key=f"recipe-{kept['generation']}",
+        help="Values to start from; choosing another fills the form anew.",
+    )
+    if recipe != kept["recipe"]:
+        own = {name: kept["values"].get(name) for name in ("experiment_version", "label_fraction")}
+        own = {name: value for name, value in own.items() if value is not None and kept["kind"] != "pretrain"}
+        forms.refill(kept["kind"], recipe, own)
+        st.rerun()
+    if note := RECIPE_NOTES.get(recipe):
+        st.caption(note)
+
+
+def choose_experiment() -> None:
+    """Which pre-training, which arm and how many labels: what makes a supervised run the one it is."""
+    kept = forms.state()
+    values, scratch = kept["values"], kept["kind"] == "scratch"
+    # from scratch needs no weights, but the comparison is only worth something with a pre-training that has some
+    usable = [
+        item
+        for item in store.get().summaries()
+        if item.kind == "pretrain" and (found := store.find(item.id)) and found.model_path.is_file()
+    ]
+    names = {item.id: item for item in usable}
+    current = values.get("experiment_version")
+    options: list[str | None] = [None, *names]
+    if current is not None and str(current) not in names:
+        options.append(str(current))  # a version number or a weights file
+
+    def title(run_id: str | None) -> str:
+        if run_id is None:
+            return "None" if scratch else "Choose a pre-training"
+        if run_id not in names:
+            return run_id
+        item = names[run_id]
+        knn = f", kNN {store.percent(item.best_knn)}" if item.best_knn is not None else ""
+        return f"{item.title} ({item.dataset}, {item.backbone}{knn})"
+
+    left, right = st.columns(2, gap="medium")
+    with left:
+        chosen = st.selectbox(
+            "Compared with" if scratch else "Pre-training",
+            options,
+            index=options.index(str(current)) if current is not None else 0,
+            format_func=title,
+            key=f"experiment-{kept['kind']}-{kept['generation']}",
+            help="The pre-training this run is set against on the Results page; nothing is loaded from it."
+            if scratch
+            else "Its encoder is loaded. Only pre-trainings with final weights are listed.",
+        )
+        if chosen != (None if current is None else str(current)):
+            values["experiment_version"] = chosen
+            run = store.find(chosen or "")
+            shared = store.shared_options(run.config) if run is not None else {}
+            forms.refill(kept["kind"], kept["recipe"], values | shared)  # the same images, split and network
+            st.rerun()
+        if not usable and not scratch:
+            st.caption("No pre-training has finished yet; start one first.")
+    with right:
+        fractions = sorted({*store.LABEL_FRACTIONS, values.get("label_fraction") or 1.0})
+        fraction = st.segmented_control(
+            "Labels used",
+            fractions,
+            format_func=store.fraction_text,
+            default=values.get("label_fraction") or 1.0,
+            required=True,
+            key=f"fraction-{kept['kind']}-{kept['generation']}",
+            help="Share of the training labels: the same images for every run with the same seed.",
+        )
+        values["label_fraction"] = fraction or 1.0
+    if not scratch:
+        frozen = st.segmented_control(
+            "What is trained",
+            [True, False],
+            format_func=forms.ARMS.__getitem__,
+            default=bool(values.get("freeze_encoder")),
+            required=True,
+            key=f"arm-{kept['kind']}-{kept['generation']}",
+        )
+        if bool(frozen) != bool(values.get("freeze_encoder")):
+            # rates and budget that suit a head on frozen features do not suit a whole network, and the reverse
+            arm = cfg.arm_recipe(kept["recipe"], "frozen" if frozen else "full")[1] if kept["recipe"] else {}
+            carried = {name: values.get(name) for name in ("experiment_version", "label_fraction")}
+            refilled = {name: value for name, value in (arm | carried).items() if name != "random_weight_init"}
+            forms.refill(kept["kind"], kept["recipe"], refilled | {"freeze_encoder": bool(frozen)})
+            st.rerun()
+
+
+def draw_folded(group: str, names: list[str], errors: dict[str, str]) -> None:
+    """The less common options of a group, folded unless one of them is wrong."""
+    kept = forms.state()
+    model = cfg.MODELS[kept["kind"]]
+    options = cfg.option_names(model)
+    wrong = any(name in errors for name in names)
+    opened = st.expander(group, expanded=wrong, key=f"group-{group}-{kept['generation']}-{wrong}", on_change="rerun")
+    if not opened.open:  # forty widgets that nobody looks at are half of the time the page takes
+        return
+    with opened:
+        sections = {name.partition(".")[0] for name in names if "." in name}
+        for section in sections:
+            if not forms.section_toggle(section):
+                names = [name for name in names if not name.startswith(f"{section}.")]
+        grid([name for name in names if name not in compute_target.hidden(compute_target.current())], options, errors)
+
+
+def grid(names: list[str], options: dict, errors: dict[str, str]) -> None:
+    for start in range(0, len(names), COLUMNS):
+        for column, name in zip(st.columns(COLUMNS, gap="medium"), names[start : start + COLUMNS], strict=False):
+            with column:
+                forms.draw(name, options[name], errors)
+
+
+def start(place: str) -> None:
+    """Starts, queues or submits the run that the form describes, or saves it as the waiting run's new options.
+
+    A second click, or another tab's, within seconds gives the run of the first.
+    """
+    forms.collect()  # a field that was left by the click on Start itself
+    kept = forms.state()
+    kind, values = kept["kind"], dict(kept["values"])
+    with ui.said():
+        config = forms.to_config(kind, values)
+        if kept["edit"]:
+            run = store.find(kept["edit"])
+            if run is None or (reason := fixed(run)):
+                kept["edit"] = ""
+                reason = fixed(None) if run is None else reason
+                raise ConfigError(f"{reason} Nothing of what you typed is lost: start it as a new run.")
+            queue.edit(run, config, place)
+        else:
+            meta = {"recipe": kept["recipe"]} if kept["recipe"] else {}
+            if kind != "pretrain" and store.find(str(values.get("experiment_version"))):
+                meta["experiment"] = str(values["experiment_version"])
+            run = submit(config, place, meta)
+        st.session_state["new_run_open"] = run.id
+
+
+def submit(config: cfg.RunConfig, place: str, meta: dict[str, str]) -> Run:
+    if place != compute_target.SLURM:
+        return queue.submit(config, store.runs_dir(), place, **meta)
+    from simclr.launch import slurm  # only for those who have it
+
+    options = compute_target.slurm_options()
+    slurm.save_options(options)
+    return slurm.submit(config, store.runs_dir(), options, **meta)
+
+
+def judge(place: str) -> tuple[list[str], str]:
+    """What is wrong with the options, or with the folder of images; and how a right one will be read.
+
+    A folder that is wrong here may be right on the machines of Slurm.
+    """
+    kept = forms.state()
+    if found := forms.problems(kept["kind"], kept["values"]):
+        return found, ""
+    reading, wrong = folder_reading.find(forms.to_config(kept["kind"], kept["values"]))
+    return [wrong] if wrong and place != compute_target.SLURM else [], reading
+
+
+def show_reading() -> None:
+    """How the folder will be read: what is said of it here is all that tells a wrong reading from a right one."""
+    if reading := judge(compute_target.current())[1]:
+        st.info(escape.markdown(reading), icon=":material/folder_open:")
+
+
+def checked(place: str) -> tuple[cfg.RunConfig | None, list[str]]:
+    """The options where they are valid here, and else what is wrong, one sentence each."""
+    kept = forms.state()
+    found, _ = judge(place)
+    if place == compute_target.SLURM:
+        found += compute_target.slurm_problems()
+    config = None if found else forms.to_config(kept["kind"], kept["values"])
+    if config is not None and place != compute_target.SLURM:
+        try:
+            devices.settle(place, config)
+        except ConfigError as error:
+            return None, [str(error)]
+    return config, found
+
+
+def start_card() -> None:
+    """Where, what it will take, and the button."""
+    kept = forms.state()
+    edited = store.find(kept["edit"]) if kept["edit"] else None
+    head = st.empty()
+    place = compute_target.choose()
+    config, now = checked(place)
+    with head:
+        ready = "Ready to start" if edited is None else "Ready to save"
+        st.subheader("Not ready yet" if now else ready, anchor=False)
+    found = compute_target.Line(False)
+    if place != compute_target.SLURM:
+        number = int(kept["values"].get("devices") or 1)
+        found = compute_target.line(place, number, kept["edit"])
+        with st.container(horizontal=True, vertical_alignment="top", horizontal_alignment="distribute", gap="small"):
+            with st.container(width="stretch", gap="small"):
+                compute_target.show_devices(place, found.waits, number, kept["edit"])
+            compute_target.choose_slots(place)
+        preflight.section(config, place)
+    for sentence in now:
+        st.error(escape.markdown(sentence))
+    if sentence := compute_target.line_sentence(place, found):
+        st.caption(escape.markdown(sentence))
+    label, icon = "Start", ":material/play_arrow:"
+    if edited is not None:
+        label, icon = "Save changes", ":material/save:"
+    elif place == compute_target.SLURM:
+        label, icon = "Submit to Slurm", ":material/send:"
+    elif found.waits:
+        label, icon = "Add to queue", ":material/playlist_add:"
+    st.button(
+        label, type="primary", icon=icon, disabled=bool(now), width="stretch", key="start", on_click=start,
+        args=(place,),
+    )  # fmt: skip
+    if edited is not None:
+        if st.button("Leave it as it is", width="stretch", key="keep"):
+            ui.open_run(edited)
+        return
+    st.caption("It runs in a process of its own: closing this page changes nothing.")
+    if not now:
+        st.caption("The same run from a shell, in the repository's folder:")
+        st.code(command(place), language="bash", wrap_lines=True)
+
+
+def command(place: str) -> str:
+    kept = forms.state()
+    text = forms.command(kept["kind"], kept["recipe"], kept["values"])
+    return text if place != compute_target.SLURM else f"{text} {compute_target.slurm_flags()}"
+
+
+def page() -> None:
+    take_address()
+    kept = forms.state()
+    if run_id := st.session_state.pop("new_run_open", None):
+        st.switch_page(ui.PAGE_RUN, query_params={"id": run_id})
+    edited = store.find(kept["edit"]) if kept["edit"] else None
+    if edited is None:
+        ui.head("New run")
+    else:
+        ui.head("Edit run", escape.markdown(store.get().summary(edited).title))
+    ui.show_message()
+    if edited is None:
+        choose_kind()
+    main, side = st.columns([2.1, 1], gap="large")
+    sentences, _ = judge(compute_target.current())
+    errors = forms.by_option(kept["kind"], sentences)
+    with main:
+        with st.container(border=True):
+            choose_recipe()
+            if kept["kind"] != "pretrain":
+                choose_experiment()
+        if compute_target.current() == compute_target.SLURM:
+            with st.container(border=True, key="slurm-options"):
+                compute_target.draw_slurm(compute_target.slurm_problems())
+        common, folded = forms.layout(kept["kind"])
+        with st.container(border=True):
+            grid(common, cfg.option_names(cfg.MODELS[kept["kind"]]), errors)
+            show_reading()
+        st.caption("More options")
+        with st.container(gap="small"):
+            for group, names in folded.items():
+                draw_folded(group, names, errors)
+    # The widgets above may have brought new values: what is shown and started is what they hold now.
+    if judge(compute_target.current())[0] != sentences:
+        st.rerun()
+    with side, st.container(border=True, key="start-card"):
+        start_card()
+    place = "" if compute_target.current() == compute_target.usual() else compute_target.current()
+    query = forms.address(kept["kind"], kept["recipe"], kept["values"], place=place, edit=kept["edit"])
+    if query != {name: st.query_params[name] for name in st.query_params}:
+        st.query_params.from_dict(query)
+    st.session_state["new_run_address"] = query
+
+
+if __name__ == "__main__":  # Streamlit runs a page as the main module
+    page()

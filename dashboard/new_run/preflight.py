@@ -1,0 +1,109 @@
+"""Will it fit, and how long will it take: the button beside Start, its progress and its answer."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.components import escape
+from dashboard.shared import forms, store, ui
+from simclr import runs
+from simclr.config import ConfigError, RunConfig
+from simclr.launch import control
+from simclr.lifecycle import estimate
+from simclr.lifecycle.estimate import Estimate
+
+LAST = "new_run_check"  # the folder of the newest answer shown, for when the options change
+
+
+def section(config: RunConfig | None, place: str) -> None:
+    """Button, progress or answer for these options; None while they are not valid."""
+    job = None if config is None else estimate.find_job(config, place, store.runs_dir())
+    status = None if job is None else runs.current_status(job)
+    if job is not None and status is not None and status.is_active:
+        progress(str(job))
+        return
+    found = None if job is None else estimate.load(job)
+    if found is not None:
+        st.session_state[LAST] = str(job)
+        answer(found)
+    elif status is not None and status.state == "failed":
+        st.error(escape.markdown(status.error or "It could not be measured."), icon=":material/error:")
+    elif before := estimate.load(Path(st.session_state.get(LAST, ""))):
+        stale(before)
+    st.button(
+        "Check again" if found is not None else "Check memory and time",
+        icon=":material/speed:", width="stretch", key="check", disabled=config is None, on_click=start,
+        args=(config, place), help="Trains a few steps, which takes some seconds, and stores nothing.",
+    )  # fmt: skip
+
+
+def start(config: RunConfig, place: str) -> None:
+    with ui.said():
+        estimate.start_job(config, place, store.runs_dir())
+
+
+def cancel(job: str) -> None:
+    with contextlib.suppress(ConfigError):  # it ended in between
+        control.request_stop(Path(job))
+
+
+@st.fragment(run_every=1)
+def progress(job: str) -> None:
+    status = runs.current_status(Path(job))
+    if not status.is_active:
+        st.rerun()
+    stopping = status.state == "stopping"
+    with st.container(key="checking", gap="small"):
+        text = "Stopping" if stopping else (status.phase or "starting").capitalize()
+        st.progress(status.progress, text=f"{escape.markdown(text)}, {store.duration(store.elapsed(status) or 0)}")
+        st.button(
+            "Cancel", icon=":material/close:", width="stretch", key="check-cancel", disabled=stopping,
+            on_click=cancel, args=(job,),
+        )  # fmt: skip
+
+
+def answer(found: Estimate) -> None:
+    """Memory and time with their uncertainty, and what to change where it does not fit."""
+    with st.container(key="check-answer", gap="small"):
+        if not found.fits:
+            need, free = estimate.size_text(found.memory), estimate.size_text(found.free)
+            hopeless = "" if found.batch_size or found.micro_batch_size else " A smaller batch would not help."
+            st.error(
+                f"It does not fit: it would take {need}, and {free} are free.{hopeless}", icon=":material/memory_alt:"
+            )
+            with st.container(horizontal=True, gap="small"):
+                for option in ("batch_size", "micro_batch_size"):
+                    if number := getattr(found, option):
+                        label = "Use batch size" if option == "batch_size" else "Keep the batch, micro batch size"
+                        st.button(f"{label} {number:,}", key=f"use-{option}", on_click=use, args=(option, number))
+        with st.container(horizontal=True, gap="medium"):
+            parts = " · ".join(f"{name} {store.duration(seconds)}" for name, seconds in found.parts.items())
+            st.metric("Time", store.duration(found.seconds), width="content", help=escape.markdown(parts))
+            if found.fits:
+                st.metric("Memory", estimate.size_text(found.memory), width="content")
+        lines = [f"{store.duration(found.seconds_low)} to {store.duration(found.seconds_high)}"]
+        lines.append(f"{found.images_per_second:,.0f} images/s")
+        if found.fits:
+            lines.append(f"{estimate.size_text(found.free)} free")
+        st.caption(escape.markdown(" · ".join([*lines, f"measured {store.ago(found.measured)}"])))
+        if found.notes:
+            st.caption(escape.markdown(" ".join(found.notes)))
+
+
+def stale(found: Estimate) -> None:
+    """An answer for other options than those shown."""
+    fits = estimate.size_text(found.memory) if found.fits else "too much memory"
+    st.caption(
+        f"Before the last change it was {store.duration(found.seconds)} and {fits}. The options are different now.",
+        text_alignment="left",
+    )
+
+
+def use(option: str, number: int) -> None:
+    """Takes over a suggestion."""
+    forms.collect()
+    kept = forms.state()
+    forms.refill(kept["kind"], kept["recipe"], kept["values"] | {option: number})

@@ -1,0 +1,336 @@
+"""Runs: what is going on, and everything that was trained so far."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from dashboard.components import escape
+from dashboard.components.table import table
+from dashboard.shared import charts, forms, queue, store, ui
+from simclr import config as cfg
+from simclr import runs
+from simclr.launch import queue as run_queue
+
+MAX_LIVE_CARDS = 9
+MAX_ROWS = 200
+# Failures older than this are in the table only.
+TROUBLE_SECONDS = 86_400
+MAX_TROUBLES = 4
+
+COLUMNS = [
+    {"key": "name", "label": "Run"},
+    {"key": "state", "label": "State"},
+    {"key": "kind", "label": "Kind", "rank": 2},
+    {"key": "data", "label": "Data", "rank": 2},
+    {"key": "backbone", "label": "Backbone", "rank": 3},
+    {"key": "epochs", "label": "Epochs", "align": "right", "rank": 2},
+    {
+        "key": "accuracy",
+        "label": "Accuracy",
+        "align": "right",
+        "help": "Test accuracy; for a pre-training the best kNN accuracy on validation images.",
+    },
+    {
+        "key": "loss",
+        "label": "Loss",
+        "align": "right",
+        "rank": 3,
+        "help": "The newest validation loss, else training loss.",
+    },
+    {"key": "duration", "label": "Duration", "align": "right", "rank": 3},
+    {"key": "created", "label": "Started", "align": "right", "rank": 2},
+]
+
+
+def row(summary: store.Summary) -> dict:
+    """One run as a row of the table; it leads to the run's own page by id."""
+    status = summary.status
+    seconds = store.elapsed(status)
+    sub = ""
+    if summary.arm:
+        sub = f"{store.ARM_LABELS[summary.arm]}, {store.fraction_text(summary.label_fraction)} of labels"
+    elif summary.name != summary.id:
+        sub = store.short_id(summary.id)
+    if summary.is_example:
+        sub = f"Example · {sub}" if sub else "Example"
+    return {
+        "href": store.run_address(summary.id),
+        "name": {"text": summary.title, "title": summary.id, "sub": sub},
+        "state": {
+            "text": store.STATE_LABELS[summary.state],
+            "state": store.STATE_COLORS[summary.state],
+            "sub": status.reason if status.state in ("failed", "queued") else "",
+        },
+        "kind": {"text": store.KIND_LABELS[summary.kind]},
+        "data": {"text": summary.dataset or "–"},
+        "backbone": {"text": summary.backbone or "–"},
+        "epochs": {"text": f"{status.epoch} / {status.epochs}" if status.epochs else "–", "sort": status.epoch},
+        "accuracy": {
+            "text": store.percent(summary.accuracy),
+            "sort": summary.accuracy,
+            "strong": True,
+            "sub": "" if summary.accuracy is None else "kNN" if summary.kind == "pretrain" else "test",
+        },
+        "loss": {"text": store.decimal(summary.loss), "sort": summary.loss},
+        "duration": {"text": store.duration(seconds), "sort": seconds},
+        "created": {"text": store.ago(summary.created), "sort": summary.created},
+    }
+
+
+def matches(summary: store.Summary, kinds: list[str], states: list[str], text: str) -> bool:
+    """True if a run passes the filters; none chosen lets everything pass."""
+    group = "active" if summary.is_active else summary.state
+    if (kinds and summary.kind not in kinds) or (states and group not in states):
+        return False
+    haystack = " ".join((summary.name, summary.id, summary.dataset, summary.backbone, *summary.tags)).lower()
+    return all(word in haystack for word in text.lower().split())
+
+
+def examples(found: list[store.Summary]) -> None:
+    """The shipped runs, on the first page of someone who has none yet."""
+    st.space("small")
+    st.subheader("Or look at finished ones first", anchor=False)
+    st.caption("These ship with it. Open one for its curves, or compare them under Curves, Results and Embeddings.")
+    table(COLUMNS, [row(item) for item in found[:MAX_ROWS]], key="examples")
+
+
+def empty() -> None:
+    st.title("Train a network without labels, and see what it learned", anchor=False)
+    st.markdown(
+        "SimCLR teaches a network to recognize two distorted views of one image, without being told what is in it. "
+        "Here you start such trainings with a click, watch them live, and compare what they learned with networks "
+        "trained from scratch."
+    )
+    st.space("small")
+    if st.button("Start your first run", type="primary", icon=":material/play_arrow:", key="first-run"):
+        if "quick" in cfg.recipe_names():
+            forms.prefill("pretrain", {}, "quick")
+        st.switch_page(ui.PAGE_NEW)
+    st.caption("The recipe “quick” is chosen for you: images that ship with it, about a minute on two CPU cores.")
+    st.space("small")
+    with st.container(width=790, gap="small", key="views"):
+        st.image(str(store.ROOT / "dashboard/static/views.png"), width="stretch")
+        st.caption(
+            "Above, eight of those images. Below each, two random views of it, as the trainer draws them. The network "
+            "learns which views belong together, and so to see the shape and ignore colour and place."
+        )
+    st.space("small")
+    with st.container(key="journey"):
+        steps = (
+            ("Pre-train", "Two views of every image, no labels. Loss and accuracy curves grow while it trains."),
+            (
+                "Fine-tune",
+                "A classifier on the trained encoder, and the same network from scratch on the same few labels.",
+            ),
+            ("Compare", "Test accuracy side by side, embeddings on a map, and what each augmentation does."),
+        )
+        for column, (number, (title, text)) in zip(st.columns(3, gap="medium"), enumerate(steps, start=1), strict=True):
+            with column.container(border=True, height="stretch"):
+                st.markdown(f"**{number}  {title}**")
+                st.caption(text)
+
+
+def headline(summary: store.Summary, columns: dict[str, list[float]]) -> tuple[str, str, list[float]]:
+    """Label, value and line of the number that tells most about a run that is going on."""
+    for name, label in (("val/knn_top1", "kNN accuracy"), ("val/top1", "Validation accuracy")):
+        if (name == "val/top1") == (summary.kind == "pretrain"):
+            continue
+        values = charts.sparkline(columns.get(name, ()))
+        if values:
+            return label, store.percent(values[-1]), [100 * value for value in values]
+    values = charts.sparkline(columns.get("train/loss", ()))
+    return "Loss", store.decimal(values[-1] if values else None), values
+
+
+@st.fragment(run_every=2)
+def live_card(run_id: str) -> None:
+    """The part of a card that moves. It holds no widget: a refresh could otherwise lose a click."""
+    run = store.find(run_id)
+    if run is None:
+        st.caption("This run is not there any more.")
+        return
+    summary = store.get().summary(run)
+    status = summary.status
+    label, value, line = headline(summary, store.get().columns(run))
+    st.progress(status.progress)
+    facts = []
+    if status.steps:
+        facts.append(f"Epoch {status.epoch} of {status.epochs}")
+    else:
+        facts.append(status.phase.capitalize() or store.STATE_LABELS[status.state])
+    if status.images_per_second:
+        facts.append(f"{store.speed(status.images_per_second)} images/s")
+    if status.state == "stopping":
+        facts.append(ui.stopping_text(status))
+    elif status.eta_seconds is not None:
+        facts.append(f"{store.duration(status.eta_seconds)} left")
+    if status.device:
+        facts.append(queue.device_text(status.device))
+    st.caption(escape.markdown(" · ".join(facts)))
+    if stalled := runs.stalled(status):
+        st.warning(escape.markdown(stalled), icon=":material/hourglass_disabled:")
+    elif status.reason:
+        st.caption(f":material/info: {escape.markdown(status.reason)}")
+    st.metric(label, value, chart_data=line if len(line) > 1 else None, chart_type="line")
+
+
+def card(summary: store.Summary) -> None:
+    with st.container(border=True, key=f"card-{summary.id}", gap="small"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(f"**{escape.markdown(summary.title)}**", width="stretch")
+            st.badge(store.KIND_LABELS[summary.kind], color="blue")
+        live_card(summary.id)
+        with st.container(horizontal=True, gap="small"):
+            if st.button("Open", key=f"open-{summary.id}", icon=":material/open_in_full:"):
+                st.switch_page(ui.PAGE_RUN, query_params={"id": summary.id})
+            stopping = summary.state == "stopping"
+            if st.button(
+                "Stopping" if stopping else "Stop",
+                key=f"stop-{summary.id}",
+                icon=":material/stop:",
+                type="tertiary",
+                disabled=stopping,
+            ):
+                ui.confirm_stop(summary.id)
+
+
+def troubles(found: list[store.Summary]) -> None:
+    """Runs that failed of late: what went wrong, and the way on."""
+    now = time.time()
+    recent = [item for item in found if item.state == "failed" and not item.is_example
+              and now - (item.status.ended or item.status.heartbeat or item.created) < TROUBLE_SECONDS]  # fmt: skip
+    pairs = [(item, run) for item in recent if (run := store.find(item.id)) and not run.meta.get("seen")]
+    for item, run in pairs[:MAX_TROUBLES]:
+        with st.container(border=True, key=f"trouble-{item.id}", gap="small"):
+            with st.container(
+                horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"
+            ):
+                with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
+                    st.markdown(f":red[:material/error:] **{escape.markdown(item.title)}**", width="content")
+                    progress = f"epoch {item.status.epoch} of {item.status.epochs}"
+                    st.caption(escape.markdown(f"{item.status.reason or 'failed'} · {progress}"), width="content")
+                with st.container(horizontal=True, width="content", gap="small"):
+                    if st.button("Open", key=f"trouble-open-{item.id}", icon=":material/open_in_full:"):
+                        st.switch_page(ui.PAGE_RUN, query_params={"id": item.id})
+                    if ui.resumable(run) and runs.is_own(run.path):  # others on their own page, which says more
+                        st.button(
+                            ui.resume_label(run), key=f"trouble-resume-{item.id}", icon=":material/resume:",
+                            on_click=queue.resume, args=(item.id,),
+                        )  # fmt: skip
+                    st.button(
+                        "Dismiss", key=f"trouble-dismiss-{item.id}", type="tertiary", on_click=ui.dismiss_run,
+                        args=(item.id,),
+                    )  # fmt: skip
+            st.markdown(escape.markdown(item.status.error or "It failed; its log tells more."))
+
+
+def moving(found: list[store.Summary]) -> tuple[str, ...]:
+    """What the page is drawn for: which runs are active, stopping, waiting in which order, or failed."""
+    waits = [item for item in found if item.state == "queued"]
+    order = [run.id for run in run_queue.entries(store.runs_dir())] if waits else []
+    return (*sorted(f"{item.id} {item.state}" for item in found if item.is_active or item.state == "failed"), *order)
+
+
+@st.fragment(run_every=2)
+def watch(drawn: tuple[str, ...]) -> None:
+    """Draws the page anew when a run began, ended or got another place, here or in another window."""
+    if moving(store.get().summaries()) != drawn:
+        st.rerun()
+
+
+@st.fragment(run_every=5)
+def all_runs(kinds: list[str], states: list[str], text: str) -> None:
+    found = [item for item in store.get().summaries() if matches(item, kinds, states, text)]
+    if not found:
+        st.caption("No run passes these filters.")
+        return
+    table(COLUMNS, [row(item) for item in found[:MAX_ROWS]], key="all-runs")
+    if len(found) > MAX_ROWS:
+        st.caption(f"The newest {MAX_ROWS} of {len(found)} runs; filter to see others.")
+
+
+def undo_delete() -> None:
+    deleted = st.session_state.get("deleted")
+    if not deleted:
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(f"{escape.markdown(deleted['name'])} is in the trash.", width="stretch")
+        with st.container(horizontal=True, width="content", gap="small"):
+            if st.button("Undo", key="undo-delete", icon=":material/undo:"):
+                del st.session_state["deleted"]
+                with ui.said():
+                    runs.restore(deleted["id"], store.runs_dir())
+                st.rerun()
+            if st.button("Dismiss", key="dismiss-delete", type="tertiary"):
+                del st.session_state["deleted"]
+                st.rerun()
+
+
+def page() -> None:
+    ui.show_message()
+    undo_delete()
+    found = store.get().summaries()
+    if all(item.is_example for item in found):
+        empty()
+        if found:
+            examples(found)
+        watch(moving(found))
+        return
+    # what waits for a device of this machine has its place in the queue below
+    active = [item for item in found if item.is_active and (item.state, item.status.backend) != ("queued", "local")]
+    right = ui.head("Runs")
+    if right.button("New run", type="primary", icon=":material/add:", key="new-run"):
+        st.switch_page(ui.PAGE_NEW)
+    watch(moving(found))
+    troubles(found)
+    if active:
+        with st.container(key="active"):
+            for start in range(0, min(len(active), MAX_LIVE_CARDS), 3):
+                shown = active[start : start + 3]
+                # one card alone would be a very wide one
+                for column, item in zip(st.columns(max(2, len(shown)), gap="medium"), shown, strict=False):
+                    with column:
+                        card(item)
+        if len(active) > MAX_LIVE_CARDS:
+            st.caption(f"{len(active) - MAX_LIVE_CARDS} more active runs are in the table.")
+    if is_waiting := any(item.state == "queued" for item in found):
+        queue.section()
+    if active or is_waiting:
+        st.space("small")
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+            st.subheader("All runs", anchor=False, width="content")
+            kinds = st.pills(
+                "Kind",
+                ["pretrain", "finetune", "scratch"],
+                selection_mode="multi",
+                key="filter-kind",
+                format_func=store.KIND_LABELS.__getitem__,
+                label_visibility="collapsed",
+                bind="query-params",
+            )
+            states = st.pills(
+                "State",
+                ["active", "finished", "stopped", "failed"],
+                selection_mode="multi",
+                format_func=str.capitalize,
+                key="filter-state",
+                label_visibility="collapsed",
+                bind="query-params",
+            )
+            text = st.text_input(
+                "Search",
+                placeholder="Search name, data, tag",
+                label_visibility="collapsed",
+                key="filter-text",
+                width=220,
+                icon=":material/search:",
+                bind="query-params",
+            )
+        all_runs(list(kinds), list(states), text or "")
+
+
+if __name__ == "__main__":  # Streamlit runs a page as the main module
+    page()

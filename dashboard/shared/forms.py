@@ -1,0 +1,438 @@
+"""Config model -> widgets -> config model. No option is named here that its model does not declare.
+
+What a user has typed is kept in the session under keys of our own: Streamlit forgets a widget's value as soon as
+another page is shown. Widgets are drawn from that copy and written back to it.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components import escape
+from dashboard.shared import store
+from simclr import config as cfg
+from simclr import runs
+from simclr.config import ConfigError
+from simclr.runs import Run
+
+STATE = "new_run_form"
+KINDS = {"pretrain": "Pre-train", "finetune": "Fine-tune", "scratch": "From scratch"}
+ARMS = {True: "Frozen encoder, train the head", False: "Fine-tune all weights"}
+# Drawn by the page itself, above the form: choices that decide what kind of run it is.
+OWN_CONTROLS = ("experiment_version", "random_weight_init", "freeze_encoder", "label_fraction")
+# Of an address, what is no option: the run it is about, and where to train.
+OTHER_PARAMETERS = ("kind", "recipe", "experiment", "arm", "place", "edit", "clone")
+NO_RECIPE = ""
+
+
+# --- the kept copy -------------------------------------------------------------------------------------------------
+
+
+def state() -> dict[str, Any]:
+    """The session's copy of the form.
+
+    `kind`, `recipe`, `values` by dotted option name, and `generation`, new at each refill; `place` where it is to run,
+    "" for the usual one; `edit` the waiting run that is changed, "" for a new one; `slurm`, a job's options once they
+    are shown.
+    """
+    if STATE not in st.session_state:
+        st.session_state[STATE] = {
+            "kind": "pretrain", "recipe": NO_RECIPE, "values": {}, "generation": 0, "place": "", "edit": "",
+            "slurm": {},
+        }  # fmt: skip
+        refill("pretrain", default_recipe())
+    return st.session_state[STATE]
+
+
+def default_recipe() -> str:
+    names = cfg.recipe_names()
+    return names[0] if names else NO_RECIPE
+
+
+def refill(kind: str, recipe: str, values: Mapping[str, Any] | None = None) -> None:
+    """Puts a recipe's values into the form, then `values` (by dotted name) over them."""
+    kept = st.session_state[STATE]
+    kept["kind"], kept["recipe"] = kind, recipe
+    kept["values"] = start_values(kind, recipe) | _known(kind, values or {})
+    kept["generation"] += 1
+
+
+def prefill(kind: str, values: Mapping[str, Any], recipe: str | None = None) -> None:
+    """Lets another page fill the form; follow it with `st.switch_page`.
+
+    Args:
+        kind: `pretrain`, `finetune` or `scratch`.
+        values: options by name; nested sections as mappings, or by dotted name.
+        recipe: what the rest is taken from; unset: the first recipe.
+    """
+    state()
+    refill(kind, default_recipe() if recipe is None else recipe, flatten(values))
+
+
+def of_run(run: Run) -> tuple[str, str, dict[str, Any]]:
+    """Kind, recipe and complete values of a run's options, with the name, notes and tags it has now.
+
+    Raises:
+        ConfigError: if the folder holds no valid options.
+    """
+    config = runs.load_config(run)
+    values = flatten(cfg.to_dict(config)) | {"name": run.meta.get("name"), "notes": run.notes, "tags": run.tags}
+    recipe = run.meta.get("recipe")
+    return run.kind, recipe if recipe in cfg.recipe_names() else NO_RECIPE, values
+
+
+def start_values(kind: str, recipe: str) -> dict[str, Any]:
+    """Typed values by dotted name: the model's defaults with the recipe over them."""
+    model = cfg.MODELS[kind]
+    values = {name: default_value(model, name) for name in cfg.option_names(model)}
+    values |= _known(kind, flatten(recipe_values(kind, recipe)))
+    if kind != "pretrain":
+        values["random_weight_init"] = kind == "scratch"
+        if kind == "scratch":
+            values["freeze_encoder"] = False
+    return values
+
+
+def recipe_values(kind: str, recipe: str) -> dict[str, Any]:
+    if recipe not in cfg.recipe_names():
+        return {}
+    try:
+        return cfg.recipe(recipe, kind)
+    except ConfigError:
+        return {}  # a recipe without this partner
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"augmentation": {"hue": 1}}` becomes `{"augmentation.hue": 1}`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + str(name): value}
+    return flat
+
+
+def default_value(model: type[cfg.Options], name: str) -> Any:
+    """The default of an option by dotted name; None in a section that is unset."""
+    section, _, rest = name.partition(".")
+    value = model.model_fields[section].default
+    if not rest:
+        return value
+    return None if value is None else getattr(value, rest)
+
+
+def section_names(model: type[cfg.Options]) -> list[str]:
+    """Options that are nested sections and may be unset as a whole."""
+    return [
+        name
+        for name, info in model.model_fields.items()
+        if isinstance(cfg.field_type(info), type) and issubclass(cfg.field_type(info), cfg.Options)
+    ]
+
+
+def _known(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of `values`, those that are options of this kind, in the type their option has; others are left out."""
+    names = cfg.option_names(cfg.MODELS[kind])
+    found = {}
+    for name, value in values.items():
+        if name in names:
+            with_type = typed(names[name], value)
+            if with_type is not None or cfg.is_optional(names[name]):
+                found[name] = with_type
+    return found
+
+
+def typed(info: Any, value: Any) -> Any:
+    """Text from a YAML file or an address as a value of the option's type; None where it is none."""
+    kind = cfg.field_type(info)
+    if value is None or (isinstance(value, str) and value.strip().lower() in ("", "null", "none", "~")):
+        return "" if kind is str and not cfg.is_optional(info) else None
+    if kind is bool:
+        return str(value).strip().lower() in ("true", "yes", "on", "1")
+    if kind in (int, float):
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            return None
+        # beyond 2**53 a browser cannot count
+        if not math.isfinite(number) or abs(number) >= 2**53:
+            return None
+        return int(number) if kind is int and number == int(number) else None if kind is int else number
+    if words := cfg.choices(info):
+        text = str(value).strip().lower()
+        for word in words:
+            if text in (word, word.replace("-", "_"), word.replace("-", "")):
+                return word
+        aliases = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+        return aliases.get(text) if aliases.get(text) in words else None
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+# --- to a config ---------------------------------------------------------------------------------------------------
+
+
+def to_values(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the form holds as the nested values `cfg.build` takes; an unset section is None."""
+    model = cfg.MODELS[kind]
+    flat = {name: values.get(name) for name in cfg.option_names(model)}
+    for section in section_names(model):
+        parts = [name for name in flat if name.startswith(f"{section}.")]
+        if all(flat[name] is None for name in parts):
+            for name in parts:
+                del flat[name]
+            flat[section] = None
+    return cfg.nest(flat)
+
+
+def to_config(kind: str, values: Mapping[str, Any]) -> cfg.RunConfig:
+    """The checked options of what the form holds.
+
+    Raises:
+        ConfigError: with one sentence per problem.
+    """
+    config = cfg.build(cfg.MODELS[kind], to_values(kind, values))
+    assert isinstance(config, cfg.PretrainConfig | cfg.FinetuneConfig)
+    return config
+
+
+def problems(kind: str, values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the form, one sentence each; empty where a run can be started."""
+    found: list[str] = []
+    if kind == "finetune" and values.get("experiment_version") in (None, ""):
+        found.append("Choose the pre-training whose encoder is to be fine-tuned.")
+    try:
+        to_config(kind, values)
+    except ConfigError as error:
+        if not found or "random_weight_init" not in str(error):
+            found += str(error).split("\n")
+    return found
+
+
+def by_option(kind: str, sentences: list[str]) -> dict[str, str]:
+    """Sentences by the option they begin with, for showing each beside its field."""
+    names = cfg.option_names(cfg.MODELS[kind])
+    return {sentence.split(" ", 1)[0]: sentence for sentence in sentences if sentence.split(" ", 1)[0] in names}
+
+
+def changed(kind: str, recipe: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options, by dotted name, that differ from the recipe: what a command or an address has to say."""
+    config = to_config(kind, values)
+    base_values = start_values(kind, recipe)
+    needed = {}
+    if kind == "finetune" and base_values.get("experiment_version") is None:
+        # The recipe cannot name a pre-training; without one its values do not make a run to compare with.
+        base_values["experiment_version"] = values["experiment_version"]
+        needed = {"experiment_version": config.experiment_version}  # type: ignore[union-attr]
+    base = to_config(kind, base_values)
+    differing = cfg.differences(config, base)
+    if not recipe_values(kind, recipe) and kind == "scratch":
+        needed["random_weight_init"] = True
+    return needed | differing
+
+
+def command(kind: str, recipe: str, values: Mapping[str, Any]) -> str:
+    """The shell command that starts the same run, from the repository's folder.
+
+    Raises:
+        ConfigError: if the values are not valid.
+    """
+    parts = ["python", "-m", "simclr", "pretrain" if kind == "pretrain" else "finetune"]
+    if recipe_values(kind, recipe):
+        file = f"{recipe}.yaml" if kind == "pretrain" else f"{recipe}-{kind}.yaml"
+        parts += ["--config", f"simclr/recipes/{file}"]
+    for name, value in changed(kind, recipe, values).items():
+        parts += flag(name, cfg.option_text(value))
+    folder = store.runs_dir()
+    if folder != store.ROOT / "runs":
+        shown = folder.relative_to(store.ROOT) if folder.is_relative_to(store.ROOT) else folder
+        parts += ["--runs_dir", str(shown)]
+    return shlex.join(parts)
+
+
+def flag(name: str, text: str) -> list[str]:
+    """An option of a command as its words; a value that looks like an option itself stands behind `=`."""
+    return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
+
+
+def address(kind: str, recipe: str, values: Mapping[str, Any], **more: str) -> dict[str, str]:
+    """Query parameters that reproduce the form, `more` among them; only what is needed while it is not valid."""
+    query = {"kind": kind, "recipe": recipe or "none"} | {name: value for name, value in more.items() if value}
+    try:
+        differing = changed(kind, recipe, values)
+    except ConfigError:
+        differing = {}
+    for name, value in differing.items():
+        if name != "random_weight_init":
+            query["experiment" if name == "experiment_version" else name] = cfg.option_text(value)
+    return query
+
+
+def own_parameters(query: Mapping[str, str]) -> dict[str, str]:
+    """Of an address, what this form understands: parameters of another page say nothing about it."""
+    names = {*OTHER_PARAMETERS, *(name for model in cfg.MODELS.values() for name in cfg.option_names(model))}
+    return {name: query[name] for name in query if name in names}
+
+
+def from_address(query: Mapping[str, str]) -> tuple[str, str, dict[str, Any]]:
+    """Kind, recipe and values of an address; what it does not say is as in the recipe."""
+    kind = query.get("kind", "pretrain")
+    kind = kind if kind in KINDS else "pretrain"
+    recipe = query.get("recipe", default_recipe())
+    recipe = recipe if recipe in cfg.recipe_names() else NO_RECIPE if recipe == "none" else default_recipe()
+    values = {
+        ("experiment_version" if name == "experiment" else name): value
+        for name, value in query.items()
+        if name == "experiment" or name == "arm" or name not in OTHER_PARAMETERS
+    }
+    if kind == "finetune" and str(values.get("arm", "")) in ("frozen", "full"):
+        values["freeze_encoder"] = values["arm"] == "frozen"
+    return kind, recipe, values
+
+
+def take(model: type[cfg.Options], mark: str, values: dict[str, Any]) -> None:
+    """Takes over what the widgets of a model's options hold, where they are drawn."""
+    for name, info in cfg.option_names(model).items():
+        key = f"option-{mark}-{name}"
+        if key in st.session_state:
+            new = st.session_state[key]
+            values[name] = (None if cfg.is_optional(info) else "") if new == "" else new
+
+
+def collect() -> None:
+    """Takes over what the widgets hold now. A callback runs before the page is drawn, and so before `draw` does it."""
+    kept = state()
+    mark = f"{kept['kind']}-{kept['generation']}"
+    values, model = kept["values"], cfg.MODELS[kept["kind"]]
+    take(model, mark, values)
+    for section in section_names(model):
+        if st.session_state.get(f"section-{mark}-{section}") is False:
+            values |= {name: None for name in cfg.option_names(model) if name.startswith(f"{section}.")}
+    for control, name in (
+        ("experiment", "experiment_version"),
+        ("fraction", "label_fraction"),
+        ("arm", "freeze_encoder"),
+    ):
+        if f"{control}-{mark}" in st.session_state:
+            new = st.session_state[f"{control}-{mark}"]
+            if new is not None or name == "experiment_version":
+                values[name] = new
+
+
+# --- widgets -------------------------------------------------------------------------------------------------------
+
+
+def help_text(info: Any) -> str:
+    """The option's own description with what is allowed."""
+    return escape.markdown(f"{info.description} Allowed: {cfg.allowed(info)}.")
+
+
+def draw(
+    name: str, info: Any, errors: Mapping[str, str], values: dict[str, Any] | None = None, mark: str = "",
+    words: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """One option as a widget, its value kept, and under it what is wrong with it.
+
+    Args:
+        values, mark: where its value is kept, and what tells its widget from others; unset: the form's.
+        words: to choose from, where any other text may stand too.
+    """
+    kept = state()
+    key = f"option-{mark or kept['kind']}-{kept['generation']}-{name}"
+    values = kept["values"] if values is None else values
+    value = values.get(name)
+    kind, optional = cfg.field_type(info), cfg.is_optional(info)
+    common: dict[str, Any] = {"key": key, "help": f"{help_text(info)} In a file or behind a flag: `{name}`."}
+    label = cfg.label(name.rpartition(".")[2], info)
+    if (unit := cfg.extra(info, "unit")) and unit in (bare := label.removesuffix(f" ({unit})")).lower().split():
+        label = bare
+    open_words = cfg.DATASETS if name == "dataset" else words
+    if words := open_words or cfg.choices(info):
+        options = ([None] if optional else []) + list(words)
+        if value is not None and value not in options:
+            options.append(value)
+        _start(key, value if value is not None or optional else options[0])
+        new = st.selectbox(
+            label,
+            options,
+            format_func=lambda word: "Unset" if word is None else word,
+            accept_new_options=bool(open_words),
+            placeholder="Unset",
+            **common,
+        )
+    elif kind is bool:
+        _start(key, bool(value))
+        new = st.toggle(label, **common)
+    elif kind in (int, float):
+        _start(key, value)
+        step = 1 if kind is int else _step(value, info)
+        # only a number that may be unset can be cleared
+        unset = {"value": None, "placeholder": "Unset"} if optional or value is None else {}
+        new = st.number_input(label, step=step, format="%d" if kind is int else "%.6g", **unset, **common)
+    elif name in ("notes", "extra_lines"):
+        _start(key, "\n".join(value) if isinstance(value, (list, tuple)) else value or "")
+        new = st.text_area(label, height=80, **common)
+    else:
+        _start(key, ", ".join(value) if isinstance(value, (list, tuple)) else value or "")
+        new = st.text_input(label, placeholder="Unset" if optional else "", **common) or (None if optional else "")
+    values[name] = new
+    if name in errors:
+        st.markdown(f":small[:red[{escape.markdown(errors[name])}]]")
+
+
+def _start(key: str, value: Any) -> None:
+    if key not in st.session_state:
+        st.session_state[key] = value
+
+
+def _step(value: Any, info: Any) -> float:
+    """A step that suits the size of a number: 0.05 for shares, a tenth of the leading digit's place for others."""
+    limits = cfg.bounds(info)
+    if limits.get("le") in (1, 0.5):
+        return 0.05
+    size = abs(value) if isinstance(value, (int, float)) and value else abs(info.default or 0) or 0.001
+    return float(10.0 ** math.floor(math.log10(size)))
+
+
+def layout(kind: str) -> tuple[list[str], dict[str, list[str]]]:
+    """The options shown at once, and per group those that are folded away; the page's own controls left out.
+
+    Sections, such as the augmentation, are folded as a whole.
+    """
+    common: list[str] = []
+    folded: dict[str, list[str]] = {}
+    options = cfg.option_names(cfg.MODELS[kind])
+    for group in cfg.GROUPS:
+        names = [
+            name for name, info in options.items() if cfg.extra(info, "group") == group and name not in OWN_CONTROLS
+        ]
+        first = [name for name in names if cfg.extra(options[name], "common") and "." not in name]
+        # the data set decides what the others of its group mean
+        common += sorted(first, key=lambda name: name != "dataset")
+        rest = [name for name in names if name not in first]
+        if rest:
+            folded[group] = rest
+    return common, folded
+
+
+def section_toggle(section: str) -> bool:
+    """For a section that may be unset: a switch; returns whether the section's own values count."""
+    kept = state()
+    model = cfg.MODELS[kept["kind"]]
+    info = model.model_fields[section]
+    if not cfg.is_optional(info):
+        return True
+    names = [name for name in cfg.option_names(model) if name.startswith(f"{section}.")]
+    key = f"section-{kept['kind']}-{kept['generation']}-{section}"
+    given = any(kept["values"].get(name) is not None for name in names)
+    _start(key, given)
+    wanted = st.toggle(f"Set {section} by hand", key=key, help=help_text(info))
+    if wanted and not given:
+        kept["values"] |= {name: getattr(cfg.CROP_AND_FLIP, name.partition(".")[2]) for name in names}
+    if not wanted:
+        kept["values"] |= dict.fromkeys(names)
+    return wanted

@@ -1,0 +1,81 @@
+"""Jobs that the Embeddings page waits for: offered, told of while they go on, and explained where they failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components import escape
+from dashboard.shared import queue, store
+from simclr import runs
+from simclr.config import ConfigError
+from simclr.embeddings import stored
+from simclr.embeddings.projections import Projection
+from simclr.hardware import devices
+from simclr.launch import control
+
+
+@st.fragment(run_every=1)
+def progress(job: str, names: Mapping[str, str], folders: Sequence[str] = (), first: Projection | None = None) -> None:
+    """The job's bar and phase; the page is drawn anew when it ends, and when there is something to look at meanwhile.
+
+    Args:
+        job: its folder.
+        names: run id to what the page calls the run.
+        folders: of features whose maps `first` the page does not show yet.
+    """
+    status = runs.current_status(Path(job))
+    found = [stored.load_embedding(Path(folder)) for folder in folders]
+    can_be_shown = first is not None and bool(folders) and all(item and item.map(first) is not None for item in found)
+    if not status.is_active or can_be_shown:
+        st.rerun()
+    with st.container(border=True, key="embedding-job"):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            phase = "Stopping" if status.state == "stopping" else status.phase or "Starting"
+            for run_id, name in names.items():
+                phase = phase.replace(run_id, name)
+            with st.container(gap=None, width="stretch"):
+                st.markdown(f"**{escape.markdown(phase)}**")
+                the = "the " if status.device == devices.CPU else ""
+                where = f", on {the}{queue.device_text(status.device)}" if status.device else ""
+                st.caption(f"{store.duration(store.elapsed(status) or 0)} so far{where}")
+            if st.button(
+                "Cancel", key="embedding-cancel", icon=":material/close:", disabled=status.state == "stopping"
+            ):
+                try:
+                    control.request_stop(Path(job))
+                except ConfigError:
+                    st.rerun()  # it ended in between
+        st.progress(status.progress)
+
+
+def offer(title: str, caption: str, job: Path | None, start: Callable[[], Any], key: str) -> None:
+    """The button that starts a job, with what became of the last one with this request.
+
+    Args:
+        start: raises ConfigError with one sentence where it cannot.
+        key: of the button.
+    """
+    status = runs.current_status(job) if job is not None else None
+    with st.container(border=True, key="embedding-offer"):
+        if status is not None and job is not None and status.state == "failed":
+            st.error(escape.markdown(status.error or "The computation failed."), icon=":material/error:")
+            if log := runs.Run(job).log_tail(40):
+                with st.expander("Log"):
+                    st.code(log, language=None)
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            with st.container(gap=None, width="stretch"):
+                st.markdown(f"**{escape.markdown(title)}**")
+                if status is not None and status.state == "stopped":
+                    st.caption("It was cancelled; what was complete by then is kept.")
+                st.caption(escape.markdown(caption))
+            again = status is not None and status.state in ("failed", "stopped")
+            if st.button("Try again" if again else "Compute", type="primary", key=key, icon=":material/play_arrow:"):
+                try:
+                    start()
+                except ConfigError as error:
+                    st.session_state["message"] = str(error)
+                st.rerun()

@@ -1,0 +1,198 @@
+"""The queue as pages show it: who waits, for what, in which order, and what can be done about it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.components import escape
+from dashboard.shared import store, ui
+from simclr import runs
+from simclr.hardware import devices
+from simclr.launch import control, queue, spawn
+from simclr.runs import Run
+
+NUM_SHOWN = 8
+POLL_SECONDS = 5.0
+ORDINALS = ("next", "2nd", "3rd")
+
+
+def device_text(device: str) -> str:
+    """`CPU`, `GPU 0`, `GPU 0 and 1`, `any GPU`."""
+    names = devices.parts(device)
+    if names == [devices.CPU]:
+        return "CPU"
+    numbers = [name.removeprefix("gpu:") for name in names]
+    return f"GPU {' and '.join(filter(None, [', '.join(numbers[:-1]), numbers[-1]]))}" if numbers else "any GPU"
+
+
+def ordinal(place: int) -> str:
+    return ORDINALS[place] if place < len(ORDINALS) else f"{place + 1}th"
+
+
+def wake() -> None:
+    """Sees to it that someone looks after what waits or runs elsewhere.
+
+    The queue's keeper may have been killed, or the machine restarted. Slurm is asked by a thread, for all its jobs at
+    once, so that no page waits for a controller that does not answer.
+    """
+    active = [item.status for item in store.get().summaries() if item.is_active]
+    if any((status.state, status.backend) == ("queued", "local") for status in active):
+        queue.wake(store.runs_dir())
+    if any(status.backend == "slurm" for status in active):
+        _slurm_poll(str(store.runs_dir())).start()
+
+
+class _Poll:
+    """Asks Slurm about one runs folder, by one thread at a time and not more often than every few seconds."""
+
+    def __init__(self, runs_dir: Path) -> None:
+        self.runs_dir = runs_dir
+        self._asked = 0.0
+        self._guard = threading.Lock()
+
+    def start(self) -> None:
+        if time.monotonic() - self._asked > POLL_SECONDS and self._guard.acquire(blocking=False):
+            self._asked = time.monotonic()
+            threading.Thread(target=self._ask, name="slurm", daemon=True).start()
+
+    def _ask(self) -> None:
+        from simclr.launch import slurm  # only where there are such runs
+
+        try:
+            slurm.refresh(self.runs_dir)
+        finally:
+            self._guard.release()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _slurm_poll(runs_dir: str) -> _Poll:
+    return _Poll(Path(runs_dir))
+
+
+def sentence(run: Run) -> str:
+    """What a waiting run waits for, and who stands before it."""
+    status = run.status
+    if not runs.is_own(run.path):
+        return "It was not put into the queue here, so nothing starts it."
+    waiting = queue.entries(store.runs_dir())
+    ids = [entry.id for entry in waiting]
+    place = ids.index(run.id) if run.id in ids else 0
+    names = devices.parts(status.device)
+    holders = {
+        holder.id: store.get().summary(holder)
+        for name, found in queue.holders(store.runs_dir()).items()
+        if not names or name in names
+        for holder in found
+    }
+    text = f"Waiting for {device_text(status.device)}: {ordinal(place)} of {len(waiting)} in the queue."
+    for holder in list(holders.values())[:2]:
+        left = f", {store.duration(holder.status.eta_seconds)} left" if holder.status.eta_seconds is not None else ""
+        text += f" {holder.title} holds it{left}."
+    if any(not names or name in names for name in queue.jobs_on(store.runs_dir())):
+        text += " A job of the dashboard uses it until it ends."
+    return text
+
+
+def move(run_id: str, place: int) -> None:
+    with ui.said():
+        queue.move(run_id, place, store.runs_dir())
+
+
+def drop(run_id: str) -> None:
+    """Takes a waiting run out; one that never began goes to the trash, from where the next page can bring it back."""
+    run = store.find(run_id)
+    if run is None:
+        return
+    with ui.said():
+        name = store.get().summary(run).title
+        queue.drop(run, store.runs_dir())
+        if store.find(run_id) is None:
+            st.session_state["deleted"] = {"id": run_id, "name": name}
+
+
+def section() -> None:
+    """The waiting runs in order, each with its place, and buttons to change that."""
+    waiting = queue.entries(store.runs_dir())
+    if not waiting:
+        return
+    with st.container(border=True, key="queue", gap="small"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.subheader("Queue", anchor=False, width="content")
+            st.caption(
+                f"{len(waiting)} run{'s' if len(waiting) > 1 else ''} waiting; each starts when its device is free, "
+                "whether or not this page is open.",
+                width="content",
+            )
+        if obstacle := queue.obstacle(store.runs_dir()):
+            st.warning(escape.markdown(obstacle), icon=":material/hard_drive:")
+        everything = len(waiting) <= NUM_SHOWN + 2 or st.session_state.get("queue-all", False)
+        for place, run in enumerate(waiting if everything else waiting[:NUM_SHOWN]):
+            _row(run, place, len(waiting))
+        if len(waiting) > NUM_SHOWN + 2:
+            st.toggle(f"Show all {len(waiting)}", key="queue-all")
+
+
+def _row(run: Run, place: int, count: int) -> None:
+    summary = store.get().summary(run)
+    facts = [store.KIND_LABELS[summary.kind], summary.dataset, summary.backbone, device_text(summary.status.device)]
+    if not runs.is_own(run.path):
+        facts.append("not started here")
+    if runs.is_begun(run.path):
+        facts.append(f"goes on from epoch {summary.status.epoch}")
+    line = {"horizontal": True, "vertical_alignment": "center", "horizontal_alignment": "distribute", "gap": "small"}
+    with st.container(**line, key=f"queued-{run.id}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
+            st.markdown(f":gray[{place + 1}]", width=24)
+            with st.container(gap=None, width="stretch"):
+                ui.text_link(summary.title, run.id)
+                st.caption(" · ".join(escape.markdown(fact) for fact in facts if fact))
+        with st.container(horizontal=True, width="content", gap="small", key=f"queue-actions-{run.id}"):
+            actions = (
+                ("up", ":material/arrow_upward:", "Earlier", move, (run.id, place - 1), place == 0),
+                ("down", ":material/arrow_downward:", "Later", move, (run.id, place + 1), place == count - 1),
+            )
+            for name, icon, text, action, arguments, disabled in actions:
+                st.button(
+                    "", icon=icon, key=f"queue-{name}-{run.id}", help=text, type="tertiary", on_click=action,
+                    args=arguments, disabled=disabled,
+                )  # fmt: skip
+            if st.button(
+                "", icon=":material/edit:", key=f"queue-edit-{run.id}", help="Change its options", type="tertiary",
+                disabled=runs.is_begun(run.path),
+            ):  # fmt: skip
+                st.switch_page(ui.PAGE_NEW, query_params={"edit": run.id})
+            st.button(
+                "", icon=":material/close:", key=f"queue-drop-{run.id}", help="Take it out of the queue",
+                type="tertiary", on_click=drop, args=(run.id,),
+            )  # fmt: skip
+
+
+def allow(run_id: str) -> None:
+    """Lets a waiting run begin whose folder comes from elsewhere."""
+    run = store.find(run_id)
+    if run is not None:
+        with ui.said():
+            queue.allow(run)
+
+
+def resume(run_id: str, even_foreign: bool = False) -> None:
+    """Goes on with a run when its device is free; a second click, or another tab's, finds it on its way.
+
+    Args:
+        even_foreign: its user has said so where the folder comes from elsewhere.
+    """
+    run = store.find(run_id)
+    if run is None or run.status.is_active:
+        return
+    with ui.said():
+        if even_foreign:
+            spawn.check_resumable(run)
+            spawn.allow(run)
+        if run.status.backend == "slurm":
+            control.resume(run)
+        else:
+            queue.resubmit(run)

@@ -1,0 +1,419 @@
+"""Images for the Augmentations page and their random views, drawn by the trainer's own code, on the CPU.
+
+Torch is imported inside the functions, so that the server does not load it before the page is opened. Imports no
+streamlit.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import tempfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simclr import config as cfg
+from simclr.config import Augmentation, ConfigError, PretrainConfig
+
+NUM_SHOWN = 32  # images in the strip to choose from
+NUM_KEPT = 320  # images of a data set that are kept; the strip shows a draw of them
+NUM_LARGE = 80  # of large images, and of files
+MAX_FILES = 20_000  # files of a folder that are looked at
+NUM_OF_BATCH = 64  # images of a training's batch that are kept
+TILE = 48  # side of a picture in the strip, in pixels
+UPLOADED = "Your images"  # stands for a data set
+UPLOAD_TYPES = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "WEBP": (".webp",)}
+MAX_UPLOADS = 64
+MAX_UPLOAD_MIB = 10
+MAX_UPLOAD_PIXELS = 50_000_000
+# What a downloaded set leaves in the data root; any of them means that it is there.
+TRACES = {
+    "cifar10": ("cifar-10-batches-py",),
+    "cifar100": ("cifar-100-python",),
+    "stl10": ("stl10_binary",),
+    "svhn": ("train_32x32.mat",),
+    "fashion_mnist": ("FashionMNIST/raw",),
+}
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Some training images of a data set.
+
+    images: (N, 3, S, S) uint8. ids: (N,) their numbers in the data set, which seed their views. names: (N,) classes, or
+    empty words. titles: (N,) what to call them; empty: class and number.
+    """
+
+    images: NDArray[np.uint8]
+    ids: NDArray[np.int64]
+    names: list[str]
+    titles: tuple[str, ...] = ()
+
+    @property
+    def side(self) -> int:
+        return int(self.images.shape[-1])
+
+    def title(self, place: int) -> str:
+        return self.titles[place] if self.titles else f"{self.names[place]} {self.ids[place]}".strip()
+
+    def places(self, numbers: list[int]) -> list[int]:
+        """Where the images with these numbers are; unknown numbers are left out."""
+        found = {int(number): place for place, number in enumerate(self.ids)}
+        return [found[number] for number in numbers if number in found]
+
+    def draw(self, seed: int, count: int) -> list[int]:
+        """Numbers of `count` images drawn at random, sorted."""
+        order = np.random.default_rng([seed, len(self.ids)]).permutation(len(self.ids))[:count]
+        return sorted(int(number) for number in self.ids[order])
+
+
+def present(data_dir: str | None = None) -> list[str]:
+    """Names of data sets that can be shown without a download."""
+    root = Path(data_dir or os.environ.get("SIMCLR_DATA_DIR") or "~/.cache/simclr").expanduser()
+    there = [name for name, traces in TRACES.items() if any((root / trace).exists() for trace in traces)]
+    return [*cfg.BUILT_IN_DATASETS, *there]
+
+
+def load(dataset: str, data_dir: str | None = None, size: int | None = None) -> Gallery:
+    """Some training images of a data set that is here already, evenly spread over it.
+
+    Args:
+        size: side of the views, in pixels, at which `shapes` are drawn; unset: their own. Others keep their side.
+
+    Raises:
+        ConfigError: with one sentence, if it is not here or cannot be read.
+    """
+    if dataset == "shapes":
+        from simclr.data import shapes
+
+        side = size or shapes.DEFAULT_SIDE
+        drawn = shapes.generate("train", NUM_KEPT if side <= 128 else NUM_LARGE, side)
+        return Gallery(drawn.images, np.arange(len(drawn.labels)), [shapes.CLASSES[label] for label in drawn.labels])
+    if dataset in cfg.DATASETS:
+        _check_present(dataset, data_dir)
+        return _from_split(dataset, data_dir)
+    return _from_folder(dataset)
+
+
+def _check_present(dataset: str, data_dir: str | None) -> None:
+    if dataset not in present(data_dir):
+        raise ConfigError(
+            f"dataset is {dataset}, which was not downloaded yet; a pre-training on it does that. "
+            f"Allowed here: {', '.join(present(data_dir))}, or a folder of images."
+        )
+
+
+def _from_split(dataset: str, data_dir: str | None) -> Gallery:
+    import torch
+
+    from simclr.data import loading
+
+    found = loading.load_data(dataset, data_dir=data_dir, val_fraction=0)
+    split = found.train
+    places = np.unique(np.linspace(0, split.num_images - 1, min(NUM_KEPT, split.num_images)).astype(np.int64))
+    images = split.images_at(torch.from_numpy(places)).numpy()
+    names = [""] * len(places)
+    if split.labels is not None and found.classes:
+        names = [found.classes[label] for label in split.labels[places].tolist()]
+    return Gallery(images, split.ids[places].numpy(), names)
+
+
+def _from_folder(dataset: str) -> Gallery:
+    """Some files of a folder; unlike a training it reads no more than those."""
+    from simclr.data.folder_layout import IMAGE_SUFFIXES
+    from simclr.data.folders import LARGEST_OWN_SIDE
+    from simclr.data.image_files import decode_image, image_size_of
+
+    folder = Path(dataset).expanduser()
+    if not folder.is_dir():
+        hint = cfg.nearest_name(dataset, cfg.DATASETS)
+        raise ConfigError(
+            f"dataset is {dataset}; allowed: {', '.join(cfg.DATASETS)}, or a folder of images{hint or '.'}"
+        )
+    paths = []
+    start = folder / "train" if (folder / "train").is_dir() else folder
+    for parent, folders, files in os.walk(start):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        here = Path(parent).relative_to(folder)
+        paths += [str(here / name) for name in sorted(files) if name.lower().endswith(IMAGE_SUFFIXES)]
+        if len(paths) >= MAX_FILES:
+            break
+    if not paths:
+        raise ConfigError(f"dataset is {dataset}, a folder without images; allowed: one with image files in it.")
+    places = np.unique(np.linspace(0, len(paths) - 1, min(NUM_LARGE, len(paths))).astype(np.int64))
+    sizes = [min(image_size_of(folder, paths[place])) for place in places[:20]]
+    side = min(int(np.median(sizes)), LARGEST_OWN_SIDE)
+    images = np.stack([decode_image(folder, paths[place], side) for place in places])
+    parents = [Path(paths[place]).parent.name for place in places]
+    has_classes = len(set(parents)) > 1
+    return Gallery(images, places, parents if has_classes else [""] * len(places))
+
+
+def uploaded(files: Sequence[tuple[str, bytes]]) -> tuple[Gallery | None, list[str]]:
+    """Images of a user's own, read as those of a folder are, and a sentence for each file that cannot be used.
+
+    Args:
+        files: name and content.
+    """
+    from simclr.data.folders import LARGEST_OWN_SIDE
+    from simclr.data.image_files import BrokenImageError, decode_image, image_size_of
+
+    found, problems = [], []
+    if len(files) > MAX_UPLOADS:
+        problems.append(f"{len(files)} images were given; the first {MAX_UPLOADS} are shown.")
+    suffixes = tuple(suffix for ends in UPLOAD_TYPES.values() for suffix in ends)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, (title, content) in enumerate(files[:MAX_UPLOADS]):
+            path = f"{number}{PurePath(title).suffix.lower()}"
+            if not path.endswith(suffixes):
+                problems.append(f"{title} is no PNG, JPEG or WebP image.")
+                continue
+            if len(content) > MAX_UPLOAD_MIB * 2**20:
+                problems.append(f"{title} has {len(content) / 2**20:.0f} MiB; allowed: up to {MAX_UPLOAD_MIB} MiB.")
+                continue
+            (folder / path).write_bytes(content)
+            try:
+                width, height = image_size_of(folder, path)
+                if width * height > MAX_UPLOAD_PIXELS:
+                    problems.append(f"{title} has {width} x {height} pixels; allowed: up to 50 million.")
+                    continue
+                decode_image(folder, path, TILE)  # a damaged end shows only now
+            except BrokenImageError as error:
+                problems.append(f"{title} cannot be read: {error.reason}.")
+                continue
+            found.append((title, path, min(width, height)))
+        if not found:
+            return None, problems
+        side = min(int(np.median([side for _, _, side in found])), LARGEST_OWN_SIDE)
+        images = np.stack([decode_image(folder, path, side) for _, path, _ in found])
+    return Gallery(images, np.arange(len(found)), [""] * len(found), tuple(title for title, _, _ in found)), problems
+
+
+# --- a training's own images ---------------------------------------------------------------------------------------
+
+
+class Training:
+    """The images of a pre-training, in the batches that it drew them in.
+
+    Args:
+        config: the run's complete options.
+
+    Raises:
+        ConfigError: with one sentence, if its data are not here or cannot be read.
+    """
+
+    def __init__(self, config: PretrainConfig) -> None:
+        from simclr.data import loading
+
+        self.config = config
+        if config.dataset in cfg.DATASETS:
+            _check_present(config.dataset, config.data_dir)
+        try:
+            found = loading.load_run_data(config, max_bytes=0)
+        except OSError as error:
+            raise ConfigError(
+                f"dataset is {config.dataset}, which cannot be read: {error.strerror or error}."
+            ) from None
+        self.split, self.classes = found.train, found.classes
+        self.size = config.image_size or found.image_size
+        self.ids: NDArray[np.int64] = self.split.ids.numpy()
+
+    def _batches(self, epoch: int) -> Any:
+        from simclr.data import loading
+
+        num_ranks = self.config.devices * self.config.num_nodes
+        # all ranks together take the batches that one process would, cut to a multiple of their number
+        batches = loading.EpochBatches(
+            self.split.num_images, self.config.batch_size // num_ranks * num_ranks, seed=self.config.seed
+        )
+        batches.set_epoch(epoch)
+        return batches
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of an epoch."""
+        return len(self._batches(0))
+
+    def batch(self, epoch: int, number: int) -> NDArray[np.int64]:
+        """Ids of the images of one batch, in its order; `epoch` and `number` are counted from 0."""
+        batches = self._batches(epoch)
+        batches.skip = number
+        return self.ids[next(iter(batches)).numpy()]
+
+    def gallery(self, epoch: int, number: int, more: Sequence[int] = ()) -> Gallery:
+        """The first images of a batch, and `more` by their ids; those that are not trained with are left out."""
+        ids = self.batch(epoch, number)[:NUM_OF_BATCH]
+        ids = np.concatenate([ids, np.setdiff1d(np.intersect1d(np.array(more, dtype=np.int64), self.ids), ids)])
+        order = np.argsort(self.ids)
+        positions = order[np.searchsorted(self.ids, ids, sorter=order)]
+        names = [""] * len(ids)
+        if self.split.labels is not None and self.classes:
+            names = [self.classes[label] for label in self.split.labels[positions].tolist()]
+        return Gallery(self.split.images_at(positions).numpy(), ids, names)
+
+
+# --- views ---------------------------------------------------------------------------------------------------------
+
+
+def sheet(tiles: Any) -> NDArray[np.uint8]:
+    """Tiles (rows, columns, 3, size, size), a float tensor in 0..1, as one picture (rows * size, columns * size, 3)."""
+    import torch
+
+    rows, columns, _, size, _ = tiles.shape
+    pixels = (tiles * 255).round_().clamp_(0, 255).to(torch.uint8)
+    return pixels.permute(0, 3, 1, 4, 2).reshape(rows * size, columns * size, 3).numpy()
+
+
+def originals(gallery: Gallery, places: list[int], size: int) -> str:
+    """The images as they are, one below the other, at the size of their views."""
+    import torch
+
+    from simclr.views import augment
+
+    with torch.inference_mode():
+        plain = augment.resize(augment.to_float(torch.from_numpy(gallery.images[places])), size)
+        return png(sheet(plain[:, None]))
+
+
+def draw_views(
+    gallery: Gallery, places: list[int], augmentation: Augmentation, *, seed: int, epoch: int, size: int
+) -> dict[str, Any]:
+    """Two views of each image as one sprite, with what was drawn in words.
+
+    Args:
+        places: which images of the gallery.
+        seed, epoch: what a training that draws these views has; its first epoch is 0.
+        size: side of a view in pixels.
+    """
+    import torch
+
+    from simclr.views import augment
+
+    with torch.inference_mode():
+        images, ids = torch.from_numpy(gallery.images[places]), torch.from_numpy(gallery.ids[places])
+        views = augment.two_views(images, ids, augmentation, seed=seed, epoch=epoch, size=size)
+        height, width = images.shape[2:]
+        factors = [
+            augment.draw_factors(augmentation, ids, seed=seed, epoch=epoch, view=view, height=height, width=width)
+            for view in (0, 1)
+        ]
+        drawn_views = sheet(torch.stack(views, dim=1))
+    rows = []
+    for place, number in enumerate(places):
+        drawn = [_drawn(view, place) for view in factors]
+        rows.append({
+            "title": gallery.title(number),
+            "boxes": [_box(one, height, width) for one in drawn],
+            "words": [in_words(one, height, width) for one in drawn],
+        })  # fmt: skip
+    return {"sprite": png(drawn_views), "rows": rows, "revision": f"{zlib.crc32(drawn_views)}-{rows}"}
+
+
+def draw_steps(
+    gallery: Gallery, place: int, augmentation: Augmentation, *, seed: int, epoch: int, size: int
+) -> dict[str, Any]:
+    """Both views of one image operation by operation, as one sprite: a row for each view, a tile after each operation.
+
+    The last tile of a row is the view that `draw_views` shows, to the bit.
+    """
+    import torch
+
+    from simclr.views import augment
+
+    image, ids = torch.from_numpy(gallery.images[[place]]), torch.from_numpy(gallery.ids[[place]])
+    height, width = image.shape[2:]
+    views, tiles = [], []
+    with torch.inference_mode():
+        for view in (0, 1):
+            factors = augment.draw_factors(
+                augmentation, ids, seed=seed, epoch=epoch, view=view, height=height, width=width
+            )
+            names, stages = augment.step_by_step(factors)
+            repeated = image.expand(len(names), -1, -1, -1).contiguous()
+            tiles.append(augment.apply_factors(repeated, stages, size, augmentation.blur_kernel_size))
+            drawn = _drawn(factors, 0)
+            steps = [[STEP_NAMES.get(name, name.capitalize()), *_step(name, drawn, height, width)] for name in names]
+            views.append({"box": _box(drawn, height, width), "steps": steps})
+        pictures = sheet(torch.stack(tiles))
+    return {
+        "sprite": png(pictures), "title": gallery.title(place), "views": views,
+        "revision": f"{zlib.crc32(pictures)}-{views}",
+    }  # fmt: skip
+
+
+STEP_NAMES = {"flip": "Mirror", "grayscale": "Grey"}
+
+
+def _step(name: str, drawn: dict[str, Any], height: int, width: int) -> tuple[str, bool]:
+    """What was drawn for one operation, in words, and whether it was applied."""
+    if name == "crop":
+        top, left, tall, wide = drawn["box"]
+        if (tall, wide) == (height, width):
+            return "whole image", False
+        return f"{100 * tall * wide / (height * width):.0f} %: {wide} × {tall} at {left}, {top}", True
+    applied = bool(drawn["jitter" if name in drawn and isinstance(drawn[name], float) else name])
+    if not applied:
+        return "not drawn", False
+    if name == "hue":
+        return f"{drawn['hue']:+.2f} turn, {360 * drawn['hue']:+.0f}°", True
+    if name in ("brightness", "contrast", "saturation"):
+        return f"× {drawn[name]:.2f}", True
+    return {"flip": "left to right", "grayscale": "colour removed", "blur": f"σ {drawn['sigma']:.2f} px"}[name], True
+
+
+def _drawn(factors: Any, place: int) -> dict[str, Any]:
+    """The factors of one image as plain values."""
+    return {name: value[place].tolist() for name, value in vars(factors).items()}
+
+
+def _box(drawn: dict[str, Any], height: int, width: int) -> list[float] | None:
+    """The crop as shares left, top, width, height; None where it is the whole image."""
+    top, left, tall, wide = drawn["box"]
+    if (tall, wide) == (height, width):
+        return None
+    return [left / width, top / height, wide / width, tall / height]
+
+
+def in_words(drawn: dict[str, Any], height: int, width: int) -> list[list[str]]:
+    """What was done to one view, as names and values: crop 42 %, mirrored, hue +0.21, grey."""
+    _, _, tall, wide = drawn["box"]
+    words = []
+    if (tall, wide) != (height, width):
+        words.append(["crop", f"{100 * tall * wide / (height * width):.0f} %"])
+    if drawn["flip"]:
+        words.append(["mirrored", ""])
+    if drawn["jitter"]:
+        parts = ("brightness", "contrast", "saturation")
+        words += [[name, f"× {drawn[name]:.2f}"] for name in parts if abs(drawn[name] - 1) > 5e-3]
+        words += [["hue", f"{drawn['hue']:+.2f}"]] if abs(drawn["hue"]) > 5e-3 else []
+    words += [["grey", ""]] if drawn["grayscale"] else []
+    words += [["blur σ", f"{drawn['sigma']:.1f}"]] if drawn["blur"] else []
+    return words or [["unchanged", ""]]
+
+
+def strip(gallery: Gallery, places: list[int]) -> str:
+    """The images side by side as one small picture."""
+    from PIL import Image
+
+    tiles = []
+    for place in places:
+        image = Image.fromarray(gallery.images[place].transpose(1, 2, 0))
+        tiles.append(np.asarray(image if gallery.side <= TILE else image.resize((TILE, TILE), Image.Resampling.BOX)))
+    return png(np.concatenate(tiles, axis=1))
+
+
+def png(pixels: NDArray[np.uint8]) -> str:
+    """(H, W, 3) as an address that holds the picture itself."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()

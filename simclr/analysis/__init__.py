@@ -1,0 +1,1 @@
+"""What an encoder makes of views: similarities, invariance, and the factors of an image."""

@@ -1,0 +1,1 @@
+"""What each part costs, side by side with others."""

@@ -1,0 +1,147 @@
+"""A folder of images as a data set: its layout, the images that can be read, their size and contrast."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from simclr.config import ConfigError
+from simclr.data import folder_layout
+from simclr.data.image_files import (
+    DAMAGE,
+    BrokenImageError,
+    FileSource,
+    ImageList,
+    Lists,
+    Progress,
+    decode_image,
+    image_size_of,
+)
+from simclr.data.sampling import TEST_STREAM, ranks_in_class, stratified_order
+
+log = logging.getLogger(__name__)
+
+LARGEST_OWN_SIDE = 224  # pixels; larger images are seen at this side unless image_size asks for more
+NUM_SIDE_SAMPLES = 200  # images whose size is looked at to find a folder's own side
+NUM_CONTRAST_SAMPLES = 32  # images that are decoded to see whether there is anything on them
+MIN_RANGE = 16  # of 256 values; 12 bits kept in 16 come out with 15 at most
+
+
+def load(
+    dataset: str, root: Path, image_size: int | None, seed: int, labelled_only: bool, broken_images: str = "skip",
+    progress: Progress | None = None,
+) -> Lists:  # fmt: skip
+    """Finds images, classes and splits below the folder `dataset`; `root` is where decoded images are kept.
+
+    Broken images are left out before anything is cut, so that every path to the images has the same splits; the ids
+    of the others stay.
+    """
+    layout = folder_layout.read(dataset, labelled_only=labelled_only)
+    folder, classes = layout.folder, layout.classes
+
+    size, side = _sides(folder, layout.parts["train"].paths, image_size)
+    _check_contrast(dataset, folder, layout.parts["train"].paths, side)
+
+    def whole(name: str) -> ImageList | None:
+        part = layout.parts.get(name)
+        if part is None:
+            return None
+        labels = None
+        if part.classes is not None:
+            index = {label: number for number, label in enumerate(classes)}
+            labels = [index[label] for label in part.classes]
+        source = FileSource(folder, part.paths, side, root / "decoded", refuse=broken_images == "refuse")
+        return _readable(dataset, name, source, ImageList.whole(source, labels), classes, progress)
+
+    train, val, test = whole("train"), whole("val"), whole("test")
+    assert train is not None
+    if test is None and classes:
+        assert train.labels is not None
+        folder_layout.check_test_can_be_cut(dataset, (classes[label] for label in train.labels))  # of whole images
+        order = stratified_order(train.labels, seed, TEST_STREAM)
+        ranks, sizes = ranks_in_class(train.labels, np.random.default_rng([TEST_STREAM, seed]))
+        order = order[ranks[order] < sizes[order] - 1]  # no class loses its last training image
+        chosen = np.sort(order[: folder_layout.num_test_images(len(train), len(classes))])
+        test = train.at(chosen)
+        train = train.at(np.setdiff1d(np.arange(len(train)), chosen))
+    return Lists(classes or None, train, val, test, image_size=size, layout=layout)
+
+
+def _readable(
+    dataset: str, name: str, source: FileSource, images: ImageList, classes: Sequence[str], progress: Progress | None
+) -> ImageList:
+    """The images without those that are broken, which are named, or all refused."""
+    source.left_out = source.find_broken(progress)
+    if not source.left_out:
+        return images
+    if source.refuse or 2 * len(source.left_out) > len(source):
+        raise source.refusal()
+    good = images.at(np.setdiff1d(images.rows, list(source.left_out)))
+    if images.labels is not None and good.labels is not None:
+        lost = sorted({classes[label] for label in np.setdiff1d(images.labels, good.labels)})
+        if lost:
+            raise ConfigError(
+                f"dataset is {dataset}, whose {name} images of class {', '.join(lost[:5])} are all broken: "
+                f"{source.naming(source.left_out)}; allowed: at least one whole image in each class."
+            )
+    log.warning(
+        "dataset is %s: %s of %s %s images cannot be read and are left out: %s.",
+        dataset, f"{len(source.left_out):,}", f"{len(source):,}", name, source.naming(source.left_out),
+    )  # fmt: skip
+    return good
+
+
+def _sides(folder: Path, paths: Sequence[str], image_size: int | None) -> tuple[int, int]:
+    """Side in pixels at which a folder's images are seen, and at which they are kept.
+
+    The own side is the one all sampled images share, else the median shorter side. Unless `image_size` says otherwise
+    they are seen at it, up to `LARGEST_OWN_SIDE`; larger images are kept at 1.5 times that, enough for random crops.
+    """
+    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), NUM_SIDE_SAMPLES)).astype(int))
+    sides = []
+    for place in places:
+        with contextlib.suppress(BrokenImageError):
+            sides.append(min(image_size_of(folder, paths[place])))
+    own = max(1, int(np.median(sides or [LARGEST_OWN_SIDE])))
+    size = image_size or min(own, LARGEST_OWN_SIDE)
+    return size, min(own, size * 3 // 2) if own != size else own
+
+
+def _check_contrast(dataset: str, folder: Path, paths: Sequence[str], side: int) -> None:
+    """Refuses a folder most of whose images come out nearly black, or of one colour each.
+
+    That happens where values do not fill the range of their format, such as 0..1 in a float TIFF or 12 bits in 16.
+    Looks at images evenly spaced over the folder, until the answer is clear.
+    """
+    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), NUM_CONTRAST_SAMPLES)).astype(int))
+    flat: list[str] = []
+    num_seen = 0
+    for place in np.random.default_rng(0).permutation(places):
+        with contextlib.suppress(BrokenImageError):
+            image = decode_image(folder, paths[place], side)  # (3, side, side)
+            num_seen += 1
+            if np.ptp(image, axis=(1, 2)).max() < MIN_RANGE:
+                flat.append(paths[place])
+            if 2 * (num_seen - len(flat)) >= len(places):
+                return
+    if 2 * len(flat) > num_seen:
+        raise ConfigError(
+            f"dataset is {dataset}, where {len(flat)} of {num_seen} images looked at are nearly of one colour, such as "
+            f"{flat[0]}{_values(folder / flat[0])}; allowed: images whose values fill the range of their format."
+        )
+
+
+def _values(path: Path) -> str:
+    """The values an image file holds beside those its format has room for, in words; empty where it does not tell."""
+    room = {"F": 255, "L": 255, "RGB": 255, "RGBA": 255, "I": 65535}
+    with contextlib.suppress(*DAMAGE), Image.open(path) as image:
+        top = 65535 if image.mode.startswith("I;16") else room.get(image.mode)
+        if top is not None:
+            values = np.asarray(image)
+            return f" (values {values.min():,.4g} to {values.max():,.4g}, of 0 to {top:,})"
+    return ""

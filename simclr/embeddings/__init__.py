@@ -1,0 +1,1 @@
+"""Embeddings of a data set: computed, stored, drawn as maps and films, and compared."""

@@ -1,0 +1,40 @@
+"""Features of plain images: what an encoder makes of each, with nothing drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simclr.data.loading import Split
+from simclr.data.transfer import to_device
+from simclr.views import augment
+
+EVALUATION_BATCH_SIZE = 512
+
+
+def plain_batches(
+    split: Split, size: int, device: torch.device, batch_size: int = EVALUATION_BATCH_SIZE
+) -> Iterator[Tensor]:
+    """The split's images in order, as an encoder is given them: (n, 3, size, size), normalized."""
+    for batch in split.batches(batch_size):
+        images = augment.to_float(to_device(batch, device))
+        yield augment.normalize(augment.resize(images, size))
+
+
+@torch.no_grad()
+def features_of(
+    network: Callable[[Tensor], Tensor], batches: Any, *, device: torch.device, autocast: torch.dtype | None = None,
+    on_batch: Callable[[int], None] | None = None,
+) -> Tensor:  # fmt: skip
+    """(N, D) float32 features of normalized image batches, on `device`; BatchNorm must be in eval mode."""
+    found = []
+    for images in batches:
+        with torch.autocast(device_type=device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+            h = network(images.contiguous(memory_format=torch.channels_last)).flatten(1)
+        found.append(h.to(torch.float32, copy=True))  # a CUDA graph overwrites its result
+        if on_batch is not None:
+            on_batch(len(images))
+    return torch.cat(found)

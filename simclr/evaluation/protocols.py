@@ -1,0 +1,386 @@
+"""What an encoder or classifier is worth, by named protocols, on test images that are looked at once.
+
+    knn         vote of the nearest labelled training images; nothing is trained and nothing chosen
+    linear      multinomial logistic regression on h, its L2 strength chosen on the validation images
+    classifier  a supervised run's own classifier: `frozen`, `full` or `scratch`, as it was trained
+
+A pre-training is judged by the first two, a supervised run by the third, and on request by all of them. Every protocol
+sees the same plain images, through the weights as they stand in `model.pt`: the training calls the same functions as
+`python -m simclr evaluate RUN`, which therefore gives the same figures, to the last bit on the same machine.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simclr import runs
+from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainConfig, RunConfig, nearest_name
+from simclr.data.loading import ImageData, Split, label_subset
+from simclr.evaluation import probes
+from simclr.evaluation.features import features_of, plain_batches
+from simclr.models import backbones, compute
+from simclr.models.heads import classifier
+from simclr.objectives import metrics
+from simclr.runs import Run
+
+PROTOCOLS = ("knn", "linear", "classifier")
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": None}
+
+# Told what is going on, in words, and the share done, 0..1; may raise to end the work.
+Report = Callable[[str, float], None]
+
+
+def _silent(what: str, share: float) -> None:
+    pass
+
+
+# --- protocols in words ---------------------------------------------------------------------------------------------
+
+
+def arm_of(config: FinetuneConfig) -> str:
+    """How the encoder was treated: `frozen`, `full` or `scratch`."""
+    return "scratch" if config.random_weight_init else "frozen" if config.freeze_encoder else "full"
+
+
+def _images_seen(config: FinetuneConfig) -> str:
+    augmentation = config.augmentation or (None if config.freeze_encoder else CROP_AND_FLIP)
+    return "plain images" if augmentation is None else "one random view of each image"
+
+
+def protocol_of(config: RunConfig, name: str, **found: Any) -> dict[str, Any]:
+    """How a figure came about: a sentence, and the numbers that repeat it.
+
+    Args:
+        name: `knn` or `linear`, or for a supervised run its arm, see `arm_of`.
+        found: what else there is to record, such as the strength that was chosen.
+    """
+    texts = {
+        "knn": (
+            f"Each test image gets the class that its {metrics.NUM_NEIGHBORS} nearest labelled training images in "
+            f"cosine similarity of h vote for, with weight exp(similarity / {metrics.KNN_TEMPERATURE}) "
+            "(Wu et al. 2018). Nothing is trained and nothing is chosen."
+        ),
+        "linear": (
+            "Multinomial logistic regression on h of the plain labelled training images, each feature standardized. "
+            "The L2 strength is the best on the validation images, on which nothing is fitted."
+        ),
+    }
+    if isinstance(config, FinetuneConfig):
+        head = (
+            "a linear layer" if config.head == "linear" else f"a hidden layer of {config.hidden_dim} and a linear one"
+        )
+        seen = _images_seen(config)
+        best = "The epoch that was best on the validation images counts, and the last where there are none."
+        texts |= {
+            "frozen": f"The encoder stays as pre-trained; {head} is trained on h of {seen}. {best}",
+            "full": f"All weights are trained, from the pre-trained ones, with {head} on top, on {seen}. {best}",
+            "scratch": f"All weights are trained, from random ones, with {head} on top, on {seen}. {best}",
+        }
+    return {"text": texts[name], "weights": runs.MODEL, "precision": config.precision, **found}
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+
+def pretrain_figures(
+    config: PretrainConfig, state: Mapping[str, Tensor], data: ImageData, device: torch.device,
+    report: Report = _silent,
+) -> dict[str, Any]:  # fmt: skip
+    """kNN and linear probe accuracy of a pre-trained encoder on the test images, as `evaluation.json` holds them.
+
+    Args:
+        config: complete options; image size and precision are theirs.
+        state: what `model.pt` holds.
+        data: as the training loads it.
+
+    Returns:
+        `test/knn_top1 test/linear_top1 test/linear_top5 test/linear_loss num_labels num_test_images classes
+        per_class confusion protocols`; classes and confusion are those of the linear probe. Empty where there are no
+        labelled training or test images.
+
+    Raises:
+        ConfigError: if the network gives values that are no numbers.
+    """
+    if data.probe is None or data.test is None or data.test.labels is None:
+        return {}
+    return _encoder_figures(config, state, data, data.probe, device, report, ("knn", "linear"))
+
+
+def classifier_figures(
+    config: FinetuneConfig, state: Mapping[str, Tensor], data: ImageData, device: torch.device,
+    report: Report = _silent,
+) -> dict[str, Any]:  # fmt: skip
+    """What a supervised run's own classifier reaches on the test images, as `evaluation.json` holds it.
+
+    Args:
+        config: complete options.
+        state: what `model.pt` holds.
+        data: as the training loads it.
+
+    Returns:
+        Those of `probes.evaluation_of`, and `protocols`; empty where there are no labelled test images.
+
+    Raises:
+        ConfigError: if the weights are not of this network.
+    """
+    if data.test is None or data.test.labels is None:
+        return {}
+    encoder = _encoder(config, state)
+    head = classifier(encoder.num_features, config.num_classes or 0, config.head, config.hidden_dim)
+    prefix = f"{encoder.classifier_name}."
+    try:
+        head.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
+    except RuntimeError:
+        raise ConfigError(f"RUN has a {runs.MODEL} whose classifier is not the one of its options.") from None
+    network = nn.Sequential(encoder.network, nn.Flatten(1), head)
+    logits = _pass(network, data.test, config, device, partial(report, "testing"))
+    protocol = protocol_of(config, arm_of(config), **_circumstances(data, labelled(config, data), device))
+    found = probes.evaluation_of(logits, data.test.labels, data.classes or ())
+    return found | {"protocols": {arm_of(config): protocol}}
+
+
+def labelled(config: FinetuneConfig, data: ImageData) -> Split:
+    """The training images whose labels a supervised run uses."""
+    assert data.train.labels is not None
+    return data.train.take(label_subset(data.train.labels, config.label_fraction, config.seed))
+
+
+def _encoder(config: RunConfig, state: Mapping[str, Tensor]) -> backbones.Encoder:
+    """The encoder of `model.pt`. Its random first weights are not used, so no random number is used up."""
+    assert config.backbone is not None and config.image_size is not None
+    with torch.random.fork_rng(devices=[]):
+        encoder = backbones.build_encoder(
+            config.backbone, config.image_size, small_stem=backbones.has_small_stem(state)
+        )
+    backbones.load_encoder(encoder, state, Path(runs.MODEL))
+    return encoder
+
+
+def _circumstances(data: ImageData, train: Split, device: torch.device) -> dict[str, Any]:
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "num_train": train.num_images,
+        "num_val": data.val.num_images if data.val is not None else 0,
+        "num_test": data.test.num_images if data.test is not None else 0,
+    }
+
+
+def _pass(
+    network: nn.Module, split: Split, config: RunConfig, device: torch.device, progress: Callable[[float], None]
+) -> Tensor:
+    """(N, D) float32 outputs for the split's plain images, on `device`."""
+    done = 0
+
+    def count(num: int) -> None:
+        nonlocal done
+        done += num
+        progress(done / split.num_images)
+
+    assert config.image_size is not None
+    # the same kernels every time, where a GPU would try out several
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        return features_of(
+            network.to(device).to(memory_format=torch.channels_last).eval(),  # type: ignore[call-overload]
+            plain_batches(split, config.image_size, device), device=device, autocast=AUTOCAST[config.precision],
+            on_batch=count,
+        )  # fmt: skip
+
+
+def _encoder_figures(
+    config: RunConfig, state: Mapping[str, Tensor], data: ImageData, train: Split, device: torch.device,
+    report: Report, protocols: Sequence[str],
+) -> dict[str, Any]:  # fmt: skip
+    """Figures of the encoder by `knn` and `linear`, with all of `train` as the labelled images."""
+    network = _encoder(config, state).network
+    splits = {"training": train, "test": data.test}
+    if "linear" in protocols:
+        splits["validation"] = data.val
+    features: dict[str, Tensor] = {}
+    labels: dict[str, Tensor] = {}
+    for name, split in splits.items():
+        if split is None or split.labels is None:
+            continue
+        features[name] = _pass(network, split, config, device, partial(report, f"features of the {name} images"))
+        labels[name] = split.labels.to(device)
+        if not features[name].isfinite().all():
+            raise ConfigError(f"The network gives values that are no numbers for {name} images, so it has no figures.")
+    classes = data.classes or ()
+    around = _circumstances(data, train, device)
+    found: dict[str, Any] = {"num_labels": around["num_train"], "num_test_images": around["num_test"]}
+    about: dict[str, Any] = {}
+    if "knn" in protocols:
+        predicted = metrics.knn_predict(features["training"], labels["training"], features["test"], len(classes))
+        found["test/knn_top1"] = metrics.accuracy(predicted, labels["test"])
+        numbers = {"num_neighbors": metrics.NUM_NEIGHBORS, "temperature": metrics.KNN_TEMPERATURE}
+        about["knn"] = protocol_of(config, "knn", **numbers, **around)
+    if "linear" in protocols:
+        val = (features["validation"], labels["validation"]) if "validation" in features else None
+        probe = probes.linear_probe(
+            features["training"], labels["training"], val, len(classes),
+            on_strength=partial(report, "fitting the linear probe"),
+        )  # fmt: skip
+        measured = probes.evaluation_of(probe(features["test"]), data.test.labels, classes)  # type: ignore[union-attr,arg-type]
+        names = {"test/top1": "test/linear_top1", "test/top5": "test/linear_top5", "test/loss": "test/linear_loss"}
+        found |= {names.get(name, name): value for name, value in measured.items()}
+        about["linear"] = protocol_of(
+            config, "linear", l2=probe.l2, C=probe.c,
+            tried={f"{l2:.3g}": top1 for l2, (top1, _) in probe.tried.items()}, **around,
+        )  # fmt: skip
+    return found | {"protocols": about}
+
+
+# --- a finished run -------------------------------------------------------------------------------------------------
+
+
+def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Report = _silent) -> dict[str, Any]:
+    """Figures of a finished run from its `model.pt` and `config.yaml` alone, under the keys of `evaluation.json`.
+
+    Args:
+        protocols: which of `PROTOCOLS`; None: what the run's training measures.
+
+    Raises:
+        ConfigError: with one sentence, if it is still going on, has no final weights or no labelled test images, or
+            does not know a protocol.
+    """
+
+    if run.kind not in ("pretrain", "finetune", "scratch"):
+        raise ConfigError(f"RUN is {run.path}, which is not a run folder; allowed: a finished run.")
+    usual = ("knn", "linear") if run.kind == "pretrain" else ("classifier",)
+    protocols = check_protocols(protocols, run.kind) or usual
+    if run.status.is_active or not run.model_path.is_file():
+        raise ConfigError(
+            f"RUN is {run.id}, which is {run.status.state} and has no final weights yet; allowed: a finished run."
+        )
+    config = runs.load_config(run)
+    if config.dataset is None or config.backbone is None:
+        raise ConfigError(
+            f"RUN is {run.id}, whose {runs.CONFIG} names no data set or no backbone; allowed: one that does."
+        )
+    if compute.device_here(config.accelerator).type == "cpu":
+        precision = "32-true" if config.precision == "16-mixed" else config.precision
+        config = config.model_copy(update={"accelerator": "cpu", "precision": precision})
+    config = config.model_copy(update={"devices": 1, "num_nodes": 1})  # one is enough
+    if config.num_threads is not None:
+        torch.set_num_threads(config.num_threads)
+    device = compute.find_device(config.accelerator)
+    data = compute.load_images(config, report)
+    config = config.model_copy(
+        update={
+            "image_size": config.image_size or data.image_size,
+            "precision": compute.resolve_precision(config.precision, device),
+        }
+    )
+    bank = data.probe if isinstance(config, PretrainConfig) else labelled(config, data)
+    if bank is None or data.test is None or data.test.labels is None:
+        raise ConfigError(
+            f"RUN is {run.id}, whose data have no labelled test images; allowed: a run on data with some."
+        )
+    try:
+        state = backbones.read_state(run.model_path)
+        found: dict[str, Any] = {}
+        if encoder_protocols := [name for name in protocols if name != "classifier"]:
+            found = _encoder_figures(config, state, data, bank, device, report, encoder_protocols)
+        if isinstance(config, FinetuneConfig):
+            # classes and confusion of a supervised run are its classifier's
+            found = {name: found[name] for name in found if name.startswith("test/") or name == "protocols"}
+            found |= {"num_labels": bank.num_images, "label_fraction": config.label_fraction, "arm": arm_of(config)}
+            if "classifier" in protocols:
+                about = found.get("protocols", {})
+                found |= classifier_figures(config, state, data, device, report)
+                found["protocols"] |= about
+        return found
+    except ConfigError as error:
+        # said from the view of a training, where a weights file is an experiment
+        raise ConfigError(str(error).replace("experiment_version is", "RUN has the weights", 1)) from None
+
+
+def check_protocols(names: Sequence[str] | None, kind: str) -> tuple[str, ...]:
+    """The protocols named, once each, in the order of `PROTOCOLS`.
+
+    Raises:
+        ConfigError: if one is unknown, or is none for this kind of run.
+    """
+    allowed = PROTOCOLS[:2] if kind == "pretrain" else PROTOCOLS
+    for name in names or ():
+        if name not in allowed:
+            hint = nearest_name(name, allowed)
+            raise ConfigError(f"protocol is {name or 'empty'}; allowed for this run: {', '.join(allowed)}{hint or '.'}")
+    return tuple(name for name in allowed if name in (names or ()))
+
+
+def seen(found: dict[str, Any], command: str) -> dict[str, Any]:
+    """The figures with a note of when, and by which command, the test images were looked at."""
+    note = {"seen_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seen_by": command}
+    return found | {"protocols": {name: about | note for name, about in found["protocols"].items()}}
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def main(run: Run, protocols: Sequence[str] | None, *, as_json: bool = False) -> int:
+    """Measures a run, compares with what its `evaluation.json` holds, and adds to it what it lacks.
+
+    Returns:
+        The exit status: 0, or 1 if a stored figure differs.
+
+    Raises:
+        ConfigError: see `evaluate_run`.
+    """
+    found = evaluate_run(run, protocols, _on_terminal if sys.stderr.isatty() else _silent)
+    stored = run.evaluation
+    figures = {name: value for name, value in found.items() if name.startswith("test/")}
+    gaps = {name: value - stored[name] for name, value in figures.items() if isinstance(stored.get(name), (int, float))}
+    new = {name for name in figures if name not in gaps}
+    if new:
+        about = seen(found, shlex.join(["python", "-m", "simclr", "evaluate", run.id]))["protocols"]
+        if isinstance(stored.get("protocols"), dict):
+            about |= stored["protocols"]
+        kept = {name: value for name, value in stored.items() if name not in new}
+        runs.write_evaluation(run.path, found | kept | {"protocols": about})
+    differs = any(gaps.values())
+    if as_json:
+        values = {
+            "run": run.id,
+            "figures": figures,
+            "stored": {name: stored[name] for name in gaps},
+            "same": not differs,
+        }
+        print(json.dumps(values | {"added": sorted(new), "protocols": found["protocols"]}, indent=1))
+        return int(differs)
+    print(f"{'figure':<18} {'now':>9} {'stored':>9}")
+    for name, value in figures.items():
+        before = _shown(name, stored[name]) if name in gaps else "-"
+        if name not in gaps:
+            verdict = f"added to {runs.EVALUATION}"
+        else:
+            verdict = f"differs by {gaps[name]:+.3g}" if gaps[name] else "same"
+        print(f"{name.removeprefix('test/'):<18} {_shown(name, value):>9} {before:>9}  {verdict}")
+    for name, about in found["protocols"].items():
+        print(f"{name}: {about['text']}")
+        before = _device_of(stored, name)
+        if differs and before not in (None, about["device"]):
+            print(f"The stored figures of {name} are from {before}; these are from {about['device']}.")
+    return int(differs)
+
+
+def _device_of(stored: Mapping[str, Any], name: str) -> Any:
+    about = stored["protocols"].get(name) if isinstance(stored.get("protocols"), dict) else None
+    return about.get("device") if isinstance(about, dict) else None
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{value:.4f}" if name.endswith("loss") else f"{value:.2%}"
+
+
+def _on_terminal(what: str, share: float) -> None:
+    print(f"\r{what} {share:4.0%}", end="\n" if share >= 1 else "", file=sys.stderr, flush=True)

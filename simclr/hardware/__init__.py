@@ -1,0 +1,1 @@
+"""Which devices this machine has, who uses them, and which processes live."""

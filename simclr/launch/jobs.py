@@ -1,0 +1,168 @@
+"""Long work beside training, as a job: asked for once, told in a status file, ended on request (no torch).
+
+A job is a folder in `.jobs` of the runs folder: `request.json` says what was asked, `status.json` how it goes,
+`log.txt` what it printed. What it makes lies elsewhere, with the runs; so old jobs can be forgotten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from simclr import runs
+from simclr.config import ConfigError
+from simclr.files import safe_read
+from simclr.hardware import devices
+from simclr.launch import queue, spawn
+from simclr.runs import StatusWriter
+
+REQUEST = "request.json"
+KEPT = 20
+STEPS = 1000  # of a job's bar
+
+Report = Callable[[str, float], None]
+
+
+class Stopped(BaseException):
+    """A stop was asked for. No library may take it for an error of its own, so it is no Exception."""
+
+
+def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Path, device: str = devices.CPU) -> Path:
+    """Starts `python -m simclr ARGUMENTS --job_dir JOB` in the background, or gives the job that does so already.
+
+    Args:
+        name: of the kind of job, part of its folder's name.
+        request: what is asked, as plain values: the same request is the same job while it is going on.
+        device: that it may use: `cpu`; `auto`, a GPU if the queue has room on one, else the CPU; or empty, where its
+            own processes are given theirs.
+
+    Raises:
+        ConfigError: if the folder cannot be written.
+    """
+    with spawn.locked(runs_dir / runs.JOBS):
+        job = find(name, request, runs_dir)
+        if job is not None and runs.current_status(job).is_active:
+            return job
+        for old in _all(name, runs_dir)[KEPT:]:
+            if not runs.current_status(old).is_active:
+                shutil.rmtree(old, ignore_errors=True)
+        if device == devices.ANY and devices.gpus_for(1):
+            with spawn.locked(runs_dir / queue.QUEUE):  # until its status says what it holds
+                job = spawn.start_job(name, arguments, runs_dir, queue.room(runs_dir))
+        else:
+            job = spawn.start_job(name, arguments, runs_dir, devices.CPU if device == devices.ANY else device)
+        runs.write_atomically(job / REQUEST, json.dumps(request))
+    return job
+
+
+def add_options(parser: Any, texts: Mapping[str, str]) -> None:
+    """Declares a job's options by their help, with those that all jobs have."""
+    common = {
+        "runs_dir": "Folder of the runs. Default: $SIMCLR_RUNS_DIR, else runs.",
+        "job_dir": "Folder whose status.json is to tell the progress, as the dashboard uses it.",
+    }
+    for name, text in {**texts, **common}.items():
+        parser.add_argument(f"--{name}", type=str, metavar="DIR" if name.endswith("dir") else "VALUE", help=text)
+
+
+def words(name: str, text: str | None, allowed: Sequence[str]) -> list[str]:
+    """What an option names, separated by commas; everything allowed where it is unset.
+
+    Raises:
+        ConfigError: for a word that is not allowed.
+    """
+    found = [word.strip() for word in (text or ",".join(allowed)).split(",") if word.strip()]
+    for word in found:
+        if word not in allowed:
+            raise ConfigError(f"{name} is {word}; allowed: {', '.join(allowed)}.")
+    return found
+
+
+def find(name: str, request: dict[str, Any], runs_dir: Path) -> Path | None:
+    """The newest job with this request, whatever became of it."""
+    asked = json.loads(json.dumps(request))
+    for job in _all(name, runs_dir):
+        with contextlib.suppress(OSError, ValueError):
+            if safe_read.read_json(job / REQUEST) == asked:
+                return job
+    return None
+
+
+def _all(name: str, runs_dir: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return sorted((runs_dir / runs.JOBS).glob(f"*-{name}-*"), reverse=True)
+    return []
+
+
+@contextlib.contextmanager
+def running(job_dir: str | Path | None) -> Iterator[Report]:
+    """The body is the job: gives what tells its phase and share done, 0..1, and writes how it ends.
+
+    Without a folder it only prints the phases. A stop (SIGTERM, Ctrl-C) ends the body at its next line of Python, and
+    the program with exit status 75.
+
+    Raises:
+        ConfigError: if there is no such folder; and what the body raises.
+    """
+    job = Path(job_dir) if job_dir else None
+    if job is not None and not job.is_dir():
+        raise ConfigError(f"job_dir is {job}; allowed: an existing folder.")
+    writer: StatusWriter | None = None
+    said = ""
+
+    def report(phase: str, share: float) -> None:
+        nonlocal said
+        if writer is not None:
+            writer.set(phase=phase, step=round(STEPS * share), steps=STEPS)
+        if phase and phase != said:
+            said = phase
+            print(phase, flush=True)
+
+    last_word: dict[str, Any] = {"state": "failed"}
+    try:
+        with stopped_by_signals():  # before the status says that there is something to stop
+            if job is not None:
+                writer = StatusWriter(job, interval=0.5).start(phase="Starting", steps=STEPS)
+            yield report
+        last_word = {"state": "finished", "step": STEPS, "steps": STEPS, "phase": "", "exit_code": 0}
+    except Stopped:
+        last_word = {"state": "stopped", "reason": "stopped on request", "exit_code": runs.STOPPED_EXIT_CODE}
+        raise SystemExit(runs.STOPPED_EXIT_CODE) from None
+    except ConfigError as error:
+        last_word |= {"reason": "bad input", "error": str(error), "exit_code": runs.BAD_INPUT_EXIT_CODE}
+        raise
+    except Exception as error:
+        if devices.is_out_of_memory(error):
+            last_word |= {"reason": "out of memory", "error": "There was not enough memory; try fewer images."}
+            raise
+        sentence = (str(error).strip().splitlines() or [""])[0]
+        last_word |= {"reason": type(error).__name__, "error": f"{type(error).__name__}: {sentence[:300]}"}
+        raise
+    finally:
+        if writer is not None:
+            writer.close(**last_word)
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """SIGTERM and Ctrl-C raise `Stopped` at the next line of Python: nothing is ever half written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough; a second one must not break the cleaning up
+        raise Stopped
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

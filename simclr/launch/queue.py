@@ -1,0 +1,439 @@
+"""The runs that wait for a device, in order, and what starts them when one is free (no torch).
+
+A waiting run is a run folder in state `queued`; that alone decides whether it waits. `.queue/order.json` beside the
+run folders says in which order, `.queue/slots.json` how many runs a device takes at once. Every change is made under
+the lock of `.queue`, so that any number of tabs, servers and shells agree: a run is started once. While anything
+waits, one keeper process looks after it, whether or not a dashboard is open.
+
+    python -m simclr.run_queue RUNS_DIR      the keeper
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import shutil
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from simclr import config as cfg
+from simclr import runs
+from simclr.config import ConfigError, RunConfig
+from simclr.files import safe_read
+from simclr.hardware import devices, processes
+from simclr.launch import spawn
+from simclr.runs import Run
+from simclr.runs.status import Status
+
+QUEUE = ".queue"
+ORDER, SLOTS, KEEPER_LOCK, KEEPER_LOG = "order.json", "slots.json", "keeper.lock", "keeper.log"
+MAX_SLOTS = 64
+# A GPU with less free memory is left alone by jobs of the dashboard: an encoder, a batch of images, and CUDA itself.
+MIN_JOB_BYTES = 4 * 2**30
+# With less room on the disk nothing is begun: it would fail, and after it all that wait.
+MIN_FREE_BYTES = 32 * 2**20
+KEEPER_SECONDS = 1.0
+# Runs that have ended, by their file as it was then: read again only when it changed.
+_ended: dict[Path, tuple[int, int, int]] = {}
+# Within this time the same options for the same device are one wish: a double click, or two tabs.
+ONCE_SECONDS = 5.0
+
+
+# --- what is asked of it --------------------------------------------------------------------------------------------
+
+
+def submit(config: RunConfig, runs_dir: Path, device: str = devices.ANY, **meta: Any) -> Run:
+    """Makes a run that starts at once if its device is free, else when its turn comes.
+
+    The same options for the same device, asked for again within seconds, give the run of the first time.
+
+    Args:
+        config: checked options.
+        runs_dir: where run folders lie; made if missing.
+        device: `cpu`, `gpu:0`, `gpu:0,1`, or `auto` for whatever is free first.
+        meta: further entries of `meta.json`, such as `experiment` and `recipe`.
+
+    Raises:
+        ConfigError: if there is no such device, or the folder cannot be written.
+    """
+    device = devices.settle(device, config)
+    config = _keep_off_gpus(config, device)
+    wish = hashlib.sha256(f"{device} {meta} {cfg.to_yaml(config)}".encode()).hexdigest()[:16]
+    with spawn.locked(runs_dir / QUEUE):
+        if (same := just_wished(wish, runs_dir)) is not None:
+            return same
+        first = {"state": "queued", "device": device, "queued": time.time()}
+        run = spawn.create(config, runs_dir, first, wish=wish, **meta)
+        _append(run, runs_dir)
+        _advance(runs_dir)
+    wake(runs_dir)
+    return run
+
+
+def resubmit(run: Run, device: str | None = None) -> None:
+    """Goes on with a run that was stopped or failed when its device is free.
+
+    Args:
+        device: another device than before.
+
+    Raises:
+        ConfigError: if it is active or finished, or there is no such device.
+    """
+    spawn.check_resumable(run)
+    spawn.check_own(run)
+    spawn.wait_until_gone(run)
+    config = runs.load_config(run)
+    known = {found.name for found in devices.list_devices()}
+    before = run.status.device
+    device = device or (before if before and set(devices.parts(before)) <= known else devices.ANY)
+    device = devices.settle(device, config)
+    runs_dir = run.path.parent
+    with spawn.locked(runs_dir / QUEUE):
+        waiting = {"state": "queued", "backend": "local", "device": device, "queued": time.time()}
+        here = {"host": socket.gethostname(), "boot": processes.boot_id()}
+        changes = {**spawn.afresh(run.status), **waiting, **here}
+        runs.change_status(run.path, changes, lambda: spawn.check_ended(run))
+        _append(run, runs_dir)
+        _advance(runs_dir)
+    wake(runs_dir)
+
+
+def _keep_off_gpus(config: RunConfig, device: str) -> RunConfig:
+    """The CPU was chosen where `accelerator auto` would take a GPU: the options say so."""
+    has_gpus = len(devices.list_devices()) > 1
+    return config.model_copy(update={"accelerator": "cpu"}) if device == devices.CPU and has_gpus else config
+
+
+def entries(runs_dir: Path) -> list[Run]:
+    """The waiting runs, the next one first."""
+    return _in_order(runs_dir, [run for run, status in _statuses(runs_dir) if status.state == "queued"])
+
+
+def move(run_id: str, place: int, runs_dir: Path) -> None:
+    """Gives a waiting run another place; 0 is the next to start.
+
+    Raises:
+        ConfigError: if it does not wait any more.
+    """
+    with spawn.locked(runs_dir / QUEUE):
+        order = [run.id for run in entries(runs_dir)]
+        if run_id not in order:
+            raise ConfigError(f"{run_id} does not wait any more; allowed: a run in the queue.")
+        order.remove(run_id)
+        order.insert(max(0, place), run_id)
+        _write_order(runs_dir, order)
+
+
+def edit(run: Run, config: RunConfig, device: str = devices.ANY) -> None:
+    """Gives a waiting run other options.
+
+    Raises:
+        ConfigError: if it does not wait any more, has been trained before, or there is no such device.
+    """
+    device = devices.settle(device, config)
+    with spawn.locked(run.path.parent / QUEUE):
+        if runs.read_status(run.path).state != "queued":
+            raise ConfigError(f"{run.id} is {run.status.state}; allowed: a run in the queue. Clone it instead.")
+        if runs.is_begun(run.path):
+            raise ConfigError(f"{run.id} has been trained before; its options are fixed. Clone it instead.")
+        if config.kind != run.kind:
+            raise ConfigError(f"{run.id} is a {run.kind} run; allowed: the options of one.")
+        if isinstance(config, cfg.PretrainConfig) and config.version is None:
+            config = config.model_copy(update={"version": run.config.get("version")})
+        runs.write_config(run.path, spawn.with_whole_paths(_keep_off_gpus(config, device)))
+        runs.add_meta(run.path, name=config.name, notes=config.notes, tags=list(config.tags))
+        runs.update_status(run.path, device=device, epochs=config.epochs)
+
+
+def allow(run: Run) -> None:
+    """Lets a waiting run begin whose folder comes from elsewhere; its user has said so.
+
+    Raises:
+        ConfigError: if it does not wait, holds no valid options, or cannot be written.
+    """
+    with spawn.locked(run.path.parent / QUEUE):
+        if (status := runs.read_status(run.path)).state != "queued":
+            raise ConfigError(f"{run.id} is {status.state}; allowed: a run in the queue.")
+        device = devices.settle(devices.ANY, runs.load_config(run))
+        spawn.allow(run)
+        here = {"host": socket.gethostname(), "boot": processes.boot_id()}
+        runs.update_status(run.path, backend="local", device=device, job_id="", job_state="", job_reason="", **here)
+        _append(run, run.path.parent)
+    wake(run.path.parent)
+
+
+def drop(run: Run, runs_dir: Path) -> None:
+    """Takes a waiting run out of the queue: into the trash if it never began, else it is stopped as before.
+
+    Raises:
+        ConfigError: if it does not wait any more.
+    """
+    with spawn.locked(runs_dir / QUEUE):
+        if runs.read_status(run.path).state != "queued":
+            raise ConfigError(f"{run.id} is {run.status.state}; allowed: a run in the queue.")
+        if runs.is_begun(run.path):
+            runs.update_status(run.path, state="stopped", reason="taken out of the queue")
+        else:
+            runs.delete(run, runs_dir, even_queued=True)
+
+
+def slots(runs_dir: Path) -> dict[str, int]:
+    """How many runs a device takes at once, where that is not one."""
+    values = _read(runs_dir / QUEUE / SLOTS, dict)
+    return {name: number for name, number in values.items() if type(number) is int and 1 <= number <= MAX_SLOTS}
+
+
+def set_slots(runs_dir: Path, device: str, number: int) -> None:
+    """Lets a device take `number` runs at once.
+
+    Raises:
+        ConfigError: if the number is out of range, or the folder cannot be written.
+    """
+    if not 1 <= number <= MAX_SLOTS:
+        raise ConfigError(f"slots is {number}; allowed: 1 to {MAX_SLOTS}.")
+    with spawn.locked(runs_dir / QUEUE) as folder:
+        runs.write_atomically(folder / SLOTS, json.dumps(slots(runs_dir) | {device: number}))
+        _advance(runs_dir)
+
+
+def obstacle(runs_dir: Path) -> str:
+    """One sentence where nothing is begun at all, else an empty string."""
+    free = shutil.disk_usage(runs_dir).free
+    if free >= MIN_FREE_BYTES:
+        return ""
+    return f"The disk of {runs_dir} has only {free / 2**20:.0f} MiB left; what waits begins when there is room again."
+
+
+def holders(runs_dir: Path) -> dict[str, list[Run]]:
+    """The runs that hold each device of this machine, by its name."""
+    found: dict[str, list[Run]] = {}
+    for run, status in _statuses(runs_dir):
+        for name in _held(run, status):
+            found.setdefault(name, []).append(run)
+    return found
+
+
+def jobs_on(runs_dir: Path) -> Counter[str]:
+    """How many jobs of the dashboard, such as embeddings, use each GPU of this machine."""
+    here, found = ("", socket.gethostname()), Counter[str]()
+    for folder in (runs_dir / runs.JOBS).glob("*"):
+        status = _active(folder)
+        if status is not None and status.host in here:
+            found.update(name for name in devices.parts(status.device) if name != devices.CPU)
+    return found
+
+
+def room(runs_dir: Path) -> str:
+    """Where a job of the dashboard may go on: the GPU with the most free memory of those that no run holds or waits
+    for, else the CPU. It counts as taken while the job goes on. To be asked under the queue's lock."""
+    free = _plan(runs_dir, _statuses(runs_dir))[1]
+    found = [
+        (device.total if device.free is None else device.free, device.name)
+        for device in devices.list_devices()[:-1]
+        if free.get(device.name, 0) > 0
+    ]
+    memory, name = max(found, default=(0, ""))
+    return name if memory >= MIN_JOB_BYTES else devices.CPU
+
+
+def quietest(number: int, runs_dir: Path) -> str:
+    """The GPUs on which a run of `number` is best measured: those that are not held, and of these the emptiest."""
+    free, possible = _plan(runs_dir, _statuses(runs_dir))[1], devices.gpus_for(number)
+    found = [device for device in devices.list_devices() if device.name in possible]
+    found.sort(key=lambda device: (-min(1, free.get(device.name, 0)), -(device.free or 0)))
+    return devices.join(sorted((device.name for device in found[:number]), key=possible.index))
+
+
+# --- what it does ---------------------------------------------------------------------------------------------------
+
+
+def advance(runs_dir: Path) -> None:
+    """Starts the waiting runs whose devices are free."""
+    with spawn.locked(runs_dir / QUEUE):
+        _advance(runs_dir)
+
+
+def wake(runs_dir: Path) -> None:
+    """Starts what may start, and the keeper if anything is left to wait. Quick where nothing waits; never fails."""
+    with contextlib.suppress(ConfigError, OSError):
+        if not _mine(runs_dir):
+            return
+        advance(runs_dir)
+        if _mine(runs_dir) and not _has_keeper(runs_dir):
+            with safe_read.open_to_append(runs_dir / QUEUE / KEEPER_LOG) as log:
+                spawn.detach([sys.executable, "-m", "simclr.run_queue", str(runs_dir.resolve())], log=log)
+
+
+def keep(runs_dir: Path) -> None:
+    """Starts waiting runs as devices become free, and returns when none waits, or another keeper is there."""
+    with safe_read.open_to_append(runs_dir / QUEUE / KEEPER_LOCK) as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        while (runs_dir / QUEUE).is_dir():
+            try:
+                with spawn.locked(runs_dir / QUEUE):
+                    _advance(runs_dir)
+                    if not _mine(runs_dir):
+                        # Within the queue's lock: who adds a run after this finds no keeper and starts one.
+                        fcntl.flock(stream, fcntl.LOCK_UN)
+                        return
+            except (ConfigError, OSError) as error:  # a full disk is emptied again, a folder made writable
+                print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {error}", flush=True)
+            time.sleep(KEEPER_SECONDS)
+
+
+def _has_keeper(runs_dir: Path) -> bool:
+    with safe_read.open_to_append(runs_dir / QUEUE / KEEPER_LOCK) as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _advance(runs_dir: Path) -> None:
+    """Starts, in order, each waiting run whose device is free; none overtakes another that waits for the same."""
+    found = _statuses(runs_dir)
+    if not any(_is_mine(run, status) for run, status in found) or obstacle(runs_dir):
+        return
+    for run, device in _plan(runs_dir, found)[0]:
+        with contextlib.suppress(ConfigError):  # its status says so; the next one may be luckier
+            spawn.begin(run, device)
+
+
+def _plan(runs_dir: Path, found: list[tuple[Run, Status]]) -> tuple[list[tuple[Run, str]], dict[str, int]]:
+    """What is to begin on which device now, and how many more each device would take after that."""
+    waiting = {run.id: (run, status) for run, status in found if _is_mine(run, status)}
+    limits, starts = slots(runs_dir), []
+    held = Counter(name for run, status in found for name in _held(run, status)) + jobs_on(runs_dir)
+    gpus = devices.list_devices()[:-1]
+    free = {name: limits.get(name, 1) - held[name] for name in (*devices.gpus_for(1, gpus), devices.CPU)}
+    for run in _in_order(runs_dir, [run for run, _ in waiting.values()]):
+        wanted, is_free = claim(run, waiting[run.id][1].device, free, gpus)
+        if is_free:
+            starts.append((run, devices.join(wanted)))
+    return starts, free
+
+
+def claim(run: Run, device: str, free: dict[str, int], gpus: Sequence[devices.Device]) -> tuple[list[str], bool]:
+    """The devices that a waiting run takes or waits for, and whether it can begin on them.
+
+    Args:
+        device: that it is to have; empty: any GPU.
+        free: how many runs each device would still take; those of this run are taken out.
+        gpus: of this machine.
+    """
+    wanted = devices.parts(device)
+    if not wanted:
+        number = run.config.get("devices")
+        number = number if type(number) is int else 1
+        chosen = [name for name in devices.gpus_for(number, gpus) if free.get(name, 0) > 0][:number]
+        wanted = chosen if len(chosen) == number else devices.gpus_for(1, gpus)
+        is_free = len(chosen) == number
+    else:
+        is_free = all(free.get(name, 0) > 0 for name in wanted)
+    for name in wanted:
+        free[name] = free.get(name, 0) - 1 if is_free else 0  # what waits before others keeps its devices
+    return wanted, is_free
+
+
+def just_wished(wish: str, runs_dir: Path) -> Run | None:
+    """The run that was asked for in the same words within the last seconds and is still going on."""
+    since = time.time() - ONCE_SECONDS
+    first_id = time.strftime("%Y%m%d-%H%M%S", time.localtime(since))
+    for run in runs.list_runs(runs_dir):
+        if run.id >= first_id and run.meta.get("wish") == wish and since < run.created <= time.time():
+            return run if run.status.is_active else None
+    return None
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def _statuses(runs_dir: Path) -> list[tuple[Run, Status]]:
+    """The folder's own local runs that wait or are going on."""
+    found = []
+    for run in runs.list_runs(runs_dir):
+        status = None if run.is_example else _active(run.path)
+        if status is not None and status.backend == "local":
+            found.append((run, status))
+    return found
+
+
+def _active(folder: Path) -> Status | None:
+    """The status of a run or job that waits or goes on."""
+    path = folder / runs.STATUS
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    signature = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+    if _ended.get(path) == signature:
+        return None
+    status = runs.current_status(folder)
+    if not status.is_active:
+        _ended[path] = signature
+        return None
+    return status
+
+
+def _is_mine(run: Run, status: Status) -> bool:
+    """Whether the run waits for a device of this machine, and this user has put it there: the folder may be shared
+    with others, and a run folder may come from anywhere."""
+    return status.state == "queued" and status.host in ("", socket.gethostname()) and runs.is_own(run.path)
+
+
+def _mine(runs_dir: Path) -> bool:
+    return any(_is_mine(run, status) for run, status in _statuses(runs_dir))
+
+
+def _held(run: Run, status: Status) -> list[str]:
+    """The devices of this machine that a run holds."""
+    if status.state == "queued" or status.host not in ("", socket.gethostname()):
+        return []
+    if held := devices.parts(status.device):
+        return held
+    # started from a shell, and not far enough to say: where it will be
+    gpus = devices.gpus_for(1)
+    if not gpus or run.config.get("accelerator") == "cpu":
+        return [devices.CPU]
+    number = run.config.get("devices")
+    return gpus[: number if type(number) is int else 1]
+
+
+def _in_order(runs_dir: Path, waiting: list[Run]) -> list[Run]:
+    places = {run_id: place for place, run_id in enumerate(_order(runs_dir))}
+    return sorted(waiting, key=lambda run: (places.get(run.id, len(places)), run.id))
+
+
+def _order(runs_dir: Path) -> list[str]:
+    return [name for name in _read(runs_dir / QUEUE / ORDER, list) if isinstance(name, str)]
+
+
+def _append(run: Run, runs_dir: Path) -> None:
+    """Puts a run last. It waits in any case: where the disk is full, in the order of the ids."""
+    with contextlib.suppress(OSError):
+        _write_order(runs_dir, [*(name for name in _order(runs_dir) if name != run.id), run.id])
+
+
+def _write_order(runs_dir: Path, order: list[str]) -> None:
+    waiting = {run.id for run, status in _statuses(runs_dir) if status.state == "queued"}
+    runs.write_atomically(runs_dir / QUEUE / ORDER, json.dumps([name for name in order if name in waiting]))
+
+
+def _read(path: Path, kind: type) -> Any:
+    """What a JSON file holds; empty where it is missing, damaged or of another kind."""
+    try:
+        values = safe_read.read_json(path)
+    except (OSError, ValueError):
+        return kind()
+    return values if isinstance(values, kind) else kind()

@@ -1,0 +1,272 @@
+"""Start processes on this machine (no torch).
+
+A run is started as an argument list in a session of its own, under a small supervisor that outlives whoever asked
+for it: closing the browser, the dashboard or the terminal changes nothing. What waits for a device is in `run_queue`;
+`control` stops and resumes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from simclr import PACKAGE, runs
+from simclr import config as cfg
+from simclr.config import ConfigError, RunConfig
+from simclr.files import safe_read
+from simclr.hardware import devices, processes
+from simclr.runs import Run, seals
+from simclr.runs.status import Status
+
+END_SECONDS = 15.0  # from a process's last word to its end: freeing memory and unloading libraries takes its time
+AFRESH: dict[str, Any] = {
+    "reason": "", "error": "", "phase": "", "pid": None, "process_start": None, "supervisor_pid": None,
+    "supervisor_start": None, "stop_requested": None, "started": None, "ended": None, "exit_code": None,
+    "signal": None, "job_id": "", "job_state": "", "job_reason": "",
+}  # fmt: skip
+
+
+def afresh(status: Status) -> dict[str, Any]:
+    """What the status of a run says of another start; what it trained so far stays."""
+    return AFRESH | {"seconds_before": status.elapsed_seconds or 0.0}
+
+
+def _starting(run: Run) -> dict[str, Any]:
+    here = {"host": socket.gethostname(), "boot": processes.boot_id()}
+    return {**afresh(run.status), "state": "starting", "created": time.time(), **here}
+
+
+def create(config: RunConfig, runs_dir: Path, status: dict[str, Any] | None = None, **meta: Any) -> Run:
+    """Makes the folder of a run that will be started by `begin`.
+
+    Raises:
+        ConfigError: if the folder cannot be made.
+    """
+    run = runs.create(with_whole_paths(config), runs_dir.resolve(), None, status, **meta)
+    with or_sentence(f"runs_dir is {runs_dir}, which cannot be written"):
+        try:
+            runs.add_meta(run.path, command=["python", *_first_command(run)[1:]])
+        except OSError:
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise
+    _check_sealed(run.path)
+    return run
+
+
+def _check_sealed(folder: Path) -> None:
+    """Removes a new folder and raises ConfigError if it has no seal: nobody would start what it asks for."""
+    if not runs.is_own(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ConfigError(
+            f"{seals.key_path()} cannot be made or used, so nobody could tell later that this was started here; "
+            "allowed: XDG_STATE_HOME set to a folder of your own."
+        )
+
+
+@contextlib.contextmanager
+def or_sentence(what: str) -> Iterator[None]:
+    """Turns an error of the system, such as a full disk, into a ConfigError."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{what}: {error.strerror or error}.") from None
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[Path]:
+    """A folder beside the runs to oneself, made where it is missing.
+
+    Raises:
+        ConfigError: if the runs folder cannot be written, be it only later.
+    """
+    with or_sentence(f"runs_dir is {folder.parent}, which cannot be written"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with runs.locked(folder):
+            yield folder
+
+
+def with_whole_paths(config: RunConfig) -> RunConfig:
+    """The options with folders and files from the root on: the run may be started from another place."""
+    found: dict[str, Any] = {}
+    if config.dataset is not None and config.dataset not in cfg.DATASETS:
+        folder = Path(config.dataset).expanduser().absolute()
+        found["dataset"] = str(folder) if folder.is_dir() else config.dataset  # else as typed, to be told so
+    if config.data_dir is not None:
+        found["data_dir"] = type(config.data_dir)(Path(config.data_dir).expanduser().absolute())
+    reference = getattr(config, "experiment_version", None)
+    if isinstance(reference, str) and os.sep in reference:
+        found["experiment_version"] = str(Path(reference).expanduser().absolute())
+    return config.model_copy(update=found) if found else config
+
+
+def _first_command(run: Run) -> list[str]:
+    arguments = ["--config", str(run.path / runs.CONFIG), "--run_dir", str(run.path)]
+    return runs.python_command(runs.command_name(run.kind), *arguments)
+
+
+def start(config: RunConfig, runs_dir: Path, **meta: Any) -> Run:
+    """Makes the run's folder and starts it in the background, busy device or not; returns at once.
+
+    Raises:
+        ConfigError: if the folder cannot be made, or no process started.
+    """
+    run = create(config, runs_dir, **meta)
+    begin(run, devices.CPU if config.accelerator == "cpu" else "")
+    return run
+
+
+def begin(run: Run, device: str, check: Callable[[], None] | None = None) -> None:
+    """Starts the processes of a run that waits, from its last checkpoint where it has one; returns at once.
+
+    Args:
+        check: is called when nobody else can write its status, and raises if it must not begin.
+
+    Raises:
+        ConfigError: if no process can be started; its status then says so.
+    """
+    again = runs.is_begun(run.path)
+    command = runs.python_command("resume", str(run.path)) if again else _first_command(run)
+    with or_sentence(f"{run.id} could not be started"):
+        try:
+            _supervise(run.path, command, devices.environment(device), _starting(run) | {"device": device}, check)
+        except OSError as error:
+            sentence = f"It could not be started: {error.strerror or error}."
+            runs.change_status(run.path, {"state": "failed", "reason": "not started", "error": sentence}, check)
+            raise
+
+
+def claim(run: Run) -> None:
+    """Makes this process the main one of a run that has ended, to go on with it here.
+
+    Raises:
+        ConfigError: if another process goes on with it, or it has nothing to go on with.
+    """
+    check_resumable(run)
+    check_own(run)
+    mine = {"pid": os.getpid(), "process_start": processes.process_start(os.getpid())}
+    with or_sentence(f"{run.id} cannot be gone on with"):
+        runs.change_status(run.path, _starting(run) | mine, lambda: check_ended(run))
+
+
+def check_ended(run: Run) -> None:
+    """Raises ConfigError, with the reason, if `run` goes on, or is finished."""
+    status = run.status
+    if status.is_active or status.state == "finished":
+        raise ConfigError(f"{run.id} is {status.state}; allowed: a run that was stopped or failed.")
+
+
+def check_resumable(run: Run) -> None:
+    """Raises ConfigError, with the reason, unless `run` has stopped or failed and is one of this folder."""
+    check_ended(run)
+    if run.is_example:
+        raise ConfigError(f"{run.id} is an example, to be looked at; clone it to train one like it.")
+    runs.load_config(run)
+
+
+def check_own(run: Run) -> None:
+    """Raises ConfigError unless this user made the run's folder, or has allowed it by `allow`."""
+    if not runs.is_own(run.path):
+        raise ConfigError(
+            f"{run.id} was not started here: its folder was copied, renamed, made by another user, or its Slurm "
+            f"options were changed. Look at its options; to train it all the same: python -m simclr resume "
+            f"{run.id} --foreign."
+        )
+
+
+def allow(run: Run) -> None:
+    """Makes a folder from elsewhere one of this user's, who has said so; its Slurm options are not taken over.
+
+    Raises:
+        ConfigError: if it cannot be written.
+    """
+    if runs.is_own(run.path):
+        return
+    with or_sentence(f"{run.id} cannot be made your own"):
+        runs.add_meta(run.path, slurm=None)
+        runs.seal(run.path)
+
+
+def wait_until_gone(run: Run) -> None:
+    """Waits for the processes of a run that has said its last word.
+
+    Raises:
+        ConfigError: if one is still there after a while.
+    """
+    if not is_gone(run.status):
+        raise ConfigError(f"{run.id} has not ended yet, although it is {run.status.state}; try again in a moment.")
+
+
+def start_job(name: str, arguments: list[str], runs_dir: Path, device: str = devices.CPU) -> Path:
+    """Starts other long work, such as embeddings, and returns its folder with `status.json` and `log.txt`.
+
+    Args:
+        device: that it may use and its status names: `cpu`, `gpu:0`, or empty where it chooses for its own processes.
+    """
+    suffix = "".join(random.SystemRandom().choices("abcdefghijkmnpqrstuvwxyz23456789", k=4))
+    environment = devices.environment(device)
+    folder = runs_dir.resolve() / runs.JOBS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{suffix}"
+    with or_sentence(f"runs_dir is {runs_dir}, which cannot be written"):
+        folder.mkdir(parents=True)
+        with contextlib.suppress(OSError, RuntimeError):
+            runs.seal(folder)
+    _check_sealed(folder)
+    first = {"state": "starting", "created": time.time(), "host": socket.gethostname(), "boot": processes.boot_id()}
+    first |= {"device": device}
+    with or_sentence(f"{folder.name} could not be started"):
+        _supervise(folder, runs.python_command(*arguments, "--job_dir", str(folder)), environment, first)
+    return folder
+
+
+def _supervise(
+    folder: Path, command: list[str], more_environment: dict[str, str], changes: dict[str, Any],
+    check: Callable[[], None] | None = None,
+) -> subprocess.Popen[bytes]:  # fmt: skip
+    """Starts a supervisor, and makes `changes` to the status together with its name.
+
+    It waits for that and goes on only if it is named. So this process may be killed at any moment: either nothing has
+    happened, or the run is on its way.
+    """
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | more_environment
+    with safe_read.open_to_append(folder / runs.LOG) as log:
+        process = detach(
+            [sys.executable, "-m", "simclr.supervisor", str(folder), "--", *command], log, environment, subprocess.PIPE
+        )
+    assert process.stdin is not None
+    with process.stdin:
+        named = {"supervisor_pid": process.pid, "supervisor_start": processes.process_start(process.pid)}
+        runs.change_status(folder, changes | named, check)
+    return process
+
+
+def detach(
+    command: list[str], log: Any, environment: dict[str, str] | None = None, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """Starts a process that outlives this one and its terminal."""
+    environment = dict(os.environ if environment is None else environment)
+    # The package is found wherever the dashboard was started from.
+    root = str(PACKAGE.parent)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    process = subprocess.Popen(command, stdin=stdin, stdout=log, stderr=log, start_new_session=True, env=environment)
+    # Someone must collect it when it ends, or it stays a zombie for as long as the dashboard lives.
+    threading.Thread(target=process.wait, name=f"wait-{process.pid}", daemon=True).start()
+    return process
+
+
+def is_gone(status: Status, seconds: float = END_SECONDS) -> bool:
+    """Waits for the end of the processes of a run that has said its last word; False if one is still there."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not any(runs.living(status)):
+            return True
+        time.sleep(processes.POLL_SECONDS / 4)
+    return False

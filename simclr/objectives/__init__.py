@@ -1,0 +1,1 @@
+"""What training minimizes and measures: NT-Xent, its metrics, and optimizers."""

@@ -1,0 +1,73 @@
+"""What a training keeps for its film, in RUN/embeddings/film; `embeddings.film` tells what lies there (no torch)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simclr.runs import folder as runs
+from simclr.runs.folder import Run
+
+FILM, ABOUT, IDS, LABELS = "film", "film.json", "ids.npy", "labels.npy"
+MIN_IMAGES, MAX_IMAGES = 5, 1000  # of fewer no map is drawn
+
+
+def planned_epochs(num_epochs: int, num_frames: int) -> list[int]:
+    """The epochs kept of a training: `num_frames` evenly spread ones and the start, 0; none for no frames."""
+    if num_frames == 0:
+        return []
+    return sorted({round(number * num_epochs / num_frames) for number in range(num_frames + 1)})
+
+
+def folder_of(run: Run) -> Path:
+    return run.path / runs.EMBEDDINGS / FILM
+
+
+def frame_path(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch-{epoch:06d}.npy"
+
+
+def begin(
+    run: Run, epochs: Iterable[int], *, ids: NDArray[np.int64], labels: NDArray[np.int64] | None,
+    write_sheets: Callable[[Path], dict[str, Any]], **about: Any,
+) -> Path:  # fmt: skip
+    """Makes the folder of a film and returns it; what another training of the same run left there goes.
+
+    Args:
+        epochs: those that will be kept.
+        write_sheets: writes the images as sheets of tiles into a folder and says how they lie there.
+        about: further facts, such as split, classes and a digest of the images.
+    """
+    folder = folder_of(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = set(epochs)
+    for path in folder.glob("*.npy"):
+        if (match := re.fullmatch(r"epoch-(\d{6})", path.stem)) is None or int(match[1]) not in wanted:
+            path.unlink()
+    np.save(folder / IDS, ids)
+    if labels is not None:
+        np.save(folder / LABELS, labels)
+    values = {"epochs": sorted(wanted), "num_images": len(ids), "layer": "h", "dtype": "float16",
+              "thumbnails": write_sheets(folder), "versions": runs.versions(), **about}  # fmt: skip
+    runs.write_atomically(folder / ABOUT, json.dumps(values, indent=1))
+    return folder
+
+
+def write_frame(folder: Path, epoch: int, features: NDArray[Any]) -> None:
+    """Keeps features (N, num_features) of one epoch, in half precision: neighbours are hardly changed by that."""
+    save_array(frame_path(folder, epoch), np.asarray(features, dtype=np.float16))
+
+
+def save_array(path: Path, values: NDArray[Any]) -> None:
+    beside = path.with_name(f".{path.name}.part.npy")
+    try:
+        np.save(beside, values)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""How a network is trained: Lightning modules, batches, callbacks and checkpoints."""

@@ -1,0 +1,408 @@
+"""What happens beside training: metric rows, kNN probe, status, progress."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from tqdm import tqdm
+
+from simclr import runs
+from simclr.evaluation import health
+from simclr.files import safe_read
+from simclr.runs import StatusWriter
+from simclr.runs.time_left import TimeLeft
+from simclr.training.checkpoints import DivergedError
+
+ROWS_PER_EPOCH = 10
+# The training speed is shown as it is now, not as it was on average since the start.
+SPEED_MEMORY_SECONDS = 30.0
+
+
+class MetricsLog:
+    """Appends whole rows to `metrics.csv`, with the columns fixed from the start.
+
+    Lightning's own CSV logger deletes the file on resume, rewrites it when a new metric appears and holds back 100
+    rows; this one keeps the format and none of that.
+
+    Args:
+        path: the file; begun anew unless `keep_steps` is given.
+        columns: names in order.
+        keep_steps: on resume, rows up to this step are kept.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...], keep_steps: int | None = None) -> None:
+        self.path, self.columns = path, columns
+        if keep_steps is not None and path.exists():
+            self._cut(keep_steps)
+        else:
+            runs.write_atomically(path, self._line(columns))
+
+    def _cut(self, keep_steps: int) -> None:
+        text = safe_read.read_bytes(self.path, safe_read.MAX_TABLE_BYTES).decode(errors="replace")
+        lines = text.split("\n")[1:-1]  # no header, no torn line
+        kept = [line for line in lines if self._step_of(line) <= keep_steps]
+        runs.write_atomically(self.path, "".join(f"{line}\n" for line in [",".join(self.columns), *kept]))
+
+    def _step_of(self, line: str) -> float:
+        cells = line.split(",")
+        try:
+            return float(cells[self.columns.index("step")]) if len(cells) == len(self.columns) else math.inf
+        except ValueError:
+            return math.inf
+
+    @staticmethod
+    def _line(values: tuple[str, ...] | list[str]) -> str:
+        stream = io.StringIO()
+        csv.writer(stream, lineterminator="\n").writerow(values)
+        return stream.getvalue()
+
+    def append(self, row: Mapping[str, float | int]) -> None:
+        unknown = set(row) - set(self.columns)
+        assert not unknown, f"no column for {unknown}"
+        text = self._line([_cell(row[name]) if name in row else "" for name in self.columns])
+        with safe_read.open_to_append(self.path) as stream:  # one write of one whole line
+            stream.write(text.encode())
+
+
+class HealthLog:
+    """Appends whole lines to `health.jsonl`, one for each validation of a pre-training.
+
+    Args:
+        path: the file; begun anew unless `keep_steps` is given.
+        keep_steps: on resume, lines up to this step are kept.
+    """
+
+    def __init__(self, path: Path, keep_steps: int | None = None) -> None:
+        self.path = path
+        kept = b""
+        if keep_steps is not None and path.exists():
+            lines = safe_read.read_bytes(path, safe_read.MAX_TABLE_BYTES).split(b"\n")[:-1]  # no torn line
+            rows = ((line, health.parse(line)) for line in lines)
+            kept = b"".join(line + b"\n" for line, row in rows if row is not None and row.step <= keep_steps)
+        runs.write_atomically(path, kept.decode())
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        text = json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n"
+        with safe_read.open_to_append(self.path) as stream:  # one write of one whole line
+            stream.write(text.encode())
+
+
+class Unheard:
+    """Stands in for rows and status in the processes of a run that write nothing: all but the main one."""
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        pass
+
+    def set(self, **changes: Any) -> None:
+        pass
+
+
+def _cell(value: float | int) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.7g}"
+
+
+class Meter:
+    """Counts images and seconds, and says how fast it goes now and how long it will take."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.monotonic()
+        self._images = 0
+        self._rate: float | None = None
+
+    def add(self, num_images: int) -> None:
+        self._images += num_images
+
+    def restart(self) -> None:
+        """Begins the interval anew, so that what happened since (validation, say) does not count as training."""
+        self._last, self._images = time.monotonic(), 0
+
+    def rate(self) -> float | None:
+        """Images per second in the interval since the last call, smoothed."""
+        now = time.monotonic()
+        interval = now - self._last
+        if self._images and interval > 0:
+            fresh = self._images / interval
+            weight = 1.0 - math.exp(-interval / SPEED_MEMORY_SECONDS)
+            self._rate = fresh if self._rate is None else self._rate + max(weight, 0.2) * (fresh - self._rate)
+        self._last, self._images = now, 0
+        return self._rate
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._start
+
+
+class Recorder(L.Callback):
+    """Writes metric rows and status while a LightningModule of this package trains.
+
+    With several processes, a row holds the means over all of them.
+
+    Args:
+        log: where rows go.
+        status: the run's status file.
+        num_steps, num_epochs: of the whole training.
+        time_left: the parts of the training: `step`, `validation`, `knn`, `between` (two epochs) and others.
+        knn: says how long its probe took.
+        health_log: where a pre-training's lines on its health go.
+    """
+
+    def __init__(
+        self, log: MetricsLog | Unheard, status: StatusWriter | Unheard, *, num_steps: int, num_epochs: int,
+        time_left: TimeLeft, knn: KNNProbe | None = None, health_log: HealthLog | Unheard | None = None,
+    ) -> None:  # fmt: skip
+        self.log_rows, self.status, self.num_steps, self.num_epochs = log, status, num_steps, num_epochs
+        self.time_left, self.knn, self.health_log = time_left, knn, health_log
+        self.meter = Meter()
+        self.seconds_before = 0.0
+        self.last: dict[str, float] = {}
+        self.val_loss: float | None = None  # the newest
+        self.accuracy: float | None = None  # the best on validation images
+        self._row_every = 1
+        self._mark: float | None = None  # until when all time is accounted for
+        self._means: Any = None
+        self._restored_means: list[dict[str, Any]] | None = None
+
+    def seconds(self) -> float:
+        return self.seconds_before + self.meter.elapsed
+
+    def state_dict(self) -> dict[str, Any]:
+        # a row that is half gathered goes on after a resume, so that it comes out as without one
+        means: list[Any] = [self._means.state_dict() if self._means is not None else None]
+        if dist.is_initialized():  # the main process writes the checkpoint, for all
+            means = means * dist.get_world_size()
+            dist.all_gather_object(means, means[0])
+        return {
+            "seconds": self.seconds(), "means": means, "val_loss": self.val_loss, "accuracy": self.accuracy,
+            "costs": self.time_left.state_dict(),
+        }  # fmt: skip
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds_before = float(state_dict["seconds"])
+        self._restored_means = state_dict["means"]
+        self.val_loss, self.accuracy = state_dict.get("val_loss"), state_dict.get("accuracy")
+        self.time_left.load_state_dict(state_dict.get("costs", {}))
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        self._means = pl_module.train_means
+        if self._restored_means is not None and len(self._restored_means) == trainer.world_size:
+            self._means.load_state_dict(self._restored_means[trainer.global_rank])
+        num_batches = int(trainer.num_training_batches)
+        self._row_every = max(1, num_batches // ROWS_PER_EPOCH)
+        self.time_left["step"].done = trainer.global_step
+        epochs = trainer.global_step // num_batches if num_batches else 0
+        for name in ("validation", "between"):
+            self.time_left[name].done = epochs
+        if self.knn is not None:
+            self.time_left["knn"].done = epochs // self.knn.every_epochs
+        self.status.set(
+            phase="training", steps=self.num_steps, epochs=self.num_epochs, accuracy=self.accuracy,
+            eta_seconds=self.time_left.seconds(),
+        )  # fmt: skip
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._mark is not None:
+            self.time_left["between"].add(self._since_mark())
+        self.meter.restart()
+
+    def _since_mark(self) -> float:
+        """Seconds since the last call."""
+        before, self._mark = self._mark, time.monotonic()
+        return self._mark - (self._mark if before is None else before)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.meter.add(len(batch[0]) * trainer.world_size)
+        step = trainer.global_step
+        if self._mark is None:  # the first in this process takes longer, and stands for no other
+            self.time_left["step"].done += 1
+            self._since_mark()
+        else:
+            self.time_left["step"].add(self._since_mark())
+        self.status.set(phase="training", step=step)
+        if step % self._row_every == 0 or step == self.num_steps or trainer.is_last_batch:
+            self._write_row(trainer, pl_module, step)
+        if step >= self.num_steps:
+            # Lightning validates at the end of an epoch; this is how it does so too where max_steps ends within one
+            trainer.should_stop = True
+
+    def _write_row(self, trainer: L.Trainer, pl_module: Any, step: int) -> None:
+        means = {f"train/{name}": value for name, value in pl_module.train_means.take().items()}
+        if not means:
+            return
+        if not math.isfinite(means["train/loss"]):
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            raise DivergedError(
+                f"The loss is {means['train/loss']} at step {step}, learning rate {rate:.3g}. Likely causes: a "
+                "learning rate that is too high, no warm-up, or a very low temperature. "
+                "The checkpoint before it is kept."
+            )
+        speed = self.meter.rate()
+        row: dict[str, float | int] = {"epoch": trainer.current_epoch + 1, "step": step, **means}
+        row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        row["perf/seconds"] = self.seconds()
+        if speed is not None:
+            row["perf/images_per_second"] = speed
+        self.log_rows.append(row)
+        self.last |= {name: float(value) for name, value in row.items()}
+        self.status.set(
+            epoch=trainer.current_epoch + 1, images_per_second=speed, eta_seconds=self.time_left.seconds(),
+            loss=means["train/loss"] if self.val_loss is None else self.val_loss,
+        )  # fmt: skip
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self.status.set(phase=f"validating {(batch_idx + 1) / float(sum(trainer.num_val_batches)):.0%}")
+
+    def _validated(self, measured: Mapping[str, float]) -> None:
+        """Says what a validation found, and takes in how long it took."""
+        seconds, probing = self._since_mark(), None
+        if self.knn is not None and self.knn.seconds is not None:
+            probing, self.knn.seconds = self.knn.seconds, None
+            self.time_left["knn"].add(probing)
+        self.time_left["validation"].add(max(0.0, seconds - (probing or 0.0)))
+        name = "val/knn_top1" if "val/mean_rank" in measured else "val/top1"
+        if math.isfinite(measured.get("val/loss", math.nan)):
+            self.val_loss = float(measured["val/loss"])
+        if math.isfinite(measured.get(name, math.nan)):
+            self.accuracy = max(float(measured[name]), self.accuracy or 0.0)
+        self.status.set(loss=self.val_loss, accuracy=self.accuracy, eta_seconds=self.time_left.seconds())
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "perf/seconds": self.seconds()}
+        if self.health_log is not None and pl_module.val_health:
+            self.health_log.append({"epoch": row["epoch"], "step": row["step"], **pl_module.val_health})
+        self.log_rows.append(row | pl_module.val_metrics)
+        self.last |= pl_module.val_metrics
+        if not math.isfinite(pl_module.val_metrics.get("val/loss", 0.0)):  # the epoch's last steps broke it
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            raise DivergedError(
+                f"The validation loss is {pl_module.val_metrics['val/loss']} after step {trainer.global_step}, "
+                f"learning rate {rate:.3g}. Likely causes: a learning rate that is too high, or no warm-up. "
+                "The checkpoint before it is kept."
+            )
+        self._validated(pl_module.val_metrics)
+        self.meter.restart()
+
+
+class KNNProbe(L.Callback):
+    """Adds `val/knn_top1` to a pre-training's validation metrics every few epochs, and after the last.
+
+    Args:
+        measure: returns the accuracy of the encoder as it is, 0..1.
+        every_epochs: how often.
+    """
+
+    def __init__(self, measure: Callable[[], float], every_epochs: int) -> None:
+        self.measure, self.every_epochs = measure, every_epochs
+        self.seconds: float | None = None  # that the last one took, until someone has taken note
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        epoch = trainer.current_epoch + 1
+        if epoch % self.every_epochs == 0 or epoch == trainer.max_epochs:
+            start = time.monotonic()
+            measured = self.measure() if trainer.is_global_zero else None
+            pl_module.val_metrics["val/knn_top1"] = trainer.strategy.broadcast(measured)
+            self.seconds = time.monotonic() - start
+
+
+class Filming(L.Callback):
+    """Keeps features of the same images after some epochs, for the training film.
+
+    Args:
+        features: returns those of the encoder as it is, (N, num_features); called in eval mode.
+        keep: is given an epoch and its features.
+        epochs: those to keep; 0 is before the training.
+    """
+
+    def __init__(
+        self, features: Callable[[L.LightningModule], Tensor], keep: Callable[[int, Any], None], epochs: list[int]
+    ) -> None:
+        self.features, self.keep, self.epochs = features, keep, frozenset(epochs)
+
+    def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
+        if epoch not in self.epochs or not trainer.is_global_zero:
+            return
+        was_training = pl_module.training
+        pl_module.eval()
+        with torch.inference_mode():
+            self.keep(epoch, self.features(pl_module).cpu().numpy())
+        pl_module.train(was_training)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.global_step == 0:
+            self._take(trainer, pl_module, 0)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._take(trainer, pl_module, trainer.current_epoch + 1)
+
+
+def terminal_bar(num_steps: int, done: int = 0) -> Any:
+    """A progress bar on a terminal; None elsewhere. The log keeps the lines, not every frame of a bar."""
+    if not sys.stderr.isatty():
+        return None
+    terminal = getattr(sys.stderr, "terminal", sys.stderr)
+    return tqdm(total=num_steps, initial=done, unit="step", dynamic_ncols=True, file=terminal)
+
+
+class Progress(L.Callback):
+    """A bar on a terminal, one line per epoch elsewhere."""
+
+    def __init__(self, recorder: Recorder, num_steps: int, images_name: str = "images") -> None:
+        self.recorder = recorder
+        self.num_steps = num_steps
+        self.bar: Any = None
+        self.images_name = images_name
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.bar = terminal_bar(self.num_steps, trainer.global_step)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(trainer.global_step - self.bar.n)
+            if "train/loss" in self.recorder.last:
+                self.bar.set_postfix_str(
+                    f"epoch {trainer.current_epoch + 1}, loss {self.recorder.last['train/loss']:.3f}"
+                )
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        line = epoch_line(trainer.current_epoch + 1, trainer.max_epochs or 0, self.recorder.last)
+        if self.bar is not None:
+            self.bar.write(line)
+        else:
+            print(line, flush=True)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def epoch_line(epoch: int, epochs: int, last: Mapping[str, float]) -> str:
+    """What a log says of an epoch: "epoch 3/20  loss 4.213  val 4.305  kNN 61.3 %  1,940 images/s"."""
+    parts = [f"epoch {epoch}/{epochs}"]
+    for name, key, text in (
+        ("loss", "train/loss", "{:.3f}"),
+        ("val", "val/loss", "{:.3f}"),
+        ("kNN", "val/knn_top1", "{:.1%}"),
+        ("val top-1", "val/top1", "{:.1%}"),
+    ):
+        if key in last and not (key == "val/top1" and "val/mean_rank" in last):
+            parts.append(f"{name} {text.format(last[key])}")
+    if "perf/images_per_second" in last:
+        parts.append(f"{last['perf/images_per_second']:,.0f} images/s")
+    return "  ".join(parts)

@@ -1,0 +1,1 @@
+"""Random views of images, batched, each operation usable alone (Chen et al. 2020, appendix A)."""

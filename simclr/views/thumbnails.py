@@ -1,0 +1,40 @@
+"""Images of a split as sheets of small tiles, for maps and films to show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from simclr.data.loading import Split
+from simclr.views import augment
+
+TILE_SIDE, SHEET_COLUMNS = 64, 50  # a thumbnail's largest side; tiles in a row and rows in a sheet
+
+
+def write_sheets(split: Split, folder: Path) -> dict[str, Any]:
+    """Writes the images of a split as sheets of tiles and says how they lie there."""
+    side = min(TILE_SIDE, split.image_size)
+
+    def tile(images: Tensor) -> NDArray[np.uint8]:
+        if images.shape[-1] != side:
+            images = (augment.resize(augment.to_float(images), side) * 255).round().clamp(0, 255).byte()
+        return images.numpy()  # (n, 3, side, side)
+
+    per_sheet = SHEET_COLUMNS * SHEET_COLUMNS
+    names = []
+    for number, start in enumerate(range(0, split.num_images, per_sheet)):
+        part = split.take(range(start, min(start + per_sheet, split.num_images)))
+        tiles = np.concatenate([tile(batch) for batch in part.batches()])
+        num_rows = -(-len(tiles) // SHEET_COLUMNS)
+        sheet = np.zeros((num_rows * SHEET_COLUMNS, side, side, 3), dtype=np.uint8)
+        sheet[: len(tiles)] = tiles.transpose(0, 2, 3, 1)
+        sheet = sheet.reshape(num_rows, SHEET_COLUMNS, side, side, 3).swapaxes(1, 2)
+        name = f"thumbnails-{number}.png"
+        Image.fromarray(sheet.reshape(num_rows * side, SHEET_COLUMNS * side, 3)).save(folder / name, compress_level=4)
+        names.append(name)
+    return {"side": side, "columns": SHEET_COLUMNS, "per_sheet": per_sheet, "sheets": names}
