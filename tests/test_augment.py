@@ -12,7 +12,8 @@ from torchvision.transforms.v2 import functional as reference
 
 from simclr.config import Augmentation
 from simclr.data import shapes
-from simclr.views import augment
+from simclr.views import augment, blur, color, numerics, resampling
+from simclr.views.factors import JITTER_PARTS, VALIDATION_EPOCH, draw_factors, step_by_step, uniforms
 
 TOLERANCE = 1e-5  # hue is the coarsest: torchvision divides by small differences
 OFF = Augmentation(
@@ -33,7 +34,7 @@ def images(pictures):
 
 def draw(augmentation, num=20_000, *, seed=1, epoch=0, view=0, height=32, width=32, ids=None):
     ids = torch.arange(num) if ids is None else ids
-    return augment.draw_factors(augmentation, ids, seed=seed, epoch=epoch, view=view, height=height, width=width)
+    return draw_factors(augmentation, ids, seed=seed, epoch=epoch, view=view, height=height, width=width)
 
 
 def assert_near(found, expected, tolerance=TOLERANCE):
@@ -51,7 +52,7 @@ def test_resized_crop(side, size):
     boxes[0] = torch.tensor([0, 0, side, side])
     boxes[1] = torch.tensor([side - 1, side - 1, 1, 1])
     flip = torch.arange(len(images)) % 2 == 1
-    found = augment.resized_crop(images, boxes, size, flip)
+    found = resampling.resized_crop(images, boxes, size, flip)
     for i, (top, left, height, width) in enumerate(boxes.tolist()):
         expected = reference.resized_crop(
             images[i], top, left, height, width, [size, size], InterpolationMode.BILINEAR, antialias=True
@@ -62,20 +63,20 @@ def test_resized_crop(side, size):
 def test_resized_crop_of_images_that_are_not_square(images):
     wide = torch.cat([images, images.flip(2)], dim=3)  # (12, 3, 32, 64)
     boxes = draw(Augmentation(), len(wide), height=32, width=64).box
-    found = augment.resized_crop(wide, boxes, 24)
+    found = resampling.resized_crop(wide, boxes, 24)
     for i, (top, left, height, width) in enumerate(boxes.tolist()):
         expected = reference.resized_crop(wide[i], top, left, height, width, [24, 24], antialias=True)
         assert_near(found[i], expected)
 
 
 def test_resize(images):
-    assert augment.resize(images, 32) is images
-    assert_near(augment.resize(images, 20), reference.resize(images, [20, 20], antialias=True))
+    assert resampling.resize(images, 32) is images
+    assert_near(resampling.resize(images, 20), reference.resize(images, [20, 20], antialias=True))
 
 
 def test_horizontal_flip(images):
     flip = torch.arange(len(images)) % 3 == 0
-    found = augment.horizontal_flip(images, flip)
+    found = resampling.horizontal_flip(images, flip)
     for i in range(len(images)):
         assert torch.equal(found[i], reference.horizontal_flip(images[i]) if flip[i] else images[i])
 
@@ -83,7 +84,7 @@ def test_horizontal_flip(images):
 @pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
 def test_brightness_contrast_and_saturation(images, name):
     factors = torch.linspace(0, 2, len(images))
-    found = augment.ADJUST[name](images, factors)
+    found = color.ADJUST[name](images, factors)
     for i, factor in enumerate(factors.tolist()):
         assert_near(found[i], getattr(reference, f"adjust_{name}")(images[i], factor))
 
@@ -92,14 +93,14 @@ def test_hue(images):
     images = torch.cat([images, torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))])
     images[0], images[1], images[2, 1:] = 0.0, 1.0, 0.0  # black, white, pure reds
     turns = torch.linspace(-0.5, 0.5, len(images))
-    found = augment.adjust_hue(images, turns)
+    found = color.adjust_hue(images, turns)
     for i, turn in enumerate(turns.tolist()):
         assert_near(found[i], reference.adjust_hue(images[i], turn))
-    torch.testing.assert_close(augment.adjust_hue(images, torch.zeros(len(images))), images, atol=1e-5, rtol=0)
+    torch.testing.assert_close(color.adjust_hue(images, torch.zeros(len(images))), images, atol=1e-5, rtol=0)
 
 
 def test_grayscale(images):
-    assert_near(augment.grayscale(images), reference.rgb_to_grayscale(images, num_output_channels=3), 1e-6)
+    assert_near(color.grayscale(images), reference.rgb_to_grayscale(images, num_output_channels=3), 1e-6)
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 9, 31])
@@ -107,18 +108,18 @@ def test_grayscale(images):
 def test_gaussian_blur(side, kernel_size):
     images = torch.from_numpy(shapes.generate("test", 12, side).images.copy()).float() / 255
     sigmas = torch.linspace(0.1, 3.0, len(images))
-    found = augment.gaussian_blur(images, sigmas, kernel_size)
+    found = blur.gaussian_blur(images, sigmas, kernel_size)
     for i, sigma in enumerate(sigmas.tolist()):
         assert_near(found[i], reference.gaussian_blur(images[i], [kernel_size, kernel_size], [sigma, sigma]))
 
 
 def test_color_jitter_applies_each_images_own_order(images):
     factors = draw(Augmentation(jitter_probability=1, hue=0.3), len(images))
-    found = augment.color_jitter(images, factors)
+    found = color.color_jitter(images, factors)
     for i in range(len(images)):
         expected = images[i]
         for part in factors.order[i].tolist():
-            name = augment.JITTER_PARTS[part]
+            name = JITTER_PARTS[part]
             expected = getattr(reference, f"adjust_{name}")(expected, float(getattr(factors, name)[i]))
         assert_near(found[i], expected)
 
@@ -134,7 +135,7 @@ def test_a_whole_view_equals_torchvisions_operations_in_a_row(pictures):
         x = reference.resized_crop(pictures[i].float() / 255, *drawn.box[i].tolist(), [24, 24], antialias=True)
         x = reference.horizontal_flip(x) if drawn.flip[i] else x
         for part in drawn.order[i].tolist() if drawn.jitter[i] else ():
-            name = augment.JITTER_PARTS[part]
+            name = JITTER_PARTS[part]
             x = getattr(reference, f"adjust_{name}")(x, float(getattr(drawn, name)[i]))
         x = reference.rgb_to_grayscale(x, 3) if drawn.grayscale[i] else x
         x = reference.gaussian_blur(x, [5, 5], [float(drawn.sigma[i])] * 2) if drawn.blur[i] else x
@@ -153,12 +154,12 @@ def test_operations_on_8_bit_pil_images_differ_by_their_rounding(pictures, image
         "blur": lambda x, sigma: reference.gaussian_blur(x, [3, 3], [sigma, sigma]),
     }
     on_planes = {
-        "crop": lambda x, _: augment.resized_crop(x, torch.tensor([[3, 5, 20, 17]]).expand(12, 4), 32),
-        "grayscale": lambda x, _: augment.grayscale(x),
-        "blur": lambda x, sigma: augment.gaussian_blur(x, sigma, 3),
+        "crop": lambda x, _: resampling.resized_crop(x, torch.tensor([[3, 5, 20, 17]]).expand(12, 4), 32),
+        "grayscale": lambda x, _: color.grayscale(x),
+        "blur": lambda x, sigma: blur.gaussian_blur(x, sigma, 3),
     }
     strengths = torch.linspace(-0.5, 0.5, 12) if name == "hue" else torch.linspace(0.3, 1.7, 12)
-    found = on_planes.get(name, augment.ADJUST.get(name))(images, strengths)
+    found = on_planes.get(name, color.ADJUST.get(name))(images, strengths)
     for i, strength in enumerate(strengths.tolist()):
         operation = on_pil.get(name) or getattr(reference, f"adjust_{name}")
         expected = reference.pil_to_tensor(operation(reference.to_pil_image(pictures[i]), strength)) / 255
@@ -177,13 +178,13 @@ def assert_uniform(values, low, high, num_bins=10, rounding=1e-6):
 
 
 def test_uniforms_are_uniform_and_uncorrelated():
-    u = augment.uniforms(0, 0, torch.arange(20_000), 0, 16)
+    u = uniforms(0, 0, torch.arange(20_000), 0, 16)
     assert u.shape == (20_000, 16)
     assert u.dtype == torch.float32
     for column in u.unbind(1):
         assert_uniform(column, 0, 1)
     keys = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
-    others = [augment.uniforms(seed, epoch, torch.arange(20_000), view, 4) for seed, epoch, view in keys]
+    others = [uniforms(seed, epoch, torch.arange(20_000), view, 4) for seed, epoch, view in keys]
     neighbours = u.roll(1, 0)[:, :4]  # of the image before
     correlation = torch.corrcoef(torch.cat([u, neighbours, *others], dim=1).T)
     off_diagonal = correlation - torch.diag(correlation.diagonal())
@@ -292,8 +293,8 @@ def test_with_everything_off_a_view_is_the_image(pictures, images):
     ("option", "operation"),
     [
         ("flip_probability", lambda x: x.flip(3)),
-        ("grayscale_probability", augment.grayscale),
-        ("blur_probability", lambda x: augment.gaussian_blur(x, torch.full((12,), 0.7), 3)),
+        ("grayscale_probability", color.grayscale),
+        ("blur_probability", lambda x: blur.gaussian_blur(x, torch.full((12,), 0.7), 3)),
     ],
 )
 def test_with_probability_one_an_operation_always_happens(pictures, images, option, operation):
@@ -356,7 +357,7 @@ def test_the_large_operations_of_a_gpu_draw_the_same_views(side, size, num, monk
         return torch.stack(augment.two_views(pictures, ids, FULL, seed=1, epoch=2, size=size))
 
     expected = views()
-    monkeypatch.setattr(augment, "_in_bulk", lambda device: True)
+    monkeypatch.setattr(numerics, "in_bulk", lambda device: True)
     assert_near(views(), expected, 2e-6)
     monkeypatch.setattr(augment, "DEVICE_CHUNK_NUMBERS", 60 * max(side, size) ** 2)  # several chunks
     assert_near(views(), expected, 2e-6)
@@ -391,7 +392,7 @@ def test_what_is_drawn_does_not_depend_on_the_batch():
         assert torch.equal(getattr(drawn, name), values)
 
 
-@pytest.mark.parametrize("change", [{"seed": 2}, {"epoch": 3}, {"view": 1}, {"epoch": augment.VALIDATION_EPOCH}])
+@pytest.mark.parametrize("change", [{"seed": 2}, {"epoch": 3}, {"view": 1}, {"epoch": VALIDATION_EPOCH}])
 def test_a_view_changes_with_seed_epoch_and_view(pictures, change):
     ids = torch.arange(12)
     before, after = view_of(pictures, ids), view_of(pictures, ids, **change)
@@ -446,24 +447,24 @@ def test_a_view_step_by_step_is_the_operations_one_after_the_other() -> None:
                               blur_probability=0.5, hue=0.5)  # fmt: skip
     images = torch.rand(40, 3, 24, 20)
     ids = torch.arange(40)
-    factors = augment.draw_factors(everything, ids, seed=1, epoch=2, view=1, height=24, width=20)
+    factors = draw_factors(everything, ids, seed=1, epoch=2, view=1, height=24, width=20)
     views = augment.apply_factors(images, factors, 16, 3)
     for number in range(40):
         one = factors[slice(number, number + 1)]
-        names, stages = augment.step_by_step(one)
+        names, stages = step_by_step(one)
         found = augment.apply_factors(images[[number]].expand(len(names), -1, -1, -1).contiguous(), stages, 16, 3)
         assert torch.equal(found[-1], views[number])
-        assert names[2:6] == [augment.JITTER_PARTS[part] for part in one.order[0]]
+        assert names[2:6] == [JITTER_PARTS[part] for part in one.order[0]]
         image = images[[number]]
         for name, picture in zip(names, found, strict=True):
             if name == "crop":
-                image = augment.resized_crop(image, one.box, 16)
+                image = resampling.resized_crop(image, one.box, 16)
             elif name == "flip":
-                image = augment.horizontal_flip(image, one.flip)
-            elif name in augment.ADJUST and one.jitter:
-                image = augment.ADJUST[name](image, getattr(one, name))
+                image = resampling.horizontal_flip(image, one.flip)
+            elif name in color.ADJUST and one.jitter:
+                image = color.ADJUST[name](image, getattr(one, name))
             elif name == "grayscale" and one.grayscale:
-                image = augment.grayscale(image)
+                image = color.grayscale(image)
             elif name == "blur" and one.blur:
-                image = augment.gaussian_blur(image, one.sigma, 3)
+                image = blur.gaussian_blur(image, one.sigma, 3)
             torch.testing.assert_close(picture[None], image, atol=2e-5, rtol=0)

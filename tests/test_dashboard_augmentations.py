@@ -230,14 +230,14 @@ def test_steps_say_what_was_drawn() -> None:
 
 def test_a_run_shows_the_very_pairs_its_training_drew(tiny_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from simclr.lifecycle.train import train
-    from simclr.views import augment
+    from simclr.views import augment, factors
 
     seen: dict[int, list[Any]] = {}
     two_views = augment.two_views
 
     def watched(images: Any, ids: Any, augmentation: Augmentation, *, seed: int, epoch: int, size: int) -> Any:
         views = two_views(images, ids, augmentation, seed=seed, epoch=epoch, size=size)
-        if epoch != augment.VALIDATION_EPOCH:
+        if epoch != factors.VALIDATION_EPOCH:
             seen.setdefault(epoch, []).append((ids.numpy(), views))
         return views
 

@@ -20,7 +20,8 @@ from simclr.data import shapes
 from simclr.embeddings.stored import Model, open_weights
 from simclr.launch import jobs
 from simclr.objectives import nt_xent
-from simclr.views import augment
+from simclr.views import augment, resampling
+from simclr.views.factors import Factors
 
 
 def random_batch(num: int, dim: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -147,15 +148,15 @@ def test_operations_are_those_of_the_trainer() -> None:
     }
     for (operation, strength), factors in cases.items():
         window = 2 * max(1, round(3 * 0.07 * 16)) + 1
-        expected = augment.apply_factors(images, augment.Factors(**still | factors), 16, window)
+        expected = augment.apply_factors(images, Factors(**still | factors), 16, window)
         torch.testing.assert_close(similarity.changed(images, operation, strength), expected, atol=2e-5, rtol=0)
         assert not torch.allclose(expected, images, atol=0.01)
 
 
 def test_crops_keep_the_area_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = []
-    real = augment.resized_crop
-    monkeypatch.setattr(augment, "resized_crop", lambda x, box, side: boxes.append(box) or real(x, box, side))
+    real = resampling.resized_crop
+    monkeypatch.setattr(resampling, "resized_crop", lambda x, box, side: boxes.append(box) or real(x, box, side))
     for strength in similarity.STRENGTHS["crop"]:
         assert similarity.changed(images_of(8, 32), "crop", strength).shape == (8, 3, 32, 32)
         area = boxes[-1][:, 2] * boxes[-1][:, 3] / 32**2

@@ -259,7 +259,7 @@ def _encoded(
 ) -> tuple[dict[Layer, NDArray[np.float64]], str]:  # fmt: skip
     import torch
 
-    from simclr.views import augment
+    from simclr.views import augment, resampling
 
     seed, epoch, side = _draw
     with torch.inference_mode():
@@ -267,7 +267,7 @@ def _encoded(
         views = augment.two_views(images, ids, _augmentation, seed=seed, epoch=epoch, size=side)
         together = torch.stack(views, dim=1).flatten(0, 1)  # (2N, 3, side, side), pairs adjacent
         rows = {layer: lab.interleave(values[::2], values[1::2]) for layer, values in _encoder(together).items()}
-        tiles = augment.resize(together, TILE) if side > TILE else together
+        tiles = resampling.resize(together, TILE) if side > TILE else together
         empty = tiles.new_zeros(-len(tiles) % SPRITE_COLUMNS, *tiles.shape[1:])
         sheet = sample_images.sheet(torch.cat([tiles, empty]).unflatten(0, (-1, SPRITE_COLUMNS)))
     return rows, sample_images.png(sheet)

@@ -276,10 +276,10 @@ def originals(gallery: Gallery, places: list[int], size: int) -> str:
     """The images as they are, one below the other, at the size of their views."""
     import torch
 
-    from simclr.views import augment
+    from simclr.views import augment, resampling
 
     with torch.inference_mode():
-        plain = augment.resize(augment.to_float(torch.from_numpy(gallery.images[places])), size)
+        plain = resampling.resize(augment.to_float(torch.from_numpy(gallery.images[places])), size)
         return png(sheet(plain[:, None]))
 
 
@@ -296,13 +296,14 @@ def draw_views(
     import torch
 
     from simclr.views import augment
+    from simclr.views.factors import draw_factors
 
     with torch.inference_mode():
         images, ids = torch.from_numpy(gallery.images[places]), torch.from_numpy(gallery.ids[places])
         views = augment.two_views(images, ids, augmentation, seed=seed, epoch=epoch, size=size)
         height, width = images.shape[2:]
         factors = [
-            augment.draw_factors(augmentation, ids, seed=seed, epoch=epoch, view=view, height=height, width=width)
+            draw_factors(augmentation, ids, seed=seed, epoch=epoch, view=view, height=height, width=width)
             for view in (0, 1)
         ]
         drawn_views = sheet(torch.stack(views, dim=1))
@@ -327,16 +328,15 @@ def draw_steps(
     import torch
 
     from simclr.views import augment
+    from simclr.views.factors import draw_factors, step_by_step
 
     image, ids = torch.from_numpy(gallery.images[[place]]), torch.from_numpy(gallery.ids[[place]])
     height, width = image.shape[2:]
     views, tiles = [], []
     with torch.inference_mode():
         for view in (0, 1):
-            factors = augment.draw_factors(
-                augmentation, ids, seed=seed, epoch=epoch, view=view, height=height, width=width
-            )
-            names, stages = augment.step_by_step(factors)
+            factors = draw_factors(augmentation, ids, seed=seed, epoch=epoch, view=view, height=height, width=width)
+            names, stages = step_by_step(factors)
             repeated = image.expand(len(names), -1, -1, -1).contiguous()
             tiles.append(augment.apply_factors(repeated, stages, size, augmentation.blur_kernel_size))
             drawn = _drawn(factors, 0)

@@ -202,12 +202,12 @@ class Encoder:
         """
         import torch
 
-        from simclr.views import augment
+        from simclr.views import augment, resampling
 
         found: dict[Layer, list[Tensor]] = {"h": [], "z": []}
         with torch.inference_mode():
             for batch in images.split(BATCH_SIZE):
-                x = batch if self.size is None else augment.resize(batch, self.size)
+                x = batch if self.size is None else resampling.resize(batch, self.size)
                 h = self.network(augment.normalize(x)).flatten(1).float()  # (n, num_features)
                 found["h"].append(h)
                 if self.projector is not None:
@@ -265,29 +265,28 @@ def changed(images: Tensor, operation: str, strength: float) -> Tensor:
     """
     import torch
 
-    from simclr.views import augment
+    from simclr.views import blur, color, resampling
+    from simclr.views.factors import draw_factors
 
     num, side = len(images), images.shape[-1]
     signs = 1.0 - 2.0 * (torch.arange(num) % 2)
     if operation == "crop":
         kept = 1.0 - strength
         options = Augmentation(crop_scale_min=kept, crop_scale_max=kept, crop_ratio_min=1.0, crop_ratio_max=1.0)
-        drawn = augment.draw_factors(
-            options, torch.arange(num), seed=0, epoch=0, view=0, height=images.shape[2], width=side
-        )
-        return augment.resized_crop(images, drawn.box, side)
+        drawn = draw_factors(options, torch.arange(num), seed=0, epoch=0, view=0, height=images.shape[2], width=side)
+        return resampling.resized_crop(images, drawn.box, side)
     if operation == "flip":
-        return augment.horizontal_flip(images, torch.full((num,), bool(strength)))
+        return resampling.horizontal_flip(images, torch.full((num,), bool(strength)))
     if operation == "grayscale":
-        return augment.grayscale(images) if strength else images
+        return color.grayscale(images) if strength else images
     if operation == "hue":
-        return augment.adjust_hue(images, strength * signs)
+        return color.adjust_hue(images, strength * signs)
     if operation == "blur":
         sigma = strength * side
         reach = max(1, round(3 * sigma))
-        return augment.gaussian_blur(images, torch.full((num,), sigma), 2 * reach + 1)
-    if operation in augment.ADJUST:
-        return augment.ADJUST[operation](images, 1.0 + strength * signs)
+        return blur.gaussian_blur(images, torch.full((num,), sigma), 2 * reach + 1)
+    if operation in color.ADJUST:
+        return color.ADJUST[operation](images, 1.0 + strength * signs)
     raise ValueError(f"operation is {operation}; allowed: {', '.join(STRENGTHS)}")
 
 

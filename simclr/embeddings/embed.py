@@ -235,7 +235,7 @@ def _features(
     """(N, D) float32, the layer of each plain image, BatchNorm in eval mode; and (N, K), the logits of a classifier."""
     import torch
 
-    from simclr.views import augment
+    from simclr.views import augment, resampling
 
     config = model.run.config
     size = int(config.get("image_size") or pictures.chosen.image_size)
@@ -253,7 +253,7 @@ def _features(
     found, logits = [], []
     with torch.inference_mode():
         for batch in pictures.chosen.batches():
-            x = augment.normalize(augment.resize(augment.to_float(batch.to(device)), size))  # (n, 3, size, size)
+            x = augment.normalize(resampling.resize(augment.to_float(batch.to(device)), size))  # (n, 3, size, size)
             h = network(x).flatten(1).float()
             out = head(h).float().cpu() if head is not None else None
             found.append(out if out is not None and model.layer == "z" else h.cpu())

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from simclr.data.loading import Split
 from simclr.data.transfer import to_device
-from simclr.views import augment
+from simclr.views import augment, resampling
 
 EVALUATION_BATCH_SIZE = 512
 
@@ -21,7 +21,7 @@ def plain_batches(
     """The split's images in order, as an encoder is given them: (n, 3, size, size), normalized."""
     for batch in split.batches(batch_size):
         images = augment.to_float(to_device(batch, device))
-        yield augment.normalize(augment.resize(images, size))
+        yield augment.normalize(resampling.resize(images, size))
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ from simclr.data.loading import EpochBatches, ImageData, Split, SplitDataset, as
 from simclr.data.sampling import TRANSFORM_STREAM
 from simclr.data.transfer import to_device
 from simclr.training.modules import Labelled, Views, stream_seed
-from simclr.views import augment
+from simclr.views import augment, factors, resampling
 
 Transform = Callable[[Tensor], Tensor]
 WAIT_SECONDS = 1.0  # between two looks at whether to wait on for a batch
@@ -228,7 +228,7 @@ class PretrainData(_Images):
     def _prepare(self, images: Tensor, split: Split, positions: Tensor, stage: str) -> Views:
         ids = split.ids[positions]
         # Training and validation images have ids of their own, so one constant epoch serves validation.
-        epoch = self._epoch if stage == "train" else augment.VALIDATION_EPOCH
+        epoch = self._epoch if stage == "train" else factors.VALIDATION_EPOCH
         if self.transform is not None:
             # as views of our own: the same at any time, so that a resumed run sees what it would have seen
             torch.manual_seed(stream_seed(TRANSFORM_STREAM, self.seed, epoch, *ids[:2].tolist()))
@@ -259,6 +259,6 @@ class LabelledData(_Images):
                 size=self.size,
             )
         else:
-            images = augment.resize(augment.to_float(images), self.size)
+            images = resampling.resize(augment.to_float(images), self.size)
         assert split.labels is not None
         return Labelled(augment.normalize(images), to_device(split.labels[positions], images.device))

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from simclr.data.loading import Split
-from simclr.views import augment
+from simclr.views import augment, resampling
 
 TILE_SIDE, SHEET_COLUMNS = 64, 50  # a thumbnail's largest side; tiles in a row and rows in a sheet
 
@@ -22,7 +22,7 @@ def write_sheets(split: Split, folder: Path) -> dict[str, Any]:
 
     def tile(images: Tensor) -> NDArray[np.uint8]:
         if images.shape[-1] != side:
-            images = (augment.resize(augment.to_float(images), side) * 255).round().clamp(0, 255).byte()
+            images = (resampling.resize(augment.to_float(images), side) * 255).round().clamp(0, 255).byte()
         return images.numpy()  # (n, 3, side, side)
 
     per_sheet = SHEET_COLUMNS * SHEET_COLUMNS

@@ -1,0 +1,202 @@
+"""Crop, resize and flip in one step: antialiased bilinear resampling of an integer crop box."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from simclr.data.transfer import all_to_device
+from simclr.views import numerics
+
+MAX_TAPS = 8  # neighbours, above which a matrix takes less
+
+
+def _sample_positions(length: Tensor, size_out: int, flip: Tensor | None = None) -> Tensor:
+    """(N, size_out): where in a box of `length` pixels each output pixel lies; 0 is the middle of the first pixel."""
+    place = torch.arange(0.5, size_out, device=length.device)
+    if flip is not None:
+        place = torch.where(flip[:, None], size_out - place, place)
+    return place * (length.to(torch.float32) / size_out)[:, None] - 0.5
+
+
+def _neighbours(start: Tensor, length: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """The pixel before each place and the weight of the one after it, both (N, size_out).
+
+    Where nothing shrinks, antialiasing has no effect and an output pixel mixes two neighbours.
+    """
+    start, length = start[:, None], length[:, None]
+    place = torch.minimum(place.clamp(min=0.0), (length - 1).to(torch.float32))
+    first = torch.minimum(start + place.to(torch.int64), start + length - 2).clamp_(min=0)
+    return first, place - (first - start)
+
+
+def _neighbour_matrix(first: Tensor, weight: Tensor, size_in: int) -> Tensor:
+    """(N, size_out, size_in) weights of what `_neighbours` found."""
+    first, weight = first[:, :, None], weight[:, :, None]
+    matrix = torch.zeros(*first.shape[:2], size_in, device=first.device)
+    return matrix.scatter_(2, torch.cat([first, first + 1], dim=2), torch.cat([1.0 - weight, weight], dim=2))
+
+
+def _antialiased_matrix(start: Tensor, length: Tensor, place: Tensor, size_in: int) -> Tensor:
+    """(N, size_out, size_in) weights of an antialiased bilinear resize of `length` pixels from `start`."""
+    reach = (length.to(torch.float32) / place.shape[1]).clamp(min=1.0)[:, None, None]
+    source = torch.arange(size_in, device=start.device) - start[:, None]  # pixel within the box, (N, size_in)
+    weights = (source[:, None, :] - place[:, :, None]).abs_().div_(reach).neg_().add_(1.0).clamp_(min=0.0)
+    weights.mul_(((source >= 0) & (source < length[:, None]))[:, None, :])
+    return weights.div_(weights.sum(dim=2, keepdim=True))
+
+
+def _grows(size_in: int, size_out: int) -> bool:
+    return 1 < size_in <= size_out  # then every box inside the image does
+
+
+def _takes_neighbours(size_in: int, size_out: int, device: torch.device) -> bool:
+    return _grows(size_in, size_out) and (size_out >= numerics.MATRIX_SIZE or numerics.in_bulk(device))
+
+
+def _num_taps(size_in: int, size_out: int) -> int:
+    """Neighbours that each output pixel mixes where images shrink, 0 where it is done in another way."""
+    num_taps = max(2, math.ceil(2 * size_in / size_out))
+    return num_taps if size_in > size_out and num_taps <= MAX_TAPS else 0
+
+
+def crop_space(height_in: int, width_in: int, size: int, device: torch.device) -> int:
+    """Numbers of scratch space that `crop` needs for each plane of an image."""
+    if _takes_taps(height_in, width_in, size, device):
+        return 2 * size * width_in + size * size
+    return (2 if _takes_neighbours(width_in, size, device) else 1) * height_in * size + size * size
+
+
+def _takes_taps(height_in: int, width_in: int, size: int, device: torch.device) -> bool:
+    return bool(_num_taps(max(height_in, width_in), size)) and (
+        size >= numerics.MATRIX_SIZE or numerics.in_bulk(device)
+    )
+
+
+def crop(images: Tensor, boxes: Tensor, flips: Tensor, space: Tensor, planes: Tensor) -> None:
+    """Writes the boxes of images (N, C, H, W), resized, to planes (C, N, size, size).
+
+    Resampling is linear and separable. Crop, resize and flip along an axis are one step: a matrix for each image, or
+    few neighbours for each output pixel, which takes less where images are large or whole lines can be copied.
+    `boxes` (4, N): top, left, height, width. `flips` (2, N): top to bottom, left to right. `space`: N * C times
+    `crop_space` numbers.
+    """
+    num, channels, height_in, width_in = images.shape
+    size = planes.shape[3]
+    device = images.device
+    narrow, scratch = space[: -planes.numel()], space[-planes.numel() :].view_as(planes)
+    start, length = boxes.reshape(2, 2 * num)  # both axes at once
+    place = _sample_positions(length, size, flips.reshape(2 * num))
+    # The first line of each plane, (C, N, 1).
+    top = torch.arange(0, num * channels * height_in, height_in, device=device).view(num, channels).T[:, :, None]
+    if _takes_taps(height_in, width_in, size, device):
+        _crop_by_taps(images, start, length, place, top, narrow.view(2, channels, num, size, width_in), scratch, planes)
+        return
+    if _grows(height_in, size) or _grows(width_in, size):
+        first, weight = (values.split(num) for values in _neighbours(start, length, place))  # of each axis
+    if not (_grows(height_in, size) and _grows(width_in, size)):
+        matrix = _antialiased_matrix(start, length, place, max(height_in, width_in))
+
+    lines = images.view(num, channels * height_in, width_in)
+    narrow = narrow.view(-1, num, channels * height_in, size)
+    here = narrow[0]
+    if _takes_neighbours(width_in, size, device):
+        there = narrow[1]
+        index = first[1][:, None, :].expand_as(here)
+        torch.gather(lines, 2, index, out=here)
+        torch.gather(lines, 2, (first[1] + 1)[:, None, :].expand_as(here), out=there)
+        here.lerp_(there, weight[1][:, None, :].to(here.dtype))
+    else:
+        grows = _grows(width_in, size)
+        columns = _neighbour_matrix(first[1], weight[1], width_in) if grows else matrix[num:, :, :width_in]
+        numerics.bmm(lines, columns.to(here.dtype).transpose(1, 2), out=here)
+
+    if _grows(height_in, size):
+        line = (top + first[0]).flatten()  # (C * N * size,)
+        here = here.view(-1, size)
+        torch.index_select(here, 0, line, out=planes.view(-1, size))
+        torch.index_select(here, 0, line + 1, out=scratch.view(-1, size))
+        planes.lerp_(scratch, weight[0][:, :, None].to(planes.dtype))
+    else:
+        rows = matrix[:num, :, :height_in].to(here.dtype)
+        for plane, channel in zip(planes, here.view(num, channels, height_in, size).unbind(1), strict=True):
+            numerics.bmm(rows, channel, out=plane)
+
+
+def _crop_by_taps(
+    images: Tensor, start: Tensor, length: Tensor, place: Tensor, top: Tensor, narrow: Tensor, scratch: Tensor,
+    planes: Tensor,
+) -> None:  # fmt: skip
+    """`crop` where images shrink, antialiased: an output pixel mixes the K neighbours that its triangle reaches.
+
+    start, length: (2N,) of both axes; place (2N, size). top: first line of each plane, (C, N, 1).
+    """
+    num, _, height_in, width_in = images.shape
+    size, device = planes.shape[3], images.device
+    num_taps = _num_taps(max(height_in, width_in), size)
+    start, length = start[:, None], length[:, None]
+    reach = (length.to(torch.float32) / size).clamp_(min=1.0)
+    tap = torch.arange(1, num_taps + 1, device=device)[:, None, None]
+    pixel = (place - reach).floor_().to(torch.int64) + tap  # within the box, (K, 2N, size)
+    weight = (pixel - place).abs_().div_(reach).neg_().add_(1.0).clamp_(min=0.0)
+    weight.mul_((pixel >= 0) & (pixel < length))
+    weight.div_(weight.sum(dim=0))
+    pixel = torch.minimum(pixel.clamp_(min=0), length - 1).add_(start)  # what lies outside weighs nothing
+    (rows, columns), (row_weight, column_weight) = pixel.split(num, dim=1), weight.split(num, dim=1)
+
+    line = (top + rows[:, None]).flatten(1)  # (K, C * N * size)
+    index = columns[:, :, None].expand(-1, -1, size, -1)  # (K, N, size, size)
+    short, other = narrow.unbind()
+    for k in range(num_taps):
+        lines = torch.index_select(
+            images.view(-1, width_in), 0, line[k], out=(other if k else short).view(-1, width_in)
+        )
+        weight = row_weight[k, :, :, None]
+        if k:
+            short.addcmul_(lines.view_as(short), weight)
+        else:
+            short.mul_(weight)
+    for k in range(num_taps):
+        some = torch.gather(short, 3, index[k].expand(len(planes), -1, -1, -1), out=scratch if k else planes)
+        weight = column_weight[k, :, None, :]
+        if k:
+            planes.addcmul_(some, weight)
+        else:
+            planes.mul_(weight)
+
+
+def resized_crop(images: Tensor, box: Tensor, size: int, flip: Tensor | None = None) -> Tensor:
+    """Crops, resizes (bilinear, antialiased) and, where `flip`, mirrors.
+
+    Args:
+        images: (N, C, H, W) floating point.
+        box: (N, 4) int64: top, left, height, width, inside the image.
+        size: side of the result.
+        flip: (N,) bool.
+
+    Returns:
+        (N, C, size, size).
+    """
+    num, channels, height, width = images.shape
+    upside_down = torch.zeros(num, dtype=torch.bool)
+    flips = torch.stack([upside_down, upside_down if flip is None else flip.cpu()])
+    boxes, flips = all_to_device([box.cpu().T, flips], images.device)
+    planes = images.new_empty(channels, num, size, size)
+    space = images.new_empty(num * channels * crop_space(height, width, size, images.device))
+    crop(images.contiguous(), boxes, flips, space, planes)
+    return numerics.to_images(planes)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """(N, C, H, W) to (N, C, size, size): the whole image, bilinear, antialiased."""
+    if images.shape[2:] == (size, size):
+        return images
+    box = torch.tensor([[0, 0, images.shape[2], images.shape[3]]]).expand(len(images), 4)
+    return resized_crop(images, box, size)
+
+
+def horizontal_flip(images: Tensor, flip: Tensor) -> Tensor:
+    """Mirrors the images where `flip` (N,) is true."""
+    return torch.where(numerics.per_image(flip, images)[:, None], images.flip(3), images)
