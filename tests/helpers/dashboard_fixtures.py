@@ -1,0 +1,219 @@
+"""Run folders in every state, written through `simclr.runs.folder` as training writes them, for the page tests."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from streamlit.testing.v1 import AppTest
+
+from simclr import config as cfg
+from simclr import runs
+from simclr.hardware import processes
+from simclr.runs import Run
+from simclr.runs.status import ACTIVE
+
+APP = str(Path(__file__).resolve().parents[2] / "dashboard" / "shell.py")
+CLASSES = ["circle", "square", "star"]
+
+
+def open_page(page: str | None = None, **query: str) -> AppTest:
+    """A browser session on a page of the app, given as the name of its folder."""
+    app = AppTest.from_file(APP, default_timeout=30)
+    app.run()
+    if page is not None:
+        app.switch_page(f"{page}/page.py")
+        for name, value in query.items():
+            app.query_params[name] = value
+        app.run()
+    return app
+
+
+def query(app: AppTest, name: str) -> str:
+    """A query parameter of the page shown."""
+    value = app.query_params.get(name, "")
+    return value[0] if isinstance(value, list) else value
+
+
+def texts(app: AppTest) -> str:
+    """All words on a page that a test may look for."""
+    kinds = ("title", "header", "subheader", "markdown", "caption", "error", "warning", "info", "text", "code")
+    return "\n".join(shown(str(item.value)) for kind in kinds for item in getattr(app, kind))
+
+
+def shown(markdown: str) -> str:
+    """What a reader sees of text that went through `escape.markdown`; markup stays as it is."""
+    return html.unescape(markdown.replace(":small{}", ""))
+
+
+def components_with(app: AppTest, text: str) -> list[dict[str, Any]]:
+    """The data of all components whose JSON holds this text, without a space after a name's colon."""
+    found = [node.proto.json for node in app.get("bidi_component")]
+    return [json.loads(data) for data in found if text in data.replace('": ', '":')]
+
+
+def component_with(app: AppTest, text: str) -> dict[str, Any]:
+    """The first of them."""
+    found = components_with(app, text)
+    assert found, f"no component with {text}"
+    return found[0]
+
+
+def write_metrics(run: Run, epochs: int, steps_per_epoch: int = 16, torn: bool = False) -> dict[str, float]:
+    """A `metrics.csv` of `epochs` epochs: rising accuracies, falling loss, validation at each epoch's end.
+
+    Returns what a status tells of it: the newest loss and the best accuracy.
+    """
+    row: dict[str, Any] = {}
+    names = runs.PRETRAIN_METRICS if run.kind == "pretrain" else runs.FINETUNE_METRICS
+    with open(run.metrics_path, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, names, restval="")
+        writer.writeheader()
+        for epoch in range(1, epochs + 1):
+            for step in range((epoch - 1) * steps_per_epoch + 4, epoch * steps_per_epoch + 1, 4):
+                done = step / (20 * steps_per_epoch)
+                row = {
+                    "epoch": epoch,
+                    "step": step,
+                    "lr": 5e-4 * math.cos(done),
+                    "train/loss": 4 + 2.2 * math.exp(-4 * done),
+                    "train/top1": 0.7 * (1 - math.exp(-4 * done)),
+                    "train/top5": 0.9 * (1 - math.exp(-6 * done)),
+                    "train/mean_rank": 1 + 200 * math.exp(-5 * done),
+                    "perf/images_per_second": 1800 + 60 * math.sin(step),
+                    "perf/seconds": 0.2 * step,
+                }
+                writer.writerow({name: value for name, value in row.items() if name in names})
+            done = epoch / 20
+            row = {
+                "epoch": epoch,
+                "step": epoch * steps_per_epoch,
+                "val/loss": 4.1 + 2.1 * math.exp(-4 * done),
+                "val/top1": 0.65 * (1 - math.exp(-4 * done)),
+                "val/top5": 0.85 * (1 - math.exp(-5 * done)),
+                "val/mean_rank": 1 + 220 * math.exp(-5 * done),
+                "val/knn_top1": 0.28 + 0.52 * (1 - math.exp(-4 * done)),
+                "val/alignment": 0.9 - 0.5 * done,
+                "val/uniformity": -1 - 2 * done,
+                "val/positive_similarity": 0.4 + 0.4 * done,
+                "val/negative_similarity": 0.1,
+                "val/effective_rank": 5 + 40 * done,
+                "val/effective_rank_z": 4 + 20 * done,
+            }
+            writer.writerow({name: value for name, value in row.items() if name in names})
+        if torn:
+            stream.write("99,99,0.0")
+    return {"loss": row["val/loss"], "accuracy": row["val/knn_top1" if run.kind == "pretrain" else "val/top1"]}
+
+
+def make_run(
+    folder: Path,
+    state: str = "finished",
+    kind: str = "pretrain",
+    epochs: int = 20,
+    done: int | None = None,
+    torn: bool = False,
+    recipe: str | None = "quick",
+    **options: Any,
+) -> Run:
+    """A run folder in the given state; an active one is said to be this very process, which lives."""
+    values: dict[str, Any] = {"epochs": epochs} | options
+    if kind == "scratch":
+        values["random_weight_init"] = True
+    if kind != "pretrain":
+        values |= {"dataset": "shapes", "backbone": "resnet_tiny"} | options
+    config = cfg.build(cfg.MODELS[kind], values)
+    meta: dict[str, Any] = {"recipe": recipe} if recipe else {}
+    if options.get("experiment_version"):
+        meta["experiment"] = options["experiment_version"]
+    run = runs.create(config, folder, **meta)
+    done = epochs if done is None else done
+    if state == "failed" and done == epochs:
+        done = max(1, epochs // 3)
+    figures = write_metrics(run, done, torn=torn) if done else {}
+    now = time.time()
+    status: dict[str, Any] = {
+        "state": state,
+        "phase": "training",
+        "epoch": done,
+        "epochs": epochs,
+        "step": 16 * done,
+        "steps": 16 * epochs,
+        "images_per_second": 1834.0,
+        "started": now - 40,
+        "heartbeat": now,
+        **figures,
+    }
+    if state == "queued":
+        status["host"] = "another"  # whose queue it is: no page of a test may really start it
+    if state in ACTIVE:
+        status |= {"pid": os.getpid(), "process_start": processes.process_start(os.getpid()), "eta_seconds": 34.0}
+        if state == "stopping":
+            status |= {"state": "running", "stop_requested": now}
+    else:
+        status |= {"ended": now, "exit_code": 0 if state == "finished" else 1}
+    if state == "failed":
+        status |= {"error": "The loss is not a number after step 80.", "reason": "diverged"}
+    runs.update_status(run.path, **status)
+    (run.path / runs.LOG).write_text("".join(f"epoch {n}/{epochs}  loss 4.2\n" for n in range(1, done + 1)))
+    if state == "finished":
+        run.model_path.write_bytes(b"weights")
+        if kind != "pretrain":
+            write_evaluation(run, 0.7)
+    return run
+
+
+def write_evaluation(run: Run, top1: float) -> None:
+    share = round(100 * top1)
+    rest = 100 - share
+    values = {
+        "test/loss": 1.9 - top1,
+        "test/top1": top1,
+        "test/top5": min(1.0, top1 + 0.2),
+        "num_labels": 37,
+        "num_test_images": 300,
+        "classes": CLASSES,
+        "per_class": [top1, top1 - 0.1, top1 + 0.1],
+        "confusion": [[share, rest, 0], [0, share, rest], [rest, 0, share]],
+        "best_epoch": 12,
+        "budget": "20 epochs of 37 images, batch 64",
+    }
+    (run.path / runs.EVALUATION).write_text(json.dumps(values))
+
+
+def make_experiment(folder: Path, fractions: tuple[float, ...] = (0.01,)) -> tuple[Run, dict[str, Run]]:
+    """A finished pre-training with its three partners per label fraction; from scratch is the worst at few labels."""
+    pretraining = make_run(folder)
+    found = {}
+    for fraction in fractions:
+        gain = 0.08 * (1 + math.log10(fraction) / 2)
+        for arm, top1 in (("frozen", 0.42 + gain), ("full", 0.48 + 2 * gain), ("scratch", 0.18 + 7 * gain)):
+            kind = "scratch" if arm == "scratch" else "finetune"
+            run = make_run(
+                folder,
+                kind=kind,
+                experiment_version=pretraining.id,
+                label_fraction=fraction,
+                freeze_encoder=arm == "frozen",
+            )
+            write_evaluation(run, top1)
+            found[f"{arm}-{fraction:g}"] = run
+    return pretraining, found
+
+
+def unpacked(data: bytes) -> dict[str, NDArray[np.generic]]:
+    """The arrays of a message from `dashboard.components.arrays`, by name."""
+    length = int.from_bytes(data[:8], "little")
+    found, place = {}, 8 + length
+    for name, size in json.loads(data[8:place]):
+        found[name] = np.frombuffer(data[place : place + size], "<" + name[:2])
+        place += -(-size // 8) * 8
+    return found
