@@ -87,7 +87,7 @@ def measured(browser: Any, url: str, num_images: int) -> dict[str, float]:
     return found
 
 
-def test_speed(server: Any, browser: Any, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_speed(server: Any, browser: Any, capsys: pytest.CaptureFixture[str]) -> None:
     visits = {size: [measured(browser, server.url, size) for _ in range(REPETITIONS)] for size in SIZES}
     rows = ["points   kB received  first paint ms  lasso to both ms  lasso to server ms  blocked ms  pan frames/s"]
     best: dict[int, dict[str, float]] = {}

@@ -48,7 +48,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(int(60 
 
 
 @pytest.fixture
-def live_run(server: Server) -> Iterator[runs.Run]:  # noqa: F811
+def live_run(server: Server) -> Iterator[runs.Run]:
     """A training that outlasts the test."""
     run = runs.create(cfg.build(cfg.PretrainConfig, TINY_PRETRAIN | {"epochs": 50_000}), server.runs_dir)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "SIMCLR_DATA_DIR": str(server.folder / "data")}
@@ -83,7 +83,7 @@ class Tab:
         return self.devtools.send("Runtime.getHeapUsage")["usedSize"]
 
 
-def test_nothing_grows(server: Server, live_run: runs.Run, browser: object) -> None:  # noqa: F811
+def test_nothing_grows(server: Server, live_run: runs.Run, browser: object) -> None:
     process = psutil.Process(server.process.pid)
     samples: dict[str, list[float]] = {"server": [], "Run page": [], "Runs page": []}
     tabs = {

@@ -71,7 +71,7 @@ def processes_of(folder):
 
 
 @pytest.fixture
-def stubbed(background, monkeypatch):  # noqa: F811
+def stubbed(background, monkeypatch):
     """The runs folder of runs that are trained by the stand-in; nothing of theirs is left at the end."""
     monkeypatch.setenv("PYTHONPATH", str(FAULTS))
     monkeypatch.setenv("SIMCLR_TEST_STUB", "1")
@@ -1047,7 +1047,7 @@ def test_the_dashboard_dies_alone_or_with_a_runs_processes(stubbed, tmp_path, mo
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_real_training_survives_every_kind_of_kill(background, tmp_path, real):  # noqa: F811
+def test_a_real_training_survives_every_kind_of_kill(background, tmp_path, real):
     """Trainer, supervisor and whoever started them, each alone and together, at random moments of one long run."""
     generator = random.Random(SEED)
     kills = ["trainer", "supervisor", "trainer supervisor"] * REPEATS

@@ -159,7 +159,7 @@ def test_streamed_fine_tuning_equals_one_in_memory(tmp_path):
 
 
 @pytest.mark.parametrize("step", [8, 14], ids=["middle", "end"])  # of the second epoch of three
-def test_a_stopped_streamed_training_goes_on(tiny_runs, stop_at, monkeypatch, tmp_path, step):  # noqa: F811
+def test_a_stopped_streamed_training_goes_on(tiny_runs, stop_at, monkeypatch, tmp_path, step):
     many_kinds(tmp_path / "set" / "a", 40)
     many_kinds(tmp_path / "set" / "b", 40)
     damage(tmp_path / "set" / "b" / "006.jpg", "cut")

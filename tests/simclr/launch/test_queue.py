@@ -295,7 +295,7 @@ def keepers(runs_dir):
 
 
 @pytest.fixture
-def queue(background):  # noqa: F811
+def queue(background):
     """The runs folder of real runs; what waits at the end is never begun."""
     yield background
     for run in run_queue.entries(background):
