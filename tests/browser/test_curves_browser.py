@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +210,29 @@ def test_a_phone_shows_one_chart_below_the_other(found: Any, browser: Any) -> No
     tab.fits("/curves")
     tab.has_no_errors()
     tab.context.close()
+
+
+def test_a_chart_waits_for_its_width(browser: Any) -> None:
+    """While a page is laid out, an element may be a pixel wide: plotly then puts the axis title at -Infinity."""
+    figure = {"data": [{"type": "scatter", "x": [1, 2], "y": [3, 4]}], "layout": {"xaxis": {"title": {"text": "x"}}}}
+    components = Path(__file__).parents[1] / "dashboard/components/live_chart"
+    scripts = [(components / name).read_text() for name in ("plotly_base.js", "live_chart.js")]
+    page = browser.new_page()
+    errors = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.set_content("<div id=room style='width: 1px'><div id=chart></div></div>")
+    page.add_script_tag(content=(resources.files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8"))
+    page.add_script_tag(content="\n".join(scripts).replace("export default function", "window.mount = function"))
+    page.evaluate(
+        """figure => mount({ parentElement: document.getElementById("chart"),
+                             data: { figure, revision: "1", height: 210, plotly: "" } })""",
+        json.dumps(figure),
+    )
+    page.wait_for_timeout(300)
+    assert page.locator(".js-plotly-plot").count() == 0
+    page.evaluate("document.getElementById('room').style.width = '600px'")
+    page.wait_for_function("document.querySelector('.js-plotly-plot')?._fullLayout.width === 600")
+    page.evaluate("document.getElementById('room').style.width = '2px'")
+    page.wait_for_timeout(300)
+    assert errors == []
+    page.close()

@@ -197,9 +197,10 @@ function paintCard(card) {
   card.empty.hidden = lines.length > 0;
   card.plot.hidden = !lines.length;
   if (!lines.length) return;
+  card.width = card.plot.clientWidth;
+  if (card.width < MIN_CHART_WIDTH) return; // painted when it is wider
   const height = grid.large === card.id ? grid.data.large_height : grid.data.height;
   const figure = paint({ data: tracesOf(grid, lines), layout: layoutOf(grid, card, height) }, theme(card.node));
-  card.width = card.plot.clientWidth;
   const started = performance.now();
   grid.plotly.react(card.plot, figure.data, figure.layout, {
     displaylogo: false, typesetMath: false, responsive: false, doubleClick: "autosize", showSendToCloud: false, plotlyServerURL: "",
@@ -475,7 +476,7 @@ function mount(grid, parentElement, data) {
   grid.resize = new ResizeObserver(() => {
     for (const card of grid.cards.values()) {
       const width = card.plot.clientWidth;
-      if (width && card.width && width !== card.width) later(card);
+      if (width && card.width !== undefined && width !== card.width) later(card);
     }
   });
   grid.resize.observe(grid.node);

@@ -4,7 +4,7 @@
 const charts = new WeakMap();
 
 function draw(chart) {
-  if (!chart.plotly || !chart.node.isConnected) return;
+  if (!chart.plotly || !chart.node.isConnected || chart.node.clientWidth < MIN_CHART_WIDTH) return;
   const colors = theme(chart.node);
   const stamp = chart.revision + JSON.stringify(colors) + chart.height;
   if (stamp === chart.drawn) return;
@@ -40,10 +40,10 @@ export default function (component) {
     charts.set(parentElement, chart);
     chart.resize = new ResizeObserver(() => {
       const width = node.clientWidth;
-      if (chart.plotly && chart.drawn && width && width !== chart.width) {
-        chart.width = width;
-        chart.plotly.Plots.resize(node);
-      }
+      if (!chart.plotly || width < MIN_CHART_WIDTH || width === chart.width) return;
+      chart.width = width;
+      if (chart.drawn) chart.plotly.Plots.resize(node);
+      else draw(chart);
     });
     chart.resize.observe(parentElement);
     chart.dark = window.matchMedia("(prefers-color-scheme: dark)");

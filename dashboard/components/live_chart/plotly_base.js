@@ -1,4 +1,8 @@
-// What every component that draws with plotly needs: the library itself, loaded once, and the page's colours.
+// What every component that draws with plotly needs: the library itself, loaded once, the width a chart needs, and the page's colours.
+
+// In an element narrower than this, as one is while the page is laid out, plotly hides every tick label and then places the
+// title of the axis below the lowest of none, at -Infinity.
+const MIN_CHART_WIDTH = 100; // pixels
 
 function loadPlotly(url) {
   if (window.Plotly) return Promise.resolve(window.Plotly);
