@@ -52,7 +52,6 @@ CIRCLES: set[str] = set()
 LONG_FILES: set[str] = {
     "dashboard.augmentations.encoder",
     "simclr.bench.measures",
-    "simclr.config.options",
     "simclr.embeddings.embed",
     "simclr.evaluation.health",
     "simclr.analysis.similarity",

@@ -1,37 +1,30 @@
 """Every option of a run, declared once: types, ranges, defaults, sentences, files."""
 
-from simclr.config.options import (
-    BACKBONES,
-    BUILT_IN_DATASETS,
-    CROP_AND_FLIP,
-    CUDA_GRAPHS,
-    DATASETS,
-    GROUPS,
-    MODELS,
-    RECIPES_DIR,
-    Augmentation,
-    CommonOptions,
-    ConfigError,
-    FinetuneConfig,
+from simclr.config.augmentation import CROP_AND_FLIP, Augmentation
+from simclr.config.errors import ConfigError
+from simclr.config.fields import (
     Options,
-    PretrainConfig,
-    RunConfig,
     allowed,
-    arm_recipe,
     bounds,
     build,
     choices,
-    differences,
     extra,
     field_type,
     is_optional,
     label,
-    load_yaml,
     nearest_name,
-    nest,
     option,
     option_names,
     option_text,
+)
+from simclr.config.names import BACKBONES, BUILT_IN_DATASETS, CUDA_GRAPHS, DATASETS, GROUPS
+from simclr.config.options import MODELS, CommonOptions, FinetuneConfig, PretrainConfig, RunConfig
+from simclr.config.recipes import (
+    RECIPES_DIR,
+    arm_recipe,
+    differences,
+    load_yaml,
+    nest,
     recipe,
     recipe_names,
     to_dict,

@@ -1,0 +1,7 @@
+"""The error for what a user can cause."""
+
+from __future__ import annotations
+
+
+class ConfigError(ValueError):
+    """Bad input from a user: the message is one complete sentence per problem, ready to be shown."""

@@ -1,0 +1,67 @@
+"""Types of options that accept several spellings of one value."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
+
+from simclr.config.fields import none_word, option_text
+from simclr.config.names import BACKBONES, DATASETS
+
+
+def _plain_name(value: Any) -> Any:
+    """`CIFAR-10`, `cifar10` and `Cifar10` are one data set; a path stays as it is written."""
+    if not isinstance(value, str):
+        return value
+    squeezed = value.strip().lower().replace("-", "").replace("_", "").replace(" ", "")
+    for name in DATASETS:
+        if squeezed == name.replace("_", ""):
+            return name
+    return value.strip()
+
+
+def _dashed(value: Any) -> Any:
+    return value.strip().lower().replace("_", "-") if isinstance(value, str) else value
+
+
+def lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _precision_name(value: Any) -> Any:
+    aliases = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "fp32": "32-true", "fp16": "16-mixed"}
+    return aliases.get(str(value).strip().lower(), value)
+
+
+def switch(value: Any) -> Any:
+    """`true` and `false` are truth values in a YAML file, and words where there is a third."""
+    word = option_text(value) if isinstance(value, bool) else lower(value)
+    return {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}.get(word, word)
+
+
+def _integer_or_text(value: Any) -> Any:
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    return value
+
+
+def _tag_list(value: Any) -> Any:
+    if none_word(value) is None:
+        return ()
+    if isinstance(value, str):
+        value = value.strip().removeprefix("[").removesuffix("]").split(",")
+    if isinstance(value, (list, tuple)):
+        return tuple(dict.fromkeys(str(tag).strip() for tag in value if str(tag).strip()))
+    return value
+
+
+Optimizer = Annotated[Literal["adamw", "adam", "sgd", "lars"], BeforeValidator(lower)]
+Scaling = Annotated[Literal["none", "linear", "square-root"], BeforeValidator(_dashed)]
+Precision = Annotated[Literal["auto", "32-true", "bf16-mixed", "16-mixed"], BeforeValidator(_precision_name)]
+Compile = Annotated[Literal["false", "true", "reduce-overhead", "max-autotune"], BeforeValidator(switch)]
+Dataset = Annotated[str, BeforeValidator(_plain_name)]
+Backbone = Annotated[Literal[BACKBONES], BeforeValidator(lower)]  # type: ignore[valid-type]
+Tags = Annotated[tuple[str, ...], BeforeValidator(_tag_list)]
+# digits alone are the number of a pre-training, anything else a run or a file
+Experiment = Annotated[int | str, BeforeValidator(_integer_or_text)]
