@@ -127,9 +127,9 @@ def _from_split(dataset: str, data_dir: str | None) -> Gallery:
 
 def _from_folder(dataset: str) -> Gallery:
     """Some files of a folder; unlike a training it reads no more than those."""
+    from simclr.data.decoding import decode_image, image_size_of
     from simclr.data.folder_layout import IMAGE_SUFFIXES
     from simclr.data.folders import LARGEST_OWN_SIDE
-    from simclr.data.image_files import decode_image, image_size_of
 
     folder = Path(dataset).expanduser()
     if not folder.is_dir():
@@ -162,8 +162,8 @@ def uploaded(files: Sequence[tuple[str, bytes]]) -> tuple[Gallery | None, list[s
     Args:
         files: name and content.
     """
+    from simclr.data.decoding import BrokenImageError, decode_image, image_size_of
     from simclr.data.folders import LARGEST_OWN_SIDE
-    from simclr.data.image_files import BrokenImageError, decode_image, image_size_of
 
     found, problems = [], []
     if len(files) > MAX_UPLOADS:
@@ -227,11 +227,11 @@ class Training:
         self.ids: NDArray[np.int64] = self.split.ids.numpy()
 
     def _batches(self, epoch: int) -> Any:
-        from simclr.data import loading
+        from simclr.data.batches import EpochBatches
 
         num_ranks = self.config.devices * self.config.num_nodes
         # all ranks together take the batches that one process would, cut to a multiple of their number
-        batches = loading.EpochBatches(
+        batches = EpochBatches(
             self.split.num_images, self.config.batch_size // num_ranks * num_ranks, seed=self.config.seed
         )
         batches.set_epoch(epoch)

@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclr.config import BUILT_IN_DATASETS, ConfigError
-from simclr.data.image_files import ArraySource, ImageList, Indices, Lists, Progress
+from simclr.data.sources import ArraySource, Indices, Progress
+from simclr.data.splits import RawSplit, RawSplits
 
 NETWORK_TIMEOUT = 10.0  # seconds without an answer
 
 
-def load(dataset: str, root: Path, labelled_only: bool, progress: Progress | None) -> Lists:
+def load(dataset: str, root: Path, labelled_only: bool, progress: Progress | None) -> RawSplits:
     if dataset in ("cifar10", "cifar100"):
         return _cifar(dataset, root, progress)
     if dataset == "stl10":
@@ -44,7 +45,7 @@ def _damaged(dataset: str, path: Path) -> ConfigError:
     )
 
 
-def _cifar(dataset: str, root: Path, progress: Progress | None) -> Lists:
+def _cifar(dataset: str, root: Path, progress: Progress | None) -> RawSplits:
     from torchvision.datasets import CIFAR10, CIFAR100
 
     kind: type[CIFAR10] = CIFAR100 if dataset == "cifar100" else CIFAR10
@@ -53,14 +54,14 @@ def _cifar(dataset: str, root: Path, progress: Progress | None) -> Lists:
         train, test = kind(root, train=True), kind(root, train=False)
     except (RuntimeError, OSError):
         raise _damaged(dataset, root / kind.base_folder) from None
-    return Lists(
+    return RawSplits(
         tuple(train.classes),
-        ImageList.whole(ArraySource(train.data.transpose(0, 3, 1, 2)), train.targets),
-        test=ImageList.whole(ArraySource(test.data.transpose(0, 3, 1, 2)), test.targets),
+        RawSplit.whole(ArraySource(train.data.transpose(0, 3, 1, 2)), train.targets),
+        test=RawSplit.whole(ArraySource(test.data.transpose(0, 3, 1, 2)), test.targets),
     )
 
 
-def _stl10(root: Path, labelled_only: bool, progress: Progress | None) -> Lists:
+def _stl10(root: Path, labelled_only: bool, progress: Progress | None) -> RawSplits:
     """Training list: the 5,000 labelled images, then the 100,000 without labels; read where they lie (2.7 GiB)."""
     from torchvision.datasets import STL10
 
@@ -89,10 +90,10 @@ def _stl10(root: Path, labelled_only: bool, progress: Progress | None) -> Lists:
         source = ArraySource(train, unlabelled)
         train_labels = np.concatenate([train_labels, np.full(len(unlabelled), -1, dtype=np.int64)])
     classes = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
-    return Lists(classes, ImageList.whole(source, train_labels), test=ImageList.whole(ArraySource(test), test_labels))
+    return RawSplits(classes, RawSplit.whole(source, train_labels), test=RawSplit.whole(ArraySource(test), test_labels))
 
 
-def _svhn(root: Path, progress: Progress | None) -> Lists:
+def _svhn(root: Path, progress: Progress | None) -> RawSplits:
     from torchvision.datasets import SVHN
 
     for name in ("train", "test"):
@@ -103,14 +104,14 @@ def _svhn(root: Path, progress: Progress | None) -> Lists:
         train, test = SVHN(str(root), split="train"), SVHN(str(root), split="test")
     except (RuntimeError, OSError, ValueError):
         raise _damaged("svhn", root / "*_32x32.mat") from None
-    return Lists(
+    return RawSplits(
         tuple(str(digit) for digit in range(10)),
-        ImageList.whole(ArraySource(train.data), train.labels),
-        test=ImageList.whole(ArraySource(test.data), test.labels),
+        RawSplit.whole(ArraySource(train.data), train.labels),
+        test=RawSplit.whole(ArraySource(test.data), test.labels),
     )
 
 
-def _fashion_mnist(root: Path, progress: Progress | None) -> Lists:
+def _fashion_mnist(root: Path, progress: Progress | None) -> RawSplits:
     """Reads the four original files, packed or not, from torchvision's folder, the data root or one named after it."""
     from torchvision.datasets import FashionMNIST
 
@@ -142,10 +143,10 @@ def _fashion_mnist(root: Path, progress: Progress | None) -> Lists:
     if len(arrays[0]) != len(arrays[1]) or len(arrays[2]) != len(arrays[3]):
         raise _damaged("fashion_mnist", home)
     train, test = (np.broadcast_to(grey[:, None], (len(grey), 3, 28, 28)) for grey in (arrays[0], arrays[2]))
-    return Lists(
+    return RawSplits(
         tuple(FashionMNIST.classes),
-        ImageList.whole(ArraySource(train), arrays[1]),
-        test=ImageList.whole(ArraySource(test), arrays[3]),
+        RawSplit.whole(ArraySource(train), arrays[1]),
+        test=RawSplit.whole(ArraySource(test), arrays[3]),
     )
 
 

@@ -12,17 +12,11 @@ from PIL import Image
 
 from simclr.config import ConfigError
 from simclr.data import folder_layout
-from simclr.data.image_files import (
-    DAMAGE,
-    BrokenImageError,
-    FileSource,
-    ImageList,
-    Lists,
-    Progress,
-    decode_image,
-    image_size_of,
-)
+from simclr.data.decoding import DAMAGE, BrokenImageError, decode_image, image_size_of
+from simclr.data.image_files import FileSource
 from simclr.data.sampling import TEST_STREAM, ranks_in_class, stratified_order
+from simclr.data.sources import Progress
+from simclr.data.splits import RawSplit, RawSplits
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +29,7 @@ MIN_RANGE = 16  # of 256 values; 12 bits kept in 16 come out with 15 at most
 def load(
     dataset: str, root: Path, image_size: int | None, seed: int, labelled_only: bool, broken_images: str = "skip",
     progress: Progress | None = None,
-) -> Lists:  # fmt: skip
+) -> RawSplits:  # fmt: skip
     """Finds images, classes and splits below the folder `dataset`; `root` is where decoded images are kept.
 
     Broken images are left out before anything is cut, so that every path to the images has the same splits; the ids
@@ -47,7 +41,7 @@ def load(
     size, side = _sides(folder, layout.parts["train"].paths, image_size)
     _check_contrast(dataset, folder, layout.parts["train"].paths, side)
 
-    def whole(name: str) -> ImageList | None:
+    def whole(name: str) -> RawSplit | None:
         part = layout.parts.get(name)
         if part is None:
             return None
@@ -56,7 +50,7 @@ def load(
             index = {label: number for number, label in enumerate(classes)}
             labels = [index[label] for label in part.classes]
         source = FileSource(folder, part.paths, side, root / "decoded", refuse=broken_images == "refuse")
-        return _readable(dataset, name, source, ImageList.whole(source, labels), classes, progress)
+        return _readable(dataset, name, source, RawSplit.whole(source, labels), classes, progress)
 
     train, val, test = whole("train"), whole("val"), whole("test")
     assert train is not None
@@ -69,12 +63,12 @@ def load(
         chosen = np.sort(order[: folder_layout.num_test_images(len(train), len(classes))])
         test = train.at(chosen)
         train = train.at(np.setdiff1d(np.arange(len(train)), chosen))
-    return Lists(classes or None, train, val, test, image_size=size, layout=layout)
+    return RawSplits(classes or None, train, val, test, image_size=size, layout=layout)
 
 
 def _readable(
-    dataset: str, name: str, source: FileSource, images: ImageList, classes: Sequence[str], progress: Progress | None
-) -> ImageList:
+    dataset: str, name: str, source: FileSource, images: RawSplit, classes: Sequence[str], progress: Progress | None
+) -> RawSplit:
     """The images without those that are broken, which are named, or all refused."""
     source.left_out = source.find_broken(progress)
     if not source.left_out:

@@ -1,112 +1,35 @@
-"""Where images come from: arrays, or files that are decoded; and lists of them before they are cut into splits."""
+"""Image files as a source: decoded when they are asked for, broken ones found and replaced."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import logging
 import os
-import struct
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from simclr.config import ConfigError
-from simclr.data.folder_layout import Layout
+from simclr.data import decoding
+from simclr.data.decoding import BrokenImageError
+from simclr.data.sources import Indices, Progress, chunk_slices
 
 log = logging.getLogger(__name__)
 
 CACHE_WORTH_SECONDS = 1.0  # decoding or checking that took longer is kept for the next time
-CHUNK = 256  # images between two reports of progress
 CHECK_SIDE = 64  # pixels at which a file that looks broken is decoded to find out
 MAX_NAMED = 10  # images that broke in training and are named one by one in the log
-BEGINNINGS_AND_ENDS = (
-    (b"\xff\xd8\xff", b"\xff\xd9"),
-    (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"),
-    (b"GIF8", b";"),
-)
-# What Pillow raises for damaged content, and the errors of the system that concern one file only.
-DAMAGE = (
-    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error,
-    Image.DecompressionBombError,
-)  # fmt: skip
-FILE_ERRORS = {
-    errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO,
-}  # fmt: skip
-
-Progress = Callable[[str, float], None]
-Indices = NDArray[np.int64]
-
-
-class Source(Protocol):
-    """A list of images that can be read in any order."""
-
-    side: int
-
-    @property
-    def whole(self) -> Tensor | None:
-        """All rows, where they lie in memory as they are to be read; else None."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, rows: Indices) -> Tensor:
-        """Images (n, 3, side, side) uint8 of some rows."""
-
-    def load(self, rows: Indices, progress: Progress | None) -> Tensor:
-        """The same for many rows at once, with progress."""
-
-
-class ArraySource:
-    """Rows of arrays (N, 3, side, side) laid end to end; memory-mapped ones are read only where asked."""
-
-    def __init__(self, *arrays: NDArray[np.uint8]) -> None:
-        self.arrays = arrays
-        self.side = int(arrays[0].shape[-1])
-        self.starts = np.cumsum([0, *(len(array) for array in arrays)])
-
-    @property
-    def whole(self) -> Tensor | None:
-        first = self.arrays[0]
-        is_plain = first.flags.c_contiguous and first.flags.writeable and not isinstance(first, np.memmap)
-        return torch.from_numpy(first) if is_plain and len(self.arrays) == 1 else None
-
-    def __len__(self) -> int:
-        return int(self.starts[-1])
-
-    def read(self, rows: Indices) -> Tensor:
-        if len(self.arrays) == 1 and len(rows) == len(self) and (np.diff(rows) == 1).all():
-            return torch.from_numpy(np.array(self.arrays[0], order="C"))
-        images = np.empty((len(rows), 3, self.side, self.side), dtype=np.uint8)
-        for part in _chunks(len(rows)):  # a second copy is made of no more than a chunk
-            for array, start, end in zip(self.arrays, self.starts[:-1], self.starts[1:], strict=True):
-                here = (rows[part] >= start) & (rows[part] < end)
-                images[part][here] = array[rows[part][here] - start]
-        return torch.from_numpy(images)
-
-    def load(self, rows: Indices, progress: Progress | None) -> Tensor:
-        return self.read(rows)
-
-
-class BrokenImageError(ConfigError):
-    """An image file that cannot be read. `reason` says why in a few words."""
-
-    def __init__(self, message: str, reason: str = "") -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class Paths(Sequence[str]):
@@ -167,7 +90,7 @@ class FileSource:
         try:
             kept = np.load(cache, mmap_mode="r")
             if kept.shape == (len(self), 3, self.side, self.side) and kept.dtype == np.uint8:
-                for part in _chunks(len(rows)):
+                for part in chunk_slices(len(rows)):
                     images[part] = kept[rows[part]]
                 return torch.from_numpy(images)
         except (OSError, ValueError):
@@ -198,10 +121,14 @@ class FileSource:
             for row in range(part.start, part.stop):
                 path = self.paths[row]
                 try:
-                    if not _looks_whole(f"{self.folder}/{path}"):
-                        decode_image(self.folder, path, CHECK_SIDE)
+                    if not decoding.looks_whole(f"{self.folder}/{path}"):
+                        decoding.decode_image(self.folder, path, CHECK_SIDE)
                 except (OSError, BrokenImageError) as error:
-                    broken = error if isinstance(error, BrokenImageError) else _broken(self.folder, path, error)
+                    broken = (
+                        error
+                        if isinstance(error, BrokenImageError)
+                        else decoding.broken_image(self.folder, path, error)
+                    )
                     found[row] = broken.reason
                     cause = broken.__cause__ or error
                     for_good &= not (isinstance(cause, OSError) and cause.errno)  # rights and disks get mended
@@ -256,7 +183,7 @@ class FileSource:
         while True:
             if at not in self.replaced:
                 try:
-                    return decode_image(self.folder, self.paths[at], self.side)
+                    return decoding.decode_image(self.folder, self.paths[at], self.side)
                 except BrokenImageError as error:
                     self.note_replaced({at: error.reason})
             at = int(self.next_row[at])
@@ -294,18 +221,14 @@ class FileSource:
         place[rows] = np.arange(len(rows))
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(self), *images.shape[1:])}
         np.lib.format.write_array_header_1_0(file, header)
-        for part in _chunks(len(self)):
+        for part in chunk_slices(len(self)):
             here = place[part]
             file.write(np.where((here < 0)[:, None, None, None], np.uint8(0), images[here]).tobytes())
 
 
-def _chunks(count: int) -> list[slice]:
-    return [slice(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-
-
 def _in_threads(work: Callable[[slice], None], count: int, what: str, progress: Progress | None) -> None:
     """Does `work` on all of 0..count-1; threads, since reading and decoding let go of the interpreter."""
-    chunks = _chunks(count)
+    chunks = chunk_slices(count)
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         try:
             for number, _ in enumerate(pool.map(work, chunks), start=1):
@@ -328,119 +251,3 @@ def _keep(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-
-
-def _looks_whole(path: str) -> bool:
-    """Whether a file begins and ends as a whole JPEG, PNG, GIF or WebP does; False for other formats."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        size = os.fstat(handle).st_size
-        start, end = os.pread(handle, 12, 0), os.pread(handle, 8, max(0, size - 8))
-    finally:
-        os.close(handle)
-    if start[:4] == b"RIFF" and start[8:] == b"WEBP":
-        return size >= 8 + int.from_bytes(start[4:8], "little")
-    return any(start.startswith(first) and end.endswith(last) for first, last in BEGINNINGS_AND_ENDS)
-
-
-def _broken(folder: Path, path: str, error: Exception) -> BrokenImageError:
-    """The error that names the file; raises errors of the machine (too many open files, no memory) as they are."""
-    if isinstance(error, Image.UnidentifiedImageError):
-        reason = "it is not an image"
-        with contextlib.suppress(OSError):
-            reason = reason if os.path.getsize(folder / path) else "it is empty"
-    elif isinstance(error, Image.DecompressionBombError):
-        reason = "it has too many pixels"
-    elif isinstance(error, OSError) and error.errno:
-        if error.errno not in FILE_ERRORS:
-            raise error
-        reason = error.strerror or str(error)
-    else:
-        reason = "it is cut short or damaged"
-    return BrokenImageError(
-        f"dataset is {folder}, whose file {path} cannot be read ({reason}); allowed: whole image files. "
-        "Repair or remove that file.",
-        reason,
-    )
-
-
-def image_size_of(folder: Path, path: str) -> tuple[int, int]:
-    """Width and height of an image file in pixels, from its header. Raises ConfigError, naming the file."""
-    try:
-        with Image.open(folder / path) as image:
-            return image.size
-    except DAMAGE as error:
-        raise _broken(folder, path, error) from error
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1..8; 1 (upright) where there is none or the EXIF block, not the image, is damaged."""
-    with contextlib.suppress(*DAMAGE):
-        if image.format in ("JPEG", "TIFF", "WEBP", "PNG"):
-            return int(image.getexif().get(0x0112, 1))
-    return 1
-
-
-def decode_image(folder: Path, path: str, side: int) -> NDArray[np.uint8]:
-    """An image file as (3, side, side): shorter side resized with antialiasing, middle square kept, grey made RGB.
-
-    Raises ConfigError, naming the file, where it cannot be read.
-    """
-    try:
-        with Image.open(folder / path) as opened:
-            image: Image.Image = opened
-            if min(image.size) > 2 * side and image.format == "JPEG":
-                image.draft("RGB", (side, side))  # the decoder itself can halve a large image, which is quicker
-            if _orientation(image) != 1:
-                image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I;16") or image.mode == "I":  # 16 bits per pixel; "convert" would clip it
-                image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            if image.mode != "RGB":
-                image = image.convert("RGB")
-            if image.size != (side, side):
-                image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
-            return np.asarray(image).transpose(2, 0, 1)
-    except DAMAGE as error:
-        raise _broken(folder, path, error) from error
-
-
-@dataclass
-class ImageList:
-    """One list of a data set before it is cut. `labels` holds -1 where an image has no class (STL-10)."""
-
-    source: Source
-    labels: Indices | None
-    rows: Indices
-    ids: Indices
-    factors: dict[str, NDArray] = field(default_factory=dict)
-
-    @classmethod
-    def whole(cls, source: Source, labels: Any = None, factors: dict[str, NDArray] | None = None) -> ImageList:
-        everything = np.arange(len(source), dtype=np.int64)
-        labels = None if labels is None else np.asarray(labels, dtype=np.int64)
-        return cls(source, labels, everything, everything, factors or {})
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def at(self, places: Indices) -> ImageList:
-        return ImageList(
-            self.source,
-            None if self.labels is None else self.labels[places],
-            self.rows[places],
-            self.ids[places],
-            {name: values[places] for name, values in self.factors.items()},
-        )
-
-
-@dataclass
-class Lists:
-    classes: tuple[str, ...] | None
-    train: ImageList
-    val: ImageList | None = None
-    test: ImageList | None = None
-    image_size: int | None = None  # side at which the images are meant to be seen, where they are kept larger
-    layout: Layout | None = None  # of a folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simclr.data.image_files import Indices
+from simclr.data.sources import Indices
 
 # All random streams of a run, so that they are independent of each other under the same seed: cuts of the images and
 # their order, the images of embeddings and films, halves, a network's own numbers, and those of a caller's transform.

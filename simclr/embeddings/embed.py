@@ -62,7 +62,7 @@ from simclr.models.weights import Weights, file_hash
 from simclr.runs import Run
 
 if TYPE_CHECKING:
-    from simclr.data.loading import Split
+    from simclr.data.splits import Split
 
 MAX_PIXEL_SIDE = 32  # raw pixels are compared at this side at most
 LINEAR_PROTOCOL = (
@@ -97,9 +97,9 @@ class _Pictures:
     @property
     def digest(self) -> str:
         """Changes with any pixel or number of any image."""
-        from simclr.data import loading
+        from simclr.data.splits import images_digest
 
-        return loading.images_digest(self.chosen, self.ids.tobytes())
+        return images_digest(self.chosen, self.ids.tobytes())
 
 
 class _Bar:
@@ -203,11 +203,11 @@ def load_pictures(run: Run, choice: Choice, progress: Callable[[float], None] = 
     """The chosen images of a run's data, and everything recorded about them."""
     import torch
 
-    from simclr.data import loading
+    from simclr.data import loading, memory
     from simclr.data.sampling import EMBEDDING_STREAM, stratified_order
 
     config = runs.load_config(run)
-    max_bytes = loading.memory_limit(config.memory_share)
+    max_bytes = memory.memory_limit(config.memory_share)
     loaded = loading.load_run_data(config, progress=lambda what, share: progress(share), max_bytes=max_bytes)
     order = ("test", "val", "train") if choice.split == "auto" else (choice.split,)
     splits = {"test": loaded.test, "val": loaded.val, "train": loaded.train}
@@ -390,7 +390,7 @@ def _linear_votes(
 
 def _labelled(run: Run, pictures: _Pictures) -> NDArray[np.bool_] | None:
     """(N,) True where a fine-tuned or from-scratch run trained on the label; None for other runs and other images."""
-    from simclr.data.loading import label_subset
+    from simclr.data.splits import label_subset
 
     if pictures.bank is None or run.kind not in ("finetune", "scratch"):
         return None

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simclr.data.loading import Split
+from simclr.data.splits import Split
 from simclr.data.transfer import to_device
 from simclr.views import augment, resampling
 

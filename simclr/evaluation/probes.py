@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simclr.config import FinetuneConfig
-from simclr.data.loading import EpochBatches
+from simclr.data.batches import EpochBatches
 from simclr.data.transfer import to_device
 from simclr.objectives import optim
 from simclr.objectives.metrics import RunningMeans, classification_shares

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from simclr import runs
 from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainConfig, RunConfig, nearest_name
-from simclr.data.loading import ImageData, Split, label_subset
+from simclr.data.splits import ImageData, Split, label_subset
 from simclr.evaluation import probes
 from simclr.evaluation.features import features_of, plain_batches
 from simclr.models import backbones, compute

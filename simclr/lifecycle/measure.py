@@ -30,7 +30,8 @@ import torch
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
-from simclr.data.loading import EpochBatches, Split
+from simclr.data.batches import EpochBatches
+from simclr.data.splits import Split
 from simclr.evaluation.features import EVALUATION_BATCH_SIZE
 from simclr.lifecycle import train
 from simclr.lifecycle.estimate import SAFE_SHARE, Figures, Part, fitting, grown

@@ -37,8 +37,9 @@ from torch import Tensor
 
 from simclr import runs
 from simclr.config import CROP_AND_FLIP, CUDA_GRAPHS, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
-from simclr.data.loading import EpochBatches, ImageData, Split, images_digest, label_subset
+from simclr.data.batches import EpochBatches
 from simclr.data.sampling import FILM_STREAM, stratified_order
+from simclr.data.splits import ImageData, Split, images_digest, label_subset
 from simclr.evaluation import probes, protocols
 from simclr.evaluation.features import features_of, plain_batches
 from simclr.files import safe_read

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 
 from simclr.config import CUDA_GRAPHS, ConfigError, RunConfig
-from simclr.data.loading import ImageData, load_run_data, memory_limit
+from simclr.data.loading import load_run_data
+from simclr.data.memory import memory_limit
+from simclr.data.splits import ImageData
 
 
 def has_native_bfloat16() -> bool:

@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from simclr.config import Augmentation
+from simclr.data.batches import EpochBatches, SplitDataset, as_is
 from simclr.data.image_files import FileSource
-from simclr.data.loading import EpochBatches, ImageData, Split, SplitDataset, as_is
 from simclr.data.sampling import TRANSFORM_STREAM
+from simclr.data.splits import ImageData, Split
 from simclr.data.transfer import to_device
 from simclr.training.modules import Labelled, Views, stream_seed
 from simclr.views import augment, factors, resampling

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from simclr.data.loading import Split
+from simclr.data.splits import Split
 from simclr.views import augment, resampling
 
 TILE_SIDE, SHEET_COLUMNS = 64, 50  # a thumbnail's largest side; tiles in a row and rows in a sheet

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from simclr.config import ConfigError, PretrainConfig
-from simclr.data import folder_layout, image_files, loading
+from simclr.data import decoding, folder_layout, loading
 from simclr.lifecycle import train
 
 generator = np.random.default_rng(0)
@@ -237,7 +237,7 @@ def test_sixteen_bits_that_are_used_and_broken_images_are_no_reason(tmp_path, su
 def test_the_look_at_contrast_opens_few_images(tmp_path, monkeypatch):
     folder = make(tmp_path / "set", {"a": 150, "b": 150})
     opened = []
-    original = image_files.decode_image
+    original = decoding.decode_image
     monkeypatch.setattr("simclr.data.folders.decode_image", lambda *args: opened.append(args[1]) or original(*args))
     for _ in range(2):
         loading.load_data(str(folder), data_dir=str(tmp_path / "root"))

@@ -19,7 +19,8 @@ from PIL import Image
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.data import downloads, image_files, loading, shapes
+from simclr.data import decoding, downloads, image_files, loading, shapes, splits
+from simclr.data.batches import EpochBatches, SplitDataset, as_is
 from simclr.lifecycle import train as lifecycle_train
 from simclr.models import compute
 
@@ -85,8 +86,8 @@ def test_no_part_of_a_run_copies_more_than_a_batch(tmp_path, monkeypatch):
     from simclr.evaluation import protocols
 
     most = []
-    real = loading.Split.images_at
-    monkeypatch.setattr(loading.Split, "images_at", lambda self, at: most.append(len(at)) or real(self, at))
+    real = splits.Split.images_at
+    monkeypatch.setattr(splits.Split, "images_at", lambda self, at: most.append(len(at)) or real(self, at))
     more = {"limit_images": 1300, "batch_size": 512, "epochs": 1}
     options = TINY | more | {"backbone": "resnet_tiny", "experiment_version": 0, "freeze_encoder": True}
     for config in (
@@ -111,7 +112,7 @@ def test_no_part_of_a_run_copies_more_than_a_batch(tmp_path, monkeypatch):
 def test_label_subset_is_nested_stratified_and_repeatable(counts):
     labels = torch.cat([torch.full((count,), label) for label, count in enumerate(counts)])
     labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
-    sets = {share: loading.label_subset(labels, share, seed=3) for share in (0.01, 0.05, 0.1, 1.0)}
+    sets = {share: splits.label_subset(labels, share, seed=3) for share in (0.01, 0.05, 0.1, 1.0)}
     for share, chosen in sets.items():
         assert (chosen.diff() > 0).all()
         assert len(chosen) == round(share * len(labels))
@@ -119,18 +120,18 @@ def test_label_subset_is_nested_stratified_and_repeatable(counts):
         assert (found >= 1).all()
         assert (found - share * torch.tensor(counts)).abs().max() <= 2
     assert set(sets[0.01].tolist()) < set(sets[0.05].tolist()) < set(sets[0.1].tolist())
-    assert torch.equal(sets[0.05], loading.label_subset(labels, 0.05, seed=3))
-    assert not torch.equal(sets[0.05], loading.label_subset(labels, 0.05, seed=4))
+    assert torch.equal(sets[0.05], splits.label_subset(labels, 0.05, seed=3))
+    assert not torch.equal(sets[0.05], splits.label_subset(labels, 0.05, seed=4))
 
 
 def test_label_subset_has_one_of_each_class_at_least():
     labels = torch.arange(40) % 10
-    assert sorted(labels[loading.label_subset(labels, 0.01, seed=0)].tolist()) == list(range(10))
+    assert sorted(labels[splits.label_subset(labels, 0.01, seed=0)].tolist()) == list(range(10))
 
 
 def test_a_balanced_set_is_cut_exactly():
     labels = np.arange(50_000) % 10
-    chosen = loading._val_places(labels, 50_000, 0.1, seed=1)
+    chosen = splits.val_indices(labels, 50_000, 0.1, seed=1)
     assert np.bincount(labels[chosen]).tolist() == [500] * 10
 
 
@@ -206,21 +207,21 @@ def test_split_take_and_images_at():
 
 
 def test_epoch_batches_are_a_permutation_of_their_own_per_epoch():
-    batches = loading.EpochBatches(103, 10, seed=1, drop_last=False)
+    batches = EpochBatches(103, 10, seed=1, drop_last=False)
     first = list(batches)
     assert len(first) == len(batches) == 11
     assert torch.cat(first).sort().values.tolist() == list(range(103))
     assert torch.equal(torch.cat(first), torch.cat(list(batches)))
     batches.set_epoch(1)
     assert not torch.equal(torch.cat(first), torch.cat(list(batches)))
-    assert not torch.equal(torch.cat(first), torch.cat(list(loading.EpochBatches(103, 10, seed=2, drop_last=False))))
+    assert not torch.equal(torch.cat(first), torch.cat(list(EpochBatches(103, 10, seed=2, drop_last=False))))
 
 
 def test_epoch_batches_drop_the_incomplete_one_unless_it_is_the_only_one():
-    assert [len(batch) for batch in loading.EpochBatches(25, 10)] == [10, 10]
-    assert [len(batch) for batch in loading.EpochBatches(7, 10)] == [7]
-    assert len(loading.EpochBatches(7, 10)) == 1
-    assert torch.cat(list(loading.EpochBatches(6, 4, shuffle=False, drop_last=False))).tolist() == list(range(6))
+    assert [len(batch) for batch in EpochBatches(25, 10)] == [10, 10]
+    assert [len(batch) for batch in EpochBatches(7, 10)] == [7]
+    assert len(EpochBatches(7, 10)) == 1
+    assert torch.cat(list(EpochBatches(6, 4, shuffle=False, drop_last=False))).tolist() == list(range(6))
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,7 @@ def test_epoch_batches_drop_the_incomplete_one_unless_it_is_the_only_one():
 def test_a_last_batch_of_one_image_joins_the_one_before(num_images, batch_size, num_ranks, sizes):
     """BatchNorm cannot train on one value per channel, and one image is a noisy step at best."""
     of_ranks = [
-        loading.EpochBatches(num_images, batch_size, seed=1, drop_last=False, rank=rank, num_ranks=num_ranks)
+        EpochBatches(num_images, batch_size, seed=1, drop_last=False, rank=rank, num_ranks=num_ranks)
         for rank in range(num_ranks)
     ]
     for batches in of_ranks:
@@ -249,12 +250,12 @@ def test_steps_are_counted_as_the_processes_take_them(devices, steps):
     """50 images in batches of 8: two are left, which two processes would train on alone."""
     config = cfg.build(cfg.FinetuneConfig, {"random_weight_init": True, "batch_size": 8, "epochs": 1})
     counted = lifecycle_train._count_steps(config.model_copy(update={"devices": devices}), 50, drop_last=False)
-    batches = loading.EpochBatches(50, 8 // devices, drop_last=False, num_ranks=devices)
+    batches = EpochBatches(50, 8 // devices, drop_last=False, num_ranks=devices)
     assert (counted[0], len(list(batches))) == (steps, steps)
 
 
 def test_skip_holds_for_one_iteration():
-    batches = loading.EpochBatches(40, 10, seed=1)
+    batches = EpochBatches(40, 10, seed=1)
     whole = list(batches)
     batches.skip = 3
     assert len(batches) == 4
@@ -265,8 +266,8 @@ def test_skip_holds_for_one_iteration():
 @pytest.mark.parametrize(("num_images", "drop_last"), [(50, True), (53, False), (5, True)])
 def test_ranks_share_each_batch_evenly(num_images, drop_last):
     options = {"seed": 4, "drop_last": drop_last}
-    alone = list(loading.EpochBatches(num_images, 8, **options))
-    shared = [list(loading.EpochBatches(num_images, 4, rank=rank, num_ranks=2, **options)) for rank in range(2)]
+    alone = list(EpochBatches(num_images, 8, **options))
+    shared = [list(EpochBatches(num_images, 4, rank=rank, num_ranks=2, **options)) for rank in range(2)]
     assert len(shared[0]) == len(shared[1]) == len(alone)
     for whole, left, right in zip(alone, *shared, strict=True):
         assert len(left) == len(right)
@@ -343,7 +344,7 @@ def test_kinds_of_image_become_rgb(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     turned.save(folder / "6.jpg", exif=exif, quality=100)
-    found = [image_files.decode_image(folder, name, 8) for name in sorted(os.listdir(folder))]
+    found = [decoding.decode_image(folder, name, 8) for name in sorted(os.listdir(folder))]
     assert all(image.shape == (3, 8, 8) and image.dtype == np.uint8 for image in found)
     values = [int(image.mean()) for image in found]
     assert values[3] == 255
@@ -354,7 +355,7 @@ def test_resizing_keeps_the_middle(tmp_path):
     image = Image.new("RGB", (40, 20), "black")
     image.paste("white", (10, 0, 30, 20))
     image.save(tmp_path / "wide.png")
-    assert image_files.decode_image(tmp_path, "wide.png", 10).min() > 200
+    assert decoding.decode_image(tmp_path, "wide.png", 10).min() > 200
 
 
 @pytest.mark.parametrize(
@@ -414,7 +415,7 @@ def test_decoded_folders_are_kept_outside_of_them(tmp_path, monkeypatch):
     assert sorted(folder.rglob("*")) == before
     assert len(list((tmp_path / "data_root" / "decoded").glob("*.npy"))) == 2  # train and test
     with monkeypatch.context() as patch:
-        patch.setattr(image_files, "decode_image", lambda *_: pytest.fail("decoded again"))
+        patch.setattr(decoding, "decode_image", lambda *_: pytest.fail("decoded again"))
         again = load(folder, tmp_path)
         part = load(folder, tmp_path, limit_images=4, val_fraction=0).train
     assert torch.equal(first.train.images, again.train.images)
@@ -441,9 +442,9 @@ def test_large_sets_stream_and_agree_with_memory(tmp_path):
     assert torch.equal(streamed.train.take([5, 1]).images_at([1, 0]), memory.train.images[[1, 5]])
     assert streamed.train.to("meta") is streamed.train
 
-    batches = loading.EpochBatches(streamed.train.num_images, 32, seed=0)
+    batches = EpochBatches(streamed.train.num_images, 32, seed=0)
     loader = torch.utils.data.DataLoader(
-        loading.SplitDataset(streamed.train), batch_sampler=batches, collate_fn=loading.as_is, num_workers=1
+        SplitDataset(streamed.train), batch_sampler=batches, collate_fn=as_is, num_workers=1
     )
     seen = list(loader)
     assert len(seen) == len(batches)

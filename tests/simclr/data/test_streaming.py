@@ -22,7 +22,8 @@ from simclr import config as cfg
 from simclr import runs
 from simclr.cli.main import main
 from simclr.config import ConfigError
-from simclr.data import folder_layout, image_files, loading
+from simclr.data import batches, decoding, folder_layout, image_files, loading
+from simclr.data import memory as data_memory
 from simclr.lifecycle.train import train
 from simclr.training import checkpoints, datamodule
 
@@ -201,7 +202,7 @@ def test_a_training_needs_no_shared_memory(tmp_path, monkeypatch):
 
 def test_a_batch_that_cannot_be_handed_over_ends_the_training(tmp_path, monkeypatch):
     folder = numbered(tmp_path / "set", {"a": 30, "b": 30})
-    monkeypatch.setattr(loading.SplitDataset, "__getitems__", lambda *_: lambda: None)  # what cannot be pickled
+    monkeypatch.setattr(batches.SplitDataset, "__getitems__", lambda *_: lambda: None)  # what cannot be pickled
     options = TINY_PRETRAIN | {"dataset": str(folder), "memory_share": 0, "num_workers": 1}
     run = train(cfg.build(cfg.PretrainConfig, options), runs_dir=tmp_path / "runs")
     assert run.status.state == "failed"
@@ -219,7 +220,7 @@ def test_a_stop_is_obeyed_while_a_batch_does_not_come(tiny_runs, monkeypatch, tm
     options = TINY_PRETRAIN | {"dataset": str(folder), "batch_size": 8, "epochs": 2, "memory_share": 0}
     options |= {"num_workers": 1, "evaluate": False, "version": 0}
     expected = run_and_find(tiny_runs, "pretrain", options)
-    real_batch, real_wait, counts = loading.SplitDataset.__getitems__, checkpoints.Interruptions.while_waiting, {}
+    real_batch, real_wait, counts = batches.SplitDataset.__getitems__, checkpoints.Interruptions.while_waiting, {}
 
     def withholding(self, positions):  # in a reading process, of which each split has one
         counts[self.split.name] = counts.get(self.split.name, -1) + 1
@@ -234,7 +235,7 @@ def test_a_stop_is_obeyed_while_a_batch_does_not_come(tiny_runs, monkeypatch, tm
         real_wait(self, trainer, seconds)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loading.SplitDataset, "__getitems__", withholding)
+        patch.setattr(batches.SplitDataset, "__getitems__", withholding)
         patch.setattr(checkpoints.Interruptions, "while_waiting", stopping)
         patch.setattr(checkpoints, "STOP_WAIT_SECONDS", 0.0)
         patch.setattr(datamodule, "WAIT_SECONDS", 0.3)
@@ -250,15 +251,15 @@ def test_a_stop_is_obeyed_while_a_batch_does_not_come(tiny_runs, monkeypatch, tm
 
 def test_memory_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"total": 1000}))
-    monkeypatch.setattr(loading, "_cgroup_limits", list)
-    assert loading.memory_limit(0.5) == 500
-    assert loading.memory_limit(0) == 0
-    assert loading.memory_limit(0.5, num_processes=4) == 125
-    assert loading.memory_limit(0.5, device_bytes=100) == 50
-    assert loading.memory_limit(0.5, device_bytes=4000) == 500
-    assert loading.memory_limit(0.5, num_processes=2, device_bytes=400) == 200  # each process has a GPU of its own
-    monkeypatch.setattr(loading, "_cgroup_limits", lambda: [600, 1 << 60])
-    assert loading.memory_limit(0.5) == 300
+    monkeypatch.setattr(data_memory, "_cgroup_limits", list)
+    assert data_memory.memory_limit(0.5) == 500
+    assert data_memory.memory_limit(0) == 0
+    assert data_memory.memory_limit(0.5, num_processes=4) == 125
+    assert data_memory.memory_limit(0.5, device_bytes=100) == 50
+    assert data_memory.memory_limit(0.5, device_bytes=4000) == 500
+    assert data_memory.memory_limit(0.5, num_processes=2, device_bytes=400) == 200  # each process has a GPU of its own
+    monkeypatch.setattr(data_memory, "_cgroup_limits", lambda: [600, 1 << 60])
+    assert data_memory.memory_limit(0.5) == 300
 
 
 @pytest.mark.parametrize(
@@ -277,9 +278,9 @@ def test_memory_limits_of_control_groups(tmp_path, monkeypatch, lines, files, ex
     for name, value in files.items():
         (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "groups" / name).write_text(value + "\n")
-    monkeypatch.setattr(loading, "OWN_CGROUPS", tmp_path / "own")
-    monkeypatch.setattr(loading, "CGROUPS", tmp_path / "groups")
-    assert loading._cgroup_limits() == expected
+    monkeypatch.setattr(data_memory, "OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(data_memory, "CGROUPS", tmp_path / "groups")
+    assert data_memory._cgroup_limits() == expected
 
 
 def test_splits_in_memory_are_views_of_one_tensor(tmp_path):
@@ -382,10 +383,10 @@ def test_errors_of_the_machine_are_not_taken_for_broken_images(tmp_path, monkeyp
     def exhausted(*_, **__):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(image_files.Image, "open", exhausted)
+    monkeypatch.setattr(decoding.Image, "open", exhausted)
     with pytest.raises(OSError, match="Too many open files"):
         loaded.train.images_at([0])
-    assert isinstance(loading.SplitDataset(loaded.train).__getitems__([0]), OSError)
+    assert isinstance(batches.SplitDataset(loaded.train).__getitems__([0]), OSError)
 
 
 @pytest.mark.parametrize("limit", [0, IN_MEMORY])
@@ -475,8 +476,8 @@ def test_a_broken_image_found_by_a_long_search_is_kept_with_its_print(tmp_path, 
     (kept,) = (tmp_path / "data_root" / "decoded").glob("*.json")
     assert json.loads(kept.read_text()) == {"4": "it is cut short or damaged"}
     with monkeypatch.context() as patch:
-        patch.setattr(image_files, "_looks_whole", lambda *_: pytest.fail("searched again"))
-        patch.setattr(image_files, "decode_image", lambda *_: pytest.fail("decoded again"))
+        patch.setattr(decoding, "looks_whole", lambda *_: pytest.fail("searched again"))
+        patch.setattr(decoding, "decode_image", lambda *_: pytest.fail("decoded again"))
         again = load(folder, tmp_path, val_fraction=0, memory_limit=IN_MEMORY)
     assert again.skipped == ("a/004.jpg",)
     assert (again.train.images[:, 0, 0, 0].int() - 4 * again.train.ids).abs().max() <= 1
@@ -498,9 +499,9 @@ def test_damaged_files_never_crash(tmp_path):
                 changed[place] = generator.integers(256)
             path.write_bytes(changed[: generator.integers(len(changed))] if number % 3 == 0 else changed)
             try:
-                found = image_files.decode_image(path.parent, path.name, 16)
+                found = decoding.decode_image(path.parent, path.name, 16)
                 assert found.shape == (3, 16, 16)
-            except image_files.BrokenImageError as error:
+            except decoding.BrokenImageError as error:
                 sentences.append((str(error), f"whose file {path.name} cannot be read ({error.reason})"))
     assert len(sentences) > 50
     assert all(expected in sentence for sentence, expected in sentences)

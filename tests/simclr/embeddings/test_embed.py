@@ -399,7 +399,7 @@ def test_linear_votes_never_come_from_a_probe_that_saw_the_image() -> None:
 
 
 def test_the_training_images_whose_labels_a_run_used_are_marked(tmp_path: Path) -> None:
-    from simclr.data import loading
+    from simclr.data import loading, splits
 
     options = {"limit_images": 100, "seed": 4, "experiment_version": "0"}
     run = trained_run(tmp_path, kind="finetune", label_fraction=0.2, **options)
@@ -407,7 +407,7 @@ def test_the_training_images_whose_labels_a_run_used_are_marked(tmp_path: Path) 
     assert found.labelled is not None
     train = loading.load_data("shapes", image_size=16, seed=4, limit_images=100, val_fraction=0.1).train
     assert train.labels is not None
-    used = train.ids[loading.label_subset(train.labels, 0.2, 4)].tolist()
+    used = train.ids[splits.label_subset(train.labels, 0.2, 4)].tolist()
     assert found.ids[found.labelled].tolist() == used
     assert len(used) == 18
     assert embed.compute([Model(run)], Choice("val", None), [])[0].labelled is None

@@ -7,7 +7,7 @@ from conftest import TINY_PRETRAIN
 
 from simclr import config as cfg
 from simclr.config import FinetuneConfig, PretrainConfig
-from simclr.data.loading import EpochBatches
+from simclr.data.batches import EpochBatches
 from simclr.evaluation import probes
 from simclr.models.backbones import build_encoder
 from simclr.objectives.metrics import RunningMeans, classification_shares
