@@ -51,7 +51,6 @@ AGAINST_THE_ORDER: set[str] = set()
 CIRCLES: set[str] = set()
 LONG_FILES: set[str] = {
     "dashboard.augmentations.encoder",
-    "simclr.bench.measures",
     "simclr.embeddings.embed",
     "simclr.evaluation.health",
     "simclr.analysis.similarity",

@@ -451,11 +451,11 @@ def _lab(arguments: list[str]) -> int:
 
 
 def _bench(arguments: list[str]) -> int:
-    from simclr.bench import measures
+    from simclr.cli import bench
 
     parser = _parser("bench")
-    measures.add_arguments(parser)
-    return measures.main(_parse(parser, arguments))
+    bench.add_arguments(parser)
+    return bench.main(_parse(parser, arguments))
 
 
 def _estimate(arguments: list[str]) -> int:

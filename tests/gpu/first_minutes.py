@@ -113,23 +113,23 @@ def peak(sizes: _Sizes) -> str:
 
 
 def views(sizes: _Sizes, blur: float) -> str:
-    from simclr.bench import measures
+    from simclr.bench import augmentation
     from simclr.config import Augmentation
 
-    images = measures._photos(sizes.images, measures.SIDE).to(sizes.device)
-    work = measures.own_views(images, Augmentation(blur_probability=blur), measures.SIDE)
+    images = augmentation.photos(sizes.images, augmentation.SIDE).to(sizes.device)
+    work = augmentation.own_views(images, Augmentation(blur_probability=blur), augmentation.SIDE)
     return _spread(_seconds(work, sizes.repeats), lambda s: 2 * sizes.images / s, "views/s")
 
 
 def loss(sizes: _Sizes, num_rows: int) -> str:
-    from simclr.bench import measures
+    from simclr.bench import loss
 
     said = []
-    functions = measures._loss_functions(())
+    functions = loss.loss_functions(())
     for name in ("own with ranks", "matrix + cross_entropy"):
-        work = measures._loss_work(functions[name], num_rows)
+        work = loss.loss_work(functions[name], num_rows)
         said.append(f"{name} {_spread(_seconds(work, sizes.repeats), lambda s: 1e3 * s, 'ms')}")
-    floor = _spread(_seconds(measures.floor_of_products(num_rows), sizes.repeats), lambda s: 1e3 * s, "ms")
+    floor = _spread(_seconds(loss.floor_of_products(num_rows), sizes.repeats), lambda s: 1e3 * s, "ms")
     return "; ".join([*said, f"three products {floor}"])
 
 
@@ -225,13 +225,14 @@ def pil_loop(sizes: _Sizes) -> str:
     import torch
     from torchvision.transforms.functional import to_pil_image
 
-    from simclr.bench import measures
+    from simclr.bench import augmentation
+    from simclr.bench.loss import loss_functions
     from simclr.models import backbones
     from simclr.models.heads import projection_head
 
     batch = sizes.batches[0]
-    pictures = [to_pil_image(image) for image in measures._photos(batch, measures.SIDE)]
-    transform = measures._textbook(measures.SIDE, blur=False)
+    pictures = [to_pil_image(image) for image in augmentation.photos(batch, augmentation.SIDE)]
+    transform = augmentation.textbook_transform(augmentation.SIDE, blur=False)
 
     class Pictures(torch.utils.data.Dataset):
         def __len__(self) -> int:
@@ -244,12 +245,12 @@ def pil_loop(sizes: _Sizes) -> str:
     loader = torch.utils.data.DataLoader(
         Pictures(), batch, num_workers=sizes.workers, pin_memory=sizes.device == "cuda", drop_last=True
     )
-    encoder = backbones.build_encoder(sizes.backbone, measures.SIDE)
+    encoder = backbones.build_encoder(sizes.backbone, augmentation.SIDE)
     network = torch.nn.Sequential(
         encoder.network, torch.nn.Flatten(1), projection_head(encoder.num_features, 512, 128)
     ).to(sizes.device)
     optimizer = torch.optim.AdamW(network.parameters())
-    matrix_loss = measures._loss_functions(())["matrix + cross_entropy"]
+    matrix_loss = loss_functions(())["matrix + cross_entropy"]
     marks = []
     for first, second in loader:
         both = torch.cat([first.to(sizes.device, non_blocking=True), second.to(sizes.device, non_blocking=True)])
@@ -267,9 +268,9 @@ def pil_loop(sizes: _Sizes) -> str:
 
 
 def on_paper() -> Iterator[tuple[str, str]]:
-    from simclr.bench import measures
+    from simclr.bench import budget
 
-    for row in measures.step_budget((), 1):
+    for row in budget.measure((), 1):
         yield f"on paper: {row.what}", f"{row.figure:.2f} ms; {row.note}"
 
 
@@ -338,10 +339,10 @@ def main() -> int:
         if not torch.cuda.is_available():
             print("No GPU: torch finds none that it can use here; --rehearse cpu tries this script.", file=sys.stderr)
             return 1
-    from simclr.bench import measures
+    from simclr.bench import timing
 
     rows = [row for part in PARTS for row in play(part, options.rehearse)]
-    print("\n" + ", ".join(f"{key} {value}" for key, value in measures.machine().items() if value is not None))
+    print("\n" + ", ".join(f"{key} {value}" for key, value in timing.machine().items() if value is not None))
     for row in rows:
         print(f"{'ok' if row['ok'] else 'FAILED':<7}{row['name']:<44}{row['seconds']:>6} s  {row['found']}")
     return 0 if all(row["ok"] for row in rows) else 1

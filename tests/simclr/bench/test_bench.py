@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from simclr.bench import budget, measures
+from simclr.bench import budget, growth, loss, parts, step, timing
+from simclr.bench.peak_memory import peak_memory
 from simclr.cli.main import main
 from simclr.objectives import nt_xent
 
@@ -17,7 +18,7 @@ from simclr.objectives import nt_xent
     [
         (
             ["--only", "speed"],
-            f"only is speed; allowed: {', '.join(measures.PARTS)}.",
+            f"only is speed; allowed: {', '.join(parts.PARTS)}.",
         ),
         (["--against", "nobody"], "against is nobody; allowed: lightly, sklearn."),
         (["--repeats", "1"], "repeats is 1; allowed: a whole number from 2 to 100."),
@@ -32,43 +33,43 @@ def test_bad_input_is_one_sentence(capsys, arguments, sentence):
 
 def test_candidates_take_turns_after_one_that_does_not_count():
     order = []
-    found = measures.take_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
+    found = timing.take_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
     assert order == ["a", "b"] * 4
     assert [len(seconds) for seconds in found.values()] == [3, 3]
 
 
 def test_a_ratio_is_that_of_the_best_turns():
-    found = measures._ratios([1.0, 50.0, 2.0], [8.0, 4.0, 100.0])
+    found = timing.speedup([1.0, 50.0, 2.0], [8.0, 4.0, 100.0])
     assert found["ratio"] == 4.0
     assert (found["low"], found["high"]) == tuple(np.quantile([8.0, 0.08, 50.0], (0.25, 0.75)))
-    line = measures.Row("loss", "it", 1.5, "ms", "others", **found, repeats=3).text()
+    line = timing.Row("loss", "it", 1.5, "ms", "others", **found, repeats=3).text()
     assert "4.00 x others (4.04 to 29.00, n 3)" in line
 
 
 def test_waiting_is_what_lies_between_steps():
-    clock = measures.StepClock()
+    clock = step.StepClock()
     clock.began, clock.ended = [0.0, 10.0, 12.0, 14.0], [9.0, 11.5, 13.5, 15.0]
     assert clock.step_seconds() == [2.0, 2.0]
     assert clock.waiting_share() == pytest.approx((0.5 + 0.5) / 4.0)
 
 
 def test_a_real_training_is_clocked():
-    clock = measures.own_steps(4, backbone="resnet_tiny", batch_size=16, image_size=16, limit_images=128)
+    clock = step.own_steps(4, backbone="resnet_tiny", batch_size=16, image_size=16, limit_images=128)
     assert len(clock.step_seconds()) == 2
     assert all(seconds > 0 for seconds in clock.step_seconds())
     assert 0 <= clock.waiting_share() < 1
 
 
 def test_peak_memory_counts_what_is_taken_and_given_back(monkeypatch):
-    matrix = measures.peak_memory("loss", function="matrix + cross_entropy", num_rows=2048)
-    own = measures.peak_memory("loss", function="own", num_rows=2048)
+    matrix = peak_memory(loss.loss_peak, function="matrix + cross_entropy", num_rows=2048)
+    own = peak_memory(loss.loss_peak, function="own", num_rows=2048)
     assert matrix > 2048**2 * 4 / 2**20  # at least the matrix itself
     assert own < matrix / 2
 
 
 def test_the_functions_compared_are_the_same_function():
-    z1, z2 = measures._rows(64)
-    values = [function(z1, z2).item() for function in measures._loss_functions(()).values()]
+    z1, z2 = loss.random_embeddings(64)
+    values = [function(z1, z2).item() for function in loss.loss_functions(()).values()]
     assert values == pytest.approx([nt_xent.nt_xent(z1, z2, 0.5).item()] * 3, rel=1e-5)
 
 
@@ -85,15 +86,15 @@ def test_figures_go_to_the_terminal_and_a_file(tmp_path, capsys):
 
 def test_the_drawing_opens_without_a_network(tmp_path):
     path = tmp_path / "costs.html"
-    measures.draw([measures.Growth("NT-Xent", "rows", "s", [256, 512], [0.1, 0.4])] * 3, path)
+    growth.draw([growth.Growth("NT-Xent", "rows", "s", [256, 512], [0.1, 0.4])] * 3, path)
     text = path.read_text(encoding="utf-8")
     assert "NT-Xent" in text
     assert '<script src="http' not in text
 
 
 def test_seconds_follow_the_clock():
-    assert measures._seconds(lambda: time.sleep(0.05), time.perf_counter) >= 0.05
-    assert measures._seconds(lambda: time.sleep(0.05), time.process_time) < 0.04
+    assert timing.seconds_of(lambda: time.sleep(0.05), time.perf_counter) >= 0.05
+    assert timing.seconds_of(lambda: time.sleep(0.05), time.process_time) < 0.04
 
 
 def test_the_budget_on_paper_adds_up(tmp_path, capsys):

@@ -1,0 +1,90 @@
+"""What views cost, beside torchvision's transforms and lightly's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from simclr.bench.timing import Row, speedup, take_turns, threads
+from simclr.config import Augmentation
+from simclr.views import augment
+
+SIDE = 32  # pixels
+BLUR = Augmentation(blur_probability=0.5)
+
+
+def photos(count: int, side: int) -> Tensor:
+    """(count, 3, side, side) uint8 with the smooth structure of photographs: noise would be an easy case for nobody."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(count, 3, 5, 5, generator=generator)
+    smooth = F.interpolate(coarse, size=side, mode="bicubic", align_corners=False)
+    return ((smooth + 0.05 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1) * 255).to(torch.uint8)
+
+
+def textbook_transform(size: int, blur: bool) -> Any:
+    """torchvision's PIL pipeline, as the tutorials have it."""
+    from torchvision import transforms
+
+    steps = [
+        transforms.RandomResizedCrop(size, scale=(0.08, 1.0)), transforms.RandomHorizontalFlip(),
+        transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
+        transforms.RandomGrayscale(p=0.2),
+    ]  # fmt: skip
+    if blur:
+        steps.append(transforms.RandomApply([transforms.GaussianBlur(3)], p=0.5))
+    return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3)])
+
+
+def lightly_transform(size: int, blur: bool) -> Any:
+    from lightly.transforms import SimCLRTransform
+
+    return SimCLRTransform(input_size=size, cj_strength=0.5, gaussian_blur=0.5 if blur else 0.0)
+
+
+def own_views(images: Tensor, augmentation: Augmentation, size: int) -> Callable[[], Any]:
+    ids = torch.arange(len(images))
+    epochs = iter(range(10**9))
+
+    def work() -> None:
+        first, second = augment.two_views(images, ids, augmentation, seed=0, epoch=next(epochs), size=size)
+        augment.normalize(first), augment.normalize(second)
+
+    return work
+
+
+def _one_by_one(transform: Callable[[Any], Any], pictures: list[Any], times: int) -> None:
+    for picture in pictures:
+        for _ in range(times):
+            transform(picture)
+
+
+def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
+    """Views per CPU second of one thread, decoded images in, normalized tensors out."""
+    from torchvision.transforms.functional import to_pil_image
+
+    count, few = 512, 64  # one by one is slow: as few as give a steady figure
+    for blur, options in ((False, Augmentation()), (True, BLUR)):
+        name = "with blur" if blur else "without blur"
+        images = photos(count, SIDE)
+        pictures = [to_pil_image(image) for image in images[:few]]
+        textbook = textbook_transform(SIDE, blur)
+        candidates: dict[str, Callable[[], Any]] = {
+            "own": own_views(images, options, SIDE),
+            "torchvision (PIL)": partial(_one_by_one, textbook, pictures, 2),
+        }
+        if "lightly" in peers:
+            candidates["lightly"] = partial(_one_by_one, lightly_transform(SIDE, blur), pictures, 1)
+        with threads(1):
+            seconds = take_turns(candidates, repeats)
+        per_view = [value / (2 * count) for value in seconds["own"]]
+        for other in list(candidates)[1:]:
+            theirs = [value / (2 * few) for value in seconds[other]]
+            yield Row(
+                "augmentation", f"views of {SIDE} px, {name}, one thread", 1 / min(per_view),
+                "views/CPU-s", other, **speedup(per_view, theirs), repeats=repeats,
+            )  # fmt: skip

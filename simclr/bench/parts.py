@@ -1,0 +1,23 @@
+"""What things cost, as ratios measured side by side: augmentation, loss, training step, memory, probe, maps, reading.
+
+    python -m simclr bench                       every part, under five minutes on two CPU cores
+    python -m simclr bench --only loss,step --against lightly
+    python -m simclr bench --plot costs.html     tables and curves of time and memory against size
+
+Absolute times mean little on shared machines. So the candidates of a comparison take turns in one process. A ratio is
+that of the best turns, and the middle half of the ratios of single turns stands beside it. CPU seconds of a single
+thread are the least disturbed clock; where threads work together, or a GPU does, it is the wall clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from simclr.bench import augmentation, budget, caching, loss, maps, probe, reading, step
+from simclr.bench.timing import Row
+
+# Each yields its rows; it is told the installed peers to compare with and the number of turns.
+PARTS: dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]] = {
+    "augmentation": augmentation.measure, "loss": loss.measure, "step": step.measure, "caching": caching.measure,
+    "probe": probe.measure, "maps": maps.measure, "reading": reading.measure, "budget": budget.measure,
+}  # fmt: skip
