@@ -286,12 +286,12 @@ def network_of(model: Model, size: int, weights: Weights | None) -> tuple[Any, A
     """
     import torch
 
-    from simclr.models import backbones, heads
+    from simclr.models import backbones, heads, state_dicts
 
     run, config = model.run, model.run.config
     state = weights.read_state() if weights is not None else {}
     torch.manual_seed(int(config.get("seed") or 0))  # the untrained network is the one its training began with
-    encoder = backbones.build_encoder(str(config["backbone"]), size, small_stem=backbones.has_small_stem(state))
+    encoder = backbones.build_encoder(str(config["backbone"]), size, small_stem=state_dicts.has_small_stem(state))
     head: Any = None
     if model.layer == "z" or (run.kind != "pretrain" and model.what == "weights"):
         options: Any = runs.load_config(run)
@@ -300,7 +300,7 @@ def network_of(model: Model, size: int, weights: Weights | None) -> tuple[Any, A
         elif options.num_classes:
             head = heads.classifier(encoder.num_features, options.num_classes, options.head, options.hidden_dim)
     if model.what == "weights" and weights is not None:
-        backbones.load_encoder(encoder, state, weights.path)
+        state_dicts.load_encoder(encoder, state, weights.path)
         if head is not None and not _load_head(head, state, encoder.classifier_name):
             if model.layer == "z":
                 raise ConfigError(f"layer is z, whose weights {weights.path} does not hold; allowed: h.")

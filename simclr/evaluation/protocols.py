@@ -28,7 +28,7 @@ from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainCo
 from simclr.data.splits import ImageData, Split, label_subset
 from simclr.evaluation import probes
 from simclr.evaluation.features import features_of, plain_batches
-from simclr.models import backbones, compute
+from simclr.models import backbones, compute, state_dicts
 from simclr.models.heads import classifier
 from simclr.objectives import metrics
 from simclr.runs import Run
@@ -155,14 +155,14 @@ def labelled(config: FinetuneConfig, data: ImageData) -> Split:
     return data.train.take(label_subset(data.train.labels, config.label_fraction, config.seed))
 
 
-def _encoder(config: RunConfig, state: Mapping[str, Tensor]) -> backbones.Encoder:
+def _encoder(config: RunConfig, state: Mapping[str, Tensor]) -> backbones.Backbone:
     """The encoder of `model.pt`. Its random first weights are not used, so no random number is used up."""
     assert config.backbone is not None and config.image_size is not None
     with torch.random.fork_rng(devices=[]):
         encoder = backbones.build_encoder(
-            config.backbone, config.image_size, small_stem=backbones.has_small_stem(state)
+            config.backbone, config.image_size, small_stem=state_dicts.has_small_stem(state)
         )
-    backbones.load_encoder(encoder, state, Path(runs.MODEL))
+    state_dicts.load_encoder(encoder, state, Path(runs.MODEL))
     return encoder
 
 
@@ -286,7 +286,7 @@ def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Repor
             f"RUN is {run.id}, whose data have no labelled test images; allowed: a run on data with some."
         )
     try:
-        state = backbones.read_state(run.model_path)
+        state = state_dicts.read_state(run.model_path)
         found: dict[str, Any] = {}
         if encoder_protocols := [name for name in protocols if name != "classifier"]:
             found = _encoder_figures(config, state, data, bank, device, report, encoder_protocols)

@@ -45,8 +45,8 @@ from simclr.evaluation.features import features_of, plain_batches
 from simclr.files import safe_read
 from simclr.hardware import devices, ranks
 from simclr.lifecycle.signals import StopPolicy, StopSignals
-from simclr.models import backbones, compute
-from simclr.models.backbones import Encoder
+from simclr.models import backbones, compute, state_dicts
+from simclr.models.backbones import Backbone
 from simclr.models.weights import Weights
 from simclr.objectives import metrics
 from simclr.runs import Run, StatusWriter, film_frames, rank_messages, time_left
@@ -94,7 +94,7 @@ class Prepared:
 
     config: RunConfig
     data: ImageData
-    encoder: Encoder
+    encoder: Backbone
     image_size: int
     num_steps: int
     warmup_steps: int
@@ -225,8 +225,8 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
     small_stem = None
     if experiment is not None:
         small_stem = int(experiment.config.get("image_size") or size) <= backbones.SMALL_IMAGE_SIDE
-    if state is not None and backbones.has_small_stem(state) is not None:
-        small_stem = backbones.has_small_stem(state)
+    if state is not None and state_dicts.has_small_stem(state) is not None:
+        small_stem = state_dicts.has_small_stem(state)
 
     train = data.train.take(label_subset(data.train.labels, config.label_fraction, config.seed))
     augmentation = config.augmentation
@@ -245,7 +245,7 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
     torch.manual_seed(config.seed)
     encoder = backbones.build_encoder(backbone, size, small_stem=small_stem)
     if state is not None and weights is not None:
-        backbones.load_encoder(encoder, state, weights)
+        state_dicts.load_encoder(encoder, state, weights)
     steps = _count_steps(config, train.num_images, drop_last=False)
     return Prepared(config, data, encoder, size, *steps, experiment=experiment, train=train, weights_sha256=digest)
 
@@ -817,7 +817,7 @@ def _pretrain(run: Run, prepared: Prepared, status: StatusWriter | Unheard, sign
     )  # fmt: skip
     if not goes_on:
         return
-    state = backbones.join_state(model.parts, model.head)
+    state = state_dicts.join_state(model.parts, model.head)
     save_atomically(state, run.model_path)
     if not config.evaluate:
         return
@@ -917,7 +917,7 @@ def _finetune(run: Run, prepared: Prepared, status: StatusWriter | Unheard, sign
             best = torch.load(run.path / runs.CHECKPOINTS / runs.BEST_CHECKPOINT, map_location="cpu", weights_only=True)
             model.load_state_dict(best["state_dict"])
     assert isinstance(status, StatusWriter)
-    state = backbones.join_state(model.parts, model.head)
+    state = state_dicts.join_state(model.parts, model.head)
     save_atomically(state, run.model_path)
     _evaluate(run, prepared, status, state, checkpoints.best_epoch, signals.requested)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from simclr.config import FinetuneConfig, PretrainConfig
 from simclr.data.sampling import NETWORK_STREAM
 from simclr.evaluation import health
-from simclr.models.backbones import Encoder
+from simclr.models.backbones import Backbone
 from simclr.models.heads import classifier, projection_head
 from simclr.objectives import metrics, optim
 from simclr.objectives.nt_xent import contrast
@@ -60,7 +60,7 @@ class _Trained(L.LightningModule):
     """What both modules share: optimizer with warm-up and cosine, and running means of what was measured."""
 
     def __init__(
-        self, config: PretrainConfig | FinetuneConfig, encoder: Encoder, head: nn.Module, *, num_steps: int,
+        self, config: PretrainConfig | FinetuneConfig, encoder: Backbone, head: nn.Module, *, num_steps: int,
         warmup_steps: int,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -73,8 +73,8 @@ class _Trained(L.LightningModule):
         self._num_steps, self._warmup_steps = num_steps, warmup_steps
 
     @property
-    def parts(self) -> Encoder:
-        """The encoder with its classifier's name, as `backbones.join_state` wants it."""
+    def parts(self) -> Backbone:
+        """The encoder with its classifier's name, as `state_dicts.join_state` wants it."""
         return self._parts
 
     def trained_modules(self) -> list[nn.Module]:
@@ -115,7 +115,7 @@ class SimCLR(_Trained):
         warmup_steps: steps of linear warm-up.
     """
 
-    def __init__(self, config: PretrainConfig, encoder: Encoder, *, num_steps: int, warmup_steps: int) -> None:
+    def __init__(self, config: PretrainConfig, encoder: Backbone, *, num_steps: int, warmup_steps: int) -> None:
         head = projection_head(encoder.num_features, config.hidden_dim, config.projection_dim)
         super().__init__(config, encoder, head, num_steps=num_steps, warmup_steps=warmup_steps)
         self.config = config
@@ -292,7 +292,7 @@ class Classifier(_Trained):
     """
 
     def __init__(
-        self, config: FinetuneConfig, encoder: Encoder, num_classes: int, *, num_steps: int, warmup_steps: int
+        self, config: FinetuneConfig, encoder: Backbone, num_classes: int, *, num_steps: int, warmup_steps: int
     ) -> None:
         head = classifier(encoder.num_features, num_classes, config.head, config.hidden_dim)
         super().__init__(config, encoder, head, num_steps=num_steps, warmup_steps=warmup_steps)

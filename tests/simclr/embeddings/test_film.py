@@ -54,12 +54,12 @@ def test_the_last_frame_is_what_the_final_weights_give(trained):
 
     from simclr.data import loading
     from simclr.evaluation.features import features_of, plain_batches
-    from simclr.models import backbones
+    from simclr.models import backbones, state_dicts
 
     run = trained[0]
     config = runs.load_config(run)
     encoder = backbones.build_encoder("resnet_tiny", 16)
-    backbones.load_encoder(encoder, backbones.read_state(run.model_path), run.model_path)
+    state_dicts.load_encoder(encoder, state_dicts.read_state(run.model_path), run.model_path)
     loaded = loading.load_data("shapes", image_size=16, seed=config.seed, limit_images=120, val_fraction=0.1)
     batches = plain_batches(loaded.val, 16, torch.device("cpu"))
     with torch.inference_mode():

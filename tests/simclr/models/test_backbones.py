@@ -13,16 +13,9 @@ from torch import nn
 from torchvision.models import regnet
 
 from simclr.config import BACKBONES, ConfigError
-from simclr.models import backbones, heads
-from simclr.models.backbones import (
-    TinyResNet,
-    build_encoder,
-    find_classifier,
-    has_small_stem,
-    load_encoder,
-    pick_weights,
-    read_state,
-)
+from simclr.models import backbones, heads, state_dicts
+from simclr.models.backbones import TinyResNet, build_encoder, find_classifier
+from simclr.models.state_dicts import has_small_stem, load_encoder, pick_weights, read_state
 
 # One of each family, the smallest.
 FAMILIES = (
@@ -176,7 +169,7 @@ def assert_same_weights(encoder, other):
     ],
 )
 def test_model_pt_loads_strictly_into_torchvisions_resnet18(tmp_path, resnet18, head, fc):
-    path = save(backbones.join_state(resnet18, head), tmp_path / "model.pt")
+    path = save(state_dicts.join_state(resnet18, head), tmp_path / "model.pt")
     network = torchvision.models.resnet18()
     network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     network.maxpool = nn.Identity()
@@ -229,7 +222,7 @@ def refused(path, encoder=None):
 
 
 def test_weights_of_another_backbone_are_refused(tmp_path, resnet18):
-    path = save(backbones.join_state(resnet18, nn.Linear(512, 3)), tmp_path / "model.pt")
+    path = save(state_dicts.join_state(resnet18, nn.Linear(512, 3)), tmp_path / "model.pt")
     before = {key: value.clone() for key, value in fresh("resnet_tiny", 16).network.state_dict().items()}
     encoder = fresh("resnet_tiny", 16)
     assert "same backbone" in refused(path, encoder)
@@ -252,11 +245,11 @@ DEEPER = [
 def on_meta(name):
     """An encoder and the state of the whole torchvision network, both without numbers."""
     with torch.device("meta"):
-        network = backbones._build_network(name, 224, small_stem=False)
+        network = backbones.build_network(name, 224, small_stem=False)
         state = network.state_dict()
         classifier = find_classifier(network)
         network.set_submodule(classifier, nn.Identity())
-    return backbones.Encoder(network, 0, classifier), state
+    return backbones.Backbone(network, 0, classifier), state
 
 
 @pytest.mark.parametrize(("theirs", "mine", "prefix"), DEEPER)
@@ -292,7 +285,7 @@ def test_no_network_takes_the_weights_of_any_other(monkeypatch):
             return original(cls, **options)
 
     monkeypatch.setattr(regnet.BlockParams, "from_init_params", classmethod(with_numbers))
-    monkeypatch.setattr(backbones, "_guess", lambda encoder, state: "")
+    monkeypatch.setattr(state_dicts, "_guess", lambda encoder, state: "")
     for mine in BACKBONES:
         encoder = on_meta(mine)[0]
         for theirs in BACKBONES:

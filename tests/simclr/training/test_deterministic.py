@@ -66,7 +66,7 @@ def meta(monkeypatch):
 def built(name):
     side = 224 if name.startswith(("vit", "maxvit")) else 256  # where no pooling is the identity
     with torch.device("cpu" if name.startswith("regnet") else "meta"):
-        return backbones._build_network(name, side, False).to("meta"), side
+        return backbones.build_network(name, side, False).to("meta"), side
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18", "squeezenet1_1"])

@@ -58,7 +58,7 @@ def one_step(encoder, micro, precision="32-true", length=1.0, temperature=0.1):
 def without_batch_norm():
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(), nn.Flatten()]
-    return backbones.Encoder(nn.Sequential(*layers), 16 * 9, "fc")
+    return backbones.Backbone(nn.Sequential(*layers), 16 * 9, "fc")
 
 
 def relative_difference(first, second):
@@ -139,7 +139,7 @@ def test_dropout_draws_the_same_in_both_passes():
 
     def encoder():
         torch.manual_seed(0)
-        return backbones.Encoder(nn.Sequential(nn.Flatten(), nn.Linear(768, 32), nn.ReLU(), nn.Dropout(0.5)), 32, "fc")
+        return backbones.Backbone(nn.Sequential(nn.Flatten(), nn.Linear(768, 32), nn.ReLU(), nn.Dropout(0.5)), 32, "fc")
 
     gradients, _ = one_step(encoder(), 8, precision="64-true")
     # by hand: each chunk draws from a stream of its own
