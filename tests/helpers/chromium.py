@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,20 +14,36 @@ from typing import Any
 
 import pytest
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 
 
+def find_browser(own: str) -> str:
+    """The browser that tests use: $CHROMIUM, else one that is installed, else playwright's `own`.
+
+    Raises:
+        FileNotFoundError: where there is none, with the command that brings one.
+    """
+    found = [os.environ.get("CHROMIUM"), *map(shutil.which, INSTALLED), own]
+    for path in filter(None, found):
+        if os.access(path, os.X_OK):
+            return path
+    command = f"{sys.executable} -m playwright install chromium"
+    raise FileNotFoundError(f"There is no Chromium or Chrome here. Run {command}, or let $CHROMIUM name one.")
+
+
 @contextlib.contextmanager
 def opened() -> Iterator[Any]:
     playwright_api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.fail("Chromium is not on the path; install Debian's package chromium, or set $CHROMIUM.")
     with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            path = find_browser(playwright.chromium.executable_path)
+        except FileNotFoundError as error:
+            pytest.fail(str(error), pytrace=False)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
 
