@@ -52,9 +52,7 @@ CIRCLES: set[str] = set()
 LONG_FILES: set[str] = {
     "dashboard.augmentations.encoder",
     "simclr.embeddings.embed",
-    "simclr.evaluation.health",
     "simclr.analysis.similarity",
-    "simclr.runs.folder",
     "simclr.lifecycle.train",
 }
 FULL_FOLDERS: set[str] = set()

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from dashboard.shared import charts, store
 from dashboard.shared.charts import METRICS, Floats, Metric
 from simclr import runs
-from simclr.runs import lightning_logs
+from simclr.runs import lightning_logs, metrics_csv
 from simclr.runs.lightning_logs import Log
 
 Signature = tuple[int, int] | None
@@ -60,9 +60,7 @@ class Source:
     def options(self) -> dict[str, Any]:
         """Its options by dotted name."""
         return (
-            {}
-            if self.options_path is None
-            else _options(self.options_path, lightning_logs.signature(self.options_path))
+            {} if self.options_path is None else _options(self.options_path, metrics_csv.signature(self.options_path))
         )
 
     @property
@@ -132,7 +130,7 @@ def offered(sources: Iterable[Source]) -> list[str]:
     """What can be drawn of these sources: known metrics by their keys, other columns under their own names."""
     columns: dict[str, None] = {}
     for source in sources:
-        columns |= dict.fromkeys(lightning_logs.metric_names(source.metrics_path))
+        columns |= dict.fromkeys(metrics_csv.metric_names(source.metrics_path))
     known = {name: key for key, spec in METRICS.items() for name in spec.suffixes}
     found = {known.get(name, name) for name in columns}
     others = [name for name in columns if name not in known and name not in PLACES]
@@ -207,7 +205,7 @@ def points(source: Source, columns: Sequence[str], x: str, others: Iterable[str]
 
     `others` are columns that will be asked for next: a file is read once for all of them.
     """
-    revision = lightning_logs.signature(source.metrics_path)
+    revision = metrics_csv.signature(source.metrics_path)
     table: _Table = _tables.get(source.metrics_path, revision, lambda: _Table({}))
     missing = [name for name in {*columns, *others} if name not in table.cells]
     if not table.cells.keys() >= set(columns):
@@ -216,7 +214,7 @@ def points(source: Source, columns: Sequence[str], x: str, others: Iterable[str]
             whole = store.get().columns(runs.Run(source.metrics_path.parent))
             read = {name: np.asarray(whole[name], dtype=np.float64) for name in wanted if name in whole}
         else:
-            read = lightning_logs.read_columns(source.metrics_path, wanted)
+            read = metrics_csv.read_columns(source.metrics_path, wanted)
         table.rows = table.rows or {name: read[name] for name in PLACES if name in read}
         for name in missing:
             values = read.get(name, np.empty(0))
@@ -266,7 +264,7 @@ class Group:
 
     @property
     def revision(self) -> tuple[Signature, ...]:
-        return tuple(lightning_logs.signature(source.metrics_path) for source in self.members)
+        return tuple(metrics_csv.signature(source.metrics_path) for source in self.members)
 
 
 def alone(sources: Sequence[Source]) -> list[Group]:

@@ -14,8 +14,9 @@ from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
 from dashboard.shared import charts, store
 from simclr.evaluation import health
-from simclr.evaluation.health import Layer, Row, Verdict
-from simclr.runs import Run, lightning_logs
+from simclr.evaluation.health import Verdict
+from simclr.runs import Run, health_log, metrics_csv
+from simclr.runs.health_log import LayerStats, Row
 
 HEIGHT = 240
 POSITIVE, NEGATIVE, CURSOR = store.PALETTE[0], store.PALETTE[1], "#8a93a6"
@@ -52,12 +53,12 @@ HELP = {
 
 def rows_of(run: Run) -> list[Row]:
     """The lines of its `health.jsonl`, read again only when the file changed."""
-    return _read(str(run.health_path), lightning_logs.signature(run.health_path))
+    return _read(str(run.health_path), metrics_csv.signature(run.health_path))
 
 
 @st.cache_resource(max_entries=16, ttl=600, show_spinner=False)
 def _read(path: str, signature: Any) -> list[Row]:
-    return health.read(Path(path))
+    return health_log.read(Path(path))
 
 
 def verdict_of(run: Run, reason: str = "", epoch: int | None = None) -> Verdict:
@@ -138,7 +139,7 @@ def histograms(rows: Sequence[Row], epoch: int) -> dict[str, Any] | None:
     row = next((row for row in rows if row.epoch == epoch and row.positive and row.negative), None)
     if row is None:
         return None
-    edges = np.linspace(-1, 1, health.NUM_BINS + 1)
+    edges = np.linspace(-1, 1, health_log.NUM_BINS + 1)
     middles = ((edges[:-1] + edges[1:]) / 2).round(4).tolist()
     highest = max(max(_shares(counts), default=0) for item in rows for counts in (item.positive, item.negative))
     data = [
@@ -200,11 +201,11 @@ def spectrum(rows: Sequence[Row], epoch: int) -> dict[str, Any] | None:
     return {"data": data, "layout": layout}
 
 
-def _relative(layer: Layer) -> tuple[list[int], list[float]]:
+def _relative(layer: LayerStats) -> tuple[list[int], list[float]]:
     """Direction numbers from 1 and squared singular values as shares of the first; empty for a collapsed layer."""
     if not layer.singular or layer.singular[0] <= 0:
         return [], []
-    places = health.spectrum_places(layer.num_singular) + 1
+    places = health_log.spectrum_places(layer.num_singular) + 1
     shares = [(value / layer.singular[0]) ** 2 for value in layer.singular]
     kept = [(int(x), float(f"{y:.4g}")) for x, y in zip(places, shares, strict=True) if y >= SPECTRUM_FLOOR]
     return [x for x, _ in kept], [y for _, y in kept]

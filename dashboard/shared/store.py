@@ -1,4 +1,4 @@
-"""Cached readers over `simclr.runs.folder`: what the pages show, read from run folders and from nowhere else.
+"""Cached readers over `simclr.runs`: what the pages show, read from run folders and from nowhere else.
 
 Everything here is quick enough for a page that refreshes every two seconds with 500 run folders: a run is read again
 only when one of its files changed, a growing `metrics.csv` by its new lines only, and one look at the folder serves all
@@ -7,7 +7,6 @@ parts of all pages that ask within a second.
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import threading
@@ -25,10 +24,11 @@ import streamlit as st
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.files import safe_read
 from simclr.launch import queue
-from simclr.runs import Run, time_left
+from simclr.runs import Run
+from simclr.runs.metrics_csv import newest_figures
 from simclr.runs.status import Status
+from simclr.training import time_left
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_TAILS = 64
@@ -201,7 +201,7 @@ class Store:
         run, signature = self._unread.pop(run_id, (None, None))
         if run is None:
             return
-        loss, best_knn = figures(run.metrics_path)
+        loss, best_knn = newest_figures(run.metrics_path)
         known = self._summaries.get(run_id)
         if known is not None and known[0] == signature:
             self._summaries[run_id] = signature, replace(known[1], loss=loss, best_knn=best_knn)
@@ -243,45 +243,6 @@ def _read(run: Run) -> Summary:
         created=run.created,
         is_example=run.is_example,
     )
-
-
-def figures(path: Path) -> tuple[float | None, float | None]:
-    """The newest loss (of the validation images, else in training) and the best kNN accuracy of a `metrics.csv`.
-
-    Whole columns would be many times slower, and 500 files may wait for this.
-    """
-    names = ("train/loss", "val/loss", "val/knn_top1")
-    found: dict[str, float | None] = dict.fromkeys(names)
-    try:
-        with io.TextIOWrapper(
-            safe_read.open_file(path, safe_read.MAX_TABLE_BYTES), encoding="utf-8", errors="replace", newline=""
-        ) as stream:
-            header = stream.readline(safe_read.MAX_HEADER_BYTES).rstrip("\r\n").split(",")
-            places = {name: header.index(name) for name in names if name in header}
-            num_commas, needed = len(header) - 1, max(places.values(), default=0) + 1
-            for line in stream:
-                if line.count(",") != num_commas or not line.endswith("\n"):  # torn, or nonsense
-                    continue
-                cells = line.split(",", needed)
-                for name, place in places.items():
-                    value = _finite(cells[place])
-                    if value is not None:
-                        before = found[name]
-                        found[name] = max(value, before) if name == "val/knn_top1" and before is not None else value
-    except OSError:
-        pass
-    loss = found["val/loss"]
-    return found["train/loss"] if loss is None else loss, found["val/knn_top1"]
-
-
-def _finite(text: str) -> float | None:
-    if not text or text.isspace():
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -28,7 +28,7 @@ from simclr.config import Augmentation, ConfigError
 from simclr.data import shapes
 from simclr.embeddings import stored
 from simclr.embeddings.stored import Choice, Layer, Model
-from simclr.files import safe_read
+from simclr.files import safe_read, writing
 from simclr.launch import jobs
 from simclr.models.weights import Weights
 
@@ -525,7 +525,7 @@ def compute(
         else:
             found = factor_probe(encoder, report)
         path.parent.mkdir(parents=True, exist_ok=True)
-        runs.write_atomically(path, json.dumps(found | {"model": model.reference, "versions": runs.versions()}))
+        writing.write_atomically(path, json.dumps(found | {"model": model.reference, "versions": runs.versions()}))
     report(1.0)
     return found
 

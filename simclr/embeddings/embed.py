@@ -57,6 +57,7 @@ from simclr.embeddings.stored import (
     resolve_models,
     same_images,
 )
+from simclr.files import writing
 from simclr.launch import jobs
 from simclr.models.weights import Weights, file_hash
 from simclr.runs import Run
@@ -450,7 +451,7 @@ def _save(
             "git_commit": runs.git_commit(),
             "created": time.time(),
         }
-        runs.write_atomically(aside / PROVENANCE, json.dumps(provenance, indent=1))
+        writing.write_atomically(aside / PROVENANCE, json.dumps(provenance, indent=1))
         if folder.exists():  # damaged, or of images that have changed since
             os.replace(folder, old := folder.parent / f".old-{uuid.uuid4().hex[:8]}")
             shutil.rmtree(old, ignore_errors=True)
@@ -464,7 +465,7 @@ def _save(
 
 def _save_array(path: Path, values: NDArray[Any], about: dict[str, Any]) -> None:
     """Writes an array and, before it, what it was made with: whoever finds the array finds that too."""
-    runs.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
+    writing.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
     beside = path.with_name(f".{path.stem}.{os.getpid()}.npy")
     try:
         np.save(beside, values)

@@ -34,7 +34,7 @@ from simclr import runs
 from simclr.config import ConfigError
 from simclr.embeddings import compare, projections
 from simclr.embeddings.stored import sheet_paths
-from simclr.files import safe_read
+from simclr.files import safe_read, writing
 from simclr.launch import jobs
 from simclr.runs import Run, film_frames
 
@@ -170,7 +170,7 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: projections.Prog
     for old in film.folder.glob(f"{method}-*"):  # of frames that have been written anew
         if old.stem != path.stem:
             old.unlink()
-    runs.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
+    writing.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
     film_frames.save_array(path, found)
     return found
 

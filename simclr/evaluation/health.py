@@ -1,10 +1,7 @@
-"""Whether a pre-training learns: what its probe images showed after each epoch, and a verdict in words (no torch).
+"""Whether a pre-training learns: a verdict in words on what its epochs have shown (no torch).
 
-    RUN/health.jsonl    one line of JSON per epoch, appended whole; what `metrics.csv` has no room for
-
-The probe images are the same at every epoch, as are their two views: up to 5,000 validation images, which validation
-passes through the network anyway. `verdict` reads these lines and `metrics.csv`; a run without the former is judged by
-the latter alone.
+`verdict` reads the rows of `health.jsonl` and the columns of `metrics.csv`; a run without the former is judged by the
+latter alone.
 """
 
 from __future__ import annotations
@@ -12,17 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr.files import safe_read
-
-NUM_BINS = 80  # of a similarity histogram, over -1..1
-MAX_SPECTRUM = 128  # singular values kept of a layer
-MAX_FILE_BYTES = 64 * 2**20  # some 20,000 epochs
+from simclr.runs.health_log import Row
 
 # --- the rules; fractions, except where it says otherwise ------------------------------------------------------------
 CHANCE_SHARE = 0.45  # of the ranks' range: guessing stands at 0.5, an untrained network at 0.1 to 0.35
@@ -53,59 +45,6 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One layer on the probe images: `h`, the representation, or `z`, the embedding.
-
-    Attributes:
-        dim: number of features.
-        std: mean over features of their standard deviation in rows of length 1, 0 to about 1 / sqrt(dim).
-        effective_rank: 1 to min(images - 1, dim).
-        singular: standard deviation along principal directions, the largest first: square roots of the singular values
-            of the covariance. At most `MAX_SPECTRUM` of them, at the places that `spectrum_places` says.
-        num_singular: how many there are, min(images, dim).
-    """
-
-    dim: int
-    std: float | None
-    effective_rank: float | None
-    singular: tuple[float, ...]
-    num_singular: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was measured after one epoch.
-
-    Attributes:
-        epoch, step: after which.
-        images: number of probe images.
-        candidates: rows among which each positive was ranked, 2N - 1 for N images in a validation batch.
-        h, z: the layers.
-        positive, negative: numbers of pairs in `NUM_BINS` bins of cosine similarity of z over -1..1; empty where z was
-            not finite.
-        d_prime: distance of the two means in units of the root mean square of both standard deviations.
-    """
-
-    epoch: int
-    step: int
-    images: int
-    candidates: int
-    h: Layer
-    z: Layer
-    positive: tuple[float, ...]
-    negative: tuple[float, ...]
-    d_prime: float | None
-
-    @property
-    def overlap(self) -> float | None:
-        """Area that both normalised histograms share: 0 where they are apart, 1 where they are the same."""
-        if not self.positive or not self.negative or not sum(self.positive) or not sum(self.negative):
-            return None
-        positive, negative = np.array(self.positive), np.array(self.negative)
-        return float(np.minimum(positive / positive.sum(), negative / negative.sum()).sum())
-
-
-@dataclass(frozen=True)
 class Verdict:
     """How a pre-training does.
 
@@ -124,78 +63,6 @@ class Verdict:
     sentence: str
     rule: str
     since: int | None = None
-
-
-def spectrum_places(count: int) -> NDArray[np.intp]:
-    """Which of `count` singular values are kept, from 0: all up to `MAX_SPECTRUM`, else denser towards the first."""
-    if count <= MAX_SPECTRUM:
-        return np.arange(count)
-    return np.unique(np.geomspace(1, count, MAX_SPECTRUM).round().astype(int)) - 1
-
-
-# --- reading --------------------------------------------------------------------------------------------------------
-
-
-def read(path: Path) -> list[Row]:
-    """The rows of a `health.jsonl` by epoch; a torn or foreign line is left out, and no file has none."""
-    try:
-        lines = safe_read.read_bytes(path, MAX_FILE_BYTES).split(b"\n")[:-1]  # what follows the last line end is torn
-    except OSError:
-        return []
-    rows = {row.epoch: row for line in lines if (row := parse(line)) is not None}
-    return [rows[epoch] for epoch in sorted(rows)]
-
-
-def parse(line: bytes | str) -> Row | None:
-    """One line of the file; None if it does not hold what a line has to."""
-    try:
-        found = safe_read.parse_json(line)
-        row = Row(
-            epoch=_count(found["epoch"]), step=_count(found["step"]), images=_count(found["images"]),
-            candidates=_count(found["candidates"]), h=_layer(found["h"]), z=_layer(found["z"]),
-            positive=_histogram(found["positive"]), negative=_histogram(found["negative"]),
-            d_prime=_finite_or_none(found["d_prime"]),
-        )  # fmt: skip
-    except (ValueError, TypeError, KeyError, OverflowError):
-        return None
-    return row if row.epoch > 0 else None
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
-        raise ValueError
-    return value
-
-
-def _finite_or_none(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError
-    return float(value)
-
-
-def _numbers(values: Any) -> tuple[float, ...]:
-    numbers = tuple(_finite_or_none(value) for value in values)
-    if any(number is None or number < 0 for number in numbers):
-        raise ValueError
-    return numbers  # type: ignore[return-value]
-
-
-def _histogram(values: Any) -> tuple[float, ...]:
-    numbers = _numbers(values)
-    if len(numbers) not in (0, NUM_BINS):
-        raise ValueError
-    return numbers
-
-
-def _layer(found: Any) -> Layer:
-    singular, count = _numbers(found["singular"]), _count(found["num_singular"])
-    if singular and len(singular) != len(spectrum_places(min(count, 10**6))):
-        raise ValueError
-    return Layer(
-        _count(found["dim"]), _finite_or_none(found["std"]), _finite_or_none(found["effective_rank"]), singular, count
-    )
 
 
 # --- judging --------------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def request_stop(folder: Path) -> Status:
         if status.stop_requested is None:
             runs.update_status(folder, stop_requested=time.time())
         # The supervisor passes the request on. Where it is gone, or never was, another one sees the run to its end.
-        if status.pid is not None and not runs.living(status)[1] and runs.is_own(folder):
+        if status.pid is not None and not runs.processes_alive(status)[1] and runs.is_own(folder):
             with safe_read.open_to_append(folder / runs.LOG) as log:
                 spawn.detach([sys.executable, "-m", "simclr.supervisor", str(folder)], log=log)
     return runs.current_status(folder)
@@ -83,7 +83,7 @@ def stop(folder: Path, grace_seconds: float = runs.STOP_GRACE_SECONDS) -> Status
     while status.is_active and time.monotonic() < deadline:
         time.sleep(processes.POLL_SECONDS)
         status = runs.current_status(folder)
-    if status.is_active and status.pid is not None and runs.living(status)[0] and runs.is_own(folder):
+    if status.is_active and status.pid is not None and runs.processes_alive(status)[0] and runs.is_own(folder):
         processes.end_group(status.pid, status.process_start)
     spawn.is_gone(status)
     return runs.current_status(folder)

@@ -17,7 +17,7 @@ from typing import Any
 
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.files import safe_read
+from simclr.files import safe_read, writing
 from simclr.hardware import devices
 from simclr.launch import queue, spawn
 from simclr.runs import StatusWriter
@@ -57,7 +57,7 @@ def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Pa
                 job = spawn.start_job(name, arguments, runs_dir, queue.room(runs_dir))
         else:
             job = spawn.start_job(name, arguments, runs_dir, devices.CPU if device == devices.ANY else device)
-        runs.write_atomically(job / REQUEST, json.dumps(request))
+        writing.write_atomically(job / REQUEST, json.dumps(request))
     return job
 
 

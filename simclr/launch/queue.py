@@ -26,7 +26,7 @@ from typing import Any
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError, RunConfig
-from simclr.files import safe_read
+from simclr.files import safe_read, writing
 from simclr.hardware import devices, processes
 from simclr.launch import spawn
 from simclr.runs import Run
@@ -199,7 +199,7 @@ def set_slots(runs_dir: Path, device: str, number: int) -> None:
     if not 1 <= number <= MAX_SLOTS:
         raise ConfigError(f"slots is {number}; allowed: 1 to {MAX_SLOTS}.")
     with spawn.locked(runs_dir / QUEUE) as folder:
-        runs.write_atomically(folder / SLOTS, json.dumps(slots(runs_dir) | {device: number}))
+        writing.write_atomically(folder / SLOTS, json.dumps(slots(runs_dir) | {device: number}))
         _advance(runs_dir)
 
 
@@ -427,7 +427,7 @@ def _append(run: Run, runs_dir: Path) -> None:
 
 def _write_order(runs_dir: Path, order: list[str]) -> None:
     waiting = {run.id for run, status in _statuses(runs_dir) if status.state == "queued"}
-    runs.write_atomically(runs_dir / QUEUE / ORDER, json.dumps([name for name in order if name in waiting]))
+    writing.write_atomically(runs_dir / QUEUE / ORDER, json.dumps([name for name in order if name in waiting]))
 
 
 def _read(path: Path, kind: type) -> Any:

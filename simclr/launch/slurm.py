@@ -28,7 +28,7 @@ from pydantic_core import PydanticCustomError
 from simclr import PACKAGE, runs
 from simclr import config as cfg
 from simclr.config import ConfigError, RunConfig, option
-from simclr.files import safe_read
+from simclr.files import safe_read, writing
 from simclr.launch import queue, spawn
 from simclr.runs import Run, slurm_state
 from simclr.runs.status import Status
@@ -134,7 +134,7 @@ def save_options(options: SlurmOptions) -> None:
     path = options_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        runs.write_atomically(path, yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False))
+        writing.write_atomically(path, yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False))
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
 

@@ -23,7 +23,7 @@ from typing import Any
 from simclr import PACKAGE, runs
 from simclr import config as cfg
 from simclr.config import ConfigError, RunConfig
-from simclr.files import safe_read
+from simclr.files import safe_read, writing
 from simclr.hardware import devices, processes
 from simclr.runs import Run, seals
 from simclr.runs.status import Status
@@ -91,7 +91,7 @@ def locked(folder: Path) -> Iterator[Path]:
     """
     with or_sentence(f"runs_dir is {folder.parent}, which cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
-        with runs.locked(folder):
+        with writing.locked(folder):
             yield folder
 
 
@@ -266,7 +266,7 @@ def is_gone(status: Status, seconds: float = END_SECONDS) -> bool:
     """Waits for the end of the processes of a run that has said its last word; False if one is still there."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not any(runs.living(status)):
+        if not any(runs.processes_alive(status)):
             return True
         time.sleep(processes.POLL_SECONDS / 4)
     return False

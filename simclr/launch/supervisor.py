@@ -21,8 +21,7 @@ from typing import Any
 import psutil
 
 from simclr import runs
-from simclr.hardware import processes
-from simclr.runs import rank_messages
+from simclr.hardware import processes, rank_messages
 from simclr.runs.status import Status
 
 # A full disk may be emptied much later, and only this process knows what has to be written then.
@@ -107,7 +106,7 @@ def adopt(folder: Path) -> None:
     """Sees a run to its end whose own supervisor is gone. How it ends, only the run itself can say."""
     _outlive()
     status = runs.read_status(folder)
-    is_alive, has_supervisor = runs.living(status)
+    is_alive, has_supervisor = runs.processes_alive(status)
     if not runs.is_own(folder):  # the process it names may be any other
         return
     if status.pid is None or not is_alive or has_supervisor:  # it has ended meanwhile, and may have been resumed

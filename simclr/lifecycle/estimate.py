@@ -27,11 +27,11 @@ import psutil
 from simclr import PACKAGE, runs
 from simclr import config as cfg
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, RunConfig
-from simclr.files import safe_read
+from simclr.files import safe_read, writing
 from simclr.hardware import devices
 from simclr.launch import jobs, queue, spawn
 from simclr.runs import StatusWriter
-from simclr.runs.time_left import duration_text
+from simclr.training.time_left import duration_text
 
 LONG_RUN = 1.05  # of the peak of a few steps is what a whole run comes to: memory gets scattered with time
 SAFE_SHARE = 0.9  # of the free memory; others want some too
@@ -417,7 +417,7 @@ def main(config: RunConfig, runs_dir: Path, *, device: str, as_json: bool, job: 
                 writer = StatusWriter(job, interval=0.5).start(phase="loading libraries", steps=100)
             found = ask(config, runs_dir, device=device, report=report)
         if job is not None:
-            runs.write_atomically(job / ESTIMATE, json.dumps(asdict(found), indent=1))
+            writing.write_atomically(job / ESTIMATE, json.dumps(asdict(found), indent=1))
         last_word = {"state": "finished", "step": 100, "exit_code": 0}
         if sys.stderr.isatty() and writer is None:
             print("\r\033[K", end="", file=sys.stderr)

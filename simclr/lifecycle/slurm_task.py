@@ -23,9 +23,9 @@ from typing import Any
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.files import safe_read
-from simclr.hardware import devices, ranks
+from simclr.hardware import devices, rank_messages, ranks
 from simclr.launch import slurm, supervisor
-from simclr.runs import Run, rank_messages
+from simclr.runs import Run
 from simclr.runs.status import ACTIVE, Status
 
 TIME_LIMIT_SIGNAL = signal.SIGUSR2  # what submitit asks Slurm for

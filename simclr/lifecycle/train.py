@@ -43,25 +43,17 @@ from simclr.data.splits import ImageData, Split, images_digest, label_subset
 from simclr.evaluation import probes, protocols
 from simclr.evaluation.features import features_of, plain_batches
 from simclr.files import safe_read
-from simclr.hardware import devices, ranks
+from simclr.hardware import devices, rank_messages, ranks
 from simclr.lifecycle.signals import StopPolicy, StopSignals
 from simclr.models import backbones, compute, state_dicts
 from simclr.models.backbones import Backbone
 from simclr.models.weights import Weights
 from simclr.objectives import metrics
-from simclr.runs import Run, StatusWriter, film_frames, rank_messages, time_left
-from simclr.training.callbacks import (
-    Filming,
-    HealthLog,
-    KNNProbe,
-    Meter,
-    MetricsLog,
-    Progress,
-    Recorder,
-    Unheard,
-    epoch_line,
-    terminal_bar,
-)
+from simclr.runs import Run, StatusWriter, film_frames
+from simclr.runs.health_log import HealthLog
+from simclr.runs.metrics_csv import MetricsLog
+from simclr.training import time_left
+from simclr.training.callbacks import Filming, KNNProbe, Meter, Progress, Recorder, Unheard, epoch_line, terminal_bar
 from simclr.training.checkpoints import (
     AtomicCheckpointIO,
     Checkpoints,

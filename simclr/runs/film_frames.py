@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr.runs import folder as runs
-from simclr.runs.folder import Run
+from simclr.files import writing
+from simclr.runs.file_names import EMBEDDINGS
+from simclr.runs.folder import versions
+from simclr.runs.run import Run
 
 FILM, ABOUT, IDS, LABELS = "film", "film.json", "ids.npy", "labels.npy"
 MIN_IMAGES, MAX_IMAGES = 5, 1000  # of fewer no map is drawn
@@ -26,7 +28,7 @@ def planned_epochs(num_epochs: int, num_frames: int) -> list[int]:
 
 
 def folder_of(run: Run) -> Path:
-    return run.path / runs.EMBEDDINGS / FILM
+    return run.path / EMBEDDINGS / FILM
 
 
 def frame_path(folder: Path, epoch: int) -> Path:
@@ -54,8 +56,8 @@ def begin(
     if labels is not None:
         np.save(folder / LABELS, labels)
     values = {"epochs": sorted(wanted), "num_images": len(ids), "layer": "h", "dtype": "float16",
-              "thumbnails": write_sheets(folder), "versions": runs.versions(), **about}  # fmt: skip
-    runs.write_atomically(folder / ABOUT, json.dumps(values, indent=1))
+              "thumbnails": write_sheets(folder), "versions": versions(), **about}  # fmt: skip
+    writing.write_atomically(folder / ABOUT, json.dumps(values, indent=1))
     return folder
 
 

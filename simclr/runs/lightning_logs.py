@@ -6,21 +6,16 @@ Nothing in it is trusted: a torn line costs that line, a damaged file costs that
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from simclr.config import ConfigError
 from simclr.files import safe_read
-from simclr.runs import folder as runs
+from simclr.runs.file_names import CONFIG, METRICS
+from simclr.runs.folder import is_run_folder
 
 HPARAMS = "hparams.yaml"
 MAX_DEPTH = 3  # folders below the one that was named: runs/lightning_logs/version_0 is two
@@ -37,12 +32,12 @@ class Log:
 
     @property
     def metrics_path(self) -> Path:
-        return self.path / runs.METRICS
+        return self.path / METRICS
 
     @property
     def options_path(self) -> Path | None:
         """Where its program saved its options; None if it did not."""
-        found = (self.path / name for name in (HPARAMS, runs.CONFIG))
+        found = (self.path / name for name in (HPARAMS, CONFIG))
         return next((path for path in found if path.is_file()), None)
 
 
@@ -51,7 +46,7 @@ def find_logs(folder: Path) -> list[Log]:
     found = [
         Log(path, id=path.relative_to(folder).as_posix(), title=path.relative_to(folder).as_posix())
         for path in _log_folders(folder)
-        if path != folder and not runs.is_run_folder(path)
+        if path != folder and not is_run_folder(path)
     ]
     return sorted(found, key=lambda log: _natural(log.id))
 
@@ -62,10 +57,10 @@ def open_folder(text: str) -> list[Log]:
     Raises:
         ConfigError: if there is no such folder, or no log in it.
     """
-    allowed = f"allowed: a folder with a {runs.METRICS}, in it or up to {MAX_DEPTH} folders below."
+    allowed = f"allowed: a folder with a {METRICS}, in it or up to {MAX_DEPTH} folders below."
     try:
         folder = Path(text.strip()).expanduser().resolve()
-        if folder.name == runs.METRICS and folder.is_file():
+        if folder.name == METRICS and folder.is_file():
             folder = folder.parent
         is_folder = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
     except (OSError, ValueError, RuntimeError):  # too long, a null byte, the home of nobody
@@ -77,7 +72,7 @@ def open_folder(text: str) -> list[Log]:
         for path in _log_folders(folder)
     ]
     if not found:
-        raise ConfigError(f"folder is {folder}, which holds no {runs.METRICS}; {allowed}")
+        raise ConfigError(f"folder is {folder}, which holds no {METRICS}; {allowed}")
     return sorted(found, key=lambda log: _natural(log.id))
 
 
@@ -93,7 +88,7 @@ def _log_folders(top: Path) -> Iterator[Path]:
             try:
                 with os.scandir(folder) as entries:
                     listed = list(entries)
-                if any(entry.name == runs.METRICS and entry.is_file() for entry in listed):
+                if any(entry.name == METRICS and entry.is_file() for entry in listed):
                     yield folder
                     continue
                 below += [
@@ -140,68 +135,3 @@ def flat(options: Any, prefix: str = "", limit: int = 1000, depth: int = 8) -> d
         else:
             found[f"{prefix}{name}"] = value
     return found
-
-
-# --- metrics.csv ----------------------------------------------------------------------------------------------------
-
-
-def signature(path: Path) -> tuple[int, int] | None:
-    """Changes whenever the file does; None if there is none."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size
-
-
-def metric_names(path: Path) -> tuple[str, ...]:
-    """The names in the first line of a CSV file, each once; none if there is no whole first line."""
-    return _names(path, signature(path))
-
-
-@lru_cache(maxsize=1024)
-def _names(path: Path, _signature: tuple[int, int] | None) -> tuple[str, ...]:
-    try:
-        with safe_read.open_file(path, safe_read.MAX_TABLE_BYTES) as stream:
-            line = stream.readline(safe_read.MAX_HEADER_BYTES)
-        if not line.endswith(b"\n"):
-            return ()
-        names = next(csv.reader([line.decode("utf-8", errors="replace").lstrip("\ufeff")]), [])
-    except (OSError, csv.Error):
-        return ()
-    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
-
-
-def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float64]]:
-    """The asked columns of a CSV file as equally long arrays, NaN where a row holds no number.
-
-    Columns that the file lacks are left out, and so are torn lines.
-    """
-    import pandas
-
-    known = metric_names(path)
-    wanted = set(names) & set(known)
-    if not wanted:
-        return {}
-    try:
-        block = safe_read.read_bytes(path, safe_read.MAX_TABLE_BYTES)
-    except OSError:
-        return {}
-    block = block[: block.rfind(b"\n") + 1]
-    if b'"' not in block:  # a comma then always parts two cells, and a line with another number of them is torn
-        lines = block.split(b"\n")
-        commas = lines[0].count(b",")
-        block = b"\n".join([line for line in lines if line.count(b",") == commas]) + b"\n"
-    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):  # the second where a quotation mark is never closed
-        try:
-            frame = pandas.read_csv(
-                io.BytesIO(block), usecols=lambda name: str(name).strip() in wanted, on_bad_lines="skip",
-                encoding="utf-8-sig", encoding_errors="replace", low_memory=False, quoting=quoting, index_col=False,
-            )  # fmt: skip
-        except (ValueError, OverflowError):  # also pandas' own errors of parsing
-            continue
-        return {
-            str(name).strip(): pandas.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64)
-            for name in frame.columns
-        }
-    return {}

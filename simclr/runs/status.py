@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import math
+import os
+import re
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from simclr.files import safe_read
+from simclr.runs.file_names import STATUS
 
 State = Literal["queued", "starting", "running", "stopping", "stopped", "finished", "failed"]
 ACTIVE: tuple[State, ...] = ("queued", "starting", "running", "stopping")
+
+STOPPED_EXIT_CODE = 75
+BAD_INPUT_EXIT_CODE = 2
+STOP_GRACE_SECONDS = 60.0
+
+
+# --- status.json ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -73,3 +87,52 @@ class Status:
         if self.started is None:
             return self.seconds_before or None
         return self.seconds_before + max(0.0, (self.ended or self.heartbeat or self.started) - self.started)
+
+
+DAMAGED = Status(state="failed", reason="unreadable status", error="status.json is damaged and cannot be read.")
+
+
+def _types(annotation: str) -> tuple[type, ...]:
+    """Those that a value may have where a field is declared with, say, `float | None`."""
+    kind, _, other = annotation.partition(" | ")
+    found: tuple[type, ...] = {"int": (int,), "float": (int, float)}.get(kind, (str,))
+    return (*found, type(None)) if other == "None" else found
+
+
+STATUS_TYPES = {item.name: _types(str(item.type)) for item in fields(Status)}
+
+
+def read_status(folder: Path) -> Status:
+    """The status as its writers left it; a missing or damaged file gives a failed status that says so."""
+    try:
+        return load_status(folder)
+    except FileNotFoundError:
+        return Status(state="failed", reason="no status", error="The run folder has no status.json.")
+    except OSError as error:
+        return replace(DAMAGED, error=f"status.json cannot be read: {error.strerror}.")
+    except ValueError:
+        return DAMAGED
+
+
+def load_status(folder: Path) -> Status:
+    """The status; raises OSError where it cannot be read, ValueError where it is damaged."""
+    try:
+        values = safe_read.read_json(folder / STATUS)
+        known = {key: value for key, value in values.items() if key in STATUS_TYPES}
+        for name, value in known.items():
+            if not isinstance(value, STATUS_TYPES[name]) or isinstance(value, bool):
+                raise ValueError(value)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(value)
+        status = Status(**known)
+        if status.state not in get_args(State) or not re.fullmatch("[0-9]{0,18}", status.job_id):
+            raise ValueError(status.state, status.job_id)
+        return status
+    except (TypeError, AttributeError) as error:
+        raise ValueError(error) from None
+
+
+def has_supervisor(folder: Path) -> bool:
+    """True if the process that started this one is the run's supervisor, and so writes the log."""
+    status = read_status(folder)
+    return status.supervisor_pid is not None and status.supervisor_pid == os.getppid()

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -18,85 +14,15 @@ import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
-from simclr import runs
-from simclr.evaluation import health
-from simclr.files import safe_read
 from simclr.runs import StatusWriter
-from simclr.runs.time_left import TimeLeft
+from simclr.runs.health_log import HealthLog
+from simclr.runs.metrics_csv import MetricsLog
 from simclr.training.checkpoints import DivergedError
+from simclr.training.time_left import TimeLeft
 
 ROWS_PER_EPOCH = 10
 # The training speed is shown as it is now, not as it was on average since the start.
 SPEED_MEMORY_SECONDS = 30.0
-
-
-class MetricsLog:
-    """Appends whole rows to `metrics.csv`, with the columns fixed from the start.
-
-    Lightning's own CSV logger deletes the file on resume, rewrites it when a new metric appears and holds back 100
-    rows; this one keeps the format and none of that.
-
-    Args:
-        path: the file; begun anew unless `keep_steps` is given.
-        columns: names in order.
-        keep_steps: on resume, rows up to this step are kept.
-    """
-
-    def __init__(self, path: Path, columns: tuple[str, ...], keep_steps: int | None = None) -> None:
-        self.path, self.columns = path, columns
-        if keep_steps is not None and path.exists():
-            self._cut(keep_steps)
-        else:
-            runs.write_atomically(path, self._line(columns))
-
-    def _cut(self, keep_steps: int) -> None:
-        text = safe_read.read_bytes(self.path, safe_read.MAX_TABLE_BYTES).decode(errors="replace")
-        lines = text.split("\n")[1:-1]  # no header, no torn line
-        kept = [line for line in lines if self._step_of(line) <= keep_steps]
-        runs.write_atomically(self.path, "".join(f"{line}\n" for line in [",".join(self.columns), *kept]))
-
-    def _step_of(self, line: str) -> float:
-        cells = line.split(",")
-        try:
-            return float(cells[self.columns.index("step")]) if len(cells) == len(self.columns) else math.inf
-        except ValueError:
-            return math.inf
-
-    @staticmethod
-    def _line(values: tuple[str, ...] | list[str]) -> str:
-        stream = io.StringIO()
-        csv.writer(stream, lineterminator="\n").writerow(values)
-        return stream.getvalue()
-
-    def append(self, row: Mapping[str, float | int]) -> None:
-        unknown = set(row) - set(self.columns)
-        assert not unknown, f"no column for {unknown}"
-        text = self._line([_cell(row[name]) if name in row else "" for name in self.columns])
-        with safe_read.open_to_append(self.path) as stream:  # one write of one whole line
-            stream.write(text.encode())
-
-
-class HealthLog:
-    """Appends whole lines to `health.jsonl`, one for each validation of a pre-training.
-
-    Args:
-        path: the file; begun anew unless `keep_steps` is given.
-        keep_steps: on resume, lines up to this step are kept.
-    """
-
-    def __init__(self, path: Path, keep_steps: int | None = None) -> None:
-        self.path = path
-        kept = b""
-        if keep_steps is not None and path.exists():
-            lines = safe_read.read_bytes(path, safe_read.MAX_TABLE_BYTES).split(b"\n")[:-1]  # no torn line
-            rows = ((line, health.parse(line)) for line in lines)
-            kept = b"".join(line + b"\n" for line, row in rows if row is not None and row.step <= keep_steps)
-        runs.write_atomically(path, kept.decode())
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        text = json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n"
-        with safe_read.open_to_append(self.path) as stream:  # one write of one whole line
-            stream.write(text.encode())
 
 
 class Unheard:
@@ -107,10 +33,6 @@ class Unheard:
 
     def set(self, **changes: Any) -> None:
         pass
-
-
-def _cell(value: float | int) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.7g}"
 
 
 class Meter:

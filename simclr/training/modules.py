@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from simclr.config import FinetuneConfig, PretrainConfig
 from simclr.data.sampling import NETWORK_STREAM
-from simclr.evaluation import health
 from simclr.models.backbones import Backbone
 from simclr.models.heads import classifier, projection_head
 from simclr.objectives import metrics, optim
 from simclr.objectives.nt_xent import contrast
+from simclr.runs import health_log
 
 # Uniformity looks at all pairs: 5,000 rows are 12 million of them, plenty for a mean.
 MAX_MONITORED_ROWS = 5_000
@@ -231,7 +231,7 @@ class SimCLR(_Trained):
 
 
 def health_of(h: Tensor, z1: Tensor, z2: Tensor, singular_h: Tensor, singular_z: Tensor) -> dict[str, Any]:
-    """What `health.jsonl` says of the probe images: layers, spectra and similarity histograms (see `health.Row`).
+    """What `health.jsonl` says of the probe images: layers, spectra and similarity histograms (see `health_log.Row`).
 
     Args:
         h: (N, num_features) of the first views.
@@ -241,7 +241,7 @@ def health_of(h: Tensor, z1: Tensor, z2: Tensor, singular_h: Tensor, singular_z:
 
     def layer(features: Tensor, singular: Tensor) -> dict[str, Any]:
         count = len(singular)
-        kept = (singular / len(features) ** 0.5).cpu()[torch.from_numpy(health.spectrum_places(count))]
+        kept = (singular / len(features) ** 0.5).cpu()[torch.from_numpy(health_log.spectrum_places(count))]
         return {
             "dim": features.shape[1], "std": _digits(metrics.feature_std(features)),
             "effective_rank": _digits(metrics.entropy_rank(singular)), "num_singular": count,
@@ -251,7 +251,7 @@ def health_of(h: Tensor, z1: Tensor, z2: Tensor, singular_h: Tensor, singular_z:
     found: dict[str, Any] = {"images": len(h), "h": layer(h, singular_h), "z": layer(z1, singular_z)}
     if not bool(z1.isfinite().all() and z2.isfinite().all()):
         return found | {"positive": [], "negative": [], "d_prime": None}
-    pairs = metrics.similarity_histograms(z1, z2, health.NUM_BINS)
+    pairs = metrics.similarity_histograms(z1, z2, health_log.NUM_BINS)
     return found | {
         "positive": [int(count) for count in pairs.positive], "negative": [int(count) for count in pairs.negative],
         "d_prime": _digits(pairs.d_prime),

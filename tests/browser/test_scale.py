@@ -17,7 +17,8 @@ from dashboard_fixtures import make_run
 from server import PAGE_MS, Server
 
 from simclr import runs
-from simclr.training.callbacks import ROWS_PER_EPOCH, MetricsLog
+from simclr.runs.metrics_csv import MetricsLog
+from simclr.training.callbacks import ROWS_PER_EPOCH
 
 pytest.importorskip("playwright.sync_api")
 

@@ -11,6 +11,7 @@ import threading
 import time
 
 from simclr import runs
+from simclr.files import writing
 from simclr.runs import Run, StatusWriter
 
 STEPS_PER_EPOCH = 4
@@ -31,8 +32,8 @@ def _load(folder):
 def _save(folder, step, state):
     last = folder / runs.LAST_CHECKPOINT
     if last.exists():
-        runs.write_atomically(folder / runs.PREVIOUS_CHECKPOINT, last.read_text())
-    runs.write_atomically(last, f"{step} {state}")
+        writing.write_atomically(folder / runs.PREVIOUS_CHECKPOINT, last.read_text())
+    writing.write_atomically(last, f"{step} {state}")
 
 
 def train(config, *, runs_dir, run_dir=None, resume=False, command=None, recipe=None, callbacks=()):
@@ -44,7 +45,7 @@ def train(config, *, runs_dir, run_dir=None, resume=False, command=None, recipe=
     step, state = _load(folder) if resume else (0, "")
     lines = run.metrics_path.read_text().split("\n")[1:-1] if step and run.metrics_path.exists() else []
     kept = [line for line in lines if line.count(",") == 3 and int(line.split(",")[1]) <= step]
-    runs.write_atomically(run.metrics_path, "".join(f"{line}\n" for line in [HEADER, *kept]))
+    writing.write_atomically(run.metrics_path, "".join(f"{line}\n" for line in [HEADER, *kept]))
     num_steps = config.epochs * STEPS_PER_EPOCH
     status = StatusWriter(run.path, interval=0.2).start(phase="training", steps=num_steps, epochs=config.epochs)
     print(f"goes on from step {step}", flush=True)
@@ -61,7 +62,7 @@ def train(config, *, runs_dir, run_dir=None, resume=False, command=None, recipe=
             time.sleep(float(os.environ.get("SIMCLR_TEST_STEP_SECONDS", 0.02)))
         _save(folder, step, state)
         if step == num_steps:
-            runs.write_atomically(run.model_path, state)
+            writing.write_atomically(run.model_path, state)
             status.close(state="finished", reason="", phase="", exit_code=0)
         else:
             status.close(state="stopped", reason="on request", phase="", exit_code=runs.STOPPED_EXIT_CODE)

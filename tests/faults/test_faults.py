@@ -32,12 +32,13 @@ from fault_helpers import holds, options, resume, resume_at, serve
 from waiting import background, group_of, wait_for  # noqa: F401
 
 from simclr import config as cfg
+from simclr import runs
 from simclr.cli import main as cli
 from simclr.config import ConfigError, PretrainConfig
+from simclr.files import writing
 from simclr.hardware import processes
 from simclr.launch import control, spawn, supervisor
 from simclr.launch import queue as run_queue
-from simclr.runs import folder as runs
 
 FAULTS = Path(__file__).resolve().parent
 SEED = int(os.environ.get("SIMCLR_FAULT_SEED") or random.SystemRandom().randrange(10**6))
@@ -89,7 +90,7 @@ def clock(stubbed, tmp_path, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: right() + float(path.read_text()))
 
     def set_clock(seconds):
-        runs.write_atomically(path, str(seconds))
+        writing.write_atomically(path, str(seconds))
 
     return set_clock
 
@@ -158,7 +159,7 @@ def training(run, step=1):
 def ended(run, state, seconds=END_SECONDS):
     """Waits until a run has ended and its supervisor has left; returns its status, which must be this one."""
     soon(lambda: not run.status.is_active, f"the end of {run.id}", seconds)
-    soon(lambda: not any(runs.living(runs.read_status(run.path))), "the end of its processes", seconds)
+    soon(lambda: not any(runs.processes_alive(runs.read_status(run.path))), "the end of its processes", seconds)
     status = run.status
     assert status.state == state, (status, run.log_tail())
     return status
@@ -589,7 +590,7 @@ def test_whoever_starts_a_run_is_killed_meanwhile(stubbed):
         starter.kill()
         starter.join()
         happened.append(run.status.state)
-        assert (happened[-1] == "starting") == runs.living(run.status)[1]
+        assert (happened[-1] == "starting") == runs.processes_alive(run.status)[1]
         if happened[-1] == "starting":
             ended(run, "finished")
             assert_whole(run, 1, 0)
@@ -633,7 +634,7 @@ def test_a_killed_holder_of_a_lock_holds_it_no_longer(tiny_runs, tmp_path):
 def test_a_process_forked_meanwhile_does_not_keep_a_lock(tiny_runs):
     """As the readers of images are forked while the status is being written."""
     run = make_run(tiny_runs, epochs=1)
-    with runs.locked(run.path):
+    with writing.locked(run.path):
         child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
         child.start()
     try:
@@ -646,7 +647,7 @@ def test_a_process_forked_meanwhile_does_not_keep_a_lock(tiny_runs):
 
 def test_a_lock_whose_holder_is_suspended_is_given_up_in_a_sentence(tiny_runs, tmp_path, monkeypatch):
     run = make_run(tiny_runs, "running")
-    monkeypatch.setattr(runs, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(writing, "LOCK_SECONDS", 0.2)
     holder = multiprocessing.get_context("fork").Process(target=holds, args=(run.path, tmp_path / "held"))
     holder.start()
     try:
@@ -697,7 +698,7 @@ def test_a_run_that_will_not_stop_is_killed_when_its_time_is_over(clock, stubbed
     status = training(run, 0)
     members = soon(lambda: len(group := group_of(status.pid)) == 2 and group, "both processes")
     if way == "suspended":
-        with runs.locked(run.path):  # else it may be suspended while it holds the lock, and keep it
+        with writing.locked(run.path):  # else it may be suspended while it holds the lock, and keep it
             os.kill(status.pid, signal.SIGSTOP)
     begun = time.monotonic()
     for _ in range(3):  # a second click changes nothing

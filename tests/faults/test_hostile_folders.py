@@ -40,9 +40,8 @@ from dashboard.shared import store
 from simclr import runs
 from simclr.cli import main as cli
 from simclr.embeddings import film, stored
-from simclr.evaluation import health
 from simclr.launch import queue, slurm, spawn
-from simclr.runs import lightning_logs
+from simclr.runs import health_log, lightning_logs, metrics_csv
 from simclr.config import ConfigError
 
 resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
@@ -56,10 +55,11 @@ def glance(path):
     run = store._Glance(path)
     store._read(run)
     run.name, run.kind, run.tags, run.notes, run.created, run.experiment, run.evaluation, run.config, run.brief
-    run.metrics(), run.log_tail(), health.read(run.health_path), store.figures(run.metrics_path), film.load(run)
+    run.metrics(), run.log_tail(), health_log.read(run.health_path)
+    metrics_csv.newest_figures(run.metrics_path), film.load(run)
     stored.load_embedding(path / folder)
     lightning_logs.flat(lightning_logs.read_options(path / runs.CONFIG))
-    lightning_logs.read_columns(path / runs.METRICS, lightning_logs.metric_names(path / runs.METRICS))
+    metrics_csv.read_columns(path / runs.METRICS, metrics_csv.metric_names(path / runs.METRICS))
     runs.is_own(path), runs.stalled(run.status), store.elapsed(run.status), cli.version_of(run)
     for action in (lambda: runs.load_config(run), lambda: spawn.check_resumable(run), lambda: spawn.check_own(run)):
         try:

@@ -30,6 +30,7 @@ from simclr import runs  # noqa: E402
 from simclr.embeddings import embed  # noqa: E402
 from simclr.evaluation import protocols  # noqa: E402
 from simclr.lifecycle import train  # noqa: E402
+from simclr.runs import metrics_csv  # noqa: E402
 from simclr.training import callbacks  # noqa: E402
 
 callbacks.ROWS_PER_EPOCH = 2  # so that most steps of a short epoch write none
@@ -70,13 +71,13 @@ def walk(
     """
     config = cfg.build(cfg.MODELS[kind], options)
     with pretended.counting() as counts:
-        steps, append = _Steps(counts), callbacks.MetricsLog.append
+        steps, append = _Steps(counts), metrics_csv.MetricsLog.append
 
         def noting(log: Any, row: Any) -> None:
             steps.has_row = True
             append(log, row)
 
-        callbacks.MetricsLog.append = noting  # type: ignore[method-assign]
+        metrics_csv.MetricsLog.append = noting  # type: ignore[method-assign]
         begin = counts.snapshot()
         run = train.train(
             config, runs_dir=runs_dir, callbacks=more or [], run_dir=resumed.path if resumed else None,

@@ -1,4 +1,4 @@
-"""Run folders in every state, written through `simclr.runs.folder` as training writes them, for the page tests."""
+"""Run folders in every state, written through `simclr.runs` as training writes them, for the page tests."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import pytest
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError, PretrainConfig
+from simclr.files import writing
 from simclr.hardware import processes
 from simclr.launch import control, queue, spawn, supervisor
 
@@ -23,7 +24,7 @@ def options(**more):
 
 
 def holds(folder, ready):
-    with runs.locked(folder):
+    with writing.locked(folder):
         Path(ready).write_text("")
         time.sleep(600)
 

@@ -33,7 +33,7 @@ MOMENTS = {
     "after the test": [("simclr.runs:write_evaluation", "before")],
     "the weights half written": [("simclr.lifecycle.train:save_atomically", "before")],
     "the evaluation written": [("simclr.runs:write_evaluation", "after")],
-    "the last word": [("simclr.runs.folder:StatusWriter.close", "before")],
+    "the last word": [("simclr.runs.status_writer:StatusWriter.close", "before")],
 }
 PRELOAD = [
     "simclr.cli.main",

@@ -13,7 +13,7 @@ from dashboard.curves import curve_data
 from dashboard.curves.curve_data import View
 from dashboard.shared import store
 from simclr import runs
-from simclr.runs import lightning_logs
+from simclr.runs import lightning_logs, metrics_csv
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_running_run_grows_and_one_that_has_ended_is_not_read_again(folder, mo
     before = {line["run"]: line for line in curve_data.lines(groups, ["knn_top1"], View())}
     with open(running.metrics_path, "a") as stream:
         stream.write(f"4,64{',' * 9},0.75{',' * 8}\n")
-    monkeypatch.setattr(lightning_logs, "read_columns", lambda *_: pytest.fail("an ended run was read again"))
+    monkeypatch.setattr(metrics_csv, "read_columns", lambda *_: pytest.fail("an ended run was read again"))
     after = {line["run"]: line for line in curve_data.lines(groups, ["knn_top1"], View())}
     assert after[ended.id] == before[ended.id]
     assert numbers(after[running.id]["y"])[-1] == pytest.approx(75)

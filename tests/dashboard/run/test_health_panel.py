@@ -14,7 +14,7 @@ from server import PAGE_MS, PHONE, Server, Tab
 from dashboard.run import health_panel
 from dashboard.shared import store
 from simclr import runs
-from simclr.evaluation import health
+from simclr.runs import health_log
 
 EPOCHS = 20
 
@@ -35,7 +35,7 @@ def health_line(epoch, **changes):
     """One line as training writes it: positives move to the right with the epochs."""
     layer = {"dim": 64, "std": 0.05 + 0.003 * epoch, "effective_rank": 20.0 + epoch, "num_singular": 64,
              "singular": [round(1 / (1 + place), 4) for place in range(64)]}  # fmt: skip
-    bins = np.arange(health.NUM_BINS)
+    bins = np.arange(health_log.NUM_BINS)
 
     def hump(middle):
         return [int(1000 * math.exp(-(((place - middle) / 8) ** 2))) for place in bins]
@@ -178,7 +178,7 @@ def test_other_kinds_have_no_panel(folder, kind):
 
 
 def rows(epochs=3):
-    return [health.parse(health_line(epoch)) for epoch in range(1, epochs + 1)]
+    return [health_log.parse(health_line(epoch)) for epoch in range(1, epochs + 1)]
 
 
 def test_all_figures_are_values_that_json_takes(folder):
@@ -195,7 +195,7 @@ def test_axes_of_histograms_stay_while_the_epoch_moves():
     assert first["data"][1]["y"] != last["data"][1]["y"]
     for trace in first["data"]:
         assert sum(trace["y"]) == pytest.approx(100, abs=0.01)
-        assert len(trace["x"]) == health.NUM_BINS and trace["x"][0] == pytest.approx(-0.9875)
+        assert len(trace["x"]) == health_log.NUM_BINS and trace["x"][0] == pytest.approx(-0.9875)
 
 
 def test_a_spectrum_is_that_of_the_covariance_relative_to_its_largest():
@@ -210,7 +210,7 @@ def test_nothing_kept_is_no_figure():
     assert health_panel.histograms(rows(), 9) is None
     assert health_panel.spectrum(rows(), 9) is None
     assert health_panel.plane({}, 1) is None
-    collapsed = health.parse(health_line(1, h={"dim": 4, "std": 0, "effective_rank": 1, "num_singular": 4,
+    collapsed = health_log.parse(health_line(1, h={"dim": 4, "std": 0, "effective_rank": 1, "num_singular": 4,
                                                "singular": [0, 0, 0, 0]}))  # fmt: skip
     assert [trace["name"] for trace in health_panel.spectrum([collapsed], 1)["data"]] == ["z"]
 
@@ -250,7 +250,7 @@ def test_slider_and_zoom_outlive_new_epochs_of_a_running_run(tmp_path, browser):
             plot = page.locator(".live-chart .js-plotly-plot, .live-chart.js-plotly-plot").last
             plot.wait_for(timeout=PAGE_MS)
             plot.evaluate("node => Plotly.relayout(node, {'xaxis.range': [1.5, 6.5]})")
-            known = len(health.read(run.health_path))
+            known = len(health_log.read(run.health_path))
             write_metrics(run, known + 1)
             with run.health_path.open("a") as stream:
                 stream.write(health_line(known + 1))

@@ -14,6 +14,7 @@ from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.launch import spawn
+from simclr.runs import metrics_csv
 from simclr.runs.status import Status
 
 
@@ -152,7 +153,7 @@ def test_the_figures_of_a_status_spare_the_metrics_file(folder, opened):
     summary = store.get().summary(run)
     assert runs.METRICS not in opened
     assert (summary.loss, summary.best_knn) == (run.status.loss, run.status.accuracy)
-    assert summary.best_knn == pytest.approx(store.figures(run.metrics_path)[1], rel=1e-6)
+    assert summary.best_knn == pytest.approx(metrics_csv.newest_figures(run.metrics_path)[1], rel=1e-6)
     assert make_run(folder, kind="scratch").status.accuracy is not None
     assert store.get().summary(make_run(folder, kind="scratch")).best_knn is None
 
@@ -171,8 +172,8 @@ def test_the_figures_of_a_status_spare_the_metrics_file(folder, opened):
 def test_figures_of_a_metrics_file(tmp_path, text, expected):
     path = tmp_path / "metrics.csv"
     path.write_bytes(text.encode("latin-1"))
-    assert store.figures(path) == expected
-    assert store.figures(tmp_path) == store.figures(tmp_path / "missing") == (None, None)
+    assert metrics_csv.newest_figures(path) == expected
+    assert metrics_csv.newest_figures(tmp_path) == metrics_csv.newest_figures(tmp_path / "missing") == (None, None)
 
 
 def test_runs_without_figures_are_filled_in_later(folder, monkeypatch):
@@ -180,7 +181,7 @@ def test_runs_without_figures_are_filled_in_later(folder, monkeypatch):
     made = [make_run(folder) for _ in range(3)]
     for run in made:
         runs.update_status(run.path, loss=None, accuracy=None)
-    expected = store.figures(made[0].metrics_path)
+    expected = metrics_csv.newest_figures(made[0].metrics_path)
     assert expected[0] is not None and expected[1] is not None
     assert [(item.loss, item.best_knn) for item in store.get().summaries(max_age=0)] == [(None, None)] * 3
     deadline = time.monotonic() + 10

@@ -18,6 +18,7 @@ from simclr import runs
 from simclr.evaluation import health
 from simclr.lifecycle.train import train
 from simclr.objectives import metrics
+from simclr.runs import health_log
 from simclr.training import callbacks, modules
 
 NAN = float("nan")
@@ -115,10 +116,10 @@ def test_the_range_of_the_loss_is_reached_and_never_left(n, temperature):
 
 @pytest.mark.parametrize("count", [1, 5, 128, 129, 512, 2048])
 def test_places_of_a_spectrum_are_few_rising_and_reach_both_ends(count):
-    places = health.spectrum_places(count)
+    places = health_log.spectrum_places(count)
     assert places[0] == 0 and places[-1] == count - 1
     assert (np.diff(places) > 0).all()
-    assert len(places) <= health.MAX_SPECTRUM
+    assert len(places) <= health_log.MAX_SPECTRUM
 
 
 # --- the file -------------------------------------------------------------------------------------------------------
@@ -132,10 +133,10 @@ def measured(epoch=1, step=10, candidates=127, n=40):
 
 def test_what_was_written_is_read(tmp_path):
     path = tmp_path / "health.jsonl"
-    log = callbacks.HealthLog(path)
+    log = health_log.HealthLog(path)
     for epoch in (1, 2, 3):
         log.append(measured(epoch, 10 * epoch))
-    rows = health.read(path)
+    rows = health_log.read(path)
     assert [(item.epoch, item.step, item.candidates, item.images) for item in rows] == [
         (epoch, 10 * epoch, 127, 40) for epoch in (1, 2, 3)
     ]
@@ -143,20 +144,20 @@ def test_what_was_written_is_read(tmp_path):
     assert sum(rows[0].positive) == 40 and sum(rows[0].negative) == 40 * 39
     with path.open("ab") as stream:
         stream.write(json.dumps(measured(4)).encode()[:90])  # torn
-    assert [item.epoch for item in health.read(path)] == [1, 2, 3]
-    callbacks.HealthLog(path, keep_steps=20)
-    assert [item.epoch for item in health.read(path)] == [1, 2]
+    assert [item.epoch for item in health_log.read(path)] == [1, 2, 3]
+    health_log.HealthLog(path, keep_steps=20)
+    assert [item.epoch for item in health_log.read(path)] == [1, 2]
     assert path.read_bytes().endswith(b"}\n")
-    callbacks.HealthLog(path)
+    health_log.HealthLog(path)
     assert path.read_bytes() == b""
 
 
 def test_what_is_not_finite_is_left_out_and_still_a_line(tmp_path):
     broken = torch.full((9, 4), NAN)
     found = modules.health_of(broken, broken, broken, *[metrics.singular_values(broken)] * 2)
-    log = callbacks.HealthLog(tmp_path / "health.jsonl")
+    log = health_log.HealthLog(tmp_path / "health.jsonl")
     log.append({"epoch": 1, "step": 1, "candidates": 17, **found})
-    (item,) = health.read(log.path)
+    (item,) = health_log.read(log.path)
     assert item.h.effective_rank is None and item.positive == () and item.overlap is None
 
 
@@ -173,25 +174,25 @@ def test_what_is_not_finite_is_left_out_and_still_a_line(tmp_path):
 def test_a_line_that_is_none_of_ours_is_left_out(tmp_path, line):
     path = tmp_path / "health.jsonl"
     path.write_bytes(line + b"\n" + json.dumps(measured(7)).encode() + b"\n")
-    assert [item.epoch for item in health.read(path)] == [7]
+    assert [item.epoch for item in health_log.read(path)] == [7]
 
 
 def test_no_file_has_no_rows(tmp_path):
-    assert health.read(tmp_path / "health.jsonl") == []
+    assert health_log.read(tmp_path / "health.jsonl") == []
     (tmp_path / "health.jsonl").mkdir()
-    assert health.read(tmp_path / "health.jsonl") == []
+    assert health_log.read(tmp_path / "health.jsonl") == []
 
 
 # --- the verdict on made-up courses -----------------------------------------------------------------------------------
 
 
 def row(epoch=1, **changes):
-    layer = health.Layer(128, 1 / math.sqrt(128), 60.0, (), 128)
+    layer = health_log.LayerStats(128, 1 / math.sqrt(128), 60.0, (), 128)
     values = {
         "epoch": epoch, "step": 10 * epoch, "images": 400, "candidates": 127, "h": layer, "z": layer, "positive": (),
         "negative": (), "d_prime": None,
     }  # fmt: skip
-    return health.Row(**values | changes)
+    return health_log.Row(**values | changes)
 
 
 HEALTHY = {
@@ -274,7 +275,7 @@ def test_one_epoch_at_chance_is_no_alarm_yet():
 
 
 def test_a_collapse_needs_two_epochs_or_ranks_at_chance():
-    point = health.Layer(128, 0.001, 1.0, (), 128)
+    point = health_log.LayerStats(128, 0.001, 1.0, (), 128)
     rows = [row(1), row(2, z=point)]
     assert health.verdict(rows, course(2), OPTIONS).state == "narrow cone"
     assert health.verdict([*rows, row(3, z=point)], course(3), OPTIONS).state == "collapse"
@@ -367,7 +368,7 @@ def trained(folder, patch=contextlib.nullcontext, **options):
     """A run, and its verdict after every epoch by its own lines and by `metrics.csv` alone."""
     with patch():
         run = train(cfg.build(cfg.PretrainConfig, QUICK | options), runs_dir=folder)
-    rows, columns = health.read(run.health_path), run.metrics()
+    rows, columns = health_log.read(run.health_path), run.metrics()
     verdicts, old = [], []
     for epoch in range(1, run.status.epoch + 1):
         reason = run.status.reason if epoch == run.status.epoch else ""
@@ -416,7 +417,7 @@ def test_no_augmentation_is_told(tmp_path):
 def test_without_validation_images_the_ranks_of_training_tell(tmp_path):
     options = TINY_PRETRAIN | {"val_fraction": 0, "epochs": 3}
     run = train(cfg.build(cfg.PretrainConfig, options), runs_dir=tmp_path)
-    assert health.read(run.health_path) == []
+    assert health_log.read(run.health_path) == []
     found = health.verdict([], run.metrics(), run.config)
     assert found.severity != "alarm" and "in training" in found.sentence
 

@@ -12,8 +12,8 @@ from conftest import TINY_PRETRAIN, flags
 from trainings import rows_of
 
 from simclr import runs
-from simclr.evaluation import health
-from simclr.runs import rank_messages
+from simclr.hardware import rank_messages
+from simclr.runs import health_log
 
 # Without BatchNorm, whose statistics are each process's own on a CPU, two processes are one up to rounding.
 OPTIONS = TINY_PRETRAIN | {"backbone": "squeezenet1_1", "image_size": 32, "epochs": 2, "optimizer": "sgd",
@@ -67,7 +67,7 @@ def test_two_processes_train_as_one(one, two):
     for name, column in values(one).items():
         if not name.startswith("perf/"):
             assert values(two)[name] == pytest.approx(column, rel=2e-3, abs=2e-3), name
-    for own, other in zip(health.read(one.health_path), health.read(two.health_path), strict=True):
+    for own, other in zip(health_log.read(one.health_path), health_log.read(two.health_path), strict=True):
         assert (own.epoch, own.step, own.candidates, own.images) == (
             other.epoch, other.step, other.candidates, other.images,
         )  # fmt: skip

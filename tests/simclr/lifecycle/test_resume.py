@@ -10,7 +10,7 @@ from trainings import assert_equal_ends, interrupted, run_and_find, stop_at  # n
 from simclr import runs
 from simclr.cli.main import main
 from simclr.models.weights import file_hash
-from simclr.training import callbacks
+from simclr.runs import metrics_csv
 
 # An epoch has 16 batches and a row after each.
 PRETRAIN = TINY_PRETRAIN | {"limit_images": 300, "epochs": 2, "augmentation.hue": 0.2}
@@ -94,7 +94,7 @@ def test_a_head_does_not_go_on_on_features_of_other_weights(tiny_runs, finished_
 def test_rows_after_the_checkpoint_are_cut_line_by_line(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text("epoch,step,lr\n1,1,0.1\nnonsense\n1,2,0.2\n1,3,0.3\n1,4,0.")
-    log = callbacks.MetricsLog(path, ("epoch", "step", "lr"), keep_steps=2)
+    log = metrics_csv.MetricsLog(path, ("epoch", "step", "lr"), keep_steps=2)
     log.append({"epoch": 1, "step": 3, "lr": 0.5})
     assert path.read_text().splitlines()[0] == "epoch,step,lr"
     tail = runs.MetricsTail(path)
@@ -104,7 +104,7 @@ def test_rows_after_the_checkpoint_are_cut_line_by_line(tmp_path):
 
 def test_a_new_start_in_an_old_folder_begins_the_rows_anew(tmp_path):
     path = tmp_path / "metrics.csv"
-    callbacks.MetricsLog(path, ("step", "lr")).append({"step": 1, "lr": 0.1})
-    log = callbacks.MetricsLog(path, ("step", "lr"))
+    metrics_csv.MetricsLog(path, ("step", "lr")).append({"step": 1, "lr": 0.1})
+    log = metrics_csv.MetricsLog(path, ("step", "lr"))
     log.append({"step": 1, "lr": 0.5})
     assert path.read_text() == "step,lr\n1,0.5\n"

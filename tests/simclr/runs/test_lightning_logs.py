@@ -10,7 +10,7 @@ from dashboard_fixtures import make_run
 from lightning_log import write_log
 
 from simclr.config import ConfigError
-from simclr.runs import lightning_logs
+from simclr.runs import lightning_logs, metrics_csv
 
 
 def test_what_lightning_writes_is_read_as_it_was_logged(tmp_path):
@@ -22,8 +22,8 @@ def test_what_lightning_writes_is_read_as_it_was_logged(tmp_path):
     logger.save()
     (log,) = lightning_logs.open_folder(str(tmp_path))
     assert log.title == "lightning_logs/version_0"
-    assert set(lightning_logs.metric_names(log.metrics_path)) == {"epoch", "step", "train_loss", "val_acc"}
-    columns = lightning_logs.read_columns(log.metrics_path, ["step", "val_acc", "no such column"])
+    assert set(metrics_csv.metric_names(log.metrics_path)) == {"epoch", "step", "train_loss", "val_acc"}
+    columns = metrics_csv.read_columns(log.metrics_path, ["step", "val_acc", "no such column"])
     assert columns["step"].tolist() == [0, 9]
     np.testing.assert_array_equal(columns["val_acc"], [np.nan, 0.5])
     options = lightning_logs.flat(lightning_logs.read_options(log.options_path))
@@ -79,29 +79,29 @@ def test_a_folder_without_logs_says_so(tmp_path):
 )
 def test_damaged_lines_cost_themselves_only(tmp_path, text, values):
     path = write_log(tmp_path, text) / "metrics.csv"
-    np.testing.assert_array_equal(lightning_logs.read_columns(path, ["a"])["a"], values)
+    np.testing.assert_array_equal(metrics_csv.read_columns(path, ["a"])["a"], values)
 
 
 @pytest.mark.parametrize("text", ["", "a,b", "\n\n", ",,\n1,2,3\n", b"\x00\x01\x02", "a\n"])
 def test_files_without_values_give_none(tmp_path, text):
     path = write_log(tmp_path, text) / "metrics.csv"
-    columns = lightning_logs.read_columns(path, lightning_logs.metric_names(path))
+    columns = metrics_csv.read_columns(path, metrics_csv.metric_names(path))
     assert sum(len(values) for values in columns.values()) == 0
 
 
 def test_thousands_of_columns_are_read_one_by_one(tmp_path):
     names = [f"layer_{number}/norm" for number in range(5000)]
     path = write_log(tmp_path, "step," + ",".join(names) + "\n0" + ",1.5" * 5000 + "\n") / "metrics.csv"
-    assert len(lightning_logs.metric_names(path)) == 5001
-    assert list(lightning_logs.read_columns(path, ["layer_4999/norm"])) == ["layer_4999/norm"]
+    assert len(metrics_csv.metric_names(path)) == 5001
+    assert list(metrics_csv.read_columns(path, ["layer_4999/norm"])) == ["layer_4999/norm"]
 
 
 def test_a_file_that_grew_or_got_other_columns_is_read_anew(tmp_path):
     path = write_log(tmp_path) / "metrics.csv"
-    assert "val_loss" not in lightning_logs.metric_names(path)
+    assert "val_loss" not in metrics_csv.metric_names(path)
     write_log(tmp_path, "epoch,step,train_loss,val_loss\n0,0,1.5,\n0,1,1.25,2\n")  # as Lightning does for a new metric
     os.utime(path, ns=(1, 1))
-    assert lightning_logs.read_columns(path, lightning_logs.metric_names(path))["val_loss"][-1] == 2
+    assert metrics_csv.read_columns(path, metrics_csv.metric_names(path))["val_loss"][-1] == 2
 
 
 def test_objects_in_hparams_are_never_made(tmp_path):
@@ -129,7 +129,7 @@ def test_reading_changes_nothing(tmp_path):
     folder = write_log(tmp_path / "version_0")
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*")}
     (log,) = lightning_logs.open_folder(str(tmp_path))
-    lightning_logs.read_columns(log.metrics_path, lightning_logs.metric_names(log.metrics_path))
+    metrics_csv.read_columns(log.metrics_path, metrics_csv.metric_names(log.metrics_path))
     lightning_logs.read_options(log.options_path)
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*")} == before
 

@@ -15,11 +15,12 @@ from dataclasses import replace
 import pytest
 
 from simclr import config as cfg
+from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
+from simclr.files import safe_read, writing
 from simclr.hardware import processes
 from simclr.launch import spawn
 from simclr.runs import MetricsTail, Run, read_status, update_status
-from simclr.runs import folder as runs
 from simclr.runs.status import Status
 
 CONFIG = PretrainConfig()
@@ -456,15 +457,15 @@ def test_a_beat_that_could_not_be_written_loses_nothing(tiny_runs, monkeypatch):
     run = make(tiny_runs)
     writer = runs.StatusWriter(run.path, interval=1000)
     writer.set(phase="training", steps=77)
-    write = runs.write_atomically
+    write = writing.write_atomically
 
     def broken(path, text):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(runs, "write_atomically", broken)
+    monkeypatch.setattr(writing, "write_atomically", broken)
     with pytest.raises(OSError, match="Input/output"):
         writer._write()
-    monkeypatch.setattr(runs, "write_atomically", write)
+    monkeypatch.setattr(writing, "write_atomically", write)
     writer.set(step=4)
     writer.close(state="finished")
     assert (run.status.steps, run.status.step, run.status.phase) == (77, 4, "training")
@@ -477,7 +478,7 @@ def test_a_full_disk_still_learns_that_it_is_full(tiny_runs, monkeypatch):
     def full(path, text):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(runs, "write_atomically", full)
+    monkeypatch.setattr(writing, "write_atomically", full)
     update_status(run.path, state="failed", phase="", reason="disk full")
     assert read_status(run.path) == replace(before, state="failed", phase="", reason="disk full")
 
@@ -495,7 +496,7 @@ def test_lists_of_runs_read_no_yaml(tiny_runs, monkeypatch):
     full = Run(run.path).config
     assert {name: full[name] for name in runs.BRIEF_OPTIONS if name in full} == Run(run.path).brief
     with monkeypatch.context() as patch:
-        patch.setattr(runs.safe_read, "read_yaml", lambda *_, **__: pytest.fail("YAML was read"))
+        patch.setattr(safe_read, "read_yaml", lambda *_, **__: pytest.fail("YAML was read"))
         again = Run(run.path)
         assert (again.kind, again.name, again.tags, again.notes, again.experiment) == ("pretrain", "one", [], "", None)
         assert runs.next_version(tiny_runs) == 4
@@ -558,7 +559,7 @@ def test_a_file_that_was_cut_or_replaced_is_read_anew(tmp_path):
     path.write_text("step,loss\n1,1\n")
     assert tail.refresh()
     assert tail.columns["step"] == [1.0]
-    runs.write_atomically(path, "step,other\n7,1\n8,2\n9,3\n10,4\n")
+    writing.write_atomically(path, "step,other\n7,1\n8,2\n9,3\n10,4\n")
     assert tail.refresh()
     assert tail.columns == {"step": [7.0, 8.0, 9.0, 10.0], "other": [1.0, 2.0, 3.0, 4.0]}
     path.unlink()
@@ -692,9 +693,9 @@ def test_restore_never_leaves_the_trash(tiny_runs, text):
 
 def test_writing_is_all_or_nothing(tmp_path):
     path = tmp_path / "file"
-    runs.write_atomically(path, "old")
+    writing.write_atomically(path, "old")
     with pytest.raises(UnicodeEncodeError):
-        runs.write_atomically(path, "new \ud800")
+        writing.write_atomically(path, "new \ud800")
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
 

@@ -307,7 +307,7 @@ def test_a_job_is_sealed_too(tiny_runs: Path, begun: list[str]) -> None:
 
 @pytest.mark.parametrize("name", [runs.LOG, ".lock", runs.METRICS])
 def test_nothing_is_written_through_a_link(tiny_runs: Path, tmp_path: Path, name: str) -> None:
-    from simclr.training.callbacks import MetricsLog
+    from simclr.runs.metrics_csv import MetricsLog
 
     run = make_run(tiny_runs, "stopped")
     (tmp_path / "mine").write_text("mine\n")

@@ -15,10 +15,9 @@ from conftest import TINY_PRETRAIN, flags
 
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.hardware import ranks
+from simclr.hardware import rank_messages, ranks
+from simclr.hardware.rank_messages import Ranks, Word
 from simclr.launch import supervisor
-from simclr.runs import rank_messages
-from simclr.runs.rank_messages import Ranks, Word
 from simclr.runs.status import Status
 
 OPTIONS = TINY_PRETRAIN | {"evaluate": False, "devices": 2, "film_frames": 0, "knn_every_epochs": 0}

@@ -9,10 +9,10 @@ import torch
 from conftest import TINY
 
 from simclr import runs
-from simclr.runs import folder
-from simclr.runs.time_left import BACKWARD, MEMORY_SECONDS, Part, TimeLeft
+from simclr.runs import status_writer
 from simclr.training import callbacks
 from simclr.training.callbacks import KNNProbe, Recorder, Unheard
+from simclr.training.time_left import BACKWARD, MEMORY_SECONDS, Part, TimeLeft
 
 
 def test_each_part_has_its_own_rate():
@@ -177,7 +177,7 @@ def test_the_time_left_is_counted_down_while_nothing_is_said(tmp_path, monkeypat
     runs.update_status(tmp_path, state="starting")
     writer = runs.StatusWriter(tmp_path, interval=1000).start()
     clock = [time.monotonic()]
-    monkeypatch.setattr(folder.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(status_writer.time, "monotonic", lambda: clock[0])
     writer.set(eta_seconds=40.0)
     writer._write()
     assert runs.read_status(tmp_path).eta_seconds == pytest.approx(40)

@@ -21,10 +21,9 @@ from pathlib import Path
 
 import psutil
 
-from simclr.files import safe_read
+from simclr.files import safe_read, writing
 from simclr.hardware import processes
 from simclr.hardware.ranks import Place
-from simclr.runs import folder as runs
 
 FOLDER = "SIMCLR_RANKS"  # in the environment: the folder of this start
 ROOT = ".ranks"  # in the runs folder
@@ -192,7 +191,7 @@ class Ranks:
         with contextlib.suppress(OSError):  # a full disk: the others do without
             assert self.folder is not None
             self.folder.mkdir(parents=True, exist_ok=True)
-            runs.write_atomically(self._path(self.rank), json.dumps(entry))
+            writing.write_atomically(self._path(self.rank), json.dumps(entry))
 
     def say(self, reason: str, sentence: str) -> None:
         """Tells the others why this process ends; its first word stays."""

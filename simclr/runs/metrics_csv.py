@@ -1,0 +1,252 @@
+"""Reads and writes `metrics.csv`: rows are appended whole, and a torn line is left out (no torch).
+
+There are three ways to read one, each by far the quickest at what it is for: `MetricsTail` follows a file that grows,
+`read_columns` takes some columns of any program's file, `newest_figures` the last numbers of many files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import threading
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simclr.files import safe_read, writing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PRETRAIN_METRICS = (
+    "epoch", "step", "lr", "train/loss", "train/top1", "train/top5", "train/mean_rank",
+    "val/loss", "val/top1", "val/top5", "val/mean_rank", "val/knn_top1", "val/alignment", "val/uniformity",
+    "val/positive_similarity", "val/negative_similarity", "val/effective_rank", "val/effective_rank_z",
+    "perf/images_per_second", "perf/seconds",
+)  # fmt: skip
+FINETUNE_METRICS = (
+    "epoch", "step", "lr", "train/loss", "train/top1", "train/top5", "val/loss", "val/top1", "val/top5",
+    "perf/images_per_second", "perf/seconds",
+)  # fmt: skip
+
+
+class MetricsLog:
+    """Appends whole rows to `metrics.csv`, with the columns fixed from the start.
+
+    Lightning's own CSV logger deletes the file on resume, rewrites it when a new metric appears and holds back 100
+    rows; this one keeps the format and none of that.
+
+    Args:
+        path: the file; begun anew unless `keep_steps` is given.
+        columns: names in order.
+        keep_steps: on resume, rows up to this step are kept.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...], keep_steps: int | None = None) -> None:
+        self.path, self.columns = path, columns
+        if keep_steps is not None and path.exists():
+            self._cut(keep_steps)
+        else:
+            writing.write_atomically(path, _line(columns))
+
+    def _cut(self, keep_steps: int) -> None:
+        text = safe_read.read_bytes(self.path, safe_read.MAX_TABLE_BYTES).decode(errors="replace")
+        lines = text.split("\n")[1:-1]  # no header, no torn line
+        kept = [line for line in lines if self._step_of(line) <= keep_steps]
+        writing.write_atomically(self.path, _line(self.columns) + "".join(f"{line}\n" for line in kept))
+
+    def _step_of(self, line: str) -> float:
+        cells = line.split(",")
+        try:
+            return float(cells[self.columns.index("step")]) if len(cells) == len(self.columns) else math.inf
+        except ValueError:
+            return math.inf
+
+    def append(self, row: Mapping[str, float | int]) -> None:
+        unknown = set(row) - set(self.columns)
+        assert not unknown, f"no column for {unknown}"
+        writing.append_text(self.path, _line(_cell(row[name]) if name in row else "" for name in self.columns))
+
+
+def _line(cells: Iterable[str]) -> str:
+    return ",".join(cells) + "\n"
+
+
+def _cell(value: float | int) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.7g}"
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+class MetricsTail:
+    """Reads a growing `metrics.csv` by its new lines only; a torn last line waits until it is whole.
+
+    `columns` maps each name to a list of floats, NaN where a row has no value; all lists are equally long.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.columns: dict[str, list[float]] = {}
+        self._offset = 0
+        self._identity: tuple[int, int] | None = None
+        self._size = -1
+        self._mtime = -1
+        self._lock = threading.Lock()
+
+    @property
+    def num_rows(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+    def refresh(self) -> bool:
+        """Takes in what was written since; returns True if there was anything new."""
+        with self._lock:
+            return self._refresh()
+
+    def _refresh(self) -> bool:
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return self._forget()
+        identity = (stat.st_dev, stat.st_ino)
+        if identity == self._identity and stat.st_size == self._size and stat.st_mtime_ns == self._mtime:
+            return False
+        if identity != self._identity or stat.st_size < self._offset:
+            self.columns, self._offset = {}, 0  # another file, or one that was cut for a resume
+        try:
+            with safe_read.open_file(self.path, safe_read.MAX_TABLE_BYTES) as stream:
+                stream.seek(self._offset)
+                block = stream.read()
+        except OSError:
+            return self._forget()
+        whole = block.rfind(b"\n") + 1
+        self._identity, self._size, self._mtime = identity, stat.st_size, stat.st_mtime_ns
+        if not whole:
+            return False
+        self._offset += whole
+        rows = []
+        for line in block[:whole].decode("utf-8", errors="replace").split("\n"):
+            if not line:
+                continue
+            row = _cells(line)  # line by line, so that garbage costs the line it stands in
+            if not self.columns and len(line) <= safe_read.MAX_HEADER_BYTES:
+                self.columns = {name: [] for name in dict.fromkeys(row) if name}
+            elif self.columns and len(row) == len(self.columns):
+                rows.append([_number(text) if text else math.nan for text in row])
+        for values, more in zip(self.columns.values(), zip(*rows, strict=True), strict=False):
+            values.extend(more)
+        return True
+
+    def _forget(self) -> bool:
+        had = bool(self.columns)
+        self.columns, self._offset, self._identity, self._size = {}, 0, None, -1
+        return had
+
+
+def signature(path: Path) -> tuple[int, int] | None:
+    """Changes whenever the file does; None if there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def metric_names(path: Path) -> tuple[str, ...]:
+    """The names in the first line of a CSV file, each once; none if there is no whole first line."""
+    return _names(path, signature(path))
+
+
+@lru_cache(maxsize=1024)
+def _names(path: Path, _signature: tuple[int, int] | None) -> tuple[str, ...]:
+    try:
+        with safe_read.open_file(path, safe_read.MAX_TABLE_BYTES) as stream:
+            line = stream.readline(safe_read.MAX_HEADER_BYTES)
+        if not line.endswith(b"\n"):
+            return ()
+    except OSError:
+        return ()
+    names = _cells(line.decode("utf-8", errors="replace").lstrip("\ufeff").rstrip("\n"))
+    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+    """The asked columns of a CSV file as equally long arrays, NaN where a row holds no number.
+
+    Columns that the file lacks are left out, and so are torn lines.
+    """
+    import pandas
+
+    known = metric_names(path)
+    wanted = set(names) & set(known)
+    if not wanted:
+        return {}
+    try:
+        block = safe_read.read_bytes(path, safe_read.MAX_TABLE_BYTES)
+    except OSError:
+        return {}
+    block = block[: block.rfind(b"\n") + 1]
+    if b'"' not in block:  # a comma then always parts two cells, and a line with another number of them is torn
+        lines = block.split(b"\n")
+        commas = lines[0].count(b",")
+        block = b"\n".join([line for line in lines if line.count(b",") == commas]) + b"\n"
+    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):  # the second where a quotation mark is never closed
+        try:
+            frame = pandas.read_csv(
+                io.BytesIO(block), usecols=lambda name: str(name).strip() in wanted, on_bad_lines="skip",
+                encoding="utf-8-sig", encoding_errors="replace", low_memory=False, quoting=quoting, index_col=False,
+            )  # fmt: skip
+        except (ValueError, OverflowError):  # also pandas' own errors of parsing
+            continue
+        return {
+            str(name).strip(): pandas.to_numeric(frame[name], errors="coerce").to_numpy(dtype="float64")
+            for name in frame.columns
+        }
+    return {}
+
+
+def newest_figures(path: Path) -> tuple[float | None, float | None]:
+    """The newest loss (of the validation images, else in training) and the best kNN accuracy of a `metrics.csv`.
+
+    Whole columns would be many times slower, and 500 files may wait for this.
+    """
+    names = ("train/loss", "val/loss", "val/knn_top1")
+    found: dict[str, float | None] = dict.fromkeys(names)
+    try:
+        with io.TextIOWrapper(
+            safe_read.open_file(path, safe_read.MAX_TABLE_BYTES), encoding="utf-8", errors="replace", newline=""
+        ) as stream:
+            header = stream.readline(safe_read.MAX_HEADER_BYTES).rstrip("\r\n").split(",")
+            places = {name: header.index(name) for name in names if name in header}
+            num_commas, needed = len(header) - 1, max(places.values(), default=0) + 1
+            for line in stream:
+                if line.count(",") != num_commas or not line.endswith("\n"):  # torn, or nonsense
+                    continue
+                cells = line.split(",", needed)
+                for name, place in places.items():
+                    if cells[place] and math.isfinite(value := _number(cells[place])):
+                        before = found[name]
+                        found[name] = max(value, before) if name == "val/knn_top1" and before is not None else value
+    except OSError:
+        pass
+    loss = found["val/loss"]
+    return found["train/loss"] if loss is None else loss, found["val/knn_top1"]
+
+
+def _cells(line: str) -> list[str]:
+    if '"' not in line:  # as in every row of ours, and many times quicker
+        return line.rstrip("\r").split(",")
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return []
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,151 @@
+"""One run folder: its options, metadata, status, metrics and log (no torch)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from simclr.files import safe_read, writing
+from simclr.runs.current_status import current_status
+from simclr.runs.file_names import CONFIG, EVALUATION, EXAMPLES, HEALTH, LOG, META, METRICS, MODEL
+from simclr.runs.metrics_csv import MetricsTail
+from simclr.runs.status import Status
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Everything is read when asked for, and missing or damaged files give empty values."""
+
+    path: Path
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def is_example(self) -> bool:
+        """Whether it ships with the package, to be looked at."""
+        return self.path.parent.name == EXAMPLES
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The options as plain values; empty if `config.yaml` is missing or damaged."""
+        try:
+            values = safe_read.read_yaml(self.path / CONFIG)
+        except (OSError, ValueError):
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    @cached_property
+    def brief(self) -> dict[str, Any]:
+        """Those of the options that lists of runs show: as repeated in `meta.json`, if they are of this very
+        `config.yaml`, else all that this one holds."""
+        found = self.meta.get("brief")
+        if isinstance(found, dict) and isinstance(found.get("options"), dict):
+            with contextlib.suppress(OSError):
+                text = safe_read.read_bytes(self.path / CONFIG, safe_read.MAX_YAML_BYTES)
+                if found.get("config_crc32") == zlib.crc32(text):
+                    return dict(found["options"])
+        return self.config
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        return safe_read.json_dict(self.path / META)
+
+    @property
+    def kind(self) -> str:
+        """`pretrain`, `finetune` or `scratch`; `unknown` if the folder does not tell."""
+        if "temperature" in self.brief:
+            return "pretrain"
+        if "random_weight_init" in self.brief:
+            return "scratch" if self.brief["random_weight_init"] else "finetune"
+        return "unknown"
+
+    @property
+    def name(self) -> str:
+        """What to call the run on screen: the name its user gave, else its id."""
+        name = self.meta.get("name") or self.brief.get("name")
+        return str(name) if name else self.id
+
+    @property
+    def tags(self) -> list[str]:
+        meta = self.meta
+        tags = meta["tags"] if "tags" in meta else self.config.get("tags")
+        return [str(tag) for tag in tags] if isinstance(tags, list) else []
+
+    @property
+    def notes(self) -> str:
+        meta = self.meta
+        return str((meta["notes"] if "notes" in meta else self.config.get("notes")) or "")
+
+    @property
+    def created(self) -> float:
+        created = self.meta.get("created")
+        if isinstance(created, (int, float)) and 0 < created < 1e11:  # any later, and calendars give up
+            return float(created)
+        with contextlib.suppress(OSError):
+            return self.path.stat().st_mtime
+        return 0.0
+
+    @property
+    def experiment(self) -> str | None:
+        """Id of the pre-training that this run starts from, or is compared with."""
+        value = self.meta.get("experiment") or self.brief.get("experiment_version")
+        return str(value) if value is not None else None
+
+    @property
+    def status(self) -> Status:
+        return current_status(self.path)
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        return safe_read.json_dict(self.path / EVALUATION)
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / METRICS
+
+    @property
+    def health_path(self) -> Path:
+        return self.path / HEALTH
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / MODEL
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / LOG
+
+    def metrics(self) -> dict[str, list[float]]:
+        """All whole rows of `metrics.csv` by column; for a file that grows, keep a `MetricsTail`."""
+        tail = MetricsTail(self.metrics_path)
+        tail.refresh()
+        return tail.columns
+
+    def log_tail(self, num_lines: int = 200) -> str:
+        """The last lines of the log, with a progress bar's overwritten lines left out."""
+        try:
+            with safe_read.open_file(self.log_path) as stream:
+                stream.seek(0, os.SEEK_END)
+                stream.seek(max(0, stream.tell() - 256 * num_lines))
+                text = stream.read().decode("utf-8", errors="replace")
+        except OSError:
+            return ""
+        lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")]
+        return "\n".join(lines[-num_lines:]).strip("\n")
+
+    def edit(self, **changes: Any) -> None:
+        """Changes name, notes or tags in `meta.json`."""
+        unknown = set(changes) - {"name", "notes", "tags"}
+        if unknown:
+            raise ValueError(f"cannot edit {', '.join(sorted(unknown))}; allowed: name, notes, tags")
+        with writing.locked(self.path):
+            writing.write_atomically(self.path / META, json.dumps(self.meta | changes, indent=1))

@@ -1,0 +1,148 @@
+"""Writes `status.json`: single changes under the folder's lock, and a running process's progress (no torch)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from simclr.files import writing
+from simclr.hardware import processes
+from simclr.hardware.usage import UsageMeter
+from simclr.runs.current_status import current_status
+from simclr.runs.file_names import STATUS
+from simclr.runs.status import DAMAGED, Status, load_status
+
+
+def update_status(folder: Path, **changes: Any) -> Status:
+    """Merges `changes` into `status.json` under the folder's lock; each field has one writer."""
+    return change_status(folder, changes)
+
+
+def change_status(
+    folder: Path, changes: dict[str, Any], check: Callable[[], None] | None = None, lost: Status | None = None
+) -> Status:
+    """The same; `check` is called first, nobody else writing, and raises where the changes may not be made.
+
+    Args:
+        lost: what stood there, should the file be gone or damaged.
+    """
+    with writing.locked(folder):
+        try:
+            status = load_status(folder)
+        except FileNotFoundError:
+            status = lost or Status()
+        except ValueError:
+            status = lost or DAMAGED
+        if check is not None:
+            check()
+        status = replace(status, **changes)
+        text = json.dumps(asdict(status), indent=1)
+        try:
+            writing.write_atomically(folder / STATUS, text)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            # A full disk has no room for a second file, but this one's block is there already. That a reader may see
+            # it half written is the lesser evil: without it nobody would learn that the disk is full.
+            with open(folder / STATUS, "r+", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.truncate()
+    return status
+
+
+class StatusWriter:
+    """Writes a process's own progress to `status.json` from a thread of its own, so that work never waits for a disk.
+
+    It notes when step or phase last changed, counts the time left down while nothing new is said of it, and measures
+    what the process and its descendants use of the machine.
+
+    Args:
+        folder: where `status.json` is.
+        interval: seconds between two writes; a heartbeat goes out even when nothing changed.
+    """
+
+    def __init__(self, folder: Path, interval: float = 1.0) -> None:
+        self.folder = folder
+        self._changes: dict[str, Any] = {}
+        self._guard = threading.Lock()
+        self._end = threading.Event()
+        self._interval = interval
+        self._seen: dict[str, Any] = {}  # step and phase as they were set last
+        self._done_at: float | None = None  # when the work should be done
+        self._last: Status | None = None  # as written last
+        self._began = time.monotonic()
+        self._thread = threading.Thread(target=self._loop, name="status", daemon=True)
+
+    def start(self, **changes: Any) -> StatusWriter:
+        """Says which process this is, then keeps the heartbeat going."""
+        pid = os.getpid()
+        before = current_status(self.folder)
+        # a stop that was asked for while this process was starting still counts; one from before a resume does not
+        stop_requested = before.stop_requested if before.is_active else None
+        now, self._began = time.time(), time.monotonic()
+        self._last = update_status(
+            self.folder, state="running", pid=pid, process_start=processes.process_start(pid),
+            host=socket.gethostname(), boot=processes.boot_id(), started=now, heartbeat=now, progressed=now,
+            seconds_before=before.elapsed_seconds or 0.0, ended=None, exit_code=None, signal=None, error="", reason="",
+            stop_requested=stop_requested, **changes,
+        )  # fmt: skip
+        self._thread.start()
+        return self
+
+    def set(self, **changes: Any) -> None:
+        progress: dict[str, Any] = {name: changes[name] for name in ("step", "phase") if name in changes}
+        with self._guard:
+            if progress and progress != {name: self._seen.get(name) for name in progress}:
+                self._seen |= progress
+                self._changes["progressed"] = time.time()
+            if "eta_seconds" in changes:
+                left = changes["eta_seconds"]
+                self._done_at = None if left is None else time.monotonic() + left
+            self._changes |= changes
+
+    def close(self, **changes: Any) -> None:
+        """Stops the heartbeat and writes the last word."""
+        self._end.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=10)
+        unused = dict.fromkeys(("eta_seconds", "cpu_percent", "memory", "gpu_percent", "gpu_memory", "gpu_scope"))
+        self.set(ended=time.time(), heartbeat=time.time(), **unused, **changes)
+        self._write()
+
+    def _write(self) -> None:
+        with self._guard:
+            changes, self._changes = self._changes, {}
+            if self._done_at is not None:
+                left = self._done_at - time.monotonic()
+                changes["eta_seconds"] = left if left > 0 else None  # it takes longer than anyone can tell
+        if (last := self._last) is not None and last.started is not None:
+            jump = time.time() - (time.monotonic() - self._began) - last.started
+            if abs(jump) > 1:  # the clock was set; durations stay what they are
+                changes["started"] = last.started + jump
+                if last.progressed is not None:
+                    changes.setdefault("progressed", last.progressed + jump)
+        try:
+            self._last = change_status(self.folder, changes, lost=self._last)
+        except OSError:
+            with self._guard:
+                self._changes = changes | self._changes  # for the next beat
+            raise
+
+    def _loop(self) -> None:
+        usage = UsageMeter()
+        while not self._end.wait(self._interval):
+            with contextlib.suppress(Exception):  # whatever a driver answers, the heartbeat goes on
+                self.set(**usage.sample_if_due(self._last.device if self._last is not None else ""))
+            # A full disk or a deleted folder must not end the training: the next beat tries again.
+            with contextlib.suppress(OSError):
+                self.set(heartbeat=time.time())
+                self._write()
