@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from simclr import config as cfg
+from simclr.cli import help_texts, parser
 from simclr.cli import main as cli
 from simclr.cli.main import main
 from simclr.config import FinetuneConfig, PretrainConfig
@@ -47,27 +48,27 @@ def test_the_other_commands_have_help_and_examples(capsys, command):
         main([command, "--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    assert cli.SUMMARIES[command].split(".")[0][:30] in " ".join(text.split())
+    assert help_texts.SUMMARIES[command].split(".")[0][:30] in " ".join(text.split())
     assert f"python -m simclr {command}" in text
     assert "example" in text
 
 
 def test_every_command_has_a_summary_and_stands_in_the_overview():
-    assert set(cli.COMMANDS) == set(cli.SUMMARIES) == set(cli.EXAMPLES)
+    assert set(cli.COMMANDS) == set(help_texts.SUMMARIES) == set(help_texts.EXAMPLES)
     for command in cli.COMMANDS:
-        assert f"\n  {command} " in cli.DESCRIPTION
+        assert f"\n  {command} " in help_texts.DESCRIPTION
 
 
 def test_the_examples_in_the_help_are_valid():
     """Every `pretrain` and `finetune` line of the help parses, with its recipe where it is shipped."""
     found = 0
     for command in ("pretrain", "finetune"):
-        for line in cli.EXAMPLES[command].splitlines()[1:]:
+        for line in help_texts.EXAMPLES[command].splitlines()[1:]:
             arguments = line.split()[4:]
             place = arguments.index("--config") + 1 if "--config" in arguments else None
             if place is not None:
                 arguments[place] = str(cfg.RECIPES_DIR / arguments[place].rsplit("/", 1)[1])
-            config, _ = cli.parse_run_options(command, arguments)
+            config, _ = parser.parse_run_options(command, arguments)
             assert config.kind in ("pretrain", "finetune", "scratch")
             found += 1
     assert found >= 6

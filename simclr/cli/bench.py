@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from simclr.cli.parser import command_parser, parse
 from simclr.config import ConfigError
 
 PEERS = ("lightly", "sklearn")
 
 
-def add_arguments(parser: Any) -> None:
-    """Declares the options of `python -m simclr bench`."""
-    from simclr.bench.parts import PARTS  # loads torch
+def bench(arguments: list[str]) -> int:
+    """Measures what is asked for and prints it as it comes; returns the exit status.
 
+    Raises:
+        ConfigError: for bad input, or a peer that is not installed.
+    """
+    from simclr.bench.growth import Growth, draw, growth
+    from simclr.bench.parts import PARTS
+    from simclr.bench.timing import Row, machine
+
+    parser = command_parser("bench")
     texts = {
         "only": f"Parts, separated by commas: {', '.join(PARTS)}. Default: all.",
         "against": f"Peers to compare with where they are installed, separated by commas: {', '.join(PEERS)}.",
@@ -25,25 +32,7 @@ def add_arguments(parser: Any) -> None:
     }
     for name, text in texts.items():
         parser.add_argument(f"--{name}", type=str, metavar="FILE" if name in ("plot", "json") else "VALUE", help=text)
-
-
-def _words(name: str, text: str | None, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
-    words = tuple(word.strip() for word in text.split(",")) if text else default
-    for word in words:
-        if word not in allowed:
-            raise ConfigError(f"{name} is {word}; allowed: {', '.join(allowed)}.")
-    return words
-
-
-def main(options: Any) -> int:
-    """Measures what was asked for and prints it as it comes; returns the exit status.
-
-    Raises:
-        ConfigError: for bad input, or a peer that is not installed.
-    """
-    from simclr.bench.growth import Growth, draw, growth
-    from simclr.bench.parts import PARTS
-    from simclr.bench.timing import Row, machine
+    options = parse(parser, arguments)
 
     parts = _words("only", options.only, tuple(PARTS), tuple(PARTS))
     peers = _words("against", options.against, PEERS, ())
@@ -79,3 +68,11 @@ def main(options: Any) -> int:
         content = {"machine": machine(), "rows": [asdict(row) for row in rows], "growth": [asdict(c) for c in curves]}
         files["json"].write_text(json.dumps(content, indent=1), encoding="utf-8")
     return 0
+
+
+def _words(name: str, text: str | None, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in text.split(",")) if text else default
+    for word in words:
+        if word not in allowed:
+            raise ConfigError(f"{name} is {word}; allowed: {', '.join(allowed)}.")
+    return words

@@ -39,6 +39,7 @@ from pathlib import Path
 from dashboard.shared import store
 from simclr import runs
 from simclr.cli import main as cli
+from simclr.cli.runs import version_of
 from simclr.embeddings import film, stored
 from simclr.launch import queue, slurm, spawn
 from simclr.runs import health_log, lightning_logs, metrics_csv
@@ -60,7 +61,7 @@ def glance(path):
     stored.load_embedding(path / folder)
     lightning_logs.flat(lightning_logs.read_options(path / runs.CONFIG))
     metrics_csv.read_columns(path / runs.METRICS, metrics_csv.metric_names(path / runs.METRICS))
-    runs.is_own(path), runs.stalled(run.status), store.elapsed(run.status), cli.version_of(run)
+    runs.is_own(path), runs.stalled(run.status), store.elapsed(run.status), version_of(run)
     for action in (lambda: runs.load_config(run), lambda: spawn.check_resumable(run), lambda: spawn.check_own(run)):
         try:
             action()

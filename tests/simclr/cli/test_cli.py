@@ -11,7 +11,8 @@ from conftest import TINY_PRETRAIN, flags, supervise_nothing
 
 from simclr import config as cfg
 from simclr import runs
-from simclr.cli.main import COMMANDS, main, recipe_of
+from simclr.cli.main import COMMANDS, main
+from simclr.cli.training import recipe_of
 from simclr.config import PretrainConfig
 from simclr.launch import queue, spawn
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from simclr import config as cfg
-from simclr.cli.main import parse_run_options
+from simclr.cli.parser import parse_run_options
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 
 SOURCE = {"experiment_version": "0"}

@@ -11,7 +11,7 @@ from waiting import wait_for
 
 from simclr import config as cfg
 from simclr import runs
-from simclr.cli import main
+from simclr.cli import main, parser
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.launch import control, spawn
 from simclr.lifecycle import estimate
@@ -267,7 +267,7 @@ def test_a_job_is_asked_for_exactly_these_options(recipe, kind):
     more |= {"experiment_version": "a run"} if kind != "pretrain" else {"augmentation": {"hue": 0.25}}
     config = cfg.build(cfg.MODELS[kind], cfg.recipe(recipe, kind) | more)
     command, *flags = estimate.as_flags(config)
-    assert main.parse_run_options(command, flags)[0] == config
+    assert parser.parse_run_options(command, flags)[0] == config
 
 
 def test_a_cancelled_job_leaves_no_process(tiny_runs):

@@ -1,0 +1,74 @@
+"""What `--help` says besides the options: the overview, and one sentence and examples for each command."""
+
+from __future__ import annotations
+
+DESCRIPTION = """SimCLR: contrastive pre-training, fine-tuning and comparison of image encoders.
+
+commands:
+  pretrain   train an encoder without labels
+  finetune   train a classifier on a pre-trained encoder, or the same network from scratch
+  estimate   will it fit, and how long will it take: a few real steps of a run that is not started
+  evaluate   repeat a run's test figures from its weights and compare
+  embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
+  film       maps of how a training moved the images, epoch by epoch
+  lab        what encoders have learned to ignore: by operation and strength, and factor by factor
+  bench      what things cost, as ratios measured side by side
+  runs       list the runs
+  stop       stop a run; its last checkpoint is kept
+  resume     go on with a run that was stopped or failed
+
+python -m simclr COMMAND --help says more. Exit status: 0 finished, 2 bad input, 75 stopped on request, else failed."""
+
+EXAMPLES = {
+    "pretrain": """examples:
+  python -m simclr pretrain --config simclr/recipes/quick.yaml
+  python -m simclr pretrain --config simclr/recipes/quick.yaml --epochs 5 --augmentation.hue 0.2
+  python -m simclr pretrain --config simclr/recipes/cifar10.yaml --dataset FOLDER --print_config
+  python -m simclr pretrain --config simclr/recipes/quick.yaml --backend queue
+  python -m simclr pretrain --config simclr/recipes/cifar10.yaml --backend slurm --slurm.time_minutes 240""",
+    "finetune": """examples:
+  python -m simclr finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0
+  python -m simclr finetune --experiment_version RUN --freeze_encoder true --label_fraction 0.01
+  python -m simclr finetune --config simclr/recipes/quick-scratch.yaml --experiment_version RUN""",
+    "estimate": """examples:
+  python -m simclr estimate pretrain --config simclr/recipes/cifar10.yaml --batch_size 1024
+  python -m simclr estimate finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0 --json""",
+    "evaluate": """examples:
+  python -m simclr evaluate RUN
+  python -m simclr evaluate RUN --protocol knn,linear,classifier --json""",
+    "embed": """examples:
+  python -m simclr embed RUN
+  python -m simclr embed RUN OTHER_RUN --num_images 2000 --method umap
+  python -m simclr embed RUN@epoch-10 RUN@best RUN@z --method pca,umap --dims 3""",
+    "film": """examples:
+  python -m simclr film RUN
+  python -m simclr film RUN OTHER_RUN --method pca""",
+    "lab": """examples:
+  python -m simclr lab RUN
+  python -m simclr lab RUN OTHER_RUN untrained:RUN --what factors
+  python -m simclr lab RUN@epoch-10 RUN --what profile""",
+    "bench": """examples:
+  python -m simclr bench
+  python -m simclr bench --only augmentation,loss --against lightly
+  python -m simclr bench --plot costs.html --json costs.json""",
+    "runs": """examples:
+  python -m simclr runs
+  python -m simclr runs --json""",
+    "stop": """example:
+  python -m simclr stop 20261122-1422""",
+    "resume": """example:
+  python -m simclr resume 20261122-1422""",
+}
+SUMMARIES = {
+    "pretrain": "Trains an encoder without labels (SimCLR, Chen et al. 2020).",
+    "finetune": "Trains a classifier on a pre-trained encoder, frozen or free, or the same network from scratch.",
+    "estimate": "Says whether a run fits into memory and how long it takes, by a few real steps; status 1: no fit.",
+    "evaluate": "Measures a finished run on the test images, from its weights alone, and compares with what is stored.",
+    "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",
+    "film": "Draws the maps of a run's training film, one for each epoch kept, so that they belong together.",
+    "lab": "Measures what encoders have learned to ignore: similarity after each operation, factors of shapes.",
+    "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",
+    "runs": "Lists the runs, newest first.",
+    "stop": "Stops a run: it saves a checkpoint and ends; after 60 s it is killed.",
+    "resume": "Goes on with a run from its last checkpoint, in the same folder; without one it begins anew there.",
+}

@@ -1,0 +1,194 @@
+"""From arguments to checked options.
+
+jsonargparse reads flags and YAML; every value reaches the option models as the text that was written, and those
+alone decide what is allowed. So a value means the same in a file, behind a flag and in the dashboard's forms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser, set_loader
+
+from simclr import config as cfg
+from simclr import runs
+from simclr.cli.help_texts import EXAMPLES, SUMMARIES
+from simclr.config import ConfigError
+
+FINISHED = 0
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help texts come complete from the option models: nothing is added to them."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=110)
+
+
+def _text_loader(text: str) -> Any:
+    return yaml.load(text, Loader=yaml.BaseLoader)
+
+
+# Flags are read by the same rule as files: as text, or a list or section of texts.
+set_loader("simclr_text", _text_loader, exceptions=(yaml.YAMLError,))
+
+
+def command_parser(command: str) -> ArgumentParser:
+    return ArgumentParser(
+        prog=f"python -m simclr {command}", description=SUMMARIES[command], epilog=EXAMPLES[command],
+        formatter_class=_Help, parser_mode="simclr_text", exit_on_error=False, allow_abbrev=False, default_env=False,
+    )  # fmt: skip
+
+
+def option_help(name: str, info: Any, default: Any) -> str:
+    """Help of one option: what it is, what is allowed, the default."""
+    shown = "unset" if default is None else cfg.option_text(default) or "empty"
+    return f"{info.description} Allowed: {cfg.allowed(info)}. Default: {shown}.".replace("%", "%%")
+
+
+def _add_options(parser: ArgumentParser, model: type[cfg.Options]) -> None:
+    groups = {name: parser.add_argument_group(name) for name in cfg.GROUPS}
+    for name, info in cfg.option_names(model).items():
+        group = groups[cfg.extra(info, "group")]
+        group.add_argument(
+            f"--{name}", type=str, metavar="VALUE", default=None, help=option_help(name, info, _default(model, name))
+        )
+
+
+def _add_slurm_options(parser: ArgumentParser) -> dict[str, bool]:
+    """Adds the choice of where to train and what to ask there; returns these flags, all of which take a value."""
+    from simclr.launch import slurm
+
+    group = parser.add_argument_group("Where to train")
+    group.add_argument(
+        "--backend", metavar="VALUE",
+        help="Allowed: local: here and now; queue: in the background, when its device is free; slurm: as a Slurm job. "
+        "The last two return at once. Default: local.",
+    )  # fmt: skip
+    group.add_argument(
+        "--device", metavar="VALUE",
+        help="In the queue: cpu, gpu:0, gpu:0,1, or auto for whatever is free first. Default: auto.",
+    )  # fmt: skip
+    for name, info in cfg.option_names(slurm.SlurmOptions).items():
+        shown = option_help(name, info, _default(slurm.SlurmOptions, name)).replace("Default:", "Default: the last, or")
+        group.add_argument(f"--slurm.{name}", type=str, metavar="VALUE", default=None, help=shown)
+    return {"--backend": True, "--device": True} | {f"--slurm.{name}": True for name in slurm.SlurmOptions.model_fields}
+
+
+def _default(model: type[cfg.Options], name: str) -> Any:
+    section, _, inner = name.partition(".")
+    default = model.model_fields[section].default
+    return getattr(default, inner) if inner and default is not None else (None if inner else default)
+
+
+def split_flags(arguments: list[str], known: dict[str, bool]) -> tuple[dict[str, str], list[str]]:
+    """Takes the flags that are not options (`--config`, `--runs_dir` ...) out of the arguments.
+
+    Args:
+        known: flag to whether it takes a value.
+    """
+    found: dict[str, str] = {}
+    rest: list[str] = []
+    queue = list(arguments)
+    while queue:
+        argument = queue.pop(0)
+        name, equals, value = argument.partition("=")
+        if name not in known:
+            rest.append(argument)
+        elif not known[name]:
+            found[name] = "true"
+        elif equals:
+            found[name] = value
+        elif queue and not queue[0].startswith("--"):
+            found[name] = queue.pop(0)
+        else:
+            raise ConfigError(f"{name} has no value; allowed: {name} VALUE.")
+    return found, rest
+
+
+def parse_run_options(command: str, arguments: list[str]) -> tuple[cfg.RunConfig, dict[str, str]]:
+    """The checked options of `pretrain` or `finetune`, flags winning over the file, and the other flags.
+
+    Raises:
+        ConfigError: with one sentence per problem.
+    """
+    model = cfg.MODELS[command]
+    parser = command_parser(command)
+    parser.add_argument("--config", metavar="FILE.yaml", help="Options from a YAML file; flags win over it.")
+    parser.add_argument("--print_config", action="store_true", help="Show the resolved options and exit.")
+    parser.add_argument(
+        "--runs_dir", metavar="DIR", help="Where the run folder goes. Default: $SIMCLR_RUNS_DIR, else runs."
+    )
+    parser.add_argument("--run_dir", metavar="DIR", help="Use an existing run folder, as queue and resume do.")
+    slurm_flags = _add_slurm_options(parser)
+    _add_options(parser, model)
+    flags = {"--config": True, "--print_config": False, "--runs_dir": True, "--run_dir": True, **slurm_flags}
+    others, rest = split_flags(arguments, flags)
+    if "--help" in rest or "-h" in rest:
+        parser.print_help()
+        raise SystemExit(FINISHED)
+    _check_flags(rest, model)
+    values = cfg.load_yaml(others["--config"]) if "--config" in others else {}
+    pairs = iter(rest)  # joined, since a value such as -1e-3 would pass for a flag when it stands alone
+    rest = [argument if "=" in argument else f"{argument}={next(pairs)}" for argument in pairs]
+    try:
+        parsed = parser.parse_args(rest, defaults=False).as_dict()
+    except (argparse.ArgumentError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        raise ConfigError(f"{_first_line(error)}") from None
+    return cfg.build(model, _merge(values, parsed)), others
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in top.items():
+        old = merged.get(name)
+        merged[name] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _check_flags(arguments: list[str], model: type[cfg.Options]) -> None:
+    """Names an unknown flag, with the nearest known one, before the parser does it less plainly."""
+    names = cfg.option_names(model)
+    expects_value: str | None = None
+    for argument in arguments:
+        if re.match(r"--[A-Za-z]", argument):
+            if expects_value is not None:
+                raise ConfigError(f"{expects_value} has no value; allowed: {cfg.allowed(names[expects_value])}.")
+            name, equals, _ = argument[2:].partition("=")
+            if name not in names:
+                raise ConfigError(f"{name} is not an option{cfg.nearest_name(name, names) or '.'}")
+            expects_value = None if equals else name
+        elif expects_value is None:
+            raise ConfigError(f"{argument} belongs to no option; allowed: options such as --epochs 100.")
+        else:
+            expects_value = None
+    if expects_value is not None:
+        raise ConfigError(f"{expects_value} has no value; allowed: {cfg.allowed(names[expects_value])}.")
+
+
+def parse(parser: ArgumentParser, arguments: list[str]) -> Any:
+    try:
+        return parser.parse_args(arguments)
+    except argparse.ArgumentError as error:
+        raise ConfigError(_first_line(error)) from None
+
+
+def folder_of_runs(named: str | None) -> Path:
+    """The folder that `--runs_dir` named, else the default one."""
+    return Path(named or runs.default_runs_dir())
+
+
+def add_runs_dir(parser: ArgumentParser) -> None:
+    parser.add_argument("--runs_dir", metavar="DIR", help="Folder of the runs. Default: $SIMCLR_RUNS_DIR, else runs.")
+
+
+def add_run(parser: ArgumentParser) -> None:
+    parser.add_argument("RUN", help="A run's id, a unique beginning of it, or its folder.")

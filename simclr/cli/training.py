@@ -1,0 +1,103 @@
+"""The commands `pretrain` and `finetune`: here, in the queue, or as a Slurm job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from simclr import config as cfg
+from simclr import runs
+from simclr.cli.parser import FINISHED, folder_of_runs, parse_run_options
+from simclr.config import ConfigError
+from simclr.hardware import devices, ranks
+from simclr.launch import queue
+
+
+def _slurm_options(others: dict[str, str]) -> Any:
+    """What to ask of Slurm; None where the run is to be trained here."""
+    from simclr.launch import slurm
+
+    values = {name.removeprefix("--slurm."): value for name, value in others.items() if name.startswith("--slurm.")}
+    backend = others.get("--backend", "local")
+    if backend not in ("local", "queue", "slurm"):
+        raise ConfigError(f"backend is {backend}; allowed: local, queue or slurm.")
+    if "--device" in others and backend != "queue":
+        raise ConfigError(f"device is set and backend is {backend}; allowed: backend queue.")
+    if backend != "slurm":
+        if values:
+            raise ConfigError(f"slurm.{next(iter(values))} is set and backend is {backend}; allowed: backend slurm.")
+        return None
+    kept, damaged = slurm.load_options()
+    if damaged:
+        print(damaged, file=sys.stderr)
+    return slurm.build_options(kept.model_dump() | values)
+
+
+def pretrain_or_finetune(command: str, arguments: list[str]) -> int:
+    config, others = parse_run_options(command, arguments)
+    options = _slurm_options(others)
+    if "--print_config" in others:
+        print(cfg.to_yaml(config.resolved()), end="")
+        return FINISHED
+    if others.get("--backend", "local") != "local":
+        return _submit(config, others, options)
+    run_dir = Path(others["--run_dir"]) if "--run_dir" in others else None
+    is_main = ranks.place(config).is_main
+    if run_dir is not None and not run_dir.is_dir():
+        raise ConfigError(f"run_dir is {run_dir}; allowed: an existing run folder.")
+    if run_dir is not None and is_main:
+        runs.begin_here(run_dir)
+    runs_dir = Path(others["--runs_dir"]) if "--runs_dir" in others else None
+    if runs_dir is None:
+        runs_dir = run_dir.resolve().parent if run_dir is not None else runs.default_runs_dir()
+    devices.keep_to(config.accelerator)
+    from simclr.lifecycle.train import follow, train  # torch and lightning take seconds
+
+    if not is_main:
+        return follow(config, runs_dir=runs_dir, run_dir=run_dir)
+    said = ["python", "-m", "simclr", command, *arguments]
+    recipe = recipe_of(others.get("--config"))
+    return exit_code_of(train(config, runs_dir=runs_dir, run_dir=run_dir, command=said, recipe=recipe))
+
+
+def _submit(config: cfg.RunConfig, others: dict[str, str], options: Any) -> int:
+    """Hands a run to the queue, or to Slurm where there are options for it, and prints its folder."""
+    backend = others["--backend"]
+    if "--run_dir" in others:
+        raise ConfigError(
+            f"run_dir is set and backend is {backend}; allowed: runs_dir, or resume for a run that has begun."
+        )
+    meta: dict[str, Any] = {}
+    if isinstance(config, cfg.FinetuneConfig) and config.experiment_version is not None:
+        found = runs.find_experiment(config.experiment_version, folder_of_runs(others.get("--runs_dir")))
+        meta |= {"experiment": found.id} if isinstance(found, runs.Run) else {}
+    meta |= {"recipe": recipe} if (recipe := recipe_of(others.get("--config"))) else {}
+    if backend == "slurm":
+        from simclr.launch import slurm
+
+        run = slurm.submit(config, folder_of_runs(others.get("--runs_dir")), options, **meta)
+        state = f"Slurm job {run.status.job_id}"
+    else:
+        run = queue.submit(config, folder_of_runs(others.get("--runs_dir")), others.get("--device", "auto"), **meta)
+        state = run.status.state
+    print(f"{state}: python -m simclr runs shows how it goes", file=sys.stderr)
+    print(run.path, flush=True)
+    return FINISHED
+
+
+def recipe_of(path: str | None) -> str | None:
+    """The shipped recipe whose file, or partner's file, `--config` named; None for any other file."""
+    if path is None or Path(path).resolve().parent != cfg.RECIPES_DIR.resolve():
+        return None
+    name = Path(path).stem.removesuffix("-finetune").removesuffix("-scratch")
+    return name if name in cfg.recipe_names() else None
+
+
+def exit_code_of(run: runs.Run) -> int:
+    status = run.status
+    print(run.path, flush=True)
+    codes = {"finished": FINISHED, "stopped": runs.STOPPED_EXIT_CODE}
+    if status.reason == "bad input":
+        return runs.BAD_INPUT_EXIT_CODE
+    return codes.get(status.state, 1)
