@@ -26,8 +26,8 @@ from simclr import config as cfg
 from simclr import runs
 from simclr.analysis import similarity as lab
 from simclr.config import Augmentation, ConfigError
-from simclr.embeddings import stored
-from simclr.embeddings.stored import Layer, Model
+from simclr.embeddings import references
+from simclr.embeddings.references import Layer, Model
 from simclr.models.weights import Weights
 
 STATE = "encoder-lab"
@@ -127,17 +127,17 @@ class Choice:
 
 def _title(item: store.Summary, weights: str) -> str:
     name = run_labels.label(item)
-    if weights == stored.UNTRAINED:
+    if weights == references.UNTRAINED:
         return f"{name}, before training"
     return name + (f", {run_labels.checkpoint_label(weights).lower()}" if weights else "")
 
 
 def _model(run: runs.Run, weights: str) -> Model:
-    return Model(run, "untrained") if weights == stored.UNTRAINED else Model(run, checkpoint=weights or None)
+    return Model(run, "untrained") if weights == references.UNTRAINED else Model(run, checkpoint=weights or None)
 
 
 def _weights_label(weights: str) -> str:
-    return UNTRAINED_LABEL if weights == stored.UNTRAINED else run_labels.checkpoint_label(weights)
+    return UNTRAINED_LABEL if weights == references.UNTRAINED else run_labels.checkpoint_label(weights)
 
 
 def _same_data(item: store.Summary, dataset: str) -> bool:
@@ -160,13 +160,13 @@ def _choose(items: dict[str, store.Summary], dataset: str, show: str) -> tuple[C
         if run is None:
             st.error("This run is not there any more.", icon=":material/error:")
             return None
-        options = ["", *stored.checkpoints_of(run), stored.UNTRAINED]
+        options = ["", *references.checkpoints_of(run), references.UNTRAINED]
         weights = st.selectbox(
             "Weights", options, format_func=_weights_label, key=_start("weights", options, ""), width=190,
             help="Of which moment of the training.",
         ) or ""  # fmt: skip
         model = _model(run, weights)
-        layers = list(stored.layers_of(model))
+        layers = list(references.layers_of(model))
         # The loss compares z; other encoders can only be compared in h.
         name, first_layer = ("layer", "z") if show in ("pairs", "batch") else ("compared_layer", "h")
         layer: Layer = "h"
@@ -183,7 +183,7 @@ def _choose(items: dict[str, store.Summary], dataset: str, show: str) -> tuple[C
 
 def _encoder(model: Model) -> tuple[str, lab.Encoder]:
     """The encoder, and a key that changes with its weights; raises ConfigError where there are none."""
-    with stored.open_weights(model) as weights:
+    with references.open_weights(model) as weights:
         key = repr(sorted(lab.model_values(model, weights).items()))
         return key, _loaded(key, model, weights)
 
@@ -371,7 +371,7 @@ def _matrix(
         temperature=temperature, revision=f"{zlib.crc32(f'{batch.key}|{layer}'.encode())}", key=key,
     )  # fmt: skip
     _put(temperature=f"{temperature:g}")
-    if layer == "h" and len(stored.layers_of(choice.model)) > 1:
+    if layer == "h" and len(references.layers_of(choice.model)) > 1:
         st.caption("Training compares projections z, not h: this is what the loss would be on the features.")
 
 
@@ -395,9 +395,9 @@ def _references(items: dict[str, store.Summary], choice: Choice) -> dict[str, Ch
     found = {"": choice}
     run = choice.model.run
     if choice.model.what != "untrained":
-        found[stored.UNTRAINED] = Choice(Model(run, "untrained"), "Before training", "")
+        found[references.UNTRAINED] = Choice(Model(run, "untrained"), "Before training", "")
     own = items[run.id]
-    for weights in ["", *stored.checkpoints_of(run)] if choice.model.what == "weights" else []:
+    for weights in ["", *references.checkpoints_of(run)] if choice.model.what == "weights" else []:
         if weights != (choice.model.checkpoint or ""):
             found[f"{run.id}@{weights}"] = Choice(_model(run, weights), _title(own, weights), "")
     for item in items.values():
@@ -419,7 +419,7 @@ def _compared(items: dict[str, store.Summary], choice: Choice) -> list[Choice]:
         None,
     )
     others = [name for name in options if name]
-    default = [name for name in (stored.UNTRAINED, partner) if name in options]
+    default = [name for name in (references.UNTRAINED, partner) if name in options]
     key = "lab-against"
     if key not in st.session_state or any(name not in others for name in st.session_state[key]):
         asked = [name for name in _state().get("against", "").split(",") if name in others]
@@ -433,7 +433,7 @@ def _compared(items: dict[str, store.Summary], choice: Choice) -> list[Choice]:
     own = store.colors([item.model.run.id for item in wanted])
     taken: list[str] = []
     for item in wanted:
-        color = run_labels.OTHER_COLORS[stored.UNTRAINED] if item.model.what == "untrained" else (
+        color = run_labels.OTHER_COLORS[references.UNTRAINED] if item.model.what == "untrained" else (
             own[item.model.run.id]
         )  # fmt: skip
         free = [each for each in store.PALETTE if each not in taken]

@@ -20,9 +20,11 @@ from dashboard.embeddings import colors as embedding_colors
 from dashboard.shared import run_labels, store
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.embeddings import projections, stored
+from simclr.embeddings import projections, references, selection
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.stored import Choice, Embedding, Model
+from simclr.embeddings.references import Model
+from simclr.embeddings.selection import Choice
+from simclr.embeddings.stored import Embedding
 from simclr.runs import Run
 
 KEPT = "embeddings-kept"
@@ -34,10 +36,10 @@ NUM_IMAGES = (500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 NUM_NEIGHBORS = (5, 10, 20, 50, 100)
 SPLITS = {"auto": "Test", "val": "Validation", "train": "Training"}
 MODES = {"maps": "Final maps", "film": "Training film"}
-OTHERS = {stored.UNTRAINED: "Untrained network", stored.PIXELS: "Raw pixels"}
+OTHERS = {references.UNTRAINED: "Untrained network", references.PIXELS: "Raw pixels"}
 OTHER_SUBTITLES = {
-    stored.UNTRAINED: "The same network with its first random weights",
-    stored.PIXELS: "No network: the colour values of the image itself",
+    references.UNTRAINED: "The same network with its first random weights",
+    references.PIXELS: "No network: the colour values of the image itself",
 }
 
 
@@ -122,13 +124,13 @@ def default_right(left: store.Summary, others: list[store.Summary]) -> str:
     own = [item for item in others if store.belongs_to(item, left) or store.belongs_to(left, item)]
     for item in sorted(own, key=lambda item: (item.kind != "scratch", -item.created)):
         return item.id
-    return stored.UNTRAINED
+    return references.UNTRAINED
 
 
 @st.cache_data(max_entries=2000, show_spinner=False)
 def images_of(path: str, modified: int, split: str) -> dict[str, Any]:
     """The options of a run that decide which images it is shown; read once per change of its file."""
-    return stored.data_identity(runs.Run(Path(path)), split)
+    return selection.data_identity(runs.Run(Path(path)), split)
 
 
 def comparable(left: str, others: list[store.Summary], split: str) -> list[store.Summary]:
@@ -147,7 +149,7 @@ def comparable(left: str, others: list[store.Summary], split: str) -> list[store
 def reason_against(left: str, right: str, split: str) -> str:
     """Why these two cannot be compared, in one sentence; empty where they can."""
     try:
-        stored.check_same_data(stored.resolve_models([left, right], store.runs_dir()), Choice(split=split))
+        selection.check_same_data(references.resolve_models([left, right], store.runs_dir()), Choice(split=split))
     except ConfigError as error:
         return str(error)
     return ""
@@ -156,8 +158,8 @@ def reason_against(left: str, right: str, split: str) -> str:
 def taken_apart(text: str) -> tuple[str, str, str]:
     """Run, checkpoint and layer of a reference such as `RUN@epoch-8@z`; empty where it names none."""
     name, *words = text.split("@")
-    layer = next((word for word in words if word in stored.LAYERS), "")
-    return name, next((word for word in words if word not in stored.LAYERS), ""), layer
+    layer = next((word for word in words if word in references.LAYERS), "")
+    return name, next((word for word in words if word not in references.LAYERS), ""), layer
 
 
 def choose_side(
@@ -176,8 +178,8 @@ def choose_side(
             + (" Runs that cannot be shown the same images as the left one are left out." if place == "right" else ""),
         )  # fmt: skip
         run = None if what in OTHERS else store.find(what)
-        checkpoints = ["", *(stored.checkpoints_of(run) if run else [])]
-        layers = ("h", "z") if what == stored.UNTRAINED or (run and items[what].kind == "pretrain") else ("h",)
+        checkpoints = ["", *(references.checkpoints_of(run) if run else [])]
+        layers = ("h", "z") if what == references.UNTRAINED or (run and items[what].kind == "pretrain") else ("h",)
         checkpoint, layer = "", "h"
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             if len(checkpoints) > 1:
@@ -255,7 +257,7 @@ def choose_images(place: Any) -> Choice:
     with place:
         number = st.selectbox(
             "Images", NUM_IMAGES, format_func=lambda number: f"{number:,}",
-            key=start_value("images", NUM_IMAGES, stored.DEFAULT_IMAGES),
+            key=start_value("images", NUM_IMAGES, selection.DEFAULT_IMAGES),
             help="At most so many, in class proportion, and the same ones for both.",
         )  # fmt: skip
         split = st.segmented_control(
@@ -382,4 +384,4 @@ def open_clicked(key: str) -> Callable[[], None]:
 
 def models_of(sides: Sequence[Side]) -> list[Model]:
     """Raises ConfigError if one is not there."""
-    return stored.resolve_models([side.reference for side in sides], store.runs_dir())
+    return references.resolve_models([side.reference for side in sides], store.runs_dir())

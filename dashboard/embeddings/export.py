@@ -14,17 +14,17 @@ from dashboard.components.embedding_map import MapState
 from dashboard.components.embedding_map.standalone import standalone_html
 from dashboard.embeddings import choice, view
 from dashboard.embeddings.choice import Side
-from simclr.embeddings import stored
+from simclr.embeddings import tables
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.stored import Embedding
 
 
 def table(embeddings: Sequence[Embedding], asked: Projection, kind: str, selection: NDArray[np.int64]) -> bytes:
     """Coordinates, classes, predictions and ids of all images as `csv` or `parquet`; maps lie as they are shown."""
-    frame = stored.table(embeddings, asked, points=view.maps(embeddings, asked))
+    frame = tables.table(embeddings, asked, points=view.maps(embeddings, asked))
     frame["selected"] = np.isin(np.arange(len(frame)), selection)
     stream = io.BytesIO()
-    (stored.write_csv if kind == "csv" else stored.write_parquet)(frame, stream)
+    (tables.write_csv if kind == "csv" else tables.write_parquet)(frame, stream)
     return stream.getvalue()
 
 

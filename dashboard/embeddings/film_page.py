@@ -18,7 +18,7 @@ from dashboard.embeddings.choice import Side
 from dashboard.shared import charts, store, ui
 from dashboard.shared.jobs import offer, progress
 from simclr import runs
-from simclr.embeddings import film, projections
+from simclr.embeddings import film, neighbors, projections
 from simclr.embeddings.film import Film
 
 FILM = "embedding-film"
@@ -221,15 +221,15 @@ def details(films: Sequence[Film], epoch: int, image: int) -> dict[str, Any] | N
     row = view.row_of(films[0].ids, image)
     if row < 0:
         return None
-    neighbors = []
+    found = []
     for item in films:
         newest = max(own for own in item.epochs if own <= epoch)
-        near, similarity = projections.neighbors(unit_rows(str(item.folder), newest), row, NUM_NEIGHBORS)
-        neighbors.append([[int(place), round(float(value), 4)] for place, value in zip(near, similarity, strict=True)])
-    return {"index": row, "facts": [["Neighbours after epoch", str(epoch)]], "neighbors": neighbors}
+        near, similarity = neighbors.neighbors(unit_rows(str(item.folder), newest), row, NUM_NEIGHBORS)
+        found.append([[int(place), round(float(value), 4)] for place, value in zip(near, similarity, strict=True)])
+    return {"index": row, "facts": [["Neighbours after epoch", str(epoch)]], "neighbors": found}
 
 
 @st.cache_resource(max_entries=8, ttl=600, show_spinner=False)
 def unit_rows(folder: str, epoch: int) -> Floats:
     """Features of one frame at length 1, kept for the next click."""
-    return projections.unit_rows(film.read_frame(Path(folder), epoch))
+    return neighbors.unit_rows(film.read_frame(Path(folder), epoch))

@@ -21,9 +21,10 @@ from dashboard.shared.jobs import offer, progress
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.embeddings import projections, stored
+from simclr.embeddings import embed_job, projections, stored
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.stored import Choice, Embedding
+from simclr.embeddings.selection import Choice
+from simclr.embeddings.stored import Embedding
 
 QUESTION = (
     "Does the encoder put images of one class together, and other things apart? Each point is an image; "
@@ -274,7 +275,7 @@ def final_maps(
     references = [side.reference for side in sides]
     try:
         models = embedding_choice.models_of(sides)
-        request = stored.request_of(references, choice, methods, store.runs_dir())
+        request = embed_job.request_of(references, choice, methods, store.runs_dir())
     except (ConfigError, OSError) as error:
         st.error(escape.markdown(str(error)), icon=":material/error:")
         return
@@ -326,7 +327,7 @@ def wait(
         first: the map that can be shown while others are computed, where it is not shown yet.
         has_maps: only the numbers between the two are missing.
     """
-    job = stored.find_job(request, store.runs_dir())
+    job = embed_job.find_job(request, store.runs_dir())
     if job is not None and runs.current_status(job).is_active:
         names = {run.id: side.title for side in sides if (run := side.run) is not None}
         progress(str(job), names, request["folders"] if first is not None else (), first)
@@ -336,7 +337,7 @@ def wait(
         title = "The numbers between these two are not computed yet"
     offer(
         title, f"{TIMES['pca' if has_maps else asked.method]} The result is kept with the runs.", job,
-        lambda: stored.start_job([side.reference for side in sides], choice, methods, store.runs_dir()),
+        lambda: embed_job.start_job([side.reference for side in sides], choice, methods, store.runs_dir()),
         key="embedding-compute",
     )  # fmt: skip
 

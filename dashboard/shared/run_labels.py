@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dashboard.shared import store
 from simclr import config as cfg
-from simclr.embeddings import stored
+from simclr.embeddings import references
 
-OTHER_COLORS = {stored.UNTRAINED: "#ad8f1c", stored.PIXELS: "#8a94a6"}
+OTHER_COLORS = {references.UNTRAINED: "#ad8f1c", references.PIXELS: "#8a94a6"}
 
 
 def usable(summaries: list[store.Summary]) -> list[store.Summary]:
@@ -17,7 +17,7 @@ def usable(summaries: list[store.Summary]) -> list[store.Summary]:
         if item.is_active or run is None or item.kind not in cfg.MODELS:
             continue
         # The file alone decides where it can: options are slow to read where there are hundreds of runs.
-        if run.model_path.is_file() or stored.has_weights(run):
+        if run.model_path.is_file() or references.has_weights(run):
             found.append(item)
     return sorted(found, key=lambda item: (item.kind != "pretrain", -item.created))
 

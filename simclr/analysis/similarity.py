@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from simclr import runs
 from simclr.config import Augmentation, ConfigError
 from simclr.data import shapes
-from simclr.embeddings import stored
-from simclr.embeddings.stored import Choice, Layer, Model
+from simclr.embeddings import references, stored
+from simclr.embeddings.references import Layer, Model
+from simclr.embeddings.selection import Choice
 from simclr.files import safe_read, writing
 from simclr.launch import jobs
 from simclr.models.weights import Weights
@@ -224,17 +225,17 @@ def load_encoder(model: Model, weights: Weights | None) -> Encoder:
     Raises:
         ConfigError: with one sentence, if it has no weights, or they are not those of its network.
     """
-    from simclr.embeddings import embed
+    from simclr.embeddings import networks
 
-    if model.what == stored.PIXELS:
-        raise ConfigError(f"RUN is {stored.PIXELS}; allowed: a run, or {stored.UNTRAINED}.")
+    if model.what == references.PIXELS:
+        raise ConfigError(f"RUN is {references.PIXELS}; allowed: a run, or {references.UNTRAINED}.")
     size = model.run.config.get("image_size")
     size = int(size) if size else None
     if model.run.config.get("backbone") is None:
         raise ConfigError(f"{model.run.id} does not say its backbone; allowed: a run whose config.yaml is whole.")
-    layer: Layer = "z" if "z" in stored.layers_of(model) else "h"
+    layer: Layer = "z" if "z" in references.layers_of(model) else "h"
     try:
-        network, head = embed.network_of(replace(model, layer=layer), size or shapes.DEFAULT_SIDE, weights)
+        network, head = networks.network_of(replace(model, layer=layer), size or shapes.DEFAULT_SIDE, weights)
     except ConfigError as error:
         raise ConfigError(str(error).replace("experiment_version is", "RUN has the weights", 1)) from None
     return Encoder(network.eval(), head.eval() if head is not None and layer == "z" else None, size)
@@ -466,7 +467,7 @@ def result_path(model: Model, kind: str, images: str = "") -> Path:
     Raises:
         ConfigError: if the model has no such weights.
     """
-    with stored.open_weights(model) as weights:
+    with references.open_weights(model) as weights:
         return _path_for(model, weights, kind, images)
 
 
@@ -514,7 +515,7 @@ def compute(
     Raises:
         ConfigError: if the model cannot be loaded.
     """
-    with stored.open_weights(model) as weights:
+    with references.open_weights(model) as weights:
         path = _path_for(model, weights, kind, images_key(images) if images is not None else "")
         if (found := load(path)) is None:
             encoder = load_encoder(model, weights)
@@ -545,12 +546,12 @@ def start_job(models: Sequence[Model], kind: str, images: NDArray[np.uint8] | No
         ConfigError: if weights are missing, or a folder cannot be written.
     """
     key = images_key(images) if images is not None else ""
-    references = []
+    names = []
     for model in models:
         # an untrained network is found by the run it belongs to
         host = model.run.id + (f"@{model.checkpoint}" if model.checkpoint else "")
-        references.append(f"{stored.UNTRAINED}:{model.run.id}" if model.what == stored.UNTRAINED else host)
-    arguments = ["lab", *references, "--what", kind, "--runs_dir", str(runs_dir.resolve())]
+        names.append(f"{references.UNTRAINED}:{model.run.id}" if model.what == references.UNTRAINED else host)
+    arguments = ["lab", *names, "--what", kind, "--runs_dir", str(runs_dir.resolve())]
     if images is not None:
         arguments += ["--images", str(keep_images(models[0], images).resolve())]
     return jobs.start(JOB_NAME, request_of(models, kind, key), arguments, runs_dir)
@@ -569,10 +570,10 @@ def models_named(names: Sequence[str], runs_dir: Path) -> list[Model]:
     found = []
     for name in names:
         word, _, host = name.partition(":")
-        if word == stored.UNTRAINED and host:
+        if word == references.UNTRAINED and host:
             found.append(Model(runs.find(host, runs_dir), "untrained"))
         else:
-            found += stored.resolve_models([name], runs_dir)
+            found += references.resolve_models([name], runs_dir)
     return found
 
 
@@ -614,9 +615,9 @@ def main(options: Any) -> int:
             if options.images:
                 images = _read_images(options.images)
             else:
-                from simclr.embeddings import embed
+                from simclr.embeddings import selection
 
-                few = embed.load_pictures(models[0].run, Choice(num_images=MAX_PROFILE_IMAGES)).chosen
+                few = selection.load_pictures(models[0].run, Choice(num_images=MAX_PROFILE_IMAGES)).chosen
                 images = few.images_at(range(few.num_images)).numpy()
         work = [(kind, model) for kind in kinds for model in models]
         for place, (kind, model) in enumerate(work):

@@ -6,8 +6,8 @@ from simclr.cli.parser import command_parser, parse
 
 
 def embed(arguments: list[str]) -> int:
-    from simclr.embeddings import embed
+    from simclr.embeddings import embed as embeddings_embed
 
     parser = command_parser("embed")
-    embed.add_arguments(parser)
-    return embed.main(parse(parser, arguments))
+    embeddings_embed.add_arguments(parser)
+    return embeddings_embed.main(parse(parser, arguments))

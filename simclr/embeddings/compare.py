@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr.embeddings.projections import (
+from simclr.embeddings.neighbors import (
     KNN_TEMPERATURE,
     NUM_NEIGHBORS,
     ROWS_AT_ONCE,

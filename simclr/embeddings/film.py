@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.embeddings import compare, projections
+from simclr.embeddings import compare, neighbors, projections
 from simclr.embeddings.stored import sheet_paths
 from simclr.files import safe_read, writing
 from simclr.launch import jobs
@@ -146,7 +146,7 @@ def parameters(method: str, num_images: int, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def make_maps(film: Film, method: str, seed: int = 0, progress: projections.Progress | None = None) -> Floats:
+def make_maps(film: Film, method: str, seed: int = 0, progress: neighbors.Progress | None = None) -> Floats:
     """Computes, keeps and returns the maps (F, N, 2) of all epochs by `pca` or `umap`.
 
     Raises:
@@ -157,7 +157,7 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: projections.Prog
     if film.num_images < film_frames.MIN_IMAGES:
         raise ValueError(f"the film has {film.num_images} images; allowed: at least {film_frames.MIN_IMAGES}")
     start = time.perf_counter()
-    frames = [projections.unit_rows(film.features(epoch)) for epoch in film.epochs]
+    frames = [neighbors.unit_rows(film.features(epoch)) for epoch in film.epochs]
     chosen = parameters(method, film.num_images, seed)
     found = turned_pca(frames, progress) if method == "pca" else aligned_umap(frames, progress, **chosen)
     about = {
@@ -175,7 +175,7 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: projections.Prog
     return found
 
 
-def turned_pca(frames: list[Floats], progress: projections.Progress | None = None) -> Floats:
+def turned_pca(frames: list[Floats], progress: neighbors.Progress | None = None) -> Floats:
     """(F, N, 2): the PCA of each frame, turned or mirrored to lie as the one after it does, from the last backwards."""
     found = [np.zeros((len(frames[0]), 2), dtype=np.float32)] * len(frames)
     for place in reversed(range(len(frames))):
@@ -186,7 +186,7 @@ def turned_pca(frames: list[Floats], progress: projections.Progress | None = Non
     return np.stack(found)
 
 
-def aligned_umap(frames: list[Floats], progress: projections.Progress | None = None, **chosen: Any) -> Floats:
+def aligned_umap(frames: list[Floats], progress: neighbors.Progress | None = None, **chosen: Any) -> Floats:
     """(F, N, 2) by AlignedUMAP (umap-learn): neighbouring frames are drawn to lie alike. `chosen` as in `parameters`.
 
     The library does not say how far it is, so `progress` is told only the beginning and the end.

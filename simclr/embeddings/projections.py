@@ -1,4 +1,4 @@
-"""Maps of features on a plane or in space (PCA, UMAP, t-SNE), and nearest neighbours in the features (no torch).
+"""Maps of features on a plane or in space (PCA, UMAP, t-SNE; no torch).
 
 A map bends distances. What counts is therefore measured on the features themselves, and each map carries numbers that
 say how far it can be trusted (`compare`). Libraries are imported where they are used: UMAP's alone takes seconds
@@ -12,27 +12,19 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simclr.embeddings.neighbors import Floats, Nearest, Progress, nearest, unit_rows
 from simclr.runs.film_frames import MIN_IMAGES
-
-Floats = NDArray[np.float32]
-# Called with the share done, 0..1.
-Progress = Callable[[float], None]
 
 METHODS = ("pca", "umap", "tsne")
 LABELS = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}
 PACKAGES = {"pca": "scipy", "umap": "umap-learn", "tsne": "openTSNE"}
 DIMS = (2, 3)
-
-NUM_NEIGHBORS = 20  # of the kNN accuracy and of the numbers beside a map; as the kNN probe
-KNN_TEMPERATURE = 0.07
-ROWS_AT_ONCE = 512  # rows of a similarity matrix that are in memory together
 MANY_IMAGES = 5000  # from here on t-SNE takes more than one thread
 
 
@@ -338,58 +330,3 @@ def turn(reference: Floats, moving: Floats) -> NDArray[np.float64]:
     b = moving.astype(np.float64) - moving.mean(axis=0, dtype=np.float64)
     left, _, right = np.linalg.svd(b.T @ a)
     return left @ right
-
-
-# --- neighbours in the features -------------------------------------------------------------------------------------
-
-
-class Nearest(NamedTuple):
-    """The k rows most similar to each row, itself left out, the most similar first.
-
-    indices: (N, k) int32. similarities: (N, k) float32, cosines.
-    """
-
-    indices: NDArray[np.int32]
-    similarities: Floats
-
-
-def unit_rows(features: Floats) -> Floats:
-    """Rows (N, D) at length 1; a row of zeros stays."""
-    x = np.asarray(features, dtype=np.float32)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-
-def neighbors(unit: Floats, row: int, k: int) -> tuple[NDArray[np.int64], Floats]:
-    """The k rows most similar to `row`, itself left out, and their cosine similarities, the most similar first.
-
-    Args:
-        unit: (N, D) rows of length 1, from `unit_rows`.
-    """
-    similarity = unit @ unit[row]
-    similarity[row] = -np.inf
-    found = np.argsort(-similarity, kind="stable")[: min(k, len(unit) - 1)]
-    return found.astype(np.int64), similarity[found]
-
-
-def nearest(unit: Floats, k: int, progress: Progress | None = None) -> Nearest:
-    """The same for all rows, exact: every pair is looked at, some rows at once.
-
-    Of rows that are equally similar, those that come first in the list come first here, except at the very end.
-    """
-    num_rows = len(unit)
-    k = min(k, num_rows - 1)
-    indices = np.empty((num_rows, k), dtype=np.int32)
-    similarities = np.empty((num_rows, k), dtype=np.float32)
-    for start in range(0, num_rows, ROWS_AT_ONCE):
-        here = slice(start, start + ROWS_AT_ONCE)
-        similarity = unit[here] @ unit.T  # (n, N)
-        itself = np.arange(len(similarity))
-        similarity[itself, start + itself] = -np.inf
-        found = np.sort(np.argpartition(similarity, num_rows - k, axis=1)[:, num_rows - k :], axis=1)
-        values = np.take_along_axis(similarity, found, axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")
-        indices[here] = np.take_along_axis(found, order, axis=1)
-        similarities[here] = np.take_along_axis(values, order, axis=1)
-        if progress:
-            progress(min(1.0, (start + ROWS_AT_ONCE) / num_rows))
-    return Nearest(indices, similarities)

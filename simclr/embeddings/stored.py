@@ -14,253 +14,42 @@
 
 The key follows from the content: the bytes of the weights, the data, the split, the layer, how many images and the
 seed that chose them. So opening a map again is immediate, and a network that was trained on is never taken for the one
-before. Here is what can be asked for and read, without torch; `embed` computes.
+before. Here it is read and written, without torch; `embed` computes.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.embeddings import compare, projections
-from simclr.embeddings.projections import Nearest, Projection
-from simclr.files import safe_read
-from simclr.hardware import devices
-from simclr.launch import jobs
-from simclr.models.weights import Weights
-from simclr.runs import Run
-
-if TYPE_CHECKING:
-    import pandas
+from simclr.embeddings import projections
+from simclr.embeddings.measures import Measured
+from simclr.embeddings.neighbors import NUM_NEIGHBORS, Nearest
+from simclr.embeddings.projections import Projection
+from simclr.embeddings.references import PIXELS, UNTRAINED, Model, layers_of, open_weights
+from simclr.embeddings.selection import Choice, Pictures, data_identity
+from simclr.files import safe_read, writing
+from simclr.models.weights import Weights, file_hash
 
 PROVENANCE, FEATURES, IDS, LABELS, FACTORS = "provenance.json", "features.npy", "ids.npy", "labels.npy", "factors.npz"
 NEIGHBORS, SIMILARITIES = "neighbors.npy", "similarities.npy"
 PREDICTIONS, LABELLED = "predictions.npz", "labelled.npy"
-JOB_NAME = "embed"
 FORMAT = 3  # part of the key: raise it when what is stored changes its meaning
 PREPROCESSING = "resized to image_size, then normalized; not augmented"
-
-SPLITS = ("auto", "test", "val", "train")
-CHECKPOINTS = ("best", "last", "epoch-N")
-LAYERS = ("h", "z")
-# Not runs, but worth comparing one with: its network before training, and no network at all.
-UNTRAINED, PIXELS = "untrained", "pixels"
-DEFAULT_IMAGES = 10_000
-KEPT_NEIGHBORS = 100  # of each image; more are looked for only where a map asks for them
-
-Layer = Literal["h", "z"]
-
-
-# --- what is asked for ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which images.
-
-    split: `auto` is test, else val, else train, whichever the data have first.
-    num_images: at most this many, stratified by class; None: all.
-    seed: of the choice of images and of the maps.
-    """
-
-    split: str = "auto"
-    num_images: int | None = DEFAULT_IMAGES
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Model:
-    """One side of a comparison: a run's weights, or its network untrained, or its images' pixels.
-
-    checkpoint: `best`, `last` or `epoch-N`; None: the final weights, and the last checkpoint of a run without them.
-    layer: the representation h, or the projector's z, which only pre-trainings have.
-    """
-
-    run: Run
-    what: Literal["weights", "untrained", "pixels"] = "weights"
-    checkpoint: str | None = None
-    layer: Layer = "h"
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        parts = [{"weights": self.run.name, UNTRAINED: "the untrained network", PIXELS: "raw pixels"}[self.what]]
-        if self.checkpoint and self.what == "weights":
-            epoch = self.checkpoint.removeprefix("epoch-")
-            parts.append(f"epoch {epoch}" if epoch != self.checkpoint else f"{self.checkpoint} checkpoint")
-        if self.layer != "h":
-            parts.append(f"layer {self.layer}")
-        return ", ".join(parts)
-
-    @property
-    def reference(self) -> str:
-        """The text by which `resolve_models` finds it again."""
-        parts = [self.run.id if self.what == "weights" else self.what]
-        parts += [self.checkpoint] if self.checkpoint and self.what == "weights" else []
-        return "@".join([*parts, *([self.layer] if self.layer != "h" else [])])
-
-
-def is_checkpoint(word: str) -> bool:
-    """True for `best`, `last` and `epoch-` with a number."""
-    return word in CHECKPOINTS[:2] or re.fullmatch(r"epoch-[1-9]\d{0,8}", word) is not None
-
-
-def resolve_models(
-    names: Sequence[str], runs_dir: Path, checkpoint: str | None = None, layer: Layer = "h"
-) -> list[Model]:
-    """The models that RUN arguments name: runs, `untrained` and `pixels`; the first run lends those its data.
-
-    A name may end in a checkpoint and a layer of its own, `RUN@epoch-8@z`; else `checkpoint` and `layer` hold.
-
-    Raises:
-        ConfigError: if one names nothing, or none is a run.
-    """
-    taken_apart = [_split_reference(name, checkpoint, layer) for name in names]
-    found = [None if name in (UNTRAINED, PIXELS) else runs.find(name, runs_dir) for name, *_ in taken_apart]
-    host = next((run for run in found if run is not None), None)
-    if host is None:
-        raise ConfigError(
-            f"RUN is {', '.join(names)}; allowed: at least one run, whose data and network are then used."
-        )
-    return [
-        Model(run, "weights", *rest) if run is not None else Model(host, name, None, rest[1])  # type: ignore[arg-type]
-        for run, (name, *rest) in zip(found, taken_apart, strict=True)
-    ]
-
-
-def _split_reference(text: str, checkpoint: str | None, layer: Layer) -> tuple[str, str | None, Layer]:
-    while "@" in text:
-        rest, _, word = text.rpartition("@")
-        if word in LAYERS:
-            layer = word  # type: ignore[assignment]
-        elif is_checkpoint(word):
-            checkpoint = word
-        else:
-            break
-        text = rest
-    return text, checkpoint, layer
-
-
-def checkpoints_of(run: Run) -> list[str]:
-    """The checkpoints of a run that a Model may name: `best` and `last` first, then epochs in order."""
-    if _has_head_alone(run):
-        return []
-    folder = run.path / runs.CHECKPOINTS
-    epochs = [path.stem for path in folder.glob("epoch-*.ckpt") if is_checkpoint(path.stem)]
-    found = [name for name in CHECKPOINTS[:2] if (folder / f"{name}.ckpt").is_file()]
-    return found + sorted(epochs, key=lambda name: int(name.removeprefix("epoch-")))
-
-
-def layers_of(model: Model) -> tuple[Layer, ...]:
-    """`h`, and `z` where there is a projector."""
-    return LAYERS if model.what != PIXELS and model.run.kind == "pretrain" else ("h",)  # type: ignore[return-value]
-
-
-def _has_head_alone(run: Run) -> bool:
-    """True if a run's checkpoints hold nothing but the head, since its encoder never changed."""
-    return run.kind == "finetune" and bool(run.config.get("freeze_encoder")) and run.config.get("augmentation") is None
-
-
-def weights_path(run: Run, checkpoint: str | None = None) -> Path:
-    """The file with an encoder's weights that a run has.
-
-    Raises:
-        ConfigError: if it has none yet.
-    """
-    folder = run.path / runs.CHECKPOINTS
-    last, best = folder / runs.LAST_CHECKPOINT, folder / runs.BEST_CHECKPOINT
-    if _has_head_alone(run):
-        last = best = run.model_path
-    named = {None: (run.model_path, last), "best": (best,), "last": (last,)}
-    for path in named.get(checkpoint) or (folder / f"{checkpoint}.ckpt",):
-        if path.is_file():
-            return path
-    if checkpoint is None:
-        raise ConfigError(
-            f"{run.id} is {run.status.state} and has no weights yet; allowed: a run that has trained an epoch."
-        )
-    there = ", ".join(checkpoints_of(run)) or "none is kept"
-    raise ConfigError(
-        f"checkpoint is {checkpoint}, which {run.id} does not have; allowed: one that was saved ({there}), or unset."
-    )
-
-
-def has_weights(run: Run) -> bool:
-    """True if features can be computed from this run."""
-    if run.kind not in cfg.MODELS:
-        return False
-    with contextlib.suppress(ConfigError):
-        weights_path(run)
-        return True
-    return False
-
-
-@contextlib.contextmanager
-def open_weights(model: Model) -> Iterator[Weights | None]:
-    """The weights of a model; those of its run for an untrained network, whose stem they tell. None where none are.
-
-    Raises:
-        ConfigError: if a model that is to have weights has none.
-    """
-    path = None
-    if model.what == "weights":
-        path = weights_path(model.run, model.checkpoint)
-    elif model.what == UNTRAINED and has_weights(model.run):
-        path = weights_path(model.run)
-    try:
-        weights = Weights(path) if path is not None else None
-    except OSError as error:
-        raise ConfigError(f"RUN has the weights {path}, which cannot be read: {error.strerror}.") from None
-    try:
-        yield weights
-    finally:
-        if weights is not None:
-            weights.close()
-
-
-def data_identity(run: Run, split: str) -> dict[str, Any]:
-    """The options that decide which images a split holds, and how they are drawn or stored."""
-    options = run.config
-    dataset = str(options.get("dataset"))
-    found: dict[str, Any] = {"dataset": dataset}
-    is_folder = dataset not in cfg.DATASETS
-    if is_folder:
-        found["dataset"] = str(Path(dataset).expanduser().resolve())
-    if is_folder or dataset == "shapes":  # others keep their own size
-        found["image_size"] = options.get("image_size")
-    if is_folder or split in ("val", "train"):
-        found["seed"] = options.get("seed")
-    if split in ("val", "train"):
-        found |= {name: options.get(name) for name in ("limit_images", "val_fraction")}
-        if dataset == "stl10" and (split == "train" or options.get("limit_images") is not None):
-            found["unlabelled_images"] = "used" if run.kind == "pretrain" else "left out"
-    return found
-
-
-def check_same_data(models: Sequence[Model], choice: Choice) -> None:
-    """Raises ConfigError with one sentence if the models cannot be shown the same images."""
-    first = models[0]
-    mine = data_identity(first.run, choice.split)
-    for other in models[1:]:
-        theirs = data_identity(other.run, choice.split)
-        for name, value in mine.items():
-            if theirs.get(name) != value:
-                raise ConfigError(
-                    f"{name} is {theirs.get(name)} in {other.run.id} and {value} in {first.run.id}; "
-                    "allowed: runs that can be shown the same images."
-                )
 
 
 def key_values(model: Model, choice: Choice, weights: Weights | None) -> dict[str, Any]:
@@ -490,7 +279,7 @@ class Pair:
 def pair_path(first: Embedding, second: Embedding) -> Path:
     """Where the pair's numbers lie, or will lie: beside the features of one of both."""
     hashes = {str(item.provenance.get("features_sha256")): item.folder for item in (first, second)}
-    return hashes[min(hashes)] / f"pair-{digest({'features': sorted(hashes), 'k': projections.NUM_NEIGHBORS})}.npy"
+    return hashes[min(hashes)] / f"pair-{digest({'features': sorted(hashes), 'k': NUM_NEIGHBORS})}.npy"
 
 
 def find_pair(first: Embedding, second: Embedding) -> Pair | None:
@@ -505,91 +294,73 @@ def find_pair(first: Embedding, second: Embedding) -> Pair | None:
         return None
 
 
-# --- tables to take along -------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------------------------
 
 
-def table(
-    embeddings: Sequence[Embedding], asked: str | Projection, names: Sequence[str] | None = None,
-    points: Sequence[NDArray[np.float32]] | None = None,
-) -> pandas.DataFrame:  # fmt: skip
-    """One row for each image: id, class, factors, and per model where it lies, what is predicted and what is right.
+def save_embedding(
+    folder: Path, model: Model, weights: Weights | None, choice: Choice, pictures: Pictures, digest: str,
+    features: NDArray[np.float32], measured: Measured,
+) -> None:  # fmt: skip
+    """Writes a whole folder aside and puts it in place in one step."""
+    from simclr.views import thumbnails
 
-    Args:
-        embeddings: of the same images.
-        asked: whose map; coordinates of a map that is missing are left out.
-        names: of the models, before their columns. Default: `left` and `right` of two, else `model_1` and so on.
-        points: coordinates to write instead, such as a map that was turned to lie as the other does.
-
-    Returns:
-        Columns `id`, `class`, `factor:...`, and for each model `... x`, `... y`, `... z` of a map in space,
-        `... knn class`, `... knn right` (also of `linear` and `classifier`), `... labelled`, and of two models
-        `agreement`, 0..1.
-    """
-    import pandas
-
-    first = embeddings[0]
-    if names is None:
-        names = (
-            ["left", "right"] if len(embeddings) == 2 else [f"model_{place + 1}" for place in range(len(embeddings))]
-        )
-    classes = np.array([*first.classes, ""], dtype=object)  # the last stands for none
-    columns: dict[str, Any] = {"id": first.ids}
-    if first.labels is not None:
-        columns["class"] = classes[first.labels]
-    columns |= {f"factor:{name}": values for name, values in first.factors.items()}
-    for place, (name, embedding) in enumerate(zip(names, embeddings, strict=True)):
-        found = points[place] if points is not None else embedding.map(asked)
-        if found is not None:
-            columns |= {f"{name} {axis}": found[:, number] for number, axis in enumerate("xyz"[: found.shape[1]])}
-        for kind, predicted in embedding.predictions.items():
-            columns[f"{name} {kind} class"] = classes[predicted]
-            columns[f"{name} {kind} right"] = predicted == first.labels
-        if embedding.labelled is not None:
-            columns[f"{name} labelled"] = embedding.labelled
-    if len(embeddings) == 2:
-        columns["agreement"] = compare.agreement(embeddings[0].neighbors, embeddings[1].neighbors)
-    return pandas.DataFrame(columns)
-
-
-def write_csv(frame: pandas.DataFrame, target: Path | IO[Any]) -> None:
-    """Writes a table as CSV, in UTF-8 and without a row number."""
-    frame.to_csv(target, index=False, encoding="utf-8")
-
-
-def write_parquet(frame: pandas.DataFrame, target: Path | IO[bytes]) -> None:
-    """Writes a table as Parquet."""
-    frame.to_parquet(target, index=False)
-
-
-# --- jobs -----------------------------------------------------------------------------------------------------------
-
-
-def request_of(
-    names: Sequence[str], choice: Choice, methods: Sequence[str | Projection], runs_dir: Path
-) -> dict[str, Any]:
-    """What a job is asked for, so that a second window or click finds the job instead of starting another."""
-    models = resolve_models(names, runs_dir)
-    check_same_data(models, choice)
-    return {
-        "models": list(names),
-        "methods": [projections.projection(asked).text for asked in methods],
-        "folders": [str(embedding_folder(model, choice)) for model in models],
-    }
+    aside = folder.parent / f".{folder.name}.{os.getpid()}.{uuid.uuid4().hex[:6]}"
+    try:
+        aside.mkdir(parents=True)
+        arrays: dict[str, NDArray[Any] | None] = {
+            FEATURES: features, IDS: pictures.ids, LABELS: pictures.labels, NEIGHBORS: measured.near.indices,
+            SIMILARITIES: measured.near.similarities, LABELLED: measured.labelled,
+        }  # fmt: skip
+        for name, array in arrays.items():
+            if array is not None:
+                np.save(aside / name, array)
+        np.savez(aside / FACTORS, **pictures.chosen.factors)  # type: ignore[arg-type]
+        np.savez(aside / PREDICTIONS, **measured.predictions)  # type: ignore[arg-type]
+        keys = key_values(model, choice, weights)
+        path = weights.path if weights is not None and model.what == "weights" else None
+        provenance = {
+            "run": model.run.id,
+            "model": model.what,
+            "weights": str(path.relative_to(model.run.path)) if path is not None else None,
+            "checkpoint": model.checkpoint,
+            "weights_sha256": keys.get("weights"),
+            "backbone": model.run.config.get("backbone"),
+            "data": keys["data"],
+            "split": pictures.chosen.name,
+            "num_images": len(pictures.ids),
+            "num_images_asked": choice.num_images,
+            "seed": choice.seed,
+            "layer": model.layer,
+            "num_features": int(features.shape[1]),
+            "image_size": model.run.config.get("image_size"),
+            "preprocessing": PREPROCESSING,
+            "images": digest,
+            "features_sha256": file_hash(aside / FEATURES),
+            "classes": pictures.classes,
+            "numbers": measured.numbers,
+            "thumbnails": thumbnails.write_sheets(pictures.chosen, aside),
+            "versions": runs.versions(),
+            "git_commit": runs.git_commit(),
+            "created": time.time(),
+        }
+        writing.write_atomically(aside / PROVENANCE, json.dumps(provenance, indent=1))
+        if folder.exists():  # damaged, or of images that have changed since
+            os.replace(folder, old := folder.parent / f".old-{uuid.uuid4().hex[:8]}")
+            shutil.rmtree(old, ignore_errors=True)
+        os.replace(aside, folder)
+    except OSError as error:
+        if load_embedding(folder) is None:  # else another process was quicker
+            raise ConfigError(f"{folder.parent} cannot be written: {error.strerror}.") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
-def start_job(names: Sequence[str], choice: Choice, methods: Sequence[str | Projection], runs_dir: Path) -> Path:
-    """Starts computing in the background, or returns the folder of the job that does so already.
-
-    Raises:
-        ConfigError: if the runs cannot be compared, or the folder cannot be written.
-    """
-    request = request_of(names, choice, methods, runs_dir)
-    number = "all" if choice.num_images is None else str(choice.num_images)
-    arguments = ["embed", *names, "--split", choice.split, "--num_images", number, "--seed", str(choice.seed)]
-    arguments += ["--method", ",".join(request["methods"]) or "none", "--runs_dir", str(runs_dir.resolve())]
-    return jobs.start(JOB_NAME, request, arguments, runs_dir, devices.ANY)
-
-
-def find_job(request: dict[str, Any], runs_dir: Path) -> Path | None:
-    """The newest job with this request, whatever became of it."""
-    return jobs.find(JOB_NAME, request, runs_dir)
+def save_array(path: Path, values: NDArray[Any], about: dict[str, Any]) -> None:
+    """Writes an array and, before it, what it was made with: whoever finds the array finds that too."""
+    writing.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.npy")
+    try:
+        np.save(beside, values)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

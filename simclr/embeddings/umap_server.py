@@ -39,7 +39,8 @@ from typing import Any
 import numpy as np
 
 from simclr.embeddings import projections
-from simclr.embeddings.projections import Floats, Nearest, Projection
+from simclr.embeddings.neighbors import Floats, Nearest
+from simclr.embeddings.projections import Projection
 from simclr.files import safe_read
 from simclr.launch import spawn
 

@@ -25,7 +25,8 @@ from dashboard.shared import charts, forms, store
 from simclr import runs
 from simclr.embeddings import embed
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.stored import Choice, Model
+from simclr.embeddings.references import Model
+from simclr.embeddings.selection import Choice
 
 HOST = "evil.example"
 FEW = [

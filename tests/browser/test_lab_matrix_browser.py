@@ -21,7 +21,7 @@ from simclr import runs
 from simclr.analysis import similarity
 from simclr.config import Augmentation
 from simclr.data import shapes
-from simclr.embeddings.stored import Model, open_weights
+from simclr.embeddings.references import Model, open_weights
 from simclr.objectives import nt_xent
 from simclr.views import augment
 

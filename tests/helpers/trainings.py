@@ -15,7 +15,7 @@ from dashboard_fixtures import make_run
 
 from simclr import runs
 from simclr.cli.main import main
-from simclr.embeddings.stored import Choice
+from simclr.embeddings.selection import Choice
 from simclr.runs import Run
 from simclr.training import callbacks
 

@@ -23,10 +23,12 @@ from dashboard.components.embedding_map import MapState, selected_rows, selectio
 from dashboard.embeddings import choice, colors, export, numbers, selection, view
 from dashboard.embeddings.choice import Side
 from simclr import runs
-from simclr.embeddings import compare, embed, film, projections, stored
+from simclr.embeddings import compare, embed, embed_job, film, neighbors, projections, stored
 from simclr.embeddings.compare import ClassRow
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.stored import Choice, Embedding, Model
+from simclr.embeddings.references import Model
+from simclr.embeddings.selection import Choice
+from simclr.embeddings.stored import Embedding
 from simclr.hardware import processes
 from simclr.launch import jobs
 from simclr.runs import Run, film_frames
@@ -226,7 +228,7 @@ def job_of(pair: list[Run], folder: Path, **status: object) -> Path:
     job.mkdir(parents=True)
     runs.seal(job)
     names = [run.id for run in pair]
-    (job / jobs.REQUEST).write_text(json.dumps(stored.request_of(names, CHOICE, ("pca",), folder)))
+    (job / jobs.REQUEST).write_text(json.dumps(embed_job.request_of(names, CHOICE, ("pca",), folder)))
     runs.update_status(job, started=time.time() - 120, created=time.time() - 121, **status)
     return job
 
@@ -588,8 +590,8 @@ def test_an_image_of_the_film_brings_its_neighbours_of_that_epoch(pair: list[Run
     data = maps_of(embeddings_page(mode="film", epoch="0", image="14"))
     assert data is not None
     for item, near in zip(films, data["details"]["neighbors"], strict=True):
-        unit = projections.unit_rows(item.features(0))
-        assert [place for place, _ in near] == projections.neighbors(unit, 7, 8)[0].tolist()
+        unit = neighbors.unit_rows(item.features(0))
+        assert [place for place, _ in near] == neighbors.neighbors(unit, 7, 8)[0].tolist()
 
 
 def test_a_film_is_drawn_on_request(pair: list[Run]) -> None:

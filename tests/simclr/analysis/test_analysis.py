@@ -17,7 +17,7 @@ from simclr import runs
 from simclr.analysis import similarity
 from simclr.cli.main import main
 from simclr.data import shapes
-from simclr.embeddings.stored import Model, open_weights
+from simclr.embeddings.references import Model, open_weights
 from simclr.launch import jobs
 from simclr.objectives import nt_xent
 from simclr.views import augment, resampling
@@ -283,11 +283,11 @@ def test_the_command_computes_once_and_keeps_it(copy: runs.Run, capsys: pytest.C
 
 
 def test_features_are_those_of_embed(copy: runs.Run) -> None:
-    from simclr.embeddings import embed
-    from simclr.embeddings.stored import Choice
+    from simclr.embeddings import embed, selection
+    from simclr.embeddings.selection import Choice
 
     (stored,) = embed.compute([Model(copy, layer="z")], Choice(num_images=20), [])
-    pictures = embed.load_pictures(copy, Choice(num_images=20)).chosen
+    pictures = selection.load_pictures(copy, Choice(num_images=20)).chosen
     with open_weights(Model(copy)) as weights:
         encoder = similarity.load_encoder(Model(copy), weights)
     found = encoder(augment.to_float(pictures.images_at(range(20))))

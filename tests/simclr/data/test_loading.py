@@ -82,7 +82,8 @@ def test_no_part_of_a_run_copies_more_than_a_batch(tmp_path, monkeypatch):
     from conftest import TINY, TINY_PRETRAIN
 
     from simclr.embeddings import embed
-    from simclr.embeddings.stored import Choice, Model
+    from simclr.embeddings.references import Model
+    from simclr.embeddings.selection import Choice
     from simclr.evaluation import protocols
 
     most = []
@@ -501,8 +502,9 @@ def test_the_validation_images_of_a_run_on_stl10_are_found_again(tmp_path):
     """With `limit_images` a supervised run cuts its labelled images another way than a pre-training its unlabelled."""
     from dashboard_fixtures import make_run
 
-    from simclr.embeddings import embed
-    from simclr.embeddings.stored import Choice, Model, check_same_data
+    from simclr.embeddings import selection
+    from simclr.embeddings.references import Model
+    from simclr.embeddings.selection import Choice, check_same_data
 
     make_stl10(tmp_path / "data_root", num_labelled=200)
     options = {"dataset": "stl10", "data_dir": str(tmp_path / "data_root"), "limit_images": 60, "val_fraction": 0.5,
@@ -514,8 +516,8 @@ def test_the_validation_images_of_a_run_on_stl10_are_found_again(tmp_path):
         config = runs.load_config(run)
         expected = loading.load_data(**options, labelled_only=kind == "finetune")
         assert ids(compute.load_images(config, lambda *_: None).val) == ids(expected.val)
-        assert ids(embed.load_pictures(run, Choice("val", None)).chosen) == ids(expected.val)
-        shown = embed.load_pictures(run, Choice("train", None)).chosen
+        assert ids(selection.load_pictures(run, Choice("val", None)).chosen) == ids(expected.val)
+        shown = selection.load_pictures(run, Choice("train", None)).chosen
         assert ids(shown) == ids(expected.train)
         assert not ids(shown) & ids(expected.val)
     with pytest.raises(ConfigError, match=r"unlabelled_images is left out in .* and used in"):

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from references import slow_neighbors
 
-from simclr.embeddings import compare, projections
+from simclr.embeddings import compare, neighbors, projections
 
 RANDOM = np.random.default_rng(6)
 FEATURES = RANDOM.standard_normal((80, 5)).astype(np.float32)
 LABELS = RANDOM.integers(0, 3, 80)
-UNIT = projections.unit_rows(FEATURES)
-NEAR = projections.nearest(UNIT, 30)
+UNIT = neighbors.unit_rows(FEATURES)
+NEAR = neighbors.nearest(UNIT, 30)
 
 
 def other_features(noise: float, seed: int = 0) -> np.ndarray:
@@ -33,7 +33,7 @@ def test_knn_votes_equal_a_vote_in_plain_python() -> None:
     for row, voted in enumerate(compare.knn_votes(NEAR, LABELS, k=7)):
         votes = [0.0, 0.0, 0.0]
         for other in slow_neighbors(FEATURES, row)[:7]:
-            votes[LABELS[other]] += np.exp(float(UNIT[row] @ UNIT[other]) / projections.KNN_TEMPERATURE)
+            votes[LABELS[other]] += np.exp(float(UNIT[row] @ UNIT[other]) / neighbors.KNN_TEMPERATURE)
         assert voted == int(np.argmax(votes))
 
 
@@ -50,7 +50,7 @@ def test_silhouettes_equal_those_of_scikit_learn() -> None:
 def test_silhouettes_of_equal_rows_of_zeros_and_of_one_class() -> None:
     from sklearn.metrics import silhouette_samples
 
-    same = projections.unit_rows(np.ones((6, 3), dtype=np.float32))
+    same = neighbors.unit_rows(np.ones((6, 3), dtype=np.float32))
     np.testing.assert_allclose(compare.silhouettes(same, np.arange(6) % 2), 0, atol=1e-6)
     with_zeros = UNIT.copy()
     with_zeros[:5] = 0
@@ -91,8 +91,8 @@ def test_numbers_of_many_images_are_means_over_some_of_them() -> None:
 
 
 def test_numbers_of_few_images_and_of_points_in_one_place() -> None:
-    unit = projections.unit_rows(FEATURES[:5])
-    near = projections.nearest(unit, 4)
+    unit = neighbors.unit_rows(FEATURES[:5])
+    near = neighbors.nearest(unit, 4)
     for points in (FEATURES[:5, :2], np.zeros((5, 2), dtype=np.float32)):
         found = compare.map_numbers(unit, near, points)
         assert found["k"] == 2
@@ -124,7 +124,7 @@ def test_nearest_points_leaves_each_point_out_even_among_its_equals() -> None:
 
 
 def test_agreement_equals_sets_in_plain_python() -> None:
-    other = projections.nearest(projections.unit_rows(other_features(0.7)), 30).indices
+    other = neighbors.nearest(neighbors.unit_rows(other_features(0.7)), 30).indices
     for k in (1, 9, 30, 99):
         found = compare.agreement(NEAR.indices, other, k)
         for row in range(80):
@@ -135,8 +135,8 @@ def test_agreement_equals_sets_in_plain_python() -> None:
 
 def test_agreement_of_unrelated_models_is_that_of_chance() -> None:
     generator = np.random.default_rng(3)
-    clouds = [projections.unit_rows(generator.standard_normal((500, 40)).astype(np.float32)) for _ in range(2)]
-    first, second = (projections.nearest(cloud, 20).indices for cloud in clouds)
+    clouds = [neighbors.unit_rows(generator.standard_normal((500, 40)).astype(np.float32)) for _ in range(2)]
+    first, second = (neighbors.nearest(cloud, 20).indices for cloud in clouds)
     found = float(compare.agreement(first, second, 20).mean())
     assert found == pytest.approx(compare.chance_agreement(500, 20), rel=0.15)
 
@@ -203,7 +203,7 @@ def test_the_table_of_classes_counts_what_each_gets_right() -> None:
 
 def test_the_numbers_of_a_pair() -> None:
     other = other_features(0.5)
-    near = [NEAR.indices, projections.nearest(projections.unit_rows(other), 30).indices]
+    near = [NEAR.indices, neighbors.nearest(neighbors.unit_rows(other), 30).indices]
     shares: list[float] = []
     numbers, found = compare.pair_numbers(FEATURES, other, near, k=9, progress=shares.append)
     np.testing.assert_array_equal(found, compare.agreement(*near, 9))
@@ -218,5 +218,5 @@ def test_ten_thousand_images_are_compared_quickly() -> None:
     near = [generator.permuted(np.tile(np.arange(100), (10_000, 1)), axis=1) for _ in range(2)]
     start = time.process_time()
     compare.pair_numbers(*features, near)
-    compare.silhouettes(projections.unit_rows(features[0]), np.arange(10_000) % 10)
+    compare.silhouettes(neighbors.unit_rows(features[0]), np.arange(10_000) % 10)
     assert time.process_time() - start < 6  # all cores together

@@ -19,9 +19,22 @@ from trainings import SMALL, trained_run
 from simclr import PACKAGE, runs
 from simclr.cli import main
 from simclr.config import ConfigError
-from simclr.embeddings import compare, embed, projections, stored, umap_server
+from simclr.embeddings import (
+    compare,
+    embed,
+    embed_job,
+    measures,
+    networks,
+    projections,
+    references,
+    selection,
+    stored,
+    umap_server,
+)
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.stored import Choice, Embedding, Model
+from simclr.embeddings.references import Model
+from simclr.embeddings.selection import Choice
+from simclr.embeddings.stored import Embedding
 from simclr.models.weights import file_hash
 from simclr.runs import Run
 from simclr.runs.status import Status
@@ -117,7 +130,7 @@ def test_a_second_time_computes_nothing(
     np.testing.assert_array_equal(again[0].map("pca"), embedded[0].map("pca"))
 
 
-MOMENTS = ("folder_for", "load_pictures", "_features", "network_of", "_measure", "_save")
+MOMENTS = ("folder_for", "load_pictures", "features_of", "network_of", "measure", "save_embedding")
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -129,7 +142,8 @@ def test_features_are_of_the_weights_they_are_named_after(
     model, last = Model(run, checkpoint="last"), run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT
     shutil.copyfile(pair[0].run.model_path, last)
     shutil.copyfile(pair[1].run.model_path, last.with_name("next"))
-    real = getattr(embed, moment)
+    module = networks if moment == "network_of" else embed
+    real = getattr(module, moment)
 
     def replacing(*arguments: Any) -> Any:
         found = real(*arguments) if moment == "folder_for" else None  # this one after it was named
@@ -137,7 +151,7 @@ def test_features_are_of_the_weights_they_are_named_after(
             os.replace(last.with_name("next"), last)
         return found or real(*arguments)
 
-    monkeypatch.setattr(embed, moment, replacing)
+    monkeypatch.setattr(module, moment, replacing)
     (found,) = embed.compute([model], SMALL, [])
     monkeypatch.undo()
     assert found.provenance["weights_sha256"] == file_hash(pair[0].run.model_path)
@@ -152,7 +166,7 @@ def test_weights_that_are_written_over_are_refused(
 ) -> None:
     """Not put in its place as a training does, but into the very file that was opened."""
     model = Model(trained_run(tmp_path, 1))
-    real = embed.load_pictures
+    real = selection.load_pictures
 
     def writing(*arguments: Any) -> Any:
         shutil.copyfile(pair[1].run.model_path, model.run.model_path)
@@ -268,7 +282,7 @@ def test_untrained_and_pixels_stand_beside_a_run(pair: list[Model]) -> None:
 
     from simclr.models import backbones
 
-    models = stored.resolve_models([pair[0].run.id, "untrained", "pixels"], pair[0].run.path.parent)
+    models = references.resolve_models([pair[0].run.id, "untrained", "pixels"], pair[0].run.path.parent)
     _, untrained, pixels = embed.compute(models, SMALL, ["pca"])
     assert pixels.features.shape == (60, 3 * 16 * 16)
     torch.manual_seed(pair[0].run.config["seed"])  # the weights that its training began with
@@ -289,10 +303,10 @@ def test_checkpoints_stand_in_for_a_run_without_final_weights(tmp_path: Path) ->
     torch.save(checkpoint, run.path / "checkpoints" / "last.ckpt")
     expected = embed.compute([Model(run)], SMALL, [])[0].features
     run.model_path.unlink()
-    assert stored.weights_path(run).name == "last.ckpt"
+    assert references.weights_path(run).name == "last.ckpt"
     np.testing.assert_array_equal(embed.compute([Model(run)], SMALL, [])[0].features, expected)
     with pytest.raises(ConfigError, match="checkpoint is best, which"):
-        stored.weights_path(run, "best")
+        references.weights_path(run, "best")
 
 
 def test_a_stop_leaves_what_was_whole_and_nothing_half(tmp_path: Path) -> None:
@@ -390,9 +404,9 @@ def test_linear_votes_never_come_from_a_probe_that_saw_the_image() -> None:
     labels = generator.integers(0, 4, 400)
     # many features and no signal: a probe would know each image that it was fitted on
     noise = generator.normal(size=(400, 300)).astype(np.float32)
-    assert np.mean(embed._linear_votes(noise, labels, 0, lambda _: None) == labels) < 0.4
+    assert np.mean(measures.linear_votes(noise, labels, 0, lambda _: None) == labels) < 0.4
     signal = noise[:, :8] + 2 * np.eye(4, 8, dtype=np.float32)[labels]
-    votes = embed._linear_votes(signal, labels, 0, lambda _: None)
+    votes = measures.linear_votes(signal, labels, 0, lambda _: None)
     half = np.arange(400) % 2 == 0
     reference = LogisticRegression(C=5.0).fit(signal[half], labels[half]).score(signal[~half], labels[~half])
     assert np.mean(votes == labels) == pytest.approx(reference, abs=0.05)
@@ -523,11 +537,11 @@ def wait_for(folder: Path, *states: str, seconds: float = 60) -> Status:
 def test_a_job_tells_its_progress_and_is_found_by_what_it_was_asked(tmp_path: Path) -> None:
     pair = [trained_run(tmp_path, seed) for seed in (1, 2)]
     names = [run.id for run in pair]
-    job = stored.start_job(names, SMALL, ["pca"], tmp_path)
-    assert stored.start_job(names, SMALL, ["pca"], tmp_path) == job  # a second click
-    request = stored.request_of(names, SMALL, ["pca"], tmp_path)
-    assert stored.find_job(request, tmp_path) == job
-    assert stored.find_job(request | {"methods": ["umap"]}, tmp_path) is None
+    job = embed_job.start_job(names, SMALL, ["pca"], tmp_path)
+    assert embed_job.start_job(names, SMALL, ["pca"], tmp_path) == job  # a second click
+    request = embed_job.request_of(names, SMALL, ["pca"], tmp_path)
+    assert embed_job.find_job(request, tmp_path) == job
+    assert embed_job.find_job(request | {"methods": ["umap"]}, tmp_path) is None
     status = wait_for(job, "finished", "failed")
     assert (status.state, status.exit_code, status.progress) == ("finished", 0, 1.0), runs.Run(job).log_tail()
     assert all(stored.find_embedding(Model(run), SMALL).map("pca") is not None for run in pair)  # type: ignore[union-attr]
@@ -536,7 +550,7 @@ def test_a_job_tells_its_progress_and_is_found_by_what_it_was_asked(tmp_path: Pa
 def test_a_failed_job_says_why_in_a_sentence(tmp_path: Path) -> None:
     run = trained_run(tmp_path)
     run.model_path.write_bytes(b"weights")
-    job = stored.start_job([run.id], SMALL, ["pca"], tmp_path)
+    job = embed_job.start_job([run.id], SMALL, ["pca"], tmp_path)
     status = wait_for(job, "finished", "failed")
     assert status.state == "failed"
     assert "is not a weights file" in status.error

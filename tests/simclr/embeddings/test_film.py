@@ -8,7 +8,7 @@ from conftest import TINY, TINY_PRETRAIN
 
 from simclr import config as cfg
 from simclr import runs
-from simclr.embeddings import film, projections
+from simclr.embeddings import film, neighbors, projections
 from simclr.lifecycle.train import train
 from simclr.runs import film_frames
 
@@ -84,7 +84,7 @@ def moving_cloud(num_frames=6, num_images=60, turn=1.0, seed=0):
     for share in np.linspace(0, 1, num_frames):
         rotation = np.linalg.qr(generator.normal(size=(16, 16)))[0] if turn else np.eye(16)
         frames.append(((1 - share) * start + share * end).astype(np.float32) @ rotation.astype(np.float32))
-    return [projections.unit_rows(frame) for frame in frames]
+    return [neighbors.unit_rows(frame) for frame in frames]
 
 
 def test_turned_maps_are_the_pca_of_each_frame_up_to_a_turn():
@@ -112,7 +112,7 @@ def test_turned_maps_move_no_more_than_any_other_turn_and_less_than_the_maps_as_
 def test_a_cloud_that_only_turns_stands_still():
     generator = np.random.default_rng(1)
     cloud = generator.normal(size=(40, 16)).astype(np.float32) * np.linspace(3, 0.1, 16)
-    turned = [projections.unit_rows(cloud @ np.linalg.qr(generator.normal(size=(16, 16)))[0]) for _ in range(4)]
+    turned = [neighbors.unit_rows(cloud @ np.linalg.qr(generator.normal(size=(16, 16)))[0]) for _ in range(4)]
     assert max(film.motion(film.turned_pca([frame.astype(np.float32) for frame in turned]))) < 1e-3
 
 
@@ -150,7 +150,7 @@ def test_umap_aligns_the_epochs():
     centres, drift = generator.normal(size=(2, 5, 16))
     places, noise = np.arange(100) % 5, generator.normal(size=(100, 16))
     frames = [
-        projections.unit_rows((centres[places] + 0.05 * number * drift[places] + 0.1 * noise).astype(np.float32))
+        neighbors.unit_rows((centres[places] + 0.05 * number * drift[places] + 0.1 * noise).astype(np.float32))
         for number in range(4)
     ]
     maps = film.aligned_umap(frames, **film.parameters("umap", 100, 0))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from references import slow_neighbors
 
-from simclr.embeddings import compare, projections
+from simclr.embeddings import compare, neighbors, projections
 from simclr.embeddings.projections import Projection
 
 
@@ -157,25 +157,25 @@ def test_align_undoes_a_turn_and_a_mirror_and_never_stretches() -> None:
 
 def test_neighbors_equal_brute_force(clusters: tuple[np.ndarray, np.ndarray]) -> None:
     features, _ = clusters
-    unit = projections.unit_rows(features)
+    unit = neighbors.unit_rows(features)
     for row in (0, 17, 59):
-        found, similarity = projections.neighbors(unit, row, 8)
+        found, similarity = neighbors.neighbors(unit, row, 8)
         assert found.tolist() == slow_neighbors(features, row)[:8]
         assert row not in found
         np.testing.assert_allclose(similarity, unit[found] @ unit[row], rtol=1e-5)
-    assert len(projections.neighbors(unit[:4], 0, 8)[0]) == 3
-    assert np.isfinite(projections.unit_rows(np.zeros((3, 2), dtype=np.float32))).all()
+    assert len(neighbors.neighbors(unit[:4], 0, 8)[0]) == 3
+    assert np.isfinite(neighbors.unit_rows(np.zeros((3, 2), dtype=np.float32))).all()
 
 
 def test_neighbours_of_all_rows_equal_those_of_each(
     clusters: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unit = projections.unit_rows(clusters[0])
-    monkeypatch.setattr(projections, "ROWS_AT_ONCE", 16)  # more than one block, the last one smaller
-    near = projections.nearest(unit, 8)
+    unit = neighbors.unit_rows(clusters[0])
+    monkeypatch.setattr(neighbors, "ROWS_AT_ONCE", 16)  # more than one block, the last one smaller
+    near = neighbors.nearest(unit, 8)
     assert (near.indices.dtype, near.similarities.dtype) == (np.int32, np.float32)
     for row in range(60):
-        found, similarity = projections.neighbors(unit, row, 8)
+        found, similarity = neighbors.neighbors(unit, row, 8)
         assert near.indices[row].tolist() == found.tolist()
         np.testing.assert_allclose(near.similarities[row], similarity, rtol=1e-5)
-    assert projections.nearest(unit, 1000).indices.shape == (60, 59)
+    assert neighbors.nearest(unit, 1000).indices.shape == (60, 59)

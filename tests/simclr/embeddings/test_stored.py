@@ -14,9 +14,11 @@ import pytest
 from trainings import SMALL, trained_run
 
 from simclr.config import ConfigError
-from simclr.embeddings import compare, embed, projections, stored
+from simclr.embeddings import compare, embed, embed_job, neighbors, projections, references, stored, tables
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.stored import Choice, Embedding, Model
+from simclr.embeddings.references import Model
+from simclr.embeddings.selection import Choice
+from simclr.embeddings.stored import Embedding
 from simclr.runs import Run
 
 
@@ -55,25 +57,25 @@ def test_a_model_is_found_again_by_its_reference(pair: list[Run], folder: Path) 
     ]  # fmt: skip
     texts = [model.reference for model in asked]
     assert texts[1:] == [f"{pair[1].id}@epoch-12@z", f"{pair[0].id}@best", "untrained@z", "pixels"]
-    assert stored.resolve_models(texts, folder) == asked
-    assert stored.resolve_models([pair[0].id], folder, "last", "z") == [Model(pair[0], "weights", "last", "z")]
+    assert references.resolve_models(texts, folder) == asked
+    assert references.resolve_models([pair[0].id], folder, "last", "z") == [Model(pair[0], "weights", "last", "z")]
     assert asked[1].name == f"{pair[1].name}, epoch 12, layer z"
     assert asked[2].name == f"{pair[0].name}, best checkpoint"
 
 
 def test_what_is_no_checkpoint_stays_part_of_a_name(folder: Path) -> None:
     with pytest.raises(ConfigError, match="RUN is x@epoch-0"):
-        stored.resolve_models(["x@epoch-0"], folder)
+        references.resolve_models(["x@epoch-0"], folder)
 
 
 def test_the_checkpoints_that_a_run_has_are_listed_in_order(tmp_path: Path) -> None:
     run = trained_run(tmp_path)
     for name in ("epoch-10", "epoch-2", "best", "last", "previous", "epoch-x"):
         (run.path / "checkpoints" / f"{name}.ckpt").write_bytes(b"")
-    assert stored.checkpoints_of(run) == ["best", "last", "epoch-2", "epoch-10"]
-    assert stored.weights_path(run, "epoch-10").name == "epoch-10.ckpt"
+    assert references.checkpoints_of(run) == ["best", "last", "epoch-2", "epoch-10"]
+    assert references.weights_path(run, "epoch-10").name == "epoch-10.ckpt"
     with pytest.raises(ConfigError, match=r"epoch-3, which .* does not have; .* \(best, last, epoch-2, epoch-10\)"):
-        stored.weights_path(run, "epoch-3")
+        references.weights_path(run, "epoch-3")
 
 
 def test_a_frozen_encoder_is_taken_from_the_final_weights(tmp_path: Path) -> None:
@@ -81,15 +83,15 @@ def test_a_frozen_encoder_is_taken_from_the_final_weights(tmp_path: Path) -> Non
 
     run = trained_run(tmp_path, kind="finetune", experiment_version="0", freeze_encoder=True)
     torch.save({"head": {}}, run.path / "checkpoints" / "last.ckpt")  # what such a run keeps: the head alone
-    assert [stored.weights_path(run, name).name for name in (None, "best", "last")] == ["model.pt"] * 3
-    assert stored.checkpoints_of(run) == []
+    assert [references.weights_path(run, name).name for name in (None, "best", "last")] == ["model.pt"] * 3
+    assert references.checkpoints_of(run) == []
     run.model_path.unlink()
-    assert not stored.has_weights(run)
+    assert not references.has_weights(run)
 
 
 def test_only_pretrainings_have_a_projector(pair: list[Run], tmp_path: Path) -> None:
     scratch = trained_run(tmp_path, kind="scratch", experiment_version="0")
-    assert stored.layers_of(Model(pair[0])) == ("h", "z")
+    assert references.layers_of(Model(pair[0])) == ("h", "z")
     for model in (Model(scratch, layer="z"), Model(scratch, "untrained", layer="z"), Model(pair[0], "pixels")):
         model = dataclasses.replace(model, layer="z")
         with pytest.raises(ConfigError, match=r"layer is z, which .* not have; allowed: h"):
@@ -135,9 +137,9 @@ def test_maps_on_a_plane_and_in_space_lie_side_by_side(embedded: list[Embedding]
 
 
 def test_neighbours_are_those_of_brute_force(embedded: list[Embedding]) -> None:
-    unit = projections.unit_rows(np.array(embedded[0].features))
+    unit = neighbors.unit_rows(np.array(embedded[0].features))
     for row in (0, 31, 59):
-        found, similarity = projections.neighbors(unit, row, 59)
+        found, similarity = neighbors.neighbors(unit, row, 59)
         assert set(embedded[0].neighbors[row].tolist()) == set(found.tolist())
         np.testing.assert_allclose(embedded[0].similarities[row], similarity, atol=1e-5)
 
@@ -191,7 +193,7 @@ def test_features_that_change_make_another_pair(embedded: list[Embedding]) -> No
 def test_a_table_holds_what_the_maps_show(embedded: list[Embedding]) -> None:
     first, second = embedded
     turned = projections.align(first.map("pca"), second.map("pca"))  # type: ignore[arg-type]
-    frame = stored.table(embedded, "pca", ["SimCLR", "scratch"], [first.map("pca"), turned])  # type: ignore[list-item]
+    frame = tables.table(embedded, "pca", ["SimCLR", "scratch"], [first.map("pca"), turned])  # type: ignore[list-item]
     assert frame["id"].tolist() == first.ids.tolist()
     assert frame["class"].tolist() == [first.classes[label] for label in first.labels]  # type: ignore[union-attr]
     np.testing.assert_array_equal(frame["factor:hue"], first.factors["hue"])
@@ -199,29 +201,29 @@ def test_a_table_holds_what_the_maps_show(embedded: list[Embedding]) -> None:
     assert frame["SimCLR knn class"].tolist() == [first.classes[label] for label in first.predictions["knn"]]
     assert frame["SimCLR knn right"].mean() == pytest.approx(first.knn_accuracy)
     np.testing.assert_array_equal(frame["agreement"], stored.find_pair(first, second).agreement)  # type: ignore[union-attr]
-    space = stored.table(embedded[:1], Projection("pca", 3))
+    space = tables.table(embedded[:1], Projection("pca", 3))
     assert {"model_1 x", "model_1 y", "model_1 z"} < set(space)
     assert "agreement" not in space
-    assert not [name for name in stored.table(embedded, "umap") if name.endswith((" x", " y"))]  # not drawn yet
+    assert not [name for name in tables.table(embedded, "umap") if name.endswith((" x", " y"))]  # not drawn yet
 
 
 def test_a_table_is_the_same_as_csv_and_as_parquet(embedded: list[Embedding], tmp_path: Path) -> None:
     import pandas
 
-    frame = stored.table(embedded, "pca")
-    stored.write_csv(frame, tmp_path / "table.csv")
-    stored.write_parquet(frame, tmp_path / "table.parquet")
+    frame = tables.table(embedded, "pca")
+    tables.write_csv(frame, tmp_path / "table.csv")
+    tables.write_parquet(frame, tmp_path / "table.parquet")
     pandas.testing.assert_frame_equal(pandas.read_parquet(tmp_path / "table.parquet"), frame)
     pandas.testing.assert_frame_equal(pandas.read_csv(tmp_path / "table.csv"), frame, check_dtype=False)
     stream = io.BytesIO()
-    stored.write_csv(frame, stream)
+    tables.write_csv(frame, stream)
     assert stream.getvalue() == (tmp_path / "table.csv").read_bytes()
 
 
 def test_a_request_is_plain_and_tells_options_apart(pair: list[Run], folder: Path) -> None:
     names = [run.id for run in pair]
     asked = ("pca", Projection("umap", 3, n_neighbors=30))
-    request = stored.request_of(names, SMALL, asked, folder)
+    request = embed_job.request_of(names, SMALL, asked, folder)
     assert request["methods"] == ["pca", "umap:dims=3:n_neighbors=30"]
     assert json.loads(json.dumps(request)) == request
-    assert request != stored.request_of(names, SMALL, ("pca", "umap"), folder)
+    assert request != embed_job.request_of(names, SMALL, ("pca", "umap"), folder)

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simclr.embeddings import projections, umap_server
-from simclr.embeddings.projections import Nearest, Projection
+from simclr.embeddings import neighbors, projections, umap_server
+from simclr.embeddings.neighbors import Nearest
+from simclr.embeddings.projections import Projection
 from simclr.hardware import processes
 from simclr.launch import spawn
 
@@ -253,7 +254,7 @@ def test_the_real_one_is_started_on_demand_draws_the_same_map_and_is_warm_then(j
     centres = 4 * np.eye(16)[np.arange(500) % 5]
     features = (centres + generator.normal(size=(500, 16))).astype(np.float32)
     projection = Projection("umap", n_neighbors=10)
-    near = projections.nearest(projections.unit_rows(features), projection.num_neighbors(500))
+    near = neighbors.nearest(neighbors.unit_rows(features), projection.num_neighbors(500))
 
     def ask() -> tuple[set[str], np.ndarray | None]:
         said: set[str] = set()

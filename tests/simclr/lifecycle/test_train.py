@@ -15,7 +15,7 @@ from simclr import config as cfg
 from simclr import runs
 from simclr.cli.main import main
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
-from simclr.embeddings import embed, stored
+from simclr.embeddings import embed, references, selection
 from simclr.evaluation import protocols
 from simclr.lifecycle.train import explain, train
 from simclr.models.compute import compile_network, resolve_precision
@@ -488,7 +488,7 @@ def test_a_run_on_the_cpu_never_touches_cuda(tiny_runs, monkeypatch):
         monkeypatch.setattr(torch.cuda, name, refuse)
     run = train(cfg.build(PretrainConfig, TINY_PRETRAIN | {"accelerator": "cpu"}), runs_dir=tiny_runs)
     assert run.status.state == "finished"
-    models = stored.resolve_models([run.id], tiny_runs)
-    (found,) = embed.compute(models, stored.Choice(num_images=40), ())
+    models = references.resolve_models([run.id], tiny_runs)
+    (found,) = embed.compute(models, selection.Choice(num_images=40), ())
     assert found.num_images == 40
     protocols.evaluate_run(run, ["knn"])

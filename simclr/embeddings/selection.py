@@ -1,0 +1,121 @@
+"""Which images of a data set encoders are compared on (no torch until they are read)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simclr import config as cfg
+from simclr import runs
+from simclr.config import ConfigError
+from simclr.embeddings.references import Model
+from simclr.runs import Run
+
+if TYPE_CHECKING:
+    from simclr.data.loading import Split
+
+SPLITS = ("auto", "test", "val", "train")
+DEFAULT_IMAGES = 10_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which images.
+
+    split: `auto` is test, else val, else train, whichever the data have first.
+    num_images: at most this many, stratified by class; None: all.
+    seed: of the choice of images and of the maps.
+    """
+
+    split: str = "auto"
+    num_images: int | None = DEFAULT_IMAGES
+    seed: int = 0
+
+
+def data_identity(run: Run, split: str) -> dict[str, Any]:
+    """The options that decide which images a split holds, and how they are drawn or stored."""
+    options = run.config
+    dataset = str(options.get("dataset"))
+    found: dict[str, Any] = {"dataset": dataset}
+    is_folder = dataset not in cfg.DATASETS
+    if is_folder:
+        found["dataset"] = str(Path(dataset).expanduser().resolve())
+    if is_folder or dataset == "shapes":  # others keep their own size
+        found["image_size"] = options.get("image_size")
+    if is_folder or split in ("val", "train"):
+        found["seed"] = options.get("seed")
+    if split in ("val", "train"):
+        found |= {name: options.get(name) for name in ("limit_images", "val_fraction")}
+        if dataset == "stl10" and (split == "train" or options.get("limit_images") is not None):
+            found["unlabelled_images"] = "used" if run.kind == "pretrain" else "left out"
+    return found
+
+
+def check_same_data(models: Sequence[Model], choice: Choice) -> None:
+    """Raises ConfigError with one sentence if the models cannot be shown the same images."""
+    first = models[0]
+    mine = data_identity(first.run, choice.split)
+    for other in models[1:]:
+        theirs = data_identity(other.run, choice.split)
+        for name, value in mine.items():
+            if theirs.get(name) != value:
+                raise ConfigError(
+                    f"{name} is {theirs.get(name)} in {other.run.id} and {value} in {first.run.id}; "
+                    "allowed: runs that can be shown the same images."
+                )
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The chosen images of a split and everything recorded about them."""
+
+    chosen: Split
+    classes: list[str]
+    bank: Split | None  # of training images: all that have a class
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        return self.chosen.ids.numpy()
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        return None if self.chosen.labels is None else self.chosen.labels.numpy()
+
+    @property
+    def digest(self) -> str:
+        """Changes with any pixel or number of any image."""
+        from simclr.data.splits import images_digest
+
+        return images_digest(self.chosen, self.ids.tobytes())
+
+
+def load_pictures(run: Run, choice: Choice, progress: Callable[[float], None] = lambda share: None) -> Pictures:
+    """The chosen images of a run's data, and everything recorded about them."""
+    import torch
+
+    from simclr.data import loading, memory
+    from simclr.data.sampling import EMBEDDING_STREAM, stratified_order
+
+    config = runs.load_config(run)
+    max_bytes = memory.memory_limit(config.memory_share)
+    loaded = loading.load_run_data(config, progress=lambda what, share: progress(share), max_bytes=max_bytes)
+    order = ("test", "val", "train") if choice.split == "auto" else (choice.split,)
+    splits = {"test": loaded.test, "val": loaded.val, "train": loaded.train}
+    split = next((splits[name] for name in order if splits[name] is not None), None)
+    if split is None:
+        there = ", ".join(name for name, part in splits.items() if part is not None)
+        raise ConfigError(f"split is {choice.split}, which {config.dataset} does not have; allowed: {there}.")
+    labels = None if split.labels is None else split.labels.numpy()
+    strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
+    positions = np.arange(split.num_images)
+    if choice.num_images is not None and choice.num_images < split.num_images:
+        positions = np.sort(stratified_order(strata, choice.seed, EMBEDDING_STREAM)[: choice.num_images])
+    chosen = split.take(torch.from_numpy(positions)).kept(max_bytes)
+    progress(1.0)
+    classes = list(loaded.classes or []) if labels is not None else []
+    return Pictures(chosen, classes, loaded.probe if split.name == "train" else None)
