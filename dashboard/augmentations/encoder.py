@@ -24,8 +24,9 @@ from dashboard.shared import charts, run_labels, sample_images, store, ui
 from dashboard.shared.jobs import offer, progress
 from simclr import config as cfg
 from simclr import runs
-from simclr.analysis import similarity as lab
+from simclr.analysis import encoders, factors, invariance, similarity, stored
 from simclr.config import Augmentation, ConfigError
+from simclr.data import shapes
 from simclr.embeddings import references
 from simclr.embeddings.references import Layer, Model
 from simclr.models.weights import Weights
@@ -181,20 +182,20 @@ def _choose(items: dict[str, store.Summary], dataset: str, show: str) -> tuple[C
     return Choice(model, _title(items[run_id], weights), store.colors(items)[run_id]), layer
 
 
-def _encoder(model: Model) -> tuple[str, lab.Encoder]:
+def _encoder(model: Model) -> tuple[str, encoders.Encoder]:
     """The encoder, and a key that changes with its weights; raises ConfigError where there are none."""
     with references.open_weights(model) as weights:
-        key = repr(sorted(lab.model_values(model, weights).items()))
+        key = repr(sorted(encoders.model_values(model, weights).items()))
         return key, _loaded(key, model, weights)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the network")
-def _loaded(key: str, _model: Model, _weights: Weights | None) -> lab.Encoder:
-    return lab.load_encoder(_model, _weights)
+def _loaded(key: str, _model: Model, _weights: Weights | None) -> encoders.Encoder:
+    return encoders.load_encoder(_model, _weights)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _seconds_per_image(key: str, side: int, _encoder: lab.Encoder) -> float:
+def _seconds_per_image(key: str, side: int, _encoder: encoders.Encoder) -> float:
     """Of encoding; measured on a few grey images, after one that warms up."""
     import torch
 
@@ -238,7 +239,7 @@ def _batch(choice: Choice, kept: dict[str, Any], found: sample_images.Gallery, n
     model_key, encoder = _encoder(choice.model)
     draw = (kept["seed"], kept["epoch"], side)
     images = found.images[places]
-    key = f"{model_key}|{augmentation!r}|{draw}|{lab.images_key(images)}|{found.ids[places].tolist()}"
+    key = f"{model_key}|{augmentation!r}|{draw}|{stored.images_key(images)}|{found.ids[places].tolist()}"
     seconds = 2 * len(places) * _seconds_per_image(model_key, encoder.size or side, encoder)
     asked = st.session_state.setdefault("lab-asked", set())
     if seconds > AT_ONCE_SECONDS and key not in asked:
@@ -254,8 +255,8 @@ def _batch(choice: Choice, kept: dict[str, Any], found: sample_images.Gallery, n
 
 @st.cache_data(max_entries=16, show_spinner="Encoding the views")
 def _encoded(
-    key: str, _encoder: lab.Encoder, _images: NDArray[np.uint8], _ids: NDArray[np.int64], _augmentation: Augmentation,
-    _draw: tuple[int, int, int],
+    key: str, _encoder: encoders.Encoder, _images: NDArray[np.uint8], _ids: NDArray[np.int64],
+    _augmentation: Augmentation, _draw: tuple[int, int, int],
 ) -> tuple[dict[Layer, NDArray[np.float64]], str]:  # fmt: skip
     import torch
 
@@ -266,7 +267,7 @@ def _encoded(
         images, ids = torch.from_numpy(_images), torch.from_numpy(_ids)
         views = augment.two_views(images, ids, _augmentation, seed=seed, epoch=epoch, size=side)
         together = torch.stack(views, dim=1).flatten(0, 1)  # (2N, 3, side, side), pairs adjacent
-        rows = {layer: lab.interleave(values[::2], values[1::2]) for layer, values in _encoder(together).items()}
+        rows = {layer: similarity.interleave(values[::2], values[1::2]) for layer, values in _encoder(together).items()}
         tiles = resampling.resize(together, TILE) if side > TILE else together
         empty = tiles.new_zeros(-len(tiles) % SPRITE_COLUMNS, *tiles.shape[1:])
         sheet = sample_images.sheet(torch.cat([tiles, empty]).unflatten(0, (-1, SPRITE_COLUMNS)))
@@ -296,7 +297,7 @@ def _pairs(
     if batch is None:
         return
     shown = len(batch.titles) - len(others)
-    measured = lab.pair_numbers(lab.similarity_matrix(_layer_of(batch, layer)))
+    measured = similarity.pair_numbers(similarity.similarity_matrix(_layer_of(batch, layer)))
     pairs, against = measured.pairs[:shown], measured.others[:shown]
     with st.container(horizontal=True, gap="medium", key="lab-pair-numbers"):
         st.metric("The two views of an image", _two_digits(pairs.mean()), width="content",
@@ -356,10 +357,10 @@ def _matrix(
     batch = _batch(choice, kept, found, wanted[:MOST_PAIRS])
     if batch is None:
         return
-    similarities = lab.similarity_matrix(_layer_of(batch, layer))
+    similarities = similarity.similarity_matrix(_layer_of(batch, layer))
     key = "lab-matrix"
     temperature = chosen_temperature(key) or _temperature(choice.model)
-    bright = lab.likely_false_negatives(similarities, batch.names)
+    bright = similarity.likely_false_negatives(similarities, batch.names)
     words = {True: "same class: a false negative", False: "other class: a hard negative", None: "class unknown"}
     marks = [
         {"row": item.row, "column": item.column, "similarity": item.similarity,
@@ -449,17 +450,17 @@ def _results(
     Raises:
         ConfigError: if one has no weights.
     """
-    key = lab.images_key(images) if images is not None else ""
+    key = stored.images_key(images) if images is not None else ""
     models = [item.model for item in wanted]
-    found = [lab.load(lab.result_path(model, kind, key)) for model in models]
+    found = [stored.load(stored.result_path(model, kind, key)) for model in models]
     missing = [model for model, result in zip(models, found, strict=True) if result is None]
     if not missing:
         return [result for result in found if result is not None]
-    job = lab.find_job(missing, kind, key, store.runs_dir())
+    job = stored.find_job(missing, kind, key, store.runs_dir())
     if job is not None and runs.current_status(job).is_active:
         progress(str(job), {item.model.run.id: item.title for item in wanted})
     else:
-        offer(title, caption, job, lambda: lab.start_job(missing, kind, images, store.runs_dir()), key=f"lab-{kind}")
+        offer(title, caption, job, lambda: stored.start_job(missing, kind, images, store.runs_dir()), key=f"lab-{kind}")
     return None
 
 
@@ -485,7 +486,7 @@ def _invariance(items: dict[str, store.Summary], choice: Choice, layer: Layer, f
         st.info("One image has no others to be compared with; choose a data set of two or more.")
         return
     wanted = _compared(items, choice)
-    places = np.unique(np.linspace(0, len(found.ids) - 1, min(lab.MAX_PROFILE_IMAGES, len(found.ids))).astype(int))
+    places = np.unique(np.linspace(0, len(found.ids) - 1, min(stored.MAX_PROFILE_IMAGES, len(found.ids))).astype(int))
     results = _results(
         "profile", wanted, found.images[places], "What these encoders ignore is not measured yet",
         f"Eight operations at up to six strengths on {len(places)} images of this data set: seconds for a small "
@@ -511,15 +512,15 @@ def _invariance(items: dict[str, store.Summary], choice: Choice, layer: Layer, f
         live_chart(switch_figure(wanted, shown, scale), "lab-switches", height=240)
 
 
-def _value(similarity: float, others: float, scale: str) -> float | None:
-    found = lab.relative(similarity, others) if scale == "relative" else similarity
+def _value(mean: float, others: float, scale: str) -> float | None:
+    found = invariance.relative(mean, others) if scale == "relative" else mean
     return None if found is None else round(found, 4)
 
 
 def extremes(measured: dict[str, Any]) -> str:
     """Which operation changes the features least and which most, on the average of its strengths; empty without."""
     means = {
-        operation: lab.relative(float(np.mean(values)), measured["others"])
+        operation: invariance.relative(float(np.mean(values)), measured["others"])
         for operation, values in measured["curves"].items()
     }
     known = {operation: value for operation, value in means.items() if value is not None}
@@ -557,7 +558,7 @@ def curve_figure(
         y = [_value(1.0, values["others"], scale)]
         y += [_value(value, values["others"], scale) for value in values["curves"][operation]]
         data.append(
-            {"type": "scatter", "mode": "lines+markers", "x": [0.0, *lab.STRENGTHS[operation]], "y": y,
+            {"type": "scatter", "mode": "lines+markers", "x": [0.0, *invariance.STRENGTHS[operation]], "y": y,
              "name": item.title, "line": {"color": item.color, "width": 2.2}, "marker": {"size": 5},
              "hovertemplate": "%{y:.2f}<extra>%{fullData.name}</extra>"}
         )  # fmt: skip
@@ -603,8 +604,8 @@ def _factors(items: dict[str, store.Summary], choice: Choice, layer: Layer) -> N
         )
     results = _results(
         "factors", wanted, None, "What can be read from these features is not measured yet",
-        f"Features of {lab.NUM_TRAIN + lab.NUM_TEST:,} generated shapes, and a linear map for each factor: seconds for "
-        "a small network, minutes for a large one. The result is kept with the runs.",
+        f"Features of {factors.NUM_TRAIN + factors.NUM_TEST:,} generated shapes, and a linear map for each factor: "
+        "seconds for a small network, minutes for a large one. The result is kept with the runs.",
     )  # fmt: skip
     if results is None:
         return
@@ -619,7 +620,7 @@ def _factors(items: dict[str, store.Summary], choice: Choice, layer: Layer) -> N
         ),
     ]
     lines = [f"| {' | '.join(heads)} |", f"|---|{'---:|' * len(wanted)}"]
-    for name in lab.FACTORS:
+    for name in factors.FACTORS:
         values = [store.percent(each[name]) if name == "shape" else _two_digits(each[name]) for each in shown]
         lines.append(f"| {FACTOR_TITLES[name]}{', accuracy' if name == 'shape' else ', R²'} | {' | '.join(values)} |")
     st.html("<style>.st-key-lab-table [data-testid=stMarkdownContainer] { overflow-x: auto; }</style>")
@@ -632,9 +633,9 @@ def factor_figure(wanted: Sequence[Choice], measured: Sequence[dict[str, float]]
     layout = charts.layout("", "Accuracy, R²", legend=False)
     layout["yaxis"]["range"] = [0, 1]
     layout["margin"] |= {"b": 60}
-    heights = [[round(max(0.0, values[name]), 4) for name in lab.FACTORS] for values in measured]
-    figure = _bars([FACTOR_TITLES[name] for name in lab.FACTORS], wanted, heights, layout)
-    chance = 1 / len(set(lab.shapes.CLASSES))
+    heights = [[round(max(0.0, values[name]), 4) for name in factors.FACTORS] for values in measured]
+    figure = _bars([FACTOR_TITLES[name] for name in factors.FACTORS], wanted, heights, layout)
+    chance = 1 / len(set(shapes.CLASSES))
     figure["layout"]["shapes"] = [
         {
             "type": "line",

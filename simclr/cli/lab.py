@@ -6,8 +6,8 @@ from simclr.cli.parser import command_parser, parse
 
 
 def lab(arguments: list[str]) -> int:
-    from simclr.analysis import similarity
+    from simclr.analysis import stored
 
     parser = command_parser("lab")
-    similarity.add_arguments(parser)
-    return similarity.main(parse(parser, arguments))
+    stored.add_arguments(parser)
+    return stored.main(parse(parser, arguments))

@@ -18,7 +18,7 @@ import torch
 from chromium import wait_until_served
 
 from simclr import runs
-from simclr.analysis import similarity
+from simclr.analysis import encoders, similarity
 from simclr.config import Augmentation
 from simclr.data import shapes
 from simclr.embeddings.references import Model, open_weights
@@ -42,7 +42,7 @@ def served(finished_run: runs.Run, tmp_path_factory: pytest.TempPathFactory) -> 
     images, ids = torch.from_numpy(shapes.generate("train", NUM // 2).images), torch.arange(NUM // 2)
     options = Augmentation(**Augmentation().model_dump() | {"hue": 0.5})
     with open_weights(Model(finished_run)) as weights:
-        encoder = similarity.load_encoder(Model(finished_run), weights)
+        encoder = encoders.load_encoder(Model(finished_run), weights)
     first, second = (encoder(x)["z"] for x in augment.two_views(images, ids, options, seed=0, epoch=1, size=32))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -20,7 +20,7 @@ from dashboard.augmentations import encoder as lab_encoder
 from dashboard.shared import jobs, sample_images
 from simclr import config as cfg
 from simclr import runs
-from simclr.analysis import similarity
+from simclr.analysis import encoders, factors, invariance, similarity, stored
 from simclr.config import Augmentation
 from simclr.data import shapes
 from simclr.embeddings.references import Model, open_weights
@@ -62,7 +62,7 @@ def views_of(run: runs.Run, num: int) -> dict[str, np.ndarray]:
     options = Augmentation(**Augmentation().model_dump() | {"hue": 0.5})
     first, second = augment.two_views(images, ids, options, seed=0, epoch=1, size=32)
     with open_weights(Model(run)) as weights:
-        encoder = similarity.load_encoder(Model(run), weights)
+        encoder = encoders.load_encoder(Model(run), weights)
     one, other = encoder(first), encoder(second)
     return {layer: similarity.interleave(one[layer], other[layer]) for layer in one}
 
@@ -165,11 +165,11 @@ def test_a_slow_network_waits_for_a_click(run: runs.Run, monkeypatch: pytest.Mon
 def test_what_takes_long_is_offered_and_then_shown(
     run: runs.Run, monkeypatch: pytest.MonkeyPatch, show: str, kind: str
 ) -> None:
-    monkeypatch.setattr(similarity, "NUM_TRAIN", 200)
-    monkeypatch.setattr(similarity, "NUM_TEST", 100)
+    monkeypatch.setattr(factors, "NUM_TRAIN", 200)
+    monkeypatch.setattr(factors, "NUM_TEST", 100)
     started: list[tuple[list[Model], str, Any]] = []
     monkeypatch.setattr(
-        similarity, "start_job", lambda models, kind, images, folder: started.append((models, kind, images))
+        stored, "start_job", lambda models, kind, images, folder: started.append((models, kind, images))
     )
     app = open_lab(show=show)
     assert "not measured yet" in texts(app)
@@ -178,7 +178,7 @@ def test_what_takes_long_is_offered_and_then_shown(
     (models, asked_kind, images) = started[0]
     assert asked_kind == kind
     assert [model.what for model in models] == ["weights", "untrained"]
-    results = [similarity.compute(model, kind, images) for model in models]
+    results = [stored.compute(model, kind, images) for model in models]
     app = open_lab(show=show)
     assert "not measured yet" not in texts(app)
     if show == "factors":
@@ -190,9 +190,9 @@ def test_what_takes_long_is_offered_and_then_shown(
         assert len(figures) == len(lab_encoder.CURVES) + 1
         hue = figures[lab_encoder.CURVES.index("hue")]
         measured = results[0]["layers"]["h"]
-        expected = [1.0, *(similarity.relative(value, measured["others"]) for value in measured["curves"]["hue"])]
+        expected = [1.0, *(invariance.relative(value, measured["others"]) for value in measured["curves"]["hue"])]
         np.testing.assert_allclose(hue["data"][0]["y"], expected, atol=1e-4)
-        assert hue["data"][0]["x"] == [0.0, *similarity.STRENGTHS["hue"]]
+        assert hue["data"][0]["x"] == [0.0, *invariance.STRENGTHS["hue"]]
 
 
 def all_figures(app: AppTest) -> list[str]:
@@ -203,7 +203,7 @@ def test_a_job_that_failed_says_why(run: runs.Run, monkeypatch: pytest.MonkeyPat
     job = tmp_path / "job"
     job.mkdir()
     runs.update_status(job, state="failed", error="There was not enough memory; try fewer images.")
-    monkeypatch.setattr(similarity, "find_job", lambda *_: job)
+    monkeypatch.setattr(stored, "find_job", lambda *_: job)
     app = open_lab(show="factors")
     assert "not enough memory" in app.error[0].value
     assert app.button(key="lab-factors").label == "Try again"
@@ -218,7 +218,7 @@ def test_a_job_that_goes_on_shows_its_bar_and_can_be_cancelled(
     runs.update_status(
         job, state="running", phase="Reading factors from it", step=400, steps=1000, heartbeat=time.time(), **own
     )
-    monkeypatch.setattr(similarity, "find_job", lambda *_: job)
+    monkeypatch.setattr(stored, "find_job", lambda *_: job)
     stopped = []
     monkeypatch.setattr(jobs.control, "request_stop", stopped.append)
     app = open_lab(show="factors")
@@ -250,7 +250,7 @@ def test_other_moments_of_a_training_can_be_compared(run: runs.Run) -> None:
 
 
 def test_extremes_name_the_best_and_the_worst() -> None:
-    curves = {operation: [0.9] * len(strengths) for operation, strengths in similarity.STRENGTHS.items()}
+    curves = {operation: [0.9] * len(strengths) for operation, strengths in invariance.STRENGTHS.items()}
     curves["hue"], curves["crop"] = [1.0] * 6, [0.5] * 6
     assert lab_encoder.extremes({"others": 0.5, "curves": curves}) == (
         "ignores hue best (1.00) and reacts most to crop (0.00; 1 is unchanged, 0 like another image)."

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from simclr import runs
-from simclr.analysis import similarity
+from simclr.analysis import encoders, factors, invariance, similarity, stored
 from simclr.cli.main import main
 from simclr.data import shapes
 from simclr.embeddings.references import Model, open_weights
@@ -146,10 +146,10 @@ def test_operations_are_those_of_the_trainer() -> None:
         ("grayscale", 1.0): {"grayscale": on},
         ("blur", 0.07): {"blur": on, "sigma": torch.full((num,), 0.07 * 16)},
     }
-    for (operation, strength), factors in cases.items():
+    for (operation, strength), drawn in cases.items():
         window = 2 * max(1, round(3 * 0.07 * 16)) + 1
-        expected = augment.apply_factors(images, Factors(**still | factors), 16, window)
-        torch.testing.assert_close(similarity.changed(images, operation, strength), expected, atol=2e-5, rtol=0)
+        expected = augment.apply_factors(images, Factors(**still | drawn), 16, window)
+        torch.testing.assert_close(invariance.changed(images, operation, strength), expected, atol=2e-5, rtol=0)
         assert not torch.allclose(expected, images, atol=0.01)
 
 
@@ -157,8 +157,8 @@ def test_crops_keep_the_area_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = []
     real = resampling.resized_crop
     monkeypatch.setattr(resampling, "resized_crop", lambda x, box, side: boxes.append(box) or real(x, box, side))
-    for strength in similarity.STRENGTHS["crop"]:
-        assert similarity.changed(images_of(8, 32), "crop", strength).shape == (8, 3, 32, 32)
+    for strength in invariance.STRENGTHS["crop"]:
+        assert invariance.changed(images_of(8, 32), "crop", strength).shape == (8, 3, 32, 32)
         area = boxes[-1][:, 2] * boxes[-1][:, 3] / 32**2
         np.testing.assert_allclose(area, 1 - strength, atol=0.05)
     assert len({tuple(box) for box in boxes[-1].tolist()}) > 1  # not always the middle
@@ -166,7 +166,7 @@ def test_crops_keep_the_area_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_unknown_operation_is_named() -> None:
     with pytest.raises(ValueError, match="operation is sharpen; allowed: crop, flip"):
-        similarity.changed(images_of(2), "sharpen", 0.5)
+        invariance.changed(images_of(2), "sharpen", 0.5)
 
 
 class MeanColour(torch.nn.Module):
@@ -178,12 +178,12 @@ class MeanColour(torch.nn.Module):
 
 def test_a_network_that_sees_colour_alone_ignores_mirroring_and_not_hue() -> None:
     images = shapes.generate("test", 16).images
-    found = similarity.invariance(similarity.Encoder(MeanColour(), None, None), images)["layers"]
+    found = invariance.invariance(encoders.Encoder(MeanColour(), None, None), images)["layers"]
     assert list(found) == ["h"]
     curves, others = found["h"]["curves"], found["h"]["others"]
     assert curves["flip"][0] == pytest.approx(1.0, abs=1e-5)
     assert curves["hue"][-1] < 0.9
-    assert all(len(curves[operation]) == len(strengths) for operation, strengths in similarity.STRENGTHS.items())
+    assert all(len(curves[operation]) == len(strengths) for operation, strengths in invariance.STRENGTHS.items())
     rows = augment.normalize(augment.to_float(torch.from_numpy(images))).mean(dim=(2, 3)).double().numpy()
     cosines = [
         rows[i] @ rows[k] / np.linalg.norm(rows[i]) / np.linalg.norm(rows[k])
@@ -193,10 +193,10 @@ def test_a_network_that_sees_colour_alone_ignores_mirroring_and_not_hue() -> Non
 
 
 def test_relative_similarity() -> None:
-    assert similarity.relative(1.0, 0.95) == 1.0
-    assert similarity.relative(0.95, 0.95) == 0.0
-    assert similarity.relative(0.9, 0.95) < 0
-    assert similarity.relative(1.0, 1.0) is None
+    assert invariance.relative(1.0, 0.95) == 1.0
+    assert invariance.relative(0.95, 0.95) == 0.0
+    assert invariance.relative(0.9, 0.95) < 0
+    assert invariance.relative(1.0, 1.0) is None
 
 
 # --- factors --------------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_ridge_against_scikit_learn() -> None:
 
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(40, 7)), generator.normal(size=(40, 2))
-    weight, offset = similarity.ridge(x, y, 0.3)
+    weight, offset = factors.ridge(x, y, 0.3)
     expected = Ridge(alpha=0.3 * len(x)).fit(x, y)
     np.testing.assert_allclose(weight, expected.coef_.T, atol=1e-9)
     np.testing.assert_allclose(offset, expected.intercept_, atol=1e-9)
@@ -215,24 +215,24 @@ def test_ridge_against_scikit_learn() -> None:
 
 def test_r_squared_by_hand() -> None:
     truth = np.array([[0.0], [1.0], [2.0]])
-    assert similarity.r_squared(truth, truth) == 1.0
-    assert similarity.r_squared(truth, np.ones((3, 1))) == 0.0
-    assert similarity.r_squared(truth, truth[::-1]) == -3.0
+    assert factors.r_squared(truth, truth) == 1.0
+    assert factors.r_squared(truth, np.ones((3, 1))) == 0.0
+    assert factors.r_squared(truth, truth[::-1]) == -3.0
 
 
 def planted(num: int, split: str, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Features that hold hue on the circle, size and the class, mixed, and know nothing of the rest."""
-    factors = shapes.generate(split, num, 8).factors
+    truth = shapes.generate(split, num, 8).factors
     generator = np.random.default_rng(seed)
-    one_hot = np.array(shapes.CLASSES)[None] == factors["shape"][:, None]
-    parts = [similarity.on_circle(factors["hue"]), factors["size"][:, None], one_hot, generator.normal(size=(num, 4))]
+    one_hot = np.array(shapes.CLASSES)[None] == truth["shape"][:, None]
+    parts = [factors.on_circle(truth["hue"]), truth["size"][:, None], one_hot, generator.normal(size=(num, 4))]
     mix = np.random.default_rng(9).normal(size=(17, 17))
-    return np.concatenate(parts, axis=1) @ mix, factors
+    return np.concatenate(parts, axis=1) @ mix, truth
 
 
 def test_factors_that_are_there_are_found_and_others_are_not() -> None:
-    found = similarity.factor_scores(*planted(600, "train", 1), *planted(300, "test", 2))
-    assert set(found) == set(similarity.FACTORS)
+    found = factors.factor_scores(*planted(600, "train", 1), *planted(300, "test", 2))
+    assert set(found) == set(factors.FACTORS)
     assert found["shape"] > 0.99
     assert found["hue"] > 0.99 and found["size"] > 0.99
     for name in ("background", "position_x", "position_y", "rotation"):
@@ -242,9 +242,9 @@ def test_factors_that_are_there_are_found_and_others_are_not() -> None:
 def test_hue_wraps() -> None:
     """Reds at both ends of the scale are one colour: a plain number would be torn there."""
     turns = np.array([0.995, 0.005])
-    first, second = similarity.on_circle(turns)
+    first, second = factors.on_circle(turns)
     assert np.linalg.norm(first - second) < 0.1
-    np.testing.assert_allclose(np.linalg.norm(similarity.on_circle(np.linspace(0, 1, 9)), axis=1), 1)
+    np.testing.assert_allclose(np.linalg.norm(factors.on_circle(np.linspace(0, 1, 9)), axis=1), 1)
 
 
 def test_the_shapes_left_out_of_rotation_are_those_that_look_alike() -> None:
@@ -253,7 +253,7 @@ def test_the_shapes_left_out_of_rotation_are_those_that_look_alike() -> None:
     for name, outline in shapes.OUTLINES.items():
         one, other = outline(x, y), outline(np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x)
         looks_alike = np.abs((one < 0) ^ (other < 0)).mean() < 0.01
-        assert looks_alike == (name in similarity.ROUND_SHAPES), name
+        assert looks_alike == (name in factors.ROUND_SHAPES), name
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -263,8 +263,8 @@ def test_the_shapes_left_out_of_rotation_are_those_that_look_alike() -> None:
 def copy(finished_run: runs.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> runs.Run:
     """The tiny pre-training in a runs folder of the test's own, and a probe of few images."""
     shutil.copytree(finished_run.path, tmp_path / "runs" / finished_run.id)
-    monkeypatch.setattr(similarity, "NUM_TRAIN", 200)
-    monkeypatch.setattr(similarity, "NUM_TEST", 100)
+    monkeypatch.setattr(factors, "NUM_TRAIN", 200)
+    monkeypatch.setattr(factors, "NUM_TEST", 100)
     return runs.Run(tmp_path / "runs" / finished_run.id)
 
 
@@ -289,21 +289,21 @@ def test_features_are_those_of_embed(copy: runs.Run) -> None:
     (stored,) = embed.compute([Model(copy, layer="z")], Choice(num_images=20), [])
     pictures = selection.load_pictures(copy, Choice(num_images=20)).chosen
     with open_weights(Model(copy)) as weights:
-        encoder = similarity.load_encoder(Model(copy), weights)
+        encoder = encoders.load_encoder(Model(copy), weights)
     found = encoder(augment.to_float(pictures.images_at(range(20))))
     np.testing.assert_allclose(found["z"], stored.features, atol=1e-6)
     assert found["h"].shape == (20, 128)
 
 
 def test_other_weights_are_another_result(copy: runs.Run) -> None:
-    before = similarity.result_path(Model(copy), "factors")
-    assert similarity.result_path(Model(copy, "untrained"), "factors") != before
-    assert similarity.result_path(Model(copy), "profile", "a") != similarity.result_path(Model(copy), "profile", "b")
+    before = stored.result_path(Model(copy), "factors")
+    assert stored.result_path(Model(copy, "untrained"), "factors") != before
+    assert stored.result_path(Model(copy), "profile", "a") != stored.result_path(Model(copy), "profile", "b")
     state = torch.load(copy.model_path, weights_only=True)
     torch.save(
         {name: value + 1 if value.is_floating_point() else value for name, value in state.items()}, copy.model_path
     )
-    assert similarity.result_path(Model(copy), "factors") != before
+    assert stored.result_path(Model(copy), "factors") != before
 
 
 @pytest.mark.parametrize("moment", ["model_values", "load", "load_encoder", "factor_probe"])
@@ -316,10 +316,10 @@ def test_a_result_is_of_the_weights_it_is_named_after(
     state = torch.load(last, weights_only=True)["state_dict"]
     changed = {name: value + 1 if value.is_floating_point() else value for name, value in state.items()}
     torch.save({"state_dict": changed}, folder / "next")
-    expected = similarity.compute(model, "factors")["layers"]
-    path = similarity.result_path(model, "factors")
+    expected = stored.compute(model, "factors")["layers"]
+    path = stored.result_path(model, "factors")
     path.unlink()
-    real = getattr(similarity, moment)
+    real = getattr(stored, moment)
 
     def replacing(*arguments):
         found = real(*arguments) if moment == "model_values" else None  # this one after it was named
@@ -327,20 +327,20 @@ def test_a_result_is_of_the_weights_it_is_named_after(
             os.replace(folder / "next", last)
         return found or real(*arguments)
 
-    monkeypatch.setattr(similarity, moment, replacing)
-    assert similarity.compute(model, "factors")["layers"] == expected
-    assert similarity.load(path)["layers"] == expected  # type: ignore[index]
+    monkeypatch.setattr(stored, moment, replacing)
+    assert stored.compute(model, "factors")["layers"] == expected
+    assert stored.load(path)["layers"] == expected  # type: ignore[index]
     monkeypatch.undo()
-    assert similarity.result_path(model, "factors") != path
+    assert stored.result_path(model, "factors") != path
 
 
 def test_a_damaged_result_is_computed_anew(copy: runs.Run) -> None:
-    path = similarity.result_path(Model(copy), "factors")
+    path = stored.result_path(Model(copy), "factors")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('{"layers": ')
-    assert similarity.load(path) is None
-    assert set(similarity.compute(Model(copy), "factors")["layers"]) == {"h", "z"}
-    assert similarity.load(path) is not None
+    assert stored.load(path) is None
+    assert set(stored.compute(Model(copy), "factors")["layers"]) == {"h", "z"}
+    assert stored.load(path) is not None
 
 
 @pytest.mark.parametrize(
@@ -387,14 +387,14 @@ def test_a_job_of_its_own_process_writes_the_results(copy: runs.Run) -> None:
     images = shapes.generate("train", 6, 16).images
     models = [Model(copy), Model(copy, "untrained")]
     runs_dir = copy.path.parent
-    job = similarity.start_job(models, "profile", images, runs_dir)
-    assert similarity.find_job(models, "profile", similarity.images_key(images), runs_dir) == job
+    job = stored.start_job(models, "profile", images, runs_dir)
+    assert stored.find_job(models, "profile", stored.images_key(images), runs_dir) == job
     deadline = time.monotonic() + 60
     while (status := runs.current_status(job)).is_active and time.monotonic() < deadline:
         time.sleep(0.2)
     assert status.state == "finished", status.error
     for model in models:
-        found = similarity.load(similarity.result_path(model, "profile", similarity.images_key(images)))
+        found = stored.load(stored.result_path(model, "profile", stored.images_key(images)))
         assert found is not None and found["num_images"] == 6
     assert jobs.find("lab", {"results": []}, runs_dir) is None
 
@@ -410,6 +410,6 @@ def test_colour_jitter_makes_an_encoder_forget_hue(tmp_path: Path) -> None:
         values = cfg.recipe("quick") | {"epochs": 8, "accelerator": "cpu"}
         values["augmentation"] = values["augmentation"] | changes
         run = train(cfg.build(cfg.PretrainConfig, values), runs_dir=tmp_path)
-        found[name] = similarity.compute(Model(run), "factors")["layers"]["z"]
+        found[name] = stored.compute(Model(run), "factors")["layers"]["z"]
     assert found["on"]["hue"] < found["off"]["hue"] - 0.3, found
     assert found["on"]["shape"] > found["off"]["shape"] + 0.2

@@ -1,0 +1,223 @@
+"""Results about what an encoder makes of augmented images: computed once, kept with its run (the command `lab`).
+
+They are named by their content (weights, images, options):
+
+    RUN/embeddings/lab/
+        profile-<key>.json    mean similarity of an image and its changed self, by operation and strength
+        factors-<key>.json    how well the factors of `shapes` can be read from the features
+        images-<key>.npy      (N, 3, S, S) uint8, what a profile was asked for
+
+What takes long is a job. No torch until something is computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simclr import runs
+from simclr.analysis import factors
+from simclr.analysis.encoders import load_encoder, model_values
+from simclr.analysis.factors import RIDGE_STRENGTHS, factor_probe
+from simclr.analysis.invariance import STRENGTHS, invariance
+from simclr.analysis.similarity import Report
+from simclr.config import ConfigError
+from simclr.data import shapes
+from simclr.embeddings import references
+from simclr.embeddings.references import Model
+from simclr.embeddings.selection import Choice
+from simclr.embeddings.stored import digest
+from simclr.files import safe_read, writing
+from simclr.launch import jobs
+from simclr.models.weights import Weights
+
+FOLDER = "lab"
+JOB_NAME = "lab"
+KINDS = ("profile", "factors")
+FORMAT = 2  # part of the key: raise it when what is stored changes its meaning
+MAX_PROFILE_IMAGES = 64
+
+
+def images_key(images: NDArray[np.uint8]) -> str:
+    """Changes with any pixel."""
+    found = hashlib.sha256(repr(images.shape).encode())
+    found.update(np.ascontiguousarray(images).tobytes())
+    return found.hexdigest()[:16]
+
+
+def result_path(model: Model, kind: str, images: str = "") -> Path:
+    """Where a result of a model with the weights it has now lies, or will lie. images: `images_key`, for a profile.
+
+    Raises:
+        ConfigError: if the model has no such weights.
+    """
+    with references.open_weights(model) as weights:
+        return _path_for(model, weights, kind, images)
+
+
+def _path_for(model: Model, weights: Weights | None, kind: str, images: str) -> Path:
+    values = model_values(model, weights) | {"format": FORMAT, "kind": kind, "images": images}
+    probe = factors.NUM_TRAIN, factors.NUM_TEST, RIDGE_STRENGTHS, shapes.DATA_SEED
+    options: Any = STRENGTHS if kind == "profile" else probe
+    return model.run.path / runs.EMBEDDINGS / FOLDER / f"{kind}-{digest(values | {'options': options})}.json"
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """A result that was computed before; None where there is none, or it is damaged."""
+    try:
+        values = safe_read.read_json(path)
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) and isinstance(values.get("layers"), dict) else None
+
+
+def keep_images(model: Model, images: NDArray[np.uint8]) -> Path:
+    """Writes the images of a profile where the job finds them, with the run of `model`.
+
+    Raises:
+        ConfigError: if the folder cannot be written.
+    """
+    path = model.run.path / runs.EMBEDDINGS / FOLDER / f"images-{images_key(images)}.npy"
+    beside = path.with_name(f".{path.name}.part.npy")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file():
+            np.save(beside, images)
+            beside.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path.parent} cannot be written: {error.strerror or error}.") from None
+    return path
+
+
+def compute(
+    model: Model, kind: str, images: NDArray[np.uint8] | None = None, report: Report = lambda share: None
+) -> dict[str, Any]:
+    """A result of `KINDS`, from what is kept or computed now and kept.
+
+    Args:
+        images: (N, 3, S, S), of a profile.
+
+    Raises:
+        ConfigError: if the model cannot be loaded.
+    """
+    with references.open_weights(model) as weights:
+        path = _path_for(model, weights, kind, images_key(images) if images is not None else "")
+        if (found := load(path)) is None:
+            encoder = load_encoder(model, weights)
+    if found is None:
+        if kind == "profile":
+            assert images is not None
+            found = invariance(encoder, images, report)
+        else:
+            found = factor_probe(encoder, report)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writing.write_atomically(path, json.dumps(found | {"model": model.reference, "versions": runs.versions()}))
+    report(1.0)
+    return found
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def request_of(models: Iterable[Model], kind: str, images: str = "") -> dict[str, Any]:
+    """What a job is asked for: the files it is to write."""
+    return {"results": [str(result_path(model, kind, images)) for model in models]}
+
+
+def start_job(models: Sequence[Model], kind: str, images: NDArray[np.uint8] | None, runs_dir: Path) -> Path:
+    """Starts computing in the background, or gives the job that does so already.
+
+    Raises:
+        ConfigError: if weights are missing, or a folder cannot be written.
+    """
+    key = images_key(images) if images is not None else ""
+    names = []
+    for model in models:
+        # an untrained network is found by the run it belongs to
+        host = model.run.id + (f"@{model.checkpoint}" if model.checkpoint else "")
+        names.append(f"{references.UNTRAINED}:{model.run.id}" if model.what == references.UNTRAINED else host)
+    arguments = ["lab", *names, "--what", kind, "--runs_dir", str(runs_dir.resolve())]
+    if images is not None:
+        arguments += ["--images", str(keep_images(models[0], images).resolve())]
+    return jobs.start(JOB_NAME, request_of(models, kind, key), arguments, runs_dir)
+
+
+def find_job(models: Sequence[Model], kind: str, images: str, runs_dir: Path) -> Path | None:
+    return jobs.find(JOB_NAME, request_of(models, kind, images), runs_dir)
+
+
+def models_named(names: Sequence[str], runs_dir: Path) -> list[Model]:
+    """RUN, RUN@best, RUN@epoch-8, and `untrained:RUN` for a run's network before its training.
+
+    Raises:
+        ConfigError: if one names nothing.
+    """
+    found = []
+    for name in names:
+        word, _, host = name.partition(":")
+        if word == references.UNTRAINED and host:
+            found.append(Model(runs.find(host, runs_dir), "untrained"))
+        else:
+            found += references.resolve_models([name], runs_dir)
+    return found
+
+
+def add_arguments(parser: Any) -> None:
+    """Declares the options of `python -m simclr lab`."""
+    parser.add_argument(
+        "RUN", nargs="+", type=str, help="Runs by id, beginning or folder; @epoch-N for a checkpoint; untrained:RUN."
+    )
+    texts = {
+        "what": "profile, factors, or both separated by a comma. Default: profile,factors.",
+        "images": "NumPy file (N, 3, S, S) uint8 for the profile. Default: 64 test images of the first run.",
+    }
+    jobs.add_options(parser, texts)
+
+
+def _read_images(path: str) -> NDArray[np.uint8]:
+    try:
+        images: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        raise ConfigError(f"images is {path}; allowed: a NumPy file (N, 3, S, S) of uint8.") from None
+    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or len(images) < 2:
+        raise ConfigError(f"images has {images.dtype} {images.shape}; allowed: uint8 (N, 3, S, S), at least 2 images.")
+    return images
+
+
+def main(options: Any) -> int:
+    """Computes what the command line asks for, and prints it as one line of JSON per model.
+
+    Raises:
+        ConfigError: for bad input; with `--job_dir` its `status.json` says so too.
+    """
+    with jobs.running(options.job_dir) as tell:
+        runs_dir = Path(options.runs_dir) if options.runs_dir else runs.default_runs_dir()
+        kinds = jobs.words("what", options.what, KINDS)
+        models = models_named(options.RUN, runs_dir)
+        images = None
+        if "profile" in kinds:
+            tell("Reading the images", 0.0)
+            if options.images:
+                images = _read_images(options.images)
+            else:
+                from simclr.embeddings import selection
+
+                few = selection.load_pictures(models[0].run, Choice(num_images=MAX_PROFILE_IMAGES)).chosen
+                images = few.images_at(range(few.num_images)).numpy()
+        work = [(kind, model) for kind in kinds for model in models]
+        for place, (kind, model) in enumerate(work):
+            phase = f"{'Changing images for' if kind == 'profile' else 'Reading factors from'} {model.name}"
+
+            def report(share: float, place: int = place, phase: str = phase) -> None:
+                tell(phase, (place + share) / len(work))
+
+            report(0.0)
+            found = compute(model, kind, images if kind == "profile" else None, report)
+            print(json.dumps({"model": model.name, "what": kind, **found["layers"]}), flush=True)
+    return 0
