@@ -6,7 +6,6 @@ was measured at.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -262,14 +261,9 @@ def class_table(labels: Ints, first: Ints, second: Ints, classes: Sequence[str])
 
 def mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided p of McNemar's exact test: as if each image that one model alone gets right were a toss of a coin."""
-    tosses, fewer = only_first + only_second, min(only_first, only_second)
-    if fewer * 2 == tosses:
-        return 1.0
-    term = total = 1
-    for number in range(1, fewer + 1):
-        term = term * (tosses - number + 1) // number  # binomial coefficients, as whole numbers: exact
-        total += term
-    return min(1.0, math.exp(math.log(2 * total) - tosses * math.log(2)))
+    from scipy.special import bdtr  # the binomial distribution; `scipy.stats` would take seconds to load
+
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
