@@ -72,11 +72,8 @@ def uniformity(z: Tensor) -> Tensor:
     """
     if len(z) < 2:
         raise ValueError(f"z has {len(z)} row; allowed: at least 2")
-    z = F.normalize(z.float(), dim=1)
-    similarities = z @ z.T
-    first, second = torch.triu_indices(len(z), len(z), offset=1, device=z.device)
-    squared = (2.0 - 2.0 * similarities[first, second]).clamp(min=0.0)
-    return (torch.logsumexp(-2.0 * squared, dim=0) - torch.log(torch.tensor(float(len(first))))).to(z.dtype)
+    squared = torch.pdist(F.normalize(z.float(), dim=1)).square()
+    return torch.logsumexp(-2.0 * squared, dim=0) - math.log(len(squared))
 
 
 def singular_values(features: Tensor) -> Tensor:
