@@ -1,9 +1,11 @@
 """Every option, command and recipe explains itself."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
+from conftest import TINY_PRETRAIN
 
 from simclr import config as cfg
 from simclr.cli import help_texts, parser
@@ -81,10 +83,12 @@ def test_recipes_say_what_they_are(name):
         assert path.read_text().startswith("# ")
 
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+FOLDERS = (".", "simclr", "simclr/bench", "dashboard", "tests", "runs/examples")
+README, PACKAGE_README = ((ROOT / folder / "README.md").read_text(encoding="utf-8") for folder in FOLDERS[:2])
 
 
-@pytest.mark.parametrize("page", sorted((Path(__file__).parent.parent / "dashboard").glob("*/page.py")))
+@pytest.mark.parametrize("page", sorted((ROOT / "dashboard").glob("*/page.py")))
 def test_readme_names_every_page(page):
     title = page.parent.name.replace("_", " ").capitalize()
     assert re.search(rf"\b{title}\b", README)
@@ -92,20 +96,46 @@ def test_readme_names_every_page(page):
 
 @pytest.mark.parametrize("name", [*cli.COMMANDS, *cfg.recipe_names(), *cfg.DATASETS])
 def test_readme_names_every_command_recipe_and_data_set(name):
-    assert re.search(rf"\b{name}\b", README)
+    assert re.search(rf"\b{name}\b", PACKAGE_README)
 
 
-def test_readme_shows_pictures_and_files_that_exist():
-    root = Path(__file__).parent.parent
-    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
-    assert len(pictures) >= 3
-    for path in [*pictures, *re.findall(r"simclr/recipes/[\w-]+\.yaml", README)]:
-        assert (root / path).is_file(), path
+def test_readme_is_short_and_names_the_set_up_and_the_paper():
+    assert len(README.splitlines()) < 150
+    for line in ("make run", "make test", "pip install -r requirements.txt", "streamlit run dashboard/app.py"):
+        assert f"\n    {line}" in README
+    assert "2002.05709" in README
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_readmes_name_only_files_that_exist(folder):
+    text = (ROOT / folder / "README.md").read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    for path in links:
+        assert (ROOT / folder / path).is_file(), path
+    named = re.findall(r"(?:simclr/recipes|tests)/[\w/-]+\.(?:yaml|py)", text)
+    for path in named:
+        assert (ROOT / path).is_file(), path
+    assert links or named
+
+
+def test_readme_shows_pictures():
+    assert len(re.findall(r"!\[[^\]]+\]\(", README)) >= 3
+
+
+def test_readme_code_trains(tmp_path, monkeypatch, capsys):
+    """The lines at the top of the package's README as they stand, with a smaller training."""
+    monkeypatch.chdir(tmp_path)
+    code = textwrap.dedent(re.search(r"\n((?:    .*\n|\n)*    from simclr(?:.*\n)*?    print.*\n)", PACKAGE_README)[1])
+    small = ", ".join(f"{name}={value!r}" for name, value in (TINY_PRETRAIN | {"epochs": 1}).items())
+    code, number = re.subn(r'dataset="shapes", epochs=2', small, code)
+    assert number == 1
+    exec(code, {})
+    assert "finished {" in capsys.readouterr().out
 
 
 def test_readme_code_loads_a_real_model(finished_run):
     """The lines under "A run folder" as they stand, with this run's sizes in place of the recipe's."""
-    code = re.search(r"```python\n(.*?)```", README, re.S)[1]
+    code = re.search(r"```python\n(.*?)```", PACKAGE_README, re.S)[1]
     assert "load_state_dict" in code
     assert "torchvision.models.resnet18()" in code
     config = finished_run.config
