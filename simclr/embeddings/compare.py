@@ -1,11 +1,13 @@
 """Numbers that keep the eye honest: about features, about a map of them, and between two models (no torch).
 
+The page that shows them loads no scipy: a test and a rotation of a few lines are written out here and in `projections`.
 Neighbours are by cosine of the features, never by a map. Everything is exact unless a result says how many images it
 was measured at.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -261,9 +263,14 @@ def class_table(labels: Ints, first: Ints, second: Ints, classes: Sequence[str])
 
 def mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided p of McNemar's exact test: as if each image that one model alone gets right were a toss of a coin."""
-    from scipy.special import bdtr  # the binomial distribution; `scipy.stats` would take seconds to load
-
-    return min(1.0, 2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
+    tosses, fewer = only_first + only_second, min(only_first, only_second)
+    if fewer * 2 == tosses:
+        return 1.0
+    term = total = 1
+    for number in range(1, fewer + 1):
+        term = term * (tosses - number + 1) // number  # binomial coefficients, as whole numbers: exact
+        total += term
+    return min(1.0, math.exp(math.log(2 * total) - tosses * math.log(2)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

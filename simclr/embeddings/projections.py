@@ -326,9 +326,7 @@ def turn(reference: Floats, moving: Floats) -> NDArray[np.float64]:
 
     Orthogonal Procrustes (Schönemann 1966): the matrix R without scaling that makes |moving R - reference| least.
     """
-    from scipy.linalg import orthogonal_procrustes
-
     a = reference.astype(np.float64) - reference.mean(axis=0, dtype=np.float64)
     b = moving.astype(np.float64) - moving.mean(axis=0, dtype=np.float64)
-    rotation: NDArray[np.float64] = orthogonal_procrustes(b, a)[0]
-    return rotation
+    left, _, right = np.linalg.svd(b.T @ a)
+    return left @ right
