@@ -66,13 +66,13 @@ class Augmentation(Options):
 
     @field_validator("blur_kernel_size")
     @classmethod
-    def _odd(cls, value: int) -> int:
+    def _check_odd(cls, value: int) -> int:
         if value % 2 == 0:
             raise PydanticCustomError("odd", "an odd number from 1 to 63")
         return value
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         for name in ("crop_scale", "crop_ratio", "blur_sigma"):
             low, high = getattr(self, f"{name}_min"), getattr(self, f"{name}_max")
             if low > high:

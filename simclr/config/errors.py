@@ -1,4 +1,4 @@
-"""The error for what a user can cause."""
+"""The error for bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an option is declared, checked, put in words and refused in one sentence (no torch)."""
+"""How an option is declared, described in words, checked, and refused in one sentence (no torch)."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def option(
     return Field(default, description=description, json_schema_extra=extra, **constraints)
 
 
-def none_word(value: Any) -> Any:
-    """Text from a YAML file or a flag: `null`, `~`, `none` and nothing at all leave an option unset."""
+def none_if_unset(value: Any) -> Any:
+    """None for the words that leave an option unset in a file or behind a flag: `null`, `~`, `none`, nothing."""
     return None if isinstance(value, str) and value.strip().lower() in ("", "null", "none", "~") else value
 
 
 def is_optional(info: FieldInfo) -> bool:
-    """True where a field may be unset."""
+    """Whether an option may be left unset."""
     return type(None) in _union_members(info.annotation)
 
 
@@ -63,7 +63,7 @@ def field_type(info: FieldInfo) -> Any:
 
 
 class Options(BaseModel):
-    """What all option models share: frozen, no unknown names, no infinity, numbers accepted where text is asked."""
+    """Base of all option models: frozen, no unknown names, no infinity, numbers accepted where text is asked."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -76,18 +76,18 @@ class Options(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _unset_words(cls, data: Any) -> Any:
+    def _read_unset(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
         cleaned = {}
         for name, value in data.items():
             info = cls.model_fields.get(str(name))
-            cleaned[str(name)] = none_word(value) if info is not None and is_optional(info) else value
+            cleaned[str(name)] = none_if_unset(value) if info is not None and is_optional(info) else value
         return cleaned
 
 
 def choices(info: FieldInfo) -> tuple[str, ...]:
-    """The words allowed for an option, empty where any value of its type may stand."""
+    """The words allowed for an option; empty if any value of its type is allowed."""
     annotation = field_type(info)
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
@@ -103,7 +103,7 @@ def bounds(info: FieldInfo) -> dict[str, float]:
 
 
 def allowed(info: FieldInfo) -> str:
-    """What may be given for an option, in words: "a number above 0, up to 1 (or unset)"."""
+    """What is allowed for an option, in words: "a number above 0, up to 1, or unset"."""
     annotation, metadata = _inner(info)
     limits = bounds(info)
     if words := choices(info):
@@ -134,7 +134,7 @@ def allowed(info: FieldInfo) -> str:
 
 
 def extra(info: FieldInfo, key: str) -> Any:
-    """What `option` recorded about a field for forms: `group`, `common`, `unit`, `label`."""
+    """What `option` recorded for forms about a field: `group`, `common`, `unit` or `label`."""
     return info.json_schema_extra.get(key) if isinstance(info.json_schema_extra, dict) else None
 
 
@@ -162,7 +162,7 @@ def nearest_name(name: str, known: Any) -> str:
     return f"; did you mean {found[0]}?" if found else ""
 
 
-def _show(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = value if isinstance(value, str) else repr(value)
     text = " ".join(text.split())
     return f"{text[:77]}..." if len(text) > 80 else text or "empty"
@@ -186,7 +186,7 @@ def _sentence(model: type[Options], error: Any) -> str:
     info = names.get(dotted) or model.model_fields[path[0]]
     rule = str(error["msg"]) if error["type"] == "odd" else allowed(info)
     hint = nearest_name(str(error["input"]), choices(info)) if len(choices(info)) >= 12 else ""
-    return f"{dotted} is {_show(error['input'])}; allowed: {rule}{hint or '.'}"
+    return f"{dotted} is {_shortened(error['input'])}; allowed: {rule}{hint or '.'}"
 
 
 def build(model: type[Options], values: Mapping[str, Any]) -> Any:
@@ -201,7 +201,7 @@ def build(model: type[Options], values: Mapping[str, Any]) -> Any:
         sentences = dict.fromkeys(_sentence(model, item) for item in error.errors(include_url=False))
         raise ConfigError("\n".join(sentences)) from None
     except TypeError:
-        raise ConfigError(f"The options are {_show(values)}; allowed: names with values.") from None
+        raise ConfigError(f"The options are {_shortened(values)}; allowed: names with values.") from None
 
 
 def option_text(value: Any) -> str:

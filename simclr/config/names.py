@@ -30,5 +30,4 @@ Kind = Literal["pretrain", "finetune", "scratch"]
 Group = Literal["Experiment", "Data", "Model", "Training", "Optimizer", "Augmentation", "Monitoring", "Hardware"]
 GROUPS: tuple[str, ...] = get_args(Group)
 
-
 CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # values of `compile`

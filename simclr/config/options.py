@@ -1,8 +1,8 @@
-"""Every option: type, default, range, unit and help, declared once (no torch).
+"""The options of a run: type, default, range, unit and help of each, declared once (no torch).
 
 The command line, the YAML reader and the dashboard's forms are all built from the fields below. A value is
-checked here and nowhere else; what depends on the data (class count, image size, how much fits) is checked when
-a run is prepared, in `simclr.lifecycle.train`.
+checked here and nowhere else. What depends on the data (class count, image size, how much fits) is checked when
+a run is prepared, in `simclr.lifecycle`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from simclr.config.spellings import (
     Precision,
     Scaling,
     Tags,
-    lower,
-    switch,
+    boolean_word,
+    lowercase,
 )
 
 
@@ -57,7 +57,7 @@ class CommonOptions(Options):
         ge=0,
         le=0.9,
     )
-    broken_images: Annotated[Literal["skip", "refuse"], BeforeValidator(lower)] = option(
+    broken_images: Annotated[Literal["skip", "refuse"], BeforeValidator(lowercase)] = option(
         "skip", "Images of a folder that cannot be read: skip names, counts and leaves them out; refuse ends the run.",
         group="Data",
     )  # fmt: skip
@@ -88,7 +88,7 @@ class CommonOptions(Options):
         "auto", "Number format; auto: bfloat16 where the processor or GPU computes it natively, float16 on a GPU whose "
         "tensor cores know that alone (compute capability 7.0 to 7.5), else float32.", group="Hardware",
     )  # fmt: skip
-    accelerator: Annotated[Literal["auto", "cpu", "gpu"], BeforeValidator(lower)] = option(
+    accelerator: Annotated[Literal["auto", "cpu", "gpu"], BeforeValidator(lowercase)] = option(
         "auto", "Where to train; auto: a GPU if there is one.", group="Hardware"
     )
     devices: int = option(
@@ -99,7 +99,7 @@ class CommonOptions(Options):
         1, "Machines; each needs the same command, as torchrun or srun give it.",
         group="Hardware", label="Machines", ge=1, le=1024,
     )  # fmt: skip
-    strategy: Annotated[Literal["auto", "ddp"], BeforeValidator(lower)] = option(
+    strategy: Annotated[Literal["auto", "ddp"], BeforeValidator(lowercase)] = option(
         "auto", "How several processes work together; auto: DDP where there are several.", group="Hardware"
     )
     checkpoint_every_minutes: float = option(
@@ -122,7 +122,7 @@ class CommonOptions(Options):
         ge=0,
         le=256,
     )
-    deterministic: Annotated[Literal["auto", "true", "false"], BeforeValidator(switch)] = option(
+    deterministic: Annotated[Literal["auto", "true", "false"], BeforeValidator(boolean_word)] = option(
         "auto", "Whether a seed gives the same bytes on a GPU too, which is slower; auto: no. On a CPU it always does.",
         group="Hardware", label="Same bytes on a GPU",
     )  # fmt: skip
@@ -249,11 +249,11 @@ class PretrainConfig(CommonOptions):
     )  # fmt: skip
 
     @model_validator(mode="after")
-    def _divides(self) -> Self:
+    def _check_batch_and_compile(self) -> Self:
         return check_batch(check_compile(self))
 
     @model_validator(mode="after")
-    def _falls(self) -> Self:
+    def _check_schedule(self) -> Self:
         return check_schedule(self)
 
     @property
@@ -266,11 +266,14 @@ class PretrainConfig(CommonOptions):
         return "pretrain"
 
     @property
+    def _base_learning_rate(self) -> float:
+        """Learning rate before scaling with the batch."""
+        return self.learning_rate or {"linear": 0.3, "square-root": 0.075, "none": 5e-4}[self.lr_scaling_method]
+
+    @property
     def peak_learning_rate(self) -> float:
         """Learning rate after scaling with the batch (Chen et al. 2020, sections 2.2 and B.1)."""
-        base = self.learning_rate
-        if base is None:
-            base = {"linear": 0.3, "square-root": 0.075, "none": 5e-4}[self.lr_scaling_method]
+        base = self._base_learning_rate
         if self.lr_scaling_method == "linear":
             return base * self.batch_size / 256
         if self.lr_scaling_method == "square-root":
@@ -280,11 +283,10 @@ class PretrainConfig(CommonOptions):
     def resolved(self) -> PretrainConfig:
         """The same options with optimizer and learning rate filled in, as `config.yaml` shows them."""
         scaled = self.lr_scaling_method != "none"
-        rates = {"linear": 0.3, "square-root": 0.075, "none": 5e-4}
         return self.model_copy(
             update={
                 "optimizer": self.optimizer or ("lars" if scaled else "adam"),
-                "learning_rate": self.learning_rate or rates[self.lr_scaling_method],
+                "learning_rate": self._base_learning_rate,
             }
         )
 
@@ -324,7 +326,7 @@ class FinetuneConfig(CommonOptions):
         ge=2,
     )
     backbone: Backbone | None = option(None, "Unset: the experiment's.", group="Model")
-    head: Annotated[Literal["linear", "mlp"], BeforeValidator(lower)] = option(
+    head: Annotated[Literal["linear", "mlp"], BeforeValidator(lowercase)] = option(
         "linear", "The classifier: one linear layer, or one hidden layer before it.", group="Model", common=True
     )
     hidden_dim: int = option(
@@ -351,7 +353,7 @@ class FinetuneConfig(CommonOptions):
     )  # fmt: skip
 
     @model_validator(mode="after")
-    def _in_one_process(self) -> Self:
+    def _check_processes(self) -> Self:
         if self.trains_on_features and self.devices * self.num_nodes > 1:
             raise PydanticCustomError(
                 "order",
@@ -361,7 +363,7 @@ class FinetuneConfig(CommonOptions):
         return self
 
     @model_validator(mode="after")
-    def _has_source(self) -> Self:
+    def _check_source(self) -> Self:
         if self.experiment_version is None and not self.random_weight_init:
             raise PydanticCustomError(
                 "source",
@@ -371,11 +373,11 @@ class FinetuneConfig(CommonOptions):
         return self
 
     @model_validator(mode="after")
-    def _divides(self) -> Self:
+    def _check_batch_and_compile(self) -> Self:
         return check_batch(check_compile(self))
 
     @model_validator(mode="after")
-    def _falls(self) -> Self:
+    def _check_schedule(self) -> Self:
         return check_schedule(self)
 
     @property

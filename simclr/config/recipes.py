@@ -34,14 +34,14 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
-    """Reads a YAML file of options; every value stays the text that was written, so that 0012 and no survive.
+    """The values of a YAML file of options, each as the text that was written, so that 0012 and no stay as they are.
 
     Raises:
-        ConfigError: where the file is missing, unreadable, not YAML, or not names with values.
+        ConfigError: if the file is missing, unreadable, not YAML, or not names with values.
     """
     path = Path(path)
     try:
-        with open(path, "rb") as stream:  # its user named it: a link or a pipe will do
+        with open(path, "rb") as stream:  # named by the user: a link or a pipe is fine
             text = stream.read(safe_read.MAX_YAML_BYTES + 1)
         if len(text) > safe_read.MAX_YAML_BYTES:
             raise OSError(errno.EFBIG, f"it is larger than {safe_read.MAX_YAML_BYTES / 1e6:g} MB")
@@ -64,7 +64,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
-    """Plain values in declaration order, as they stand in `config.yaml`."""
+    """Plain values in declaration order, as in `config.yaml`."""
     return config.model_dump(mode="json")
 
 
@@ -91,8 +91,8 @@ def arm_recipe(name: str, arm: str) -> tuple[str, dict[str, Any]]:
         name: a shipped recipe.
         arm: `frozen`, `full` or `scratch`.
 
-    Full fine-tuning follows the from-scratch partner where the fine-tuning partner is made for a frozen encoder: all
-    weights are trained, so rates and budget have to be the ones of training all weights.
+    If the fine-tuning partner is made for a frozen encoder, full fine-tuning takes the from-scratch partner's values:
+    all weights are trained, so learning rate and epochs have to be those of training all weights.
     """
     if arm == "scratch":
         return "scratch", recipe(name, "scratch")
@@ -105,7 +105,7 @@ def arm_recipe(name: str, arm: str) -> tuple[str, dict[str, Any]]:
 
 
 def differences(config: RunConfig, base: RunConfig) -> dict[str, Any]:
-    """Options of `config`, by dotted name, whose value is not that of `base`: what a command has to say."""
+    """Options of `config`, by dotted name, whose value differs from that of `base`: the flags a command needs."""
 
     def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         flat: dict[str, Any] = {}

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from simclr.config.fields import none_word, option_text
+from simclr.config.fields import none_if_unset, option_text
 from simclr.config.names import BACKBONES, DATASETS
 
 
-def _plain_name(value: Any) -> Any:
-    """`CIFAR-10`, `cifar10` and `Cifar10` are one data set; a path stays as it is written."""
+def _dataset_name(value: Any) -> Any:
+    """The data set's name in any spelling (`CIFAR-10`, `Cifar10`: `cifar10`); a path stays as it is written."""
     if not isinstance(value, str):
         return value
     squeezed = value.strip().lower().replace("-", "").replace("_", "").replace(" ", "")
@@ -25,7 +25,7 @@ def _dashed(value: Any) -> Any:
     return value.strip().lower().replace("_", "-") if isinstance(value, str) else value
 
 
-def lower(value: Any) -> Any:
+def lowercase(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
@@ -34,9 +34,9 @@ def _precision_name(value: Any) -> Any:
     return aliases.get(str(value).strip().lower(), value)
 
 
-def switch(value: Any) -> Any:
-    """`true` and `false` are truth values in a YAML file, and words where there is a third."""
-    word = option_text(value) if isinstance(value, bool) else lower(value)
+def boolean_word(value: Any) -> Any:
+    """The word `true` or `false` for any YAML spelling of them, for options that allow a third word."""
+    word = option_text(value) if isinstance(value, bool) else lowercase(value)
     return {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}.get(word, word)
 
 
@@ -47,7 +47,7 @@ def _integer_or_text(value: Any) -> Any:
 
 
 def _tag_list(value: Any) -> Any:
-    if none_word(value) is None:
+    if none_if_unset(value) is None:
         return ()
     if isinstance(value, str):
         value = value.strip().removeprefix("[").removesuffix("]").split(",")
@@ -56,12 +56,12 @@ def _tag_list(value: Any) -> Any:
     return value
 
 
-Optimizer = Annotated[Literal["adamw", "adam", "sgd", "lars"], BeforeValidator(lower)]
+Optimizer = Annotated[Literal["adamw", "adam", "sgd", "lars"], BeforeValidator(lowercase)]
 Scaling = Annotated[Literal["none", "linear", "square-root"], BeforeValidator(_dashed)]
 Precision = Annotated[Literal["auto", "32-true", "bf16-mixed", "16-mixed"], BeforeValidator(_precision_name)]
-Compile = Annotated[Literal["false", "true", "reduce-overhead", "max-autotune"], BeforeValidator(switch)]
-Dataset = Annotated[str, BeforeValidator(_plain_name)]
-Backbone = Annotated[Literal[BACKBONES], BeforeValidator(lower)]  # type: ignore[valid-type]
+Compile = Annotated[Literal["false", "true", "reduce-overhead", "max-autotune"], BeforeValidator(boolean_word)]
+Dataset = Annotated[str, BeforeValidator(_dataset_name)]
+Backbone = Annotated[Literal[BACKBONES], BeforeValidator(lowercase)]  # type: ignore[valid-type]
 Tags = Annotated[tuple[str, ...], BeforeValidator(_tag_list)]
 # digits alone are the number of a pre-training, anything else a run or a file
 Experiment = Annotated[int | str, BeforeValidator(_integer_or_text)]
