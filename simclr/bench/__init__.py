@@ -1,1 +1,1 @@
-"""What each part costs, side by side with others."""
+"""What each part costs, compared with other implementations."""

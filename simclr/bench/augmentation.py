@@ -19,7 +19,7 @@ BLUR = Augmentation(blur_probability=0.5)
 
 
 def photos(count: int, side: int) -> Tensor:
-    """(count, 3, side, side) uint8 with the smooth structure of photographs: noise would be an easy case for nobody."""
+    """(count, 3, side, side) uint8, smooth as photographs are: noise would be an unfair case."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(count, 3, 5, 5, generator=generator)
     smooth = F.interpolate(coarse, size=side, mode="bicubic", align_corners=False)
@@ -67,7 +67,7 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
     """Views per CPU second of one thread, decoded images in, normalized tensors out."""
     from torchvision.transforms.functional import to_pil_image
 
-    count, few = 512, 64  # one by one is slow: as few as give a steady figure
+    count, few = 512, 64  # one by one is slow: as few as give a stable figure
     for blur, options in ((False, Augmentation()), (True, BLUR)):
         name = "with blur" if blur else "without blur"
         images = photos(count, SIDE)

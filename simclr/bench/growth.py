@@ -18,7 +18,7 @@ from simclr.evaluation import probes
 
 
 @dataclass(frozen=True)
-class Growth:
+class CostCurve:
     """One curve: cost against size."""
 
     title: str
@@ -28,33 +28,33 @@ class Growth:
     costs: list[float]
 
 
-def growth() -> Iterator[Growth]:
+def cost_curves() -> Iterator[CostCurve]:
     """Time and memory against batch size, image size and number of images."""
     rows = [256, 512, 1024, 2048, 4096, 8192]
     with threads(1):
         seconds = [min(take_turns({"own": loss_work(loss_functions(())["own"], n)}, 3)["own"]) for n in rows]
-    yield Growth("NT-Xent, forward and backward", "rows (2N)", "CPU-s", rows, seconds)
+    yield CostCurve("NT-Xent, forward and backward", "rows (2N)", "CPU-s", rows, seconds)
     memory = [peak_memory(loss_peak, function="own with ranks", num_rows=n) for n in rows]
-    yield Growth("NT-Xent, peak memory beyond the rows", "rows (2N)", "MiB", rows, memory)
+    yield CostCurve("NT-Xent, peak memory beyond the rows", "rows (2N)", "MiB", rows, memory)
     sides = [32, 64, 96, 128, 224]
     with threads(1):
         views = [min(take_turns({"own": own_views(photos(64, n), Augmentation(), n)}, 3)["own"]) / 128 for n in sides]
-    yield Growth("One view", "image size (px)", "CPU-s", sides, views)
+    yield CostCurve("One view", "image size (px)", "CPU-s", sides, views)
     batches = [64, 128, 256, 512]
     options = STEP | {"backbone": "resnet_tiny"}
     with threads(1):
         steps = [min(own_steps(4, **options | {"batch_size": n}).step_seconds()) for n in batches]
-    yield Growth("Training step, resnet_tiny, 32 px, one thread", "batch size", "s", batches, steps)
+    yield CostCurve("Training step, resnet_tiny, 32 px, one thread", "batch size", "s", batches, steps)
     memory = [peak_memory(step_peak, batch_size=n) for n in batches]
-    yield Growth("Training step, resnet_tiny, 32 px: peak memory", "batch size", "MiB", batches, memory)
+    yield CostCurve("Training step, resnet_tiny, 32 px: peak memory", "batch size", "MiB", batches, memory)
     sides = [16, 32, 48, 64]
     with threads(1):
         steps = [min(own_steps(4, **options | {"image_size": n}).step_seconds()) for n in sides]
-    yield Growth("Training step, resnet_tiny, batch 128, one thread", "image size (px)", "s", sides, steps)
+    yield CostCurve("Training step, resnet_tiny, batch 128, one thread", "image size (px)", "s", sides, steps)
     counts = [10_000, 20_000, 50_000]
     with threads(1):
         found = [_probe_seconds(n) for n in counts]
-    yield Growth("Linear probe, 512 features", "images", "CPU-s", counts, found)
+    yield CostCurve("Linear probe, 512 features", "images", "CPU-s", counts, found)
 
 
 def _probe_seconds(count: int) -> float:
@@ -64,7 +64,7 @@ def _probe_seconds(count: int) -> float:
     return seconds_of(lambda: probes.linear_probe(features[:cut], labels[:cut], val, 10), time.process_time)
 
 
-def draw(curves: list[Growth], path: Path) -> None:
+def draw(curves: list[CostCurve], path: Path) -> None:
     """All curves on log axes in one HTML file that opens without a network."""
     from plotly.subplots import make_subplots
 

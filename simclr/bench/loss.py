@@ -16,14 +16,15 @@ from simclr.objectives import nt_xent
 
 
 def random_embeddings(num_rows: int, dim: int = 128) -> tuple[Tensor, Tensor]:
+    """z1 and z2, each (num_rows / 2, dim), on the GPU if there is one."""
     generator = torch.Generator().manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     z = torch.randn(num_rows, dim, generator=generator).to(device)
     return z[: num_rows // 2].requires_grad_(), z[num_rows // 2 :].requires_grad_()
 
 
-def floor_of_products(num_rows: int, dim: int = 128) -> Callable[[], Any]:
-    """Normalizing and three matrix products into memory that is there already: what a loss by the book cannot pass."""
+def matrix_product_floor(num_rows: int, dim: int = 128) -> Callable[[], Any]:
+    """Normalizes and computes three matrix products into allocated memory: no loss by the formula is faster."""
     z = torch.cat(random_embeddings(num_rows, dim)).detach()
     unit, similarities = torch.empty_like(z), z.new_empty(num_rows, num_rows)
     first, second = torch.empty_like(z), torch.empty_like(z)
@@ -65,9 +66,10 @@ def loss_functions(peers: Iterable[str]) -> dict[str, Callable[[Tensor, Tensor],
 
 
 def loss_peak(function: str, num_rows: int) -> Callable[[], Any]:
+    """The work whose peak memory is that of one of the loss functions, by its name."""
     torch.set_num_threads(1)
     functions = loss_functions((function,))
-    loss_work(functions[function], 64)()  # libraries take their own memory on first use
+    loss_work(functions[function], 64)()  # so that the memory which libraries take on first use is not counted
     return loss_work(functions[function], num_rows)
 
 
@@ -80,7 +82,7 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
         turns = {512: 20 * repeats, 2048: 3 * repeats}.get(num_rows, repeats)
         for count, clock, name in clocks:
             candidates = {name: loss_work(function, num_rows) for name, function in loss_functions(peers).items()}
-            candidates["the floor of three products"] = floor_of_products(num_rows)
+            candidates["the floor of three products"] = matrix_product_floor(num_rows)
             with threads(count):
                 seconds = take_turns(candidates, turns, clock)
             pairs = [("own with ranks", "the floor of three products")]

@@ -5,8 +5,8 @@
     python -m simclr bench --plot costs.html     tables and curves of time and memory against size
 
 Absolute times mean little on shared machines. So the candidates of a comparison take turns in one process. A ratio is
-that of the best turns, and the middle half of the ratios of single turns stands beside it. CPU seconds of a single
-thread are the least disturbed clock; where threads work together, or a GPU does, it is the wall clock.
+that of the best turns; the middle half of the ratios of single turns is printed beside it. CPU seconds of a single
+thread are the least disturbed clock; with several threads, or on a GPU, it is the wall clock.
 """
 
 from __future__ import annotations

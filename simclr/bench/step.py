@@ -1,4 +1,4 @@
-"""What a training step costs, and how much of it is not the network."""
+"""What a training step costs, and how much of its time is not the network's."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from simclr.config import PretrainConfig, build
 class StepClock(L.Callback):
     """When each training step began and ended.
 
-    Between the end of one and the beginning of the next lie reading and augmenting the batch, and writing what was
-    measured.
+    Between the end of one step and the beginning of the next, the batch is read and augmented, and metrics are written.
     """
 
     def __init__(self) -> None:
@@ -54,7 +53,7 @@ class StepClock(L.Callback):
 
 
 def own_steps(steps: int, **options: Any) -> StepClock:
-    """Trains that many steps as `python -m simclr pretrain` does, in a folder that is thrown away."""
+    """Trains that many steps as `python -m simclr pretrain` does, in a temporary folder."""
     from simclr.lifecycle.train import train
 
     clock = StepClock()
@@ -68,7 +67,7 @@ def own_steps(steps: int, **options: Any) -> StepClock:
 
 
 def lightly_steps(steps: int, *, batch_size: int, workers: int = 0) -> StepClock:
-    """The same network, batch and optimizer as lightly's example for Lightning trains them."""
+    """Trains the same network, batch and optimizer as lightly's example for Lightning does."""
     from lightly.loss import NTXentLoss
     from lightly.models.modules import SimCLRProjectionHead
     from torchvision.transforms.functional import to_pil_image
@@ -132,6 +131,7 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
 
 
 def step_peak(batch_size: int, micro_batch_size: int | None = None, image_size: int = SIDE) -> Callable[[], Any]:
+    """The work whose peak memory is that of a training step."""
     options = STEP | {"batch_size": batch_size, "image_size": image_size, "backbone": "resnet_tiny"}
-    own_steps(1, **options | {"batch_size": 4})  # libraries and data sets take their memory on first use
+    own_steps(1, **options | {"batch_size": 4})  # so that what libraries and data sets take on first use is not counted
     return lambda: own_steps(1, **options, micro_batch_size=micro_batch_size)

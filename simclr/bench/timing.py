@@ -1,4 +1,4 @@
-"""Seconds of candidates that take turns, how they compare, and the row that says so."""
+"""Seconds of candidates that take turns, how they compare, and the row that reports it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Row:
     """One line of the result: a figure, and how it compares.
 
     ratio: times better than `against`, above 1 is better: best turn against best turn. low, high: the middle half of
-    the ratios of `repeats` turns. None for a figure that stands alone.
+    the ratios of `repeats` turns. None for a figure without a comparison.
     """
 
     part: str
@@ -96,9 +96,9 @@ def take_turns(
 
 
 def speedup(mine: list[float], others: list[float]) -> dict[str, Any]:
-    """How many times quicker `mine` is: best against best, and the quarter and three quarters of all turns.
+    """How many times faster `mine` is: best turn against best turn, and the quartiles over all turns.
 
-    What disturbs a turn makes it slower, never quicker, and with several threads by a hundred times.
+    A disturbed turn is slower, never faster, and with several threads by up to a hundred times.
     """
     ratios = np.divide(others, mine)
     low, high = np.quantile(ratios, (0.25, 0.75))

@@ -18,7 +18,7 @@ def bench(arguments: list[str]) -> int:
     Raises:
         ConfigError: for bad input, or a peer that is not installed.
     """
-    from simclr.bench.growth import Growth, draw, growth
+    from simclr.bench.growth import CostCurve, cost_curves, draw
     from simclr.bench.parts import PARTS
     from simclr.bench.timing import Row, machine
 
@@ -56,9 +56,9 @@ def bench(arguments: list[str]) -> int:
         for row in PARTS[part](peers, repeats):
             rows.append(row)
             print(f"  {row.text()}", flush=True)
-    curves: list[Growth] = []
+    curves: list[CostCurve] = []
     if "plot" in files:
-        for curve in growth():
+        for curve in cost_curves():
             curves.append(curve)
             cells = "  ".join(f"{size:,}: {cost:.3g}" for size, cost in zip(curve.sizes, curve.costs, strict=True))
             print(f"\n{curve.title}, {curve.unit} by {curve.size}\n  {cells}", flush=True)

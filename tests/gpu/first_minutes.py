@@ -129,7 +129,7 @@ def loss(sizes: _Sizes, num_rows: int) -> str:
     for name in ("own with ranks", "matrix + cross_entropy"):
         work = loss.loss_work(functions[name], num_rows)
         said.append(f"{name} {_spread(_seconds(work, sizes.repeats), lambda s: 1e3 * s, 'ms')}")
-    floor = _spread(_seconds(loss.floor_of_products(num_rows), sizes.repeats), lambda s: 1e3 * s, "ms")
+    floor = _spread(_seconds(loss.matrix_product_floor(num_rows), sizes.repeats), lambda s: 1e3 * s, "ms")
     return "; ".join([*said, f"three products {floor}"])
 
 

@@ -86,7 +86,7 @@ def test_figures_go_to_the_terminal_and_a_file(tmp_path, capsys):
 
 def test_the_drawing_opens_without_a_network(tmp_path):
     path = tmp_path / "costs.html"
-    growth.draw([growth.Growth("NT-Xent", "rows", "s", [256, 512], [0.1, 0.4])] * 3, path)
+    growth.draw([growth.CostCurve("NT-Xent", "rows", "s", [256, 512], [0.1, 0.4])] * 3, path)
     text = path.read_text(encoding="utf-8")
     assert "NT-Xent" in text
     assert '<script src="http' not in text
