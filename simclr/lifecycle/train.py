@@ -94,7 +94,7 @@ class Prepared:
     experiment: Run | None = None
     train: Split | None = None  # fine-tuning: the labelled images used
     weights_sha256: str | None = None  # of the file that the encoder was loaded from
-    callbacks: Sequence[L.Callback] = ()  # the caller's own
+    callbacks: Sequence[L.Callback] = ()  # come before the training's own
     peers: rank_messages.Ranks | None = None  # the run's other processes
 
 
@@ -475,7 +475,8 @@ def train(
             if prepared.weights_sha256 is not None and not (resume and "weights_sha256" in run.meta):
                 runs.add_meta(run.path, weights_sha256=prepared.weights_sha256)
         assert status is not None
-        prepared.callbacks, prepared.peers = callbacks, peers
+        prepared.peers = peers
+        prepared.callbacks = [_FirstWord(peers, config.batch_size), _InstallSignals(signals), *callbacks]
         with _exactly(config), _log_to(run.log_path, wanted=not supervised):
             _live(run, prepared, status, signals, resume, peers)
     except ConfigError:
@@ -544,8 +545,10 @@ def follow(
                 peers.say(rank_messages.STOPPED, "It was asked to stop.")  # the main process may not have been
                 raise
             prepared.peers = peers
+            prepared.callbacks = [_FirstWord(peers, config.batch_size), _InstallSignals(signals)]
+            folder = run_dir or Path(tempfile.gettempdir())
             with _exactly(config):
-                _work(prepared)(Run(run_dir or Path(tempfile.gettempdir())), prepared, Unheard(), signals, resume)
+                _work(prepared)(Run(folder), prepared, Unheard(), signals.requested, resume)
     except StopRequested:
         pass  # the main process says so
     except DivergedError as error:
@@ -571,8 +574,10 @@ def _work(prepared: Prepared) -> Callable[..., None]:
 def trial(prepared: Prepared, folder: Path, status: StatusWriter) -> None:
     """Trains what was prepared in a folder that is thrown away, to see what it costs; errors come as they are."""
     _quiet_libraries()
+    signals = StopSignals()
+    prepared.callbacks = [_InstallSignals(signals), *prepared.callbacks]
     with _exactly(prepared.config):
-        _work(prepared)(Run(folder), prepared, status, StopSignals(), False)
+        _work(prepared)(Run(folder), prepared, status, signals.requested, False)
 
 
 def _held(config: RunConfig, device: torch.device) -> str:
@@ -603,7 +608,7 @@ def _live(
     batch = prepared.config.batch_size
     try:
         sweep(run.path / runs.CHECKPOINTS)
-        _work(prepared)(run, prepared, status, signals, resume)
+        _work(prepared)(run, prepared, status, signals.requested, resume)
         status.close(state="finished", reason="", phase="", exit_code=0)
     except StopRequested:
         peers.rest()
@@ -704,7 +709,7 @@ def _environment(place: ranks.Place) -> ClusterEnvironment:
 
 
 def _fit(
-    run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: StopSignals, resume: bool, *,
+    run: Run, prepared: Prepared, status: StatusWriter | Unheard, stop: threading.Event, resume: bool, *,
     model: SimCLR | Classifier, data: PretrainData | LabelledData, checkpoints: Checkpoints,
     columns: tuple[str, ...], extra: list[L.Callback],
 ) -> bool:  # fmt: skip
@@ -727,7 +732,7 @@ def _fit(
         backbones.make_deterministic(model.encoder)
     compute.compile_network(model.encoder, config.compile)
     several = place.world_size > 1 or config.strategy == "ddp"
-    interruptions = Interruptions(signals.requested, checkpoints, config.checkpoint_every_minutes)
+    interruptions = Interruptions(stop, checkpoints, config.checkpoint_every_minutes)
     trainer = L.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu", devices=config.devices, num_nodes=config.num_nodes,
         strategy=_Strategy(gradient_as_bucket_view=True) if several else "auto",
@@ -737,8 +742,7 @@ def _fit(
         max_epochs=prepared.num_epochs, min_epochs=0,
         default_root_dir=run.path, logger=False,
         callbacks=[
-            *([_FirstWord(prepared.peers, config.batch_size)] if prepared.peers is not None else []),
-            _InstallSignals(signals), _SameStart(), *prepared.callbacks, *extra, recorder, checkpoints,
+            *prepared.callbacks, _SameStart(), *extra, recorder, checkpoints,
             *([Progress(recorder, prepared.num_steps)] if place.is_main else []),
             interruptions,
         ],
@@ -781,7 +785,9 @@ def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> time_left.T
     )  # fmt: skip
 
 
-def _pretrain(run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: StopSignals, resume: bool) -> None:
+def _pretrain(
+    run: Run, prepared: Prepared, status: StatusWriter | Unheard, stop: threading.Event, resume: bool
+) -> None:
     config, data = prepared.config, prepared.data
     assert isinstance(config, PretrainConfig)
     device = compute.find_device(config.accelerator)
@@ -804,7 +810,7 @@ def _pretrain(run: Run, prepared: Prepared, status: StatusWriter | Unheard, sign
 
     checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, score, config.checkpoint_every_epochs)
     goes_on = _fit(
-        run, prepared, status, signals, resume, model=model, data=loader, checkpoints=checkpoints,
+        run, prepared, status, stop, resume, model=model, data=loader, checkpoints=checkpoints,
         columns=runs.PRETRAIN_METRICS, extra=extra,
     )  # fmt: skip
     if not goes_on:
@@ -815,7 +821,7 @@ def _pretrain(run: Run, prepared: Prepared, status: StatusWriter | Unheard, sign
         return
     assert isinstance(status, StatusWriter)
     status.set(phase="testing")
-    found = protocols.pretrain_figures(config, state, data, device, _reporter(status, signals.requested))
+    found = protocols.pretrain_figures(config, state, data, device, _reporter(status, stop))
     if not found:
         print("there are no labelled test images, so nothing was tested", flush=True)
         return
@@ -882,7 +888,9 @@ def _accuracy_then_loss(measured: Any) -> tuple[float, ...] | None:
     return (measured["val/top1"], -measured["val/loss"]) if "val/top1" in measured else None
 
 
-def _finetune(run: Run, prepared: Prepared, status: StatusWriter | Unheard, signals: StopSignals, resume: bool) -> None:
+def _finetune(
+    run: Run, prepared: Prepared, status: StatusWriter | Unheard, stop: threading.Event, resume: bool
+) -> None:
     config, train_split = prepared.config, prepared.train
     assert isinstance(config, FinetuneConfig) and train_split is not None
     checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, _accuracy_then_loss, patience=config.early_stopping_patience)
@@ -892,7 +900,7 @@ def _finetune(run: Run, prepared: Prepared, status: StatusWriter | Unheard, sign
     )  # fmt: skip
     if config.trains_on_features:
         assert isinstance(status, StatusWriter)
-        _train_on_features(run, prepared, status, signals, resume, model, checkpoints)
+        _train_on_features(run, prepared, status, stop, resume, model, checkpoints)
     else:
         loader = LabelledData(
             train_split, prepared.data.val, config.augmentation, batch_size=config.batch_size, seed=config.seed,
@@ -900,7 +908,7 @@ def _finetune(run: Run, prepared: Prepared, status: StatusWriter | Unheard, sign
         )  # fmt: skip
         extra = _filming(run, prepared, compute.find_device(config.accelerator))
         goes_on = _fit(
-            run, prepared, status, signals, resume, model=model, data=loader, checkpoints=checkpoints,
+            run, prepared, status, stop, resume, model=model, data=loader, checkpoints=checkpoints,
             columns=runs.FINETUNE_METRICS, extra=extra,
         )  # fmt: skip
         if not goes_on:
@@ -911,11 +919,11 @@ def _finetune(run: Run, prepared: Prepared, status: StatusWriter | Unheard, sign
     assert isinstance(status, StatusWriter)
     state = state_dicts.join_state(model.parts, model.head)
     save_atomically(state, run.model_path)
-    _evaluate(run, prepared, status, state, checkpoints.best_epoch, signals.requested)
+    _evaluate(run, prepared, status, state, checkpoints.best_epoch, stop)
 
 
 def _train_on_features(
-    run: Run, prepared: Prepared, status: StatusWriter, signals: StopSignals, resume: bool, model: Classifier,
+    run: Run, prepared: Prepared, status: StatusWriter, stop: threading.Event, resume: bool, model: Classifier,
     checkpoints: Checkpoints,
 ) -> None:  # fmt: skip
     """Frozen encoder: features of the plain images once, then the head alone."""
@@ -952,7 +960,7 @@ def _train_on_features(
             done += num
             left["image"].add(since_mark(), num)
             status.set(phase=f"features of the {what} images {done / split.num_images:.0%}", eta_seconds=left.seconds())
-            if signals.requested.is_set():
+            if stop.is_set():
                 raise StopRequested
 
         found = features_of(
@@ -971,7 +979,7 @@ def _train_on_features(
     since_mark()
 
     def on_step(step: int) -> None:
-        if signals.requested.is_set():
+        if stop.is_set():
             raise StopRequested
         if time.monotonic() - mark > HEAD_STATUS_SECONDS:
             left["step"].add(since_mark(), step - left["step"].done)
