@@ -51,7 +51,6 @@ AGAINST_THE_ORDER: set[str] = set()
 CIRCLES: set[str] = set()
 LONG_FILES: set[str] = {
     "dashboard.augmentations.encoder",
-    "simclr.lifecycle.train",
 }
 FULL_FOLDERS: set[str] = set()
 

@@ -83,7 +83,7 @@ def factor_scores(
     """
     import torch
 
-    from simclr.evaluation.probes import linear_probe
+    from simclr.evaluation.linear_probe import fit_linear_probe
 
     found = {}
     x, test_x = train.astype(np.float64), test.astype(np.float64)
@@ -95,7 +95,7 @@ def factor_scores(
             parts = [
                 (torch.from_numpy(x[rows]).float(), torch.from_numpy(labels[rows])) for rows in (~is_held, is_held)
             ]
-            probe = linear_probe(*parts[0], parts[1], len(shapes.CLASSES))
+            probe = fit_linear_probe(*parts[0], parts[1], len(shapes.CLASSES))
             guess = probe(torch.from_numpy(test_x).float()).argmax(dim=1).numpy()
             found[name] = float((guess == wanted).mean())
             continue

@@ -14,7 +14,7 @@ from simclr.bench.probe import labelled_features
 from simclr.bench.step import STEP, own_steps, step_peak
 from simclr.bench.timing import machine, seconds_of, take_turns, threads
 from simclr.config import Augmentation
-from simclr.evaluation import probes
+from simclr.evaluation.linear_probe import fit_linear_probe
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _probe_seconds(count: int) -> float:
     features, labels = labelled_features(count, 512, 10)
     cut = count * 9 // 10
     val = features[cut:], labels[cut:]
-    return seconds_of(lambda: probes.linear_probe(features[:cut], labels[:cut], val, 10), time.process_time)
+    return seconds_of(lambda: fit_linear_probe(features[:cut], labels[:cut], val, 10), time.process_time)
 
 
 def draw(curves: list[CostCurve], path: Path) -> None:

@@ -39,9 +39,9 @@ def report_peak(work: Callable[[], Any]) -> None:
         torch.cuda.synchronize()
         print((torch.cuda.max_memory_allocated() - before) / 2**20)
         return
-    from simclr.lifecycle.measure import Gauge
+    from simclr.lifecycle.measure import PeakMemory
 
-    gauge = Gauge(torch.device("cpu"))
+    gauge = PeakMemory(torch.device("cpu"))
     gauge.begin()
     before = psutil.Process().memory_info().rss
     work()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from simclr.bench.timing import Row, seconds_of
-from simclr.evaluation import probes
+from simclr.evaluation.linear_probe import fit_linear_probe
 
 
 def labelled_features(count: int, dim: int, num_classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -28,7 +28,7 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
     """The linear probe on 45,000 x 512 features, its regularisation chosen on 5,000 others."""
     features, labels = labelled_features(50_000, 512, 10)
     train, val = (features[:45_000], labels[:45_000]), (features[45_000:], labels[45_000:])
-    seconds = [seconds_of(lambda: probes.linear_probe(*train, val, 10), time.perf_counter) for _ in range(2)]
+    seconds = [seconds_of(lambda: fit_linear_probe(*train, val, 10), time.perf_counter) for _ in range(2)]
     yield Row(
         "probe", "linear probe, 45,000 x 512, ten classes, all strengths", statistics.median(seconds), "s", repeats=2
     )

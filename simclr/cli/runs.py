@@ -89,8 +89,8 @@ def resume(arguments: list[str]) -> int:
         else:
             spawn.claim(run)
     devices.keep_to(config.accelerator)
-    from simclr.lifecycle.train import follow, train  # loads torch and lightning
+    from simclr.lifecycle.train import train, train_worker  # loads torch and lightning
 
     if not is_main:
-        return follow(config, runs_dir=run.path.parent, run_dir=run.path, resume=True)
+        return train_worker(config, runs_dir=run.path.parent, run_dir=run.path, resume=True)
     return exit_code_of(train(config, runs_dir=run.path.parent, run_dir=run.path, resume=True))

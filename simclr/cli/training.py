@@ -52,10 +52,10 @@ def pretrain_or_finetune(command: str, arguments: list[str]) -> int:
     if runs_dir is None:
         runs_dir = run_dir.resolve().parent if run_dir is not None else runs.default_runs_dir()
     devices.keep_to(config.accelerator)
-    from simclr.lifecycle.train import follow, train  # torch and lightning take seconds
+    from simclr.lifecycle.train import train, train_worker  # torch and lightning take seconds
 
     if not is_main:
-        return follow(config, runs_dir=runs_dir, run_dir=run_dir)
+        return train_worker(config, runs_dir=runs_dir, run_dir=run_dir)
     said = ["python", "-m", "simclr", command, *arguments]
     recipe = recipe_of(others.get("--config"))
     return exit_code_of(train(config, runs_dir=runs_dir, run_dir=run_dir, command=said, recipe=recipe))

@@ -73,7 +73,7 @@ def linear_votes(
     import torch
 
     from simclr.data.sampling import HALVES_STREAM, ranks_in_class
-    from simclr.evaluation import probes
+    from simclr.evaluation.linear_probe import fit_linear_probe
 
     ranks, _ = ranks_in_class(labels, np.random.default_rng([HALVES_STREAM, seed]))
     in_second = (ranks + labels) % 2 == 1  # every other class begins with the second half: both are of one size
@@ -82,7 +82,7 @@ def linear_votes(
     for number, half in enumerate((in_second, ~in_second)):
         if half.any() and not half.all():
             fitted, judged = (torch.from_numpy(np.flatnonzero(part)).to(device) for part in (~half, half))
-            probe = probes.linear_probe(x[fitted], y[fitted], None, int(labels.max()) + 1)
+            probe = fit_linear_probe(x[fitted], y[fitted], None, int(labels.max()) + 1)
             with torch.inference_mode():
                 found[half] = probe(x[judged]).argmax(dim=1).cpu().numpy()
         progress((number + 1) / 2)

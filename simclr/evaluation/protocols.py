@@ -21,28 +21,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simclr import runs
 from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainConfig, RunConfig, nearest_name
 from simclr.data.splits import ImageData, Split, label_subset
-from simclr.evaluation import probes
+from simclr.evaluation import linear_probe
 from simclr.evaluation.features import features_of, plain_batches
 from simclr.models import backbones, compute, state_dicts
 from simclr.models.heads import classifier
 from simclr.objectives import metrics
 from simclr.runs import Run
+from simclr.runs.status import Report, no_report
 
 PROTOCOLS = ("knn", "linear", "classifier")
-AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": None}
-
-# Told what is going on, in words, and the share done, 0..1; may raise to end the work.
-Report = Callable[[str, float], None]
-
-
-def _silent(what: str, share: float) -> None:
-    pass
-
 
 # --- protocols in words ---------------------------------------------------------------------------------------------
 
@@ -94,7 +87,7 @@ def protocol_of(config: RunConfig, name: str, **found: Any) -> dict[str, Any]:
 
 def pretrain_figures(
     config: PretrainConfig, state: Mapping[str, Tensor], data: ImageData, device: torch.device,
-    report: Report = _silent,
+    report: Report = no_report,
 ) -> dict[str, Any]:  # fmt: skip
     """kNN and linear probe accuracy of a pre-trained encoder on the test images, as `evaluation.json` holds them.
 
@@ -118,7 +111,7 @@ def pretrain_figures(
 
 def classifier_figures(
     config: FinetuneConfig, state: Mapping[str, Tensor], data: ImageData, device: torch.device,
-    report: Report = _silent,
+    report: Report = no_report,
 ) -> dict[str, Any]:  # fmt: skip
     """What a supervised run's own classifier reaches on the test images, as `evaluation.json` holds it.
 
@@ -128,7 +121,7 @@ def classifier_figures(
         data: as the training loads it.
 
     Returns:
-        Those of `probes.evaluation_of`, and `protocols`; empty where there are no labelled test images.
+        Those of `evaluation_of`, and `protocols`; empty where there are no labelled test images.
 
     Raises:
         ConfigError: if the weights are not of this network.
@@ -145,8 +138,34 @@ def classifier_figures(
     network = nn.Sequential(encoder.network, nn.Flatten(1), head)
     logits = _pass(network, data.test, config, device, partial(report, "testing"))
     protocol = protocol_of(config, arm_of(config), **_circumstances(data, labelled(config, data), device))
-    found = probes.evaluation_of(logits, data.test.labels, data.classes or ())
+    found = evaluation_of(logits, data.test.labels, data.classes or ())
     return found | {"protocols": {arm_of(config): protocol}}
+
+
+def evaluation_of(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Test figures for `evaluation.json`: loss, top-1, top-5, accuracy per class (0..1) and the confusion matrix.
+
+    Args:
+        logits: (N, num_classes), labels: (N,).
+
+    Returns:
+        `confusion[i][j]` counts images of class i that were called j.
+    """
+    logits, labels = logits.float().cpu(), labels.cpu()
+    predicted = logits.argmax(dim=1)
+    num_classes = len(classes)
+    confusion = torch.bincount(labels * num_classes + predicted, minlength=num_classes**2).view(num_classes, -1)
+    per_class = confusion.diagonal() / confusion.sum(dim=1).clamp(min=1)
+    shares = metrics.classification_shares(logits, labels)
+    return {
+        "test/loss": float(F.cross_entropy(logits, labels)),
+        "test/top1": float(shares["top1"]),
+        "test/top5": float(shares["top5"]),
+        "num_test_images": len(labels),
+        "classes": list(classes),
+        "per_class": per_class.tolist(),
+        "confusion": confusion.tolist(),
+    }
 
 
 def labelled(config: FinetuneConfig, data: ImageData) -> Split:
@@ -191,7 +210,7 @@ def _pass(
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         return features_of(
             network.to(device).to(memory_format=torch.channels_last).eval(),  # type: ignore[call-overload]
-            plain_batches(split, config.image_size, device), device=device, autocast=AUTOCAST[config.precision],
+            plain_batches(split, config.image_size, device), device=device, autocast=compute.AUTOCAST[config.precision],
             on_batch=count,
         )  # fmt: skip
 
@@ -225,11 +244,11 @@ def _encoder_figures(
         about["knn"] = protocol_of(config, "knn", **numbers, **around)
     if "linear" in protocols:
         val = (features["validation"], labels["validation"]) if "validation" in features else None
-        probe = probes.linear_probe(
+        probe = linear_probe.fit_linear_probe(
             features["training"], labels["training"], val, len(classes),
             on_strength=partial(report, "fitting the linear probe"),
         )  # fmt: skip
-        measured = probes.evaluation_of(probe(features["test"]), data.test.labels, classes)  # type: ignore[union-attr,arg-type]
+        measured = evaluation_of(probe(features["test"]), data.test.labels, classes)  # type: ignore[union-attr,arg-type]
         names = {"test/top1": "test/linear_top1", "test/top5": "test/linear_top5", "test/loss": "test/linear_loss"}
         found |= {names.get(name, name): value for name, value in measured.items()}
         about["linear"] = protocol_of(
@@ -242,7 +261,7 @@ def _encoder_figures(
 # --- a finished run -------------------------------------------------------------------------------------------------
 
 
-def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Report = _silent) -> dict[str, Any]:
+def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Report = no_report) -> dict[str, Any]:
     """Figures of a finished run from its `model.pt` and `config.yaml` alone, under the keys of `evaluation.json`.
 
     Args:
@@ -336,7 +355,7 @@ def main(run: Run, protocols: Sequence[str] | None, *, as_json: bool = False) ->
     Raises:
         ConfigError: see `evaluate_run`.
     """
-    found = evaluate_run(run, protocols, _on_terminal if sys.stderr.isatty() else _silent)
+    found = evaluate_run(run, protocols, _on_terminal if sys.stderr.isatty() else no_report)
     stored = run.evaluation
     figures = {name: value for name, value in found.items() if name.startswith("test/")}
     gaps = {name: value - stored[name] for name, value in figures.items() if isinstance(stored.get(name), (int, float))}

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from simclr.files import safe_read, writing
 from simclr.hardware import devices
 from simclr.launch import jobs, queue, spawn
 from simclr.runs import StatusWriter
+from simclr.runs.status import Report, no_report
 from simclr.training.time_left import duration_text
 
 LONG_RUN = 1.05  # of the peak of a few steps is what a whole run comes to: memory gets scattered with time
@@ -41,9 +42,6 @@ ROUND_TO = 8  # suggested batch sizes are multiples of it
 # How far off a prediction may be besides the spread of the steps: machines get warm, and others use them too.
 STEP_MARGIN, FURTHER_STEP_MARGIN, PART_MARGIN = 0.05, 0.25, 0.25
 JOB_NAME, ESTIMATE, REQUEST = "estimate", "estimate.json", "request.json"
-
-# Told what is going on, in words, and the share done, 0..1; may raise to end the work.
-Report = Callable[[str, float], None]
 
 
 class CannotMeasure(Exception):
@@ -231,12 +229,8 @@ def _notes(figures: Figures, config: RunConfig, has_company: bool, is_crowded: b
 # --- asking ---------------------------------------------------------------------------------------------------------
 
 
-def _silent(what: str, share: float) -> None:
-    pass
-
-
 def ask(
-    config: RunConfig, runs_dir: Path, *, device: str = devices.ANY, report: Report = _silent, free: int | None = None
+    config: RunConfig, runs_dir: Path, *, device: str = devices.ANY, report: Report = no_report, free: int | None = None
 ) -> Estimate:
     """Trains a few steps in a process of its own and says what the whole run will take.
 

@@ -33,11 +33,12 @@ from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.data.batches import EpochBatches
 from simclr.data.splits import Split
 from simclr.evaluation.features import EVALUATION_BATCH_SIZE
-from simclr.lifecycle import train
+from simclr.lifecycle import failures, prepare, train
 from simclr.lifecycle.estimate import SAFE_SHARE, Figures, Part, fitting, grown
-from simclr.lifecycle.train import MAX_BANK_IMAGES, Prepared
 from simclr.models import compute
 from simclr.runs import StatusWriter
+from simclr.training.knn_probe import MAX_BANK_IMAGES
+from simclr.training.prepared import Prepared
 
 # Two small batches tell what one image more takes, apart from what any training takes; then larger steps up.
 FIRST_BATCHES, GROWTH = (8, 16), 8
@@ -142,7 +143,7 @@ class Phases(StatusWriter):
         return max((moment for moment, _ in self.said if moment < limit), default=limit)
 
 
-class Gauge:
+class PeakMemory:
     """The peak of the memory that counts, in bytes: what PyTorch holds of the GPU, or what this process holds."""
 
     def __init__(self, device: torch.device) -> None:
@@ -182,7 +183,7 @@ class Trial:
     peak: int
 
 
-def _try(prepared: Prepared, gauge: Gauge) -> Trial:
+def _try(prepared: Prepared, gauge: PeakMemory) -> Trial:
     clock = Clock()
     prepared.callbacks = [clock]
     gauge.begin()
@@ -192,7 +193,7 @@ def _try(prepared: Prepared, gauge: Gauge) -> Trial:
         try:
             train.trial(prepared, Path(name), phases)
         except (MemoryError, RuntimeError) as error:
-            if train.explain(error, 2)[0] == "out of memory":
+            if failures.explain(error, 2)[0] == "out of memory":
                 raise OutOfMemory from None
             raise
         end = time.perf_counter()
@@ -238,7 +239,7 @@ class Measurement:
         self.prepared, self.say = prepared, say
         self.config = prepared.config
         self.device = compute.find_device(self.config.accelerator)
-        self.gauge = Gauge(self.device)
+        self.gauge = PeakMemory(self.device)
         on_gpu = self.device.type == "cuda"
         # reading the images is part of the run
         self.start_peak = 0 if on_gpu else self.gauge.peak()
@@ -435,7 +436,7 @@ def main(arguments: list[str]) -> int:
     request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     try:
         config = cfg.build(cfg.MODELS[request["kind"]], request["options"])
-        prepared = train.prepare(config, Path(request["runs_dir"]), lambda what, share: say(what, 0.3 * share))
+        prepared = prepare.prepare(config, Path(request["runs_dir"]), lambda what, share: say(what, 0.3 * share))
         tell(prepared=True)
         tell(figures=asdict(Measurement(prepared, request["free"], say).figures()))
     except ConfigError as error:

@@ -203,13 +203,10 @@ def run_task(folder: Path) -> int:
         if config.num_threads is None and (cpus := os.environ.get("SLURM_CPUS_PER_TASK", "")).isdecimal():
             config = config.model_copy(update={"num_threads": int(cpus)})
         devices.keep_to(config.accelerator)
-        from simclr.lifecycle.train import (
-            follow,  # loads torch
-            train,
-        )
+        from simclr.lifecycle.train import train, train_worker  # loads torch
 
         if not ranks.place(config).is_main:
-            return follow(config, runs_dir=folder.parent, run_dir=folder, resume=True, stop_policy=Part(folder))
+            return train_worker(config, runs_dir=folder.parent, run_dir=folder, resume=True, stop_policy=Part(folder))
         threading.Thread(target=_leave_to_others, args=(folder,), name="watch", daemon=True).start()
         run = train(config, runs_dir=folder.parent, run_dir=folder, resume=True, stop_policy=Part(folder))
     except ConfigError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -12,6 +13,9 @@ from simclr.config import CUDA_GRAPHS, ConfigError, RunConfig
 from simclr.data.loading import load_run_data
 from simclr.data.memory import memory_limit
 from simclr.data.splits import ImageData
+
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": None}
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # memory of its own for each of cuBLAS's streams, lest they add in another order
 
 
 def has_native_bfloat16() -> bool:
@@ -72,3 +76,29 @@ def load_images(config: RunConfig, report: Callable[[str, float], None]) -> Imag
     device_bytes = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
     max_bytes = memory_limit(config.memory_share, config.devices, device_bytes)
     return load_run_data(config, progress=report, max_bytes=max_bytes)
+
+
+@contextlib.contextmanager
+def deterministic_algorithms(config: RunConfig) -> Iterator[None]:
+    """Has PyTorch take what gives the same bytes each time, and refuse the rest, where the options ask that of a GPU.
+
+    On a CPU nothing has to be set. To be entered before anything is computed on the GPU.
+    """
+    if not is_deterministic(config):
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark, os.environ.get(CUBLAS)
+    os.environ[CUBLAS] = ":4096:8"
+    cudnn.deterministic, cudnn.benchmark = True, False
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        cudnn.deterministic, cudnn.benchmark = before[:2]
+        os.environ.pop(CUBLAS) if before[2] is None else os.environ.update({CUBLAS: before[2]})
+
+
+def is_deterministic(config: RunConfig) -> bool:
+    return config.deterministic == "true" and device_here(config.accelerator).type == "cuda"

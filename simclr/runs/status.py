@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,6 +22,14 @@ STOP_GRACE_SECONDS = 60.0
 
 
 # --- status.json ----------------------------------------------------------------------------------------------------
+
+
+# Told what is going on, in words, and the share done, 0..1; may raise to end the work.
+Report = Callable[[str, float], None]
+
+
+def no_report(what: str, share: float) -> None:
+    """Where nobody wants to know."""
 
 
 @dataclass(frozen=True)

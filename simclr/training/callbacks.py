@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
-import torch
 import torch.distributed as dist
-from torch import Tensor
-from tqdm import tqdm
 
 from simclr.runs import StatusWriter
 from simclr.runs.health_log import HealthLog
 from simclr.runs.metrics_csv import MetricsLog
 from simclr.training.checkpoints import DivergedError
+from simclr.training.knn_probe import KNNProbe
 from simclr.training.time_left import TimeLeft
 
 ROWS_PER_EPOCH = 10
@@ -25,7 +22,7 @@ ROWS_PER_EPOCH = 10
 SPEED_MEMORY_SECONDS = 30.0
 
 
-class Unheard:
+class NullWriter:
     """Stands in for rows and status in the processes of a run that write nothing: all but the main one."""
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -81,8 +78,8 @@ class Recorder(L.Callback):
     """
 
     def __init__(
-        self, log: MetricsLog | Unheard, status: StatusWriter | Unheard, *, num_steps: int, num_epochs: int,
-        time_left: TimeLeft, knn: KNNProbe | None = None, health_log: HealthLog | Unheard | None = None,
+        self, log: MetricsLog | NullWriter, status: StatusWriter | NullWriter, *, num_steps: int, num_epochs: int,
+        time_left: TimeLeft, knn: KNNProbe | None = None, health_log: HealthLog | NullWriter | None = None,
     ) -> None:  # fmt: skip
         self.log_rows, self.status, self.num_steps, self.num_epochs = log, status, num_steps, num_epochs
         self.time_left, self.knn, self.health_log = time_left, knn, health_log
@@ -216,115 +213,3 @@ class Recorder(L.Callback):
             )
         self._validated(pl_module.val_metrics)
         self.meter.restart()
-
-
-class KNNProbe(L.Callback):
-    """Adds `val/knn_top1` to a pre-training's validation metrics every few epochs, and after the last.
-
-    Args:
-        measure: returns the accuracy of the encoder as it is, 0..1.
-        every_epochs: how often.
-    """
-
-    def __init__(self, measure: Callable[[], float], every_epochs: int) -> None:
-        self.measure, self.every_epochs = measure, every_epochs
-        self.seconds: float | None = None  # that the last one took, until someone has taken note
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        epoch = trainer.current_epoch + 1
-        if epoch % self.every_epochs == 0 or epoch == trainer.max_epochs:
-            start = time.monotonic()
-            measured = self.measure() if trainer.is_global_zero else None
-            pl_module.val_metrics["val/knn_top1"] = trainer.strategy.broadcast(measured)
-            self.seconds = time.monotonic() - start
-
-
-class Filming(L.Callback):
-    """Keeps features of the same images after some epochs, for the training film.
-
-    Args:
-        features: returns those of the encoder as it is, (N, num_features); called in eval mode.
-        keep: is given an epoch and its features.
-        epochs: those to keep; 0 is before the training.
-    """
-
-    def __init__(
-        self, features: Callable[[L.LightningModule], Tensor], keep: Callable[[int, Any], None], epochs: list[int]
-    ) -> None:
-        self.features, self.keep, self.epochs = features, keep, frozenset(epochs)
-
-    def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
-        if epoch not in self.epochs or not trainer.is_global_zero:
-            return
-        was_training = pl_module.training
-        pl_module.eval()
-        with torch.inference_mode():
-            self.keep(epoch, self.features(pl_module).cpu().numpy())
-        pl_module.train(was_training)
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.global_step == 0:
-            self._take(trainer, pl_module, 0)
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._take(trainer, pl_module, trainer.current_epoch + 1)
-
-
-def terminal_bar(num_steps: int, done: int = 0) -> Any:
-    """A progress bar on a terminal; None elsewhere. The log keeps the lines, not every frame of a bar."""
-    if not sys.stderr.isatty():
-        return None
-    terminal = getattr(sys.stderr, "terminal", sys.stderr)
-    return tqdm(total=num_steps, initial=done, unit="step", dynamic_ncols=True, file=terminal)
-
-
-class Progress(L.Callback):
-    """A bar on a terminal, one line per epoch elsewhere."""
-
-    def __init__(self, recorder: Recorder, num_steps: int, images_name: str = "images") -> None:
-        self.recorder = recorder
-        self.num_steps = num_steps
-        self.bar: Any = None
-        self.images_name = images_name
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.bar = terminal_bar(self.num_steps, trainer.global_step)
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if self.bar is not None:
-            self.bar.update(trainer.global_step - self.bar.n)
-            if "train/loss" in self.recorder.last:
-                self.bar.set_postfix_str(
-                    f"epoch {trainer.current_epoch + 1}, loss {self.recorder.last['train/loss']:.3f}"
-                )
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        line = epoch_line(trainer.current_epoch + 1, trainer.max_epochs or 0, self.recorder.last)
-        if self.bar is not None:
-            self.bar.write(line)
-        else:
-            print(line, flush=True)
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-
-def epoch_line(epoch: int, epochs: int, last: Mapping[str, float]) -> str:
-    """What a log says of an epoch: "epoch 3/20  loss 4.213  val 4.305  kNN 61.3 %  1,940 images/s"."""
-    parts = [f"epoch {epoch}/{epochs}"]
-    for name, key, text in (
-        ("loss", "train/loss", "{:.3f}"),
-        ("val", "val/loss", "{:.3f}"),
-        ("kNN", "val/knn_top1", "{:.1%}"),
-        ("val top-1", "val/top1", "{:.1%}"),
-    ):
-        if key in last and not (key == "val/top1" and "val/mean_rank" in last):
-            parts.append(f"{name} {text.format(last[key])}")
-    if "perf/images_per_second" in last:
-        parts.append(f"{last['perf/images_per_second']:,.0f} images/s")
-    return "  ".join(parts)

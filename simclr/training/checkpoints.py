@@ -91,7 +91,7 @@ def publish(fresh: Path, more_names: Iterable[str] = ()) -> None:
     os.replace(fresh, last)
 
 
-def sweep(folder: Path) -> None:
+def remove_partial_files(folder: Path) -> None:
     """Removes what a killed process has left half written, each as large as a checkpoint."""
     for path in folder.glob(".*.ckpt.*"):
         path.unlink(missing_ok=True)
@@ -221,7 +221,7 @@ def check_finite(module: torch.nn.Module, step: int) -> None:
         )
 
 
-class Interruptions(L.Callback):
+class StopAndTimedCheckpoints(L.Callback):
     """Checkpoints within an epoch, and the clean end that a signal asked for: save after the batch, then stop.
 
     The last batch of an epoch, or of the training, belongs to its validation: the epoch is then finished first.

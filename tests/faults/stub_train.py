@@ -72,5 +72,5 @@ def train(config, *, runs_dir, run_dir=None, resume=False, command=None, recipe=
     return run
 
 
-def follow(*_, **__):
+def train_worker(*_, **__):
     raise AssertionError("one process only")

@@ -21,7 +21,7 @@ MOMENTS = {
     ],
     "validating": [
         ("simclr.training.callbacks:Recorder.on_validation_batch_end", "after"),
-        ("simclr.evaluation.probes:classify", "after"),
+        ("simclr.training.frozen_head:classify", "after"),
     ],
     "a row without its checkpoint": [("simclr.training.checkpoints:Checkpoints.judge", "before")],
     "the best without the last": [("simclr.training.checkpoints:_put", "after")],
@@ -31,7 +31,10 @@ MOMENTS = {
         ("simclr.evaluation.protocols:classifier_figures", "before"),
     ],
     "after the test": [("simclr.runs:write_evaluation", "before")],
-    "the weights half written": [("simclr.lifecycle.train:save_atomically", "before")],
+    "the weights half written": [
+        ("simclr.training.pretrain:save_atomically", "before"),
+        ("simclr.training.finetune:save_atomically", "before"),
+    ],
     "the evaluation written": [("simclr.runs:write_evaluation", "after")],
     "the last word": [("simclr.runs.status_writer:StatusWriter.close", "before")],
 }

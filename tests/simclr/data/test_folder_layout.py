@@ -9,7 +9,7 @@ from PIL import Image
 
 from simclr.config import ConfigError, PretrainConfig
 from simclr.data import decoding, folder_layout, loading
-from simclr.lifecycle import train
+from simclr.lifecycle import prepare
 
 generator = np.random.default_rng(0)
 
@@ -202,7 +202,7 @@ def test_images_that_come_out_without_contrast_are_refused(tmp_path, name):
             make_image().save(tmp_path / "set" / label / f"{number}{suffix}")
     config = PretrainConfig(dataset=str(tmp_path / "set"), data_dir=str(tmp_path / "root"), backbone="resnet_tiny")
     with pytest.raises(ConfigError) as caught:
-        train.prepare(config, tmp_path)
+        prepare.prepare(config, tmp_path)
     text = str(caught.value)
     assert "where 32 of 32 images looked at are nearly of one colour, such as " in text
     assert words in text

@@ -21,6 +21,7 @@ from simclr import runs
 from simclr.config import ConfigError
 from simclr.data import decoding, downloads, image_files, loading, shapes, splits
 from simclr.data.batches import EpochBatches, SplitDataset, as_is
+from simclr.lifecycle import prepare
 from simclr.lifecycle import train as lifecycle_train
 from simclr.models import compute
 
@@ -100,7 +101,7 @@ def test_no_part_of_a_run_copies_more_than_a_batch(tmp_path, monkeypatch):
         protocols.evaluate_run(run)
         embed.compute([Model(run)], Choice("train", None), [])
     assert max(most) == 512
-    prepared = lifecycle_train.prepare(cfg.build(cfg.FinetuneConfig, options), tmp_path)
+    prepared = prepare.prepare(cfg.build(cfg.FinetuneConfig, options), tmp_path)
     data_ptr = prepared.data.train.images.data_ptr()
     assert prepared.train.images.data_ptr() == data_ptr
     assert protocols.labelled(prepared.config, prepared.data).images.data_ptr() == data_ptr
@@ -250,7 +251,7 @@ def test_a_last_batch_of_one_image_joins_the_one_before(num_images, batch_size, 
 def test_steps_are_counted_as_the_processes_take_them(devices, steps):
     """50 images in batches of 8: two are left, which two processes would train on alone."""
     config = cfg.build(cfg.FinetuneConfig, {"random_weight_init": True, "batch_size": 8, "epochs": 1})
-    counted = lifecycle_train._count_steps(config.model_copy(update={"devices": devices}), 50, drop_last=False)
+    counted = prepare._count_steps(config.model_copy(update={"devices": devices}), 50, drop_last=False)
     batches = EpochBatches(50, 8 // devices, drop_last=False, num_ranks=devices)
     assert (counted[0], len(list(batches))) == (steps, steps)
 

@@ -220,7 +220,8 @@ def test_a_stop_is_obeyed_while_a_batch_does_not_come(tiny_runs, monkeypatch, tm
     options = TINY_PRETRAIN | {"dataset": str(folder), "batch_size": 8, "epochs": 2, "memory_share": 0}
     options |= {"num_workers": 1, "evaluate": False, "version": 0}
     expected = run_and_find(tiny_runs, "pretrain", options)
-    real_batch, real_wait, counts = batches.SplitDataset.__getitems__, checkpoints.Interruptions.while_waiting, {}
+    real_batch, real_wait = batches.SplitDataset.__getitems__, checkpoints.StopAndTimedCheckpoints.while_waiting
+    counts = {}
 
     def withholding(self, positions):  # in a reading process, of which each split has one
         counts[self.split.name] = counts.get(self.split.name, -1) + 1
@@ -236,7 +237,7 @@ def test_a_stop_is_obeyed_while_a_batch_does_not_come(tiny_runs, monkeypatch, tm
 
     with monkeypatch.context() as patch:
         patch.setattr(batches.SplitDataset, "__getitems__", withholding)
-        patch.setattr(checkpoints.Interruptions, "while_waiting", stopping)
+        patch.setattr(checkpoints.StopAndTimedCheckpoints, "while_waiting", stopping)
         patch.setattr(checkpoints, "STOP_WAIT_SECONDS", 0.0)
         patch.setattr(datamodule, "WAIT_SECONDS", 0.3)
         run = run_and_find(tiny_runs, "pretrain", options, runs.STOPPED_EXIT_CODE)

@@ -19,7 +19,7 @@ from simclr.evaluation import health
 from simclr.lifecycle.train import train
 from simclr.objectives import metrics
 from simclr.runs import health_log
-from simclr.training import callbacks, modules
+from simclr.training import modules, progress
 
 NAN = float("nan")
 OPTIONS = {"batch_size": 64, "temperature": 0.5, "epochs": 20}
@@ -446,7 +446,7 @@ def test_weights_that_burst_are_a_divergence(tmp_path):
                 next(module.head.parameters()).mul_(math.inf)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(callbacks.Progress, "on_train_batch_end", burst)
+        patch.setattr(progress.Progress, "on_train_batch_end", burst)
         found = trained(tmp_path)
     assert (found.run.status.state, found.run.status.reason) == ("failed", "diverged")
     assert found.states[:2] == ["learning", "learning"]

@@ -14,7 +14,7 @@ from simclr import runs
 from simclr.cli.main import main
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.data.loading import load_data
-from simclr.evaluation import probes, protocols
+from simclr.evaluation import linear_probe, protocols
 from simclr.hardware import processes
 from simclr.lifecycle.train import train
 from simclr.models import backbones, state_dicts
@@ -114,7 +114,7 @@ def test_a_pre_trainings_figures_are_those_of_a_slow_count(copy):
     assert protocols.pretrain_figures(config, state, some, CPU)["test/knn_top1"] == pytest.approx(right / 150, abs=0.01)
 
     val = features_and_labels(run, "val")
-    probe = probes.linear_probe(*features_and_labels(run, "train"), val, 10)
+    probe = linear_probe.fit_linear_probe(*features_and_labels(run, "train"), val, 10)
     logits = probe(features_and_labels(run, "test")[0])
     assert found["test/linear_top1"] == pytest.approx(metrics.accuracy(logits.argmax(dim=1), test_y), abs=0.002)
     about = found["protocols"]["linear"]
@@ -147,7 +147,7 @@ def test_validation_labels_do_choose(copy):
     ]
     assert other["tried"] != found["tried"]
     without = protocols.pretrain_figures(config, state, dataclasses.replace(data, val=None), CPU)["protocols"]["linear"]
-    assert (without["l2"], without["tried"], without["num_val"]) == (probes.DEFAULT_L2, {}, 0)
+    assert (without["l2"], without["tried"], without["num_val"]) == (linear_probe.DEFAULT_L2, {}, 0)
 
 
 def test_the_random_state_is_left_as_it_was(copy):

@@ -124,7 +124,7 @@ PAIR = "[../third_party/gloo/gloo/transport/tcp/pair.cc:538] "
     ],
 )  # fmt: skip
 def test_a_timeout_shared_memory_and_a_dead_peer_are_told_apart(text, reason, words):
-    from simclr.lifecycle.train import explain
+    from simclr.lifecycle.failures import explain
 
     found = explain(torch.distributed.DistBackendError(text), 16)
     assert found[0] == reason
@@ -132,7 +132,7 @@ def test_a_timeout_shared_memory_and_a_dead_peer_are_told_apart(text, reason, wo
 
 
 def test_errors_that_are_not_between_processes_are_left_alone():
-    from simclr.lifecycle.train import explain
+    from simclr.lifecycle.failures import explain
 
     for error in (OSError(32, "Broken pipe"), RuntimeError("DataLoader timed out after 60 seconds")):
         assert explain(error, 16)[0] == "error"

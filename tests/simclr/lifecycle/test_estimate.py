@@ -125,7 +125,7 @@ def test_nothing_is_suggested_where_the_batch_does_not_matter():
 @pytest.fixture
 def measured(tiny_runs, monkeypatch):
     """Measures a run in this process; returns the figures and the options of each trial."""
-    from simclr.lifecycle import measure, train
+    from simclr.lifecycle import measure, prepare
 
     monkeypatch.setattr(measure, "STEP_SECONDS", 0.05)
     monkeypatch.setattr(measure, "HEAD_STEPS", 10)
@@ -139,7 +139,7 @@ def measured(tiny_runs, monkeypatch):
     monkeypatch.setattr(measure, "_try", trial)
 
     def run(config, free=ROOMY, runs_dir=tiny_runs):
-        prepared = train.prepare(config, runs_dir)
+        prepared = prepare.prepare(config, runs_dir)
         return measure.Measurement(prepared, free, lambda what, share: None).figures(), tried
 
     return run

@@ -17,7 +17,9 @@ from simclr.cli.main import main
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.embeddings import embed, references, selection
 from simclr.evaluation import protocols
-from simclr.lifecycle.train import explain, train
+from simclr.lifecycle.failures import explain
+from simclr.lifecycle.train import train
+from simclr.models import compute
 from simclr.models.compute import compile_network, resolve_precision
 
 TINY_FINETUNE = TINY | {"batch_size": 16, "epochs": 2}
@@ -450,7 +452,7 @@ def test_auto_takes_the_precision_that_tensor_cores_are_made_for(monkeypatch, ca
     monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.__getitem__)
     found = resolve_precision("auto", torch.device("cuda", 0), len(capabilities))
     assert found == precision
-    assert found in protocols.AUTOCAST  # known wherever features are computed
+    assert found in compute.AUTOCAST  # known wherever features are computed
     assert resolve_precision("32-true", torch.device("cuda", 0)) == "32-true"
 
 

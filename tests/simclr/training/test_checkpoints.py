@@ -13,7 +13,7 @@ from simclr.training import checkpoints
 from simclr.training.checkpoints import (
     Checkpoints,
     DivergedError,
-    Interruptions,
+    StopAndTimedCheckpoints,
     StopRequested,
     load_last,
     publish,
@@ -123,7 +123,7 @@ def test_only_the_main_process_clears_what_was_not_published(tmp_path, is_main):
 
     fresh = tmp_path / runs.FRESH_CHECKPOINT
     fresh.write_bytes(b"whole, not yet published")
-    keeper = Interruptions(threading.Event(), Checkpoints(tmp_path, lambda measured: None), 0)
+    keeper = StopAndTimedCheckpoints(threading.Event(), Checkpoints(tmp_path, lambda measured: None), 0)
     keeper.on_exception(Trainer(), None, StopRequested())
     assert fresh.exists() is not is_main
 

@@ -10,8 +10,9 @@ from torch import nn
 
 from simclr import config as cfg
 from simclr.config import BACKBONES, ConfigError, PretrainConfig
-from simclr.lifecycle.train import CUBLAS, _exactly, explain
+from simclr.lifecycle.failures import explain
 from simclr.models import backbones
+from simclr.models.compute import CUBLAS, deterministic_algorithms
 
 # What PyTorch 2.14 documents as refused on a GPU under `use_deterministic_algorithms`, as autograd names it.
 REFUSED = ("AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool3D", "FractionalMaxPool", "MaxUnpool", "Upsample",
@@ -42,7 +43,7 @@ def test_it_is_set_while_a_gpu_trains_and_put_back(monkeypatch, option, accelera
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     before = found()
     config = cfg.build(PretrainConfig, TINY_PRETRAIN | {"deterministic": option, "accelerator": accelerator})
-    with _exactly(config):
+    with deterministic_algorithms(config):
         assert found() == ((True, True, False, ":4096:8") if is_set else before)
     assert found() == before
 

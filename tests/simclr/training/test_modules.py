@@ -8,10 +8,10 @@ from conftest import TINY_PRETRAIN
 from simclr import config as cfg
 from simclr.config import FinetuneConfig, PretrainConfig
 from simclr.data.batches import EpochBatches
-from simclr.evaluation import probes
 from simclr.models.backbones import build_encoder
 from simclr.objectives.metrics import RunningMeans, classification_shares
 from simclr.objectives.nt_xent import nt_xent
+from simclr.training import frozen_head
 from simclr.training.modules import Classifier, Labelled, SimCLR, Views
 
 
@@ -141,7 +141,7 @@ def test_training_all_weights_and_training_a_head_log_the_same_means():
     features, labels = torch.randn(10, 128, generator=torch.Generator().manual_seed(1)), torch.arange(10) % 4
     # so small a step that the head stays what it was
     model = make_classifier(freeze_encoder=True, batch_size=4, epochs=1, learning_rate=1e-30)
-    train_head = probes.train_head(model.head, features, labels, None, model.config, num_steps=3, warmup_steps=0)
+    train_head = frozen_head.train_head(model.head, features, labels, None, model.config, num_steps=3, warmup_steps=0)
     measured, _ = next(train_head)
     model.encoder = torch.nn.Flatten()
     batches = EpochBatches(10, 4, seed=model.config.seed, drop_last=False)

@@ -11,7 +11,8 @@ from conftest import TINY
 from simclr import runs
 from simclr.runs import status_writer
 from simclr.training import callbacks
-from simclr.training.callbacks import KNNProbe, Recorder, Unheard
+from simclr.training.callbacks import NullWriter, Recorder
+from simclr.training.knn_probe import KNNProbe
 from simclr.training.time_left import BACKWARD, MEMORY_SECONDS, Part, TimeLeft
 
 
@@ -83,7 +84,7 @@ class Training:
         status = SimpleNamespace(set=self.note)
         self.status: dict = {}
         self.recorder = Recorder(
-            Unheard(), status, num_steps=self.EPOCHS * self.BATCHES, num_epochs=self.EPOCHS, time_left=self.left,
+            NullWriter(), status, num_steps=self.EPOCHS * self.BATCHES, num_epochs=self.EPOCHS, time_left=self.left,
             knn=self.knn,
         )  # fmt: skip
         self.module = SimpleNamespace(

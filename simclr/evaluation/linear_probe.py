@@ -1,132 +1,19 @@
-"""Training and judging classifiers: heads and linear probes on fixed features, and the one look at the test set."""
+"""The linear probe: a regularized logistic regression on fixed features."""
 
 from __future__ import annotations
 
-import copy
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from simclr.config import FinetuneConfig
-from simclr.data.batches import EpochBatches
-from simclr.data.transfer import to_device
-from simclr.objectives import optim
-from simclr.objectives.metrics import RunningMeans, classification_shares
+from simclr.objectives.metrics import classification_shares
 
 # Strengths that a linear probe chooses from, strongest first: half decades.
 L2_STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(0, -11, -1))
 DEFAULT_L2 = 1e-3  # where there are no validation images to choose with
-
-
-@dataclass(frozen=True)
-class HeadEpoch:
-    """What one epoch of head training measured; `step` counts optimizer steps since the start."""
-
-    epoch: int
-    step: int
-    lr: float
-    train: dict[str, float]
-    val: dict[str, float]
-
-
-@torch.no_grad()
-def classify(head: nn.Module, features: Tensor, labels: Tensor) -> dict[str, float]:
-    """Loss (nats), top-1 and top-5 (0..1) of a head on features (N, D)."""
-    logits = head(features).float()
-    shares = classification_shares(logits, labels)
-    return {"loss": float(F.cross_entropy(logits, labels)), **{name: float(value) for name, value in shares.items()}}
-
-
-def train_head(
-    head: nn.Module, features: Tensor, labels: Tensor, val: tuple[Tensor, Tensor] | None, config: FinetuneConfig, *,
-    num_steps: int, warmup_steps: int, state: dict[str, Any] | None = None,
-    on_step: Callable[[int], None] | None = None,
-) -> Iterator[tuple[HeadEpoch, Callable[[], dict[str, Any]]]]:  # fmt: skip
-    """Trains a head on the features of a frozen encoder, in a bare loop: half a million steps are usual.
-
-    Args:
-        head: changed in place.
-        features, labels: (N, D) and (N,), on the head's device.
-        val: the same of the validation split.
-        num_steps: after which it ends.
-        state: what an earlier call's state function returned, to go on from there.
-        on_step: called after each step, with the number of steps done.
-
-    Yields:
-        After every epoch, its measurements and a function that returns the state to go on from.
-    """
-    optimizer = optim.make_optimizer(config.optimizer, [head], config.learning_rate, config.weight_decay)
-    scheduler = optim.schedule(
-        optimizer, num_steps=num_steps, warmup_steps=warmup_steps, peak=config.learning_rate, eta_min=config.eta_min
-    )
-    step = first_epoch = 0
-    if state is not None:
-        head.load_state_dict(state["head"])
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
-        step, first_epoch = state["step"], state["epoch"]
-    batches = EpochBatches(len(features), config.batch_size, seed=config.seed, drop_last=False)
-    for epoch in range(first_epoch, config.epochs):
-        if step >= num_steps:
-            return
-        batches.set_epoch(epoch)
-        head.train()
-        means = RunningMeans()
-        positions = list(batches)
-        on_device = to_device(torch.cat(positions), features.device)  # once for the epoch
-        for rows in on_device.split([len(batch) for batch in positions]):
-            logits, target = head(features[rows]), labels[rows]
-            loss = F.cross_entropy(logits, target)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            scheduler.step()
-            means.add({"loss": loss, **classification_shares(logits.detach(), target)}, len(rows))
-            step += 1
-            if on_step is not None:
-                on_step(step)
-            if step >= num_steps:
-                break
-        head.eval()
-        measured = HeadEpoch(
-            epoch + 1, step, float(scheduler.get_last_lr()[0]), means.take(),
-            classify(head, *val) if val is not None else {},
-        )  # fmt: skip
-        done, now = epoch + 1, step
-
-        def current(done: int = done, now: int = now) -> dict[str, Any]:
-            return {
-                "head": head.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(),
-                "step": now, "epoch": done,
-            }  # fmt: skip
-
-        yield measured, current
-
-
-TRIAL_STEPS, TRIAL_ROWS = 20, 8192
-
-
-def try_head(head: nn.Module, num_features: int, config: FinetuneConfig) -> tuple[float, int]:
-    """Seconds that some steps of a copy of `head` take, and their number; `head` and random numbers stay as they are.
-
-    Args:
-        num_features: of its input.
-    """
-    device = next(head.parameters()).device
-    num_steps = max(1, min(TRIAL_STEPS, TRIAL_ROWS // config.batch_size))
-    rows = num_steps * config.batch_size
-    features, labels = torch.zeros(rows, num_features, device=device), torch.zeros(rows, device=device).long()
-    seconds = 0.0
-    for _ in range(2):  # the first time, libraries set themselves up
-        start = time.monotonic()
-        next(train_head(copy.deepcopy(head), features, labels, None, config, num_steps=num_steps, warmup_steps=0))
-        seconds = time.monotonic() - start
-    return seconds, num_steps
 
 
 # --- linear probe ---------------------------------------------------------------------------------------------------
@@ -157,7 +44,7 @@ class LinearProbe:
         return torch.addmm(self.bias, standardized, self.weight.T)
 
 
-def linear_probe(
+def fit_linear_probe(
     features: Tensor, labels: Tensor, val: tuple[Tensor, Tensor] | None, num_classes: int, *,
     strengths: Sequence[float] = L2_STRENGTHS, tolerance: float = 1e-3,
     on_strength: Callable[[float], None] | None = None,
@@ -260,32 +147,3 @@ class _Regression:
         optimizer.step(loss_and_gradient)  # type: ignore[arg-type]
         self.weight, self.bias = position[:, :-1] * units, position[:, -1:] * bias_units
         return self.weight @ self.directions.T, self.bias[:, 0]
-
-
-# --- the test images ------------------------------------------------------------------------------------------------
-
-
-def evaluation_of(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Test figures for `evaluation.json`: loss, top-1, top-5, accuracy per class (0..1) and the confusion matrix.
-
-    Args:
-        logits: (N, num_classes), labels: (N,).
-
-    Returns:
-        `confusion[i][j]` counts images of class i that were called j.
-    """
-    logits, labels = logits.float().cpu(), labels.cpu()
-    predicted = logits.argmax(dim=1)
-    num_classes = len(classes)
-    confusion = torch.bincount(labels * num_classes + predicted, minlength=num_classes**2).view(num_classes, -1)
-    per_class = confusion.diagonal() / confusion.sum(dim=1).clamp(min=1)
-    shares = classification_shares(logits, labels)
-    return {
-        "test/loss": float(F.cross_entropy(logits, labels)),
-        "test/top1": float(shares["top1"]),
-        "test/top5": float(shares["top5"]),
-        "num_test_images": len(labels),
-        "classes": list(classes),
-        "per_class": per_class.tolist(),
-        "confusion": confusion.tolist(),
-    }

@@ -1,0 +1,174 @@
+"""prepare(config) -> Prepared: everything that can be wrong with a run is found here, before its folder is made."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simclr import runs
+from simclr.config import CROP_AND_FLIP, CUDA_GRAPHS, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
+from simclr.data.batches import EpochBatches
+from simclr.data.splits import label_subset
+from simclr.models import backbones, compute, state_dicts
+from simclr.models.weights import Weights
+from simclr.runs import Run
+from simclr.runs.status import Report, no_report
+from simclr.training.prepared import Prepared
+
+
+def _fill_in(config: RunConfig, **found: Any) -> Any:
+    """The options with precision, threads and `found` filled in."""
+    device = compute.find_device(config.accelerator, config.devices)
+    if config.compile in CUDA_GRAPHS and device.type == "cpu":
+        raise ConfigError(f"compile is {config.compile}, which needs a GPU; allowed here: false or true.")
+    if config.dataset not in DATASETS:  # a folder: config.yaml has to mean the same wherever it is read
+        found["dataset"] = str(Path(config.dataset or "").expanduser().resolve())
+    threads = config.num_threads or max(1, torch.get_num_threads() // config.devices)
+    if config.devices > 1:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # else Lightning sets a number of its own
+    torch.set_num_threads(threads)
+    return config.model_copy(
+        update={
+            "precision": compute.resolve_precision(config.precision, device, config.devices),
+            "num_threads": threads,
+            **found,
+        }
+    )
+
+
+def _count_steps(config: RunConfig, num_images: int, *, drop_last: bool) -> tuple[int, int, int]:
+    """Optimizer steps of the whole training and of its warm-up, and its epochs."""
+    num_ranks = config.devices * config.num_nodes
+    per_rank = config.batch_size // num_ranks
+    per_epoch = len(EpochBatches(num_images, per_rank, drop_last=drop_last, num_ranks=num_ranks))
+    num_steps = min(config.epochs * per_epoch, config.max_steps or sys.maxsize)
+    return num_steps, round(config.warmup_epochs * per_epoch), math.ceil(num_steps / per_epoch)
+
+
+def prepare(config: RunConfig, runs_dir: Path, report: Report = no_report) -> Prepared:
+    """Checks data, classes, weights, backbone and sizes, and fills in what was left open.
+
+    Raises:
+        ConfigError: with one sentence for what is wrong.
+    """
+    if isinstance(config, PretrainConfig):
+        return _prepare_pretrain(config.resolved(), report)
+    return _prepare_finetune(config, runs_dir, report)
+
+
+def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
+    compute.find_device(config.accelerator, config.devices)
+    if config.image_size is not None:
+        backbones.build_encoder(config.backbone, config.image_size)  # before minutes are spent on reading images
+    data = compute.load_images(config, report)
+    size = config.image_size or data.image_size
+    if config.batch_size > data.train.num_images:
+        raise ConfigError(
+            f"batch_size is {config.batch_size}; allowed: at most the {data.train.num_images:,} training images."
+        )
+    config = _fill_in(config, image_size=size)
+    torch.manual_seed(config.seed)
+    encoder = backbones.build_encoder(config.backbone, size)
+    return Prepared(config, data, encoder, size, *_count_steps(config, data.train.num_images, drop_last=True))
+
+
+def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) -> Prepared:
+    compute.find_device(config.accelerator, config.devices)
+    experiment: Run | None = None
+    weights: Path | None = None
+    if config.experiment_version is not None:
+        found = runs.find_experiment(config.experiment_version, runs_dir)
+        if isinstance(found, Run):
+            experiment = found
+            if experiment.kind != "pretrain":
+                raise ConfigError(
+                    f"experiment_version is {config.experiment_version}, which is a {experiment.kind} run; "
+                    "allowed: a pre-training."
+                )
+            if isinstance(config.experiment_version, int):
+                print(f"experiment_version {config.experiment_version} is {experiment.id}", flush=True)
+            weights = experiment.model_path
+            if not config.random_weight_init and not weights.is_file():
+                raise ConfigError(
+                    f"experiment_version is {experiment.id}, which is {experiment.status.state} and has no final "
+                    "weights yet; allowed: a finished pre-training."
+                )
+        else:
+            weights = found
+    config = _inherit_options(config, experiment)
+    if config.backbone is None:
+        raise ConfigError(
+            "backbone is not set, and there is no pre-training to take it from; allowed: a backbone's name."
+        )
+    if config.dataset is None:
+        raise ConfigError(
+            "dataset is not set, and there is no pre-training to take it from; allowed: a data set's name or a folder."
+        )
+
+    backbone: str = config.backbone
+    state: dict[str, Tensor] | None = None
+    digest: str | None = None
+    if not config.random_weight_init:
+        assert weights is not None
+        try:
+            opened = Weights(weights)  # what is recorded is what is loaded
+        except OSError as error:
+            raise ConfigError(f"experiment_version is {weights}, which cannot be read: {error.strerror}.") from None
+        with contextlib.closing(opened):
+            state, digest = opened.read_state(), opened.sha256
+    data = compute.load_images(config, report)
+    if data.classes is None or data.train.labels is None:
+        raise ConfigError(
+            f"dataset is {config.dataset}, whose images have no classes; allowed: a data set with classes."
+        )
+    num_classes = len(data.classes)
+    if config.num_classes not in (None, num_classes):
+        raise ConfigError(f"num_classes is {config.num_classes}; allowed: {num_classes}, as {config.dataset} has.")
+    size = config.image_size or data.image_size
+    small_stem = None
+    if experiment is not None:
+        small_stem = int(experiment.config.get("image_size") or size) <= backbones.SMALL_IMAGE_SIDE
+    if state is not None and state_dicts.has_small_stem(state) is not None:
+        small_stem = state_dicts.has_small_stem(state)
+
+    train = data.train.take(label_subset(data.train.labels, config.label_fraction, config.seed))
+    augmentation = config.augmentation
+    if augmentation is None and not config.freeze_encoder:
+        augmentation = CROP_AND_FLIP
+    reference = config.experiment_version
+    if experiment is not None:  # by its id where that is enough to find it again, for a repetition or a resume
+        folder = experiment.path.resolve().parent
+        here = folder in (runs_dir.resolve(), runs_dir.resolve() / runs.EXAMPLES)
+        reference = experiment.id if here else str(experiment.path.resolve())
+    elif weights is not None:
+        reference = str(weights.resolve())
+    config = _fill_in(
+        config, image_size=size, num_classes=num_classes, augmentation=augmentation, experiment_version=reference
+    )
+    torch.manual_seed(config.seed)
+    encoder = backbones.build_encoder(backbone, size, small_stem=small_stem)
+    if state is not None and weights is not None:
+        state_dicts.load_encoder(encoder, state, weights)
+    steps = _count_steps(config, train.num_images, drop_last=False)
+    return Prepared(config, data, encoder, size, *steps, experiment=experiment, train=train, weights_sha256=digest)
+
+
+def _inherit_options(config: FinetuneConfig, experiment: Run | None) -> FinetuneConfig:
+    """Fills unset options from the experiment; one that contradicts it is refused."""
+    if experiment is None:
+        return config
+    theirs = experiment.config
+    for name in ("backbone", "image_size"):
+        mine = getattr(config, name)
+        if mine is not None and theirs.get(name) is not None and mine != theirs[name]:
+            raise ConfigError(f"{name} is {mine}; allowed: {theirs[name]}, as in the pre-training {experiment.id}.")
+    names = ["backbone", "image_size"] + (["dataset", "data_dir"] if config.dataset is None else [])
+    # an explicit data_dir stays
+    return config.model_copy(update={name: theirs.get(name) for name in names if getattr(config, name) is None})

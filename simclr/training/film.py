@@ -1,0 +1,76 @@
+"""Keeps features of the same images after some epochs, for the training film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+
+from simclr.data.sampling import FILM_STREAM, stratified_order
+from simclr.data.splits import images_digest
+from simclr.evaluation.features import features_of, plain_batches
+from simclr.hardware import ranks
+from simclr.models import compute
+from simclr.runs import Run, film_frames
+from simclr.training.prepared import Prepared
+from simclr.views.thumbnails import write_sheets
+
+
+def filming(run: Run, prepared: Prepared, device: torch.device) -> list[L.Callback]:
+    """What keeps the training film: features of the same validation images, or training images where there are none."""
+    config, data = prepared.config, prepared.data
+    epochs = film_frames.planned_epochs(prepared.num_epochs, config.film_frames)
+    split = data.val if data.val is not None else prepared.train or data.train
+    if not epochs or not ranks.place(config).is_main or split.num_images < film_frames.MIN_IMAGES:
+        return []
+    labels = None if split.labels is None else split.labels.cpu().numpy()
+    strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
+    places = np.sort(stratified_order(strata, config.seed, FILM_STREAM)[: film_frames.MAX_IMAGES])
+    chosen = split.take(torch.from_numpy(places))
+    folder = film_frames.begin(
+        run, epochs, ids=chosen.ids.cpu().numpy(), labels=None if labels is None else labels[places],
+        write_sheets=lambda place: write_sheets(chosen, place), split=split.name, seed=config.seed,
+        classes=list(data.classes or []) if labels is not None else [], num_epochs=prepared.num_epochs,
+        images=images_digest(chosen),
+    )  # fmt: skip
+
+    def features(module: Any) -> Tensor:
+        batches = plain_batches(chosen, prepared.image_size, device)
+        return features_of(module.encoder, batches, device=device, autocast=compute.AUTOCAST[config.precision])
+
+    return [Filming(features, lambda epoch, found: film_frames.write_frame(folder, epoch, found), epochs)]
+
+
+class Filming(L.Callback):
+    """Keeps features of the same images after some epochs, for the training film.
+
+    Args:
+        features: returns those of the encoder as it is, (N, num_features); called in eval mode.
+        keep: is given an epoch and its features.
+        epochs: those to keep; 0 is before the training.
+    """
+
+    def __init__(
+        self, features: Callable[[L.LightningModule], Tensor], keep: Callable[[int, Any], None], epochs: list[int]
+    ) -> None:
+        self.features, self.keep, self.epochs = features, keep, frozenset(epochs)
+
+    def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
+        if epoch not in self.epochs or not trainer.is_global_zero:
+            return
+        was_training = pl_module.training
+        pl_module.eval()
+        with torch.inference_mode():
+            self.keep(epoch, self.features(pl_module).cpu().numpy())
+        pl_module.train(was_training)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.global_step == 0:
+            self._take(trainer, pl_module, 0)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._take(trainer, pl_module, trainer.current_epoch + 1)

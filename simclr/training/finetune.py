@@ -1,0 +1,106 @@
+"""A supervised training: fine-tuning, a head on a frozen encoder, or from scratch."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simclr import runs
+from simclr.config import FinetuneConfig
+from simclr.evaluation import protocols
+from simclr.models import compute, state_dicts
+from simclr.runs import Run, StatusWriter
+from simclr.training.callbacks import NullWriter
+from simclr.training.checkpoints import Checkpoints, save_atomically
+from simclr.training.datamodule import LabelledData
+from simclr.training.film import filming
+from simclr.training.fit import fit
+from simclr.training.frozen_head import train_on_features
+from simclr.training.modules import Classifier
+from simclr.training.prepared import Prepared
+from simclr.training.progress import reporter
+
+
+def _accuracy_then_loss(measured: Any) -> tuple[float, ...] | None:
+    """Best by validation accuracy; a small split has many ties, and the lower loss decides them."""
+    return (measured["val/top1"], -measured["val/loss"]) if "val/top1" in measured else None
+
+
+def finetune(
+    run: Run, prepared: Prepared, status: StatusWriter | NullWriter, stop: threading.Event, resume: bool
+) -> None:
+    config, train_split = prepared.config, prepared.train
+    assert isinstance(config, FinetuneConfig) and train_split is not None
+    checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, _accuracy_then_loss, patience=config.early_stopping_patience)
+    model = Classifier(
+        config, prepared.encoder, config.num_classes or 0, num_steps=prepared.num_steps,
+        warmup_steps=prepared.warmup_steps,
+    )  # fmt: skip
+    if config.trains_on_features:
+        assert isinstance(status, StatusWriter)
+        train_on_features(run, prepared, status, stop, resume, model, checkpoints)
+    else:
+        loader = LabelledData(
+            train_split, prepared.data.val, config.augmentation, batch_size=config.batch_size, seed=config.seed,
+            size=prepared.image_size, num_workers=config.num_workers,
+        )  # fmt: skip
+        extra = filming(run, prepared, compute.find_device(config.accelerator))
+        goes_on = fit(
+            run, prepared, status, stop, resume, model=model, data=loader, checkpoints=checkpoints,
+            columns=runs.FINETUNE_METRICS, extra=extra,
+        )  # fmt: skip
+        if not goes_on:
+            return
+        if checkpoints.best_epoch is not None:
+            best = torch.load(run.path / runs.CHECKPOINTS / runs.BEST_CHECKPOINT, map_location="cpu", weights_only=True)
+            model.load_state_dict(best["state_dict"])
+    assert isinstance(status, StatusWriter)
+    state = state_dicts.join_state(model.parts, model.head)
+    save_atomically(state, run.model_path)
+    _evaluate(run, prepared, status, state, checkpoints.best_epoch, stop)
+
+
+def _evaluate(
+    run: Run, prepared: Prepared, status: StatusWriter, state: dict[str, Tensor], best_epoch: int | None,
+    stop: threading.Event,
+) -> None:  # fmt: skip
+    """Looks at the test images once, with the weights that were best on validation, and writes `evaluation.json`."""
+    config, data = prepared.config, prepared.data
+    assert isinstance(config, FinetuneConfig) and prepared.train is not None
+    status.set(phase="testing")
+    device = compute.find_device(config.accelerator)
+    found: dict[str, Any] = {
+        "num_labels": prepared.train.num_images,
+        "label_fraction": config.label_fraction,
+        "arm": protocols.arm_of(config),
+        "best_epoch": best_epoch,
+        "budget": budget_of(config, prepared),
+    }
+    measured = protocols.classifier_figures(config, state, data, device, reporter(status, stop))
+    if measured:
+        found |= protocols.seen(measured, "finetune")
+        print(
+            f"test top-1 {found['test/top1']:.2%}, loss {found['test/loss']:.4f}, {found['num_labels']:,} labels",
+            flush=True,
+        )
+    else:
+        print("there are no test images, so nothing was tested", flush=True)
+    runs.write_evaluation(run.path, found)
+
+
+def budget_of(config: FinetuneConfig, prepared: Prepared) -> str:
+    """What this arm was allowed, in one sentence, so that arms can be compared fairly."""
+    assert prepared.train is not None
+    num_val_images = prepared.data.val.num_images if prepared.data.val is not None else 0
+    batch_size = min(config.batch_size, prepared.train.num_images)
+    sentence = f"{prepared.num_epochs} epochs, {prepared.num_steps:,} steps of batch {batch_size}"
+    if num_val_images:
+        sentence += f"; best epoch chosen on {num_val_images:,} labelled validation images"
+        if config.early_stopping_patience is not None:
+            sentence += f", ended after {config.early_stopping_patience} epochs without a better one"
+    else:
+        sentence += "; no validation images, so the last epoch counts"
+    return sentence + "."

@@ -1,0 +1,32 @@
+"""What a training is given: options with nothing left open, data, encoder and how long it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import lightning as L
+
+from simclr.config import RunConfig
+from simclr.data.splits import ImageData, Split
+from simclr.hardware import rank_messages
+from simclr.models.backbones import Backbone
+from simclr.runs import Run
+
+
+@dataclass
+class Prepared:
+    """Everything that can be wrong with a run, checked, and the options with nothing left open."""
+
+    config: RunConfig
+    data: ImageData
+    encoder: Backbone
+    image_size: int
+    num_steps: int
+    warmup_steps: int
+    num_epochs: int  # as many as max_steps leaves
+    experiment: Run | None = None
+    train: Split | None = None  # fine-tuning: the labelled images used
+    weights_sha256: str | None = None  # of the file that the encoder was loaded from
+    callbacks: Sequence[L.Callback] = ()  # come before the training's own
+    peers: rank_messages.Ranks | None = None  # the run's other processes

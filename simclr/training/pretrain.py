@@ -1,0 +1,67 @@
+"""A pre-training, from its prepared options to its weights and figures."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import lightning as L
+
+from simclr import runs
+from simclr.config import PretrainConfig
+from simclr.evaluation import protocols
+from simclr.models import compute, state_dicts
+from simclr.runs import Run, StatusWriter
+from simclr.training.callbacks import NullWriter
+from simclr.training.checkpoints import Checkpoints, save_atomically
+from simclr.training.datamodule import PretrainData
+from simclr.training.film import filming
+from simclr.training.fit import fit
+from simclr.training.knn_probe import KNNProbe, knn_measure
+from simclr.training.modules import SimCLR
+from simclr.training.prepared import Prepared
+from simclr.training.progress import reporter
+
+
+def pretrain(
+    run: Run, prepared: Prepared, status: StatusWriter | NullWriter, stop: threading.Event, resume: bool
+) -> None:
+    config, data = prepared.config, prepared.data
+    assert isinstance(config, PretrainConfig)
+    device = compute.find_device(config.accelerator)
+    model = SimCLR(config, prepared.encoder, num_steps=prepared.num_steps, warmup_steps=prepared.warmup_steps)
+    loader = PretrainData(
+        data, config.augmentation, batch_size=config.batch_size, seed=config.seed, size=prepared.image_size,
+        num_workers=config.num_workers,
+    )  # fmt: skip
+    if data.val is not None and data.val.num_images < 2:
+        loader.splits.pop("val")
+    extra: list[L.Callback] = filming(run, prepared, device)
+    if (measure := knn_measure(config, data, prepared.image_size, model, device)) is not None:
+        extra.append(KNNProbe(measure, config.knn_every_epochs))
+    has_knn = measure is not None
+
+    def score(measured: Any) -> tuple[float, ...] | None:
+        if has_knn:
+            return (measured["val/knn_top1"],) if "val/knn_top1" in measured else None
+        return (-measured["val/loss"],) if "val/loss" in measured else None
+
+    checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, score, config.checkpoint_every_epochs)
+    goes_on = fit(
+        run, prepared, status, stop, resume, model=model, data=loader, checkpoints=checkpoints,
+        columns=runs.PRETRAIN_METRICS, extra=extra,
+    )  # fmt: skip
+    if not goes_on:
+        return
+    state = state_dicts.join_state(model.parts, model.head)
+    save_atomically(state, run.model_path)
+    if not config.evaluate:
+        return
+    assert isinstance(status, StatusWriter)
+    status.set(phase="testing")
+    found = protocols.pretrain_figures(config, state, data, device, reporter(status, stop))
+    if not found:
+        print("there are no labelled test images, so nothing was tested", flush=True)
+        return
+    runs.write_evaluation(run.path, protocols.seen(found, "pretrain"))
+    print(f"test kNN {found['test/knn_top1']:.2%}, linear probe {found['test/linear_top1']:.2%}", flush=True)
