@@ -28,7 +28,7 @@ from simclr.analysis import encoders, factors, invariance, similarity, stored
 from simclr.config import Augmentation, ConfigError
 from simclr.data import shapes
 from simclr.embeddings import references
-from simclr.embeddings.references import Layer, Model
+from simclr.embeddings.references import EncoderRef, Representation
 from simclr.models.weights import Weights
 
 STATE = "encoder-lab"
@@ -121,7 +121,7 @@ def _start(name: str, options: Sequence[str], default: str) -> str:
 class Choice:
     """An encoder as the page calls it."""
 
-    model: Model
+    model: EncoderRef
     title: str
     color: str
 
@@ -133,8 +133,10 @@ def _title(item: store.Summary, weights: str) -> str:
     return name + (f", {run_labels.checkpoint_label(weights).lower()}" if weights else "")
 
 
-def _model(run: runs.Run, weights: str) -> Model:
-    return Model(run, "untrained") if weights == references.UNTRAINED else Model(run, checkpoint=weights or None)
+def _model(run: runs.Run, weights: str) -> EncoderRef:
+    return (
+        EncoderRef(run, "untrained") if weights == references.UNTRAINED else EncoderRef(run, checkpoint=weights or None)
+    )
 
 
 def _weights_label(weights: str) -> str:
@@ -145,7 +147,7 @@ def _same_data(item: store.Summary, dataset: str) -> bool:
     return item.dataset == store.short_dataset(dataset)
 
 
-def _choose(items: dict[str, store.Summary], dataset: str, show: str) -> tuple[Choice, Layer] | None:
+def _choose(items: dict[str, store.Summary], dataset: str, show: str) -> tuple[Choice, Representation] | None:
     """The widgets of the encoder: run, weights, layer."""
     first = next((item for item in items.values() if _same_data(item, dataset)), next(iter(items.values())))
     asked = _state().get("encoder", "")
@@ -170,7 +172,7 @@ def _choose(items: dict[str, store.Summary], dataset: str, show: str) -> tuple[C
         layers = list(references.layers_of(model))
         # The loss compares z; other encoders can only be compared in h.
         name, first_layer = ("layer", "z") if show in ("pairs", "batch") else ("compared_layer", "h")
-        layer: Layer = "h"
+        layer: Representation = "h"
         if len(layers) > 1:
             layer = st.segmented_control(
                 "Layer", layers, required=True, key=_start(name, layers, first_layer),
@@ -182,7 +184,7 @@ def _choose(items: dict[str, store.Summary], dataset: str, show: str) -> tuple[C
     return Choice(model, _title(items[run_id], weights), store.colors(items)[run_id]), layer
 
 
-def _encoder(model: Model) -> tuple[str, encoders.Encoder]:
+def _encoder(model: EncoderRef) -> tuple[str, encoders.FrozenEncoder]:
     """The encoder, and a key that changes with its weights; raises ConfigError where there are none."""
     with references.open_weights(model) as weights:
         key = repr(sorted(encoders.model_values(model, weights).items()))
@@ -190,12 +192,12 @@ def _encoder(model: Model) -> tuple[str, encoders.Encoder]:
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the network")
-def _loaded(key: str, _model: Model, _weights: Weights | None) -> encoders.Encoder:
+def _loaded(key: str, _model: EncoderRef, _weights: Weights | None) -> encoders.FrozenEncoder:
     return encoders.load_encoder(_model, _weights)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _seconds_per_image(key: str, side: int, _encoder: encoders.Encoder) -> float:
+def _seconds_per_image(key: str, side: int, _encoder: encoders.FrozenEncoder) -> float:
     """Of encoding; measured on a few grey images, after one that warms up."""
     import torch
 
@@ -213,7 +215,7 @@ def _seconds_per_image(key: str, side: int, _encoder: encoders.Encoder) -> float
 class Batch:
     """Views of N images: rows of each layer (2N, D), pairs adjacent and of length 1, and a picture of them all."""
 
-    rows: dict[Layer, NDArray[np.float64]]
+    rows: dict[Representation, NDArray[np.float64]]
     sprite: str
     titles: list[str]
     names: list[str]
@@ -255,9 +257,9 @@ def _batch(choice: Choice, kept: dict[str, Any], found: sample_images.Gallery, n
 
 @st.cache_data(max_entries=16, show_spinner="Encoding the views")
 def _encoded(
-    key: str, _encoder: encoders.Encoder, _images: NDArray[np.uint8], _ids: NDArray[np.int64],
+    key: str, _encoder: encoders.FrozenEncoder, _images: NDArray[np.uint8], _ids: NDArray[np.int64],
     _augmentation: Augmentation, _draw: tuple[int, int, int],
-) -> tuple[dict[Layer, NDArray[np.float64]], str]:  # fmt: skip
+) -> tuple[dict[Representation, NDArray[np.float64]], str]:  # fmt: skip
     import torch
 
     from simclr.views import augment, resampling
@@ -274,7 +276,7 @@ def _encoded(
     return rows, sample_images.png(sheet)
 
 
-def _layer_of(batch: Batch, layer: Layer) -> NDArray[np.float64]:
+def _layer_of(batch: Batch, layer: Representation) -> NDArray[np.float64]:
     """Rows of a layer; a weights file without a projector has h alone."""
     if layer not in batch.rows:
         st.caption("These weights hold no projector, so that h is shown.")
@@ -287,7 +289,7 @@ def _two_digits(value: float) -> str:
 
 
 def _pairs(
-    choice: Choice, layer: Layer, kept: dict[str, Any], found: sample_images.Gallery, numbers: Sequence[int]
+    choice: Choice, layer: Representation, kept: dict[str, Any], found: sample_images.Gallery, numbers: Sequence[int]
 ) -> None:
     others = _others(found, numbers, NUM_OTHERS, kept["epoch"])
     if len(numbers) + len(others) < 2:
@@ -342,7 +344,7 @@ def pairs_figure(
 
 
 def _matrix(
-    choice: Choice, layer: Layer, kept: dict[str, Any], found: sample_images.Gallery, numbers: Sequence[int]
+    choice: Choice, layer: Representation, kept: dict[str, Any], found: sample_images.Gallery, numbers: Sequence[int]
 ) -> None:
     size = st.segmented_control(
         "Images in the batch", BATCHES, required=True, key=_start("batch_of", BATCHES, "16"),
@@ -376,7 +378,7 @@ def _matrix(
         st.caption("Training compares projections z, not h: this is what the loss would be on the features.")
 
 
-def _temperature(model: Model) -> float:
+def _temperature(model: EncoderRef) -> float:
     """Of the address, else of the run's training."""
     for value in (_state().get("temperature"), model.run.config.get("temperature")):
         try:
@@ -396,7 +398,7 @@ def _references(items: dict[str, store.Summary], choice: Choice) -> dict[str, Ch
     found = {"": choice}
     run = choice.model.run
     if choice.model.what != "untrained":
-        found[references.UNTRAINED] = Choice(Model(run, "untrained"), "Before training", "")
+        found[references.UNTRAINED] = Choice(EncoderRef(run, "untrained"), "Before training", "")
     own = items[run.id]
     for weights in ["", *references.checkpoints_of(run)] if choice.model.what == "weights" else []:
         if weights != (choice.model.checkpoint or ""):
@@ -464,12 +466,12 @@ def _results(
     return None
 
 
-def _layers(results: Sequence[dict[str, Any]], layer: Layer) -> list[dict[str, Any]]:
+def _layers(results: Sequence[dict[str, Any]], layer: Representation) -> list[dict[str, Any]]:
     """Of each encoder the layer asked for, or h where it has no projector."""
     return [result["layers"].get(layer) or result["layers"]["h"] for result in results]
 
 
-def _legend(wanted: Sequence[Choice], results: Sequence[dict[str, Any]], layer: Layer) -> None:
+def _legend(wanted: Sequence[Choice], results: Sequence[dict[str, Any]], layer: Representation) -> None:
     parts = []
     for item, result in zip(wanted, results, strict=True):
         note = " (h)" if layer not in result["layers"] else ""
@@ -481,7 +483,9 @@ def _legend(wanted: Sequence[Choice], results: Sequence[dict[str, Any]], layer: 
     st.html(f'<div style="font-size:.85rem">{"".join(parts)}</div>')
 
 
-def _invariance(items: dict[str, store.Summary], choice: Choice, layer: Layer, found: sample_images.Gallery) -> None:
+def _invariance(
+    items: dict[str, store.Summary], choice: Choice, layer: Representation, found: sample_images.Gallery
+) -> None:
     if len(found.ids) < 2:
         st.info("One image has no others to be compared with; choose a data set of two or more.")
         return
@@ -590,7 +594,7 @@ def switch_figure(wanted: Sequence[Choice], measured: Sequence[dict[str, Any]], 
     return _bars([TITLES[operation][0] for operation in SWITCHES], wanted, heights, layout)
 
 
-def _factors(items: dict[str, store.Summary], choice: Choice, layer: Layer) -> None:
+def _factors(items: dict[str, store.Summary], choice: Choice, layer: Representation) -> None:
     wanted = _compared(items, choice)
     strangers = [
         item.title for item in wanted
@@ -696,7 +700,7 @@ def section(kept: dict[str, Any], found: sample_images.Gallery, numbers: Sequenc
     st.caption(NOTES[show])
 
 
-def _size_note(model: Model, side: int, show: str) -> None:
+def _size_note(model: EncoderRef, side: int, show: str) -> None:
     """Says where views are resized, since a blur or a small shape then is another."""
     size = model.run.config.get("image_size")
     if show in ("pairs", "batch") and size and int(size) != side:

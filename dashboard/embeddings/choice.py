@@ -22,8 +22,8 @@ from simclr import runs
 from simclr.config import ConfigError
 from simclr.embeddings import projections, references, selection
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.references import Model
-from simclr.embeddings.selection import Choice
+from simclr.embeddings.references import EncoderRef
+from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import Embedding
 from simclr.runs import Run
 
@@ -98,7 +98,7 @@ def start_number(name: str, option: projections.Option) -> str:
 class Side:
     """One of the two models that are compared.
 
-    what: a run's id, `untrained` or `pixels`. reference: the text by which `embeddings.resolve_models` finds it.
+    what: a run's id, `untrained` or `pixels`. reference: the text by which `references.resolve_encoders` finds it.
     """
 
     what: str
@@ -149,7 +149,9 @@ def comparable(left: str, others: list[store.Summary], split: str) -> list[store
 def reason_against(left: str, right: str, split: str) -> str:
     """Why these two cannot be compared, in one sentence; empty where they can."""
     try:
-        selection.check_same_data(references.resolve_models([left, right], store.runs_dir()), Choice(split=split))
+        selection.check_same_data(
+            references.resolve_encoders([left, right], store.runs_dir()), ImageSelection(split=split)
+        )
     except ConfigError as error:
         return str(error)
     return ""
@@ -252,7 +254,7 @@ def choose_sides(found: list[store.Summary], split: str, is_film: bool = False) 
 # --- images and map -------------------------------------------------------------------------------------------------
 
 
-def choose_images(place: Any) -> Choice:
+def choose_images(place: Any) -> ImageSelection:
     """How many images of which split."""
     with place:
         number = st.selectbox(
@@ -265,7 +267,7 @@ def choose_images(place: Any) -> Choice:
             key=start_value("split", list(SPLITS), "auto"),
             help="Test images were seen by no training; data without any show validation images.",
         ) or "auto"  # fmt: skip
-    return Choice(split=split, num_images=number)
+    return ImageSelection(split=split, num_images=number)
 
 
 def choose_map(place: Any, method: str, dims: int) -> Projection:
@@ -382,6 +384,6 @@ def open_clicked(key: str) -> Callable[[], None]:
     return opened
 
 
-def models_of(sides: Sequence[Side]) -> list[Model]:
+def models_of(sides: Sequence[Side]) -> list[EncoderRef]:
     """Raises ConfigError if one is not there."""
-    return references.resolve_models([side.reference for side in sides], store.runs_dir())
+    return references.resolve_encoders([side.reference for side in sides], store.runs_dir())

@@ -104,7 +104,7 @@ def color_of(embeddings: Sequence[Embedding], name: str, *, judge: str = "knn", 
         unknown = np.full(first.num_images, -1)
         values = [unknown if item.labelled is None else 1 - item.labelled.astype(np.int64) for item in embeddings]
     elif name == AGREEMENT:
-        values = compare.agreement(embeddings[0].neighbors, embeddings[1].neighbors, k)
+        values = compare.neighbor_jaccard(embeddings[0].neighbors, embeddings[1].neighbors, k)
         # few images agree on all their neighbours; one that does must not make all others look alike
         high = max(0.1, float(np.quantile(values, 0.99)))
         color |= {"label": f"{LABELS[name]}, {k} nearest", "kind": "share", "high": high}

@@ -62,7 +62,7 @@ def together(maps: Sequence[Floats]) -> list[Floats]:
     found = [maps[0]]
     for other in maps[1:]:
         middle = other[-1].mean(axis=0)
-        turn = projections.turn(maps[0][-1], other[-1])
+        turn = projections.procrustes_rotation(maps[0][-1], other[-1])
         found.append(((other - middle) @ turn).astype(np.float32))
     return found
 

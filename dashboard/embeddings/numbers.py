@@ -101,8 +101,8 @@ def pair_stats(embeddings: Sequence[Embedding], pair: Pair | None, k: int) -> li
     """What two models have in common: value, label, one line of help, and `note`, what chance would give."""
     first, second = embeddings
     k = min(k, first.neighbors.shape[1], second.neighbors.shape[1])
-    overlap = float(compare.agreement(first.neighbors, second.neighbors, k).mean())
-    chance = compare.chance_agreement(first.num_images, k)
+    overlap = float(compare.neighbor_jaccard(first.neighbors, second.neighbors, k).mean())
+    chance = compare.chance_jaccard(first.num_images, k)
     found = [{
         "value": percent(overlap), "label": "Mean Jaccard of neighbours", "note": f"by lot {percent(chance)}",
         "help": f"Shared neighbours divided by all neighbours, of the {k} nearest of each image in both models, on "

@@ -23,7 +23,7 @@ from simclr import runs
 from simclr.config import ConfigError
 from simclr.embeddings import embed_job, projections, stored
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.selection import Choice
+from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import Embedding
 
 QUESTION = (
@@ -318,8 +318,8 @@ def final_maps(
 
 
 def wait(
-    sides: Sequence[Side], choice: Choice, methods: list[Projection], request: dict[str, Any], asked: Projection,
-    first: Projection | None, has_maps: bool,
+    sides: Sequence[Side], choice: ImageSelection, methods: list[Projection], request: dict[str, Any],
+    asked: Projection, first: Projection | None, has_maps: bool,
 ) -> None:  # fmt: skip
     """The job that computes what is missing: offered, or how far it is.
 

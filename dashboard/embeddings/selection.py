@@ -69,7 +69,7 @@ def class_mix(
 
 def agreement_of(embeddings: Sequence[Embedding], rows: Rows, k: int) -> tuple[float, float]:
     """Mean neighbourhood agreement of a selection, and of all images, 0..1."""
-    found = compare.agreement(embeddings[0].neighbors, embeddings[1].neighbors, k)
+    found = compare.neighbor_jaccard(embeddings[0].neighbors, embeddings[1].neighbors, k)
     return float(found[rows].mean()), float(found.mean())
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from simclr.config import ConfigError
 from simclr.data import shapes
 from simclr.embeddings import references
-from simclr.embeddings.references import Layer, Model
+from simclr.embeddings.references import EncoderRef, Representation
 from simclr.models.weights import Weights
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)
-class Encoder:
+class FrozenEncoder:
     """A network on the CPU, in eval mode, ready for images of any size. size: side it takes, None: any."""
 
     network: Any
     projector: Any
     size: int | None
 
-    def __call__(self, images: Tensor) -> dict[Layer, NDArray[np.float32]]:
+    def __call__(self, images: Tensor) -> dict[Representation, NDArray[np.float32]]:
         """Images (N, 3, H, W), float in 0..1, to h (N, num_features), and z (N, projection_dim) where there is one.
 
         Raises:
@@ -37,7 +37,7 @@ class Encoder:
 
         from simclr.views import augment, resampling
 
-        found: dict[Layer, list[Tensor]] = {"h": [], "z": []}
+        found: dict[Representation, list[Tensor]] = {"h": [], "z": []}
         with torch.inference_mode():
             for batch in images.split(BATCH_SIZE):
                 x = batch if self.size is None else resampling.resize(batch, self.size)
@@ -51,8 +51,8 @@ class Encoder:
         return arrays
 
 
-def load_encoder(model: Model, weights: Weights | None) -> Encoder:
-    """The network of a model, with its projector where it has one. weights: of `embeddings.open_weights`.
+def load_encoder(model: EncoderRef, weights: Weights | None) -> FrozenEncoder:
+    """The network of a model, with its projector where it has one. weights: of `references.open_weights`.
 
     Raises:
         ConfigError: with one sentence, if it has no weights, or they are not those of its network.
@@ -65,16 +65,16 @@ def load_encoder(model: Model, weights: Weights | None) -> Encoder:
     size = int(size) if size else None
     if model.run.config.get("backbone") is None:
         raise ConfigError(f"{model.run.id} does not say its backbone; allowed: a run whose config.yaml is whole.")
-    layer: Layer = "z" if "z" in references.layers_of(model) else "h"
+    layer: Representation = "z" if "z" in references.layers_of(model) else "h"
     try:
         network, head = networks.network_of(replace(model, layer=layer), size or shapes.DEFAULT_SIDE, weights)
     except ConfigError as error:
         raise ConfigError(str(error).replace("experiment_version is", "RUN has the weights", 1)) from None
-    return Encoder(network.eval(), head.eval() if head is not None and layer == "z" else None, size)
+    return FrozenEncoder(network.eval(), head.eval() if head is not None and layer == "z" else None, size)
 
 
-def model_values(model: Model, weights: Weights | None) -> dict[str, Any]:
-    """Everything that decides what an encoder gives for an image. weights: of `embeddings.open_weights`."""
+def model_values(model: EncoderRef, weights: Weights | None) -> dict[str, Any]:
+    """Everything that decides what an encoder gives for an image. weights: of `references.open_weights`."""
     values: dict[str, Any] = {name: model.run.config.get(name) for name in ("backbone", "image_size")}
     if model.what == "weights":
         assert weights is not None

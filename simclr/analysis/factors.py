@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr.analysis.encoders import BATCH_SIZE, Encoder
+from simclr.analysis.encoders import BATCH_SIZE, FrozenEncoder
 from simclr.analysis.similarity import Floats, Report
 from simclr.data import shapes
-from simclr.embeddings.references import Layer
+from simclr.embeddings.references import Representation
 
 NUM_TRAIN, NUM_TEST = 3000, 1000  # images of a factor probe
-HELD_OUT = 5  # one training image in so many, drawn by lot, chooses the strength of a probe
+HELD_OUT = 5  # one training image in so many, drawn at random, chooses the strength of a probe
 RIDGE_STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 7))  # per image, on standardized features
-CIRCULAR = ("hue", "background")  # one turn is 1: read as the point on the circle
-# A turn cannot be seen in these. The others look alike only after 72 degrees or more, and `shapes` turns by 40 in all:
-# so the angle does not wrap, and is read as a plain number.
+CIRCULAR = ("hue", "background")  # a full circle is 1: read as the point on the circle
+# No rotation can be seen in these. The others look alike only after 72 degrees or more, and `shapes` rotates by 40 in
+# all: so the angle does not wrap, and is read as a plain number.
 ROUND_SHAPES = ("circle", "ring")
 FACTORS = ("shape", "hue", "background", "size", "position_x", "position_y", "rotation")
 
@@ -37,7 +37,7 @@ def r_squared(truth: Floats, guess: Floats) -> float:
 
 
 def _held_out(num: int) -> NDArray[np.bool_]:
-    """Drawn by lot: in generated shapes classes take turns, and every fifth image would be of two classes alone."""
+    """Drawn at random: in generated shapes classes alternate, and every fifth image would be of two classes alone."""
     return np.random.default_rng(0).permutation(num) < num // HELD_OUT
 
 
@@ -69,7 +69,7 @@ def ridge_score(train: tuple[Floats, Floats], test: tuple[Floats, Floats]) -> fl
 
 
 def on_circle(turns: Floats) -> Floats:
-    """(N,), one turn is 1, to points (N, 2) on the unit circle: 0.99 and 0.01 are neighbours."""
+    """(N,), a full circle is 1, to points (N, 2) on the unit circle: 0.99 and 0.01 are neighbours."""
     return np.stack([np.sin(2 * np.pi * turns), np.cos(2 * np.pi * turns)], axis=1)
 
 
@@ -79,7 +79,7 @@ def factor_scores(
 ) -> dict[str, float]:  # fmt: skip
     """How well each of `FACTORS` can be read from features by a linear map: accuracy for the shape, R^2 for the others.
 
-    Hue and background are points on the colour circle; rotation counts shapes whose turn can be seen.
+    Hue and background are points on the colour circle; rotation counts shapes whose rotation can be seen.
     """
     import torch
 
@@ -107,7 +107,7 @@ def factor_scores(
     return found
 
 
-def factor_probe(encoder: Encoder, report: Report = lambda share: None) -> dict[str, Any]:
+def factor_probe(encoder: FrozenEncoder, report: Report = lambda share: None) -> dict[str, Any]:
     """`factor_scores` of each layer on generated shapes, at the size that the encoder takes."""
     import torch
 
@@ -116,9 +116,9 @@ def factor_probe(encoder: Encoder, report: Report = lambda share: None) -> dict[
     side = encoder.size or shapes.DEFAULT_SIDE
     drawn = [shapes.generate("train", NUM_TRAIN, side), shapes.generate("test", NUM_TEST, side)]
     total, done = NUM_TRAIN + NUM_TEST, 0
-    features: list[dict[Layer, NDArray[np.float32]]] = []
+    features: list[dict[Representation, NDArray[np.float32]]] = []
     for part in drawn:
-        found: dict[Layer, list[NDArray[np.float32]]] = {}
+        found: dict[Representation, list[NDArray[np.float32]]] = {}
         for start in range(0, len(part.images), BATCH_SIZE):
             batch = torch.from_numpy(part.images[start : start + BATCH_SIZE])
             for layer, values in encoder(augment.to_float(batch)).items():

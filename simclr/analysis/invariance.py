@@ -11,12 +11,12 @@ from simclr.config import Augmentation
 
 if TYPE_CHECKING:
     from torch import Tensor
-from simclr.analysis.encoders import Encoder
+from simclr.analysis.encoders import FrozenEncoder
 from simclr.analysis.similarity import Report, unit_rows
 
 # Strengths of each operation; 0, not listed, leaves the image as it is.
 #   crop: share of the area that is cut away. brightness, contrast, saturation: the factor is 1 plus or minus this.
-#   hue: turn of the colour circle, either way. blur: sigma as a share of the side. flip, grayscale: on or off.
+#   hue: rotation of the colour circle, either way. blur: sigma as a share of the side. flip, grayscale: on or off.
 STRENGTHS: dict[str, tuple[float, ...]] = {
     "crop": (0.1, 0.3, 0.5, 0.7, 0.85, 0.92),
     "flip": (1.0,),
@@ -29,10 +29,10 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
 }
 
 
-def changed(images: Tensor, operation: str, strength: float) -> Tensor:
+def apply_operation(images: Tensor, operation: str, strength: float) -> Tensor:
     """Images (N, 3, S, S), float in 0..1, after one operation at a strength of `STRENGTHS`, by the trainer's own code.
 
-    Where an operation goes either way, brighter or darker, images take turns. Crops lie at random places, the same ones
+    Where an operation goes either way, brighter or darker, images alternate. Crops lie at random places, the same ones
     for the same number of images.
 
     Raises:
@@ -65,8 +65,10 @@ def changed(images: Tensor, operation: str, strength: float) -> Tensor:
     raise ValueError(f"operation is {operation}; allowed: {', '.join(STRENGTHS)}")
 
 
-def invariance(encoder: Encoder, images: NDArray[np.uint8], report: Report = lambda share: None) -> dict[str, Any]:
-    """Mean cosine similarity between images and their changed selves.
+def invariance(
+    encoder: FrozenEncoder, images: NDArray[np.uint8], report: Report = lambda share: None
+) -> dict[str, Any]:
+    """Mean cosine similarity between images and the same images after an operation.
 
     Args:
         images: (N, 3, S, S), N at least 2.
@@ -90,7 +92,7 @@ def invariance(encoder: Encoder, images: NDArray[np.uint8], report: Report = lam
     steps = [(operation, strength) for operation, strengths in STRENGTHS.items() for strength in strengths]
     for done, (operation, strength) in enumerate(steps):
         report(done / len(steps))
-        for layer, values in encoder(changed(pixels, operation, strength)).items():
+        for layer, values in encoder(apply_operation(pixels, operation, strength)).items():
             similarity = (plain[layer] * unit_rows(values)).sum(axis=1).mean()
             found[layer]["curves"][operation].append(float(similarity))
     return {"num_images": len(images), "layers": found}

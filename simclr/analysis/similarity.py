@@ -69,7 +69,7 @@ def at_temperature(similarities: Floats, temperature: float) -> AtTemperature:
 
 
 @dataclass(frozen=True)
-class BrightPair:
+class HardNegativePair:
     """Two images of a batch that look alike: rows of their most similar views, and whether their class is the same."""
 
     row: int
@@ -78,8 +78,8 @@ class BrightPair:
     same_class: bool | None
 
 
-def likely_false_negatives(similarities: Floats, names: Sequence[str], count: int = 6) -> list[BrightPair]:
-    """The brightest cells of different images, one for each pair of images, the most similar first.
+def likely_false_negatives(similarities: Floats, names: Sequence[str], count: int = 6) -> list[HardNegativePair]:
+    """The most similar views of different images, one pair of views for each pair of images, the most similar first.
 
     The loss pushes them apart although they look alike to the encoder: where both show the same thing they are false
     negatives (Chuang et al. 2020), else hard ones.
@@ -98,7 +98,7 @@ def likely_false_negatives(similarities: Floats, names: Sequence[str], count: in
         which = int(cells[i, j].argmax())
         known = bool(names[i] and names[j])
         found.append(
-            BrightPair(
+            HardNegativePair(
                 2 * i + which // 2, 2 * j + which % 2, float(best[place]), names[i] == names[j] if known else None
             )
         )

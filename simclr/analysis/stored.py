@@ -30,8 +30,8 @@ from simclr.analysis.similarity import Report
 from simclr.config import ConfigError
 from simclr.data import shapes
 from simclr.embeddings import references
-from simclr.embeddings.references import Model
-from simclr.embeddings.selection import Choice
+from simclr.embeddings.references import EncoderRef
+from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import digest
 from simclr.files import safe_read, writing
 from simclr.launch import jobs
@@ -51,7 +51,7 @@ def images_key(images: NDArray[np.uint8]) -> str:
     return found.hexdigest()[:16]
 
 
-def result_path(model: Model, kind: str, images: str = "") -> Path:
+def result_path(model: EncoderRef, kind: str, images: str = "") -> Path:
     """Where a result of a model with the weights it has now lies, or will lie. images: `images_key`, for a profile.
 
     Raises:
@@ -61,7 +61,7 @@ def result_path(model: Model, kind: str, images: str = "") -> Path:
         return _path_for(model, weights, kind, images)
 
 
-def _path_for(model: Model, weights: Weights | None, kind: str, images: str) -> Path:
+def _path_for(model: EncoderRef, weights: Weights | None, kind: str, images: str) -> Path:
     values = model_values(model, weights) | {"format": FORMAT, "kind": kind, "images": images}
     probe = factors.NUM_TRAIN, factors.NUM_TEST, RIDGE_STRENGTHS, shapes.DATA_SEED
     options: Any = STRENGTHS if kind == "profile" else probe
@@ -77,7 +77,7 @@ def load(path: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) and isinstance(values.get("layers"), dict) else None
 
 
-def keep_images(model: Model, images: NDArray[np.uint8]) -> Path:
+def keep_images(model: EncoderRef, images: NDArray[np.uint8]) -> Path:
     """Writes the images of a profile where the job finds them, with the run of `model`.
 
     Raises:
@@ -96,7 +96,7 @@ def keep_images(model: Model, images: NDArray[np.uint8]) -> Path:
 
 
 def compute(
-    model: Model, kind: str, images: NDArray[np.uint8] | None = None, report: Report = lambda share: None
+    model: EncoderRef, kind: str, images: NDArray[np.uint8] | None = None, report: Report = lambda share: None
 ) -> dict[str, Any]:
     """A result of `KINDS`, from what is kept or computed now and kept.
 
@@ -125,12 +125,12 @@ def compute(
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
-def request_of(models: Iterable[Model], kind: str, images: str = "") -> dict[str, Any]:
+def request_of(models: Iterable[EncoderRef], kind: str, images: str = "") -> dict[str, Any]:
     """What a job is asked for: the files it is to write."""
     return {"results": [str(result_path(model, kind, images)) for model in models]}
 
 
-def start_job(models: Sequence[Model], kind: str, images: NDArray[np.uint8] | None, runs_dir: Path) -> Path:
+def start_job(models: Sequence[EncoderRef], kind: str, images: NDArray[np.uint8] | None, runs_dir: Path) -> Path:
     """Starts computing in the background, or gives the job that does so already.
 
     Raises:
@@ -148,11 +148,11 @@ def start_job(models: Sequence[Model], kind: str, images: NDArray[np.uint8] | No
     return jobs.start(JOB_NAME, request_of(models, kind, key), arguments, runs_dir)
 
 
-def find_job(models: Sequence[Model], kind: str, images: str, runs_dir: Path) -> Path | None:
+def find_job(models: Sequence[EncoderRef], kind: str, images: str, runs_dir: Path) -> Path | None:
     return jobs.find(JOB_NAME, request_of(models, kind, images), runs_dir)
 
 
-def models_named(names: Sequence[str], runs_dir: Path) -> list[Model]:
+def resolve_encoders(names: Sequence[str], runs_dir: Path) -> list[EncoderRef]:
     """RUN, RUN@best, RUN@epoch-8, and `untrained:RUN` for a run's network before its training.
 
     Raises:
@@ -162,9 +162,9 @@ def models_named(names: Sequence[str], runs_dir: Path) -> list[Model]:
     for name in names:
         word, _, host = name.partition(":")
         if word == references.UNTRAINED and host:
-            found.append(Model(runs.find(host, runs_dir), "untrained"))
+            found.append(EncoderRef(runs.find(host, runs_dir), "untrained"))
         else:
-            found += references.resolve_models([name], runs_dir)
+            found += references.resolve_encoders([name], runs_dir)
     return found
 
 
@@ -199,7 +199,7 @@ def main(options: Any) -> int:
     with jobs.running(options.job_dir) as tell:
         runs_dir = Path(options.runs_dir) if options.runs_dir else runs.default_runs_dir()
         kinds = jobs.words("what", options.what, KINDS)
-        models = models_named(options.RUN, runs_dir)
+        models = resolve_encoders(options.RUN, runs_dir)
         images = None
         if "profile" in kinds:
             tell("Reading the images", 0.0)
@@ -208,7 +208,7 @@ def main(options: Any) -> int:
             else:
                 from simclr.embeddings import selection
 
-                few = selection.load_pictures(models[0].run, Choice(num_images=MAX_PROFILE_IMAGES)).chosen
+                few = selection.load_selection(models[0].run, ImageSelection(num_images=MAX_PROFILE_IMAGES)).chosen
                 images = few.images_at(range(few.num_images)).numpy()
         work = [(kind, model) for kind in kinds for model in models]
         for place, (kind, model) in enumerate(work):

@@ -35,15 +35,15 @@ MAX_ANCHORS = 10_000  # images whose whole order of neighbours is looked at to j
 
 
 def knn_votes(near: Nearest, labels: Ints, k: int = NUM_NEIGHBORS) -> NDArray[np.int64]:
-    """(N,) the class that the k nearest others of each image vote for: each image is left out in its turn.
+    """(N,) the class that the k nearest others of each image vote for: each image is left out of its own vote.
 
     The vote is weighted with exp(cosine similarity / 0.07), as in the kNN probe of a training (Wu et al. 2018).
     """
     k = min(k, near.indices.shape[1])
     num_classes = int(labels.max()) + 1
     weight = np.exp((near.similarities[:, :k].astype(np.float64) - 1.0) / KNN_TEMPERATURE)
-    places = np.arange(len(labels))[:, None] * num_classes + labels[near.indices[:, :k]]
-    votes = np.bincount(places.ravel(), weight.ravel(), len(labels) * num_classes)
+    cells = np.arange(len(labels))[:, None] * num_classes + labels[near.indices[:, :k]]
+    votes = np.bincount(cells.ravel(), weight.ravel(), len(labels) * num_classes)
     return votes.reshape(len(labels), num_classes).argmax(axis=1)
 
 
@@ -81,7 +81,7 @@ def silhouettes(unit: Floats, labels: Ints) -> NDArray[np.float64]:
 
 
 def nearest_points(points: Floats, k: int) -> NDArray[np.int64]:
-    """(N, k) places of the k points nearest to each on a map, itself left out, the nearest first."""
+    """(N, k) indices of the k points nearest to each on a map, itself left out, the nearest first."""
     from scipy.spatial import cKDTree
 
     k = min(k, len(points) - 1)
@@ -166,7 +166,7 @@ def _excess_ranks(closeness: Floats, rows: Ints, chosen: Ints, k: int) -> float:
 # --- two models on the same images ----------------------------------------------------------------------------------
 
 
-def agreement(first: Ints, second: Ints, k: int = NUM_NEIGHBORS) -> Floats:
+def neighbor_jaccard(first: Ints, second: Ints, k: int = NUM_NEIGHBORS) -> Floats:
     """(N,) Jaccard index of each image's k nearest neighbours in two models: shared / all of them together, 0..1.
 
     Args:
@@ -177,8 +177,8 @@ def agreement(first: Ints, second: Ints, k: int = NUM_NEIGHBORS) -> Floats:
     return (common / (2 * k - common)).astype(np.float32)
 
 
-def chance_agreement(num_images: int, k: int) -> float:
-    """About the agreement that neighbours drawn by lot would have."""
+def chance_jaccard(num_images: int, k: int) -> float:
+    """About the Jaccard index that neighbours drawn at random would have."""
     share = min(1.0, k / max(1, num_images - 1))
     return share / (2 - share)
 
@@ -186,13 +186,13 @@ def chance_agreement(num_images: int, k: int) -> float:
 def differ_most(
     first: Ints, second: Ints, k: int = NUM_NEIGHBORS, selection: Ints | None = None, count: int = 5
 ) -> NDArray[np.int64]:
-    """Places of the images of a selection (default: all) whose neighbourhoods differ most, the most different first.
+    """Indices of the images of a selection (default: all) whose neighbourhoods differ most, the most different first.
 
     Many images may share none of their k neighbours; among those that agree equally well, all known neighbours decide.
     """
-    places = np.arange(len(first)) if selection is None else np.asarray(selection, dtype=np.int64)
-    near, wide = (agreement(first[places], second[places], number) for number in (k, first.shape[1]))
-    return places[np.lexsort((places, wide, near))[:count]]
+    indices = np.arange(len(first)) if selection is None else np.asarray(selection, dtype=np.int64)
+    near, wide = (neighbor_jaccard(first[indices], second[indices], number) for number in (k, first.shape[1]))
+    return indices[np.lexsort((indices, wide, near))[:count]]
 
 
 def linear_cka(first: Floats, second: Floats) -> float:
@@ -286,15 +286,15 @@ def pair_numbers(
     first: Floats, second: Floats, near: Sequence[Ints], k: int = NUM_NEIGHBORS,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[dict[str, Any], Floats]:  # fmt: skip
-    """What two models' features of the same images have in common, and (N,) the agreement of each image."""
-    found = agreement(near[0], near[1], k)
+    """What two models' features of the same images have in common, and (N,) each image's `neighbor_jaccard`."""
+    found = neighbor_jaccard(near[0], near[1], k)
     k = min(k, near[0].shape[1], near[1].shape[1])
     if progress:
         progress(0.1)
     numbers = {
         "k": k,
         "mean_jaccard": float(found.mean(dtype=np.float64)),
-        "chance_jaccard": chance_agreement(len(found), k),
+        "chance_jaccard": chance_jaccard(len(found), k),
         "linear_cka": linear_cka(first, second),
     }
     if progress:

@@ -25,13 +25,13 @@ from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import (
     CHECKPOINTS,
     LAYERS,
-    Layer,
-    Model,
+    EncoderRef,
+    Representation,
     is_checkpoint,
     open_weights,
-    resolve_models,
+    resolve_encoders,
 )
-from simclr.embeddings.selection import DEFAULT_IMAGES, SPLITS, Choice, check_same_data, load_pictures
+from simclr.embeddings.selection import DEFAULT_IMAGES, SPLITS, ImageSelection, check_same_data, load_selection
 from simclr.embeddings.stored import (
     Embedding,
     find_pair,
@@ -73,7 +73,7 @@ class _Bar:
 
 
 def compute(
-    models: Sequence[Model], choice: Choice, methods: Sequence[str | Projection] = ("pca",), *,
+    models: Sequence[EncoderRef], choice: ImageSelection, methods: Sequence[str | Projection] = ("pca",), *,
     report: Report = lambda phase, share: None, check: Callable[[], None] = lambda: None, job: Path | None = None,
 ) -> list[Embedding]:  # fmt: skip
     """Features of all models on the same images, maps of them, and numbers; only what is missing is computed.
@@ -107,8 +107,8 @@ def compute(
 
 
 def _all_features(
-    models: Sequence[Model], weights: Sequence[Weights | None], choice: Choice, asked: Sequence[Projection],
-    report: Report, check: Callable[[], None],
+    models: Sequence[EncoderRef], weights: Sequence[Weights | None], choice: ImageSelection,
+    asked: Sequence[Projection], report: Report, check: Callable[[], None],
 ) -> tuple[_Bar, list[Embedding]]:  # fmt: skip
     """Features of all models, with a bar that has room for all that follows."""
     folders = [folder_for(model, choice, its) for model, its in zip(models, weights, strict=True)]
@@ -127,7 +127,7 @@ def _all_features(
     bar = _Bar(max(1, total + PAIR_WORK * (len(models) - 1)), report, check)
 
     if pictures_needed:
-        pictures = load_pictures(models[0].run, choice, bar.part("Reading the images", LOAD_WORK))
+        pictures = load_selection(models[0].run, choice, bar.part("Reading the images", LOAD_WORK))
         check_same_data(models, replace(choice, split=pictures.chosen.name))  # `auto` has become one of them
         digest = pictures.digest
         for place, (model, folder) in enumerate(zip(models, folders, strict=True)):
@@ -152,7 +152,7 @@ def _check_num_images(number: int, methods: Sequence[Any]) -> None:
 
 def _compare(first: Embedding, second: Embedding, progress: Callable[[float], None]) -> None:
     start = time.perf_counter()
-    numbers, agreement = compare.pair_numbers(
+    numbers, jaccard = compare.pair_numbers(
         np.array(first.features), np.array(second.features), [first.neighbors, second.neighbors], progress=progress
     )
     about = numbers | {
@@ -163,13 +163,13 @@ def _compare(first: Embedding, second: Embedding, progress: Callable[[float], No
         "versions": runs.versions(),
         "created": time.time(),
     }
-    save_array(pair_path(first, second), agreement, about)
+    save_array(pair_path(first, second), jaccard, about)
 
 
 # --- maps -----------------------------------------------------------------------------------------------------------
 
 
-def _make_map(embedding: Embedding, projection: Projection, model: Model, bar: _Bar, job: Path | None) -> None:
+def _make_map(embedding: Embedding, projection: Projection, model: EncoderRef, bar: _Bar, job: Path | None) -> None:
     of = f"the {projection.label} map of {model.name}"
     progress = bar.part(f"Drawing {of}", MAP_WORK[projection.method])
     features, seed = np.array(embedding.features), int(embedding.provenance["seed"])
@@ -260,7 +260,7 @@ def _word(name: str, text: Any, words: Sequence[str]) -> str:
     return word
 
 
-def parse(options: Any) -> tuple[Choice, tuple[Projection, ...], str | None, Layer]:
+def parse(options: Any) -> tuple[ImageSelection, tuple[Projection, ...], str | None, Representation]:
     """The images and the maps that text options name, and the checkpoint and layer of models that name none.
 
     Raises:
@@ -270,7 +270,7 @@ def parse(options: Any) -> tuple[Choice, tuple[Projection, ...], str | None, Lay
     if options.num_images is not None:
         everything = str(options.num_images).strip().lower() == "all"
         number = None if everything else _whole_number("num_images", options.num_images, 2, 10**7)
-    choice = Choice(
+    choice = ImageSelection(
         split=_word("split", "auto" if options.split is None else options.split, SPLITS),
         num_images=number,
         seed=0 if options.seed is None else _whole_number("seed", options.seed, 0, 2**31 - 1),
@@ -318,7 +318,7 @@ def main(options: Any) -> int:
     with jobs.running(options.job_dir) as report:
         runs_dir = Path(options.runs_dir) if options.runs_dir else runs.default_runs_dir()
         choice, asked, checkpoint, layer = parse(options)
-        models = resolve_models(options.RUN, runs_dir, checkpoint, layer)
+        models = resolve_encoders(options.RUN, runs_dir, checkpoint, layer)
         job = Path(options.job_dir) if options.job_dir else None
         embeddings = compute(models, choice, asked, report=report, job=job)
         for model, embedding in zip(models, embeddings, strict=True):

@@ -8,8 +8,8 @@ from typing import Any
 
 from simclr.embeddings import projections
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.references import resolve_models
-from simclr.embeddings.selection import Choice, check_same_data
+from simclr.embeddings.references import resolve_encoders
+from simclr.embeddings.selection import ImageSelection, check_same_data
 from simclr.embeddings.stored import embedding_folder
 from simclr.hardware import devices
 from simclr.launch import jobs
@@ -18,10 +18,10 @@ JOB_NAME = "embed"
 
 
 def request_of(
-    names: Sequence[str], choice: Choice, methods: Sequence[str | Projection], runs_dir: Path
+    names: Sequence[str], choice: ImageSelection, methods: Sequence[str | Projection], runs_dir: Path
 ) -> dict[str, Any]:
     """What a job is asked for, so that a second window or click finds the job instead of starting another."""
-    models = resolve_models(names, runs_dir)
+    models = resolve_encoders(names, runs_dir)
     check_same_data(models, choice)
     return {
         "models": list(names),
@@ -30,7 +30,9 @@ def request_of(
     }
 
 
-def start_job(names: Sequence[str], choice: Choice, methods: Sequence[str | Projection], runs_dir: Path) -> Path:
+def start_job(
+    names: Sequence[str], choice: ImageSelection, methods: Sequence[str | Projection], runs_dir: Path
+) -> Path:
     """Starts computing in the background, or returns the folder of the job that does so already.
 
     Raises:

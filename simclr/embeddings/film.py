@@ -7,10 +7,10 @@
         epoch-000008.npy      (N, num_features) float16, the layer h after that epoch; 0 is before the training
         <method>-<key>.npy    (F, N, 2) float32 and its .json: a map for each epoch, and what it was made with
 
-Maps that are made anew for every epoch turn, mirror and jump, and what moves then says nothing. Here they belong
-together: either UMAP aligns neighbouring epochs while it draws them (AlignedUMAP), or each epoch's PCA is turned to
-lie as the one after it does (orthogonal Procrustes, Schönemann 1966), which bends nothing and so is the honest
-baseline. Both look at directions only: features at length 1, as the cosine does.
+A map that is made for each epoch alone rotates, flips and jumps, and what moves then says nothing. Here the maps belong
+together: either UMAP aligns neighbouring epochs while it draws them (AlignedUMAP), or each epoch's PCA is rotated onto
+the one after it (orthogonal Procrustes, Schönemann 1966), which bends nothing and so is the honest baseline. Both look
+at directions only: features at length 1, as the cosine does.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Film:
         return found.hexdigest()[:12]
 
     def map_path(self, method: str) -> Path:
-        """Where the maps by `method` lie, or will lie; a frame that is written anew gives another name."""
+        """Where the maps by `method` lie, or will lie; a frame that is written again gives another name."""
         return self.folder / f"{method}-{self._key}.npy"
 
     def maps(self, method: str) -> Floats | None:
@@ -159,7 +159,7 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: neighbors.Progre
     start = time.perf_counter()
     frames = [neighbors.unit_rows(film.features(epoch)) for epoch in film.epochs]
     chosen = parameters(method, film.num_images, seed)
-    found = turned_pca(frames, progress) if method == "pca" else aligned_umap(frames, progress, **chosen)
+    found = aligned_pca(frames, progress) if method == "pca" else aligned_umap(frames, progress, **chosen)
     about = {
         "method": method, "parameters": chosen, "epochs": list(film.epochs),
         "seconds": round(time.perf_counter() - start, 3), "motion": motion(found),
@@ -167,7 +167,7 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: neighbors.Progre
         "created": time.time(),
     }  # fmt: skip
     path = film.map_path(method)
-    for old in film.folder.glob(f"{method}-*"):  # of frames that have been written anew
+    for old in film.folder.glob(f"{method}-*"):  # of frames that have been written again
         if old.stem != path.stem:
             old.unlink()
     writing.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
@@ -175,8 +175,8 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: neighbors.Progre
     return found
 
 
-def turned_pca(frames: list[Floats], progress: neighbors.Progress | None = None) -> Floats:
-    """(F, N, 2): the PCA of each frame, turned or mirrored to lie as the one after it does, from the last backwards."""
+def aligned_pca(frames: list[Floats], progress: neighbors.Progress | None = None) -> Floats:
+    """(F, N, 2): the PCA of each frame, rotated or reflected onto the one after it, from the last backwards."""
     found = [np.zeros((len(frames[0]), 2), dtype=np.float32)] * len(frames)
     for place in reversed(range(len(frames))):
         points = projections.pca(frames[place])
@@ -198,7 +198,7 @@ def aligned_umap(frames: list[Floats], progress: neighbors.Progress | None = Non
         if progress:
             progress(0.05)
         same = {row: row for row in range(len(frames[0]))}
-        init = "spectral" if len(frames[0]) > 12 else "random"  # as in `reduce.umap`
+        init = "spectral" if len(frames[0]) > 12 else "random"  # as in `projections.umap`
         model = AlignedUMAP(init=init, **chosen).fit(frames, relations=[same] * (len(frames) - 1))
     if progress:
         progress(1.0)
@@ -218,7 +218,7 @@ JOB_NAME = "film"
 
 
 def request_of(found: Iterable[Run], method: str) -> dict[str, Any]:
-    """What a job is asked for; files of frames that are written anew make it another request."""
+    """What a job is asked for; files of frames that are written again make it another request."""
     films = [film for run in found if (film := load(run)) is not None]
     return {"maps": [str(film.map_path(method)) for film in films]}
 

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from simclr.embeddings import compare, neighbors
 from simclr.embeddings.neighbors import KEPT_NEIGHBORS, Nearest
 from simclr.embeddings.networks import device_of
-from simclr.embeddings.references import (
-    Model,
-)
-from simclr.embeddings.selection import Choice, Pictures
+from simclr.embeddings.references import EncoderRef
+from simclr.embeddings.selection import ImageSelection, SelectedImages
 from simclr.runs import Run
 
 LINEAR_PROTOCOL = (
@@ -35,7 +33,7 @@ class Measured:
 
 
 def measure(
-    model: Model, choice: Choice, pictures: Pictures, features: NDArray[np.float32],
+    model: EncoderRef, choice: ImageSelection, pictures: SelectedImages, features: NDArray[np.float32],
     logits: NDArray[np.float32] | None, progress: Callable[[float], None],
 ) -> Measured:  # fmt: skip
     unit, labels = neighbors.unit_rows(features), pictures.labels
@@ -89,7 +87,7 @@ def linear_votes(
     return found
 
 
-def _labelled(run: Run, pictures: Pictures) -> NDArray[np.bool_] | None:
+def _labelled(run: Run, pictures: SelectedImages) -> NDArray[np.bool_] | None:
     """(N,) True where a fine-tuned or from-scratch run trained on the label; None for other runs and other images."""
     from simclr.data.splits import label_subset
 

@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.embeddings.references import (
-    PIXELS,
-    Model,
-)
-from simclr.embeddings.selection import Pictures
+from simclr.embeddings.references import PIXELS, EncoderRef
+from simclr.embeddings.selection import SelectedImages
 from simclr.models.weights import Weights
 from simclr.runs import Run
 
@@ -25,7 +22,7 @@ MAX_PIXEL_SIDE = 32  # raw pixels are compared at this side at most
 
 
 def features_of(
-    model: Model, weights: Weights | None, pictures: Pictures, progress: Callable[[float], None]
+    model: EncoderRef, weights: Weights | None, pictures: SelectedImages, progress: Callable[[float], None]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """(N, D) float32, the layer of each plain image, BatchNorm in eval mode; and (N, K), the logits of a classifier."""
     import torch
@@ -70,11 +67,11 @@ def device_of(run: Run) -> Any:
     return models_compute.device_here(run.config.get("accelerator"))
 
 
-def network_of(model: Model, size: int, weights: Weights | None) -> tuple[Any, Any]:
+def network_of(model: EncoderRef, size: int, weights: Weights | None) -> tuple[Any, Any]:
     """The encoder, and what stands on it: the projector where z is asked for, a trained classifier, or None.
 
     Args:
-        weights: of `embeddings.open_weights`.
+        weights: of `references.open_weights`.
 
     Raises:
         ConfigError: if the weights are not those of this network.

@@ -317,12 +317,14 @@ def tsne(
 
 
 def align(reference: Floats, moving: Floats) -> Floats:
-    """`moving` (N, dims) turned and, where it helps, mirrored to lie as `reference` (N, dims) does; never stretched."""
-    return ((moving - moving.mean(axis=0, dtype=np.float64)) @ turn(reference, moving)).astype(np.float32)
+    """`moving` (N, dims) rotated and, if it helps, reflected onto `reference` (N, dims); never scaled."""
+    return ((moving - moving.mean(axis=0, dtype=np.float64)) @ procrustes_rotation(reference, moving)).astype(
+        np.float32
+    )
 
 
-def turn(reference: Floats, moving: Floats) -> NDArray[np.float64]:
-    """The matrix (dims, dims) that turns and mirrors `moving`, once centred, to lie as `reference` does.
+def procrustes_rotation(reference: Floats, moving: Floats) -> NDArray[np.float64]:
+    """The matrix (dims, dims) that rotates or reflects `moving`, once centred, onto `reference`.
 
     Orthogonal Procrustes (Schönemann 1966): the matrix R without scaling that makes |moving R - reference| least.
     """

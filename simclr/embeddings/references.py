@@ -20,11 +20,11 @@ LAYERS = ("h", "z")
 # Not runs, but worth comparing one with: its network before training, and no network at all.
 UNTRAINED, PIXELS = "untrained", "pixels"
 
-Layer = Literal["h", "z"]
+Representation = Literal["h", "z"]
 
 
 @dataclass(frozen=True)
-class Model:
+class EncoderRef:
     """One side of a comparison: a run's weights, or its network untrained, or its images' pixels.
 
     checkpoint: `best`, `last` or `epoch-N`; None: the final weights, and the last checkpoint of a run without them.
@@ -34,7 +34,7 @@ class Model:
     run: Run
     what: Literal["weights", "untrained", "pixels"] = "weights"
     checkpoint: str | None = None
-    layer: Layer = "h"
+    layer: Representation = "h"
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class Model:
 
     @property
     def reference(self) -> str:
-        """The text by which `resolve_models` finds it again."""
+        """The text by which `resolve_encoders` finds it again."""
         parts = [self.run.id if self.what == "weights" else self.what]
         parts += [self.checkpoint] if self.checkpoint and self.what == "weights" else []
         return "@".join([*parts, *([self.layer] if self.layer != "h" else [])])
@@ -60,10 +60,10 @@ def is_checkpoint(word: str) -> bool:
     return word in CHECKPOINTS[:2] or re.fullmatch(r"epoch-[1-9]\d{0,8}", word) is not None
 
 
-def resolve_models(
-    names: Sequence[str], runs_dir: Path, checkpoint: str | None = None, layer: Layer = "h"
-) -> list[Model]:
-    """The models that RUN arguments name: runs, `untrained` and `pixels`; the first run lends those its data.
+def resolve_encoders(
+    names: Sequence[str], runs_dir: Path, checkpoint: str | None = None, layer: Representation = "h"
+) -> list[EncoderRef]:
+    """The encoders that RUN arguments name: runs, `untrained` and `pixels`; the first run lends those its data.
 
     A name may end in a checkpoint and a layer of its own, `RUN@epoch-8@z`; else `checkpoint` and `layer` hold.
 
@@ -78,12 +78,14 @@ def resolve_models(
             f"RUN is {', '.join(names)}; allowed: at least one run, whose data and network are then used."
         )
     return [
-        Model(run, "weights", *rest) if run is not None else Model(host, name, None, rest[1])  # type: ignore[arg-type]
+        EncoderRef(run, "weights", *rest) if run is not None else EncoderRef(host, name, None, rest[1])  # type: ignore[arg-type]
         for run, (name, *rest) in zip(found, taken_apart, strict=True)
     ]
 
 
-def _split_reference(text: str, checkpoint: str | None, layer: Layer) -> tuple[str, str | None, Layer]:
+def _split_reference(
+    text: str, checkpoint: str | None, layer: Representation
+) -> tuple[str, str | None, Representation]:
     while "@" in text:
         rest, _, word = text.rpartition("@")
         if word in LAYERS:
@@ -97,7 +99,7 @@ def _split_reference(text: str, checkpoint: str | None, layer: Layer) -> tuple[s
 
 
 def checkpoints_of(run: Run) -> list[str]:
-    """The checkpoints of a run that a Model may name: `best` and `last` first, then epochs in order."""
+    """The checkpoints of a run that an EncoderRef may name: `best` and `last` first, then epochs in order."""
     if _has_head_alone(run):
         return []
     folder = run.path / runs.CHECKPOINTS
@@ -106,7 +108,7 @@ def checkpoints_of(run: Run) -> list[str]:
     return found + sorted(epochs, key=lambda name: int(name.removeprefix("epoch-")))
 
 
-def layers_of(model: Model) -> tuple[Layer, ...]:
+def layers_of(model: EncoderRef) -> tuple[Representation, ...]:
     """`h`, and `z` where there is a projector."""
     return LAYERS if model.what != PIXELS and model.run.kind == "pretrain" else ("h",)  # type: ignore[return-value]
 
@@ -151,7 +153,7 @@ def has_weights(run: Run) -> bool:
 
 
 @contextlib.contextmanager
-def open_weights(model: Model) -> Iterator[Weights | None]:
+def open_weights(model: EncoderRef) -> Iterator[Weights | None]:
     """The weights of a model; those of its run for an untrained network, whose stem they tell. None where none are.
 
     Raises:

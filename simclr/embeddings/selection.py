@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.embeddings.references import Model
+from simclr.embeddings.references import EncoderRef
 from simclr.runs import Run
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ DEFAULT_IMAGES = 10_000
 
 
 @dataclass(frozen=True)
-class Choice:
+class ImageSelection:
     """Which images.
 
     split: `auto` is test, else val, else train, whichever the data have first.
@@ -56,7 +56,7 @@ def data_identity(run: Run, split: str) -> dict[str, Any]:
     return found
 
 
-def check_same_data(models: Sequence[Model], choice: Choice) -> None:
+def check_same_data(models: Sequence[EncoderRef], choice: ImageSelection) -> None:
     """Raises ConfigError with one sentence if the models cannot be shown the same images."""
     first = models[0]
     mine = data_identity(first.run, choice.split)
@@ -71,7 +71,7 @@ def check_same_data(models: Sequence[Model], choice: Choice) -> None:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class SelectedImages:
     """The chosen images of a split and everything recorded about them."""
 
     chosen: Split
@@ -94,7 +94,9 @@ class Pictures:
         return images_digest(self.chosen, self.ids.tobytes())
 
 
-def load_pictures(run: Run, choice: Choice, progress: Callable[[float], None] = lambda share: None) -> Pictures:
+def load_selection(
+    run: Run, choice: ImageSelection, progress: Callable[[float], None] = lambda share: None
+) -> SelectedImages:
     """The chosen images of a run's data, and everything recorded about them."""
     import torch
 
@@ -118,4 +120,4 @@ def load_pictures(run: Run, choice: Choice, progress: Callable[[float], None] = 
     chosen = split.take(torch.from_numpy(positions)).kept(max_bytes)
     progress(1.0)
     classes = list(loaded.classes or []) if labels is not None else []
-    return Pictures(chosen, classes, loaded.probe if split.name == "train" else None)
+    return SelectedImages(chosen, classes, loaded.probe if split.name == "train" else None)

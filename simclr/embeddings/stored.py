@@ -40,8 +40,8 @@ from simclr.embeddings import projections
 from simclr.embeddings.measures import Measured
 from simclr.embeddings.neighbors import NUM_NEIGHBORS, Nearest
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.references import PIXELS, UNTRAINED, Model, layers_of, open_weights
-from simclr.embeddings.selection import Choice, Pictures, data_identity
+from simclr.embeddings.references import PIXELS, UNTRAINED, EncoderRef, layers_of, open_weights
+from simclr.embeddings.selection import ImageSelection, SelectedImages, data_identity
 from simclr.files import safe_read, writing
 from simclr.models.weights import Weights, file_hash
 
@@ -52,7 +52,7 @@ FORMAT = 3  # part of the key: raise it when what is stored changes its meaning
 PREPROCESSING = "resized to image_size, then normalized; not augmented"
 
 
-def key_values(model: Model, choice: Choice, weights: Weights | None) -> dict[str, Any]:
+def key_values(model: EncoderRef, choice: ImageSelection, weights: Weights | None) -> dict[str, Any]:
     """Everything that decides which features `embedding_folder` stands for. weights: of `open_weights`."""
     values: dict[str, Any] = {
         "format": FORMAT,
@@ -79,7 +79,7 @@ def digest(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def embedding_folder(model: Model, choice: Choice) -> Path:
+def embedding_folder(model: EncoderRef, choice: ImageSelection) -> Path:
     """Where the features of `model`, with the weights it has now, on the images of `choice` lie, or will lie.
 
     Raises:
@@ -89,7 +89,7 @@ def embedding_folder(model: Model, choice: Choice) -> Path:
         return folder_for(model, choice, weights)
 
 
-def folder_for(model: Model, choice: Choice, weights: Weights | None) -> Path:
+def folder_for(model: EncoderRef, choice: ImageSelection, weights: Weights | None) -> Path:
     """The same with weights that were opened before."""
     if model.layer not in layers_of(model):
         of = {PIXELS: "raw pixels do", UNTRAINED: "this network does"}.get(model.what, f"{model.run.id} does")
@@ -107,7 +107,7 @@ def _is_of_test(folder: Path) -> bool:
     return safe_read.json_dict(folder / PROVENANCE).get("split") == "test"
 
 
-def _folder_named(model: Model, choice: Choice, weights: Weights | None) -> Path:
+def _folder_named(model: EncoderRef, choice: ImageSelection, weights: Weights | None) -> Path:
     number = "all" if choice.num_images is None else choice.num_images
     return model.run.path / runs.EMBEDDINGS / f"{choice.split}-{number}-{digest(key_values(model, choice, weights))}"
 
@@ -119,7 +119,7 @@ def _folder_named(model: Model, choice: Choice, weights: Weights | None) -> Path
 class Embedding:
     """Features of one model on N images, as they lie on disk.
 
-    features: (N, D) float32. ids: (N,) places in the data set's own list. labels: (N,) or None.
+    features: (N, D) float32. ids: (N,) indices in the data set's own list. labels: (N,) or None.
     factors: name -> (N,), numbers or words. near: the nearest by cosine, `KEPT_NEIGHBORS` or all others.
     predictions: `knn`, `linear`, `classifier` -> (N,) classes by number, as far as there are any. labelled: (N,) bool,
     True where the run trained on the label of the image; None unless these are its training images.
@@ -145,7 +145,7 @@ class Embedding:
 
     @property
     def neighbors(self) -> NDArray[np.int32]:
-        """(N, K) places of the nearest images by cosine of the features, the most similar first."""
+        """(N, K) indices of the nearest images by cosine of the features, the most similar first."""
         return self.near.indices
 
     @property
@@ -172,7 +172,7 @@ class Embedding:
         """Where a map lies, or will lie; its name tells its parameters apart."""
         asked = projections.projection(asked)
         chosen = asked.parameters(self.num_images, int(self.provenance["seed"]))
-        chosen |= {"features": self.provenance.get("features_sha256")}  # the folder may be written anew meanwhile
+        chosen |= {"features": self.provenance.get("features_sha256")}  # the folder may be written again meanwhile
         name = asked.method + ("-3d" if asked.dims == 3 else "")
         return self.folder / f"{name}-{digest({'method': asked.method, 'dims': asked.dims, **chosen})}.npy"
 
@@ -243,12 +243,12 @@ def load_embedding(folder: Path) -> Embedding | None:
         return None
     if not all(path.is_file() for path in sheets):
         return None
-    if safe_read.json_dict(folder / PROVENANCE) != provenance:  # it was written anew while it was read
+    if safe_read.json_dict(folder / PROVENANCE) != provenance:  # it was written again while it was read
         return None
     return Embedding(folder, features, ids, labels, factors, provenance, near, predictions, labelled)
 
 
-def find_embedding(model: Model, choice: Choice) -> Embedding | None:
+def find_embedding(model: EncoderRef, choice: ImageSelection) -> Embedding | None:
     """The features of `model` on these images if they were computed before; None otherwise."""
     try:
         return load_embedding(embedding_folder(model, choice))
@@ -265,11 +265,11 @@ def same_images(first: Embedding, second: Embedding) -> bool:
 class Pair:
     """What two models make of the same images, whichever of them comes first.
 
-    agreement: (N,) float32, Jaccard index of each image's k nearest neighbours in both, 0..1.
-    chance_jaccard: about what neighbours drawn by lot would give on average. linear_cka: 0..1.
+    neighbor_jaccard: (N,) float32, Jaccard index of each image's k nearest neighbours in both, 0..1.
+    chance_jaccard: about what neighbours drawn at random would give on average. linear_cka: 0..1.
     """
 
-    agreement: NDArray[np.float32]
+    neighbor_jaccard: NDArray[np.float32]
     k: int
     mean_jaccard: float
     chance_jaccard: float
@@ -285,11 +285,11 @@ def pair_path(first: Embedding, second: Embedding) -> Path:
 def find_pair(first: Embedding, second: Embedding) -> Pair | None:
     """The numbers about two models if they were computed before; None otherwise."""
     path = pair_path(first, second)
-    about, agreement = safe_read.json_dict(path.with_suffix(".json")), _array(path)
-    if agreement is None or agreement.shape != (first.num_images,):
+    about, jaccard = safe_read.json_dict(path.with_suffix(".json")), _array(path)
+    if jaccard is None or jaccard.shape != (first.num_images,):
         return None
     try:
-        return Pair(agreement, *(about[name] for name in ("k", "mean_jaccard", "chance_jaccard", "linear_cka")))
+        return Pair(jaccard, *(about[name] for name in ("k", "mean_jaccard", "chance_jaccard", "linear_cka")))
     except KeyError:
         return None
 
@@ -298,8 +298,8 @@ def find_pair(first: Embedding, second: Embedding) -> Pair | None:
 
 
 def save_embedding(
-    folder: Path, model: Model, weights: Weights | None, choice: Choice, pictures: Pictures, digest: str,
-    features: NDArray[np.float32], measured: Measured,
+    folder: Path, model: EncoderRef, weights: Weights | None, choice: ImageSelection, pictures: SelectedImages,
+    digest: str, features: NDArray[np.float32], measured: Measured,
 ) -> None:  # fmt: skip
     """Writes a whole folder aside and puts it in place in one step."""
     from simclr.views import thumbnails

@@ -27,7 +27,7 @@ def table(
         embeddings: of the same images.
         asked: whose map; coordinates of a map that is missing are left out.
         names: of the models, before their columns. Default: `left` and `right` of two, else `model_1` and so on.
-        points: coordinates to write instead, such as a map that was turned to lie as the other does.
+        points: coordinates to write instead, such as a map that was rotated onto the other.
 
     Returns:
         Columns `id`, `class`, `factor:...`, and for each model `... x`, `... y`, `... z` of a map in space,
@@ -56,7 +56,7 @@ def table(
         if embedding.labelled is not None:
             columns[f"{name} labelled"] = embedding.labelled
     if len(embeddings) == 2:
-        columns["agreement"] = compare.agreement(embeddings[0].neighbors, embeddings[1].neighbors)
+        columns["agreement"] = compare.neighbor_jaccard(embeddings[0].neighbors, embeddings[1].neighbors)
     return pandas.DataFrame(columns)
 
 

@@ -25,8 +25,8 @@ from dashboard.shared import charts, forms, store
 from simclr import runs
 from simclr.embeddings import embed
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.references import Model
-from simclr.embeddings.selection import Choice
+from simclr.embeddings.references import EncoderRef
+from simclr.embeddings.selection import ImageSelection
 
 HOST = "evil.example"
 FEW = [
@@ -196,7 +196,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
     texts = {"name": NAME, "notes": NAME, "tags": [NAME]}
     first = trained_run(server.runs_dir, 1, **texts | {"dataset": str(images)})
     made = {"first": first, "second": trained_run(server.runs_dir, 1, **texts | {"dataset": str(images)})}
-    embed.compute([Model(first), Model(made["second"])], Choice(num_images=500), ["pca", Projection("pca", 3)])
+    embed.compute(
+        [EncoderRef(first), EncoderRef(made["second"])], ImageSelection(num_images=500), ["pca", Projection("pca", 3)]
+    )
     for state in ("failed", "stopped", "running", "queued"):
         made[state] = make_run(server.runs_dir, state, **texts)
         said = {"reason": NAME, "error": NAME, "phase": NAME, "job_id": NAME, "job_reason": NAME, "steps": 0}

@@ -21,7 +21,7 @@ from simclr import runs
 from simclr.analysis import encoders, similarity
 from simclr.config import Augmentation
 from simclr.data import shapes
-from simclr.embeddings.references import Model, open_weights
+from simclr.embeddings.references import EncoderRef, open_weights
 from simclr.objectives import nt_xent
 from simclr.views import augment
 
@@ -41,8 +41,8 @@ def served(finished_run: runs.Run, tmp_path_factory: pytest.TempPathFactory) -> 
     shutil.copytree(finished_run.path, folder / "runs" / finished_run.id)
     images, ids = torch.from_numpy(shapes.generate("train", NUM // 2).images), torch.arange(NUM // 2)
     options = Augmentation(**Augmentation().model_dump() | {"hue": 0.5})
-    with open_weights(Model(finished_run)) as weights:
-        encoder = encoders.load_encoder(Model(finished_run), weights)
+    with open_weights(EncoderRef(finished_run)) as weights:
+        encoder = encoders.load_encoder(EncoderRef(finished_run), weights)
     first, second = (encoder(x)["z"] for x in augment.two_views(images, ids, options, seed=0, epoch=1, size=32))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

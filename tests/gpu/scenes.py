@@ -21,6 +21,8 @@ import torch
 from simclr import config as cfg
 from simclr import runs
 from simclr.embeddings import embed
+from simclr.embeddings.references import resolve_encoders
+from simclr.embeddings.selection import ImageSelection
 from simclr.hardware import devices, nvidia
 from simclr.launch import control, spawn
 from simclr.lifecycle import train as lifecycle_train
@@ -143,8 +145,8 @@ def fine_tuning(stage: Stage) -> str:
 
 def embeddings(stage: Stage) -> str:
     """Features of the pre-trained and of the untrained network."""
-    choice = embed.Choice(split="auto", num_images=24, seed=0)
-    models = embed.resolve_models([stage.first(), "untrained"], stage.runs_dir, None, "h")
+    choice = ImageSelection(split="auto", num_images=24, seed=0)
+    models = resolve_encoders([stage.first(), "untrained"], stage.runs_dir, None, "h")
     found = embed.compute(models, choice)
     _expect([item.num_images for item in found] == [24, 24], found)
     return f"2 x 24 x {found[0].features.shape[1]}"

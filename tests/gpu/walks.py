@@ -28,6 +28,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E40
 from simclr import config as cfg  # noqa: E402
 from simclr import runs  # noqa: E402
 from simclr.embeddings import embed  # noqa: E402
+from simclr.embeddings.references import resolve_encoders  # noqa: E402
+from simclr.embeddings.selection import ImageSelection  # noqa: E402
 from simclr.evaluation import protocols  # noqa: E402
 from simclr.lifecycle import train  # noqa: E402
 from simclr.runs import metrics_csv  # noqa: E402
@@ -139,8 +141,8 @@ def _labelled(kind: str, runs_dir: Path, **options: Any) -> dict[str, Any]:
 def _embedded(runs_dir: Path) -> dict[str, Any]:
     with pretended.counting() as counts:
         begin = counts.snapshot()
-        choice = embed.Choice(split="auto", num_images=24, seed=0)
-        models = embed.resolve_models([_first(runs_dir), "untrained"], runs_dir, None, "h")
+        choice = ImageSelection(split="auto", num_images=24, seed=0)
+        models = resolve_encoders([_first(runs_dir), "untrained"], runs_dir, None, "h")
         found = embed.compute(models, choice)
         return {"state": "finished", "images": [item.num_images for item in found], "total": counts.since(begin)}
 

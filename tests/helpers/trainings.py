@@ -15,7 +15,7 @@ from dashboard_fixtures import make_run
 
 from simclr import runs
 from simclr.cli.main import main
-from simclr.embeddings.selection import Choice
+from simclr.embeddings.selection import ImageSelection
 from simclr.runs import Run
 from simclr.training import callbacks
 
@@ -28,7 +28,7 @@ def rows_of(run):
         ]
 
 
-SMALL = Choice(num_images=60)
+SMALL = ImageSelection(num_images=60)
 
 
 def trained_run(folder: Path, seed: int = 1, **options: Any) -> Run:

@@ -23,7 +23,7 @@ from simclr import runs
 from simclr.analysis import encoders, factors, invariance, similarity, stored
 from simclr.config import Augmentation
 from simclr.data import shapes
-from simclr.embeddings.references import Model, open_weights
+from simclr.embeddings.references import EncoderRef, open_weights
 from simclr.hardware import processes
 from simclr.objectives import nt_xent
 from simclr.views import augment
@@ -61,8 +61,8 @@ def views_of(run: runs.Run, num: int) -> dict[str, np.ndarray]:
     images, ids = torch.from_numpy(shapes.generate("train", num).images), torch.arange(num)
     options = Augmentation(**Augmentation().model_dump() | {"hue": 0.5})
     first, second = augment.two_views(images, ids, options, seed=0, epoch=1, size=32)
-    with open_weights(Model(run)) as weights:
-        encoder = encoders.load_encoder(Model(run), weights)
+    with open_weights(EncoderRef(run)) as weights:
+        encoder = encoders.load_encoder(EncoderRef(run), weights)
     one, other = encoder(first), encoder(second)
     return {layer: similarity.interleave(one[layer], other[layer]) for layer in one}
 
@@ -167,7 +167,7 @@ def test_what_takes_long_is_offered_and_then_shown(
 ) -> None:
     monkeypatch.setattr(factors, "NUM_TRAIN", 200)
     monkeypatch.setattr(factors, "NUM_TEST", 100)
-    started: list[tuple[list[Model], str, Any]] = []
+    started: list[tuple[list[EncoderRef], str, Any]] = []
     monkeypatch.setattr(
         stored, "start_job", lambda models, kind, images, folder: started.append((models, kind, images))
     )
@@ -267,7 +267,7 @@ def test_others_are_never_among_the_chosen() -> None:
 
 
 def test_broken_options_are_one_sentence(run: runs.Run) -> None:
-    choice = lab_encoder.Choice(Model(run), "", "")
+    choice = lab_encoder.Choice(EncoderRef(run), "", "")
     kept = {"values": Augmentation().model_dump() | {"hue": 3.0}, "size": None, "seed": 0, "epoch": 1}
     with pytest.raises(cfg.ConfigError, match="hue"):
         lab_encoder._batch(choice, kept, sample_images.load("shapes"), [0, 1])

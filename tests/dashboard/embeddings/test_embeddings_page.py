@@ -26,14 +26,14 @@ from simclr import runs
 from simclr.embeddings import compare, embed, embed_job, film, neighbors, projections, stored
 from simclr.embeddings.compare import ClassRow
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.references import Model
-from simclr.embeddings.selection import Choice
+from simclr.embeddings.references import EncoderRef
+from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import Embedding
 from simclr.hardware import processes
 from simclr.launch import jobs
 from simclr.runs import Run, film_frames
 
-CHOICE = Choice(num_images=500)  # what the page asks for when 500 is chosen
+CHOICE = ImageSelection(num_images=500)  # what the page asks for when 500 is chosen
 
 
 def embeddings_page(**query: str) -> AppTest:
@@ -94,12 +94,12 @@ def ready(computed: list[Run], tiny_runs: Path) -> list[Run]:
 
 
 def compute(pair: list[Run], *methods: str) -> None:
-    embed.compute([Model(run) for run in pair], CHOICE, methods)
+    embed.compute([EncoderRef(run) for run in pair], CHOICE, methods)
 
 
 def found_of(pair: list[Run]) -> list[Embedding]:
     """Their features, computed before."""
-    found = [stored.find_embedding(Model(run), CHOICE) for run in pair]
+    found = [stored.find_embedding(EncoderRef(run), CHOICE) for run in pair]
     return [item for item in found if item is not None]
 
 
@@ -175,7 +175,7 @@ def test_ready_maps_are_shown_at_once(ready: list[Run]) -> None:
     assert data is not None
     assert "Compute" not in buttons(app)
     points = [panel["points"] for panel in data["panels"]]
-    first, second = (stored.find_embedding(Model(run), CHOICE) for run in ready)
+    first, second = (stored.find_embedding(EncoderRef(run), CHOICE) for run in ready)
     assert first is not None
     assert second is not None
     np.testing.assert_array_equal(points[0], first.map("pca"))
@@ -203,7 +203,7 @@ def test_pca_is_shown_until_umap_is_there(ready: list[Run]) -> None:
 
 
 def test_a_chosen_image_brings_its_neighbours_and_stands_in_the_address(ready: list[Run]) -> None:
-    found = [stored.find_embedding(Model(run), CHOICE) for run in ready]
+    found = [stored.find_embedding(EncoderRef(run), CHOICE) for run in ready]
     image = int(found[0].ids[7])  # type: ignore[union-attr]
     app = embeddings_page(method="pca", image=str(image))
     data = maps_of(app)
@@ -330,7 +330,7 @@ def test_the_left_may_be_no_run(pair: list[Run]) -> None:
 
 
 def test_the_same_model_twice_is_said(pair: list[Run]) -> None:
-    embed.compute([Model(pair[0]), Model(pair[0])], CHOICE, ["pca"])
+    embed.compute([EncoderRef(pair[0]), EncoderRef(pair[0])], CHOICE, ["pca"])
     assert "Both sides show the same model" in texts(embeddings_page(left=pair[0].id, right=pair[0].id, method="pca"))
 
 
@@ -368,13 +368,13 @@ def test_colours_may_differ_between_the_models(ready: list[Run]) -> None:
 
 
 def test_labels_used_in_training_are_a_colour_of_training_images(pair: list[Run]) -> None:
-    embed.compute([Model(run) for run in pair], Choice(split="train", num_images=500), ["pca"])
+    embed.compute([EncoderRef(run) for run in pair], ImageSelection(split="train", num_images=500), ["pca"])
     data = maps_of(embeddings_page(method="pca", split="train", color="labelled"))
     assert data is not None
     assert data["color"]["names"] == ["used", "not used"]
     own, other = data["color"]["values"]
     assert set(own.tolist()) == {255}  # a pre-training uses no label
-    labelled = np.load(stored.embedding_folder(Model(pair[1]), Choice("train", 500)) / "labelled.npy")
+    labelled = np.load(stored.embedding_folder(EncoderRef(pair[1]), ImageSelection("train", 500)) / "labelled.npy")
     np.testing.assert_array_equal(other == 0, labelled)
     assert 0 < labelled.sum() < 500
 
@@ -418,7 +418,7 @@ def test_numbers_between_the_two_and_the_table_of_classes(ready: list[Run]) -> N
     between = stored.find_pair(first, second)
     assert between is not None
     shown = {metric.label: metric.value for metric in app.metric}
-    overlap = compare.agreement(first.neighbors, second.neighbors, 10).mean()
+    overlap = compare.neighbor_jaccard(first.neighbors, second.neighbors, 10).mean()
     assert shown == {
         "Mean Jaccard of neighbours": f"{100 * overlap:.1f} %", "Linear CKA": f"{between.linear_cka:.2f}",
     }  # fmt: skip
@@ -435,7 +435,7 @@ def test_numbers_between_the_two_and_the_table_of_classes(ready: list[Run]) -> N
 
 def test_numbers_that_were_never_computed_for_these_two_are_offered_beside_the_maps(pair: list[Run]) -> None:
     for run in pair:
-        embed.compute([Model(run)], CHOICE, ["pca"])
+        embed.compute([EncoderRef(run)], CHOICE, ["pca"])
     app = embeddings_page(method="pca")
     assert maps_of(app) is not None
     assert "The numbers between these two are not computed yet" in texts(app)
@@ -471,7 +471,7 @@ def test_a_selection_in_the_address_is_told_of(ready: list[Run], rows: list[int]
         counted = {name: int((classes[rows] == number).sum()) for number, name in enumerate(first.classes)}
         assert dict(zip(trace["y"], trace["x"], strict=True)) == {name: counted[name] for name in trace["y"]}
         assert sum(trace["x"]) == len(rows)
-    both = compare.agreement(first.neighbors, found[1].neighbors)
+    both = compare.neighbor_jaccard(first.neighbors, found[1].neighbors)
     assert f"**{numbers.percent(float(both[rows].mean()))}**" in texts(app)
 
 
@@ -512,7 +512,7 @@ def test_zoom_and_legend_stand_in_the_address(ready: list[Run]) -> None:
 
 
 def test_maps_in_space_show_the_same_colours_and_the_selection(pair: list[Run]) -> None:
-    embed.compute([Model(run) for run in pair], CHOICE, [Projection("pca", 3)])
+    embed.compute([EncoderRef(run) for run in pair], CHOICE, [Projection("pca", 3)])
     found = found_of(pair)
     image = int(found[0].ids[5])
     app = embeddings_page(method="pca", dims="3", selection=selection_text(range(50), 500), image=str(image))

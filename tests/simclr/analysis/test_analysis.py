@@ -17,7 +17,7 @@ from simclr import runs
 from simclr.analysis import encoders, factors, invariance, similarity, stored
 from simclr.cli.main import main
 from simclr.data import shapes
-from simclr.embeddings.references import Model, open_weights
+from simclr.embeddings.references import EncoderRef, open_weights
 from simclr.launch import jobs
 from simclr.objectives import nt_xent
 from simclr.views import augment, resampling
@@ -149,7 +149,7 @@ def test_operations_are_those_of_the_trainer() -> None:
     for (operation, strength), drawn in cases.items():
         window = 2 * max(1, round(3 * 0.07 * 16)) + 1
         expected = augment.apply_factors(images, Factors(**still | drawn), 16, window)
-        torch.testing.assert_close(invariance.changed(images, operation, strength), expected, atol=2e-5, rtol=0)
+        torch.testing.assert_close(invariance.apply_operation(images, operation, strength), expected, atol=2e-5, rtol=0)
         assert not torch.allclose(expected, images, atol=0.01)
 
 
@@ -158,7 +158,7 @@ def test_crops_keep_the_area_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     real = resampling.resized_crop
     monkeypatch.setattr(resampling, "resized_crop", lambda x, box, side: boxes.append(box) or real(x, box, side))
     for strength in invariance.STRENGTHS["crop"]:
-        assert invariance.changed(images_of(8, 32), "crop", strength).shape == (8, 3, 32, 32)
+        assert invariance.apply_operation(images_of(8, 32), "crop", strength).shape == (8, 3, 32, 32)
         area = boxes[-1][:, 2] * boxes[-1][:, 3] / 32**2
         np.testing.assert_allclose(area, 1 - strength, atol=0.05)
     assert len({tuple(box) for box in boxes[-1].tolist()}) > 1  # not always the middle
@@ -166,7 +166,7 @@ def test_crops_keep_the_area_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_unknown_operation_is_named() -> None:
     with pytest.raises(ValueError, match="operation is sharpen; allowed: crop, flip"):
-        invariance.changed(images_of(2), "sharpen", 0.5)
+        invariance.apply_operation(images_of(2), "sharpen", 0.5)
 
 
 class MeanColour(torch.nn.Module):
@@ -178,7 +178,7 @@ class MeanColour(torch.nn.Module):
 
 def test_a_network_that_sees_colour_alone_ignores_mirroring_and_not_hue() -> None:
     images = shapes.generate("test", 16).images
-    found = invariance.invariance(encoders.Encoder(MeanColour(), None, None), images)["layers"]
+    found = invariance.invariance(encoders.FrozenEncoder(MeanColour(), None, None), images)["layers"]
     assert list(found) == ["h"]
     curves, others = found["h"]["curves"], found["h"]["others"]
     assert curves["flip"][0] == pytest.approx(1.0, abs=1e-5)
@@ -284,26 +284,26 @@ def test_the_command_computes_once_and_keeps_it(copy: runs.Run, capsys: pytest.C
 
 def test_features_are_those_of_embed(copy: runs.Run) -> None:
     from simclr.embeddings import embed, selection
-    from simclr.embeddings.selection import Choice
+    from simclr.embeddings.selection import ImageSelection
 
-    (stored,) = embed.compute([Model(copy, layer="z")], Choice(num_images=20), [])
-    pictures = selection.load_pictures(copy, Choice(num_images=20)).chosen
-    with open_weights(Model(copy)) as weights:
-        encoder = encoders.load_encoder(Model(copy), weights)
+    (stored,) = embed.compute([EncoderRef(copy, layer="z")], ImageSelection(num_images=20), [])
+    pictures = selection.load_selection(copy, ImageSelection(num_images=20)).chosen
+    with open_weights(EncoderRef(copy)) as weights:
+        encoder = encoders.load_encoder(EncoderRef(copy), weights)
     found = encoder(augment.to_float(pictures.images_at(range(20))))
     np.testing.assert_allclose(found["z"], stored.features, atol=1e-6)
     assert found["h"].shape == (20, 128)
 
 
 def test_other_weights_are_another_result(copy: runs.Run) -> None:
-    before = stored.result_path(Model(copy), "factors")
-    assert stored.result_path(Model(copy, "untrained"), "factors") != before
-    assert stored.result_path(Model(copy), "profile", "a") != stored.result_path(Model(copy), "profile", "b")
+    before = stored.result_path(EncoderRef(copy), "factors")
+    assert stored.result_path(EncoderRef(copy, "untrained"), "factors") != before
+    assert stored.result_path(EncoderRef(copy), "profile", "a") != stored.result_path(EncoderRef(copy), "profile", "b")
     state = torch.load(copy.model_path, weights_only=True)
     torch.save(
         {name: value + 1 if value.is_floating_point() else value for name, value in state.items()}, copy.model_path
     )
-    assert stored.result_path(Model(copy), "factors") != before
+    assert stored.result_path(EncoderRef(copy), "factors") != before
 
 
 @pytest.mark.parametrize("moment", ["model_values", "load", "load_encoder", "factor_probe"])
@@ -312,7 +312,7 @@ def test_a_result_is_of_the_weights_it_is_named_after(
 ) -> None:
     """A training puts another checkpoint in its place at any moment."""
     folder = copy.path / runs.CHECKPOINTS
-    model, last = Model(copy, checkpoint="last"), folder / runs.LAST_CHECKPOINT
+    model, last = EncoderRef(copy, checkpoint="last"), folder / runs.LAST_CHECKPOINT
     state = torch.load(last, weights_only=True)["state_dict"]
     changed = {name: value + 1 if value.is_floating_point() else value for name, value in state.items()}
     torch.save({"state_dict": changed}, folder / "next")
@@ -335,11 +335,11 @@ def test_a_result_is_of_the_weights_it_is_named_after(
 
 
 def test_a_damaged_result_is_computed_anew(copy: runs.Run) -> None:
-    path = stored.result_path(Model(copy), "factors")
+    path = stored.result_path(EncoderRef(copy), "factors")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('{"layers": ')
     assert stored.load(path) is None
-    assert set(stored.compute(Model(copy), "factors")["layers"]) == {"h", "z"}
+    assert set(stored.compute(EncoderRef(copy), "factors")["layers"]) == {"h", "z"}
     assert stored.load(path) is not None
 
 
@@ -385,7 +385,7 @@ def test_the_status_of_a_job_says_how_it_ended(copy: runs.Run, tmp_path: Path) -
 @pytest.mark.slow
 def test_a_job_of_its_own_process_writes_the_results(copy: runs.Run) -> None:
     images = shapes.generate("train", 6, 16).images
-    models = [Model(copy), Model(copy, "untrained")]
+    models = [EncoderRef(copy), EncoderRef(copy, "untrained")]
     runs_dir = copy.path.parent
     job = stored.start_job(models, "profile", images, runs_dir)
     assert stored.find_job(models, "profile", stored.images_key(images), runs_dir) == job
@@ -410,6 +410,6 @@ def test_colour_jitter_makes_an_encoder_forget_hue(tmp_path: Path) -> None:
         values = cfg.recipe("quick") | {"epochs": 8, "accelerator": "cpu"}
         values["augmentation"] = values["augmentation"] | changes
         run = train(cfg.build(cfg.PretrainConfig, values), runs_dir=tmp_path)
-        found[name] = stored.compute(Model(run), "factors")["layers"]["z"]
+        found[name] = stored.compute(EncoderRef(run), "factors")["layers"]["z"]
     assert found["on"]["hue"] < found["off"]["hue"] - 0.3, found
     assert found["on"]["shape"] > found["off"]["shape"] + 0.2

@@ -83,8 +83,8 @@ def test_no_part_of_a_run_copies_more_than_a_batch(tmp_path, monkeypatch):
     from conftest import TINY, TINY_PRETRAIN
 
     from simclr.embeddings import embed
-    from simclr.embeddings.references import Model
-    from simclr.embeddings.selection import Choice
+    from simclr.embeddings.references import EncoderRef
+    from simclr.embeddings.selection import ImageSelection
     from simclr.evaluation import protocols
 
     most = []
@@ -99,7 +99,7 @@ def test_no_part_of_a_run_copies_more_than_a_batch(tmp_path, monkeypatch):
         run = lifecycle_train.train(config, runs_dir=tmp_path)
         assert run.status.state == "finished", run.status.error
         protocols.evaluate_run(run)
-        embed.compute([Model(run)], Choice("train", None), [])
+        embed.compute([EncoderRef(run)], ImageSelection("train", None), [])
     assert max(most) == 512
     prepared = prepare.prepare(cfg.build(cfg.FinetuneConfig, options), tmp_path)
     data_ptr = prepared.data.train.images.data_ptr()
@@ -504,8 +504,8 @@ def test_the_validation_images_of_a_run_on_stl10_are_found_again(tmp_path):
     from dashboard_fixtures import make_run
 
     from simclr.embeddings import selection
-    from simclr.embeddings.references import Model
-    from simclr.embeddings.selection import Choice, check_same_data
+    from simclr.embeddings.references import EncoderRef
+    from simclr.embeddings.selection import ImageSelection, check_same_data
 
     make_stl10(tmp_path / "data_root", num_labelled=200)
     options = {"dataset": "stl10", "data_dir": str(tmp_path / "data_root"), "limit_images": 60, "val_fraction": 0.5,
@@ -517,13 +517,13 @@ def test_the_validation_images_of_a_run_on_stl10_are_found_again(tmp_path):
         config = runs.load_config(run)
         expected = loading.load_data(**options, labelled_only=kind == "finetune")
         assert ids(compute.load_images(config, lambda *_: None).val) == ids(expected.val)
-        assert ids(selection.load_pictures(run, Choice("val", None)).chosen) == ids(expected.val)
-        shown = selection.load_pictures(run, Choice("train", None)).chosen
+        assert ids(selection.load_selection(run, ImageSelection("val", None)).chosen) == ids(expected.val)
+        shown = selection.load_selection(run, ImageSelection("train", None)).chosen
         assert ids(shown) == ids(expected.train)
         assert not ids(shown) & ids(expected.val)
     with pytest.raises(ConfigError, match=r"unlabelled_images is left out in .* and used in"):
-        check_same_data([Model(run) for run in found.values()], Choice("val"))
-    check_same_data([Model(run) for run in found.values()], Choice("test"))
+        check_same_data([EncoderRef(run) for run in found.values()], ImageSelection("val"))
+    check_same_data([EncoderRef(run) for run in found.values()], ImageSelection("test"))
 
 
 def test_stl10_cut_short_is_reported(tmp_path):

@@ -126,19 +126,19 @@ def test_nearest_points_leaves_each_point_out_even_among_its_equals() -> None:
 def test_agreement_equals_sets_in_plain_python() -> None:
     other = neighbors.nearest(neighbors.unit_rows(other_features(0.7)), 30).indices
     for k in (1, 9, 30, 99):
-        found = compare.agreement(NEAR.indices, other, k)
+        found = compare.neighbor_jaccard(NEAR.indices, other, k)
         for row in range(80):
             first, second = set(NEAR.indices[row, :k].tolist()), set(other[row, :k].tolist())
             assert found[row] == pytest.approx(len(first & second) / len(first | second))
-    np.testing.assert_array_equal(compare.agreement(NEAR.indices, NEAR.indices, 9), 1)
+    np.testing.assert_array_equal(compare.neighbor_jaccard(NEAR.indices, NEAR.indices, 9), 1)
 
 
 def test_agreement_of_unrelated_models_is_that_of_chance() -> None:
     generator = np.random.default_rng(3)
     clouds = [neighbors.unit_rows(generator.standard_normal((500, 40)).astype(np.float32)) for _ in range(2)]
     first, second = (neighbors.nearest(cloud, 20).indices for cloud in clouds)
-    found = float(compare.agreement(first, second, 20).mean())
-    assert found == pytest.approx(compare.chance_agreement(500, 20), rel=0.15)
+    found = float(compare.neighbor_jaccard(first, second, 20).mean())
+    assert found == pytest.approx(compare.chance_jaccard(500, 20), rel=0.15)
 
 
 def test_images_that_differ_most_are_found_in_a_selection() -> None:
@@ -206,7 +206,7 @@ def test_the_numbers_of_a_pair() -> None:
     near = [NEAR.indices, neighbors.nearest(neighbors.unit_rows(other), 30).indices]
     shares: list[float] = []
     numbers, found = compare.pair_numbers(FEATURES, other, near, k=9, progress=shares.append)
-    np.testing.assert_array_equal(found, compare.agreement(*near, 9))
+    np.testing.assert_array_equal(found, compare.neighbor_jaccard(*near, 9))
     assert numbers["mean_jaccard"] == pytest.approx(found.mean())
     assert numbers["linear_cka"] == compare.linear_cka(FEATURES, other)
     assert (numbers["k"], shares[-1]) == (9, 1.0)

@@ -32,8 +32,8 @@ from simclr.embeddings import (
     umap_server,
 )
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.references import Model
-from simclr.embeddings.selection import Choice
+from simclr.embeddings.references import EncoderRef
+from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import Embedding
 from simclr.models.weights import file_hash
 from simclr.runs import Run
@@ -50,16 +50,18 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def pair(folder: Path) -> list[Model]:
-    return [Model(trained_run(folder, 1)), Model(trained_run(folder, 2))]
+def pair(folder: Path) -> list[EncoderRef]:
+    return [EncoderRef(trained_run(folder, 1)), EncoderRef(trained_run(folder, 2))]
 
 
 @pytest.fixture(scope="module")
-def embedded(pair: list[Model]) -> list[Embedding]:
+def embedded(pair: list[EncoderRef]) -> list[Embedding]:
     return embed.compute(pair, SMALL, ["pca"])
 
 
-def test_features_are_those_of_the_encoder_on_the_plain_images(pair: list[Model], embedded: list[Embedding]) -> None:
+def test_features_are_those_of_the_encoder_on_the_plain_images(
+    pair: list[EncoderRef], embedded: list[Embedding]
+) -> None:
     import torch
 
     from simclr.data import shapes
@@ -84,13 +86,13 @@ def test_all_models_see_the_same_images_in_class_proportion(embedded: list[Embed
     assert not np.allclose(first.features, second.features)
 
 
-def test_another_seed_chooses_other_images(pair: list[Model], embedded: list[Embedding]) -> None:
-    other = embed.compute(pair[:1], Choice(num_images=60, seed=5), [])[0]
+def test_another_seed_chooses_other_images(pair: list[EncoderRef], embedded: list[Embedding]) -> None:
+    other = embed.compute(pair[:1], ImageSelection(num_images=60, seed=5), [])[0]
     assert set(other.ids.tolist()) != set(embedded[0].ids.tolist())
     assert not stored.same_images(other, embedded[0])
 
 
-def test_provenance_says_what_was_computed_from_what(pair: list[Model], embedded: list[Embedding]) -> None:
+def test_provenance_says_what_was_computed_from_what(pair: list[EncoderRef], embedded: list[Embedding]) -> None:
     about = embedded[0].provenance
     assert about["run"] == pair[0].run.id
     assert about["weights"] == "model.pt"
@@ -121,25 +123,25 @@ def test_thumbnails_show_the_images(embedded: list[Embedding]) -> None:
 
 
 def test_a_second_time_computes_nothing(
-    pair: list[Model], embedded: list[Embedding], monkeypatch: pytest.MonkeyPatch
+    pair: list[EncoderRef], embedded: list[Embedding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embed, "load_pictures", lambda *_: pytest.fail("images were read again"))
+    monkeypatch.setattr(embed, "load_selection", lambda *_: pytest.fail("images were read again"))
     monkeypatch.setattr(embed, "_make_map", lambda *_: pytest.fail("a map was made again"))
     again = embed.compute(pair, SMALL, ["pca"])
     assert [item.folder for item in again] == [item.folder for item in embedded]
     np.testing.assert_array_equal(again[0].map("pca"), embedded[0].map("pca"))
 
 
-MOMENTS = ("folder_for", "load_pictures", "features_of", "network_of", "measure", "save_embedding")
+MOMENTS = ("folder_for", "load_selection", "features_of", "network_of", "measure", "save_embedding")
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_features_are_of_the_weights_they_are_named_after(
-    pair: list[Model], embedded: list[Embedding], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    pair: list[EncoderRef], embedded: list[Embedding], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """A training puts another checkpoint in its place at any moment."""
     run = trained_run(tmp_path, 1)
-    model, last = Model(run, checkpoint="last"), run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT
+    model, last = EncoderRef(run, checkpoint="last"), run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT
     shutil.copyfile(pair[0].run.model_path, last)
     shutil.copyfile(pair[1].run.model_path, last.with_name("next"))
     module = networks if moment == "network_of" else embed
@@ -162,17 +164,17 @@ def test_features_are_of_the_weights_they_are_named_after(
 
 
 def test_weights_that_are_written_over_are_refused(
-    pair: list[Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pair: list[EncoderRef], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not put in its place as a training does, but into the very file that was opened."""
-    model = Model(trained_run(tmp_path, 1))
-    real = selection.load_pictures
+    model = EncoderRef(trained_run(tmp_path, 1))
+    real = selection.load_selection
 
     def writing(*arguments: Any) -> Any:
         shutil.copyfile(pair[1].run.model_path, model.run.model_path)
         return real(*arguments)
 
-    monkeypatch.setattr(embed, "load_pictures", writing)
+    monkeypatch.setattr(embed, "load_selection", writing)
     with pytest.raises(ConfigError, match=r"RUN has the weights .*, which is being written to"):
         embed.compute([model], SMALL, [])
     assert not list(model.run.path.glob("embeddings/*"))
@@ -198,24 +200,24 @@ def test_an_untrained_network_has_the_stem_of_the_weights_there_are(tmp_path: Pa
     run = trained_run(tmp_path, backbone="resnet18")
     shutil.copyfile(run.model_path, tmp_path / "kept")
     run.model_path.unlink()
-    before = stored.embedding_folder(Model(run, "untrained"), SMALL)
+    before = stored.embedding_folder(EncoderRef(run, "untrained"), SMALL)
     shutil.copyfile(tmp_path / "kept", run.model_path)
-    assert stored.embedding_folder(Model(run, "untrained"), SMALL) != before
+    assert stored.embedding_folder(EncoderRef(run, "untrained"), SMALL) != before
 
 
 def test_a_map_of_features_that_were_replaced_meanwhile_is_not_taken_for_one_of_the_new(tmp_path: Path) -> None:
-    (old,) = embed.compute([Model(trained_run(tmp_path))], SMALL, [])
+    (old,) = embed.compute([EncoderRef(trained_run(tmp_path))], SMALL, [])
     about = old.provenance | {"features_sha256": "of the new"}
     assert dataclasses.replace(old, provenance=about).map_path("pca") != old.map_path("pca")
 
 
 def test_features_of_the_test_images_are_found_by_either_name(
-    pair: list[Model], embedded: list[Embedding], monkeypatch: pytest.MonkeyPatch
+    pair: list[EncoderRef], embedded: list[Embedding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert embedded[0].provenance["split"] == "test"
     by_name = dataclasses.replace(SMALL, split="test")
     assert SMALL.split == "auto"
-    monkeypatch.setattr(embed, "load_pictures", lambda *_: pytest.fail("images were read again"))
+    monkeypatch.setattr(embed, "load_selection", lambda *_: pytest.fail("images were read again"))
     assert [item.folder for item in embed.compute(pair, by_name, ["pca"])] == [item.folder for item in embedded]
     assert stored.find_embedding(pair[0], dataclasses.replace(SMALL, split="val")) is None
 
@@ -223,7 +225,7 @@ def test_features_of_the_test_images_are_found_by_either_name(
 def test_a_network_that_was_trained_on_has_features_of_its_own(tmp_path: Path) -> None:
     import torch
 
-    model = Model(trained_run(tmp_path))
+    model = EncoderRef(trained_run(tmp_path))
     before = stored.embedding_folder(model, SMALL)
     embed.compute([model], SMALL, [])
     assert stored.find_embedding(model, SMALL) is not None
@@ -235,7 +237,7 @@ def test_a_network_that_was_trained_on_has_features_of_its_own(tmp_path: Path) -
 
 
 def test_damaged_features_are_computed_again(tmp_path: Path) -> None:
-    model = Model(trained_run(tmp_path))
+    model = EncoderRef(trained_run(tmp_path))
     first = embed.compute([model], SMALL, ["pca"])[0]
     (first.folder / stored.FEATURES).write_bytes(b"\x93NUMPY torn")
     assert stored.find_embedding(model, SMALL) is None
@@ -253,7 +255,7 @@ def test_images_that_changed_on_disk_are_looked_at_again_by_all(tmp_path: Path) 
     data = make_folder(
         tmp_path / "images", {f"{split}/{name}": 8 for split in ("train", "test") for name in ("a", "b")}
     )
-    pair = [Model(trained_run(tmp_path / "runs", seed, dataset=str(data))) for seed in (1, 1)]
+    pair = [EncoderRef(trained_run(tmp_path / "runs", seed, dataset=str(data))) for seed in (1, 1)]
     first, _ = embed.compute(pair, SMALL, [])
     assert first.num_images == 16
     old = first.provenance["images"]
@@ -269,7 +271,7 @@ def test_images_without_classes_are_embedded_too(tmp_path: Path) -> None:
 
     data = make_folder(tmp_path / "images", {"": 30})
     found = embed.compute(
-        [Model(trained_run(tmp_path / "runs", dataset=str(data), val_fraction=0.5))], Choice(), ["pca"]
+        [EncoderRef(trained_run(tmp_path / "runs", dataset=str(data), val_fraction=0.5))], ImageSelection(), ["pca"]
     )[0]
     assert found.labels is None
     assert found.knn_accuracy is None
@@ -277,12 +279,12 @@ def test_images_without_classes_are_embedded_too(tmp_path: Path) -> None:
     assert found.map("pca") is not None
 
 
-def test_untrained_and_pixels_stand_beside_a_run(pair: list[Model]) -> None:
+def test_untrained_and_pixels_stand_beside_a_run(pair: list[EncoderRef]) -> None:
     import torch
 
     from simclr.models import backbones
 
-    models = references.resolve_models([pair[0].run.id, "untrained", "pixels"], pair[0].run.path.parent)
+    models = references.resolve_encoders([pair[0].run.id, "untrained", "pixels"], pair[0].run.path.parent)
     _, untrained, pixels = embed.compute(models, SMALL, ["pca"])
     assert pixels.features.shape == (60, 3 * 16 * 16)
     torch.manual_seed(pair[0].run.config["seed"])  # the weights that its training began with
@@ -301,16 +303,16 @@ def test_checkpoints_stand_in_for_a_run_without_final_weights(tmp_path: Path) ->
         "state_dict": {f"encoder.{key}": value for key, value in state.items()} | {"head.0.weight": torch.ones(2)}
     }
     torch.save(checkpoint, run.path / "checkpoints" / "last.ckpt")
-    expected = embed.compute([Model(run)], SMALL, [])[0].features
+    expected = embed.compute([EncoderRef(run)], SMALL, [])[0].features
     run.model_path.unlink()
     assert references.weights_path(run).name == "last.ckpt"
-    np.testing.assert_array_equal(embed.compute([Model(run)], SMALL, [])[0].features, expected)
+    np.testing.assert_array_equal(embed.compute([EncoderRef(run)], SMALL, [])[0].features, expected)
     with pytest.raises(ConfigError, match="checkpoint is best, which"):
         references.weights_path(run, "best")
 
 
 def test_a_stop_leaves_what_was_whole_and_nothing_half(tmp_path: Path) -> None:
-    pair = [Model(trained_run(tmp_path, 1)), Model(trained_run(tmp_path, 2))]
+    pair = [EncoderRef(trained_run(tmp_path, 1)), EncoderRef(trained_run(tmp_path, 2))]
     phases: list[str] = []
 
     def check() -> None:
@@ -325,7 +327,7 @@ def test_a_stop_leaves_what_was_whole_and_nothing_half(tmp_path: Path) -> None:
 
 def test_progress_never_goes_back(tmp_path: Path) -> None:
     shares: list[float] = []
-    embed.compute([Model(trained_run(tmp_path))], SMALL, ["pca"], report=lambda phase, share: shares.append(share))
+    embed.compute([EncoderRef(trained_run(tmp_path))], SMALL, ["pca"], report=lambda phase, share: shares.append(share))
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
@@ -354,7 +356,7 @@ def test_z_is_what_the_projector_makes_of_h(tmp_path: Path) -> None:
     heads_of = {name: heads.projection_head(128, 24, 8) for name in ("model", "epoch-3")}
     with_head(run, heads_of["epoch-3"], run.path / "checkpoints" / "epoch-3.ckpt")
     with_head(run, heads_of["model"])
-    asked = [Model(run), Model(run, layer="z"), Model(run, "weights", "epoch-3", "z")]
+    asked = [EncoderRef(run), EncoderRef(run, layer="z"), EncoderRef(run, "weights", "epoch-3", "z")]
     h, z, z_before = embed.compute(asked, SMALL, [])
     with torch.inference_mode():
         for found, name in ((z, "model"), (z_before, "epoch-3")):
@@ -376,7 +378,7 @@ def test_a_trained_classifier_says_what_it_sees(tmp_path: Path) -> None:
         )
         classifier = heads.classifier(128, 10, head, 24)  # type: ignore[arg-type]
         with_head(run, classifier)
-        found = embed.compute([Model(run)], SMALL, [])[0]
+        found = embed.compute([EncoderRef(run)], SMALL, [])[0]
         with torch.inference_mode():
             expected = classifier(torch.from_numpy(np.array(found.features))).argmax(dim=1).numpy()
         np.testing.assert_array_equal(found.predictions["classifier"], expected)
@@ -417,20 +419,20 @@ def test_the_training_images_whose_labels_a_run_used_are_marked(tmp_path: Path) 
 
     options = {"limit_images": 100, "seed": 4, "experiment_version": "0"}
     run = trained_run(tmp_path, kind="finetune", label_fraction=0.2, **options)
-    found = embed.compute([Model(run)], Choice("train", None), [])[0]
+    found = embed.compute([EncoderRef(run)], ImageSelection("train", None), [])[0]
     assert found.labelled is not None
     train = loading.load_data("shapes", image_size=16, seed=4, limit_images=100, val_fraction=0.1).train
     assert train.labels is not None
     used = train.ids[splits.label_subset(train.labels, 0.2, 4)].tolist()
     assert found.ids[found.labelled].tolist() == used
     assert len(used) == 18
-    assert embed.compute([Model(run)], Choice("val", None), [])[0].labelled is None
+    assert embed.compute([EncoderRef(run)], ImageSelection("val", None), [])[0].labelled is None
 
 
 def test_umap_is_left_to_the_process_for_maps_and_drawn_here_where_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = Model(trained_run(tmp_path))
+    model = EncoderRef(trained_run(tmp_path))
     marks = {"there": np.full((60, 2), 7, dtype=np.float32), "here": np.zeros((60, 3), dtype=np.float32)}
     asked: list[Any] = []
 
@@ -453,7 +455,7 @@ def test_umap_is_left_to_the_process_for_maps_and_drawn_here_where_that_fails(
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
-def test_command_computes_and_names_the_folder(pair: list[Model], capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_computes_and_names_the_folder(pair: list[EncoderRef], capsys: pytest.CaptureFixture[str]) -> None:
     code = main.main(command(pair[0].run.path, "--num_images", "30", "--method", "none"))
     assert code == 0
     folder = Path(capsys.readouterr().out.strip().splitlines()[-1])
@@ -544,7 +546,7 @@ def test_a_job_tells_its_progress_and_is_found_by_what_it_was_asked(tmp_path: Pa
     assert embed_job.find_job(request | {"methods": ["umap"]}, tmp_path) is None
     status = wait_for(job, "finished", "failed")
     assert (status.state, status.exit_code, status.progress) == ("finished", 0, 1.0), runs.Run(job).log_tail()
-    assert all(stored.find_embedding(Model(run), SMALL).map("pca") is not None for run in pair)  # type: ignore[union-attr]
+    assert all(stored.find_embedding(EncoderRef(run), SMALL).map("pca") is not None for run in pair)  # type: ignore[union-attr]
 
 
 def test_a_failed_job_says_why_in_a_sentence(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def moving_cloud(num_frames=6, num_images=60, turn=1.0, seed=0):
 
 def test_turned_maps_are_the_pca_of_each_frame_up_to_a_turn():
     frames = moving_cloud()
-    maps = film.turned_pca(frames)
+    maps = film.aligned_pca(frames)
     for frame, points in zip(frames, maps, strict=True):
         own = projections.pca(frame)
         distances = [np.linalg.norm(cloud[:, None] - cloud[None], axis=2) for cloud in (own, points)]
@@ -98,7 +98,7 @@ def test_turned_maps_are_the_pca_of_each_frame_up_to_a_turn():
 
 def test_turned_maps_move_no_more_than_any_other_turn_and_less_than_the_maps_as_they_come():
     frames = moving_cloud()
-    maps = film.turned_pca(frames)
+    maps = film.aligned_pca(frames)
     as_they_come = np.stack([projections.pca(frame) for frame in frames])
     assert sum(film.motion(maps)) < sum(film.motion(as_they_come))
     for before, after in itertools.pairwise(maps):
@@ -113,7 +113,7 @@ def test_a_cloud_that_only_turns_stands_still():
     generator = np.random.default_rng(1)
     cloud = generator.normal(size=(40, 16)).astype(np.float32) * np.linspace(3, 0.1, 16)
     turned = [neighbors.unit_rows(cloud @ np.linalg.qr(generator.normal(size=(16, 16)))[0]) for _ in range(4)]
-    assert max(film.motion(film.turned_pca([frame.astype(np.float32) for frame in turned]))) < 1e-3
+    assert max(film.motion(film.aligned_pca([frame.astype(np.float32) for frame in turned]))) < 1e-3
 
 
 def test_maps_are_kept_and_made_anew_when_a_frame_changed(trained, tmp_path):

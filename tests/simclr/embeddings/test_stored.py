@@ -16,8 +16,8 @@ from trainings import SMALL, trained_run
 from simclr.config import ConfigError
 from simclr.embeddings import compare, embed, embed_job, neighbors, projections, references, stored, tables
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.references import Model
-from simclr.embeddings.selection import Choice
+from simclr.embeddings.references import EncoderRef
+from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import Embedding
 from simclr.runs import Run
 
@@ -34,7 +34,7 @@ def pair(folder: Path) -> list[Run]:
 
 @pytest.fixture(scope="module")
 def embedded(pair: list[Run]) -> list[Embedding]:
-    return embed.compute([Model(run) for run in pair], SMALL, ["pca", Projection("pca", 3)])
+    return embed.compute([EncoderRef(run) for run in pair], SMALL, ["pca", Projection("pca", 3)])
 
 
 def test_reading_needs_no_torch() -> None:
@@ -52,20 +52,23 @@ def test_reading_needs_no_torch() -> None:
 
 def test_a_model_is_found_again_by_its_reference(pair: list[Run], folder: Path) -> None:
     asked = [
-        Model(pair[0]), Model(pair[1], checkpoint="epoch-12", layer="z"), Model(pair[0], checkpoint="best"),
-        Model(pair[0], "untrained", layer="z"), Model(pair[0], "pixels"),
+        EncoderRef(pair[0]), EncoderRef(pair[1], checkpoint="epoch-12", layer="z"),
+        EncoderRef(pair[0], checkpoint="best"), EncoderRef(pair[0], "untrained", layer="z"),
+        EncoderRef(pair[0], "pixels"),
     ]  # fmt: skip
     texts = [model.reference for model in asked]
     assert texts[1:] == [f"{pair[1].id}@epoch-12@z", f"{pair[0].id}@best", "untrained@z", "pixels"]
-    assert references.resolve_models(texts, folder) == asked
-    assert references.resolve_models([pair[0].id], folder, "last", "z") == [Model(pair[0], "weights", "last", "z")]
+    assert references.resolve_encoders(texts, folder) == asked
+    assert references.resolve_encoders([pair[0].id], folder, "last", "z") == [
+        EncoderRef(pair[0], "weights", "last", "z")
+    ]
     assert asked[1].name == f"{pair[1].name}, epoch 12, layer z"
     assert asked[2].name == f"{pair[0].name}, best checkpoint"
 
 
 def test_what_is_no_checkpoint_stays_part_of_a_name(folder: Path) -> None:
     with pytest.raises(ConfigError, match="RUN is x@epoch-0"):
-        references.resolve_models(["x@epoch-0"], folder)
+        references.resolve_encoders(["x@epoch-0"], folder)
 
 
 def test_the_checkpoints_that_a_run_has_are_listed_in_order(tmp_path: Path) -> None:
@@ -91,8 +94,12 @@ def test_a_frozen_encoder_is_taken_from_the_final_weights(tmp_path: Path) -> Non
 
 def test_only_pretrainings_have_a_projector(pair: list[Run], tmp_path: Path) -> None:
     scratch = trained_run(tmp_path, kind="scratch", experiment_version="0")
-    assert references.layers_of(Model(pair[0])) == ("h", "z")
-    for model in (Model(scratch, layer="z"), Model(scratch, "untrained", layer="z"), Model(pair[0], "pixels")):
+    assert references.layers_of(EncoderRef(pair[0])) == ("h", "z")
+    for model in (
+        EncoderRef(scratch, layer="z"),
+        EncoderRef(scratch, "untrained", layer="z"),
+        EncoderRef(pair[0], "pixels"),
+    ):
         model = dataclasses.replace(model, layer="z")
         with pytest.raises(ConfigError, match=r"layer is z, which .* not have; allowed: h"):
             stored.embedding_folder(model, SMALL)
@@ -103,10 +110,16 @@ def test_only_pretrainings_have_a_projector(pair: list[Run], tmp_path: Path) -> 
 
 def test_the_key_follows_what_matters(pair: list[Run]) -> None:
     choices = (
-        SMALL, Choice(num_images=61), Choice(num_images=60, seed=1), Choice("val", 60), Choice(num_images=None),
+        SMALL, ImageSelection(num_images=61), ImageSelection(num_images=60, seed=1), ImageSelection("val", 60),
+        ImageSelection(num_images=None),
     )  # fmt: skip
-    folders = {stored.embedding_folder(Model(pair[0]), choice) for choice in choices}
-    others = (Model(pair[0], "pixels"), Model(pair[0], "untrained"), Model(pair[0], layer="z"), Model(pair[1]))
+    folders = {stored.embedding_folder(EncoderRef(pair[0]), choice) for choice in choices}
+    others = (
+        EncoderRef(pair[0], "pixels"),
+        EncoderRef(pair[0], "untrained"),
+        EncoderRef(pair[0], layer="z"),
+        EncoderRef(pair[1]),
+    )
     folders |= {stored.embedding_folder(model, SMALL) for model in others}
     assert len(folders) == len(choices) + len(others)
 
@@ -168,9 +181,9 @@ def test_a_pair_is_the_same_from_both_sides_and_damage_costs_the_pair_only(embed
     other_way = stored.find_pair(second, first)
     assert found is not None
     assert other_way is not None
-    np.testing.assert_array_equal(found.agreement, compare.agreement(first.neighbors, second.neighbors))
-    np.testing.assert_array_equal(found.agreement, other_way.agreement)
-    assert found.mean_jaccard == pytest.approx(found.agreement.mean())
+    np.testing.assert_array_equal(found.neighbor_jaccard, compare.neighbor_jaccard(first.neighbors, second.neighbors))
+    np.testing.assert_array_equal(found.neighbor_jaccard, other_way.neighbor_jaccard)
+    assert found.mean_jaccard == pytest.approx(found.neighbor_jaccard.mean())
     assert found.linear_cka == compare.linear_cka(np.array(first.features), np.array(second.features))
     about = stored.pair_path(first, second).with_suffix(".json")
     text = about.read_text()
@@ -200,7 +213,7 @@ def test_a_table_holds_what_the_maps_show(embedded: list[Embedding]) -> None:
     np.testing.assert_array_equal(frame[["scratch x", "scratch y"]], turned)
     assert frame["SimCLR knn class"].tolist() == [first.classes[label] for label in first.predictions["knn"]]
     assert frame["SimCLR knn right"].mean() == pytest.approx(first.knn_accuracy)
-    np.testing.assert_array_equal(frame["agreement"], stored.find_pair(first, second).agreement)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(frame["agreement"], stored.find_pair(first, second).neighbor_jaccard)  # type: ignore[union-attr]
     space = tables.table(embedded[:1], Projection("pca", 3))
     assert {"model_1 x", "model_1 y", "model_1 z"} < set(space)
     assert "agreement" not in space

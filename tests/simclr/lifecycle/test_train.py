@@ -490,7 +490,7 @@ def test_a_run_on_the_cpu_never_touches_cuda(tiny_runs, monkeypatch):
         monkeypatch.setattr(torch.cuda, name, refuse)
     run = train(cfg.build(PretrainConfig, TINY_PRETRAIN | {"accelerator": "cpu"}), runs_dir=tiny_runs)
     assert run.status.state == "finished"
-    models = references.resolve_models([run.id], tiny_runs)
-    (found,) = embed.compute(models, selection.Choice(num_images=40), ())
+    models = references.resolve_encoders([run.id], tiny_runs)
+    (found,) = embed.compute(models, selection.ImageSelection(num_images=40), ())
     assert found.num_images == 40
     protocols.evaluate_run(run, ["knn"])
