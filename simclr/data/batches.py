@@ -79,8 +79,8 @@ class SplitDataset(torch.utils.data.Dataset):
     """A split for a DataLoader with `batch_sampler=EpochBatches(...)` and `collate_fn=as_is`.
 
     One item is a whole batch: images (n, 3, S, S) uint8, their positions (n,) int64, and the rows that turned out to
-    be broken since the last batch of this process, with the reason. What a user or the system did wrong comes as an
-    exception in place of the batch: PyTorch would pass on its text wrapped in a trace.
+    be broken since the last batch of this process, with the reason. An error of the user or the system comes as an
+    exception in place of the batch: PyTorch would pass on only its text, inside a trace.
 
     A reading process hands images over in shared memory (/dev/shm), and as an array through its pipe where that is
     full, which costs two copies more. Everything else is an array: PyTorch gives each tensor a file there.
@@ -108,7 +108,7 @@ class SplitDataset(torch.utils.data.Dataset):
             return images, positions, news
         try:
             return images.share_memory_(), positions.numpy(), news
-        except RuntimeError:  # PyTorch would try it where nobody hears of it: the batch would never come
+        except RuntimeError:  # PyTorch would try again where the error is lost, and the batch would never come
             return images.numpy(), positions.numpy(), news
 
 

@@ -29,6 +29,7 @@ NETWORK_TIMEOUT = 10.0  # seconds without an answer
 
 
 def load(dataset: str, root: Path, labelled_only: bool, progress: Progress | None) -> RawSplits:
+    """Reads a downloaded data set from `root`, after it is downloaded where it is not there."""
     if dataset in ("cifar10", "cifar100"):
         return _cifar(dataset, root, progress)
     if dataset == "stl10":
@@ -151,7 +152,7 @@ def _fashion_mnist(root: Path, progress: Progress | None) -> RawSplits:
 
 
 def _unpacked(dataset: str, kind: Any, root: Path, progress: Progress | None) -> None:
-    """Sees to it that the folder of a torchvision set stands in `root`: fetches and unpacks its archive if not."""
+    """Makes sure that the folder of a torchvision set is in `root`: downloads and unpacks its archive if not."""
     folder, archive = root / kind.base_folder, root / kind.filename
     if folder.is_dir():
         return
@@ -176,7 +177,7 @@ def _unpacked(dataset: str, kind: Any, root: Path, progress: Progress | None) ->
                     f"data_dir is {root}, where {archive.name} cannot be unpacked: {error.strerror}."
                 ) from None
     if fetched:
-        archive.unlink(missing_ok=True)  # its content stands beside it now
+        archive.unlink(missing_ok=True)  # its content is unpacked beside it
 
 
 def _md5(path: Path) -> str:
@@ -203,7 +204,7 @@ def _resolves(url: str) -> bool:
 def _download(
     dataset: str, root: Path, urls: Sequence[str], path: Path, md5: str, by_hand: str, progress: Progress | None
 ) -> None:
-    """Fetches a file in one try per address, checks it, and moves it to `path`; a part of a file is never left."""
+    """Downloads a file in one try per address, checks it, and moves it to `path`; never leaves part of a file."""
     new_folders = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

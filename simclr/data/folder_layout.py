@@ -21,7 +21,7 @@ NUM_NAMED_CLASSES = 6  # up to here the sentence gives each class with its image
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitFiles:
     """The images of one split: their paths below the layout's folder, sorted, and the class of each.
 
     where: the split's folder, "" where there is none. classes: None where the images have none.
@@ -41,7 +41,7 @@ class Layout:
     """
 
     folder: Path
-    parts: dict[str, Part] = field(default_factory=dict)
+    splits: dict[str, SplitFiles] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     no_classes: str = ""
     left_out: list[str] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Layout:
 
     def split_sizes(self, val_fraction: float, limit_images: int | None) -> dict[str, int]:
         """Images of train, val and test, after the cuts that a run makes, if none of them is broken."""
-        sizes = {name: len(part.paths) for name, part in self.parts.items()}
+        sizes = {name: len(files.paths) for name, files in self.splits.items()}
         spare = max(1, len(self.classes))  # no class loses its last training image
         if self.classes and "test" not in sizes:
             sizes["test"] = min(num_test_images(sizes["train"], spare), sizes["train"] - spare)
@@ -71,7 +71,7 @@ class Layout:
         found = []
         for name, verb in verbs.items():
             if sizes.get(name):
-                where = self.parts.get(name, self.parts["train"]).where
+                where = self.splits.get(name, self.splits["train"]).where
                 number = _number(sizes[name], "image") if name == "train" else f"{sizes[name]:,}"
                 found.append(f"{number}{f' from {where}/' if where else ''} {_verb(verb, sizes[name])}")
         none = [verb for name, verb in verbs.items() if not sizes.get(name)]
@@ -80,7 +80,7 @@ class Layout:
         text = f"Read as {self._classes_text()}: {_and(found)}."
         if self.no_classes:
             text += f" No classes, since {self.no_classes}."
-        bare = [f"{part.where}/" for part in self.parts.values() if self.classes and part.classes is None]
+        bare = [f"{files.where}/" for files in self.splits.values() if self.classes and files.classes is None]
         if bare:
             text += f" The images of {_and(bare)} have no classes, so no accuracy is measured on them."
         left_out = [*self.left_out, *([broken] if broken else [])]
@@ -91,7 +91,7 @@ class Layout:
     def _classes_text(self) -> str:
         if not self.classes:
             return "images without classes"
-        counts = Counter(self.parts["train"].classes)
+        counts = Counter(self.splits["train"].classes)
         if len(self.classes) <= NUM_NAMED_CLASSES:
             named = ", ".join(f"{name} {counts[name]:,}" for name in self.classes)
         else:
@@ -145,7 +145,7 @@ def read(dataset: str, *, labelled_only: bool = False, seconds: float | None = N
     while wrapper := _wrapper(files):
         folder, files = folder / wrapper, [path.removeprefix(f"{wrapper}/") for path in files]
     layout = Layout(folder)
-    _split(dataset, layout, files)
+    _find_splits(dataset, layout, files)
     _check_classes(dataset, layout, labelled_only)
     if others:
         suffixes = sorted(suffix or "no ending" for suffix in others)
@@ -163,8 +163,8 @@ def _wrapper(files: Sequence[str]) -> str:
     return top if inner <= set(ROLES) and any(ROLES[name] == "train" for name in inner) else ""
 
 
-def _split(dataset: str, layout: Layout, files: list[str]) -> None:
-    """Fills in the parts, the classes of each, and what is left out."""
+def _find_splits(dataset: str, layout: Layout, files: list[str]) -> None:
+    """Fills in the splits, the classes of each, and what is left out."""
     tops = Counter(path.split("/", 1)[0] for path in files if "/" in path)
     of_role = {role: [name for name in tops if ROLES.get(name.lower()) == role] for role in SPLIT_FOLDERS}
     in_train = [path for path in files if path.split("/", 1)[0] in of_role["train"] and "/" in path]
@@ -176,7 +176,7 @@ def _split(dataset: str, layout: Layout, files: list[str]) -> None:
                 f"dataset is {dataset}, which has {_and([f'{name}/' for name in tops])} and no train folder; allowed: "
                 "train/ beside them, or one of them as the data set."
             )
-        layout.parts["train"] = _part(layout, "", files, needs_direct_images=True)
+        layout.splits["train"] = _split_files(layout, "", files, needs_direct_images=True)
         return
     for role, names in of_role.items():
         if len(names) > 1:
@@ -186,7 +186,9 @@ def _split(dataset: str, layout: Layout, files: list[str]) -> None:
             )
         if names:
             below = [path for path in files if path.startswith(f"{names[0]}/")]
-            layout.parts[role] = _part(layout, names[0], below, with_classes=role == "train" or bool(layout.classes))
+            layout.splits[role] = _split_files(
+                layout, names[0], below, with_classes=role == "train" or bool(layout.classes)
+            )
     if others:
         count = sum(tops[name] for name in others)
         shown = [f"{name}/" for name in others[:3]] + (["more folders"] if len(others) > 3 else [])
@@ -195,9 +197,9 @@ def _split(dataset: str, layout: Layout, files: list[str]) -> None:
         layout.left_out.append(f"{_number(len(loose), 'image')} beside {of_role['train'][0]}/ (such as {loose[0]})")
 
 
-def _part(
+def _split_files(
     layout: Layout, where: str, paths: list[str], *, with_classes: bool = True, needs_direct_images: bool = False
-) -> Part:
+) -> SplitFiles:
     """The images of one split with their classes: the folders directly below it, with everything in them.
 
     Images beside the class folders are left out if they are the fewer; else there are no classes. Without a split's
@@ -220,7 +222,7 @@ def _part(
     shelves = [name for name in classes if len(inner[name]) > 1 and "" not in inner[name]]
     why = ""
     if not with_classes:
-        return Part(where, paths, None)
+        return SplitFiles(where, paths, None)
     if not classes:
         why = f"all images lie in {f'{where}/' if where else 'the folder'} itself"
     elif len(loose) >= len(inside):
@@ -240,12 +242,12 @@ def _part(
             }
             if held:
                 layout.notes.append(f"The images in {_and([f'{name}/' for name in sorted(held)])} train too.")
-        return Part(where, paths, None)
+        return SplitFiles(where, paths, None)
     if not layout.classes:
         layout.classes = classes
     if loose:
         layout.left_out.append(f"{_number(len(loose), 'image')} beside the class folders (such as {loose[0]})")
-    return Part(where, inside, names)
+    return SplitFiles(where, inside, names)
 
 
 def _check_classes(dataset: str, layout: Layout, labelled_only: bool) -> None:
@@ -256,8 +258,8 @@ def _check_classes(dataset: str, layout: Layout, labelled_only: bool) -> None:
         raise ConfigError(
             f"dataset is {dataset}, which {what}; allowed: two or more class folders, as in train/<class>/ or <class>/."
         )
-    for name, part in layout.parts.items():
-        found = set(part.classes or ())
+    for name, files in layout.splits.items():
+        found = set(files.classes or ())
         differing = sorted(found ^ set(classes))
         if classes and differing and (found or labelled_only):
             raise ConfigError(
@@ -265,8 +267,8 @@ def _check_classes(dataset: str, layout: Layout, labelled_only: bool) -> None:
                 f"({', '.join(differing[:5])}{' ...' if len(differing) > 5 else ''}); "
                 "allowed: the same class folders in each."
             )
-    if classes and "test" not in layout.parts:
-        check_test_can_be_cut(dataset, layout.parts["train"].classes or ())
+    if classes and "test" not in layout.splits:
+        check_test_can_be_cut(dataset, layout.splits["train"].classes or ())
 
 
 def check_test_can_be_cut(dataset: str, names: Iterable[str]) -> None:

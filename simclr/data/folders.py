@@ -38,18 +38,18 @@ def load(
     layout = folder_layout.read(dataset, labelled_only=labelled_only)
     folder, classes = layout.folder, layout.classes
 
-    size, side = _sides(folder, layout.parts["train"].paths, image_size)
-    _check_contrast(dataset, folder, layout.parts["train"].paths, side)
+    size, side = _sides(folder, layout.splits["train"].paths, image_size)
+    _check_contrast(dataset, folder, layout.splits["train"].paths, side)
 
     def whole(name: str) -> RawSplit | None:
-        part = layout.parts.get(name)
-        if part is None:
+        files = layout.splits.get(name)
+        if files is None:
             return None
         labels = None
-        if part.classes is not None:
+        if files.classes is not None:
             index = {label: number for number, label in enumerate(classes)}
-            labels = [index[label] for label in part.classes]
-        source = FileSource(folder, part.paths, side, root / "decoded", refuse=broken_images == "refuse")
+            labels = [index[label] for label in files.classes]
+        source = FileSource(folder, files.paths, side, root / "decoded", refuse=broken_images == "refuse")
         return _readable(dataset, name, source, RawSplit.whole(source, labels), classes, progress)
 
     train, val, test = whole("train"), whole("val"), whole("test")
@@ -61,8 +61,8 @@ def load(
         ranks, sizes = ranks_in_class(train.labels, np.random.default_rng([TEST_STREAM, seed]))
         order = order[ranks[order] < sizes[order] - 1]  # no class loses its last training image
         chosen = np.sort(order[: folder_layout.num_test_images(len(train), len(classes))])
-        test = train.at(chosen)
-        train = train.at(np.setdiff1d(np.arange(len(train)), chosen))
+        test = train.take(chosen)
+        train = train.take(np.setdiff1d(np.arange(len(train)), chosen))
     return RawSplits(classes or None, train, val, test, image_size=size, layout=layout)
 
 
@@ -75,7 +75,7 @@ def _readable(
         return images
     if source.refuse or 2 * len(source.left_out) > len(source):
         raise source.refusal()
-    good = images.at(np.setdiff1d(images.rows, list(source.left_out)))
+    good = images.take(np.setdiff1d(images.rows, list(source.left_out)))
     if images.labels is not None and good.labels is not None:
         lost = sorted({classes[label] for label in np.setdiff1d(images.labels, good.labels)})
         if lost:
@@ -96,11 +96,11 @@ def _sides(folder: Path, paths: Sequence[str], image_size: int | None) -> tuple[
     The own side is the one all sampled images share, else the median shorter side. Unless `image_size` says otherwise
     they are seen at it, up to `LARGEST_OWN_SIDE`; larger images are kept at 1.5 times that, enough for random crops.
     """
-    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), NUM_SIDE_SAMPLES)).astype(int))
+    indices = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), NUM_SIDE_SAMPLES)).astype(int))
     sides = []
-    for place in places:
+    for index in indices:
         with contextlib.suppress(BrokenImageError):
-            sides.append(min(image_size_of(folder, paths[place])))
+            sides.append(min(image_size_of(folder, paths[index])))
     own = max(1, int(np.median(sides or [LARGEST_OWN_SIDE])))
     size = image_size or min(own, LARGEST_OWN_SIDE)
     return size, min(own, size * 3 // 2) if own != size else own
@@ -112,16 +112,16 @@ def _check_contrast(dataset: str, folder: Path, paths: Sequence[str], side: int)
     That happens where values do not fill the range of their format, such as 0..1 in a float TIFF or 12 bits in 16.
     Looks at images evenly spaced over the folder, until the answer is clear.
     """
-    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), NUM_CONTRAST_SAMPLES)).astype(int))
+    indices = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), NUM_CONTRAST_SAMPLES)).astype(int))
     flat: list[str] = []
     num_seen = 0
-    for place in np.random.default_rng(0).permutation(places):
+    for index in np.random.default_rng(0).permutation(indices):
         with contextlib.suppress(BrokenImageError):
-            image = decode_image(folder, paths[place], side)  # (3, side, side)
+            image = decode_image(folder, paths[index], side)  # (3, side, side)
             num_seen += 1
             if np.ptp(image, axis=(1, 2)).max() < MIN_RANGE:
-                flat.append(paths[place])
-            if 2 * (num_seen - len(flat)) >= len(places):
+                flat.append(paths[index])
+            if 2 * (num_seen - len(flat)) >= len(indices):
                 return
     if 2 * len(flat) > num_seen:
         raise ConfigError(

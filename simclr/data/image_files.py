@@ -42,23 +42,23 @@ class Paths(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends)
 
-    def __getitem__(self, place: Any) -> Any:
-        if not -len(self) <= place < len(self):
-            raise IndexError(place)
-        place %= len(self)
-        return os.fsdecode(self._block[self._ends[place - 1] + 1 if place else 0 : self._ends[place]])
+    def __getitem__(self, index: Any) -> Any:
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        return os.fsdecode(self._block[self._ends[index - 1] + 1 if index else 0 : self._ends[index]])
 
 
 class FileSource:
     """Image files, decoded to `side` x `side` pixels.
 
-    Broken ones are found in two ways, which do not depend on whether images are kept in memory. `find_broken` sees,
-    before anything is cut, nearly all that can go wrong: such rows are to be left out, and are held in `left_out`. Of
-    one that breaks only while it is decoded (damage inside, a file that is gone by then), the next readable image of
-    its split and class takes the place, and `replaced` holds it. Both map row -> reason.
+    Broken files are found at two moments, the same whether images are kept in memory or not. `find_broken` runs before
+    anything is cut and sees nearly all that can go wrong: these rows are left out, and `left_out` holds them. A file
+    that fails only while it is decoded (damage inside, or gone by then) is replaced by the next readable image of its
+    split and class, and `replaced` holds it. Both map row -> reason.
 
-    next_row: (N,) which row takes the place of each; rings within a split and class.
-    refuse: raise instead.
+    next_row: (N,) the row that replaces each; rings within a split and class.
+    refuse: raise instead of leaving out or replacing.
     """
 
     whole = None
@@ -76,8 +76,8 @@ class FileSource:
     def read(self, rows: Indices) -> Tensor:
         images = np.empty((len(rows), 3, self.side, self.side), dtype=np.uint8)
         if torch.utils.data.get_worker_info() is not None or len(rows) < 64:  # a worker is one of several already
-            for place, row in enumerate(rows.tolist()):
-                images[place] = self._decode(row)
+            for index, row in enumerate(rows.tolist()):
+                images[index] = self._decode(row)
         else:
             self._decode_into(images, rows, None)
         self._refuse_replaced()
@@ -90,8 +90,8 @@ class FileSource:
         try:
             kept = np.load(cache, mmap_mode="r")
             if kept.shape == (len(self), 3, self.side, self.side) and kept.dtype == np.uint8:
-                for part in chunk_slices(len(rows)):
-                    images[part] = kept[rows[part]]
+                for chunk in chunk_slices(len(rows)):
+                    images[chunk] = kept[rows[chunk]]
                 return torch.from_numpy(images)
         except (OSError, ValueError):
             pass
@@ -99,7 +99,7 @@ class FileSource:
         self._decode_into(images, rows, progress)
         self._refuse_replaced()
         is_whole = len(rows) + len(self.left_out) == len(self)
-        # which image takes the place of a broken one depends on the cuts, so that such a folder is not kept
+        # which image replaces a broken one depends on the cuts, so such a folder is not kept
         if is_whole and not self.replaced and time.perf_counter() - start > CACHE_WORTH_SECONDS:
             _keep(cache, lambda file: self._write(file, rows, images))
         return torch.from_numpy(images)
@@ -113,12 +113,12 @@ class FileSource:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             return {int(row): str(reason) for row, reason in json.loads(cache.read_text()).items()}
         found: dict[int, str] = {}
-        for_good = True
+        is_permanent = True
         start = time.perf_counter()
 
-        def look(part: slice) -> None:
-            nonlocal for_good
-            for row in range(part.start, part.stop):
+        def check(chunk: slice) -> None:
+            nonlocal is_permanent
+            for row in range(chunk.start, chunk.stop):
                 path = self.paths[row]
                 try:
                     if not decoding.looks_whole(f"{self.folder}/{path}"):
@@ -131,11 +131,13 @@ class FileSource:
                     )
                     found[row] = broken.reason
                     cause = broken.__cause__ or error
-                    for_good &= not (isinstance(cause, OSError) and cause.errno)  # rights and disks get mended
+                    is_permanent &= not (
+                        isinstance(cause, OSError) and cause.errno
+                    )  # permissions and disks can be repaired
 
-        _in_threads(look, len(self), "Checking images", progress)
+        _in_threads(check, len(self), "Checking images", progress)
         found = dict(sorted(found.items()))
-        if for_good and time.perf_counter() - start > CACHE_WORTH_SECONDS:
+        if is_permanent and time.perf_counter() - start > CACHE_WORTH_SECONDS:
             _keep(cache, lambda file: file.write(json.dumps(found).encode()))
         return found
 
@@ -161,6 +163,7 @@ class FileSource:
             raise self.refusal()
 
     def names(self, rows: Iterable[int]) -> tuple[str, ...]:
+        """Relative paths of some rows, in the order of the rows."""
         return tuple(self.paths[row] for row in sorted(rows))
 
     def refusal(self) -> ConfigError:
@@ -191,9 +194,9 @@ class FileSource:
                 raise self.refusal()
 
     def _decode_into(self, images: NDArray[np.uint8], rows: Indices, progress: Progress | None) -> None:
-        def decode(part: slice) -> None:
-            for place in range(part.start, part.stop):
-                images[place] = self._decode(int(rows[place]))
+        def decode(chunk: slice) -> None:
+            for index in range(chunk.start, chunk.stop):
+                images[index] = self._decode(int(rows[index]))
 
         _in_threads(decode, len(rows), "Decoding images", progress)
 
@@ -209,7 +212,7 @@ class FileSource:
         """Changes as soon as a file of the list does."""
         digest = hashlib.sha256(f"{self.folder.resolve()}|{self.side}|2".encode())
         for path in self.paths:
-            with contextlib.suppress(OSError):  # gone or hidden: that is part of the print
+            with contextlib.suppress(OSError):  # gone or hidden: that is part of the fingerprint
                 found = os.stat(f"{self.folder}/{path}")
                 digest.update(f"{found.st_mode}|{found.st_size}|{found.st_mtime_ns}|".encode())
             digest.update(os.fsencode(f"{path}\n"))
@@ -217,12 +220,12 @@ class FileSource:
 
     def _write(self, file: IO[bytes], rows: Indices, images: NDArray[np.uint8]) -> None:
         """As `np.save` would all rows in order, without a second copy in memory; rows left out are black."""
-        place = np.full(len(self), -1, dtype=np.int64)
-        place[rows] = np.arange(len(rows))
+        index = np.full(len(self), -1, dtype=np.int64)
+        index[rows] = np.arange(len(rows))
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(self), *images.shape[1:])}
         np.lib.format.write_array_header_1_0(file, header)
-        for part in chunk_slices(len(self)):
-            here = place[part]
+        for chunk in chunk_slices(len(self)):
+            here = index[chunk]
             file.write(np.where((here < 0)[:, None, None, None], np.uint8(0), images[here]).tobytes())
 
 

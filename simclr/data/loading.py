@@ -12,7 +12,7 @@ by class.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from simclr.data import downloads, memory, shapes
 from simclr.data import folders as data_folders
 from simclr.data.image_files import FileSource
 from simclr.data.sampling import TEST_STREAM, stratified_order
-from simclr.data.sources import ArraySource, Indices, Progress
+from simclr.data.sources import ArraySource, Indices, Progress, Source
 from simclr.data.splits import ImageData, RawSplit, RawSplits, Split, limited, val_indices
 
 TEST_FRACTION = 0.2  # of digits, which have no test list of their own
@@ -36,7 +36,7 @@ DIGITS_SEED = 0  # of the fixed split of digits
 def load_run_data(
     config: RunConfig, *, progress: Progress | None = None, max_bytes: int | None = None
 ) -> ImageData:  # fmt: skip
-    """The images of a run, cut as its training cuts them. Whoever looks at a run's images again loads them by this.
+    """The images of a run, cut as its training cuts them; everything that shows a run's images again loads them here.
 
     Args:
         config: complete options, or checked ones of a run that is to come.
@@ -93,75 +93,76 @@ def load_data(
     """
     root = data_root(data_dir)
     if dataset == "shapes":
-        lists = _shapes(image_size, limit_images)
+        found = _shapes(image_size, limit_images)
     elif dataset == "digits":
-        lists = _digits()
+        found = _digits()
     elif dataset in DATASETS:
-        lists = downloads.load(dataset, root, labelled_only, progress)
+        found = downloads.load(dataset, root, labelled_only, progress)
     else:
-        lists = data_folders.load(dataset, root, image_size, seed, labelled_only, broken_images, progress)
+        found = data_folders.load(dataset, root, image_size, seed, labelled_only, broken_images, progress)
 
-    train, val, test = lists.train, lists.val, lists.test
-    train = limited(dataset, train, limit_images, seed)
+    train, val = limited(dataset, found.train, limit_images, seed), found.val
     if val is None and val_fraction > 0:
         chosen = val_indices(train.labels, len(train), val_fraction, seed)
         if len(chosen):
-            val = train.at(chosen)
-            train = train.at(np.setdiff1d(np.arange(len(train)), chosen))
+            val = train.take(chosen)
+            train = train.take(np.setdiff1d(np.arange(len(train)), chosen))
+    raw = {name: part for name, part in (("train", train), ("val", val), ("test", found.test)) if part is not None}
+    sizes = {name: len(part) for name, part in raw.items()}
 
-    parts = [part for part in (train, val, test) if part is not None]
-    sources = list({id(part.source): part.source for part in parts}.values())
-    for part in parts:
+    for part in raw.values():
         if isinstance(part.source, FileSource):
             part.source.next_row[part.rows] = _next_rows(part)
     if memory_limit is None:
         memory_limit = memory.memory_limit(CommonOptions.model_fields["memory_share"].default)
-    images: dict[int, dict[str, Any]] = {}  # part -> its images in memory: in one tensor for each source
-    if sum(len(part) * 3 * part.source.side**2 for part in parts) <= memory_limit:
-        for source in sources:
-            here = [part for part in parts if part.source is source]
-            if (whole := source.whole) is not None and sum(map(len, here)) == len(source):
-                images |= {id(part): {"images": whole, "rows": part.rows} for part in here}
-                continue
-            loaded = source.load(np.concatenate([part.rows for part in here]), progress)
-            views = loaded.split([len(part) for part in here])
-            images |= {id(part): {"images": view} for part, view in zip(here, views, strict=True)}
+    fits = sum(len(part) * 3 * part.source.side**2 for part in raw.values()) <= memory_limit
+    images = _read_all(raw, progress) if fits else {}
+    splits = {
+        name: _split(name, part, images.get(name, {"source": part.source, "rows": part.rows}))
+        for name, part in raw.items()
+    }
 
-    def split(name: str, part: RawSplit) -> Split:
-        labels = part.labels
-        if labels is not None and (labels < 0).any():
-            labels = None
-        made = Split(
-            name,
-            torch.from_numpy(part.ids.copy()),
-            None if labels is None else torch.from_numpy(labels.copy()),
-            factors=part.factors,
-        )
-        if id(part) in images:
-            return replace(made, **images[id(part)])
-        return replace(made, source=part.source, rows=part.rows)
-
-    made_train = split("train", train)
-    probe = made_train if made_train.labels is not None else None
+    probe = splits["train"] if splits["train"].labels is not None else None
     if probe is None and train.labels is not None and (train.labels >= 0).any():
-        labelled = np.flatnonzero(train.labels >= 0)
-        probe = replace(made_train.take(torch.from_numpy(labelled)), labels=torch.from_numpy(train.labels[labelled]))
-    file_sources = tuple(source for source in sources if isinstance(source, FileSource))
-    reading = ""
-    if lists.layout is not None:
-        sizes = {name: len(part) for name, part in (("train", train), ("val", val), ("test", test)) if part is not None}
-        reading = lists.layout.sentence(sizes, _broken_text(file_sources))
+        labelled = torch.from_numpy(np.flatnonzero(train.labels >= 0))
+        probe = replace(splits["train"].take(labelled), labels=torch.from_numpy(train.labels)[labelled])
+    file_sources = tuple(source for source in _sources(raw) if isinstance(source, FileSource))
     return ImageData(
         name=dataset,
-        image_size=lists.image_size or train.source.side,
-        classes=lists.classes,
-        train=made_train,
-        val=split("val", val) if val is not None else None,
-        test=split("test", test) if test is not None else None,
+        image_size=found.image_size or train.source.side,
+        classes=found.classes,
+        train=splits["train"],
+        val=splits.get("val"),
+        test=splits.get("test"),
         probe=probe,
         folders=file_sources,
-        reading=reading,
+        reading="" if found.layout is None else found.layout.sentence(sizes, _broken_text(file_sources)),
     )
+
+
+def _sources(raw: Mapping[str, RawSplit]) -> list[Source]:
+    """Each source once: several splits may share one."""
+    return list({id(part.source): part.source for part in raw.values()}.values())
+
+
+def _read_all(raw: Mapping[str, RawSplit], progress: Progress | None) -> dict[str, dict[str, Any]]:
+    """Reads the images of all splits, in one tensor for each source: the fields of `Split` that say where they are."""
+    images: dict[str, dict[str, Any]] = {}
+    for source in _sources(raw):
+        here = {name: part for name, part in raw.items() if part.source is source}
+        lengths = [len(part) for part in here.values()]
+        if (whole := source.whole) is not None and sum(lengths) == len(source):
+            images |= {name: {"images": whole, "rows": part.rows} for name, part in here.items()}
+        else:
+            loaded = source.load(np.concatenate([part.rows for part in here.values()]), progress)
+            images |= {name: {"images": view} for name, view in zip(here, loaded.split(lengths), strict=True)}
+    return images
+
+
+def _split(name: str, part: RawSplit, images: Mapping[str, Any]) -> Split:
+    """The split of a list that is cut; it has labels where each of its images has."""
+    labels = None if part.labels is None or (part.labels < 0).any() else torch.from_numpy(part.labels.copy())
+    return Split(name, torch.from_numpy(part.ids.copy()), labels, factors=part.factors, **images)
 
 
 def _broken_text(sources: Sequence[FileSource]) -> str:
@@ -175,7 +176,7 @@ def _broken_text(sources: Sequence[FileSource]) -> str:
 
 
 def _next_rows(part: RawSplit) -> Indices:
-    """For each image of a part the row of the next of its class, in rings: which takes the place of a broken one."""
+    """For each image of a split the row of the next of its class, in rings: that one replaces it if it is broken."""
     labels = part.labels if part.labels is not None else np.zeros(len(part), dtype=np.int64)
     order = np.lexsort((part.rows, labels))
     first = np.searchsorted(labels[order], labels[order])  # of each image's class

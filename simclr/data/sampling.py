@@ -15,7 +15,7 @@ from simclr.data.sources import Indices
 
 
 def ranks_in_class(labels: Indices, generator: np.random.Generator) -> tuple[Indices, Indices]:
-    """Each image's random place within its class (N,), from 0, and the size of its class (N,)."""
+    """Each image's random rank within its class (N,), from 0, and the size of its class (N,)."""
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     order = np.lexsort((generator.random(len(labels)), classes))
     ranks = np.empty(len(labels), dtype=np.int64)
@@ -24,7 +24,7 @@ def ranks_in_class(labels: Indices, generator: np.random.Generator) -> tuple[Ind
 
 
 def stratified_order(labels: Indices, seed: int, stream: int) -> Indices:
-    """All places 0..N-1 so ordered that any first part is stratified: one of each class first, then in proportion.
+    """All indices 0..N-1, ordered so that any first part is stratified: one of each class first, then in proportion.
 
     First parts of two lengths are nested, which makes 1 % of the labels part of 5 % and of 10 %.
     """

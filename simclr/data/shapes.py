@@ -20,7 +20,7 @@ NUM_TEST = 2000
 DEFAULT_SIDE = 32  # pixels
 
 DATA_SEED = 20200213  # fixes the data set; unrelated to the seed of a run
-SPLITS = ("train", "test")  # the place in this tuple is part of an image's seed
+SPLITS = ("train", "test")  # the index in this tuple is part of an image's seed
 
 # Lengths are shares of half the image side, so that a shape of size 1 in the middle would touch the border.
 SIZE_RANGE = (0.5, 0.85)
@@ -51,7 +51,7 @@ Array = NDArray[np.float32]
 class Shapes:
     """Images with what was drawn.
 
-    images: (N, 3, side, side) uint8. labels: (N,) int64, places in `CLASSES`. factors: name -> (N,) array with
+    images: (N, 3, side, side) uint8. labels: (N,) int64, indices into `CLASSES`. factors: name -> (N,) array with
     `shape` (class names), `hue` and `background` (of the colour circle, 0..1), `size` (share of half the side),
     `position_x`, `position_y` (of the centre, -1 left or bottom to 1), `rotation` (degrees, counter-clockwise).
     """

@@ -55,10 +55,10 @@ class ArraySource:
         if len(self.arrays) == 1 and len(rows) == len(self) and (np.diff(rows) == 1).all():
             return torch.from_numpy(np.array(self.arrays[0], order="C"))
         images = np.empty((len(rows), 3, self.side, self.side), dtype=np.uint8)
-        for part in chunk_slices(len(rows)):  # a second copy is made of no more than a chunk
+        for chunk in chunk_slices(len(rows)):  # a second copy is made of no more than a chunk
             for array, start, end in zip(self.arrays, self.starts[:-1], self.starts[1:], strict=True):
-                here = (rows[part] >= start) & (rows[part] < end)
-                images[part][here] = array[rows[part][here] - start]
+                here = (rows[chunk] >= start) & (rows[chunk] < end)
+                images[chunk][here] = array[rows[chunk][here] - start]
         return torch.from_numpy(images)
 
     def load(self, rows: Indices, progress: Progress | None) -> Tensor:

@@ -44,18 +44,21 @@ class RawSplit:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def at(self, places: Indices) -> RawSplit:
+    def take(self, indices: Indices) -> RawSplit:
+        """The images at `indices` of this list, in that order."""
         return RawSplit(
             self.source,
-            None if self.labels is None else self.labels[places],
-            self.rows[places],
-            self.ids[places],
-            {name: values[places] for name, values in self.factors.items()},
+            None if self.labels is None else self.labels[indices],
+            self.rows[indices],
+            self.ids[indices],
+            {name: values[indices] for name, values in self.factors.items()},
         )
 
 
 @dataclass
 class RawSplits:
+    """A data set before it is cut: the names of its classes, None without any, and its lists."""
+
     classes: tuple[str, ...] | None
     train: RawSplit
     val: RawSplit | None = None
@@ -74,7 +77,7 @@ class Split:
     factors: recorded factors of variation, each (N,); empty except for shapes.
     images: uint8 when in memory, else None: (N, 3, S, S), or (M, 3, S, S) of which `rows` are this split's.
     source: where a streamed split is read.
-    rows: (N,) places in `images` or `source`; None: all of `images`, in order. A part of a split shares its tensor.
+    rows: (N,) indices into `images` or `source`; None: all of `images`, in order. A part of a split shares its tensor.
     """
 
     name: str
@@ -118,7 +121,7 @@ class Split:
         for positions in torch.arange(self.num_images).split(size):
             yield self.images_at(positions)
 
-    def kept(self, max_bytes: int) -> Split:
+    def load(self, max_bytes: int) -> Split:
         """The same split with its images in memory, if they take no more than so many bytes."""
         if self.images is not None or self.num_images * 3 * self.image_size**2 > max_bytes:
             return self
@@ -127,13 +130,13 @@ class Split:
     def take(self, positions: Tensor | Sequence[int]) -> Split:
         """The part of this split at `positions`, in that order; no image is copied."""
         positions = torch.as_tensor(positions, dtype=torch.int64)
-        here, places = positions.to(self.ids.device), positions.cpu().numpy()
+        here, indices = positions.to(self.ids.device), positions.cpu().numpy()
         return replace(
             self,
             ids=self.ids[here],
             labels=None if self.labels is None else self.labels[here],
-            factors={name: values[places] for name, values in self.factors.items()},
-            rows=places if self.rows is None else self.rows[places],
+            factors={name: values[indices] for name, values in self.factors.items()},
+            rows=indices if self.rows is None else self.rows[indices],
         )
 
     def to(self, device: torch.device | str) -> Split:
@@ -225,20 +228,20 @@ def limited(dataset: str, train: RawSplit, limit: int | None, seed: int) -> RawS
         )
     order = labelled[stratified_order(labels[labelled], seed, LIMIT_STREAM)]
     if len(unlabelled):
-        # in proportion, labelled images would be too few to validate with: they get up to half of the places
+        # in proportion, labelled images would be too few to validate with: they get up to half of the images
         num_labelled = max(min(len(labelled), limit // 2), limit - len(unlabelled))
         others = np.random.default_rng([LIMIT_STREAM, seed]).permutation(unlabelled)
         order = np.concatenate([order[:num_labelled], others[: limit - num_labelled]])
-    return train.at(np.sort(order[:limit]))
+    return train.take(np.sort(order[:limit]))
 
 
 def val_indices(labels: Indices | None, num_images: int, fraction: float, seed: int) -> Indices:
-    """Places of the validation images: among the labelled where there are some; no class loses its last image."""
+    """Indices of the validation images: among the labelled where there are some; no class loses its last image."""
     labels = np.zeros(num_images, dtype=np.int64) if labels is None else labels
     labelled = np.flatnonzero(labels >= 0)
     kept = labels[labelled]
     ranks, counts = ranks_in_class(kept, np.random.default_rng([VAL_STREAM, seed]))
-    # the same places as `stratified_order` gives, without each class's last
+    # the same indices as `stratified_order` gives, without each class's last
     order = stratified_order(kept, seed, VAL_STREAM)
     order = order[ranks[order] < counts[order] - 1]
     return np.sort(labelled[order[: num_val_images(len(kept), fraction)]])

@@ -1,4 +1,4 @@
-"""Copies to a GPU that nobody waits for."""
+"""Copies to a GPU that the host does not wait for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 def to_device(values: Tensor, device: torch.device) -> Tensor:
     """The same values on `device`; work goes on at once, whatever a GPU is doing.
 
-    A GPU copies by itself only from pinned memory: for any other the host waits until it has done all it was given.
+    Only copies from pinned memory are asynchronous: for any other the host waits until the GPU has done all its work.
     """
     if device.type != "cuda" or values.device.type == "cuda":
         return values.to(device)
@@ -17,16 +17,16 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
 
 
 def all_to_device(values: list[Tensor], device: torch.device) -> list[Tensor]:
-    """Small tensors of the CPU in one copy: each one takes as long to begin as an operation does."""
+    """Small CPU tensors in one copy: each copy takes as long to start as an operation."""
     if device.type != "cuda":
         return [value.to(device) for value in values]
     parts = [value.contiguous().flatten().view(torch.uint8) for value in values]
     lengths = [len(part) + -len(part) % 8 for part in parts]  # each begins where numbers of 8 bytes may
     message = torch.empty(sum(lengths), dtype=torch.uint8, pin_memory=True)
-    for part, place in zip(parts, message.split(lengths), strict=True):
-        place[: len(part)] = part
+    for part, slot in zip(parts, message.split(lengths), strict=True):
+        slot[: len(part)] = part
     found = message.to(device, non_blocking=True).split(lengths)
     return [
-        place[: len(part)].view(value.dtype).view(value.shape)
-        for value, part, place in zip(values, parts, found, strict=True)
+        slot[: len(part)].view(value.dtype).view(value.shape)
+        for value, part, slot in zip(values, parts, found, strict=True)
     ]

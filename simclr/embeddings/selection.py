@@ -117,7 +117,7 @@ def load_selection(
     positions = np.arange(split.num_images)
     if choice.num_images is not None and choice.num_images < split.num_images:
         positions = np.sort(stratified_order(strata, choice.seed, EMBEDDING_STREAM)[: choice.num_images])
-    chosen = split.take(torch.from_numpy(positions)).kept(max_bytes)
+    chosen = split.take(torch.from_numpy(positions)).load(max_bytes)
     progress(1.0)
     classes = list(loaded.classes or []) if labels is not None else []
     return SelectedImages(chosen, classes, loaded.probe if split.name == "train" else None)

@@ -19,7 +19,7 @@ CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # memory of its own for each of cuBLAS's str
 
 
 def has_native_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 natively, which emulation would make slower than float32."""
+    """Whether this processor multiplies bfloat16 natively; emulated, it is slower than float32."""
     with contextlib.suppress(OSError):
         flags = Path("/proc/cpuinfo").read_text()
         return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16"))

@@ -1,4 +1,4 @@
-"""What stands on an encoder: the projection head of the loss, and classifiers."""
+"""Heads on top of an encoder: the projection head of the loss, and classifiers."""
 
 from __future__ import annotations
 

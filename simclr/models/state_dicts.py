@@ -39,7 +39,7 @@ def read_state(path: Path, stream: IO[bytes] | None = None) -> dict[str, Tensor]
         content = torch.load(stream or path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ConfigError(f"experiment_version is {path}, which cannot be read: {error.strerror}.") from None
-    except Exception:  # torch's reader raises whatever a damaged file leads it to
+    except Exception:  # a damaged file makes torch's reader raise anything
         raise ConfigError(f"experiment_version is {path}, which is not a weights file; {rule}.") from None
     sections = _sections(content) if isinstance(content, Mapping) else {}
     if not sections:
@@ -104,7 +104,11 @@ def load_encoder(encoder: Backbone, state: Mapping[str, Tensor], path: Path) -> 
 
 
 def pick_weights(encoder: Backbone, state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Of a file's tensors those of the encoder, under its own names; values are not looked at."""
+    """The encoder's tensors among those of a file, under its own names; values are not checked.
+
+    Raises:
+        ConfigError: if the weights are not of this network; see `load_encoder`.
+    """
     wanted = encoder.network.state_dict()
     fits = _compare(wanted, encoder.classifier_name, state)
     whole = sorted((fit for fit in fits if fit.is_whole), key=lambda fit: _averaged(fit.prefix))

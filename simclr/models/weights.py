@@ -11,13 +11,13 @@ from typing import Any
 from simclr.config import ConfigError
 from simclr.files import safe_read
 
-MOST_HASHES = 256  # of files that are remembered
+MAX_HASHES = 256  # of files that are remembered
 
 
 class Weights:
     """A file of weights that was opened once: what is named after its hash is made from those very bytes.
 
-    A training puts a new file in the place of its checkpoint at any moment; the open one stays what it was.
+    Training may replace its checkpoint at any moment; the open file stays what it was.
 
     Raises:
         OSError: if it cannot be opened or read.
@@ -47,7 +47,7 @@ class Weights:
         self._stream.close()
 
 
-_hashes: dict[tuple[int, ...], str] = {}  # of files that were looked at
+_hashes: dict[tuple[int, ...], str] = {}  # by file, until it changes
 
 
 def _mark(stream: BufferedReader) -> tuple[int, ...]:
@@ -61,7 +61,7 @@ def _hash_of(stream: BufferedReader) -> str:
     if key not in _hashes:
         stream.seek(0)
         found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if len(_hashes) >= MOST_HASHES:
+        if len(_hashes) >= MAX_HASHES:
             _hashes.clear()
         _hashes[key] = found
     return _hashes[key]

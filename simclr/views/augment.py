@@ -1,16 +1,12 @@
-"""Random views of images: batched, on the device the images are on, each operation usable alone.
-
-Every random factor of a view is a hash of (seed, epoch, image, view): the same view comes out whatever the batch,
-the order, the number of processes or the device, and any view can be drawn again later. Factors are drawn for whole
-batches, one per image, so that the dashboard can show them and the trainer never loops over images.
+"""Random views of images: batched, on the device the images are on.
 
 Operations follow torchvision's v2 functions on float images: antialiased bilinear resize of an integer crop box,
 hue through HSV, colour jitter in a random order per image, reflecting Gaussian blur.
 
-For speed views are drawn in chunks that fit a processor's cache, by operations that write in place. Inside a chunk
-colours lie in planes, (3, n, H, W), and images are sorted so that those an operation touches are neighbours. On a CPU
+For speed, views are drawn in chunks that fit a processor's cache, by operations that write in place. Inside a chunk
+colours lie in planes, (3, n, H, W), and images are sorted so that those an operation changes are neighbours. On a CPU
 no sum depends on what else is in the chunk, so views are equal to the bit however they are batched. A GPU is given few
-and large operations instead, since it waits for each; nothing waits for it.
+large operations instead, since each one takes time to start; the host never waits for it.
 """
 
 from __future__ import annotations
@@ -59,7 +55,7 @@ def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, ker
     jitter = Jitter(factors, device)
     factors = factors[jitter.sorted]
     chunks = list(torch.arange(num).split(step))
-    blurred = [factors.blur[chunk].nonzero()[:, 0] for chunk in chunks]  # places within the chunk
+    blurred = [factors.blur[chunk].nonzero()[:, 0] for chunk in chunks]  # indices within the chunk
     flips = torch.stack([torch.zeros_like(factors.flip), factors.flip])
     source, target, boxes, flips, sigma, gray, *blurred = all_to_device(
         [

@@ -70,7 +70,7 @@ def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def _shift_hue_(planes: Tensor, scratch: Tensor, sixths: Tensor) -> None:
-    """Turns hue by `sixths` (N, 1, 1) of the colour circle.
+    """Shifts hue by `sixths` (N, 1, 1) of the colour circle.
 
     In HSV a channel falls from the largest value v to the smallest m as hue moves away from that channel's colour:
     it is m + 2c - c * distance, cut to m..v, with c = v - m and the distance in sixths of the circle. Colours lie two
@@ -86,7 +86,7 @@ def _shift_hue_(planes: Tensor, scratch: Tensor, sixths: Tensor) -> None:
     torch.add(low, chroma, alpha=2.0, out=top)
     torch.add(green, blue, out=hue).sub_(red).add_(high).sub_(low, alpha=2.0)
     torch.copysign(hue, torch.sub(green, blue, out=work), out=hue).addcmul_(chroma, sixths)
-    # The distance on a circle, for turns up to half of it: half - ||hue| - half| from red, and a third further on for
+    # The distance on a circle, for shifts up to half of it: half - ||hue| - half| from red, and a third further on for
     # the other two, where it is ||hue ± chroma| - half|.
     torch.abs(hue, out=work).sub_(half).abs_().add_(low).sub_(chroma)
     torch.clamp(work, low, high, out=red)
@@ -96,10 +96,10 @@ def _shift_hue_(planes: Tensor, scratch: Tensor, sixths: Tensor) -> None:
     torch.clamp(torch.sub(top, others, out=others), low, high, out=others)
 
 
-def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Turns hue in HSV by `turn` (N,), -0.5..0.5 of the colour circle; value and saturation stay."""
+def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
+    """Shifts hue in HSV by `shift` (N,), -0.5..0.5 of the colour circle; value and saturation stay."""
     planes, scratch = numerics.to_planes(images)
-    _shift_hue_(planes, scratch, 6.0 * numerics.per_image(turn, images).to(images.dtype))
+    _shift_hue_(planes, scratch, 6.0 * numerics.per_image(shift, images).to(images.dtype))
     return numerics.to_images(planes)
 
 
@@ -112,16 +112,16 @@ ADJUST = {
 
 
 class Jitter:
-    """The jitter of N images, sorted by the place that hue has in their order; images without jitter come last.
+    """The jitter of N images, sorted by the position of hue in their order; images without jitter come last.
 
-    Hue is then turned on all of them at once, and what comes before or after it for a run of neighbours.
+    Hue is then shifted on all of them at once, and each part before or after it is applied to a range of neighbours.
     """
 
     def __init__(self, factors: Factors, device: torch.device) -> None:
-        hue_place = torch.where(factors.jitter, (factors.order == _HUE).to(torch.int8).argmax(dim=1), -1)
-        self.sorted = hue_place.argsort(descending=True, stable=True)  # (N,)
-        # number of images whose hue comes at this place or later, for places 0 to 4
-        self.ends: list[int] = (hue_place[:, None] >= torch.arange(5)).sum(dim=0).tolist()
+        hue_position = torch.where(factors.jitter, (factors.order == _HUE).to(torch.int8).argmax(dim=1), -1)
+        self.sorted = hue_position.argsort(descending=True, stable=True)  # (N,)
+        # number of images whose hue comes at this position or later, for positions 0 to 4
+        self.ends: list[int] = (hue_position[:, None] >= torch.arange(5)).sum(dim=0).tolist()
         order = factors.order[self.sorted]
         strengths = torch.stack([getattr(factors, name) for name in JITTER_PARTS], dim=1)[self.sorted]
         factor = strengths.gather(1, order)  # (N, 4), in the order of application
@@ -134,16 +134,16 @@ class Jitter:
         """Jitters the images from `start` of the sorted ones."""
         *ends, _ = (min(max(end - start, 0), planes.shape[1]) for end in self.ends)
         last = ends[0]
-        for place in range(3):
-            self._blend_(planes, scratch, start, slice(0, ends[place + 1]), place)
+        for position in range(3):
+            self._blend_(planes, scratch, start, slice(0, ends[position + 1]), position)
         if last:
             _shift_hue_(planes[:, :last], scratch[:, :last], self.sixths[start : start + last])
-        for place in range(1, 4):
-            self._blend_(planes, scratch, start, slice(ends[place], last), place)
+        for position in range(1, 4):
+            self._blend_(planes, scratch, start, slice(ends[position], last), position)
 
-    def _blend_(self, planes: Tensor, scratch: Tensor, start: int, rows: slice, place: int) -> None:
+    def _blend_(self, planes: Tensor, scratch: Tensor, start: int, rows: slice, position: int) -> None:
         if rows.start < rows.stop:
-            numbers = self.table[:, start + rows.start : start + rows.stop, place]
+            numbers = self.table[:, start + rows.start : start + rows.stop, position]
             _blend_(planes[:, rows], scratch[:, rows], *numbers)
 
 

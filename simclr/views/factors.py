@@ -1,4 +1,9 @@
-"""The random factors of views: what is drawn for each image, and how one view is taken apart into its operations."""
+"""The random factors of views: what is drawn for each image, and how one view is taken apart into its operations.
+
+Every random factor of a view is a hash of (seed, epoch, image, view): the same view comes out for any batch, order,
+number of processes or device, and any view can be drawn again later. Factors are drawn for whole batches, one per
+image, so that the dashboard can show them and the trainer never loops over images.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +58,7 @@ class Factors:
     brightness: Tensor  # (N,) factor, 1 = unchanged
     contrast: Tensor  # (N,) factor
     saturation: Tensor  # (N,) factor
-    hue: Tensor  # (N,) turn of the colour circle, -0.5..0.5
+    hue: Tensor  # (N,) shift along the colour circle, -0.5..0.5
     grayscale: Tensor  # (N,) bool
     blur: Tensor  # (N,) bool
     sigma: Tensor  # (N,) pixels
@@ -126,7 +131,7 @@ def step_by_step(factors: Factors) -> tuple[list[str], Factors]:
     order = [JITTER_PARTS[part] for part in factors.order[0].tolist()]
     names = ["crop", "flip", *order, "grayscale", "blur"]
     stages = torch.arange(len(names))
-    done = {name: stages >= place for place, name in enumerate(names)}  # (K,) each
+    done = {name: stages >= index for index, name in enumerate(names)}  # (K,) each
     rows = factors[torch.zeros_like(stages)]
     switches = {name: getattr(rows, name) & done[name] for name in ("flip", "grayscale", "blur")}
     unchanged = torch.tensor([1.0, 1.0, 1.0, 0.0])

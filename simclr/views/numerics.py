@@ -16,10 +16,10 @@ def in_bulk(device: torch.device) -> bool:
 
 
 def bmm(left: Tensor, right: Tensor, out: Tensor) -> None:
-    """`torch.bmm` of which each product is equal to the bit whatever the batch and the number of threads.
+    """`torch.bmm` whose products are equal to the bit for any batch and number of threads.
 
-    A library may share one matrix among threads, and sums come out otherwise in a block that is cut at an edge. With
-    a multiple of 16 rows and columns no block is cut, so zeros fill up to that.
+    A library may share one matrix among threads, and a block that is cut at an edge gives other sums. With a multiple
+    of 16 rows and columns no block is cut, so matrices are padded with zeros to that.
     """
     more_rows, more_columns = -left.shape[1] % 16, -right.shape[2] % 16
     if left.device.type == "cpu" and (more_rows or more_columns):

@@ -15,21 +15,21 @@ MAX_TAPS = 8  # neighbours, above which a matrix takes less
 
 def _sample_positions(length: Tensor, size_out: int, flip: Tensor | None = None) -> Tensor:
     """(N, size_out): where in a box of `length` pixels each output pixel lies; 0 is the middle of the first pixel."""
-    place = torch.arange(0.5, size_out, device=length.device)
+    position = torch.arange(0.5, size_out, device=length.device)
     if flip is not None:
-        place = torch.where(flip[:, None], size_out - place, place)
-    return place * (length.to(torch.float32) / size_out)[:, None] - 0.5
+        position = torch.where(flip[:, None], size_out - position, position)
+    return position * (length.to(torch.float32) / size_out)[:, None] - 0.5
 
 
-def _neighbours(start: Tensor, length: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-    """The pixel before each place and the weight of the one after it, both (N, size_out).
+def _neighbours(start: Tensor, length: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    """The pixel before each position and the weight of the one after it, both (N, size_out).
 
     Where nothing shrinks, antialiasing has no effect and an output pixel mixes two neighbours.
     """
     start, length = start[:, None], length[:, None]
-    place = torch.minimum(place.clamp(min=0.0), (length - 1).to(torch.float32))
-    first = torch.minimum(start + place.to(torch.int64), start + length - 2).clamp_(min=0)
-    return first, place - (first - start)
+    position = torch.minimum(position.clamp(min=0.0), (length - 1).to(torch.float32))
+    first = torch.minimum(start + position.to(torch.int64), start + length - 2).clamp_(min=0)
+    return first, position - (first - start)
 
 
 def _neighbour_matrix(first: Tensor, weight: Tensor, size_in: int) -> Tensor:
@@ -39,11 +39,11 @@ def _neighbour_matrix(first: Tensor, weight: Tensor, size_in: int) -> Tensor:
     return matrix.scatter_(2, torch.cat([first, first + 1], dim=2), torch.cat([1.0 - weight, weight], dim=2))
 
 
-def _antialiased_matrix(start: Tensor, length: Tensor, place: Tensor, size_in: int) -> Tensor:
+def _antialiased_matrix(start: Tensor, length: Tensor, position: Tensor, size_in: int) -> Tensor:
     """(N, size_out, size_in) weights of an antialiased bilinear resize of `length` pixels from `start`."""
-    reach = (length.to(torch.float32) / place.shape[1]).clamp(min=1.0)[:, None, None]
+    reach = (length.to(torch.float32) / position.shape[1]).clamp(min=1.0)[:, None, None]
     source = torch.arange(size_in, device=start.device) - start[:, None]  # pixel within the box, (N, size_in)
-    weights = (source[:, None, :] - place[:, :, None]).abs_().div_(reach).neg_().add_(1.0).clamp_(min=0.0)
+    weights = (source[:, None, :] - position[:, :, None]).abs_().div_(reach).neg_().add_(1.0).clamp_(min=0.0)
     weights.mul_(((source >= 0) & (source < length[:, None]))[:, None, :])
     return weights.div_(weights.sum(dim=2, keepdim=True))
 
@@ -88,16 +88,18 @@ def crop(images: Tensor, boxes: Tensor, flips: Tensor, space: Tensor, planes: Te
     device = images.device
     narrow, scratch = space[: -planes.numel()], space[-planes.numel() :].view_as(planes)
     start, length = boxes.reshape(2, 2 * num)  # both axes at once
-    place = _sample_positions(length, size, flips.reshape(2 * num))
+    position = _sample_positions(length, size, flips.reshape(2 * num))
     # The first line of each plane, (C, N, 1).
     top = torch.arange(0, num * channels * height_in, height_in, device=device).view(num, channels).T[:, :, None]
     if _takes_taps(height_in, width_in, size, device):
-        _crop_by_taps(images, start, length, place, top, narrow.view(2, channels, num, size, width_in), scratch, planes)
+        _crop_by_taps(
+            images, start, length, position, top, narrow.view(2, channels, num, size, width_in), scratch, planes
+        )
         return
     if _grows(height_in, size) or _grows(width_in, size):
-        first, weight = (values.split(num) for values in _neighbours(start, length, place))  # of each axis
+        first, weight = (values.split(num) for values in _neighbours(start, length, position))  # of each axis
     if not (_grows(height_in, size) and _grows(width_in, size)):
-        matrix = _antialiased_matrix(start, length, place, max(height_in, width_in))
+        matrix = _antialiased_matrix(start, length, position, max(height_in, width_in))
 
     lines = images.view(num, channels * height_in, width_in)
     narrow = narrow.view(-1, num, channels * height_in, size)
@@ -126,12 +128,12 @@ def crop(images: Tensor, boxes: Tensor, flips: Tensor, space: Tensor, planes: Te
 
 
 def _crop_by_taps(
-    images: Tensor, start: Tensor, length: Tensor, place: Tensor, top: Tensor, narrow: Tensor, scratch: Tensor,
+    images: Tensor, start: Tensor, length: Tensor, position: Tensor, top: Tensor, narrow: Tensor, scratch: Tensor,
     planes: Tensor,
 ) -> None:  # fmt: skip
     """`crop` where images shrink, antialiased: an output pixel mixes the K neighbours that its triangle reaches.
 
-    start, length: (2N,) of both axes; place (2N, size). top: first line of each plane, (C, N, 1).
+    start, length: (2N,) of both axes; position (2N, size). top: first line of each plane, (C, N, 1).
     """
     num, _, height_in, width_in = images.shape
     size, device = planes.shape[3], images.device
@@ -139,11 +141,11 @@ def _crop_by_taps(
     start, length = start[:, None], length[:, None]
     reach = (length.to(torch.float32) / size).clamp_(min=1.0)
     tap = torch.arange(1, num_taps + 1, device=device)[:, None, None]
-    pixel = (place - reach).floor_().to(torch.int64) + tap  # within the box, (K, 2N, size)
-    weight = (pixel - place).abs_().div_(reach).neg_().add_(1.0).clamp_(min=0.0)
+    pixel = (position - reach).floor_().to(torch.int64) + tap  # within the box, (K, 2N, size)
+    weight = (pixel - position).abs_().div_(reach).neg_().add_(1.0).clamp_(min=0.0)
     weight.mul_((pixel >= 0) & (pixel < length))
     weight.div_(weight.sum(dim=0))
-    pixel = torch.minimum(pixel.clamp_(min=0), length - 1).add_(start)  # what lies outside weighs nothing
+    pixel = torch.minimum(pixel.clamp_(min=0), length - 1).add_(start)  # pixels outside have no weight
     (rows, columns), (row_weight, column_weight) = pixel.split(num, dim=1), weight.split(num, dim=1)
 
     line = (top + rows[:, None]).flatten(1)  # (K, C * N * size)

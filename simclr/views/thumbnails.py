@@ -1,4 +1,4 @@
-"""Images of a split as sheets of small tiles, for maps and films to show."""
+"""Thumbnails: the images of a split as sprite sheets, which maps and films show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TILE_SIDE, SHEET_COLUMNS = 64, 50  # a thumbnail's largest side; tiles in a row 
 
 
 def write_sheets(split: Split, folder: Path) -> dict[str, Any]:
-    """Writes the images of a split as sheets of tiles and says how they lie there."""
+    """Writes the images of a split as sprite sheets (PNG); returns their names and how tiles lie on them."""
     side = min(TILE_SIDE, split.image_size)
 
     def tile(images: Tensor) -> NDArray[np.uint8]:

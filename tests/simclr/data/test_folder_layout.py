@@ -113,7 +113,7 @@ def test_a_folder_is_read_and_the_reading_said(tmp_path, name):
     assert loaded.classes == (found.classes or None)
     if loaded.classes:
         names = [loaded.folders[0].paths[row].split("/") for row in loaded.train.ids.tolist()]
-        depth = 1 if found.parts["train"].where else 0
+        depth = 1 if found.splits["train"].where else 0
         assert [loaded.classes[label] for label in loaded.train.labels] == [pieces[depth] for pieces in names]
 
 

@@ -71,7 +71,7 @@ def test_images_are_in_memory_once(tmp_path, kind):
     storage = loaded.train.images.untyped_storage()
     assert whole <= storage.nbytes() <= whole + loaded.test.num_images * 3 * loaded.train.image_size**2
     part = loaded.train.take([5, 1, 3])
-    for split in (loaded.val, loaded.probe, part, part.take([2, 0]), part.to("cpu"), loaded.val.kept(1 << 40)):
+    for split in (loaded.val, loaded.probe, part, part.take([2, 0]), part.to("cpu"), loaded.val.load(1 << 40)):
         assert split.images.untyped_storage().data_ptr() == storage.data_ptr()
     assert torch.equal(part.take([2, 0]).images_at([0, 1]), loaded.train.images_at([3, 5]))
     assert part.to("meta").images.shape[0] == 3  # elsewhere there are only the images that are asked for
