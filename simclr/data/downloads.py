@@ -55,11 +55,8 @@ def _cifar(dataset: str, root: Path, progress: Progress | None) -> RawSplits:
         train, test = kind(root, train=True), kind(root, train=False)
     except (RuntimeError, OSError):
         raise _damaged(dataset, root / kind.base_folder) from None
-    return RawSplits(
-        tuple(train.classes),
-        RawSplit.whole(ArraySource(train.data.transpose(0, 3, 1, 2)), train.targets),
-        test=RawSplit.whole(ArraySource(test.data.transpose(0, 3, 1, 2)), test.targets),
-    )
+    train_images, test_images = (part.data.transpose(0, 3, 1, 2) for part in (train, test))
+    return RawSplits.of_arrays(train.classes, (train_images, train.targets), (test_images, test.targets))
 
 
 def _stl10(root: Path, labelled_only: bool, progress: Progress | None) -> RawSplits:
@@ -105,11 +102,7 @@ def _svhn(root: Path, progress: Progress | None) -> RawSplits:
         train, test = SVHN(str(root), split="train"), SVHN(str(root), split="test")
     except (RuntimeError, OSError, ValueError):
         raise _damaged("svhn", root / "*_32x32.mat") from None
-    return RawSplits(
-        tuple(str(digit) for digit in range(10)),
-        RawSplit.whole(ArraySource(train.data), train.labels),
-        test=RawSplit.whole(ArraySource(test.data), test.labels),
-    )
+    return RawSplits.of_arrays(map(str, range(10)), (train.data, train.labels), (test.data, test.labels))
 
 
 def _fashion_mnist(root: Path, progress: Progress | None) -> RawSplits:
@@ -144,11 +137,7 @@ def _fashion_mnist(root: Path, progress: Progress | None) -> RawSplits:
     if len(arrays[0]) != len(arrays[1]) or len(arrays[2]) != len(arrays[3]):
         raise _damaged("fashion_mnist", home)
     train, test = (np.broadcast_to(grey[:, None], (len(grey), 3, 28, 28)) for grey in (arrays[0], arrays[2]))
-    return RawSplits(
-        tuple(FashionMNIST.classes),
-        RawSplit.whole(ArraySource(train), arrays[1]),
-        test=RawSplit.whole(ArraySource(test), arrays[3]),
-    )
+    return RawSplits.of_arrays(FashionMNIST.classes, (train, arrays[1]), (test, arrays[3]))
 
 
 def _unpacked(dataset: str, kind: Any, root: Path, progress: Progress | None) -> None:

@@ -14,7 +14,7 @@ from simclr.config import ConfigError
 from simclr.data import folder_layout
 from simclr.data.decoding import DAMAGE, BrokenImageError, decode_image, image_size_of
 from simclr.data.image_files import FileSource
-from simclr.data.sampling import TEST_STREAM, ranks_in_class, stratified_order
+from simclr.data.sampling import TEST_STREAM, stratified_order
 from simclr.data.sources import Progress
 from simclr.data.splits import RawSplit, RawSplits
 
@@ -57,12 +57,8 @@ def load(
     if test is None and classes:
         assert train.labels is not None
         folder_layout.check_test_can_be_cut(dataset, (classes[label] for label in train.labels))  # of whole images
-        order = stratified_order(train.labels, seed, TEST_STREAM)
-        ranks, sizes = ranks_in_class(train.labels, np.random.default_rng([TEST_STREAM, seed]))
-        order = order[ranks[order] < sizes[order] - 1]  # no class loses its last training image
-        chosen = np.sort(order[: folder_layout.num_test_images(len(train), len(classes))])
-        test = train.take(chosen)
-        train = train.take(np.setdiff1d(np.arange(len(train)), chosen))
+        order = stratified_order(train.labels, seed, TEST_STREAM, spare_last=True)
+        train, test = train.cut(np.sort(order[: folder_layout.num_test_images(len(train), len(classes))]))
     return RawSplits(classes or None, train, val, test, image_size=size, layout=layout)
 
 

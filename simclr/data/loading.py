@@ -25,7 +25,7 @@ from simclr.data import downloads, memory, shapes
 from simclr.data import folders as data_folders
 from simclr.data.image_files import FileSource
 from simclr.data.sampling import TEST_STREAM, stratified_order
-from simclr.data.sources import ArraySource, Indices, Progress, Source
+from simclr.data.sources import Indices, Progress, Source
 from simclr.data.splits import ImageData, RawSplit, RawSplits, Split, limited, val_indices
 
 TEST_FRACTION = 0.2  # of digits, which have no test list of their own
@@ -105,8 +105,7 @@ def load_data(
     if val is None and val_fraction > 0:
         chosen = val_indices(train.labels, len(train), val_fraction, seed)
         if len(chosen):
-            val = train.take(chosen)
-            train = train.take(np.setdiff1d(np.arange(len(train)), chosen))
+            train, val = train.cut(chosen)
     raw = {name: part for name, part in (("train", train), ("val", val), ("test", found.test)) if part is not None}
     sizes = {name: len(part) for name, part in raw.items()}
 
@@ -198,10 +197,8 @@ def _shapes(image_size: int | None, limit: int | None) -> RawSplits:
     side = image_size or shapes.DEFAULT_SIDE
     train = shapes.generate("train", max(shapes.NUM_TRAIN, limit or 0), side)
     test = shapes.generate("test", shapes.NUM_TEST, side)
-    return RawSplits(
-        shapes.CLASSES,
-        RawSplit.whole(ArraySource(train.images), train.labels, train.factors),
-        test=RawSplit.whole(ArraySource(test.images), test.labels, test.factors),
+    return RawSplits.of_arrays(
+        shapes.CLASSES, (train.images, train.labels, train.factors), (test.images, test.labels, test.factors)
     )
 
 
@@ -216,8 +213,4 @@ def _digits() -> RawSplits:
     order = stratified_order(labels, DIGITS_SEED, TEST_STREAM)
     num_test = round(TEST_FRACTION * len(labels))
     test, train = np.sort(order[:num_test]), np.sort(order[num_test:])
-    return RawSplits(
-        tuple(str(digit) for digit in range(10)),
-        RawSplit.whole(ArraySource(images[train]), labels[train]),
-        test=RawSplit.whole(ArraySource(images[test]), labels[test]),
-    )
+    return RawSplits.of_arrays(map(str, range(10)), (images[train], labels[train]), (images[test], labels[test]))

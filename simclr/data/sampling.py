@@ -23,11 +23,13 @@ def ranks_in_class(labels: Indices, generator: np.random.Generator) -> tuple[Ind
     return ranks, counts[classes]
 
 
-def stratified_order(labels: Indices, seed: int, stream: int) -> Indices:
+def stratified_order(labels: Indices, seed: int, stream: int, *, spare_last: bool = False) -> Indices:
     """All indices 0..N-1, ordered so that any first part is stratified: one of each class first, then in proportion.
 
-    First parts of two lengths are nested, which makes 1 % of the labels part of 5 % and of 10 %.
+    First parts of two lengths are nested, which makes 1 % of the labels part of 5 % and of 10 %. `spare_last` leaves
+    out the last of each class, so that none is taken whole.
     """
     generator = np.random.default_rng([stream, seed])
     ranks, counts = ranks_in_class(labels, generator)
-    return np.lexsort((generator.random(len(labels)), (ranks + 0.5) / counts, ranks > 0))
+    order = np.lexsort((generator.random(len(labels)), (ranks + 0.5) / counts, ranks > 0))
+    return order[ranks[order] < counts[order] - 1] if spare_last else order

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,8 +16,8 @@ from torch import Tensor
 from simclr.config import ConfigError
 from simclr.data.folder_layout import Layout, num_val_images
 from simclr.data.image_files import FileSource
-from simclr.data.sampling import LABEL_STREAM, LIMIT_STREAM, VAL_STREAM, ranks_in_class, stratified_order
-from simclr.data.sources import Indices, Source
+from simclr.data.sampling import LABEL_STREAM, LIMIT_STREAM, VAL_STREAM, stratified_order
+from simclr.data.sources import ArraySource, Indices, Source
 from simclr.data.transfer import to_device
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,10 @@ class RawSplit:
             {name: values[indices] for name, values in self.factors.items()},
         )
 
+    def cut(self, indices: Indices) -> tuple[RawSplit, RawSplit]:
+        """What is left, in order, and the images at `indices`."""
+        return self.take(np.setdiff1d(np.arange(len(self)), indices)), self.take(indices)
+
 
 @dataclass
 class RawSplits:
@@ -65,6 +69,12 @@ class RawSplits:
     test: RawSplit | None = None
     image_size: int | None = None  # side at which the images are meant to be seen, where they are kept larger
     layout: Layout | None = None  # of a folder
+
+    @classmethod
+    def of_arrays(cls, classes: Iterable[str], train: tuple[Any, ...], test: tuple[Any, ...]) -> RawSplits:
+        """Of two lists, each: images (N, 3, S, S) uint8, labels (N,), and factors if any."""
+        first, second = (RawSplit.whole(ArraySource(images), *others) for images, *others in (train, test))
+        return cls(tuple(classes), first, test=second)
 
 
 @dataclass(frozen=True)
@@ -239,9 +249,5 @@ def val_indices(labels: Indices | None, num_images: int, fraction: float, seed: 
     """Indices of the validation images: among the labelled where there are some; no class loses its last image."""
     labels = np.zeros(num_images, dtype=np.int64) if labels is None else labels
     labelled = np.flatnonzero(labels >= 0)
-    kept = labels[labelled]
-    ranks, counts = ranks_in_class(kept, np.random.default_rng([VAL_STREAM, seed]))
-    # the same indices as `stratified_order` gives, without each class's last
-    order = stratified_order(kept, seed, VAL_STREAM)
-    order = order[ranks[order] < counts[order] - 1]
-    return np.sort(labelled[order[: num_val_images(len(kept), fraction)]])
+    order = stratified_order(labels[labelled], seed, VAL_STREAM, spare_last=True)
+    return np.sort(labelled[order[: num_val_images(len(labelled), fraction)]])
