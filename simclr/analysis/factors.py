@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclr.analysis.encoders import BATCH_SIZE, FrozenEncoder
-from simclr.analysis.similarity import Floats, Report
+from simclr.analysis.similarity import Floats
 from simclr.data import shapes
+from simclr.embeddings.neighbors import Progress
 from simclr.embeddings.references import Representation
 
 NUM_TRAIN, NUM_TEST = 3000, 1000  # images of a factor probe
@@ -107,7 +108,7 @@ def factor_scores(
     return found
 
 
-def factor_probe(encoder: FrozenEncoder, report: Report = lambda share: None) -> dict[str, Any]:
+def factor_probe(encoder: FrozenEncoder, report: Progress = lambda share: None) -> dict[str, Any]:
     """`factor_scores` of each layer on generated shapes, at the size that the encoder takes."""
     import torch
 

@@ -12,7 +12,8 @@ from simclr.config import Augmentation
 if TYPE_CHECKING:
     from torch import Tensor
 from simclr.analysis.encoders import FrozenEncoder
-from simclr.analysis.similarity import Report, unit_rows
+from simclr.analysis.similarity import unit_rows
+from simclr.embeddings.neighbors import Progress
 
 # Strengths of each operation; 0, not listed, leaves the image as it is.
 #   crop: share of the area that is cut away. brightness, contrast, saturation: the factor is 1 plus or minus this.
@@ -66,7 +67,7 @@ def apply_operation(images: Tensor, operation: str, strength: float) -> Tensor:
 
 
 def invariance(
-    encoder: FrozenEncoder, images: NDArray[np.uint8], report: Report = lambda share: None
+    encoder: FrozenEncoder, images: NDArray[np.uint8], report: Progress = lambda share: None
 ) -> dict[str, Any]:
     """Mean cosine similarity between images and the same images after an operation.
 

@@ -5,7 +5,7 @@ A batch is held as unit rows (2N, D) with pairs adjacent: rows 2i and 2i + 1 are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Report = Callable[[float], None]
 
 
 def interleave(first: NDArray[Any], second: NDArray[Any]) -> Floats:

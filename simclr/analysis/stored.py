@@ -26,10 +26,10 @@ from simclr.analysis import factors
 from simclr.analysis.encoders import load_encoder, model_values
 from simclr.analysis.factors import RIDGE_STRENGTHS, factor_probe
 from simclr.analysis.invariance import STRENGTHS, invariance
-from simclr.analysis.similarity import Report
 from simclr.config import ConfigError
 from simclr.data import shapes
 from simclr.embeddings import references
+from simclr.embeddings.neighbors import Progress
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import digest
@@ -96,7 +96,7 @@ def keep_images(model: EncoderRef, images: NDArray[np.uint8]) -> Path:
 
 
 def compute(
-    model: EncoderRef, kind: str, images: NDArray[np.uint8] | None = None, report: Report = lambda share: None
+    model: EncoderRef, kind: str, images: NDArray[np.uint8] | None = None, report: Progress = lambda share: None
 ) -> dict[str, Any]:
     """A result of `KINDS`, from what is kept or computed now and kept.
 

@@ -8,7 +8,7 @@ was measured at.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -284,7 +284,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def pair_numbers(
     first: Floats, second: Floats, near: Sequence[Ints], k: int = NUM_NEIGHBORS,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, Any], Floats]:  # fmt: skip
     """What two models' features of the same images have in common, and (N,) each image's `neighbor_jaccard`."""
     found = neighbor_jaccard(near[0], near[1], k)

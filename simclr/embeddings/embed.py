@@ -20,6 +20,7 @@ from simclr import runs
 from simclr.config import ConfigError
 from simclr.embeddings import compare, neighbors, projections, umap_server
 from simclr.embeddings.measures import measure
+from simclr.embeddings.neighbors import Progress
 from simclr.embeddings.networks import features_of
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import (
@@ -49,17 +50,14 @@ from simclr.models.weights import Weights
 LOAD_WORK, FEATURE_WORK, MEASURE_WORK, PAIR_WORK = 10, 20, 8, 3
 MAP_WORK, MAP_MEASURE_WORK = {"pca": 4, "umap": 36, "tsne": 60}, 4
 
-Report = Callable[[str, float], None]
-Stopped = jobs.Stopped
-
 
 class _Bar:
     """Adds up units of work and reports a phase with the share done."""
 
-    def __init__(self, total: float, report: Report, check: Callable[[], None]) -> None:
+    def __init__(self, total: float, report: jobs.Report, check: Callable[[], None]) -> None:
         self._total, self._report, self._check, self._before = total, report, check, 0.0
 
-    def part(self, phase: str, work: float) -> Callable[[float], None]:
+    def part(self, phase: str, work: float) -> Progress:
         """Begins a part; the function it returns is told how much of the part is done, 0..1."""
         start = self._before
         self._before += work
@@ -74,7 +72,7 @@ class _Bar:
 
 def compute(
     models: Sequence[EncoderRef], choice: ImageSelection, methods: Sequence[str | Projection] = ("pca",), *,
-    report: Report = lambda phase, share: None, check: Callable[[], None] = lambda: None, job: Path | None = None,
+    report: jobs.Report = lambda phase, share: None, check: Callable[[], None] = lambda: None, job: Path | None = None,
 ) -> list[Embedding]:  # fmt: skip
     """Features of all models on the same images, maps of them, and numbers; only what is missing is computed.
 
@@ -108,7 +106,7 @@ def compute(
 
 def _all_features(
     models: Sequence[EncoderRef], weights: Sequence[Weights | None], choice: ImageSelection,
-    asked: Sequence[Projection], report: Report, check: Callable[[], None],
+    asked: Sequence[Projection], report: jobs.Report, check: Callable[[], None],
 ) -> tuple[_Bar, list[Embedding]]:  # fmt: skip
     """Features of all models, with a bar that has room for all that follows."""
     folders = [folder_for(model, choice, its) for model, its in zip(models, weights, strict=True)]
@@ -150,7 +148,7 @@ def _check_num_images(number: int, methods: Sequence[Any]) -> None:
         raise ConfigError(f"num_images is {number}; allowed: at least {projections.MIN_IMAGES}, or method none.")
 
 
-def _compare(first: Embedding, second: Embedding, progress: Callable[[float], None]) -> None:
+def _compare(first: Embedding, second: Embedding, progress: Progress) -> None:
     start = time.perf_counter()
     numbers, jaccard = compare.pair_numbers(
         np.array(first.features), np.array(second.features), [first.neighbors, second.neighbors], progress=progress
@@ -199,7 +197,7 @@ def _make_map(embedding: Embedding, projection: Projection, model: EncoderRef, b
 
 def _draw(
     projection: Projection, embedding: Embedding, features: NDArray[np.float32], seed: int,
-    progress: Callable[[float], None], job: Path | None,
+    progress: Progress, job: Path | None,
 ) -> NDArray[np.float32]:  # fmt: skip
     """The map; UMAP by the process that keeps it compiled, where there is a job and that process can."""
     near, wanted = embedding.near, projection.num_neighbors(embedding.num_images)

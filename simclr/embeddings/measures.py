@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclr.embeddings import compare, neighbors
-from simclr.embeddings.neighbors import KEPT_NEIGHBORS, Nearest
+from simclr.embeddings.neighbors import KEPT_NEIGHBORS, Nearest, Progress
 from simclr.embeddings.networks import device_of
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection, SelectedImages
@@ -34,7 +33,7 @@ class Measured:
 
 def measure(
     model: EncoderRef, choice: ImageSelection, pictures: SelectedImages, features: NDArray[np.float32],
-    logits: NDArray[np.float32] | None, progress: Callable[[float], None],
+    logits: NDArray[np.float32] | None, progress: Progress,
 ) -> Measured:  # fmt: skip
     unit, labels = neighbors.unit_rows(features), pictures.labels
     near = neighbors.nearest(unit, KEPT_NEIGHBORS, lambda share: progress(0.5 * share))
@@ -61,11 +60,7 @@ def measure(
 
 
 def linear_votes(
-    features: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    seed: int,
-    progress: Callable[[float], None],
-    device: Any = "cpu",
+    features: NDArray[np.float32], labels: NDArray[np.int64], seed: int, progress: Progress, device: Any = "cpu"
 ) -> NDArray[np.int64]:
     """(N,) the class that each image gets from a linear probe that was fitted on the half that the image is not in."""
     import torch

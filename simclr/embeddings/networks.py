@@ -5,7 +5,6 @@ Torch is imported inside the functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from simclr import runs
 from simclr.config import ConfigError
+from simclr.embeddings.neighbors import Progress
 from simclr.embeddings.references import PIXELS, EncoderRef
 from simclr.embeddings.selection import SelectedImages
 from simclr.models.weights import Weights
@@ -22,7 +22,7 @@ MAX_PIXEL_SIDE = 32  # raw pixels are compared at this side at most
 
 
 def features_of(
-    model: EncoderRef, weights: Weights | None, pictures: SelectedImages, progress: Callable[[float], None]
+    model: EncoderRef, weights: Weights | None, pictures: SelectedImages, progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """(N, D) float32, the layer of each plain image, BatchNorm in eval mode; and (N, K), the logits of a classifier."""
     import torch

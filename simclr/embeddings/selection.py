@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
+from simclr.embeddings.neighbors import Progress
 from simclr.embeddings.references import EncoderRef
 from simclr.runs import Run
 
 if TYPE_CHECKING:
-    from simclr.data.loading import Split
+    from simclr.data.splits import Split
 
 SPLITS = ("auto", "test", "val", "train")
 DEFAULT_IMAGES = 10_000
@@ -94,9 +95,7 @@ class SelectedImages:
         return images_digest(self.chosen, self.ids.tobytes())
 
 
-def load_selection(
-    run: Run, choice: ImageSelection, progress: Callable[[float], None] = lambda share: None
-) -> SelectedImages:
+def load_selection(run: Run, choice: ImageSelection, progress: Progress = lambda share: None) -> SelectedImages:
     """The chosen images of a run's data, and everything recorded about them."""
     import torch
 

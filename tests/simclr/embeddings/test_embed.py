@@ -35,6 +35,7 @@ from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import Embedding
+from simclr.launch import jobs
 from simclr.models.weights import file_hash
 from simclr.runs import Run
 from simclr.runs.status import Status
@@ -317,9 +318,9 @@ def test_a_stop_leaves_what_was_whole_and_nothing_half(tmp_path: Path) -> None:
 
     def check() -> None:
         if sum(phase.startswith("Computing") for phase in dict.fromkeys(phases)) == 2:
-            raise embed.Stopped
+            raise jobs.Stopped
 
-    with pytest.raises(embed.Stopped):
+    with pytest.raises(jobs.Stopped):
         embed.compute(pair, SMALL, ["pca"], report=lambda phase, share: phases.append(phase), check=check)
     assert stored.find_embedding(pair[0], SMALL) is not None
     assert stored.find_embedding(pair[1], SMALL) is None
