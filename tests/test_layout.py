@@ -58,6 +58,7 @@ FULL_FOLDERS: set[str] = set()
 WITHOUT_TORCH = (
     "simclr.lifecycle.estimate",
     "simclr.evaluation.health",
+    "simclr.evaluation.knn",
     "simclr.embeddings",
     "simclr.analysis",
     "simclr.cli",

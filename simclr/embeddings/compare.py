@@ -15,16 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr.embeddings.neighbors import (
-    KNN_TEMPERATURE,
-    NUM_NEIGHBORS,
-    ROWS_AT_ONCE,
-    Floats,
-    Nearest,
-    Progress,
-    nearest,
-    unit_rows,
-)
+from simclr.embeddings.neighbors import ROWS_AT_ONCE, Floats, Nearest, Progress, nearest, unit_rows
+from simclr.evaluation.knn import KNN_TEMPERATURE, NUM_NEIGHBORS
 
 Ints = NDArray[np.integer[Any]]
 

@@ -13,6 +13,7 @@ from simclr.embeddings.neighbors import KEPT_NEIGHBORS, Nearest, Progress
 from simclr.embeddings.networks import device_of
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection, SelectedImages
+from simclr.evaluation.knn import NUM_NEIGHBORS
 from simclr.runs import Run
 
 LINEAR_PROTOCOL = (
@@ -41,7 +42,7 @@ def measure(
     numbers: dict[str, Any] = {}
     if labels is not None and len(labels) > 1:
         predictions["knn"] = compare.knn_votes(near, labels)
-        numbers["knn_k"] = min(neighbors.NUM_NEIGHBORS, len(labels) - 1)
+        numbers["knn_k"] = min(NUM_NEIGHBORS, len(labels) - 1)
         if len(np.unique(labels)) > 1:
             silhouettes = compare.silhouettes(unit, labels)
             numbers["silhouette"] = float(silhouettes.mean())

@@ -12,8 +12,6 @@ Floats = NDArray[np.float32]
 # Called with the share done, 0..1.
 Progress = Callable[[float], None]
 
-NUM_NEIGHBORS = 20  # of the kNN accuracy and of the numbers beside a map; as the kNN probe
-KNN_TEMPERATURE = 0.07
 KEPT_NEIGHBORS = 100  # of each image; more are looked for only where a map asks for them
 ROWS_AT_ONCE = 512  # rows of a similarity matrix that are in memory together
 

@@ -38,10 +38,11 @@ from simclr import runs
 from simclr.config import ConfigError
 from simclr.embeddings import projections
 from simclr.embeddings.measures import Measured
-from simclr.embeddings.neighbors import NUM_NEIGHBORS, Nearest
+from simclr.embeddings.neighbors import Nearest
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import PIXELS, UNTRAINED, EncoderRef, layers_of, open_weights
 from simclr.embeddings.selection import ImageSelection, SelectedImages, data_identity
+from simclr.evaluation.knn import NUM_NEIGHBORS
 from simclr.files import safe_read, writing
 from simclr.models.weights import Weights, file_hash
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from simclr import runs
 from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainConfig, RunConfig, nearest_name
 from simclr.data.splits import ImageData, Split, label_subset
-from simclr.evaluation import linear_probe
+from simclr.evaluation import knn, linear_probe
 from simclr.evaluation.features import features_of, plain_batches
 from simclr.models import backbones, compute, state_dicts
 from simclr.models.heads import classifier
@@ -59,8 +59,8 @@ def protocol_of(config: RunConfig, name: str, **found: Any) -> dict[str, Any]:
     """
     texts = {
         "knn": (
-            f"Each test image gets the class that its {metrics.NUM_NEIGHBORS} nearest labelled training images in "
-            f"cosine similarity of h vote for, with weight exp(similarity / {metrics.KNN_TEMPERATURE}) "
+            f"Each test image gets the class that its {knn.NUM_NEIGHBORS} nearest labelled training images in "
+            f"cosine similarity of h vote for, with weight exp(similarity / {knn.KNN_TEMPERATURE}) "
             "(Wu et al. 2018). Nothing is trained and nothing is chosen."
         ),
         "linear": (
@@ -238,9 +238,9 @@ def _encoder_figures(
     found: dict[str, Any] = {"num_labels": around["num_train"], "num_test_images": around["num_test"]}
     about: dict[str, Any] = {}
     if "knn" in protocols:
-        predicted = metrics.knn_predict(features["training"], labels["training"], features["test"], len(classes))
+        predicted = knn.knn_predict(features["training"], labels["training"], features["test"], len(classes))
         found["test/knn_top1"] = metrics.accuracy(predicted, labels["test"])
-        numbers = {"num_neighbors": metrics.NUM_NEIGHBORS, "temperature": metrics.KNN_TEMPERATURE}
+        numbers = {"num_neighbors": knn.NUM_NEIGHBORS, "temperature": knn.KNN_TEMPERATURE}
         about["knn"] = protocol_of(config, "knn", **numbers, **around)
     if "linear" in protocols:
         val = (features["validation"], labels["validation"]) if "validation" in features else None

@@ -10,9 +10,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-NUM_NEIGHBORS = 20  # Caron et al. 2021 (DINO), section 4: best of 10, 20, 100, 200
-KNN_TEMPERATURE = 0.07
-
 
 def positive_ranks(similarities: Tensor) -> Tensor:
     """Rank of each anchor's positive among all other rows.
@@ -159,32 +156,6 @@ def similarity_histograms(z1: Tensor, z2: Tensor, num_bins: int, max_rows: int =
     # rounding may bring a similarity out of range, where a histogram would not count it
     counts = [torch.histc(values.clamp(-1, 1).cpu(), num_bins, -1, 1) for values in (positive, negative)]
     return Similarities(counts[0], counts[1], d_prime)
-
-
-def knn_predict(
-    bank: Tensor, bank_labels: Tensor, queries: Tensor, num_classes: int, *,
-    num_neighbors: int = NUM_NEIGHBORS, temperature: float = KNN_TEMPERATURE, chunk_size: int = 1024,
-) -> Tensor:  # fmt: skip
-    """Class of each query by the weighted vote of its nearest neighbours in cosine similarity (Wu et al. 2018).
-
-    Args:
-        bank: (M, D) features with labels `bank_labels` (M,).
-        queries: (Q, D) features.
-        num_neighbors: at most M are used.
-        temperature: a neighbour's vote weighs exp(similarity / temperature).
-
-    Returns:
-        (Q,) int64 class indices.
-    """
-    bank, queries = F.normalize(bank.float(), dim=1), F.normalize(queries.float(), dim=1)
-    num_neighbors = min(num_neighbors, len(bank))
-    predicted = []
-    for chunk in queries.split(chunk_size):
-        similarity, index = (chunk @ bank.T).topk(num_neighbors, dim=1)  # (q, k)
-        votes = torch.zeros(len(chunk), num_classes, device=chunk.device)
-        votes.scatter_add_(1, bank_labels[index], torch.exp((similarity - 1.0) / temperature))
-        predicted.append(votes.argmax(dim=1))
-    return torch.cat(predicted)
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:

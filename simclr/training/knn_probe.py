@@ -11,6 +11,7 @@ import torch
 
 from simclr.config import PretrainConfig
 from simclr.data.splits import ImageData
+from simclr.evaluation import knn
 from simclr.evaluation.features import features_of, plain_batches
 from simclr.models import compute
 from simclr.objectives import metrics
@@ -40,7 +41,7 @@ def knn_measure(
             features[name] = features_of(model, batches, device=device, autocast=compute.AUTOCAST[config.precision])
         bank_labels, val_labels = (splits[name].labels for name in ("bank", "val"))
         assert bank_labels is not None and val_labels is not None
-        predicted = metrics.knn_predict(features["bank"], bank_labels.to(device), features["val"], num_classes)
+        predicted = knn.knn_predict(features["bank"], bank_labels.to(device), features["val"], num_classes)
         return metrics.accuracy(predicted, val_labels.to(device))
 
     return measure

@@ -11,6 +11,7 @@ import pytest
 from references import slow_neighbors
 
 from simclr.embeddings import compare, neighbors, projections
+from simclr.evaluation import knn
 
 RANDOM = np.random.default_rng(6)
 FEATURES = RANDOM.standard_normal((80, 5)).astype(np.float32)
@@ -33,7 +34,7 @@ def test_knn_votes_equal_a_vote_in_plain_python() -> None:
     for row, voted in enumerate(compare.knn_votes(NEAR, LABELS, k=7)):
         votes = [0.0, 0.0, 0.0]
         for other in slow_neighbors(FEATURES, row)[:7]:
-            votes[LABELS[other]] += np.exp(float(UNIT[row] @ UNIT[other]) / neighbors.KNN_TEMPERATURE)
+            votes[LABELS[other]] += np.exp(float(UNIT[row] @ UNIT[other]) / knn.KNN_TEMPERATURE)
         assert voted == int(np.argmax(votes))
 
 

@@ -14,7 +14,7 @@ from simclr import runs
 from simclr.cli.main import main
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.data.loading import load_data
-from simclr.evaluation import linear_probe, protocols
+from simclr.evaluation import knn, linear_probe, protocols
 from simclr.hardware import processes
 from simclr.lifecycle.train import train
 from simclr.models import backbones, state_dicts
@@ -104,10 +104,10 @@ def test_a_pre_trainings_figures_are_those_of_a_slow_count(copy):
         near = sorted(
             ((sum(a * b for a, b in zip(row, other, strict=True)), int(k)) for other, k in zip(h, y, strict=True)),
             reverse=True,
-        )[: metrics.NUM_NEIGHBORS]
+        )[: knn.NUM_NEIGHBORS]
         votes = [0.0] * 10
         for similarity, k in near:
-            votes[k] += math.exp(similarity / metrics.KNN_TEMPERATURE)
+            votes[k] += math.exp(similarity / knn.KNN_TEMPERATURE)
         right += votes.index(max(votes)) == label
     config, data, state = data_and_state(run)
     some = dataclasses.replace(data, test=data.test.take(range(150)))
