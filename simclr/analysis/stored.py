@@ -31,7 +31,6 @@ from simclr.data import shapes
 from simclr.embeddings import references
 from simclr.embeddings.neighbors import Progress
 from simclr.embeddings.references import EncoderRef
-from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import digest
 from simclr.files import safe_read, writing
 from simclr.launch import jobs
@@ -150,74 +149,3 @@ def start_job(models: Sequence[EncoderRef], kind: str, images: NDArray[np.uint8]
 
 def find_job(models: Sequence[EncoderRef], kind: str, images: str, runs_dir: Path) -> Path | None:
     return jobs.find(JOB_NAME, request_of(models, kind, images), runs_dir)
-
-
-def resolve_encoders(names: Sequence[str], runs_dir: Path) -> list[EncoderRef]:
-    """RUN, RUN@best, RUN@epoch-8, and `untrained:RUN` for a run's network before its training.
-
-    Raises:
-        ConfigError: if one names nothing.
-    """
-    found = []
-    for name in names:
-        word, _, host = name.partition(":")
-        if word == references.UNTRAINED and host:
-            found.append(EncoderRef(runs.find(host, runs_dir), "untrained"))
-        else:
-            found += references.resolve_encoders([name], runs_dir)
-    return found
-
-
-def add_arguments(parser: Any) -> None:
-    """Declares the options of `python -m simclr lab`."""
-    parser.add_argument(
-        "RUN", nargs="+", type=str, help="Runs by id, beginning or folder; @epoch-N for a checkpoint; untrained:RUN."
-    )
-    texts = {
-        "what": "profile, factors, or both separated by a comma. Default: profile,factors.",
-        "images": "NumPy file (N, 3, S, S) uint8 for the profile. Default: 64 test images of the first run.",
-    }
-    jobs.add_options(parser, texts)
-
-
-def _read_images(path: str) -> NDArray[np.uint8]:
-    try:
-        images: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise ConfigError(f"images is {path}; allowed: a NumPy file (N, 3, S, S) of uint8.") from None
-    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or len(images) < 2:
-        raise ConfigError(f"images has {images.dtype} {images.shape}; allowed: uint8 (N, 3, S, S), at least 2 images.")
-    return images
-
-
-def main(options: Any) -> int:
-    """Computes what the command line asks for, and prints it as one line of JSON per model.
-
-    Raises:
-        ConfigError: for bad input; with `--job_dir` its `status.json` says so too.
-    """
-    with jobs.running(options.job_dir) as tell:
-        runs_dir = Path(options.runs_dir) if options.runs_dir else runs.default_runs_dir()
-        kinds = jobs.words("what", options.what, KINDS)
-        models = resolve_encoders(options.RUN, runs_dir)
-        images = None
-        if "profile" in kinds:
-            tell("Reading the images", 0.0)
-            if options.images:
-                images = _read_images(options.images)
-            else:
-                from simclr.embeddings import selection
-
-                few = selection.load_selection(models[0].run, ImageSelection(num_images=MAX_PROFILE_IMAGES)).chosen
-                images = few.images_at(range(few.num_images)).numpy()
-        work = [(kind, model) for kind in kinds for model in models]
-        for place, (kind, model) in enumerate(work):
-            phase = f"{'Changing images for' if kind == 'profile' else 'Reading factors from'} {model.name}"
-
-            def report(share: float, place: int = place, phase: str = phase) -> None:
-                tell(phase, (place + share) / len(work))
-
-            report(0.0)
-            found = compute(model, kind, images if kind == "profile" else None, report)
-            print(json.dumps({"model": model.name, "what": kind, **found["layers"]}), flush=True)
-    return 0

@@ -2,12 +2,121 @@
 
 from __future__ import annotations
 
-from simclr.cli.parser import command_parser, parse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from simclr.cli.parser import add_job_options, command_parser, folder_of_runs, parse
+from simclr.config import ConfigError, nearest_name
+from simclr.embeddings import projections
+from simclr.embeddings.embed import compute
+from simclr.embeddings.projections import Projection
+from simclr.embeddings.references import CHECKPOINTS, LAYERS, Representation, is_checkpoint, resolve_encoders
+from simclr.embeddings.selection import DEFAULT_IMAGES, SPLITS, ImageSelection
+from simclr.launch import jobs
 
 
 def embed(arguments: list[str]) -> int:
-    from simclr.embeddings import embed as embeddings_embed
+    """Computes features and maps; returns the exit status 0.
 
+    Raises:
+        ConfigError: for bad input; with `--job_dir` its `status.json` says so too.
+        SystemExit: with status 75 when it was stopped.
+    """
     parser = command_parser("embed")
-    embeddings_embed.add_arguments(parser)
-    return embeddings_embed.main(parse(parser, arguments))
+    parser.add_argument(
+        "RUN", nargs="+", type=str,
+        help="Runs by id, unique beginning or folder; also: untrained (the network before training), pixels. Each may "
+        "end in a checkpoint and a layer of its own, as in RUN@epoch-8@z.",
+    )  # fmt: skip
+    numbers = {name: option for options in projections.OPTIONS.values() for name, option in options.items()}
+    texts = {
+        "checkpoint": "best, last or epoch-N. Default: the final weights, else the last checkpoint.",
+        "layer": "h, the representation, or z, the projector's output, of pre-trainings. Default: h.",
+        "split": "auto, test, val or train. Default: auto, the test images where there are any, else val, else train.",
+        "num_images": f"How many images, in class proportion, or all. Default: {DEFAULT_IMAGES}.",
+        "method": "pca, umap, tsne, several separated by commas, or none. Default: pca.",
+        "dims": "2 or 3: maps on a plane or in space. Default: 2.",
+        **{name: f"{option.help} Default: {option.default:g}." for name, option in numbers.items()},
+        "seed": "Chooses the images, and starts the maps. Default: 0.",
+    }
+    add_job_options(parser, texts)
+    options = parse(parser, arguments)
+    with jobs.running(options.job_dir) as report:
+        choice, asked, checkpoint, layer = _read(options)
+        models = resolve_encoders(options.RUN, folder_of_runs(options.runs_dir), checkpoint, layer)
+        job = Path(options.job_dir) if options.job_dir else None
+        embeddings = compute(models, choice, asked, report=report, job=job)
+        for model, embedding in zip(models, embeddings, strict=True):
+            accuracy = (
+                f"kNN accuracy {embedding.knn_accuracy:.1%}" if embedding.knn_accuracy is not None else "no classes"
+            )
+            print(f"{model.name}: {embedding.num_images:,} images, {embedding.features.shape[1]} features, {accuracy}")
+            print(embedding.folder, flush=True)
+    return 0
+
+
+def _whole_number(name: str, text: Any, low: int, high: int) -> int:
+    try:
+        number = int(str(text))
+    except ValueError:
+        number = low - 1
+    if not low <= number <= high:
+        more = " or all" if name == "num_images" else ""
+        raise ConfigError(f"{name} is {text}; allowed: a whole number from {low:,} to {high:,}{more}.")
+    return number
+
+
+def _word(name: str, text: Any, words: Sequence[str]) -> str:
+    word = str(text).strip().lower()
+    if word not in words:
+        raise ConfigError(f"{name} is {text}; allowed: {', '.join(words)}{nearest_name(word, words) or '.'}")
+    return word
+
+
+def _read(options: Any) -> tuple[ImageSelection, tuple[Projection, ...], str | None, Representation]:
+    """The images and the maps that text options name, and the checkpoint and layer of models that name none.
+
+    Raises:
+        ConfigError: with one sentence for the first that is wrong.
+    """
+    number: int | None = DEFAULT_IMAGES
+    if options.num_images is not None:
+        everything = str(options.num_images).strip().lower() == "all"
+        number = None if everything else _whole_number("num_images", options.num_images, 2, 10**7)
+    choice = ImageSelection(
+        split=_word("split", "auto" if options.split is None else options.split, SPLITS),
+        num_images=number,
+        seed=0 if options.seed is None else _whole_number("seed", options.seed, 0, 2**31 - 1),
+    )
+    checkpoint = None if options.checkpoint is None else str(options.checkpoint).strip().lower()
+    if checkpoint is not None and not is_checkpoint(checkpoint):
+        raise ConfigError(f"checkpoint is {options.checkpoint}; allowed: {', '.join(CHECKPOINTS)}.")
+    layer: Any = "h" if options.layer is None else _word("layer", options.layer, LAYERS)
+    return choice, _projections(options), checkpoint, layer
+
+
+def _projections(options: Any) -> tuple[Projection, ...]:
+    """The maps that `--method` names; numbers of other options hold for those that leave them open."""
+    text = str(options.method or "pca").lower().replace("t-sne", "tsne")
+    words = [word for part in text.split(",") if (word := part.strip())]
+    names = [_word("method", word.partition(":")[0], (*projections.METHODS, "none")) for word in words]
+    values: dict[str, float] = {}
+    for name in ("dims", *(name for numbers in projections.OPTIONS.values() for name in numbers)):
+        given = getattr(options, name)
+        if given is None:
+            continue
+        try:
+            values[name] = float(given)
+        except ValueError:
+            raise ConfigError(f"{name} is {given}; allowed: a number.") from None
+        takers = [method for method in projections.METHODS if name == "dims" or name in projections.OPTIONS[method]]
+        if not set(takers) & set(names):
+            raise ConfigError(
+                f"{name} is {given} and method is {', '.join(names)}; allowed: with method {', '.join(takers)}."
+            )
+    try:
+        found = [projections.parse_projection(word, **values) for word in words if word != "none"]
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from None
+    return tuple(dict.fromkeys(found))

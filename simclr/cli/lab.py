@@ -2,12 +2,85 @@
 
 from __future__ import annotations
 
-from simclr.cli.parser import command_parser, parse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simclr import runs
+from simclr.analysis.stored import KINDS, MAX_PROFILE_IMAGES, compute
+from simclr.cli.parser import add_job_options, comma_words, command_parser, folder_of_runs, parse
+from simclr.config import ConfigError
+from simclr.embeddings import references
+from simclr.embeddings.references import EncoderRef
+from simclr.embeddings.selection import ImageSelection, load_selection
+from simclr.launch import jobs
 
 
 def lab(arguments: list[str]) -> int:
-    from simclr.analysis import stored
+    """Computes profiles and factors, and prints one line of JSON for each model.
 
+    Raises:
+        ConfigError: for bad input; with `--job_dir` its `status.json` says so too.
+    """
     parser = command_parser("lab")
-    stored.add_arguments(parser)
-    return stored.main(parse(parser, arguments))
+    parser.add_argument(
+        "RUN", nargs="+", type=str, help="Runs by id, beginning or folder; @epoch-N for a checkpoint; untrained:RUN."
+    )
+    texts = {
+        "what": "profile, factors, or both separated by a comma. Default: profile,factors.",
+        "images": "NumPy file (N, 3, S, S) uint8 for the profile. Default: 64 test images of the first run.",
+    }
+    add_job_options(parser, texts)
+    options = parse(parser, arguments)
+    with jobs.running(options.job_dir) as tell:
+        kinds = comma_words("what", options.what, KINDS)
+        models = _resolve_encoders(options.RUN, folder_of_runs(options.runs_dir))
+        images = None
+        if "profile" in kinds:
+            tell("Reading the images", 0.0)
+            if options.images:
+                images = _read_images(options.images)
+            else:
+                few = load_selection(models[0].run, ImageSelection(num_images=MAX_PROFILE_IMAGES)).chosen
+                images = few.images_at(range(few.num_images)).numpy()
+        work = [(kind, model) for kind in kinds for model in models]
+        for place, (kind, model) in enumerate(work):
+            phase = f"{'Changing images for' if kind == 'profile' else 'Reading factors from'} {model.name}"
+
+            def report(share: float, place: int = place, phase: str = phase) -> None:
+                tell(phase, (place + share) / len(work))
+
+            report(0.0)
+            found = compute(model, kind, images if kind == "profile" else None, report)
+            print(json.dumps({"model": model.name, "what": kind, **found["layers"]}), flush=True)
+    return 0
+
+
+def _resolve_encoders(names: Sequence[str], runs_dir: Path) -> list[EncoderRef]:
+    """RUN, RUN@best, RUN@epoch-8, and `untrained:RUN` for a run's network before its training.
+
+    Raises:
+        ConfigError: if one names nothing.
+    """
+    found = []
+    for name in names:
+        word, _, host = name.partition(":")
+        if word == references.UNTRAINED and host:
+            found.append(EncoderRef(runs.find(host, runs_dir), "untrained"))
+        else:
+            found += references.resolve_encoders([name], runs_dir)
+    return found
+
+
+def _read_images(path: str) -> NDArray[np.uint8]:
+    try:
+        images: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        raise ConfigError(f"images is {path}; allowed: a NumPy file (N, 3, S, S) of uint8.") from None
+    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or len(images) < 2:
+        raise ConfigError(f"images has {images.dtype} {images.shape}; allowed: uint8 (N, 3, S, S), at least 2 images.")
+    return images

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from importlib import import_module
 
 from simclr import runs
-from simclr.cli.bench import bench
-from simclr.cli.embed import embed
-from simclr.cli.estimate import estimate
-from simclr.cli.evaluate import evaluate
-from simclr.cli.film import film
 from simclr.cli.help_texts import DESCRIPTION
-from simclr.cli.lab import lab
-from simclr.cli.parser import FINISHED
-from simclr.cli.runs import list_runs, resume, stop
-from simclr.cli.training import pretrain_or_finetune
 from simclr.config import ConfigError
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "pretrain": lambda arguments: pretrain_or_finetune("pretrain", arguments),
-    "finetune": lambda arguments: pretrain_or_finetune("finetune", arguments),
-    "estimate": estimate,
-    "evaluate": evaluate,
-    "embed": embed,
-    "film": film,
-    "lab": lab,
-    "bench": bench,
-    "runs": list_runs,
-    "stop": stop,
-    "resume": resume,
+# Module and function, imported when called: a command needs libraries that others do not.
+COMMANDS = {
+    "pretrain": ("training", "pretrain"),
+    "finetune": ("training", "finetune"),
+    "estimate": ("estimate", "estimate_run"),
+    "evaluate": ("evaluate", "evaluate"),
+    "embed": ("embed", "embed"),
+    "film": ("film", "film"),
+    "lab": ("lab", "lab"),
+    "bench": ("bench", "bench"),
+    "runs": ("runs", "list_runs"),
+    "stop": ("runs", "stop"),
+    "resume": ("runs", "resume"),
 }
 
 
@@ -39,16 +31,18 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(DESCRIPTION)
-        return FINISHED if arguments else runs.BAD_INPUT_EXIT_CODE
+        return 0 if arguments else runs.BAD_INPUT_EXIT_CODE
     command = arguments.pop(0)
     try:
         if command not in COMMANDS:
             raise ConfigError(f"{command} is not a command; allowed: {', '.join(COMMANDS)}.")
-        return COMMANDS[command](arguments)
+        module, function = COMMANDS[command]
+        exit_code: int = getattr(import_module(f"simclr.cli.{module}"), function)(arguments)
+        return exit_code
     except ConfigError as error:
         print(error, file=sys.stderr)
         return runs.BAD_INPUT_EXIT_CODE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        return FINISHED
+        return 0

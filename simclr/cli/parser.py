@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,26 @@ def add_runs_dir(parser: ArgumentParser) -> None:
 
 def add_run(parser: ArgumentParser) -> None:
     parser.add_argument("RUN", help="A run's id, a unique beginning of it, or its folder.")
+
+
+def add_job_options(parser: ArgumentParser, texts: Mapping[str, str]) -> None:
+    """Declares a job's options by their help, with those that all jobs have."""
+    common = {
+        "runs_dir": "Folder of the runs. Default: $SIMCLR_RUNS_DIR, else runs.",
+        "job_dir": "Folder whose status.json is to tell the progress, as the dashboard uses it.",
+    }
+    for name, text in {**texts, **common}.items():
+        parser.add_argument(f"--{name}", type=str, metavar="DIR" if name.endswith("dir") else "VALUE", help=text)
+
+
+def comma_words(name: str, text: str | None, allowed: Sequence[str]) -> list[str]:
+    """What an option names, separated by commas; everything allowed where it is unset.
+
+    Raises:
+        ConfigError: for a word that is not allowed.
+    """
+    found = [word.strip() for word in (text or ",".join(allowed)).split(",") if word.strip()]
+    for word in found:
+        if word not in allowed:
+            raise ConfigError(f"{name} is {word}; allowed: {', '.join(allowed)}.")
+    return found

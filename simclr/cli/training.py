@@ -34,7 +34,16 @@ def _slurm_options(others: dict[str, str]) -> Any:
     return slurm.build_options(kept.model_dump() | values)
 
 
-def pretrain_or_finetune(command: str, arguments: list[str]) -> int:
+def pretrain(arguments: list[str]) -> int:
+    return _train("pretrain", arguments)
+
+
+def finetune(arguments: list[str]) -> int:
+    return _train("finetune", arguments)
+
+
+def _train(command: str, arguments: list[str]) -> int:
+    """Trains here, or submits where `--backend` says; returns the exit status."""
     config, others = parse_run_options(command, arguments)
     options = _slurm_options(others)
     if "--print_config" in others:

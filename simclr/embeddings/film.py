@@ -31,7 +31,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclr import runs
-from simclr.config import ConfigError
 from simclr.embeddings import compare, neighbors, projections
 from simclr.embeddings.stored import sheet_paths
 from simclr.files import safe_read, writing
@@ -231,42 +230,3 @@ def start_job(found: list[Run], method: str, runs_dir: Path) -> Path:
 
 def find_job(found: list[Run], method: str, runs_dir: Path) -> Path | None:
     return jobs.find(JOB_NAME, request_of(found, method), runs_dir)
-
-
-def add_arguments(parser: Any) -> None:
-    """Declares the options of `python -m simclr film`."""
-    parser.add_argument("RUN", nargs="+", type=str, help="Runs by id, unique beginning or folder.")
-    texts = {
-        "method": "pca, umap, or both separated by a comma. Default: pca,umap.",
-    }
-    jobs.add_options(parser, texts)
-
-
-def main(options: Any) -> int:
-    """Draws the maps that the command line asks for; what is there already is not drawn again.
-
-    Raises:
-        ConfigError: for bad input; with `--job_dir` its `status.json` says so too.
-    """
-    with jobs.running(options.job_dir) as report:
-        runs_dir = Path(options.runs_dir) if options.runs_dir else runs.default_runs_dir()
-        methods = jobs.words("method", options.method, METHODS)
-        films = []
-        for name in options.RUN:
-            run = runs.find(name, runs_dir)
-            found = load(run)
-            if found is None:
-                raise ConfigError(f"{run.id} has kept no film; allowed: a run trained with film_frames above 0.")
-            if found.num_images < film_frames.MIN_IMAGES:
-                raise ConfigError(
-                    f"{run.id} has kept {found.num_images} images; at least {film_frames.MIN_IMAGES} are needed."
-                )
-            films.append((run, found))
-        work = [(run, found, method) for method in methods for run, found in films]
-        for place, (run, found, method) in enumerate(work):
-            phase = f"Drawing {len(found.epochs)} epochs of {run.name} by {LABEL[method]}"
-            report(phase, place / len(work))
-            if found.maps(method) is None:
-                make_maps(found, method, progress=lambda share: report(phase, (place + share) / len(work)))  # noqa: B023
-            print(found.map_path(method), flush=True)
-    return 0

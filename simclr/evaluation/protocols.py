@@ -11,9 +11,6 @@ sees the same plain images, through the weights as they stand in `model.pt`: the
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -341,65 +338,3 @@ def seen(found: dict[str, Any], command: str) -> dict[str, Any]:
     """The figures with a note of when, and by which command, the test images were looked at."""
     note = {"seen_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seen_by": command}
     return found | {"protocols": {name: about | note for name, about in found["protocols"].items()}}
-
-
-# --- the command ----------------------------------------------------------------------------------------------------
-
-
-def main(run: Run, protocols: Sequence[str] | None, *, as_json: bool = False) -> int:
-    """Measures a run, compares with what its `evaluation.json` holds, and adds to it what it lacks.
-
-    Returns:
-        The exit status: 0, or 1 if a stored figure differs.
-
-    Raises:
-        ConfigError: see `evaluate_run`.
-    """
-    found = evaluate_run(run, protocols, _on_terminal if sys.stderr.isatty() else no_report)
-    stored = run.evaluation
-    figures = {name: value for name, value in found.items() if name.startswith("test/")}
-    gaps = {name: value - stored[name] for name, value in figures.items() if isinstance(stored.get(name), (int, float))}
-    new = {name for name in figures if name not in gaps}
-    if new:
-        about = seen(found, shlex.join(["python", "-m", "simclr", "evaluate", run.id]))["protocols"]
-        if isinstance(stored.get("protocols"), dict):
-            about |= stored["protocols"]
-        kept = {name: value for name, value in stored.items() if name not in new}
-        runs.write_evaluation(run.path, found | kept | {"protocols": about})
-    differs = any(gaps.values())
-    if as_json:
-        values = {
-            "run": run.id,
-            "figures": figures,
-            "stored": {name: stored[name] for name in gaps},
-            "same": not differs,
-        }
-        print(json.dumps(values | {"added": sorted(new), "protocols": found["protocols"]}, indent=1))
-        return int(differs)
-    print(f"{'figure':<18} {'now':>9} {'stored':>9}")
-    for name, value in figures.items():
-        before = _shown(name, stored[name]) if name in gaps else "-"
-        if name not in gaps:
-            verdict = f"added to {runs.EVALUATION}"
-        else:
-            verdict = f"differs by {gaps[name]:+.3g}" if gaps[name] else "same"
-        print(f"{name.removeprefix('test/'):<18} {_shown(name, value):>9} {before:>9}  {verdict}")
-    for name, about in found["protocols"].items():
-        print(f"{name}: {about['text']}")
-        before = _device_of(stored, name)
-        if differs and before not in (None, about["device"]):
-            print(f"The stored figures of {name} are from {before}; these are from {about['device']}.")
-    return int(differs)
-
-
-def _device_of(stored: Mapping[str, Any], name: str) -> Any:
-    about = stored["protocols"].get(name) if isinstance(stored.get("protocols"), dict) else None
-    return about.get("device") if isinstance(about, dict) else None
-
-
-def _shown(name: str, value: float) -> str:
-    return f"{value:.4f}" if name.endswith("loss") else f"{value:.2%}"
-
-
-def _on_terminal(what: str, share: float) -> None:
-    print(f"\r{what} {share:4.0%}", end="\n" if share >= 1 else "", file=sys.stderr, flush=True)

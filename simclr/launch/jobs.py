@@ -11,7 +11,7 @@ import json
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,29 +59,6 @@ def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Pa
             job = spawn.start_job(name, arguments, runs_dir, devices.CPU if device == devices.ANY else device)
         writing.write_atomically(job / REQUEST, json.dumps(request))
     return job
-
-
-def add_options(parser: Any, texts: Mapping[str, str]) -> None:
-    """Declares a job's options by their help, with those that all jobs have."""
-    common = {
-        "runs_dir": "Folder of the runs. Default: $SIMCLR_RUNS_DIR, else runs.",
-        "job_dir": "Folder whose status.json is to tell the progress, as the dashboard uses it.",
-    }
-    for name, text in {**texts, **common}.items():
-        parser.add_argument(f"--{name}", type=str, metavar="DIR" if name.endswith("dir") else "VALUE", help=text)
-
-
-def words(name: str, text: str | None, allowed: Sequence[str]) -> list[str]:
-    """What an option names, separated by commas; everything allowed where it is unset.
-
-    Raises:
-        ConfigError: for a word that is not allowed.
-    """
-    found = [word.strip() for word in (text or ",".join(allowed)).split(",") if word.strip()]
-    for word in found:
-        if word not in allowed:
-            raise ConfigError(f"{name} is {word}; allowed: {', '.join(allowed)}.")
-    return found
 
 
 def find(name: str, request: dict[str, Any], runs_dir: Path) -> Path | None:

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,9 @@ import psutil
 from simclr import PACKAGE, runs
 from simclr import config as cfg
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, RunConfig
-from simclr.files import safe_read, writing
+from simclr.files import safe_read
 from simclr.hardware import devices
 from simclr.launch import jobs, queue, spawn
-from simclr.runs import StatusWriter
 from simclr.runs.status import Report, no_report
 from simclr.training.time_left import duration_text
 
@@ -383,50 +382,3 @@ def load(job: Path) -> Estimate | None:
         return Estimate(**safe_read.json_dict(job / ESTIMATE))
     except TypeError:
         return None
-
-
-# --- the command ----------------------------------------------------------------------------------------------------
-
-
-def main(config: RunConfig, runs_dir: Path, *, device: str, as_json: bool, job: Path | None) -> int:
-    """Says what a run will take; returns the exit status: 0, 1 if it does not fit or could not be measured, 75 stopped.
-
-    Raises:
-        ConfigError: for bad input; with `job` its `status.json` says so too.
-    """
-    if job is not None and not job.is_dir():
-        raise ConfigError(f"job_dir is {job}; allowed: an existing folder.")
-    writer: StatusWriter | None = None
-
-    def report(what: str, share: float) -> None:
-        if writer is not None:
-            writer.set(phase=what, step=round(100 * share), steps=100)
-        elif sys.stderr.isatty():
-            print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
-
-    last_word: dict[str, Any] = {"state": "failed", "exit_code": 1}
-    try:
-        with jobs.stopped_by_signals():  # before the status says that there is something to stop
-            if job is not None:
-                writer = StatusWriter(job, interval=0.5).start(phase="loading libraries", steps=100)
-            found = ask(config, runs_dir, device=device, report=report)
-        if job is not None:
-            writing.write_atomically(job / ESTIMATE, json.dumps(asdict(found), indent=1))
-        last_word = {"state": "finished", "step": 100, "exit_code": 0}
-        if sys.stderr.isatty() and writer is None:
-            print("\r\033[K", end="", file=sys.stderr)
-        print(json.dumps(asdict(found), indent=1) if as_json else "\n".join(found.sentences()), flush=True)
-        return 0 if found.fits or job is not None else 1
-    except jobs.Stopped:
-        last_word = {"state": "stopped", "reason": "on request", "exit_code": runs.STOPPED_EXIT_CODE}
-        return runs.STOPPED_EXIT_CODE
-    except ConfigError as error:
-        last_word |= {"reason": "bad input", "error": str(error), "exit_code": runs.BAD_INPUT_EXIT_CODE}
-        raise
-    except CannotMeasure as error:
-        last_word |= {"reason": "error", "error": str(error)}
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        if writer is not None:
-            writer.close(phase="", **last_word)

@@ -40,6 +40,7 @@ MOMENTS = {
 }
 PRELOAD = [
     "simclr.cli.main",
+    "simclr.cli.training",
     "simclr.lifecycle.train",
     "simclr.evaluation.protocols",
     "simclr.lifecycle.estimate",
