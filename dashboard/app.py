@@ -27,7 +27,7 @@ from dashboard.shared import store  # noqa: E402
 FIRST_PAGE = (
     "dashboard.shared.ui",
     "dashboard.shared.queue",
-    "dashboard.shared.charts",
+    "dashboard.shared.figures",
     "dashboard.shared.forms",
     "dashboard.components.table",
 )

@@ -49,9 +49,7 @@ AT_THE_ROOT = {"simclr": {"__main__", *ENTRY_POINTS}, "dashboard": {"app", "shel
 
 AGAINST_THE_ORDER: set[str] = set()
 CIRCLES: set[str] = set()
-LONG_FILES: set[str] = {
-    "dashboard.augmentations.encoder",
-}
+LONG_FILES: set[str] = set()
 FULL_FOLDERS: set[str] = set()
 
 # These load no torch when they are imported, nor does any wing above data.

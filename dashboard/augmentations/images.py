@@ -13,10 +13,11 @@ from dashboard.augmentations import settings
 from dashboard.augmentations.settings import MOST_IMAGES, OF_RUN
 from dashboard.components import escape
 from dashboard.components.view_grid import picker
-from dashboard.shared import sample_images, store
+from dashboard.shared import store
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError, PretrainConfig
+from simclr.views import pictures, sample_images
 
 PICKER = "augmentation-picker"
 UPLOADS = "augmentation-uploads"
@@ -24,42 +25,42 @@ FIRST_IMAGES = 6
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading images")
-def load(dataset: str, size: int | None) -> sample_images.Gallery:
+def load(dataset: str, size: int | None) -> sample_images.SampleImages:
     return sample_images.load(dataset, size=size)
 
 
 @st.cache_resource(max_entries=1, show_spinner="Reading the run's images")
-def training(folder: str, changed: float) -> sample_images.Training:
+def training(folder: str, changed: float) -> sample_images.TrainingImages:
     """A run's images; `changed` is the time its options were written."""
     config = runs.load_config(runs.Run(Path(folder)))
     assert isinstance(config, PretrainConfig)
-    return sample_images.Training(config)
+    return sample_images.TrainingImages(config)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def batch_of(
     folder: str, changed: float, epoch: int, number: int, more: tuple[int, ...]
-) -> tuple[sample_images.Gallery, int, int]:
+) -> tuple[sample_images.SampleImages, int, int]:
     """Images of a batch, `more` among them; how many batches there are, and the side of their views in pixels."""
     found = training(folder, changed)
     return found.gallery(epoch, min(number, found.num_batches - 1), more), found.num_batches, found.size
 
 
-def revision(found: sample_images.Gallery, places: list[int]) -> int:
+def revision(found: sample_images.SampleImages, places: list[int]) -> int:
     """Changes with the pixels of these images."""
     return zlib.crc32(found.images[places].tobytes())
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def originals(_found: sample_images.Gallery, revision: int, places: list[int], size: int) -> str:
+def originals(_found: sample_images.SampleImages, revision: int, places: list[int], size: int) -> str:
     """The images as they are; kept, since a slider changes their views alone."""
-    return sample_images.originals(_found, places, size)
+    return pictures.originals(_found, places, size)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def strip_sprite(_found: sample_images.Gallery, revision: int, places: list[int]) -> str:
+def strip_sprite(_found: sample_images.SampleImages, revision: int, places: list[int]) -> str:
     """The images side by side, kept as well."""
-    return sample_images.strip(_found, places)
+    return pictures.thumbnail_row(_found, places)
 
 
 @st.cache_resource(show_spinner=False)
@@ -86,7 +87,7 @@ def take_files() -> None:
     st.session_state[UPLOADS]["is_new"] = True
 
 
-def upload() -> sample_images.Gallery | None:
+def upload() -> sample_images.SampleImages | None:
     """The visitor's own images, which stay in this session and are written nowhere."""
     kept = settings.state()
     held = st.session_state.setdefault(UPLOADS, {"is_new": False, "found": None, "problems": []})
@@ -105,7 +106,7 @@ def upload() -> sample_images.Gallery | None:
     return held["found"]
 
 
-def images_of(kept: dict[str, Any]) -> sample_images.Gallery | None:
+def images_of(kept: dict[str, Any]) -> sample_images.SampleImages | None:
     """The images to choose from; None before a visitor has added any.
 
     Also sets `num_batches`, of how many batches they are one, and `own_size`, the side of their views where none is
@@ -152,7 +153,7 @@ def take_picks(kept: dict[str, Any]) -> None:
         kept["picked"] = numbers[:MOST_IMAGES]
 
 
-def chosen_images(kept: dict[str, Any], found: sample_images.Gallery) -> list[int]:
+def chosen_images(kept: dict[str, Any], found: sample_images.SampleImages) -> list[int]:
     """Numbers of the images to show: those clicked in the strip, else of the address, else the first few."""
     known = [number for number in kept["picked"] if found.places([number])]
     if not known:
@@ -165,7 +166,7 @@ def chosen_images(kept: dict[str, Any], found: sample_images.Gallery) -> list[in
     return known
 
 
-def strip(kept: dict[str, Any], found: sample_images.Gallery, numbers: list[int]) -> None:
+def strip(kept: dict[str, Any], found: sample_images.SampleImages, numbers: list[int]) -> None:
     """The images to choose from, in one row."""
     ids = [int(number) for number in found.ids]
     if kept["run"]:

@@ -7,13 +7,16 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.augmentations import images, shortcut
+from dashboard.augmentations import images
 from dashboard.augmentations import settings as choice
 from dashboard.components import escape
 from dashboard.components.view_grid import view_grid
-from dashboard.shared import forms, sample_images, store, ui
+from dashboard.shared import formats, forms, store, ui
 from simclr import config as cfg
+from simclr.analysis import color_shortcut
 from simclr.config import Augmentation, ConfigError
+from simclr.results import index
+from simclr.views import pictures, sample_images
 
 QUESTION = (
     "What do two views of one image still have in common? That is what the network learns to see; "
@@ -115,14 +118,14 @@ def drawing(kept: dict[str, Any]) -> dict[str, Any]:
     return {"seed": kept["seed"], "epoch": kept["epoch"], "size": kept["size"] or kept["own_size"]}
 
 
-def original_sprite(kept: dict[str, Any], found: sample_images.Gallery, places: list[int]) -> str:
+def original_sprite(kept: dict[str, Any], found: sample_images.SampleImages, places: list[int]) -> str:
     return images.originals(found, images.revision(found, places), places, kept["size"] or kept["own_size"])
 
 
-def pairs(kept: dict[str, Any], found: sample_images.Gallery, numbers: list[int]) -> None:
+def pairs(kept: dict[str, Any], found: sample_images.SampleImages, numbers: list[int]) -> None:
     places = found.places(numbers)
     how = drawing(kept)
-    drawn = sample_images.draw_views(found, places, Augmentation(**kept["values"]), **how)
+    drawn = pictures.draw_views(found, places, Augmentation(**kept["values"]), **how)
     sprite = original_sprite(kept, found, places)
     drawn |= {"originals": sprite, "revision": f"{drawn['revision']}-{zlib.crc32(sprite.encode())}"}
     view_grid("views", drawn, key="augmentation-views")
@@ -132,9 +135,9 @@ def pairs(kept: dict[str, Any], found: sample_images.Gallery, numbers: list[int]
     )
 
 
-def steps(kept: dict[str, Any], found: sample_images.Gallery, numbers: list[int]) -> None:
+def steps(kept: dict[str, Any], found: sample_images.SampleImages, numbers: list[int]) -> None:
     places = found.places([kept["image"]])
-    drawn = sample_images.draw_steps(found, places[0], Augmentation(**kept["values"]), **drawing(kept))
+    drawn = pictures.draw_steps(found, places[0], Augmentation(**kept["values"]), **drawing(kept))
     sprite = original_sprite(kept, found, places)
     drawn |= {"original": sprite, "revision": f"{drawn['revision']}-{zlib.crc32(sprite.encode())}"}
     view_grid("steps", drawn, key="augmentation-steps")
@@ -144,28 +147,28 @@ def steps(kept: dict[str, Any], found: sample_images.Gallery, numbers: list[int]
     )
 
 
-def shortcut_check(kept: dict[str, Any], found: sample_images.Gallery, numbers: list[int]) -> None:
+def shortcut_check(kept: dict[str, Any], found: sample_images.SampleImages, numbers: list[int]) -> None:
     shown = numbers[:MOST_CHECKED]
     rest = [int(number) for number in found.ids if int(number) not in shown]
-    places = found.places([*shown, *rest][: shortcut.NUM_IMAGES])
+    places = found.places([*shown, *rest][: color_shortcut.NUM_IMAGES])
     if len(places) < 2:
         st.info("A partner is looked for among other images: add at least one more.", icon=":material/info:")
         return
-    drawn = shortcut.check(found, places, len(shown), Augmentation(**kept["values"]), **drawing(kept))
+    drawn = color_shortcut.check(found, places, len(shown), Augmentation(**kept["values"]), **drawing(kept))
     before, after = drawn.pop("top1")
     chance, count = drawn.pop("chance"), drawn.pop("num_images")
     st.markdown(
         f"How often does the colour histogram of one crop alone pick the other crop of the same image out of {count}?"
     )
     with st.container(horizontal=True, gap="large", key="shortcut-numbers"):
-        st.metric("Crops alone", store.percent(before, 0), width="content")
-        st.metric("With colour jitter and grey", store.percent(after, 0), width="content")
-        st.metric("Chance", store.percent(chance), width="content")
+        st.metric("Crops alone", formats.percent(before, 0), width="content")
+        st.metric("With colour jitter and grey", formats.percent(after, 0), width="content")
+        st.metric("Chance", formats.percent(chance), width="content")
     st.markdown(
         "Where colours alone find the partner, a network can solve the task by them and need not learn what is in the "
         "picture; the closer to chance, the less of that shortcut is left (Chen et al. 2020, figure 6)."
     )
-    view_grid("shortcut", drawn | {"arms": shortcut.ARMS}, key="augmentation-shortcut")
+    view_grid("shortcut", drawn | {"arms": color_shortcut.ARMS}, key="augmentation-shortcut")
     st.caption(
         "Filled: view 1; dashed: view 2. Heights are square roots of the share of pixels in 16 steps of red, green and "
         "blue. In common: the share of pixels on which two histograms agree, from 0 to 1. Crops and mirroring are the "
@@ -173,10 +176,10 @@ def shortcut_check(kept: dict[str, Any], found: sample_images.Gallery, numbers: 
     )
 
 
-def encoder(kept: dict[str, Any], found: sample_images.Gallery, numbers: list[int]) -> None:
-    from dashboard.augmentations import encoder as lab_encoder
+def encoder(kept: dict[str, Any], found: sample_images.SampleImages, numbers: list[int]) -> None:
+    from dashboard.augmentations import encoder
 
-    lab_encoder.section(kept, found, numbers)
+    encoder.section(kept, found, numbers)
 
 
 DRAW = {"pairs": pairs, "steps": steps, "shortcut": shortcut_check, "encoder": encoder}
@@ -231,12 +234,12 @@ def number(kept: dict[str, Any], name: str, label: str, low: int, high: int, abo
 def choices(kept: dict[str, Any]) -> None:
     """Images, settings to start from, size, and which random numbers."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="augmentation-head"):
-        labels = {choice.OF_RUN: f"{store.short_dataset(kept['dataset'])} of the run"}
+        labels = {choice.OF_RUN: f"{index.short_dataset(kept['dataset'])} of the run"}
         if "augmentation-dataset" not in st.session_state:
             st.session_state["augmentation-dataset"] = choice.OF_RUN if kept["run"] else kept["dataset"]
         st.selectbox(
             "Data set", images.datasets(kept), key="augmentation-dataset", width=160, accept_new_options=True,
-            format_func=lambda name: labels.get(name) or store.short_dataset(name), on_change=choice.use_dataset,
+            format_func=lambda name: labels.get(name) or index.short_dataset(name), on_change=choice.use_dataset,
             help="A data set that is here already, the path of a folder, or images of your own.",
         )  # fmt: skip
         size_key = f"augmentation-{kept['generation']}-size"
@@ -288,7 +291,7 @@ def settings(kept: dict[str, Any]) -> None:
             st.button("Back to the preset", key="augmentation-reset", type="tertiary", on_click=choice.use_preset)
 
 
-def draw_part(kept: dict[str, Any], found: sample_images.Gallery, numbers: list[int]) -> None:
+def draw_part(kept: dict[str, Any], found: sample_images.SampleImages, numbers: list[int]) -> None:
     if wrong := choice.problem(kept["values"]):
         st.error(escape.markdown(wrong))
     else:

@@ -169,9 +169,9 @@ def to_address(kept: dict[str, Any]) -> dict[str, str]:
 def write_address(kept: dict[str, Any]) -> None:
     address = to_address(kept)
     if kept["part"] == "encoder":
-        from dashboard.augmentations import encoder
+        from dashboard.augmentations import encoder_state
 
-        address |= encoder.address()
+        address |= encoder_state.address()
     if st.query_params.to_dict() != address:
         st.query_params.from_dict(address)
 

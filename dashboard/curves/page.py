@@ -13,9 +13,12 @@ from dashboard.components.curve_grid import curve_grid, update_grid
 from dashboard.components.run_picker import run_picker
 from dashboard.components.table import table
 from dashboard.curves import curve_data
-from dashboard.curves.curve_data import Group, Source, View
-from dashboard.shared import charts, store, ui
+from dashboard.shared import figures, palette, store, ui
 from simclr.config import ConfigError
+from simclr.results import comparisons, curves, metric_info, series
+from simclr.results.curves import View
+from simclr.results.sources import Group, Source, alone, by_seed
+from simclr.results.statistics import mean_and_std
 from simclr.runs import lightning_logs
 
 MAX_RUNS = 200
@@ -119,16 +122,16 @@ def other_logs(kept: dict[str, Any], container: Any) -> list[lightning_logs.Log]
 def metric_choice(kept: dict[str, Any], shown: list[Source], sources: list[Source]) -> list[str]:
     """The metrics chosen; until the user chooses, and where no run has any of those, they follow the runs."""
     key = f"curves-metrics-{kept['generation']}"
-    offered = curve_data.offered(shown)
+    offered = curves.offered(shown)
     chosen = st.session_state.get(key)
     if chosen is not None and chosen != kept.get("followed"):
         kept["metrics"] = chosen
     if kept["metrics"]:
-        known = {*charts.METRICS, *curve_data.offered(sources)}
+        known = {*metric_info.METRICS, *curves.offered(sources)}
         kept["metrics"] = [name for name in kept["metrics"] if name in known]
         if offered and not set(kept["metrics"]) & set(offered):
             kept["metrics"] = None
-    kept["followed"] = curve_data.first_metrics(shown, offered) if kept["metrics"] is None else None
+    kept["followed"] = curves.first_metrics(shown, offered) if kept["metrics"] is None else None
     st.session_state[key] = (kept["followed"] if kept["metrics"] is None else kept["metrics"])[:MAX_CHARTS]
     return st.multiselect(
         "Metrics",
@@ -142,8 +145,8 @@ def metric_choice(kept: dict[str, Any], shown: list[Source], sources: list[Sourc
 
 def metric_label(metric: str) -> str:
     """A metric in a list of choices, where two must not be called the same."""
-    taken = metric not in charts.METRICS and any(metric == spec.label for spec in charts.METRICS.values())
-    return f"{metric} (column)" if taken else curve_data.spec_of(metric).label
+    taken = metric not in metric_info.METRICS and any(metric == spec.label for spec in metric_info.METRICS.values())
+    return f"{metric} (column)" if taken else metric_info.spec_of(metric).label
 
 
 def toolbar(kept: dict[str, Any], shown: list[Source], sources: list[Source]) -> list[str]:
@@ -216,22 +219,22 @@ def view_of(kept: dict[str, Any], num_groups: int) -> View:
     num_lines = num_groups * (2 if kept["splits"] == "both" else 1)
     if kept["smoothing"] and kept["seeds"] == "each":  # with the measured ones behind
         num_lines *= 2
-    limit = min(charts.MAX_POINTS, max(30, POINTS_PER_CHART // max(1, num_lines)))
+    limit = min(series.MAX_POINTS, max(30, POINTS_PER_CHART // max(1, num_lines)))
     splits = ("train", "val") if kept["splits"] == "both" else (kept["splits"],)
     return View(kept["x"], kept["smoothing"], kept["log_x"], splits, limit)
 
 
 def card(metric: str, kept: dict[str, Any]) -> dict[str, Any]:
     """What the grid has to know of one chart."""
-    spec = curve_data.spec_of(metric)
+    spec = metric_info.spec_of(metric)
+    name = spec.label.lower() if metric in metric_info.METRICS else spec.label
     return {
         "id": metric,
         "title": spec.label,
         "help": spec.help,
-        "empty": f"None of these runs has recorded {spec.label if metric not in charts.METRICS else spec.label.lower()}"
-        f"{' with its time' if kept['x'] == 'time' else ''} yet.",
+        "empty": f"None of these runs has recorded {name}{' with its time' if kept['x'] == 'time' else ''} yet.",
         "percent": spec.percent,
-        "digits": spec.digits if metric in charts.METRICS else None,
+        "digits": spec.digits if metric in metric_info.METRICS else None,
         "log": kept["log"],
         "log_x": kept["log_x"],
         "better": spec.better,
@@ -253,7 +256,7 @@ def draw(kept: dict[str, Any], groups: list[Group], metrics: list[str]) -> None:
                 for group, dash in zip(groups, dashes_of(groups), strict=True)
             ],
             "lines": curve_data.lines(groups, metrics, view, around),
-            "x_title": charts.X_LABELS[kept["x"]],
+            "x_title": figures.X_LABELS[kept["x"]],
             "x_name": X_NAMES[kept["x"]],
             "height": 250 if len(metrics) > 1 else 480,
             "large_height": 480,
@@ -268,9 +271,9 @@ def draw(kept: dict[str, Any], groups: list[Group], metrics: list[str]) -> None:
 
 def dashes_of(groups: list[Group]) -> list[str]:
     """A dash for each line; none where there are too many to tell them apart by dashes: those are drawn quicker."""
-    if len(groups) > len(charts.DASHES) * len(store.PALETTE):
+    if len(groups) > len(figures.DASHES) * len(palette.PALETTE):
         return ["solid"] * len(groups)
-    return charts.dashes([group.color for group in groups])
+    return figures.dashes([group.color for group in groups])
 
 
 def title_of(group: Group, titles: list[str]) -> str:
@@ -310,7 +313,7 @@ def reached(groups: tuple[Group, ...], metrics: tuple[str, ...]) -> None:
     """Last and best values of each run, of a group of seeds their mean and standard deviation."""
     columns: list[dict[str, Any]] = [{"key": "run", "label": "Run"}]
     for number, metric in enumerate(metrics):
-        spec = curve_data.spec_of(metric)
+        spec = metric_info.spec_of(metric)
         rank = 1 if number == 0 else 2 if number < 3 else 3
         text = "The last value on validation images; of a run that has none, on training images."
         columns.append({"key": f"{metric} last", "label": f"{spec.label}, last", "align": "right", "rank": max(2, rank),
@@ -325,7 +328,7 @@ def reached(groups: tuple[Group, ...], metrics: tuple[str, ...]) -> None:
         if len(group.members) == 1 and group.members[0].kind != "log":
             row["href"] = store.run_address(group.id)
         for metric in metrics:
-            found = [curve_data.values(source, metric) for source in group.members]
+            found = [curves.values(source, metric) for source in group.members]
             row[f"{metric} last"] = value_cell([item.last for item in found], metric)
             row[f"{metric} best"] = value_cell([item.best for item in found], metric, strong=True)
             if found[0].last_is_training:
@@ -342,8 +345,7 @@ def value_cell(values: list[float | None], metric: str, strong: bool = False) ->
     if len(values) == 1 or len(known) < 2:
         value = known[0] if known else None
         return {"text": curve_data.value_text(value, metric), "sort": value, "strong": strong and value is not None}
-    mean = sum(known) / len(known)
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in known) / (len(known) - 1))
+    mean, deviation = mean_and_std(known)
     spread = curve_data.value_text(deviation, metric)
     text = f"{curve_data.value_text(mean, metric).removesuffix(' %')} ± {spread}"
     return {"text": text, "sort": mean, "sub": f"n = {len(known)}", "strong": strong}
@@ -357,7 +359,7 @@ def options(sources: list[Source]) -> None:
     if len(sources) == 1 and not everything:
         st.caption("One run is chosen; with another, what differs stands here.")
         return
-    rows, num_hidden = curve_data.differences(sources, everything)
+    rows, num_hidden = comparisons.differences(sources, everything)
     hidden = f"{num_hidden} option{'s' if num_hidden > 1 else ''} that only some of these runs have: not shown."
     if not rows:
         told = any(source.options for source in sources)
@@ -370,7 +372,7 @@ def options(sources: list[Source]) -> None:
         titles = [source.title for source in sources]
         columns += [
             {"key": f"run {number}", "label": title_of(group, titles)}
-            for number, group in enumerate(curve_data.alone(sources))
+            for number, group in enumerate(alone(sources))
         ]  # fmt: skip
         cells = [{f"run {number}": {"text": text} for number, text in enumerate(texts)} for _, texts in rows]
     else:
@@ -413,7 +415,7 @@ def page() -> None:
         kept["runs"] = alike[:4] or [source.id for source in sources[:4]]
     take_over(kept, known)
     shown = [known[run_id] for run_id in kept["runs"]]
-    groups = curve_data.alone(shown) if kept["seeds"] == "each" else curve_data.by_seed(shown, sources)
+    groups = alone(shown) if kept["seeds"] == "each" else by_seed(shown, sources)
     looks = {
         source.id: (group.color, dash)
         for group, dash in zip(groups, dashes_of(groups), strict=True)
@@ -427,7 +429,7 @@ def page() -> None:
         if not shown or not metrics:
             st.caption("Choose runs to see their curves." if metrics else "Choose runs and metrics to see curves.")
         else:
-            for sentence in curve_data.warnings(shown, metrics):
+            for sentence in comparisons.warnings(shown, metrics):
                 st.caption(f":orange[:material/warning:] {escape.markdown(sentence)}")
             draw(kept, groups, metrics)
             st.caption("Drag to zoom, double-click to see all; point at a chart to read all runs at one place.")
@@ -445,7 +447,7 @@ def export(container: Any, kept: dict[str, Any], groups: list[Group], metrics: l
     around = "range" if kept["seeds"] == "range" else "std"
     container.download_button(
         "CSV",
-        lambda: curve_data.table_text(groups, metrics, view, around),
+        lambda: curves.csv_text(groups, metrics, view, around),
         file_name="curves.csv",
         mime="text/csv",
         icon=":material/download:",

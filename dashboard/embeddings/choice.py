@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dashboard.components import escape
 from dashboard.components.embedding_map import MapState, read_state, selected_rows, selection_text
 from dashboard.embeddings import colors as embedding_colors
-from dashboard.shared import run_labels, store
+from dashboard.shared import formats, run_labels, store
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.embeddings import projections, references, selection
@@ -25,6 +25,7 @@ from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import Embedding
+from simclr.results import arms, index
 from simclr.runs import Run
 
 KEPT = "embeddings-kept"
@@ -112,16 +113,16 @@ class Side:
         return None if self.what in OTHERS else store.find(self.what)
 
 
-def subtitle(item: store.Summary) -> str:
-    words = [store.KIND_LABELS[item.kind], item.backbone, item.dataset]
+def subtitle(item: index.Summary) -> str:
+    words = [run_labels.KIND_LABELS[item.kind], item.backbone, item.dataset]
     if item.arm:
-        words[0] = f"{store.ARM_LABELS[item.arm]}, {store.fraction_text(item.label_fraction)} of the labels"
+        words[0] = f"{run_labels.ARM_LABELS[item.arm]}, {formats.fraction_text(item.label_fraction)} of the labels"
     return " · ".join(word for word in words if word)
 
 
-def default_right(left: store.Summary, others: list[store.Summary]) -> str:
+def default_right(left: index.Summary, others: list[index.Summary]) -> str:
     """The newest from-scratch partner, else any partner, else the network before it was trained."""
-    own = [item for item in others if store.belongs_to(item, left) or store.belongs_to(left, item)]
+    own = [item for item in others if arms.belongs_to(item, left) or arms.belongs_to(left, item)]
     for item in sorted(own, key=lambda item: (item.kind != "scratch", -item.created)):
         return item.id
     return references.UNTRAINED
@@ -133,7 +134,7 @@ def images_of(path: str, modified: int, split: str) -> dict[str, Any]:
     return selection.data_identity(runs.Run(Path(path)), split)
 
 
-def comparable(left: str, others: list[store.Summary], split: str) -> list[store.Summary]:
+def comparable(left: str, others: list[index.Summary], split: str) -> list[index.Summary]:
     """The runs that can be shown the same images as `left`."""
 
     def images(run_id: str) -> dict[str, Any] | None:
@@ -165,7 +166,7 @@ def taken_apart(text: str) -> tuple[str, str, str]:
 
 
 def choose_side(
-    place: str, column: Any, options: list[str], default: str, items: Mapping[str, store.Summary],
+    place: str, column: Any, options: list[str], default: str, items: Mapping[str, index.Summary],
     colors: dict[str, str], is_film: bool,
 ) -> Side:  # fmt: skip
     """The widgets of the left or the right model."""
@@ -212,7 +213,7 @@ def swap() -> None:
     st.session_state.pop("embeddings-partner-of", None)
 
 
-def choose_sides(found: list[store.Summary], split: str, is_film: bool = False) -> tuple[Side, Side]:
+def choose_sides(found: list[index.Summary], split: str, is_film: bool = False) -> tuple[Side, Side]:
     """Left and right model; another one on the left brings its own partner.
 
     Args:

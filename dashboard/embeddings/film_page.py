@@ -15,11 +15,13 @@ from dashboard.components.embedding_map import embedding_map
 from dashboard.components.live_chart import live_chart
 from dashboard.embeddings import choice, view
 from dashboard.embeddings.choice import Side
-from dashboard.shared import charts, store, ui
+from dashboard.shared import figures, store, ui
 from dashboard.shared.jobs import offer, progress
 from simclr import runs
 from simclr.embeddings import film, neighbors, projections
 from simclr.embeddings.film import Film
+from simclr.results import metric_info, series
+from simclr.runs import metrics_csv
 
 FILM = "embedding-film"
 NUM_NEIGHBORS = 8
@@ -75,7 +77,7 @@ def frame_of(epochs: Sequence[int], text: str) -> int:
 
 
 def curve(
-    columns: charts.Columns, metrics: Sequence[str], color: str, epochs: Sequence[int], frame: int
+    columns: series.Columns, metrics: Sequence[str], color: str, epochs: Sequence[int], frame: int
 ) -> dict | None:
     """The first of these metrics that a run has recorded, with a cursor that follows the film; None without one.
 
@@ -83,16 +85,22 @@ def curve(
         epochs: of the run, at each frame of the film.
     """
     metric = next(
-        (name for name in metrics if any(columns.get(column) for column in charts.METRICS[name].suffixes)), None
+        (name for name in metrics if any(columns.get(column) for column in metric_info.METRICS[name].suffixes)), None
     )
     if metric is None:
         return None
-    figure = charts.run_figure(columns, metric, color)
+    figure = figures.run_figure(columns, metric, color)
     if not figure["data"]:
         return None
     layout = figure["layout"]
     layout["margin"] = {"l": 44, "r": 8, "t": 26, "b": 34}
-    layout["title"] = {"text": charts.METRICS[metric].label, "x": 0, "xref": "paper", "y": 0.99, "font": {"size": 13}}
+    layout["title"] = {
+        "text": metric_info.METRICS[metric].label,
+        "x": 0,
+        "xref": "paper",
+        "y": 0.99,
+        "font": {"size": 13},
+    }
     layout["showlegend"] = False
     layout["annotations"] = []
     x = epochs[frame]
@@ -207,7 +215,7 @@ def screen(sides: Sequence[Side], method: str) -> None:
     for column, side, item in zip(st.columns(len(sides), gap="medium"), sides, films, strict=True):
         assert side.run is not None
         own = [item.epochs[place] for place in places_on(epochs, item)]
-        columns = store.get().columns(side.run)
+        columns = metrics_csv.live_columns(side.run.metrics_path)
         with column, st.container(horizontal=True, gap="small"):
             for number, metrics in enumerate((("loss",), ("knn_top1", "top1"))):
                 figure = curve(columns, metrics, side.color, own, frame)

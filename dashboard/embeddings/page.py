@@ -16,7 +16,7 @@ from dashboard.embeddings import choice as embedding_choice
 from dashboard.embeddings import colors, export, film_page, selection, view
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import Side
-from dashboard.shared import forms, run_labels, store, ui
+from dashboard.shared import formats, forms, run_labels, store, ui
 from dashboard.shared.jobs import offer, progress
 from simclr import config as cfg
 from simclr import runs
@@ -25,6 +25,7 @@ from simclr.embeddings import embed_job, projections, stored
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import Embedding
+from simclr.results import arms, index
 
 QUESTION = (
     "Does the encoder put images of one class together, and other things apart? Each point is an image; "
@@ -59,7 +60,7 @@ maps lists all keys.
 # --- states ---------------------------------------------------------------------------------------------------------
 
 
-def empty(summaries: list[store.Summary]) -> None:
+def empty(summaries: list[index.Summary]) -> None:
     active = [item for item in summaries if item.is_active]
     with st.container(border=True):
         st.subheader("No trained network yet", anchor=False)
@@ -82,10 +83,10 @@ def empty(summaries: list[store.Summary]) -> None:
             st.switch_page(ui.PAGE_NEW)
 
 
-def suggest_partner(sides: Sequence[Side], found: list[store.Summary]) -> None:
+def suggest_partner(sides: Sequence[Side], found: list[index.Summary]) -> None:
     """Where a pre-training has no partner yet, how to get one."""
     own = next((item for item in found if item.id == sides[0].what), None)
-    if own is None or own.kind != "pretrain" or any(store.belongs_to(item, own) for item in found):
+    if own is None or own.kind != "pretrain" or any(arms.belongs_to(item, own) for item in found):
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("To compare with training from scratch, start the partner on the run's page.", width="content")
@@ -185,7 +186,7 @@ def explanation(asked: Projection, embeddings: Sequence[Embedding]) -> None:
     first = embeddings[0].provenance
     widths = sorted({item.features.shape[1] for item in embeddings})
     layers = sorted({str(item.provenance.get("layer", "h")) for item in embeddings})
-    dataset = store.short_dataset(first["data"]["dataset"])
+    dataset = index.short_dataset(first["data"]["dataset"])
     about = [item.map_provenance(asked) for item in embeddings]
     made = max(float(each.get("created") or 0) for each in about)
     chosen = {
@@ -198,7 +199,7 @@ def explanation(asked: Projection, embeddings: Sequence[Embedding]) -> None:
         f"{first['num_images']:,} {view.split_name(first['split'])} images of {dataset}, not augmented",
         f"layer {' and '.join(layers)}, {' and '.join(map(str, widths))} features",
         ", ".join([asked.label, *numbers, f"seed {first['seed']}"]),
-        f"computed {store.ago(made)}",
+        f"computed {formats.ago(made)}",
     ]
     st.caption(escape.markdown(" · ".join(words)))
     with st.expander("How to read these maps"):
@@ -249,7 +250,7 @@ def page() -> None:
 
 
 def final_maps(
-    sides: Sequence[Side], found: list[store.Summary], head: Any, method_place: Any, dims_place: Any, color_place: Any,
+    sides: Sequence[Side], found: list[index.Summary], head: Any, method_place: Any, dims_place: Any, color_place: Any,
     options: Any,
 ) -> None:  # fmt: skip
     """Everything below the choice of the models, for the maps of their final features."""

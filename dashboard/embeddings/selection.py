@@ -15,7 +15,7 @@ from dashboard.components.live_chart import live_chart
 from dashboard.embeddings import choice, colors, view
 from dashboard.embeddings.choice import Side
 from dashboard.embeddings.numbers import percent
-from dashboard.shared import charts
+from dashboard.shared import figures
 from simclr.embeddings import compare
 from simclr.embeddings.stored import Embedding
 
@@ -59,7 +59,7 @@ def class_mix(
         }
         for name, shade, values in series
     ]  # fmt: skip
-    layout = charts.layout("Selected images")
+    layout = figures.layout("Selected images")
     layout |= {"barmode": "group", "bargap": 0.28, "hovermode": "y unified"}
     layout["legend"] |= {"traceorder": "normal"}
     layout["xaxis"] |= {"rangemode": "tozero", "nticks": 5, "tickformat": ",d"}

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import forms, store, ui
+from dashboard.shared import formats, forms, store, ui
 from dashboard.shared import queue as waiting
 from simclr import config as cfg
 from simclr import runs
@@ -155,7 +155,7 @@ def line_sentence(place: str, found: Line) -> str:
     for run in found.holders[:2]:
         summary = store.get().summary(run)
         left = summary.status.eta_seconds
-        parts.append(summary.title + (f" ({store.duration(left)} left)" if left is not None else ""))
+        parts.append(summary.title + (f" ({formats.duration(left)} left)" if left is not None else ""))
     more = len(found.holders) - len(parts)
     parts += [f"{more} more"] if more > 0 else []
     names = " and ".join(parts + ["a job of the dashboard"] * bool(found.num_jobs))

@@ -6,12 +6,13 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.new_run import compute_target, folder_reading, preflight
-from dashboard.shared import forms, store, ui
+from dashboard.shared import formats, forms, store, ui
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.hardware import devices
 from simclr.launch import queue
+from simclr.results import arms
 from simclr.runs import Run
 
 CUSTOM = "No recipe"
@@ -141,7 +142,7 @@ def choose_experiment() -> None:
         if run_id not in names:
             return run_id
         item = names[run_id]
-        knn = f", kNN {store.percent(item.best_knn)}" if item.best_knn is not None else ""
+        knn = f", kNN {formats.percent(item.best_knn)}" if item.best_knn is not None else ""
         return f"{item.title} ({item.dataset}, {item.backbone}{knn})"
 
     left, right = st.columns(2, gap="medium")
@@ -159,17 +160,17 @@ def choose_experiment() -> None:
         if chosen != (None if current is None else str(current)):
             values["experiment_version"] = chosen
             run = store.find(chosen or "")
-            shared = store.shared_options(run.config) if run is not None else {}
+            shared = arms.shared_options(run.config) if run is not None else {}
             forms.refill(kept["kind"], kept["recipe"], values | shared)  # the same images, split and network
             st.rerun()
         if not usable and not scratch:
             st.caption("No pre-training has finished yet; start one first.")
     with right:
-        fractions = sorted({*store.LABEL_FRACTIONS, values.get("label_fraction") or 1.0})
+        fractions = sorted({*arms.LABEL_FRACTIONS, values.get("label_fraction") or 1.0})
         fraction = st.segmented_control(
             "Labels used",
             fractions,
-            format_func=store.fraction_text,
+            format_func=formats.fraction_text,
             default=values.get("label_fraction") or 1.0,
             required=True,
             key=f"fraction-{kept['kind']}-{kept['generation']}",

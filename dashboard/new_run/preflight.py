@@ -8,12 +8,13 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import forms, store, ui
+from dashboard.shared import formats, forms, store, ui
 from simclr import runs
 from simclr.config import ConfigError, RunConfig
 from simclr.launch import control
 from simclr.lifecycle import estimate
 from simclr.lifecycle.estimate import Estimate
+from simclr.results import index
 
 LAST = "new_run_check"  # the folder of the newest answer shown, for when the options change
 
@@ -58,7 +59,7 @@ def progress(job: str) -> None:
     stopping = status.state == "stopping"
     with st.container(key="checking", gap="small"):
         text = "Stopping" if stopping else (status.phase or "starting").capitalize()
-        st.progress(status.progress, text=f"{escape.markdown(text)}, {store.duration(store.elapsed(status) or 0)}")
+        st.progress(status.progress, text=f"{escape.markdown(text)}, {formats.duration(index.elapsed(status) or 0)}")
         st.button(
             "Cancel", icon=":material/close:", width="stretch", key="check-cancel", disabled=stopping,
             on_click=cancel, args=(job,),
@@ -80,15 +81,15 @@ def answer(found: Estimate) -> None:
                         label = "Use batch size" if option == "batch_size" else "Keep the batch, micro batch size"
                         st.button(f"{label} {number:,}", key=f"use-{option}", on_click=use, args=(option, number))
         with st.container(horizontal=True, gap="medium"):
-            parts = " · ".join(f"{name} {store.duration(seconds)}" for name, seconds in found.parts.items())
-            st.metric("Time", store.duration(found.seconds), width="content", help=escape.markdown(parts))
+            parts = " · ".join(f"{name} {formats.duration(seconds)}" for name, seconds in found.parts.items())
+            st.metric("Time", formats.duration(found.seconds), width="content", help=escape.markdown(parts))
             if found.fits:
                 st.metric("Memory", estimate.size_text(found.memory), width="content")
-        lines = [f"{store.duration(found.seconds_low)} to {store.duration(found.seconds_high)}"]
+        lines = [f"{formats.duration(found.seconds_low)} to {formats.duration(found.seconds_high)}"]
         lines.append(f"{found.images_per_second:,.0f} images/s")
         if found.fits:
             lines.append(f"{estimate.size_text(found.free)} free")
-        st.caption(escape.markdown(" · ".join([*lines, f"measured {store.ago(found.measured)}"])))
+        st.caption(escape.markdown(" · ".join([*lines, f"measured {formats.ago(found.measured)}"])))
         if found.notes:
             st.caption(escape.markdown(" ".join(found.notes)))
 
@@ -97,7 +98,7 @@ def stale(found: Estimate) -> None:
     """An answer for other options than those shown."""
     fits = estimate.size_text(found.memory) if found.fits else "too much memory"
     st.caption(
-        f"Before the last change it was {store.duration(found.seconds)} and {fits}. The options are different now.",
+        f"Before the last change it was {formats.duration(found.seconds)} and {fits}. The options are different now.",
         text_alignment="left",
     )
 

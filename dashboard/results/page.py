@@ -7,14 +7,18 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
-from dashboard.shared import charts, store, ui
+from dashboard.results import figures
+from dashboard.shared import formats, palette, run_labels, store, ui
+from simclr.results import index, metric_info, statistics, tables
+from simclr.results.arms import ARMS
+from simclr.runs import metrics_csv
 
 ARM_COLORS = {
-    "frozen": store.PALETTE[2],
-    "full": store.PALETTE[0],
-    "scratch": store.PALETTE[1],
-    "linear": store.PALETTE[3],
-    "knn": store.PALETTE[4],
+    "frozen": palette.PALETTE[2],
+    "full": palette.PALETTE[0],
+    "scratch": palette.PALETTE[1],
+    "linear": palette.PALETTE[3],
+    "knn": palette.PALETTE[4],
 }
 COLUMNS = [
     {
@@ -51,7 +55,7 @@ ARM_NAMES = {  # in the order of the rows: the more is trained, the lower
     "scratch": "From scratch",
 }
 PROTOCOLS = (
-    f"**kNN**: {store.PROBE_HELP['knn']}\n\n**Linear probe**: {store.PROBE_HELP['linear']}\n\n"
+    f"**kNN**: {run_labels.PROBE_HELP['knn']}\n\n**Linear probe**: {run_labels.PROBE_HELP['linear']}\n\n"
     "**Frozen encoder**: a head on top, trained by gradient steps.\n\n"
     "**Fine-tuned**: all weights, from the pre-trained ones.\n\n"
     "**From scratch**: all weights, from random ones."
@@ -59,88 +63,29 @@ PROTOCOLS = (
 CHOICE = "results_choice"
 
 
-def fractions_of(partners: list[store.Summary]) -> list[float]:
-    return sorted({item.label_fraction for item in partners if item.label_fraction is not None})
+def cells(row: tables.ResultRow, evaluation: dict) -> dict:
+    """A row of the table, as the component takes it; `evaluation` holds the test figures of its run."""
+    item, accuracy = row.summary, row.accuracy
+    is_probe = row.protocol in run_labels.PROBE_HELP
+    labels = f" · {formats.thousands(row.num_labels)}" if row.num_labels else ""
+    return {
+        "href": store.run_address(item.id),
+        "best": row.is_best,
+        "tight": not row.is_last,
+        "arm": {"text": ARM_NAMES[row.protocol], "color": ARM_COLORS[row.protocol], "title": item.id},
+        "labels": {"text": formats.fraction_text(row.fraction) + labels},
+        "accuracy": {
+            "text": formats.percent(accuracy) if accuracy is not None else run_labels.STATE_LABELS[item.state],
+            "strong": row.is_best,
+        },
+        "difference": {"text": formats.points(row.gain)},
+        "loss": {"text": formats.decimal(row.loss)},
+        "budget": {"text": probe_budget(row.protocol, evaluation) if is_probe else budget(item, evaluation)},
+        "seed": {"text": "–" if item.seed is None else str(item.seed)},
+    }
 
 
-def chosen(partners: list[store.Summary]) -> dict[tuple[float, str], store.Summary]:
-    """The run that stands for each label fraction and arm: the newest that has a result, else the newest."""
-    found: dict[tuple[float, str], store.Summary] = {}
-    for fraction in fractions_of(partners):
-        for arm in store.ARMS:
-            same = [item for item in partners if item.arm == arm and item.label_fraction == fraction]
-            if same:
-                found[fraction, arm] = next((item for item in same if item.test_accuracy is not None), same[0])
-    return found
-
-
-def comparable(run_id: str) -> list[store.Summary]:
-    """The partners of a pre-training that were trained on its data; accuracies on other data say nothing beside it."""
-    own = next((item for item in store.get().summaries() if item.id == run_id), None)
-    return [item for item in store.partners(run_id) if own is not None and item.dataset == own.dataset]
-
-
-def rows(
-    picked: dict[tuple[float, str], store.Summary], evaluations: dict[str, dict], own: store.Summary | None = None
-) -> list[dict]:
-    """The table: a row per label fraction and arm, the best of each fraction marked.
-
-    The best is marked only where at least two rows have a result.
-
-    Args:
-        evaluations: the test figures by run id, those of `own` too.
-        own: the pre-training, whose linear probe and kNN stand with the arms that use all labels.
-    """
-    accuracies = {place: (item, item.test_accuracy) for place, item in picked.items()}
-    if own is not None:
-        probes = {"knn": own.test_knn, "linear": own.test_linear}
-        accuracies |= {(1.0, name): (own, value) for name, value in probes.items() if value is not None}
-    found = []
-    for fraction, arm in sorted(accuracies, key=lambda place: (place[0], list(ARM_NAMES).index(place[1]))):
-        item, accuracy = accuracies[fraction, arm]
-        group = {name: value for (share, name), (_, value) in accuracies.items() if share == fraction}
-        results = [value for value in group.values() if value is not None]
-        is_best = accuracy is not None and len(results) > 1 and accuracy == max(results)
-        scratch = group.get("scratch")
-        other = picked.get((fraction, "scratch"))
-        if other is not None:
-            counts = [evaluations.get(run.id, {}).get("num_labels") for run in (item, other)]
-            if other.seed != item.seed or (None not in counts and counts[0] != counts[1]):
-                scratch = None  # not the same labels
-        gain = None if arm == "scratch" or scratch is None or accuracy is None else accuracy - scratch
-        evaluation = evaluations.get(item.id, {})
-        labels = store.number(evaluation.get("num_labels"))
-        loss = {"linear": "test/linear_loss", "knn": None}.get(arm, "test/loss")
-        found.append(
-            {
-                "href": store.run_address(item.id),
-                "best": is_best,
-                "tight": arm != max(group, key=list(ARM_NAMES).index),
-                "arm": {"text": ARM_NAMES[arm], "color": ARM_COLORS[arm], "title": item.id},
-                "labels": {
-                    "text": store.fraction_text(fraction) + (f" · {labels:,.0f}".replace(",", " ") if labels else "")
-                },
-                "accuracy": {
-                    "text": store.percent(accuracy) if accuracy is not None else store.STATE_LABELS[item.state],
-                    "strong": is_best,
-                },
-                "difference": {"text": points(gain)},
-                "loss": {"text": store.decimal(store.number(evaluation.get(loss)) if loss else None)},
-                "budget": {"text": probe_budget(arm, evaluation) if item is own else budget(item, evaluation)},
-                "seed": {"text": "–" if item.seed is None else str(item.seed)},
-            }
-        )
-    return found
-
-
-def points(gain: float | None) -> str:
-    """A difference of accuracies in percentage points: `+12.0 pp`; nothing is neither plus nor minus."""
-    if gain is None:
-        return "–"
-    return "0.0 pp" if abs(gain) < 5e-4 else f"{100 * gain:+.1f} pp"
-
-
-def budget(item: store.Summary, evaluation: dict) -> str:
+def budget(item: index.Summary, evaluation: dict) -> str:
     if isinstance(evaluation.get("budget"), str):
         return evaluation["budget"]
     return f"{item.status.epochs} epochs" if item.status.epochs else "–"
@@ -152,43 +97,37 @@ def probe_budget(name: str, evaluation: dict) -> str:
     about = protocols.get(name) if isinstance(protocols, dict) else None
     about = about if isinstance(about, dict) else {}
     if name == "knn":
-        neighbors, temperature = store.number(about.get("num_neighbors")), store.number(about.get("temperature"))
+        neighbors, temperature = (
+            index.finite_number(about.get("num_neighbors")),
+            index.finite_number(about.get("temperature")),
+        )
         known = neighbors is not None and temperature is not None
         return f"{neighbors:g} neighbours, temperature {temperature:g}; nothing trained." if known else "–"
-    strength, num_val = store.number(about.get("l2")), store.number(about.get("num_val"))
+    strength, num_val = index.finite_number(about.get("l2")), index.finite_number(about.get("num_val"))
     if strength is None:
         return "–"
-    images = f"{num_val:,.0f}".replace(",", " ") if num_val else ""
+    images = formats.thousands(num_val) if num_val else ""
     return f"L2 strength {strength:.2g}" + (f", chosen on {images} validation images." if images else ".")
 
 
-def verdict(picked: dict[tuple[float, str], store.Summary]) -> str:
-    """The answer in one sentence, at the smallest label fraction where both sides have a result."""
-    for fraction in sorted({fraction for fraction, _ in picked}):
-        scratch = picked.get((fraction, "scratch"))
-        ours = [picked[fraction, arm] for arm in ("frozen", "full") if (fraction, arm) in picked]
-        ours = [item for item in ours if item.test_accuracy is not None]
-        if scratch is None or scratch.test_accuracy is None or not ours:
-            continue
-        top = max(ours, key=lambda item: item.test_accuracy or 0)
-        gain = 100 * ((top.test_accuracy or 0) - scratch.test_accuracy)
-        sign = "more" if gain >= 0 else "less"
-        return (
-            f"With {store.fraction_text(fraction)} of the labels, the pre-trained encoder reaches "
-            f"**{store.percent(top.test_accuracy)}**: {abs(gain):.1f} points {sign} than the same network from scratch "
-            f"({store.percent(scratch.test_accuracy)})."
-        )
-    return ""
+def verdict_sentence(found: statistics.Verdict) -> str:
+    """The answer in one sentence."""
+    sign = "more" if found.gain >= 0 else "less"
+    return (
+        f"With {formats.fraction_text(found.fraction)} of the labels, the pre-trained encoder reaches "
+        f"**{formats.percent(found.pretrained)}**: {abs(100 * found.gain):.1f} points {sign} than the same network "
+        f"from scratch ({formats.percent(found.scratch)})."
+    )
 
 
-def worth(pretraining: store.Summary) -> str:
+def worth(pretraining: index.Summary) -> str:
     """The figure that stands for a pre-training in a list."""
     if pretraining.test_linear is not None:
-        return f"linear probe {store.percent(pretraining.test_linear)}"
-    return f"kNN {store.percent(pretraining.best_knn)}"
+        return f"linear probe {formats.percent(pretraining.test_linear)}"
+    return f"kNN {formats.percent(pretraining.best_knn)}"
 
 
-def choose(pretrainings: list[store.Summary]) -> store.Summary:
+def choose(pretrainings: list[index.Summary]) -> index.Summary:
     """The pre-training looked at: the address first, then what this session looked at, then the newest with results."""
     by_id = {item.id: item for item in pretrainings}
     asked = st.query_params.get("experiment")
@@ -218,14 +157,16 @@ def compared(run_id: str) -> None:
     run = store.find(run_id)
     if run is None:
         return
-    picked = chosen(comparable(run_id))
+    picked = tables.arm_runs(tables.comparable(run_id, store.get().summaries()))
     evaluations = {item.id: other.evaluation for item in picked.values() if (other := store.find(item.id))}
     evaluations[run_id] = run.evaluation
-    if sentence := verdict(picked):
+    if found := statistics.verdict(picked):
         with st.container(key="verdict"):
-            st.markdown(sentence)
+            st.markdown(verdict_sentence(found))
     with st.container(border=True):
-        table(COLUMNS, rows(picked, evaluations, store.get().summary(run)), key=f"results-table-{run_id}")
+        rows = tables.result_rows(picked, evaluations, store.get().summary(run))
+        shown = [cells(row, evaluations.get(row.summary.id, {})) for row in rows]
+        table(COLUMNS, shown, key=f"results-table-{run_id}")
     text = "The test images are looked at once, at the end."
     if picked:
         text = (
@@ -245,11 +186,11 @@ def compared(run_id: str) -> None:
                     if other == arm and item.test_accuracy is not None
                 ],
             )
-            for arm in store.ARMS
+            for arm in ARMS
         ]
         with st.container(border=True, gap=None):
             st.markdown("**Accuracy and labels**", help="How much each way of training gains from more labels.")
-            live_chart(charts.label_efficiency(arms), key=f"efficiency-{run_id}", height=320)
+            live_chart(figures.label_efficiency(arms), key=f"efficiency-{run_id}", height=320)
 
 
 @st.fragment(run_every=2)
@@ -259,10 +200,10 @@ def overlaid(run_ids: tuple[tuple[str, str], ...]) -> None:
         shown = []
         for run_id, arm in run_ids:
             if run := store.find(run_id):
-                shown.append((ARM_NAMES[arm], ARM_COLORS[arm], store.get().columns(run)))
-        figure = charts.overlay(shown, metric)
+                shown.append((ARM_NAMES[arm], ARM_COLORS[arm], metrics_csv.live_columns(run.metrics_path)))
+        figure = figures.overlay(shown, metric)
         with column.container(border=True, gap=None):
-            st.markdown(f"**{charts.METRICS[metric].label}**", help=charts.METRICS[metric].help)
+            st.markdown(f"**{metric_info.METRICS[metric].label}**", help=metric_info.METRICS[metric].help)
             if figure["data"]:
                 live_chart(figure, key=f"arms-{metric}-{'-'.join(run_id for run_id, _ in run_ids)}", height=360)
             else:
@@ -279,7 +220,7 @@ def page() -> None:
         st.page_link(ui.PAGE_NEW, label="Start a pre-training", icon=":material/play_arrow:")
         return
     own = choose(pretrainings)
-    partners = comparable(own.id)
+    partners = tables.comparable(own.id, store.get().summaries())
     if not partners:
         if own.test_knn is not None or own.test_linear is not None:
             compared(own.id)
@@ -295,8 +236,8 @@ def page() -> None:
             )
         return
     compared(own.id)
-    picked = chosen(partners)
-    fractions = fractions_of(partners)
+    picked = tables.arm_runs(partners)
+    fractions = tables.label_fractions(partners)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         st.subheader("Curves of the arms", anchor=False, width="content")
         fraction = (
@@ -305,7 +246,7 @@ def page() -> None:
             else st.segmented_control(
                 "Labels used",
                 fractions,
-                format_func=store.fraction_text,
+                format_func=formats.fraction_text,
                 default=fractions[0],
                 required=True,
                 key=f"results-fraction-{own.id}-{len(fractions)}",

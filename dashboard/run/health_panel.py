@@ -12,15 +12,16 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
-from dashboard.shared import charts, store
+from dashboard.shared import figures, palette, store
 from simclr.evaluation import health
 from simclr.evaluation.health import Verdict
+from simclr.results import index, metric_info, series
 from simclr.runs import Run, health_log, metrics_csv
 from simclr.runs.health_log import LayerStats, Row
 
 HEIGHT = 240
-POSITIVE, NEGATIVE, CURSOR = store.PALETTE[0], store.PALETTE[1], "#8a93a6"
-FIRST_COLOR, LAST_COLOR = store.PALETTE[1], store.PALETTE[0]  # of the path; both are seen on white and on near-black
+POSITIVE, NEGATIVE, CURSOR = palette.PALETTE[0], palette.PALETTE[1], "#8a93a6"
+FIRST_COLOR, LAST_COLOR = NEGATIVE, POSITIVE  # of the path; both are seen on white and on near-black
 SPECTRUM_FLOOR = 1e-8  # of the first singular value: what lies below is rounding
 BADGES = {"ok": ("green", "check_circle"), "note": ("orange", "info"), "alarm": ("red", "warning")}
 HELP = {
@@ -63,16 +64,16 @@ def _read(path: str, signature: Any) -> list[Row]:
 
 def verdict_of(run: Run, reason: str = "", epoch: int | None = None) -> Verdict:
     """How the run does now, or did after an epoch."""
-    rows, columns = rows_of(run), store.get().columns(run)
+    rows, columns = rows_of(run), metrics_csv.live_columns(run.metrics_path)
     if epoch is not None:
         rows, columns = health.up_to(rows, columns, epoch)
     return health.verdict(rows, columns, run.config, reason)
 
 
-def epochs_of(rows: Sequence[Row], columns: charts.Columns) -> list[int]:
+def epochs_of(rows: Sequence[Row], columns: series.Columns) -> list[int]:
     """Epochs after which something was measured on validation images."""
     numbers = np.asarray(columns.get("epoch", ()), dtype=np.float64)
-    measured, _ = charts.finite_points(numbers, columns.get("val/alignment", ()))
+    measured, _ = series.finite_points(numbers, columns.get("val/alignment", ()))
     return sorted({row.epoch for row in rows} | {int(epoch) for epoch in measured if epoch == int(epoch)})
 
 
@@ -94,7 +95,7 @@ def with_cursor(figure: dict[str, Any], epoch: int) -> dict[str, Any]:
     return figure
 
 
-def plane(columns: charts.Columns, epoch: int) -> dict[str, Any] | None:
+def plane(columns: series.Columns, epoch: int) -> dict[str, Any] | None:
     """The path in the plane of uniformity and alignment, with the epoch as colour; None without both."""
     found: dict[int, tuple[float, float]] = {}
     for number, x, y in zip(
@@ -120,7 +121,7 @@ def plane(columns: charts.Columns, epoch: int) -> dict[str, Any] | None:
         data.append({"type": "scatter", "mode": "markers", "x": [round(x, 5)], "y": [round(y, 5)], "hoverinfo": "skip",
                      "showlegend": False, "marker": {"color": "primary", "size": 15, "symbol": "circle-open",
                                                      "line": {"width": 2.5}}})  # fmt: skip
-    layout = charts.layout("Uniformity", "Alignment", legend=False)
+    layout = figures.layout("Uniformity", "Alignment", legend=False)
     layout["hovermode"] = "closest"
     layout["xaxis"] = {"title": {"text": "Uniformity"}, "nticks": 6}
     if len(kept) == 1:  # one point alone would have an axis of a millionth
@@ -150,7 +151,7 @@ def histograms(rows: Sequence[Row], epoch: int) -> dict[str, Any] | None:
             ("Different images", NEGATIVE, row.negative), ("Same image", POSITIVE, row.positive),
         )
     ]  # fmt: skip
-    layout = charts.layout("Cosine similarity of z", "Pairs", percent=True)
+    layout = figures.layout("Cosine similarity of z", "Pairs", percent=True)
     layout["xaxis"] = {"title": {"text": "Cosine similarity of z"}, "range": [-1, 1], "hoverformat": ".2f"}
     layout["yaxis"] |= {"range": [0, 1.05 * highest]}
     layout["annotations"] = [{"text": separation(row), "showarrow": False, "xref": "paper", "x": 0.01,
@@ -195,7 +196,7 @@ def spectrum(rows: Sequence[Row], epoch: int) -> dict[str, Any] | None:
             })  # fmt: skip
     if not data:
         return None
-    layout = charts.layout("Direction, the strongest first", "Relative singular value", log=True)
+    layout = figures.layout("Direction, the strongest first", "Relative singular value", log=True)
     layout["yaxis"] |= {"range": [math.log10(SPECTRUM_FLOOR), 0.2], "tickvals": [1, 1e-2, 1e-4, 1e-6, 1e-8],
                         "tickformat": "~e"}  # fmt: skip
     return {"data": data, "layout": layout}
@@ -226,7 +227,7 @@ def spread(rows: Sequence[Row], epoch: int) -> dict[str, Any] | None:
             })  # fmt: skip
     if not data:
         return None
-    layout = charts.layout(charts.X_LABELS["epoch"])
+    layout = figures.layout(figures.X_LABELS["epoch"])
     layout["yaxis"] |= {"range": [0, 1.12]}
     data.append({"type": "scatter", "mode": "lines", "x": [0, rows[-1].epoch], "y": [1, 1], "hoverinfo": "skip",
                  "showlegend": False, "line": {"color": "muted", "width": 1.2, "dash": "dash"}})  # fmt: skip
@@ -257,7 +258,7 @@ def line(found: Verdict, key: str, *, short: bool = False, before: str = "") -> 
                 st.caption(f"True from epoch {found.since} on.")
 
 
-def headline(run: Run, summary: store.Summary) -> None:
+def headline(run: Run, summary: index.Summary) -> None:
     """The verdict as a line on top of the page; nothing before a first epoch."""
     found = verdict_of(run, summary.status.reason)
     if found.state not in ("waiting", "unknown"):
@@ -274,7 +275,7 @@ def _section(run_id: str) -> None:
     if run is None:
         return
     summary = store.get().summary(run)
-    rows, columns = rows_of(run), store.get().columns(run)
+    rows, columns = rows_of(run), metrics_csv.live_columns(run.metrics_path)
     epochs = epochs_of(rows, columns)
     st.subheader("Health", anchor=False)
     if not epochs:
@@ -295,7 +296,7 @@ def _section(run_id: str) -> None:
     st.caption(about(rows, epoch))
 
 
-def nothing(run: Run, summary: store.Summary) -> None:
+def nothing(run: Run, summary: index.Summary) -> None:
     """Why there is nothing to draw, in a sentence."""
     has_none = run.config.get("val_fraction") == 0 or (not summary.is_active and summary.status.epoch > 1)
     if has_none:
@@ -328,9 +329,9 @@ def choose(run_id: str, epochs: Sequence[int]) -> int:
     return int(picked)
 
 
-def draw(run: Run, rows: list[Row], columns: charts.Columns, epoch: int) -> None:
+def draw(run: Run, rows: list[Row], columns: series.Columns, epoch: int) -> None:
     color = store.colors([run.id])[run.id]
-    num_classes = store.number(run.meta.get("num_classes"))
+    num_classes = index.finite_number(run.meta.get("num_classes"))
     chance = 100 / num_classes if num_classes else None
     drawn: list[tuple[str, str, dict[str, Any] | None]] = [("plane", "Alignment and uniformity", plane(columns, epoch))]
     if rows:
@@ -340,8 +341,10 @@ def draw(run: Run, rows: list[Row], columns: charts.Columns, epoch: int) -> None
             ("std", "Spread of the features", spread(rows, epoch)),
         ]  # fmt: skip
     for metric in ("effective_rank", "knn_top1") if rows else ("similarity", "effective_rank", "knn_top1"):
-        figure = charts.run_figure(columns, metric, color, chance=chance if metric == "knn_top1" else None)
-        drawn.append((metric, charts.METRICS[metric].label, with_cursor(figure, epoch) if figure["data"] else None))
+        figure = figures.run_figure(columns, metric, color, chance=chance if metric == "knn_top1" else None)
+        drawn.append(
+            (metric, metric_info.METRICS[metric].label, with_cursor(figure, epoch) if figure["data"] else None)
+        )
     shown = [(name, title, figure) for name, title, figure in drawn if figure is not None]
     per_row = 3 if len(shown) > 4 or len(shown) == 3 else 2
     for start in range(0, len(shown), per_row):

@@ -9,13 +9,15 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
+from dashboard.run import figures as run_figures
 from dashboard.run import health_panel
-from dashboard.shared import charts, queue, store, ui
+from dashboard.shared import figures, formats, queue, run_labels, store, ui
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.files import safe_read
-from simclr.runs import Run
+from simclr.results import arms, index, metric_info
+from simclr.runs import Run, metrics_csv
 from simclr.runs.status import Status
 
 LOG_LINES = 400
@@ -36,12 +38,12 @@ NUM_LARGE = 2
 
 def chance_level(metric: str, config: dict) -> float | None:
     """Where a model that knows nothing stands, for the metrics of a pre-training that have such a level."""
-    batch = store.number(config.get("batch_size"))
+    batch = index.finite_number(config.get("batch_size"))
     if not batch or batch < 2 or "temperature" not in config:
         return None
     candidates = 2 * batch - 1
     if metric == "loss":
-        return charts.chance_loss(int(batch))
+        return metric_info.chance_loss(int(batch))
     if metric == "mean_rank":
         return (candidates + 1) / 2
     if metric in ("top1", "top5"):
@@ -50,7 +52,7 @@ def chance_level(metric: str, config: dict) -> float | None:
 
 
 def figure_help(metric: str, chance: float | None) -> str:
-    text = charts.METRICS[metric].help
+    text = metric_info.METRICS[metric].help
     if chance is not None and metric == "loss":
         text += (
             f" The dashed line, ln(2N - 1) = {chance:.3f}, is the loss when all similarities are equal. At a low "
@@ -68,25 +70,25 @@ FOREIGN = (
 )
 
 
-def facts(run: Run, summary: store.Summary) -> list[tuple[str, str] | tuple[str, str, str]]:
+def facts(run: Run, summary: index.Summary) -> list[tuple[str, str] | tuple[str, str, str]]:
     """Label, value and, where there is one, help of what stands above the curves."""
     status = summary.status
     found: list[tuple[str, str] | tuple[str, str, str]] = [
         ("Epoch", f"{status.epoch} of {status.epochs}" if status.epochs else "–"),
         ("Step", f"{status.step:,} of {status.steps:,}".replace(",", " ") if status.steps else "–"),
-        ("Images per second", store.speed(status.images_per_second)),
+        ("Images per second", formats.thousands(status.images_per_second)),
     ]
     if status.is_active:
-        found.append(("Time left", store.duration(status.eta_seconds)))
+        found.append(("Time left", formats.duration(status.eta_seconds)))
         found += use(status)
     elif summary.test_linear is not None or summary.test_knn is not None:
-        found.append(("Linear probe, test", store.percent(summary.test_linear), protocol_help(run, "linear")))
-        found.append(("kNN, test", store.percent(summary.test_knn), protocol_help(run, "knn")))
+        found.append(("Linear probe, test", formats.percent(summary.test_linear), protocol_help(run, "linear")))
+        found.append(("kNN, test", formats.percent(summary.test_knn), protocol_help(run, "knn")))
     elif summary.kind == "pretrain":
-        found.append(("Best kNN accuracy", store.percent(summary.best_knn)))
+        found.append(("Best kNN accuracy", formats.percent(summary.best_knn)))
     else:
-        found.append(("Test accuracy", store.percent(summary.test_accuracy)))
-    found.append(("Elapsed" if status.is_active else "Duration", store.duration(store.elapsed(status))))
+        found.append(("Test accuracy", formats.percent(summary.test_accuracy)))
+    found.append(("Elapsed" if status.is_active else "Duration", formats.duration(index.elapsed(status))))
     return found
 
 
@@ -119,7 +121,7 @@ def protocol_help(run: Run, name: str) -> str:
     protocols = run.evaluation.get("protocols")
     about = protocols.get(name) if isinstance(protocols, dict) else None
     text = about.get("text") if isinstance(about, dict) else None
-    return escape.markdown(text) if isinstance(text, str) else store.PROBE_HELP[name]
+    return escape.markdown(text) if isinstance(text, str) else run_labels.PROBE_HELP[name]
 
 
 @st.fragment(run_every=2)
@@ -142,7 +144,7 @@ def live(run_id: str, state: str) -> None:
     curves(run, summary)
 
 
-def progress(run: Run, summary: store.Summary) -> None:
+def progress(run: Run, summary: index.Summary) -> None:
     status = summary.status
     if status.is_active:
         text = status.phase.capitalize()
@@ -158,12 +160,12 @@ def progress(run: Run, summary: store.Summary) -> None:
             st.metric(label, value, width="content", help=help_text[0] if help_text else None)
 
 
-def curves(run: Run, summary: store.Summary) -> None:
-    columns = store.get().columns(run)
+def curves(run: Run, summary: index.Summary) -> None:
+    columns = metrics_csv.live_columns(run.metrics_path)
     color = store.colors([run.id])[run.id]
     kind = "pretrain" if summary.kind == "pretrain" else "supervised"
     drawn = [
-        (metric, charts.run_figure(columns, metric, color, chance=chance_level(metric, run.config)))
+        (metric, figures.run_figure(columns, metric, color, chance=chance_level(metric, run.config)))
         for metric in FIGURES[kind]
     ]
     drawn = [(metric, figure) for metric, figure in drawn if figure["data"]]
@@ -179,7 +181,7 @@ def curves(run: Run, summary: store.Summary) -> None:
             ):
                 with column.container(border=True, gap=None):
                     chance = chance_level(metric, run.config)
-                    st.markdown(f"**{charts.METRICS[metric].label}**", help=figure_help(metric, chance))
+                    st.markdown(f"**{metric_info.METRICS[metric].label}**", help=figure_help(metric, chance))
                     live_chart(figure, key=f"chart-{run.id}-{metric}", height=height)
 
 
@@ -237,7 +239,7 @@ def waiting_actions(run: Run) -> None:
             st.switch_page(ui.PAGE_NEW, query_params={"edit": run.id})
 
 
-def log_section(run: Run, summary: store.Summary) -> None:
+def log_section(run: Run, summary: index.Summary) -> None:
     """The end of the log, folded unless it is what a reader of a failed run needs first."""
     failed = summary.state == "failed"
     opened = st.expander(
@@ -251,15 +253,15 @@ def log_section(run: Run, summary: store.Summary) -> None:
                 log(run.id)
 
 
-def next_steps(run: Run, summary: store.Summary) -> None:
+def next_steps(run: Run, summary: index.Summary) -> None:
     """What a finished pre-training is for: three runs on the same labels, one click each."""
     with st.container(border=True, key="next-steps"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
             st.subheader("Next steps", anchor=False, width="content")
             fraction = st.segmented_control(
                 "Labels used",
-                store.LABEL_FRACTIONS,
-                format_func=store.fraction_text,
+                arms.LABEL_FRACTIONS,
+                format_func=formats.fraction_text,
                 default=0.01,
                 required=True,
                 key=f"next-fraction-{run.id}",
@@ -276,10 +278,10 @@ def next_steps(run: Run, summary: store.Summary) -> None:
             "full": ("Fine-tune everything", "Encoder and classifier are trained together."),
             "scratch": ("From scratch, same labels", "The same network from random weights: what it is compared with."),
         }
-        for column, arm in zip(st.columns(3, gap="medium"), store.ARMS, strict=True):
+        for column, arm in zip(st.columns(3, gap="medium"), arms.ARMS, strict=True):
             with column.container(height="stretch"):
                 title, text = titles[arm]
-                partner = store.newest_partner(found, arm, fraction)
+                partner = arms.newest_partner(found, arm, fraction)
                 done = partner is not None and partner.state not in ("failed", "stopped")
                 if st.button(
                     title,
@@ -290,7 +292,7 @@ def next_steps(run: Run, summary: store.Summary) -> None:
                     help="It was run already; this runs it again." if done else None,
                 ):
                     try:
-                        ui.open_run(store.start_partner(run, arm, fraction))
+                        ui.open_run(arms.start_partner(run, arm, fraction, store.runs_dir()))
                     except ConfigError as error:
                         st.error(escape.markdown(str(error)))
                 if partner is None:
@@ -320,13 +322,13 @@ def run_link(label: str, run_id: str, icon: str) -> None:
         st.switch_page(ui.PAGE_RUN, query_params={"id": run_id})
 
 
-def partner_line(partner: store.Summary) -> None:
+def partner_line(partner: index.Summary) -> None:
     if partner.test_accuracy is not None:
-        text = f"{store.percent(partner.test_accuracy)} test accuracy"
+        text = f"{formats.percent(partner.test_accuracy)} test accuracy"
     elif partner.is_active:
-        text = f"{store.STATE_LABELS[partner.state]}, {100 * partner.status.progress:.0f} %"
+        text = f"{run_labels.STATE_LABELS[partner.state]}, {100 * partner.status.progress:.0f} %"
     else:
-        text = store.STATE_LABELS[partner.state]
+        text = run_labels.STATE_LABELS[partner.state]
     run_link(text, partner.id, ":material/arrow_forward:")
 
 
@@ -396,7 +398,9 @@ def evaluation(run: Run) -> None:
         st.markdown("**Linear probe: test accuracy by class**" if is_probe else "**Test accuracy by class**")
         st.caption(escape.markdown(budget_sentence(found)))
         live_chart(
-            charts.per_class([str(name) for name in classes], per_class, "primary"), key=f"classes-{run.id}", height=340
+            run_figures.per_class([str(name) for name in classes], per_class, "primary"),
+            key=f"classes-{run.id}",
+            height=340,
         )
     confusion = found.get("confusion")
     if isinstance(confusion, list) and len(confusion) == len(classes):
@@ -404,15 +408,15 @@ def evaluation(run: Run) -> None:
             st.markdown("**What was taken for what**")
             st.caption("Rows: the true class; columns: the answer; shares of each row.")
             live_chart(
-                charts.confusion([str(name) for name in classes], confusion), key=f"confusion-{run.id}", height=340
+                run_figures.confusion([str(name) for name in classes], confusion), key=f"confusion-{run.id}", height=340
             )
 
 
 def budget_sentence(found: dict) -> str:
     parts = []
-    if store.number(found.get("num_labels")) is not None:
+    if index.finite_number(found.get("num_labels")) is not None:
         parts.append(f"{found['num_labels']:,} labels".replace(",", " "))
-    if store.number(found.get("num_test_images")) is not None:
+    if index.finite_number(found.get("num_test_images")) is not None:
         parts.append(f"{found['num_test_images']:,} test images".replace(",", " "))
     if isinstance(found.get("budget"), str):
         parts.append(found["budget"])
@@ -426,7 +430,7 @@ def unknown(run_id: str) -> None:
     st.page_link(ui.PAGE_RUNS, label="All runs", icon=":material/arrow_back:")
 
 
-def header(run: Run, summary: store.Summary) -> None:
+def header(run: Run, summary: index.Summary) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
             st.title(escape.markdown(summary.title), anchor=False, width="content")
@@ -458,11 +462,11 @@ def header(run: Run, summary: store.Summary) -> None:
                     )  # fmt: skip
                 if own and st.button("Delete", key="delete", icon=":material/delete:"):
                     ui.confirm_delete(run.id)
-    parts = [store.KIND_LABELS[summary.kind], summary.dataset, summary.backbone]
+    parts = [run_labels.KIND_LABELS[summary.kind], summary.dataset, summary.backbone]
     if summary.arm:
-        parts[0] = store.ARM_LABELS[summary.arm]
-        parts.append(f"{store.fraction_text(summary.label_fraction)} of labels")
-    parts += [f"{'queued' if summary.state == 'queued' else 'started'} {store.ago(summary.created)}"]
+        parts[0] = run_labels.ARM_LABELS[summary.arm]
+        parts.append(f"{formats.fraction_text(summary.label_fraction)} of labels")
+    parts += [f"{'queued' if summary.state == 'queued' else 'started'} {formats.ago(summary.created)}"]
     parts.append(run.id)
     if summary.status.device:
         parts.insert(3, queue.device_text(summary.status.device))

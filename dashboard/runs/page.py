@@ -8,10 +8,12 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.components.table import table
-from dashboard.shared import charts, forms, queue, store, ui
+from dashboard.shared import formats, forms, palette, queue, run_labels, store, ui
 from simclr import config as cfg
 from simclr import runs
 from simclr.launch import queue as run_queue
+from simclr.results import index, series
+from simclr.runs import metrics_csv
 
 MAX_LIVE_CARDS = 9
 MAX_ROWS = 200
@@ -44,42 +46,42 @@ COLUMNS = [
 ]
 
 
-def row(summary: store.Summary) -> dict:
+def row(summary: index.Summary) -> dict:
     """One run as a row of the table; it leads to the run's own page by id."""
     status = summary.status
-    seconds = store.elapsed(status)
+    seconds = index.elapsed(status)
     sub = ""
     if summary.arm:
-        sub = f"{store.ARM_LABELS[summary.arm]}, {store.fraction_text(summary.label_fraction)} of labels"
+        sub = f"{run_labels.ARM_LABELS[summary.arm]}, {formats.fraction_text(summary.label_fraction)} of labels"
     elif summary.name != summary.id:
-        sub = store.short_id(summary.id)
+        sub = index.short_id(summary.id)
     if summary.is_example:
         sub = f"Example · {sub}" if sub else "Example"
     return {
         "href": store.run_address(summary.id),
         "name": {"text": summary.title, "title": summary.id, "sub": sub},
         "state": {
-            "text": store.STATE_LABELS[summary.state],
-            "state": store.STATE_COLORS[summary.state],
+            "text": run_labels.STATE_LABELS[summary.state],
+            "state": palette.STATE_COLORS[summary.state],
             "sub": status.reason if status.state in ("failed", "queued") else "",
         },
-        "kind": {"text": store.KIND_LABELS[summary.kind]},
+        "kind": {"text": run_labels.KIND_LABELS[summary.kind]},
         "data": {"text": summary.dataset or "–"},
         "backbone": {"text": summary.backbone or "–"},
         "epochs": {"text": f"{status.epoch} / {status.epochs}" if status.epochs else "–", "sort": status.epoch},
         "accuracy": {
-            "text": store.percent(summary.accuracy),
+            "text": formats.percent(summary.accuracy),
             "sort": summary.accuracy,
             "strong": True,
             "sub": "" if summary.accuracy is None else "kNN" if summary.kind == "pretrain" else "test",
         },
-        "loss": {"text": store.decimal(summary.loss), "sort": summary.loss},
-        "duration": {"text": store.duration(seconds), "sort": seconds},
-        "created": {"text": store.ago(summary.created), "sort": summary.created},
+        "loss": {"text": formats.decimal(summary.loss), "sort": summary.loss},
+        "duration": {"text": formats.duration(seconds), "sort": seconds},
+        "created": {"text": formats.ago(summary.created), "sort": summary.created},
     }
 
 
-def matches(summary: store.Summary, kinds: list[str], states: list[str], text: str) -> bool:
+def matches(summary: index.Summary, kinds: list[str], states: list[str], text: str) -> bool:
     """True if a run passes the filters; none chosen lets everything pass."""
     group = "active" if summary.is_active else summary.state
     if (kinds and summary.kind not in kinds) or (states and group not in states):
@@ -88,7 +90,7 @@ def matches(summary: store.Summary, kinds: list[str], states: list[str], text: s
     return all(word in haystack for word in text.lower().split())
 
 
-def examples(found: list[store.Summary]) -> None:
+def examples(found: list[index.Summary]) -> None:
     """The shipped runs, on the first page of someone who has none yet."""
     st.space("small")
     st.subheader("Or look at finished ones first", anchor=False)
@@ -132,16 +134,16 @@ def empty() -> None:
                 st.caption(text)
 
 
-def headline(summary: store.Summary, columns: dict[str, list[float]]) -> tuple[str, str, list[float]]:
+def headline(summary: index.Summary, columns: dict[str, list[float]]) -> tuple[str, str, list[float]]:
     """Label, value and line of the number that tells most about a run that is going on."""
     for name, label in (("val/knn_top1", "kNN accuracy"), ("val/top1", "Validation accuracy")):
         if (name == "val/top1") == (summary.kind == "pretrain"):
             continue
-        values = charts.sparkline(columns.get(name, ()))
+        values = series.sparkline(columns.get(name, ()))
         if values:
-            return label, store.percent(values[-1]), [100 * value for value in values]
-    values = charts.sparkline(columns.get("train/loss", ()))
-    return "Loss", store.decimal(values[-1] if values else None), values
+            return label, formats.percent(values[-1]), [100 * value for value in values]
+    values = series.sparkline(columns.get("train/loss", ()))
+    return "Loss", formats.decimal(values[-1] if values else None), values
 
 
 @st.fragment(run_every=2)
@@ -153,19 +155,19 @@ def live_card(run_id: str) -> None:
         return
     summary = store.get().summary(run)
     status = summary.status
-    label, value, line = headline(summary, store.get().columns(run))
+    label, value, line = headline(summary, metrics_csv.live_columns(run.metrics_path))
     st.progress(status.progress)
     facts = []
     if status.steps:
         facts.append(f"Epoch {status.epoch} of {status.epochs}")
     else:
-        facts.append(status.phase.capitalize() or store.STATE_LABELS[status.state])
+        facts.append(status.phase.capitalize() or run_labels.STATE_LABELS[status.state])
     if status.images_per_second:
-        facts.append(f"{store.speed(status.images_per_second)} images/s")
+        facts.append(f"{formats.thousands(status.images_per_second)} images/s")
     if status.state == "stopping":
         facts.append(ui.stopping_text(status))
     elif status.eta_seconds is not None:
-        facts.append(f"{store.duration(status.eta_seconds)} left")
+        facts.append(f"{formats.duration(status.eta_seconds)} left")
     if status.device:
         facts.append(queue.device_text(status.device))
     st.caption(escape.markdown(" · ".join(facts)))
@@ -176,11 +178,11 @@ def live_card(run_id: str) -> None:
     st.metric(label, value, chart_data=line if len(line) > 1 else None, chart_type="line")
 
 
-def card(summary: store.Summary) -> None:
+def card(summary: index.Summary) -> None:
     with st.container(border=True, key=f"card-{summary.id}", gap="small"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown(f"**{escape.markdown(summary.title)}**", width="stretch")
-            st.badge(store.KIND_LABELS[summary.kind], color="blue")
+            st.badge(run_labels.KIND_LABELS[summary.kind], color="blue")
         live_card(summary.id)
         with st.container(horizontal=True, gap="small"):
             if st.button("Open", key=f"open-{summary.id}", icon=":material/open_in_full:"):
@@ -196,7 +198,7 @@ def card(summary: store.Summary) -> None:
                 ui.confirm_stop(summary.id)
 
 
-def troubles(found: list[store.Summary]) -> None:
+def troubles(found: list[index.Summary]) -> None:
     """Runs that failed of late: what went wrong, and the way on."""
     now = time.time()
     recent = [item for item in found if item.state == "failed" and not item.is_example
@@ -226,7 +228,7 @@ def troubles(found: list[store.Summary]) -> None:
             st.markdown(escape.markdown(item.status.error or "It failed; its log tells more."))
 
 
-def moving(found: list[store.Summary]) -> tuple[str, ...]:
+def moving(found: list[index.Summary]) -> tuple[str, ...]:
     """What the page is drawn for: which runs are active, stopping, waiting in which order, or failed."""
     waits = [item for item in found if item.state == "queued"]
     order = [run.id for run in run_queue.entries(store.runs_dir())] if waits else []
@@ -307,7 +309,7 @@ def page() -> None:
                 ["pretrain", "finetune", "scratch"],
                 selection_mode="multi",
                 key="filter-kind",
-                format_func=store.KIND_LABELS.__getitem__,
+                format_func=run_labels.KIND_LABELS.__getitem__,
                 label_visibility="collapsed",
                 bind="query-params",
             )

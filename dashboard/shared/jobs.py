@@ -9,13 +9,14 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import queue, store
+from dashboard.shared import formats, queue
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.embeddings import stored
 from simclr.embeddings.projections import Projection
 from simclr.hardware import devices
 from simclr.launch import control
+from simclr.results import index
 
 
 @st.fragment(run_every=1)
@@ -41,7 +42,7 @@ def progress(job: str, names: Mapping[str, str], folders: Sequence[str] = (), fi
                 st.markdown(f"**{escape.markdown(phase)}**")
                 the = "the " if status.device == devices.CPU else ""
                 where = f", on {the}{queue.device_text(status.device)}" if status.device else ""
-                st.caption(f"{store.duration(store.elapsed(status) or 0)} so far{where}")
+                st.caption(f"{formats.duration(index.elapsed(status) or 0)} so far{where}")
             if st.button(
                 "Cancel", key="embedding-cancel", icon=":material/close:", disabled=status.state == "stopping"
             ):

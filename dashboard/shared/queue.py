@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import store, ui
+from dashboard.shared import formats, run_labels, store, ui
 from simclr import runs
 from simclr.hardware import devices
 from simclr.launch import control, queue, spawn
@@ -90,7 +90,7 @@ def sentence(run: Run) -> str:
     }
     text = f"Waiting for {device_text(status.device)}: {ordinal(place)} of {len(waiting)} in the queue."
     for holder in list(holders.values())[:2]:
-        left = f", {store.duration(holder.status.eta_seconds)} left" if holder.status.eta_seconds is not None else ""
+        left = f", {formats.duration(holder.status.eta_seconds)} left" if holder.status.eta_seconds is not None else ""
         text += f" {holder.title} holds it{left}."
     if any(not names or name in names for name in queue.jobs_on(store.runs_dir())):
         text += " A job of the dashboard uses it until it ends."
@@ -138,7 +138,12 @@ def section() -> None:
 
 def _row(run: Run, place: int, count: int) -> None:
     summary = store.get().summary(run)
-    facts = [store.KIND_LABELS[summary.kind], summary.dataset, summary.backbone, device_text(summary.status.device)]
+    facts = [
+        run_labels.KIND_LABELS[summary.kind],
+        summary.dataset,
+        summary.backbone,
+        device_text(summary.status.device),
+    ]
     if not runs.is_own(run.path):
         facts.append("not started here")
     if runs.is_begun(run.path):

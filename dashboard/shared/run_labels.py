@@ -1,15 +1,34 @@
-"""Runs whose encoders can be looked at, and what they and their weights are called."""
+"""What runs, their states and their weights are called, and which runs have an encoder to be looked at."""
 
 from __future__ import annotations
 
-from dashboard.shared import store
+from dashboard.shared import formats, store
 from simclr import config as cfg
 from simclr.embeddings import references
+from simclr.results import index
 
+KIND_LABELS = {"pretrain": "Pre-training", "finetune": "Fine-tuning", "scratch": "From scratch", "unknown": "Unknown"}
+STATE_LABELS = {
+    "queued": "Queued",
+    "starting": "Starting",
+    "running": "Running",
+    "stopping": "Stopping",
+    "stopped": "Stopped",
+    "finished": "Finished",
+    "failed": "Failed",
+}
+# How a pre-training is judged by itself, and what that means.
+PROBE_HELP = {
+    "linear": "Test accuracy of a logistic regression on the features of the frozen encoder, with all training labels; "
+    "its L2 strength is chosen on the validation images.",
+    "knn": "Share of the test images whose class the 20 training images with the most similar features vote for. "
+    "Nothing is trained.",
+}
+ARM_LABELS = {"frozen": "Frozen encoder + head", "full": "Fine-tune everything", "scratch": "From scratch"}
 OTHER_COLORS = {references.UNTRAINED: "#ad8f1c", references.PIXELS: "#8a94a6"}
 
 
-def usable(summaries: list[store.Summary]) -> list[store.Summary]:
+def usable(summaries: list[index.Summary]) -> list[index.Summary]:
     """Runs with weights that no longer change, pre-trainings first, newest first."""
     found = []
     for item in summaries:
@@ -22,14 +41,14 @@ def usable(summaries: list[store.Summary]) -> list[store.Summary]:
     return sorted(found, key=lambda item: (item.kind != "pretrain", -item.created))
 
 
-def label(item: store.Summary) -> str:
+def label(item: index.Summary) -> str:
     """A run's name; without one, what it is and the end of its id, which tells it apart."""
     if item.name != item.id:
         return item.name
-    kind = "SimCLR" if item.kind == "pretrain" else store.ARM_LABELS.get(item.arm or "", store.KIND_LABELS[item.kind])
+    kind = "SimCLR" if item.kind == "pretrain" else ARM_LABELS.get(item.arm or "", KIND_LABELS[item.kind])
     parts = [kind]
     if item.arm:
-        parts.append(f"{store.fraction_text(item.label_fraction)} of labels")
+        parts.append(f"{formats.fraction_text(item.label_fraction)} of labels")
     return " · ".join([*parts, item.dataset, item.id.rsplit("-", 1)[-1]])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import store
+from dashboard.shared import palette, run_labels, store
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.launch import control, spawn
@@ -68,7 +68,9 @@ def head(title: str, caption: str = "") -> Any:
 
 
 def state_badge(status: Status) -> None:
-    st.badge(store.STATE_LABELS.get(status.state, status.state), color=store.STATE_COLORS.get(status.state, "gray"))
+    st.badge(
+        run_labels.STATE_LABELS.get(status.state, status.state), color=palette.STATE_COLORS.get(status.state, "gray")
+    )
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import csv
 import io
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+MAX_TAILS = 64  # growing files of which what was read is kept
 PRETRAIN_METRICS = (
     "epoch", "step", "lr", "train/loss", "train/top1", "train/top5", "train/mean_rank",
     "val/loss", "val/top1", "val/top5", "val/mean_rank", "val/knn_top1", "val/alignment", "val/uniformity",
@@ -144,6 +146,24 @@ class MetricsTail:
         had = bool(self.columns)
         self.columns, self._offset, self._identity, self._size = {}, 0, None, -1
         return had
+
+
+_tails: OrderedDict[Path, MetricsTail] = OrderedDict()
+_tails_lock = threading.Lock()
+
+
+def live_columns(path: Path) -> dict[str, list[float]]:
+    """The columns of a `metrics.csv`, equally long and up to date; a growing file is read by its new lines only."""
+    with _tails_lock:
+        tail = _tails.pop(path, None) or MetricsTail(path)
+        _tails[path] = tail
+        while len(_tails) > MAX_TAILS:
+            _tails.popitem(last=False)
+    tail.refresh()
+    # A row is appended column by column: a reader in another thread may see the last one half taken in.
+    columns = dict(tail.columns)
+    length = min((len(values) for values in columns.values()), default=0)
+    return {name: values[:length] for name, values in columns.items()}
 
 
 def signature(path: Path) -> tuple[int, int] | None:

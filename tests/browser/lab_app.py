@@ -10,8 +10,9 @@ import streamlit as st
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from dashboard.augmentations import encoder
-    from dashboard.shared import sample_images, ui
+    from dashboard.shared import ui
     from simclr.config import Augmentation
+    from simclr.views import sample_images
 
     st.set_page_config(layout="wide")
     ui.style()

@@ -21,7 +21,8 @@ from server import ROOT, Server, Tab
 from trainings import trained_run
 
 from dashboard.components import escape
-from dashboard.shared import charts, forms, store
+from dashboard.run import figures
+from dashboard.shared import forms, store
 from simclr import runs
 from simclr.embeddings import embed
 from simclr.embeddings.projections import Projection
@@ -70,7 +71,7 @@ def test_markdown_has_no_sign_of_its_own_and_stands_for_the_text(text: str) -> N
 
 
 def test_a_figure_keeps_what_it_is_and_has_no_markup_in_its_texts() -> None:
-    figure = charts.confusion(["<a href='x'>a</a>", "b & {c}"], [[1, 2], [3, 4]])
+    figure = figures.confusion(["<a href='x'>a</a>", "b & {c}"], [[1, 2], [3, 4]])
     found = escape.plotly(figure)
     assert not re.search(r"[<{]a|&(?!#)", json.dumps({**found, "data": [{**found["data"][0], "hovertemplate": ""}]}))
     assert html.unescape(json.dumps(found)) == json.dumps(figure)

@@ -16,11 +16,12 @@ from dashboard_fixtures import component_with, make_run, open_page, shown, texts
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from dashboard.augmentations import shortcut
-from dashboard.shared import forms, sample_images
+from dashboard.shared import forms
 from simclr import config as cfg
 from simclr import runs
+from simclr.analysis import color_shortcut
 from simclr.config import Augmentation, ConfigError
+from simclr.views import pictures, sample_images
 
 
 def augmentations_page(**query: str) -> AppTest:
@@ -215,14 +216,14 @@ def test_the_last_step_is_the_view_of_the_grid(tiny_runs: Path) -> None:
 def test_steps_say_what_was_drawn() -> None:
     drawn = {"box": [8, 4, 16, 8], "flip": False, "jitter": True, "brightness": 1.2, "contrast": 1.0,
              "saturation": 0.5, "hue": -0.25, "grayscale": True, "blur": True, "sigma": 1.234}  # fmt: skip
-    words = {name: sample_images._step(name, drawn, 32, 32) for name in ("crop", "flip", "brightness", "hue", "blur")}
+    words = {name: pictures._step(name, drawn, 32, 32) for name in ("crop", "flip", "brightness", "hue", "blur")}
     assert words == {
         "crop": ("12 %: 8 × 16 at 4, 8", True), "flip": ("not drawn", False), "brightness": ("× 1.20", True),
         "hue": ("-0.25 turn, -90°", True), "blur": ("σ 1.23 px", True),
     }  # fmt: skip
     without = drawn | {"jitter": False, "box": [0, 0, 32, 32]}
-    assert sample_images._step("contrast", without, 32, 32) == ("not drawn", False)
-    assert sample_images._step("crop", without, 32, 32) == ("whole image", False)
+    assert pictures._step("contrast", without, 32, 32) == ("not drawn", False)
+    assert pictures._step("crop", without, 32, 32) == ("whole image", False)
 
 
 # --- from a run ---------------------------------------------------------------------------------------------------
@@ -417,7 +418,7 @@ def test_histograms_and_intersections_against_plain_loops() -> None:
     generator = np.random.default_rng(0)
     first, second = generator.random((2, 3, 3, 5, 4)).astype(np.float32)
     first[0, 0, 0, 0] = 1.0  # belongs to the last bin
-    found = [shortcut.histograms(views) for views in (first, second)]
+    found = [color_shortcut.histograms(views) for views in (first, second)]
     for views, counted in zip((first, second), found, strict=True):
         for image in range(3):
             for channel in range(3):
@@ -428,15 +429,15 @@ def test_histograms_and_intersections_against_plain_loops() -> None:
     for i in range(3):
         for j in range(3):
             common = sum(min(a, b) for a, b in zip(found[0][i].ravel(), found[1][j].ravel(), strict=True)) / 3
-            np.testing.assert_allclose(shortcut.intersections(*found)[i, j], common, rtol=1e-5)
+            np.testing.assert_allclose(color_shortcut.intersections(*found)[i, j], common, rtol=1e-5)
 
 
 def test_partners_are_counted_and_ties_shared() -> None:
-    assert shortcut.top1(np.eye(5, dtype=np.float32)) == 1.0
-    assert shortcut.top1(np.roll(np.eye(5, dtype=np.float32), 1, axis=1)) == 0.0
-    assert shortcut.top1(np.ones((5, 5), np.float32)) == pytest.approx(1 / 5)
+    assert color_shortcut.top1(np.eye(5, dtype=np.float32)) == 1.0
+    assert color_shortcut.top1(np.roll(np.eye(5, dtype=np.float32), 1, axis=1)) == 0.0
+    assert color_shortcut.top1(np.ones((5, 5), np.float32)) == pytest.approx(1 / 5)
     # row 0 finds its partner, row 1 does not; both columns' best is row 0: (1/2 + 1/2) / 2
-    assert shortcut.top1(np.array([[0.9, 0.8], [0.7, 0.3]], np.float32)) == pytest.approx(0.5)
+    assert color_shortcut.top1(np.array([[0.9, 0.8], [0.7, 0.3]], np.float32)) == pytest.approx(0.5)
 
 
 def test_colour_jitter_closes_the_shortcut(tiny_runs: Path) -> None:
@@ -463,7 +464,7 @@ def test_sixteen_images_are_drawn_in_one_go(tiny_runs: Path) -> None:
     for epoch in range(6):
         for number, taken in seconds.items():
             start = time.thread_time()
-            sample_images.draw_views(found, list(range(number)), strong, seed=0, epoch=epoch, size=32)
+            pictures.draw_views(found, list(range(number)), strong, seed=0, epoch=epoch, size=32)
             taken.append(time.thread_time() - start)
     assert min(seconds[16]) < 8 * min(seconds[1])
 
@@ -471,14 +472,14 @@ def test_sixteen_images_are_drawn_in_one_go(tiny_runs: Path) -> None:
 def test_words_and_frames_say_what_was_drawn() -> None:
     drawn = {"box": [8, 16, 16, 8], "flip": True, "jitter": True, "brightness": 1.2, "contrast": 1.0, "saturation": 0.5,
              "hue": -0.25, "grayscale": True, "blur": True, "sigma": 1.23}  # fmt: skip
-    assert sample_images._box(drawn, 32, 32) == [0.5, 0.25, 0.25, 0.5]
-    assert sample_images.in_words(drawn, 32, 32) == [
+    assert pictures._box(drawn, 32, 32) == [0.5, 0.25, 0.25, 0.5]
+    assert pictures.in_words(drawn, 32, 32) == [
         ["crop", "12 %"], ["mirrored", ""], ["brightness", "× 1.20"], ["saturation", "× 0.50"], ["hue", "-0.25"],
         ["grey", ""], ["blur σ", "1.2"],
     ]  # fmt: skip
     whole = drawn | {"box": [0, 0, 32, 32], "flip": False, "jitter": False, "grayscale": False, "blur": False}
-    assert sample_images._box(whole, 32, 32) is None
-    assert sample_images.in_words(whole, 32, 32) == [["unchanged", ""]]
+    assert pictures._box(whole, 32, 32) is None
+    assert pictures.in_words(whole, 32, 32) == [["unchanged", ""]]
 
 
 def test_gallery_of_digits_and_of_what_is_not_there(tmp_path: Path) -> None:

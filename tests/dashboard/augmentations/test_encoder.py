@@ -16,8 +16,8 @@ import torch
 from dashboard_fixtures import component_with, components_with, make_run, texts
 from streamlit.testing.v1 import AppTest
 
-from dashboard.augmentations import encoder as lab_encoder
-from dashboard.shared import jobs, sample_images
+from dashboard.augmentations import encoder_batch, encoder_choice, encoder_figures, encoder_results
+from dashboard.shared import jobs
 from simclr import config as cfg
 from simclr import runs
 from simclr.analysis import encoders, factors, invariance, similarity, stored
@@ -26,7 +26,7 @@ from simclr.data import shapes
 from simclr.embeddings.references import EncoderRef, open_weights
 from simclr.hardware import processes
 from simclr.objectives import nt_xent
-from simclr.views import augment
+from simclr.views import augment, sample_images
 
 PAGE = str(Path(__file__).parents[2] / "browser" / "lab_app.py")
 
@@ -153,7 +153,7 @@ def test_damaged_weights_are_one_sentence(run: runs.Run) -> None:
 
 
 def test_a_slow_network_waits_for_a_click(run: runs.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lab_encoder, "AT_ONCE_SECONDS", 0.0)
+    monkeypatch.setattr(encoder_batch, "AT_ONCE_SECONDS", 0.0)
     app = open_lab(show="batch", batch_of="8")
     assert "Encoding these 16 views takes about" in texts(app)
     app.button(key="lab-encode").click().run()
@@ -187,8 +187,8 @@ def test_what_takes_long_is_offered_and_then_shown(
     else:
         assert "best" in texts(app) and "reacts most to" in texts(app)
         figures = [json.loads(figure) for figure in all_figures(app)]
-        assert len(figures) == len(lab_encoder.CURVES) + 1
-        hue = figures[lab_encoder.CURVES.index("hue")]
+        assert len(figures) == len(encoder_figures.CURVES) + 1
+        hue = figures[encoder_figures.CURVES.index("hue")]
         measured = results[0]["layers"]["h"]
         expected = [1.0, *(invariance.relative(value, measured["others"]) for value in measured["curves"]["hue"])]
         np.testing.assert_allclose(hue["data"][0]["y"], expected, atol=1e-4)
@@ -252,22 +252,22 @@ def test_other_moments_of_a_training_can_be_compared(run: runs.Run) -> None:
 def test_extremes_name_the_best_and_the_worst() -> None:
     curves = {operation: [0.9] * len(strengths) for operation, strengths in invariance.STRENGTHS.items()}
     curves["hue"], curves["crop"] = [1.0] * 6, [0.5] * 6
-    assert lab_encoder.extremes({"others": 0.5, "curves": curves}) == (
+    assert encoder_results.extremes({"others": 0.5, "curves": curves}) == (
         "ignores hue best (1.00) and reacts most to crop (0.00; 1 is unchanged, 0 like another image)."
     )
-    assert lab_encoder.extremes({"others": 1.0, "curves": curves}) == ""
+    assert encoder_results.extremes({"others": 1.0, "curves": curves}) == ""
 
 
 def test_others_are_never_among_the_chosen() -> None:
     found = sample_images.load("shapes")
-    others = lab_encoder._others(found, [0, 5], 30, seed=3)
+    others = encoder_batch._others(found, [0, 5], 30, seed=3)
     assert len(set(others)) == 30
     assert not {0, 5} & set(others)
-    assert len(lab_encoder._others(found, [0, 5], 10**6, seed=3)) == len(found.ids) - 2
+    assert len(encoder_batch._others(found, [0, 5], 10**6, seed=3)) == len(found.ids) - 2
 
 
 def test_broken_options_are_one_sentence(run: runs.Run) -> None:
-    choice = lab_encoder.Choice(EncoderRef(run), "", "")
+    choice = encoder_choice.ChosenEncoder(EncoderRef(run), "", "")
     kept = {"values": Augmentation().model_dump() | {"hue": 3.0}, "size": None, "seed": 0, "epoch": 1}
     with pytest.raises(cfg.ConfigError, match="hue"):
-        lab_encoder._batch(choice, kept, sample_images.load("shapes"), [0, 1])
+        encoder_batch._batch(choice, kept, sample_images.load("shapes"), [0, 1])

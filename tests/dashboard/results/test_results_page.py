@@ -4,8 +4,9 @@ import pytest
 from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
 
 from dashboard.results import page
-from dashboard.shared import store
+from dashboard.shared import formats, store
 from simclr import runs
+from simclr.results import arms, statistics, tables
 
 
 @pytest.fixture
@@ -15,8 +16,13 @@ def folder(tmp_path, monkeypatch):
 
 
 def table_of(pretraining):
-    picked = page.chosen(store.partners(pretraining.id))
-    return picked, page.rows(picked, {item.id: store.find(item.id).evaluation for item in picked.values()})
+    picked = tables.arm_runs(store.partners(pretraining.id))
+    return picked, rows_of(picked, {item.id: store.find(item.id).evaluation for item in picked.values()})
+
+
+def rows_of(picked, evaluations, own=None):
+    rows = tables.result_rows(picked, evaluations, own)
+    return [page.cells(row, evaluations.get(row.summary.id, {})) for row in rows]
 
 
 def test_empty_says_what_to_do(folder):
@@ -30,7 +36,7 @@ def test_empty_says_what_to_do(folder):
 def test_rows_compare_with_scratch_and_mark_the_best_of_each_fraction(folder):
     pretraining, _ = make_experiment(folder, (0.01, 1.0))
     picked, rows = table_of(pretraining)
-    assert list(picked) == [(fraction, arm) for fraction in (0.01, 1.0) for arm in store.ARMS]
+    assert list(picked) == [(fraction, arm) for fraction in (0.01, 1.0) for arm in arms.ARMS]
     assert [row["accuracy"]["text"] for row in rows] == ["42.0 %", "48.0 %", "18.0 %", "50.0 %", "64.0 %", "74.0 %"]
     assert [row["difference"]["text"] for row in rows] == ["+24.0 pp", "+30.0 pp", "–", "-24.0 pp", "-10.0 pp", "–"]
     assert [row["best"] for row in rows] == [False, True, False, False, False, True]
@@ -61,14 +67,14 @@ def test_a_run_without_a_result_shows_its_state_and_marks_nothing(folder):
     picked, rows = table_of(pretraining)
     assert rows[0]["accuracy"]["text"] == "Running"
     assert not rows[0]["best"]
-    assert page.verdict(picked) == ""
+    assert statistics.verdict(picked) is None
     assert not open_page("results", experiment=pretraining.id).exception
 
 
 def test_a_difference_of_nothing_has_no_sign():
-    assert page.points(-0.0001) == "0.0 pp"
-    assert page.points(0.12) == "+12.0 pp"
-    assert page.points(None) == "–"
+    assert formats.points(-0.0001) == "0.0 pp"
+    assert formats.points(0.12) == "+12.0 pp"
+    assert formats.points(None) == "–"
 
 
 def test_a_damaged_evaluation_costs_only_its_numbers(folder):
@@ -103,10 +109,10 @@ def give_figures(pretraining, **changes):
 def test_linear_probe_and_knn_stand_with_the_arms_that_use_all_labels(folder):
     pretraining, _ = make_experiment(folder, (0.01, 1.0))
     give_figures(pretraining)
-    picked = page.chosen(store.partners(pretraining.id))
+    picked = tables.arm_runs(store.partners(pretraining.id))
     own = store.get().summary(pretraining)
     evaluations = {item.id: store.find(item.id).evaluation for item in [*picked.values(), own]}
-    rows = page.rows(picked, evaluations, own)
+    rows = rows_of(picked, evaluations, own)
     names = [row["arm"]["text"] for row in rows]
     assert names[:3] == ["Frozen encoder", "Fine-tuned", "From scratch"]
     assert names[3:] == ["kNN", "Linear probe", "Frozen encoder", "Fine-tuned", "From scratch"]
@@ -124,10 +130,10 @@ def test_linear_probe_and_knn_stand_with_the_arms_that_use_all_labels(folder):
 def test_figures_on_other_labels_are_not_set_against_scratch(folder):
     pretraining, _ = make_experiment(folder, (1.0,))
     give_figures(pretraining, num_labels=99)
-    picked = page.chosen(store.partners(pretraining.id))
+    picked = tables.arm_runs(store.partners(pretraining.id))
     own = store.get().summary(pretraining)
     evaluations = {item.id: store.find(item.id).evaluation for item in [*picked.values(), own]}
-    rows = page.rows(picked, evaluations, own)
+    rows = rows_of(picked, evaluations, own)
     assert [row["difference"]["text"] for row in rows[:3]] == ["–", "–", "-24.0 pp"]
 
 
@@ -144,6 +150,6 @@ def test_a_pre_training_alone_shows_its_own_figures(folder):
 def test_a_damaged_record_costs_only_its_words(folder, protocols):
     run = make_run(folder)
     give_figures(run, protocols=protocols)
-    rows = page.rows({}, {run.id: run.evaluation}, store.get().summary(run))
+    rows = rows_of({}, {run.id: run.evaluation}, store.get().summary(run))
     assert [row["budget"]["text"] for row in rows] == ["–", "–"]
     assert not open_page("results", experiment=run.id).exception

@@ -12,9 +12,8 @@ from dashboard_fixtures import open_page, query, texts, write_metrics
 from server import PAGE_MS, PHONE, Server, Tab
 
 from dashboard.run import health_panel
-from dashboard.shared import store
 from simclr import runs
-from simclr.runs import health_log
+from simclr.runs import health_log, metrics_csv
 
 EPOCHS = 20
 
@@ -183,7 +182,7 @@ def rows(epochs=3):
 
 def test_all_figures_are_values_that_json_takes(folder):
     run = make_run(folder)
-    columns = store.get().columns(run)
+    columns = metrics_csv.live_columns(run.metrics_path)
     for figure in (health_panel.plane(columns, 2), health_panel.histograms(rows(), 2), health_panel.spectrum(rows(), 2),
                    health_panel.spread(rows(), 2)):  # fmt: skip
         json.dumps(figure, allow_nan=False)
@@ -255,7 +254,7 @@ def test_slider_and_zoom_outlive_new_epochs_of_a_running_run(tmp_path, browser):
             with run.health_path.open("a") as stream:
                 stream.write(health_line(known + 1))
             deadline = time.monotonic() + 30
-            while slider.get_attribute("aria-valuemax") != str(known) and time.monotonic() < deadline:
+            while slider.first.get_attribute("aria-valuemax") != str(known) and time.monotonic() < deadline:
                 time.sleep(0.2)
             page.wait_for_timeout(4000)
             assert page.get_by_role("slider").get_attribute("aria-valuetext") == "4"

@@ -10,9 +10,10 @@ from dashboard_fixtures import CLASSES, make_experiment, make_run, open_page, qu
 
 from dashboard.components import escape
 from dashboard.run import page
-from dashboard.shared import store, ui
+from dashboard.shared import run_labels, store, ui
 from simclr import runs
 from simclr.launch import queue, spawn
+from simclr.results import arms
 from simclr.runs.status import Status
 
 
@@ -195,7 +196,7 @@ def test_finished_pretraining_offers_three_next_steps(folder):
     assert metrics(app)["Best kNN accuracy"].endswith("%")
 
 
-@pytest.mark.parametrize("arm", store.ARMS)
+@pytest.mark.parametrize("arm", arms.ARMS)
 def test_one_click_starts_a_partner_and_opens_it(folder, no_processes, arm):
     run = make_run(folder)
     app = open_page("run", id=run.id)
@@ -290,7 +291,7 @@ def test_a_finished_pre_training_shows_its_test_figures_and_how_they_were_measur
     assert "Best kNN accuracy" not in found
     helps = {item.label: item.help for item in app.metric}
     assert helps["Linear probe, test"] == escape.markdown("The linear sentence.")
-    assert helps["kNN, test"] == store.PROBE_HELP["knn"]  # nothing recorded
+    assert helps["kNN, test"] == run_labels.PROBE_HELP["knn"]  # nothing recorded
     assert "Linear probe: test accuracy by class" in texts(app)
     assert "3 686 labels · 300 test images" in texts(app)
 

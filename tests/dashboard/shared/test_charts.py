@@ -7,7 +7,10 @@ import random
 import numpy as np
 import pytest
 
-from dashboard.shared import charts
+from dashboard.results import figures as result_figures
+from dashboard.run import figures as run_figures
+from dashboard.shared import figures
+from simclr.results import metric_info, series
 
 NAN = float("nan")
 
@@ -27,16 +30,16 @@ def example(epochs=3, steps=10, first=1):
 
 
 def test_chance_loss_is_the_log_of_the_number_of_candidates():
-    assert charts.chance_loss(256) == pytest.approx(math.log(511))
+    assert metric_info.chance_loss(256) == pytest.approx(math.log(511))
 
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_epochs_have_fractions_inside_and_whole_numbers_at_their_end(first):
-    x, y = charts.points(example(first=first), "train/loss")
+    x, y = series.points(example(first=first), "train/loss")
     assert x[:2] == pytest.approx([0.1, 0.2])
     assert x[-1] == pytest.approx(3)
     assert y[0] == pytest.approx(4.9)
-    assert charts.points(example(first=first), "val/loss")[0] == pytest.approx([1, 2, 3])
+    assert series.points(example(first=first), "val/loss")[0] == pytest.approx([1, 2, 3])
 
 
 def test_a_log_that_counts_epochs_and_steps_from_zero_ends_at_whole_epochs_too():
@@ -47,22 +50,22 @@ def test_a_log_that_counts_epochs_and_steps_from_zero_ends_at_whole_epochs_too()
                 columns[name].append(value)
         for name, value in zip(columns, (epoch, 8 * epoch + 7, NAN, 0.4), strict=True):
             columns[name].append(value)
-    assert charts.points(columns, "val_loss")[0] == pytest.approx([1, 2, 3, 4])
-    assert charts.points(columns, "train_loss")[0][:4] == pytest.approx([0.25, 0.5, 0.75, 1])
+    assert series.points(columns, "val_loss")[0] == pytest.approx([1, 2, 3, 4])
+    assert series.points(columns, "train_loss")[0][:4] == pytest.approx([0.25, 0.5, 0.75, 1])
 
 
 def test_points_by_step_and_by_time_leave_out_missing_values():
     columns = example()
-    assert charts.points(columns, "val/knn_top1", "step") == ([10, 20, 30], [0.5, 0.5, 0.5])
-    assert charts.points(columns, "val/knn_top1", "time")[0] == pytest.approx([5 / 60, 10 / 60, 15 / 60])
-    assert charts.points(columns, "no such column") == ([], [])
+    assert series.points(columns, "val/knn_top1", "step") == ([10, 20, 30], [0.5, 0.5, 0.5])
+    assert series.points(columns, "val/knn_top1", "time")[0] == pytest.approx([5 / 60, 10 / 60, 15 / 60])
+    assert series.points(columns, "no such column") == ([], [])
 
 
 def test_thinning_keeps_ends_and_every_spike():
     random.seed(0)
     y = [random.random() for _ in range(10_000)]
     y[4321], y[777] = 50.0, -50.0
-    x, thinned = charts.thin(list(range(len(y))), y, 500)
+    x, thinned = series.thin(list(range(len(y))), y, 500)
     assert len(x) <= 500
     assert x == sorted(x)
     assert (x[0], x[-1]) == (0, 9999)
@@ -72,20 +75,20 @@ def test_thinning_keeps_ends_and_every_spike():
 
 
 def test_few_points_are_left_alone():
-    assert charts.thin([1, 2], [3, 4]) == ([1, 2], [3, 4])
+    assert series.thin([1, 2], [3, 4]) == ([1, 2], [3, 4])
 
 
 def test_smoothing_of_a_constant_is_the_constant_and_zero_changes_nothing():
-    assert charts.smooth([2.0] * 5, 0.9) == pytest.approx([2.0] * 5)
-    assert charts.smooth([1.0, 5.0, 2.0], 0) == [1.0, 5.0, 2.0]
+    assert series.smooth([2.0] * 5, 0.9) == pytest.approx([2.0] * 5)
+    assert series.smooth([1.0, 5.0, 2.0], 0) == [1.0, 5.0, 2.0]
     rough = [1.0, 5.0, 1.0, 5.0, 1.0]
-    assert max(charts.smooth(rough, 0.8)) < 5
+    assert max(series.smooth(rough, 0.8)) < 5
     with pytest.raises(ValueError, match="below 1"):
-        charts.smooth(rough, 1.0)
+        series.smooth(rough, 1.0)
 
 
 def test_run_figure_has_both_splits_and_the_line_of_chance():
-    figure = charts.run_figure(example(), "loss", "#123456", chance=6.24)
+    figure = figures.run_figure(example(), "loss", "#123456", chance=6.24)
     assert [trace["name"] for trace in figure["data"]] == ["Training", "Validation", "equal similarities"]
     assert figure["data"][2]["y"] == [6.24, 6.24]
     assert "6.24" in figure["layout"]["annotations"][0]["text"]
@@ -93,17 +96,17 @@ def test_run_figure_has_both_splits_and_the_line_of_chance():
 
 
 def test_accuracies_are_shown_in_per_cent():
-    figure = charts.run_figure(example(), "knn_top1", "#123456")
+    figure = figures.run_figure(example(), "knn_top1", "#123456")
     assert figure["data"][0]["y"] == [50.0, 50.0, 50.0]
     assert figure["layout"]["yaxis"]["ticksuffix"] == " %"
 
 
 def test_a_run_without_metrics_gives_a_figure_without_lines():
-    assert charts.run_figure({}, "loss", "#123456", chance=6.0)["data"] == []
+    assert figures.run_figure({}, "loss", "#123456", chance=6.0)["data"] == []
 
 
 def test_overlay_lists_each_run_once():
-    figure = charts.overlay([("a", "#111111", example()), ("b", "#222222", example())], "loss")
+    figure = result_figures.overlay([("a", "#111111", example()), ("b", "#222222", example())], "loss")
     listed = [trace["name"] for trace in figure["data"] if trace["showlegend"]]
     assert listed == ["a", "b"]
     assert len(figure["data"]) == 6  # two runs, each with training, validation and its entry
@@ -111,9 +114,16 @@ def test_overlay_lists_each_run_once():
 
 
 def test_runs_of_one_colour_differ_in_their_dashes():
-    figure = charts.overlay([("a", "#111111", example()), ("b", "#111111", example())], "knn_top1")
+    figure = result_figures.overlay([("a", "#111111", example()), ("b", "#111111", example())], "knn_top1")
     assert {trace["line"]["dash"] for trace in figure["data"]} == {"solid", "dash"}
-    assert charts.dashes(["r", "g", "r", "r", "r", "r"]) == ["solid", "solid", "dash", "dashdot", "longdash", "solid"]
+    assert figures.dashes(["r", "g", "r", "r", "r", "r"]) == [
+        "solid",
+        "solid",
+        "dash",
+        "dashdot",
+        "longdash",
+        "solid",
+    ]
 
 
 def slow_smooth(values, weight):
@@ -128,51 +138,53 @@ def slow_smooth(values, weight):
 def test_smoothing_equals_the_slow_way(weight):
     random.seed(1)
     values = [random.gauss(0, 1) for _ in range(2000)]
-    assert charts.smooth(values, weight) == pytest.approx(slow_smooth(values, weight), abs=1e-9)
+    assert series.smooth(values, weight) == pytest.approx(slow_smooth(values, weight), abs=1e-9)
 
 
 def test_thinning_for_a_logarithmic_axis_keeps_the_beginning():
     x = np.arange(1, 100_001, dtype=float)
-    kept = charts.thinned(np.sin(x), 200, x)
+    kept = series.thinned(np.sin(x), 200, x)
     assert len(kept) <= 200
     assert (kept < 1000).sum() > 80  # two of five powers of ten; by count it would be two points
 
 
 def test_the_mean_over_seeds_has_the_band_of_the_sample_and_ends_where_the_first_ends():
     x = np.arange(5.0)
-    found = charts.band([(x, x), (x, x + 2), (x[:4], x[:4] + 4)])
+    found = series.band([(x, x), (x, x + 2), (x[:4], x[:4] + 4)])
     assert found.num_runs == 3
     assert found.x.tolist() == [0, 1, 2, 3]
     assert found.mean == pytest.approx([2, 3, 4, 5])
     assert found.high - found.mean == pytest.approx([2.0] * 4)  # the standard deviation of 0, 2, 4 is 2
-    around = charts.band([(x, x), (x, x + 2), (x, x + 4)], "range")
+    around = series.band([(x, x), (x, x + 2), (x, x + 4)], "range")
     assert (around.low.tolist(), around.high.tolist()) == (x.tolist(), (x + 4).tolist())
 
 
 def test_the_mean_reads_between_points_and_one_line_is_its_own_mean():
-    found = charts.band(
+    found = series.band(
         [(np.array([0.0, 2.0]), np.array([0.0, 2.0])), (np.array([0.0, 1.0, 2.0]), np.array([0.0, 3.0, 2.0]))]
     )
     assert found.x.tolist() == [0, 1, 2]
     assert found.mean.tolist() == [0, 2, 2]
-    alone = charts.band([(np.array([1.0, 2.0]), np.array([5.0, 6.0]))])
+    alone = series.band([(np.array([1.0, 2.0]), np.array([5.0, 6.0]))])
     assert alone.low.tolist() == alone.high.tolist() == [5, 6]
-    assert charts.band([]).num_runs == 0
-    apart = charts.band([(np.array([0.0, 1.0]), np.array([0.0, 1.0])), (np.array([5.0, 6.0]), np.array([0.0, 1.0]))])
+    assert series.band([]).num_runs == 0
+    apart = series.band([(np.array([0.0, 1.0]), np.array([0.0, 1.0])), (np.array([5.0, 6.0]), np.array([0.0, 1.0]))])
     assert len(apart.x) == 0
 
 
 def test_label_efficiency_sorts_the_fractions_and_names_them():
-    figure = charts.label_efficiency([("Frozen", "#111111", [(1.0, 0.8), (0.01, 0.4)]), ("Scratch", "#222222", [])])
+    figure = result_figures.label_efficiency(
+        [("Frozen", "#111111", [(1.0, 0.8), (0.01, 0.4)]), ("Scratch", "#222222", [])]
+    )
     assert len(figure["data"]) == 1
     assert figure["data"][0]["x"] == [0.01, 1.0]
     assert figure["layout"]["xaxis"]["ticktext"] == ["1 %", "100 %"]
 
 
 def test_confusion_shows_shares_of_each_true_class():
-    figure = charts.confusion(["a", "b"], [[3, 1], [0, 0]])
+    figure = run_figures.confusion(["a", "b"], [[3, 1], [0, 0]])
     assert figure["data"][0]["z"] == [[75.0, 25.0], [0.0, 0.0]]
-    best_on_top = charts.per_class(["a", "b"], [0.9, 0.2], "#111111")["data"][0]
+    best_on_top = run_figures.per_class(["a", "b"], [0.9, 0.2], "#111111")["data"][0]
     assert best_on_top["y"] == ["b", "a"]
 
 
@@ -180,19 +192,21 @@ def test_charts_import_no_streamlit():
     import subprocess
     import sys
 
-    code = "import sys; from dashboard.shared import charts; sys.exit('streamlit' in sys.modules)"
+    code = "import sys; from dashboard.shared import figures; sys.exit('streamlit' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 0
 
 
 def test_log_ticks_are_round_and_few():
-    assert charts.log_ticks([30, 256]) == [50, 100, 200]
-    assert charts.log_ticks([1, 1e9])[0] == 1
-    assert charts.log_ticks([]) == []
-    assert all(len(charts.log_ticks([1, 10.0**power])) <= max(6, power + 1) for power in range(1, 9))
+    assert figures.log_ticks([30, 256]) == [50, 100, 200]
+    assert figures.log_ticks([1, 1e9])[0] == 1
+    assert figures.log_ticks([]) == []
+    assert all(len(figures.log_ticks([1, 10.0**power])) <= max(6, power + 1) for power in range(1, 9))
 
 
 def test_a_single_label_fraction_is_drawn_as_bars():
-    figure = charts.label_efficiency([("Frozen", "#111111", [(0.1, 0.8)]), ("Scratch", "#222222", [(0.1, 0.3)])])
+    figure = result_figures.label_efficiency(
+        [("Frozen", "#111111", [(0.1, 0.8)]), ("Scratch", "#222222", [(0.1, 0.3)])]
+    )
     assert figure["data"][0]["type"] == "bar"
     assert figure["data"][0]["x"] == [30.0, 80.0]
     assert figure["data"][0]["y"] == ["Scratch", "Frozen"]

@@ -9,11 +9,12 @@ import pytest
 from conftest import supervise_nothing
 from dashboard_fixtures import make_experiment, make_run, write_evaluation
 
-from dashboard.shared import store
+from dashboard.shared import formats, store
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.launch import spawn
+from simclr.results import arms, index
 from simclr.runs import metrics_csv
 from simclr.runs.status import Status
 
@@ -67,8 +68,8 @@ def test_an_active_run_whose_process_is_gone_is_failed_without_a_new_file(folder
 
 def test_a_torn_last_line_and_broken_files_cost_only_themselves(folder):
     torn = make_run(folder, torn=True, done=5)
-    assert len(set(map(len, store.get().columns(torn).values()))) == 1
-    assert 99 not in store.get().columns(torn)["epoch"]
+    assert len(set(map(len, metrics_csv.live_columns(torn.metrics_path).values()))) == 1
+    assert 99 not in metrics_csv.live_columns(torn.metrics_path)["epoch"]
     (torn.path / runs.META).write_text("{")
     (torn.path / runs.CONFIG).write_bytes(b"\xff\xfe\x00")
     broken = store.get().summary(runs.Run(torn.path))
@@ -80,10 +81,10 @@ def test_a_torn_last_line_and_broken_files_cost_only_themselves(folder):
 
 def test_columns_grow_by_new_lines(folder):
     run = make_run(folder, "running", done=2)
-    before = len(store.get().columns(run)["epoch"])
+    before = len(metrics_csv.live_columns(run.metrics_path)["epoch"])
     with open(run.metrics_path, "a") as stream:
         stream.write(",".join(["3", "40", *[""] * (len(runs.PRETRAIN_METRICS) - 2)]) + "\n")
-    assert len(store.get().columns(run)["epoch"]) == before + 1
+    assert len(metrics_csv.live_columns(run.metrics_path)["epoch"]) == before + 1
 
 
 def test_runs_are_found_by_exact_id_only(folder):
@@ -103,8 +104,8 @@ def test_colours_stay_when_another_run_is_deleted(folder):
 
 def test_five_hundred_runs_are_listed_again_in_a_blink(folder):
     text = "random_weight_init: true\ndataset: shapes\n"
-    for index in range(500):
-        path = folder / f"20260101-{index:06d}-scratch-shapes-resnet_tiny-aaaa"
+    for number in range(500):
+        path = folder / f"20260101-{number:06d}-scratch-shapes-resnet_tiny-aaaa"
         path.mkdir()
         (path / runs.CONFIG).write_text(text)
         (path / runs.STATUS).write_text('{"state": "finished"}')
@@ -173,11 +174,12 @@ def test_figures_of_a_metrics_file(tmp_path, text, expected):
     path = tmp_path / "metrics.csv"
     path.write_bytes(text.encode("latin-1"))
     assert metrics_csv.newest_figures(path) == expected
-    assert metrics_csv.newest_figures(tmp_path) == metrics_csv.newest_figures(tmp_path / "missing") == (None, None)
+    missing = metrics_csv.newest_figures(tmp_path / "missing")
+    assert metrics_csv.newest_figures(tmp_path) == missing == (None, None)
 
 
 def test_runs_without_figures_are_filled_in_later(folder, monkeypatch):
-    monkeypatch.setattr(store, "FILL_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(index, "FILL_DELAY_SECONDS", 0.05)
     made = [make_run(folder) for _ in range(3)]
     for run in made:
         runs.update_status(run.path, loss=None, accuracy=None)
@@ -203,7 +205,7 @@ def test_one_look_serves_all_who_ask_within_a_second(folder, monkeypatch):
     original = runs.list_runs
     monkeypatch.setattr(runs, "list_runs", lambda place: looks.append(place) or original(place))
     clock = [50.0]
-    monkeypatch.setattr(store.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(index.time, "monotonic", lambda: clock[0])
     first = store.get().summaries()
     clock[0] += 0.9
     make_run(folder, version=7)  # asked for the next one, it would look at the folder too
@@ -219,12 +221,12 @@ def test_one_look_serves_all_who_ask_within_a_second(folder, monkeypatch):
 def test_a_duration_counts_the_parts_before_a_resume():
     now = time.time()
     going_on = Status(state="running", started=now - 10, heartbeat=now, seconds_before=100.0)
-    assert store.elapsed(going_on) == pytest.approx(110, abs=1)
-    assert store.elapsed(Status(state="stopped", started=now - 90, ended=now - 60, seconds_before=100.0)) == 130
-    assert store.elapsed(Status(state="queued", seconds_before=100.0)) == 100
-    assert store.elapsed(Status(state="queued")) is None
+    assert index.elapsed(going_on) == pytest.approx(110, abs=1)
+    assert index.elapsed(Status(state="stopped", started=now - 90, ended=now - 60, seconds_before=100.0)) == 130
+    assert index.elapsed(Status(state="queued", seconds_before=100.0)) == 100
+    assert index.elapsed(Status(state="queued")) is None
     # a Slurm job that waits again does not go on meanwhile
-    assert store.elapsed(Status(state="queued", backend="slurm", started=now - 900, heartbeat=now - 600)) == 300
+    assert index.elapsed(Status(state="queued", backend="slurm", started=now - 900, heartbeat=now - 600)) == 300
 
 
 @pytest.mark.parametrize(
@@ -232,19 +234,19 @@ def test_a_duration_counts_the_parts_before_a_resume():
     [(None, "–"), (0, "0 s"), (42.4, "42 s"), (185, "3 min 05 s"), (7800, "2 h 10 min"), (273_600, "3 d 4 h")],
 )
 def test_durations(seconds, text):
-    assert store.duration(seconds) == text
+    assert formats.duration(seconds) == text
 
 
 def test_words():
-    assert store.ago(100, now=110) == "just now"
-    assert store.ago(0, now=7300) == "2 h ago"
-    assert store.percent(0.4567) == "45.7 %"
-    assert store.percent(None) == "–"
-    assert store.fraction_text(0.01) == "1 %"
-    assert store.short_id("20261122-142233-pretrain-cifar10-resnet18-x7k2") == "pretrain-cifar10-resnet18-x7k2"
-    assert store.short_id("version_3") == "version_3"
-    assert store.number(True) is None
-    assert store.number(float("nan")) is None
+    assert formats.ago(100, now=110) == "just now"
+    assert formats.ago(0, now=7300) == "2 h ago"
+    assert formats.percent(0.4567) == "45.7 %"
+    assert formats.percent(None) == "–"
+    assert formats.fraction_text(0.01) == "1 %"
+    assert index.short_id("20261122-142233-pretrain-cifar10-resnet18-x7k2") == "pretrain-cifar10-resnet18-x7k2"
+    assert index.short_id("version_3") == "version_3"
+    assert index.finite_number(True) is None
+    assert index.finite_number(float("nan")) is None
 
 
 # --- partners
@@ -262,7 +264,7 @@ def pretraining():
     [("frozen", "finetune", True), ("full", "finetune", False), ("scratch", "scratch", False)],
 )
 def test_a_partner_has_the_data_network_and_seed_of_its_pretraining(pretraining, arm, kind, freeze):
-    config = store.partner_config(pretraining, "some-run", arm, 0.05, "quick")
+    config = arms.partner_config(pretraining, "some-run", arm, 0.05, "quick")
     assert config.kind == kind
     assert config.freeze_encoder is freeze
     assert config.experiment_version == "some-run"
@@ -276,30 +278,30 @@ def test_a_partner_has_the_data_network_and_seed_of_its_pretraining(pretraining,
 
 @pytest.mark.parametrize("recipe", cfg.recipe_names())
 def test_scratch_and_full_have_the_same_budget(pretraining, recipe):
-    full = store.partner_config(pretraining, "r", "full", 0.01, recipe)
-    scratch = store.partner_config(pretraining, "r", "scratch", 0.01, recipe)
+    full = arms.partner_config(pretraining, "r", "full", 0.01, recipe)
+    scratch = arms.partner_config(pretraining, "r", "scratch", 0.01, recipe)
     for name in ("epochs", "batch_size", "max_steps", "early_stopping_patience"):
         assert getattr(full, name) == getattr(scratch, name)
 
 
 def test_an_unknown_arm_is_refused(pretraining):
     with pytest.raises(ConfigError, match="arm is half; allowed: frozen, full, scratch"):
-        store.partner_config(pretraining, "r", "half", 0.01)
+        arms.partner_config(pretraining, "r", "half", 0.01)
 
 
 def test_recipe_is_the_recorded_one_else_the_one_with_its_data_and_network():
-    assert store.guess_recipe({}, "quick") == "quick"
+    assert arms.guess_recipe({}, "quick") == "quick"
     quick = cfg.recipe("quick")
-    assert store.guess_recipe({"dataset": quick["dataset"], "backbone": quick["backbone"]}) == "quick"
-    assert store.guess_recipe({"dataset": "other"}, "gone") == cfg.recipe_names()[0]
+    assert arms.guess_recipe({"dataset": quick["dataset"], "backbone": quick["backbone"]}) == "quick"
+    assert arms.guess_recipe({"dataset": "other"}, "gone") == cfg.recipe_names()[0]
 
 
 def test_a_second_click_gives_the_run_of_the_first(folder, monkeypatch):
     monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
     run = make_run(folder)
-    first = store.start_partner(run, "frozen", 0.1)
-    again = store.start_partner(run, "frozen", 0.1)
-    other = store.start_partner(run, "full", 0.1)
+    first = arms.start_partner(run, "frozen", 0.1, folder)
+    again = arms.start_partner(run, "frozen", 0.1, folder)
+    other = arms.start_partner(run, "full", 0.1, folder)
     assert first.id == again.id != other.id
     assert first.meta["experiment"] == run.id
     assert runs.load_config(first).freeze_encoder
@@ -310,6 +312,6 @@ def test_partners_are_those_of_this_pretraining(folder):
     other, _ = make_experiment(folder)
     assert {item.id for item in store.partners(own.id)} == {run.id for run in found.values()}
     assert store.partners(other.id)[0].id not in {run.id for run in found.values()}
-    best = store.newest_partner(store.partners(own.id), "frozen", 0.01)
+    best = arms.newest_partner(store.partners(own.id), "frozen", 0.01)
     assert best.id == found["frozen-0.01"].id
-    assert store.newest_partner(store.partners(own.id), "frozen", 0.5) is None
+    assert arms.newest_partner(store.partners(own.id), "frozen", 0.5) is None

@@ -6,11 +6,8 @@ streamlit.
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 import tempfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -20,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclr import config as cfg
-from simclr.config import Augmentation, ConfigError, PretrainConfig
+from simclr.config import ConfigError, PretrainConfig
 
 NUM_SHOWN = 32  # images in the strip to choose from
 NUM_KEPT = 320  # images of a data set that are kept; the strip shows a draw of them
@@ -44,7 +41,7 @@ TRACES = {
 
 
 @dataclass(frozen=True)
-class Gallery:
+class SampleImages:
     """Some training images of a data set.
 
     images: (N, 3, S, S) uint8. ids: (N,) their numbers in the data set, which seed their views. names: (N,) classes, or
@@ -81,7 +78,7 @@ def present(data_dir: str | None = None) -> list[str]:
     return [*cfg.BUILT_IN_DATASETS, *there]
 
 
-def load(dataset: str, data_dir: str | None = None, size: int | None = None) -> Gallery:
+def load(dataset: str, data_dir: str | None = None, size: int | None = None) -> SampleImages:
     """Some training images of a data set that is here already, evenly spread over it.
 
     Args:
@@ -95,7 +92,9 @@ def load(dataset: str, data_dir: str | None = None, size: int | None = None) -> 
 
         side = size or shapes.DEFAULT_SIDE
         drawn = shapes.generate("train", NUM_KEPT if side <= 128 else NUM_LARGE, side)
-        return Gallery(drawn.images, np.arange(len(drawn.labels)), [shapes.CLASSES[label] for label in drawn.labels])
+        return SampleImages(
+            drawn.images, np.arange(len(drawn.labels)), [shapes.CLASSES[label] for label in drawn.labels]
+        )
     if dataset in cfg.DATASETS:
         _check_present(dataset, data_dir)
         return _from_split(dataset, data_dir)
@@ -110,7 +109,7 @@ def _check_present(dataset: str, data_dir: str | None) -> None:
         )
 
 
-def _from_split(dataset: str, data_dir: str | None) -> Gallery:
+def _from_split(dataset: str, data_dir: str | None) -> SampleImages:
     import torch
 
     from simclr.data import loading
@@ -122,10 +121,10 @@ def _from_split(dataset: str, data_dir: str | None) -> Gallery:
     names = [""] * len(places)
     if split.labels is not None and found.classes:
         names = [found.classes[label] for label in split.labels[places].tolist()]
-    return Gallery(images, split.ids[places].numpy(), names)
+    return SampleImages(images, split.ids[places].numpy(), names)
 
 
-def _from_folder(dataset: str) -> Gallery:
+def _from_folder(dataset: str) -> SampleImages:
     """Some files of a folder; unlike a training it reads no more than those."""
     from simclr.data.decoding import decode_image, image_size_of
     from simclr.data.folder_layout import IMAGE_SUFFIXES
@@ -153,10 +152,10 @@ def _from_folder(dataset: str) -> Gallery:
     images = np.stack([decode_image(folder, paths[place], side) for place in places])
     parents = [Path(paths[place]).parent.name for place in places]
     has_classes = len(set(parents)) > 1
-    return Gallery(images, places, parents if has_classes else [""] * len(places))
+    return SampleImages(images, places, parents if has_classes else [""] * len(places))
 
 
-def uploaded(files: Sequence[tuple[str, bytes]]) -> tuple[Gallery | None, list[str]]:
+def uploaded(files: Sequence[tuple[str, bytes]]) -> tuple[SampleImages | None, list[str]]:
     """Images of a user's own, read as those of a folder are, and a sentence for each file that cannot be used.
 
     Args:
@@ -194,13 +193,15 @@ def uploaded(files: Sequence[tuple[str, bytes]]) -> tuple[Gallery | None, list[s
             return None, problems
         side = min(int(np.median([side for _, _, side in found])), LARGEST_OWN_SIDE)
         images = np.stack([decode_image(folder, path, side) for _, path, _ in found])
-    return Gallery(images, np.arange(len(found)), [""] * len(found), tuple(title for title, _, _ in found)), problems
+    return SampleImages(
+        images, np.arange(len(found)), [""] * len(found), tuple(title for title, _, _ in found)
+    ), problems
 
 
 # --- a training's own images ---------------------------------------------------------------------------------------
 
 
-class Training:
+class TrainingImages:
     """The images of a pre-training, in the batches that it drew them in.
 
     Args:
@@ -248,8 +249,10 @@ class Training:
         batches.skip = number
         return self.ids[next(iter(batches)).numpy()]
 
-    def gallery(self, epoch: int, number: int, more: Sequence[int] = ()) -> Gallery:
+    def gallery(self, epoch: int, number: int, more: Sequence[int] = ()) -> SampleImages:
         """The first images of a batch, and `more` by their ids; those that are not trained with are left out."""
+        import torch
+
         ids = self.batch(epoch, number)[:NUM_OF_BATCH]
         ids = np.concatenate([ids, np.setdiff1d(np.intersect1d(np.array(more, dtype=np.int64), self.ids), ids)])
         order = np.argsort(self.ids)
@@ -257,163 +260,4 @@ class Training:
         names = [""] * len(ids)
         if self.split.labels is not None and self.classes:
             names = [self.classes[label] for label in self.split.labels[positions].tolist()]
-        return Gallery(self.split.images_at(positions).numpy(), ids, names)
-
-
-# --- views ---------------------------------------------------------------------------------------------------------
-
-
-def sheet(tiles: Any) -> NDArray[np.uint8]:
-    """Tiles (rows, columns, 3, size, size), a float tensor in 0..1, as one picture (rows * size, columns * size, 3)."""
-    import torch
-
-    rows, columns, _, size, _ = tiles.shape
-    pixels = (tiles * 255).round_().clamp_(0, 255).to(torch.uint8)
-    return pixels.permute(0, 3, 1, 4, 2).reshape(rows * size, columns * size, 3).numpy()
-
-
-def originals(gallery: Gallery, places: list[int], size: int) -> str:
-    """The images as they are, one below the other, at the size of their views."""
-    import torch
-
-    from simclr.views import augment, resampling
-
-    with torch.inference_mode():
-        plain = resampling.resize(augment.to_float(torch.from_numpy(gallery.images[places])), size)
-        return png(sheet(plain[:, None]))
-
-
-def draw_views(
-    gallery: Gallery, places: list[int], augmentation: Augmentation, *, seed: int, epoch: int, size: int
-) -> dict[str, Any]:
-    """Two views of each image as one sprite, with what was drawn in words.
-
-    Args:
-        places: which images of the gallery.
-        seed, epoch: what a training that draws these views has; its first epoch is 0.
-        size: side of a view in pixels.
-    """
-    import torch
-
-    from simclr.views import augment
-    from simclr.views.factors import draw_factors
-
-    with torch.inference_mode():
-        images, ids = torch.from_numpy(gallery.images[places]), torch.from_numpy(gallery.ids[places])
-        views = augment.two_views(images, ids, augmentation, seed=seed, epoch=epoch, size=size)
-        height, width = images.shape[2:]
-        factors = [
-            draw_factors(augmentation, ids, seed=seed, epoch=epoch, view=view, height=height, width=width)
-            for view in (0, 1)
-        ]
-        drawn_views = sheet(torch.stack(views, dim=1))
-    rows = []
-    for place, number in enumerate(places):
-        drawn = [_drawn(view, place) for view in factors]
-        rows.append({
-            "title": gallery.title(number),
-            "boxes": [_box(one, height, width) for one in drawn],
-            "words": [in_words(one, height, width) for one in drawn],
-        })  # fmt: skip
-    return {"sprite": png(drawn_views), "rows": rows, "revision": f"{zlib.crc32(drawn_views)}-{rows}"}
-
-
-def draw_steps(
-    gallery: Gallery, place: int, augmentation: Augmentation, *, seed: int, epoch: int, size: int
-) -> dict[str, Any]:
-    """Both views of one image operation by operation, as one sprite: a row for each view, a tile after each operation.
-
-    The last tile of a row is the view that `draw_views` shows, to the bit.
-    """
-    import torch
-
-    from simclr.views import augment
-    from simclr.views.factors import draw_factors, step_by_step
-
-    image, ids = torch.from_numpy(gallery.images[[place]]), torch.from_numpy(gallery.ids[[place]])
-    height, width = image.shape[2:]
-    views, tiles = [], []
-    with torch.inference_mode():
-        for view in (0, 1):
-            factors = draw_factors(augmentation, ids, seed=seed, epoch=epoch, view=view, height=height, width=width)
-            names, stages = step_by_step(factors)
-            repeated = image.expand(len(names), -1, -1, -1).contiguous()
-            tiles.append(augment.apply_factors(repeated, stages, size, augmentation.blur_kernel_size))
-            drawn = _drawn(factors, 0)
-            steps = [[STEP_NAMES.get(name, name.capitalize()), *_step(name, drawn, height, width)] for name in names]
-            views.append({"box": _box(drawn, height, width), "steps": steps})
-        pictures = sheet(torch.stack(tiles))
-    return {
-        "sprite": png(pictures), "title": gallery.title(place), "views": views,
-        "revision": f"{zlib.crc32(pictures)}-{views}",
-    }  # fmt: skip
-
-
-STEP_NAMES = {"flip": "Mirror", "grayscale": "Grey"}
-
-
-def _step(name: str, drawn: dict[str, Any], height: int, width: int) -> tuple[str, bool]:
-    """What was drawn for one operation, in words, and whether it was applied."""
-    if name == "crop":
-        top, left, tall, wide = drawn["box"]
-        if (tall, wide) == (height, width):
-            return "whole image", False
-        return f"{100 * tall * wide / (height * width):.0f} %: {wide} × {tall} at {left}, {top}", True
-    applied = bool(drawn["jitter" if name in drawn and isinstance(drawn[name], float) else name])
-    if not applied:
-        return "not drawn", False
-    if name == "hue":
-        return f"{drawn['hue']:+.2f} turn, {360 * drawn['hue']:+.0f}°", True
-    if name in ("brightness", "contrast", "saturation"):
-        return f"× {drawn[name]:.2f}", True
-    return {"flip": "left to right", "grayscale": "colour removed", "blur": f"σ {drawn['sigma']:.2f} px"}[name], True
-
-
-def _drawn(factors: Any, place: int) -> dict[str, Any]:
-    """The factors of one image as plain values."""
-    return {name: value[place].tolist() for name, value in vars(factors).items()}
-
-
-def _box(drawn: dict[str, Any], height: int, width: int) -> list[float] | None:
-    """The crop as shares left, top, width, height; None where it is the whole image."""
-    top, left, tall, wide = drawn["box"]
-    if (tall, wide) == (height, width):
-        return None
-    return [left / width, top / height, wide / width, tall / height]
-
-
-def in_words(drawn: dict[str, Any], height: int, width: int) -> list[list[str]]:
-    """What was done to one view, as names and values: crop 42 %, mirrored, hue +0.21, grey."""
-    _, _, tall, wide = drawn["box"]
-    words = []
-    if (tall, wide) != (height, width):
-        words.append(["crop", f"{100 * tall * wide / (height * width):.0f} %"])
-    if drawn["flip"]:
-        words.append(["mirrored", ""])
-    if drawn["jitter"]:
-        parts = ("brightness", "contrast", "saturation")
-        words += [[name, f"× {drawn[name]:.2f}"] for name in parts if abs(drawn[name] - 1) > 5e-3]
-        words += [["hue", f"{drawn['hue']:+.2f}"]] if abs(drawn["hue"]) > 5e-3 else []
-    words += [["grey", ""]] if drawn["grayscale"] else []
-    words += [["blur σ", f"{drawn['sigma']:.1f}"]] if drawn["blur"] else []
-    return words or [["unchanged", ""]]
-
-
-def strip(gallery: Gallery, places: list[int]) -> str:
-    """The images side by side as one small picture."""
-    from PIL import Image
-
-    tiles = []
-    for place in places:
-        image = Image.fromarray(gallery.images[place].transpose(1, 2, 0))
-        tiles.append(np.asarray(image if gallery.side <= TILE else image.resize((TILE, TILE), Image.Resampling.BOX)))
-    return png(np.concatenate(tiles, axis=1))
-
-
-def png(pixels: NDArray[np.uint8]) -> str:
-    """(H, W, 3) as an address that holds the picture itself."""
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+        return SampleImages(self.split.images_at(torch.from_numpy(positions)).numpy(), ids, names)

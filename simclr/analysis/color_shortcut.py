@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.shared.sample_images import Gallery, png, sheet
 from simclr.config import Augmentation
+from simclr.views.pictures import png_address, sprite_sheet
+from simclr.views.sample_images import SampleImages
 
 NUM_BINS = 16  # of each colour
 NUM_IMAGES = 64  # among which a partner is looked for
@@ -52,7 +53,14 @@ def top1(similarity: Array) -> float:
 
 
 def check(
-    gallery: Gallery, places: list[int], shown: int, augmentation: Augmentation, *, seed: int, epoch: int, size: int
+    gallery: SampleImages,
+    places: list[int],
+    shown: int,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    epoch: int,
+    size: int,
 ) -> dict[str, Any]:
     """Draws two crops of each image, without and with the colour operations, and compares their histograms.
 
@@ -83,7 +91,7 @@ def check(
             tiles += [view[:shown] for view in views]
             pair = [histograms(view.numpy()) for view in views]
             arms.append((pair, intersections(*pair)))
-        pictures = sheet(torch.stack(tiles, dim=1))
+        pictures = sprite_sheet(torch.stack(tiles, dim=1))
     titles = [gallery.title(place) for place in places]
     rows = [
         {"title": titles[row], "arms": [_described(pair, similarity, row, titles) for pair, similarity in arms]}
@@ -91,8 +99,8 @@ def check(
     ]
     found = [top1(similarity) for _, similarity in arms]
     return {
-        "top1": found, "chance": 1 / len(places), "num_images": len(places), "sprite": png(pictures), "rows": rows,
-        "revision": f"{zlib.crc32(pictures)}-{found}-{titles}",
+        "top1": found, "chance": 1 / len(places), "num_images": len(places), "sprite": png_address(pictures),
+        "rows": rows, "revision": f"{zlib.crc32(pictures.data)}-{found}-{titles}",
     }  # fmt: skip
 
 

@@ -1,0 +1,161 @@
+"""Figures from metrics: columns in, plotly's `data` and `layout` as plain values out. Imports no streamlit.
+
+Colours `muted` and `primary` are names that the page's theme fills in. A line's colour says which run it belongs to;
+validation is drawn solid with its points, training thin, so that the two are told apart without a second colour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from simclr.results.metric_info import LINE_LABELS, METRICS, SECOND_LINES
+from simclr.results.series import Columns, points, thin
+
+DASHES = ("solid", "dash", "dashdot", "longdash")
+X_LABELS = {"epoch": "Epoch", "step": "Step", "time": "Minutes of training"}
+
+
+def rounded(values: Sequence[float]) -> list[float]:
+    return [float(f"{value:.5g}") for value in values]
+
+
+def line_trace(
+    x: Sequence[float],
+    y: Sequence[float],
+    name: str,
+    color: str,
+    *,
+    width: float = 2.0,
+    dash: str = "solid",
+    opacity: float = 1.0,
+    percent: bool = False,
+    digits: int = 3,
+    markers: bool = False,
+    **more: Any,
+) -> dict[str, Any]:
+    x, y = thin(x, y)
+    shown = [100 * value for value in y] if percent else y
+    template = "%{y:.1f} %" if percent else f"%{{y:.{digits}f}}"
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if markers or len(x) == 1 else "lines",
+        "x": rounded(x),
+        "y": rounded(shown),
+        "name": name,
+        "line": {"color": color, "width": width, "dash": dash},
+        "marker": {"color": color, "size": 4.5},
+        "opacity": opacity,
+        "hovertemplate": template + "<extra>%{fullData.name}</extra>",
+        **more,
+    }
+
+
+def layout(
+    x_title: str, y_title: str = "", *, percent: bool = False, log: bool = False, legend: bool = True
+) -> dict[str, Any]:
+    """What all figures share: quiet grid, legend above, one hover box for all lines."""
+    return {
+        "margin": {"l": 48, "r": 12, "t": 30 if legend else 10, "b": 40},
+        "hovermode": "x unified",
+        "dragmode": "zoom",
+        "showlegend": legend,
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
+        "xaxis": {"title": {"text": x_title}, "rangemode": "tozero", "hoverformat": ".4~g"},
+        "yaxis": {
+            "title": {"text": y_title},
+            "type": "log" if log else "linear",
+            "ticksuffix": " %" if percent else "",
+            "nticks": 6,
+            **({"tickformat": "~g"} if log else {}),
+        },
+    }
+
+
+def log_ticks(values: Sequence[float], limit: int = 6) -> list[float]:
+    """Round numbers across `values` for a logarithmic axis: 1, 2, 5 of each power of ten, fewer where they crowd."""
+    positive = [value for value in values if value > 0]
+    if not positive:
+        return []
+    low, high = min(positive), max(positive)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [digit * 10.0**power for power in powers for digit in digits]
+        ticks = [tick for tick in ticks if low / 1.3 <= tick <= high * 1.3]
+        if len(ticks) <= limit:
+            break
+    return ticks
+
+
+def run_figure(
+    columns: Columns, metric: str, color: str, *, chance: float | None = None, x: str = "epoch"
+) -> dict[str, Any]:
+    """One metric of one run: training thin, validation solid, and the level of chance where there is one."""
+    spec = METRICS[metric]
+    data, furthest = [], 1.0
+    for name in spec.suffixes:
+        xs, ys = points(columns, name, x)
+        if not xs:
+            continue
+        furthest = max(furthest, xs[-1])
+        training = name.startswith("train/")
+        second = name in SECOND_LINES
+        data.append(
+            line_trace(
+                xs,
+                ys,
+                LINE_LABELS[name],
+                color,
+                width=1.4 if training or second else 2.2,
+                opacity=0.55 if training else 1.0,
+                dash="dot" if second else "solid",
+                percent=spec.percent,
+                digits=spec.digits,
+                markers=name.startswith("val/") and len(xs) <= 60,
+            )
+        )
+    figure = {"data": data, "layout": layout(X_LABELS[x], percent=spec.percent, log=spec.log, legend=len(data) > 1)}
+    if spec.log:
+        shown = [value for trace in data for value in trace["y"]] + ([chance] if chance is not None else [])
+        figure["layout"]["yaxis"]["tickvals"] = log_ticks(shown)
+    if metric == "lr":
+        figure["layout"]["yaxis"]["tickformat"] = "~e"
+    # "no better than chance" is judged by the rank; at a low temperature a network that knows nothing lies above this
+    level = "equal similarities" if metric == "loss" else "chance"
+    if chance is not None and data:
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": [0, furthest],
+                "y": [chance, chance],
+                "name": level,
+                "hoverinfo": "skip",
+                "showlegend": False,
+                "line": {"color": "muted", "width": 1.2, "dash": "dash"},
+            }
+        )
+        figure["layout"]["annotations"] = [
+            {
+                "text": f"{level} {chance:.3g}" + (" %" if spec.percent else ""),
+                "showarrow": False,
+                "xref": "paper",
+                "x": 1,
+                "xanchor": "right",
+                "y": math.log10(chance) if spec.log else chance,
+                "yanchor": "bottom",
+            }
+        ]
+    return figure
+
+
+def dashes(colors: Sequence[str]) -> list[str]:
+    """A dash for each line, solid for the first of its colour, so that lines of one colour are told apart."""
+    seen: Counter[str] = Counter()
+    found = []
+    for color in colors:
+        found.append(DASHES[seen[color] % len(DASHES)])
+        seen[color] += 1
+    return found

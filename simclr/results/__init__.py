@@ -1,0 +1,1 @@
+"""What runs say together: their index, curves, tables and statistics."""

@@ -1,0 +1,103 @@
+"""The arms of a comparison: supervised runs that start from a pre-training, or are compared with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from simclr import config as cfg
+from simclr.config import ConfigError
+from simclr.launch import queue
+from simclr.results.index import Summary
+from simclr.runs import Run
+
+LABEL_FRACTIONS = (0.01, 0.05, 0.1, 1.0)
+ARMS = ("frozen", "full", "scratch")
+
+
+def guess_recipe(config: dict[str, Any], recipe: object = None) -> str:
+    """The recipe a pre-training came from: as recorded, else the one with its data and backbone, else the first."""
+    names = cfg.recipe_names()
+    if recipe in names:
+        return str(recipe)
+    for name in names:
+        values = cfg.recipe(name)
+        if values.get("dataset") == config.get("dataset") and values.get("backbone") == config.get("backbone"):
+            return name
+    return names[0] if names else ""
+
+
+def shared_options(pretraining: dict[str, Any]) -> dict[str, Any]:
+    """What a supervised run has to share with a pre-training to be compared with it: data, split and network."""
+    same = ("seed", "dataset", "data_dir", "limit_images", "val_fraction", "image_size", "backbone")
+    return {option: pretraining[option] for option in same if pretraining.get(option) is not None}
+
+
+def partner_config(
+    pretraining: dict[str, Any], run_id: str, arm: str, label_fraction: float, recipe: object = None
+) -> cfg.FinetuneConfig:
+    """The supervised run that belongs to a pre-training: the partner recipe's values on the same data and network.
+
+    Args:
+        pretraining: the options of the pre-training.
+        run_id: its id; a from-scratch partner names it as the run it is compared with.
+        arm: `frozen`, `full` or `scratch`.
+        label_fraction: share of the training labels used.
+        recipe: the recipe it came from, where known; else guessed from data set and backbone.
+
+    Raises:
+        ConfigError: if the values do not make a valid run.
+    """
+    if arm not in ARMS:
+        raise ConfigError(f"arm is {arm}; allowed: {', '.join(ARMS)}.")
+    name = guess_recipe(pretraining, recipe)
+    values: dict[str, Any] = cfg.arm_recipe(name, arm)[1] if name else {}
+    values |= shared_options(pretraining)
+    values |= {
+        "experiment_version": run_id,
+        "random_weight_init": arm == "scratch",
+        "freeze_encoder": arm == "frozen",
+        "label_fraction": label_fraction,
+        "name": None,
+    }
+    config = cfg.build(cfg.FinetuneConfig, values)
+    assert isinstance(config, cfg.FinetuneConfig)
+    return config
+
+
+def start_partner(run: Run, arm: str, label_fraction: float, runs_dir: Path) -> Run:
+    """Starts a partner of a finished pre-training as soon as a device is free; a second click gives the first's run.
+
+    Raises:
+        ConfigError: if the values do not make a valid run, or the folder cannot be written.
+    """
+    recipe = run.meta.get("recipe")
+    config = partner_config(run.config, run.id, arm, label_fraction, recipe)
+    return queue.submit(config, runs_dir, experiment=run.id, recipe=guess_recipe(run.config, recipe))
+
+
+def belongs_to(summary: Summary, pretraining: Summary) -> bool:
+    """True if a supervised run starts from, or is compared with, this pre-training."""
+    return (
+        summary.kind in ("finetune", "scratch")
+        and summary.experiment is not None
+        and (summary.experiment == pretraining.id or Path(summary.experiment).name == pretraining.id)
+    )
+
+
+def partners_of(run_id: str, summaries: Sequence[Summary]) -> list[Summary]:
+    """Supervised runs of one pre-training, in the order of the summaries."""
+    own = next((summary for summary in summaries if summary.id == run_id), None)
+    return [summary for summary in summaries if own is not None and belongs_to(summary, own)]
+
+
+def newest_partner(found: Iterable[Summary], arm: str, label_fraction: float) -> Summary | None:
+    """The newest partner of this arm at this label fraction, one that has not failed before one that has."""
+    same = [
+        item
+        for item in found
+        if item.arm == arm and item.label_fraction is not None and math.isclose(item.label_fraction, label_fraction)
+    ]
+    return next((item for item in same if item.state not in ("failed", "stopped")), same[0] if same else None)

@@ -1,0 +1,225 @@
+"""All runs of a folder in one line each, quick enough to be asked every two seconds with 500 run folders."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from simclr import runs
+from simclr.runs import Run, metrics_csv
+from simclr.runs.status import Status
+
+# What a summary is made of; it is made again when one of these has another size or time.
+SUMMARY_FILES = (runs.STATUS, runs.CONFIG, runs.META, runs.EVALUATION, runs.METRICS)
+# One look at the folder serves all parts of all pages for so long; what a click has changed is looked for anew.
+SCAN_SECONDS = 1.0
+# Before files are read in the background: the page comes first.
+FILL_DELAY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run in one line of a table. Times are seconds since the epoch, accuracies fractions 0..1."""
+
+    id: str
+    name: str
+    kind: str
+    status: Status
+    dataset: str
+    backbone: str
+    tags: tuple[str, ...]
+    experiment: str | None
+    arm: str | None
+    label_fraction: float | None
+    seed: Any
+    best_knn: float | None
+    test_accuracy: float | None
+    test_knn: float | None
+    test_linear: float | None
+    loss: float | None
+    created: float
+    is_example: bool = False
+
+    @property
+    def title(self) -> str:
+        """What to call it on screen: its name, else its id without the date, which still ends in the unique part."""
+        return self.name if self.name != self.id else short_id(self.id)
+
+    @property
+    def state(self) -> str:
+        return self.status.state
+
+    @property
+    def is_active(self) -> bool:
+        return self.status.is_active
+
+    @property
+    def accuracy(self) -> float | None:
+        """What the run is judged by: test accuracy, for a pre-training the best kNN accuracy."""
+        return self.best_knn if self.kind == "pretrain" else self.test_accuracy
+
+
+class _Glance(Run):
+    """A run for one summary: each of its files is read once."""
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        return super().meta
+
+
+class RunIndex:
+    """The summaries of one runs folder, for any number of threads.
+
+    A run is read again only when one of its files changed, and one look at the folder serves all who ask within a
+    second.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._scan_lock = threading.Lock()
+        self._scan: tuple[float, list[Summary]] = (-math.inf, [])
+        self._summaries: dict[str, tuple[Any, Summary]] = {}
+        self._unread: dict[str, tuple[Run, Any]] = {}
+        self._filler: threading.Thread | None = None
+
+    def summaries(self, max_age: float = SCAN_SECONDS) -> list[Summary]:
+        """One line per run, newest first.
+
+        Args:
+            max_age: an answer that was found at most so many seconds ago will do.
+        """
+        with self._scan_lock:
+            if time.monotonic() - self._scan[0] >= max_age:
+                found = [self._summary(run) for run in runs.list_runs(self.folder)]
+                if len(self._summaries) > 2 * len(found) + 50:  # folders that were deleted
+                    self._summaries.clear()
+                self._scan = time.monotonic(), found
+                self._fill_later()
+            return list(self._scan[1])
+
+    def summary(self, run: Run) -> Summary:
+        """The line of one run."""
+        summary = self._summary(run)
+        if run.id in self._unread:
+            self._fill(run.id)
+            summary = self._summaries[run.id][1]
+        return summary
+
+    def _summary(self, run: Run) -> Summary:
+        """The same, perhaps without figures that only `metrics.csv` tells."""
+        folder = str(run.path)
+        signature = tuple(_signature(f"{folder}/{name}") for name in SUMMARY_FILES)
+        known = self._summaries.get(run.id)
+        if known is not None and known[0] == signature:
+            status = known[1].status
+            if not status.is_active or (status.state, status.backend) == ("queued", "local"):
+                return known[1]
+            # Nothing was written, but the process may have gone.
+            return replace(known[1], status=run.status)
+        summary = _read(_Glance(run.path))
+        if summary.status.loss is None and summary.status.accuracy is None and signature[-1] is not None:
+            if known is not None:  # for a moment longer
+                summary = replace(summary, loss=known[1].loss, best_knn=known[1].best_knn)
+            self._unread[run.id] = run, signature
+        self._summaries[run.id] = signature, summary
+        return summary
+
+    def _fill(self, run_id: str) -> None:
+        """Reads the figures that a run's status does not tell from its `metrics.csv`."""
+        run, signature = self._unread.pop(run_id, (None, None))
+        if run is None:
+            return
+        loss, best_knn = metrics_csv.newest_figures(run.metrics_path)
+        known = self._summaries.get(run_id)
+        if known is not None and known[0] == signature:
+            self._summaries[run_id] = signature, replace(known[1], loss=loss, best_knn=best_knn)
+
+    def _fill_later(self) -> None:
+        """Sees to it that all figures are there soon: many runs from elsewhere must not hold up the page."""
+
+        def work() -> None:
+            time.sleep(FILL_DELAY_SECONDS)
+            while self._unread:
+                start = time.monotonic()
+                self._fill(next(iter(self._unread)))
+                time.sleep(time.monotonic() - start)  # half of the time is the page's
+
+        if self._unread and (self._filler is None or not self._filler.is_alive()):
+            self._filler = threading.Thread(target=work, name="figures", daemon=True)
+            self._filler.start()
+
+
+def _read(run: Run) -> Summary:
+    status, config, evaluation, meta = run.status, run.brief, run.evaluation, run.meta
+    return Summary(
+        id=run.id,
+        name=run.name,
+        kind=run.kind,
+        status=status,
+        dataset=short_dataset(meta.get("dataset") or config.get("dataset")),
+        backbone=str(meta.get("backbone") or config.get("backbone") or ""),
+        tags=tuple(run.tags),
+        experiment=run.experiment,
+        arm=arm_of(config, run.kind),
+        label_fraction=finite_number(config.get("label_fraction")),
+        seed=config.get("seed"),
+        best_knn=status.accuracy if run.kind == "pretrain" else None,
+        test_accuracy=finite_number(evaluation.get("test/top1")),
+        test_knn=finite_number(evaluation.get("test/knn_top1")),
+        test_linear=finite_number(evaluation.get("test/linear_top1")),
+        loss=status.loss,
+        created=run.created,
+        is_example=run.is_example,
+    )
+
+
+def _signature(path: str) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+# --- small readers of values that files may hold -------------------------------------------------------------------
+
+
+def finite_number(value: Any) -> float | None:
+    """A finite number as a float; anything else a file may hold is None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def short_id(run_id: str) -> str:
+    """A run's id without date and time: `pretrain-shapes-resnet_tiny-x7k2`."""
+    date, _, rest = run_id.partition("-")
+    return rest.partition("-")[2] if len(date) == 8 and date.isdigit() and rest.partition("-")[2] else run_id
+
+
+def short_dataset(value: Any) -> str:
+    """A data set's name; of a folder the last part."""
+    text = str(value or "")
+    return Path(text).name or text if "/" in text else text
+
+
+def arm_of(config: dict[str, Any], kind: str) -> str | None:
+    """Which arm of the comparison a supervised run is: `frozen`, `full` or `scratch`; None for others."""
+    if kind == "scratch":
+        return "scratch"
+    if kind == "finetune":
+        return "frozen" if config.get("freeze_encoder") else "full"
+    return None
+
+
+def elapsed(status: Status) -> float | None:
+    """Seconds that a run went on in all its parts; of one that is going on, up to now."""
+    if status.started is not None and status.is_active and status.state != "queued":
+        return status.seconds_before + max(0.0, time.time() - status.started)
+    return status.elapsed_seconds

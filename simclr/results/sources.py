@@ -1,0 +1,123 @@
+"""What curves are drawn of: runs and logs of other programs, their options, and groups of seeds."""
+
+from __future__ import annotations
+
+import json
+import re
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from simclr.runs import lightning_logs, metrics_csv
+
+Signature = tuple[int, int] | None
+NOTHING = "–"
+NAMING = ("name", "notes", "tags", "version")  # options that only name a run
+SEEDS = ("seed", "random_seed", "seed_everything")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run, or a log that another program wrote."""
+
+    id: str
+    title: str
+    sub: str
+    kind: str  # pretrain, finetune, scratch, unknown, log
+    metrics_path: Path
+    options_path: Path | None
+    color: str
+    is_active: bool = False
+    experiment: str | None = None
+    words: str = ""  # what a search looks through, in lower case
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its options by dotted name."""
+        return (
+            {} if self.options_path is None else _options(self.options_path, metrics_csv.signature(self.options_path))
+        )
+
+    @property
+    def seed(self) -> Any:
+        return next((self.options[name] for name in SEEDS if name in self.options), None)
+
+
+@lru_cache(maxsize=2000)
+def _options(path: Path, _signature: Signature) -> dict[str, Any]:
+    return lightning_logs.flat(lightning_logs.read_options(path))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sources that are drawn as one: a run alone, or runs that differ in nothing but the seed."""
+
+    id: str
+    title: str
+    color: str
+    members: tuple[Source, ...]
+
+    @property
+    def revision(self) -> tuple[Signature, ...]:
+        return tuple(metrics_csv.signature(source.metrics_path) for source in self.members)
+
+
+def alone(sources: Sequence[Source]) -> list[Group]:
+    return [Group(source.id, source.title, source.color, (source,)) for source in sources]
+
+
+def by_seed(sources: Sequence[Source], every: Sequence[Source] = ()) -> list[Group]:
+    """Groups of sources whose options agree in all but the seed and what only names them, in order.
+
+    A supervised run names the pre-training it starts from: the names of two pre-trainings count as equal where those
+    differ in nothing but the seed. `every` holds the sources in which such names are looked up.
+    """
+    known = {source.id: source for source in (*every, *sources)}
+    found: dict[str, list[Source]] = {}
+    for source in sources:
+        found.setdefault(_same_but_seed(source, known), []).append(source)
+    return [
+        Group(f"group-{members[0].id}" if len(members) > 1 else members[0].id,
+              _shared_title([member.title for member in members]), members[-1].color, tuple(members))
+        for members in found.values()
+    ]  # fmt: skip
+
+
+def _same_but_seed(source: Source, known: dict[str, Source], depth: int = 2) -> str:
+    options = {name: value for name, value in source.options.items() if name not in (*NAMING, *SEEDS)}
+    if not options:
+        return source.id
+    start = known.get(str(options.get("experiment_version")))
+    if start is not None and depth:
+        options["experiment_version"] = _same_but_seed(start, known, depth - 1)
+    return json.dumps([source.kind, {name: option_text(value) for name, value in options.items()}], sort_keys=True)
+
+
+def _shared_title(titles: Sequence[str]) -> str:
+    """What the titles begin with; the first with how many more, where that is next to nothing."""
+    if len(set(titles)) == 1:
+        return titles[0]
+    shortest = min(titles, key=len)
+    length = next((n for n, signs in enumerate(zip(*titles, strict=False)) if len(set(signs)) > 1), len(shortest))
+    shared = re.sub(r"[\W_]*(seed)?[\W_]*$", "", shortest[:length], flags=re.IGNORECASE)
+    return shared if len(shared) >= 4 else f"{titles[0]} and {len(titles) - 1} more"
+
+
+def option_text(value: Any) -> str:
+    """An option on screen, in one short line whatever a file holds."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, str | int):
+        return str(value)
+    return _SHORT.repr(value)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 3, 40, 20, 200, 200
