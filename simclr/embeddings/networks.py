@@ -27,7 +27,8 @@ def features_of(
     """(N, D) float32, the layer of each plain image, BatchNorm in eval mode; and (N, K), the logits of a classifier."""
     import torch
 
-    from simclr.views import augment, resampling
+    from simclr.data.splits import BATCH_SIZE
+    from simclr.evaluation.features import plain_batches
 
     config = model.run.config
     size = int(config.get("image_size") or pictures.chosen.image_size)
@@ -44,8 +45,7 @@ def features_of(
             raise ConfigError(str(error).replace("experiment_version is", "RUN has the weights", 1)) from None
     found, logits = [], []
     with torch.inference_mode():
-        for batch in pictures.chosen.batches():
-            x = augment.normalize(resampling.resize(augment.to_float(batch.to(device)), size))  # (n, 3, size, size)
+        for x in plain_batches(pictures.chosen, size, device, BATCH_SIZE):  # (n, 3, size, size)
             h = network(x).flatten(1).float()
             out = head(h).float().cpu() if head is not None else None
             found.append(out if out is not None and model.layer == "z" else h.cpu())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from simclr.data.splits import Split
 from simclr.data.transfer import to_device
+from simclr.models import compute
 from simclr.views import augment, resampling
 
 EVALUATION_BATCH_SIZE = 512
@@ -26,13 +26,21 @@ def plain_batches(
 
 @torch.no_grad()
 def features_of(
-    network: Callable[[Tensor], Tensor], batches: Any, *, device: torch.device, autocast: torch.dtype | None = None,
+    network: Callable[[Tensor], Tensor], split: Split, size: int, *, device: torch.device, precision: str = "32-true",
     on_batch: Callable[[int], None] | None = None,
 ) -> Tensor:  # fmt: skip
-    """(N, D) float32 features of normalized image batches, on `device`; BatchNorm must be in eval mode."""
+    """(N, D) float32 outputs of a network for the split's plain images, on `device`.
+
+    Args:
+        network: takes (n, 3, size, size) normalized images; its BatchNorm must be in eval mode.
+        size: side of what it is given, in pixels.
+        precision: as a run's options name it, but not `auto`.
+        on_batch: called after each batch with its number of images; may raise to end the work.
+    """
+    dtype = compute.AUTOCAST[precision]
     found = []
-    for images in batches:
-        with torch.autocast(device_type=device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+    for images in plain_batches(split, size, device):
+        with torch.autocast(device_type=device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
             h = network(images.contiguous(memory_format=torch.channels_last)).flatten(1)
         found.append(h.to(torch.float32, copy=True))  # a CUDA graph overwrites its result
         if on_batch is not None:

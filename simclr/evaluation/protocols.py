@@ -25,7 +25,7 @@ from simclr import runs
 from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainConfig, RunConfig, nearest_name
 from simclr.data.splits import ImageData, Split, label_subset
 from simclr.evaluation import knn, linear_probe
-from simclr.evaluation.features import features_of, plain_batches
+from simclr.evaluation.features import features_of
 from simclr.models import backbones, compute, state_dicts
 from simclr.models.heads import classifier
 from simclr.objectives import metrics
@@ -207,8 +207,7 @@ def _pass(
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         return features_of(
             network.to(device).to(memory_format=torch.channels_last).eval(),  # type: ignore[call-overload]
-            plain_batches(split, config.image_size, device), device=device, autocast=compute.AUTOCAST[config.precision],
-            on_batch=count,
+            split, config.image_size, device=device, precision=config.precision, on_batch=count,
         )  # fmt: skip
 
 

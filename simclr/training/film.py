@@ -12,9 +12,8 @@ from torch import Tensor
 
 from simclr.data.sampling import FILM_STREAM, stratified_order
 from simclr.data.splits import images_digest
-from simclr.evaluation.features import features_of, plain_batches
+from simclr.evaluation.features import features_of
 from simclr.hardware import ranks
-from simclr.models import compute
 from simclr.runs import Run, film_frames
 from simclr.training.prepared import Prepared
 from simclr.views.thumbnails import write_sheets
@@ -39,8 +38,7 @@ def filming(run: Run, prepared: Prepared, device: torch.device) -> list[L.Callba
     )  # fmt: skip
 
     def features(module: Any) -> Tensor:
-        batches = plain_batches(chosen, prepared.image_size, device)
-        return features_of(module.encoder, batches, device=device, autocast=compute.AUTOCAST[config.precision])
+        return features_of(module.encoder, chosen, prepared.image_size, device=device, precision=config.precision)
 
     return [Filming(features, lambda epoch, found: film_frames.write_frame(folder, epoch, found), epochs)]
 

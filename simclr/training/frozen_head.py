@@ -18,7 +18,7 @@ from simclr.config import FinetuneConfig
 from simclr.data.batches import EpochBatches
 from simclr.data.splits import Split
 from simclr.data.transfer import to_device
-from simclr.evaluation.features import features_of, plain_batches
+from simclr.evaluation.features import features_of
 from simclr.models import compute
 from simclr.objectives import optim
 from simclr.objectives.metrics import RunningMeans, classification_shares
@@ -77,8 +77,7 @@ def train_on_features(
                 raise StopRequested
 
         found = features_of(
-            model.encoder, plain_batches(split, prepared.image_size, device), device=device,
-            autocast=compute.AUTOCAST[config.precision], on_batch=count,
+            model.encoder, split, prepared.image_size, device=device, precision=config.precision, on_batch=count
         )  # fmt: skip
         assert split.labels is not None
         return found, split.labels.to(device)

@@ -12,8 +12,7 @@ import torch
 from simclr.config import PretrainConfig
 from simclr.data.splits import ImageData
 from simclr.evaluation import knn
-from simclr.evaluation.features import features_of, plain_batches
-from simclr.models import compute
+from simclr.evaluation.features import features_of
 from simclr.objectives import metrics
 from simclr.training.modules import SimCLR
 
@@ -37,8 +36,7 @@ def knn_measure(
     def measure() -> float:
         features = {}
         for name, split in splits.items():
-            batches = plain_batches(split, size, device)
-            features[name] = features_of(model, batches, device=device, autocast=compute.AUTOCAST[config.precision])
+            features[name] = features_of(model, split, size, device=device, precision=config.precision)
         bank_labels, val_labels = (splits[name].labels for name in ("bank", "val"))
         assert bank_labels is not None and val_labels is not None
         predicted = knn.knn_predict(features["bank"], bank_labels.to(device), features["val"], num_classes)

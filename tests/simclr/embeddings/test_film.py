@@ -53,7 +53,7 @@ def test_the_last_frame_is_what_the_final_weights_give(trained):
     import torch
 
     from simclr.data import loading
-    from simclr.evaluation.features import features_of, plain_batches
+    from simclr.evaluation.features import features_of
     from simclr.models import backbones, state_dicts
 
     run = trained[0]
@@ -61,9 +61,8 @@ def test_the_last_frame_is_what_the_final_weights_give(trained):
     encoder = backbones.build_encoder("resnet_tiny", 16)
     state_dicts.load_encoder(encoder, state_dicts.read_state(run.model_path), run.model_path)
     loaded = loading.load_data("shapes", image_size=16, seed=config.seed, limit_images=120, val_fraction=0.1)
-    batches = plain_batches(loaded.val, 16, torch.device("cpu"))
     with torch.inference_mode():
-        expected = features_of(encoder.network.eval(), batches, device=torch.device("cpu")).numpy()
+        expected = features_of(encoder.network.eval(), loaded.val, 16, device=torch.device("cpu")).numpy()
     found = film.load(run)
     rows = [loaded.val.ids.tolist().index(number) for number in found.ids]
     np.testing.assert_allclose(found.features(4), expected[rows], rtol=2e-3, atol=2e-3)  # half precision
