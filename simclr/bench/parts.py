@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from simclr.bench import augmentation, budget, caching, loss, maps, probe, reading, step
 from simclr.bench.timing import Row
 
-# Each yields its rows; it is told the installed peers to compare with and the number of turns.
+# Each takes the peers to compare with and the number of turns, and yields its rows.
 PARTS: dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]] = {
     "augmentation": augmentation.measure, "loss": loss.measure, "step": step.measure, "caching": caching.measure,
     "probe": probe.measure, "maps": maps.measure, "reading": reading.measure, "budget": budget.measure,

@@ -43,7 +43,7 @@ def embed(arguments: list[str]) -> int:
     add_job_options(parser, texts)
     options = parse(parser, arguments)
     with jobs.running(options.job_dir) as report:
-        choice, asked, checkpoint, layer = _read(options)
+        choice, asked, checkpoint, layer = _parse_options(options)
         models = resolve_encoders(options.RUN, folder_of_runs(options.runs_dir), checkpoint, layer)
         job = Path(options.job_dir) if options.job_dir else None
         embeddings = compute(models, choice, asked, report=report, job=job)
@@ -74,11 +74,11 @@ def _word(name: str, text: Any, words: Sequence[str]) -> str:
     return word
 
 
-def _read(options: Any) -> tuple[ImageSelection, tuple[Projection, ...], str | None, Representation]:
-    """The images and the maps that text options name, and the checkpoint and layer of models that name none.
+def _parse_options(options: Any) -> tuple[ImageSelection, tuple[Projection, ...], str | None, Representation]:
+    """The images and maps asked for, and the checkpoint and layer of encoders that name none.
 
     Raises:
-        ConfigError: with one sentence for the first that is wrong.
+        ConfigError: with one sentence for the first wrong option.
     """
     number: int | None = DEFAULT_IMAGES
     if options.num_images is not None:
@@ -97,7 +97,7 @@ def _read(options: Any) -> tuple[ImageSelection, tuple[Projection, ...], str | N
 
 
 def _projections(options: Any) -> tuple[Projection, ...]:
-    """The maps that `--method` names; numbers of other options hold for those that leave them open."""
+    """The maps that `--method` names; other options set the numbers that a map leaves open."""
     text = str(options.method or "pca").lower().replace("t-sne", "tsne")
     words = [word for part in text.split(",") if (word := part.strip())]
     names = [_word("method", word.partition(":")[0], (*projections.METHODS, "none")) for word in words]

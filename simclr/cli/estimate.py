@@ -18,6 +18,7 @@ from simclr.runs import StatusWriter
 
 
 def estimate_run(arguments: list[str]) -> int:
+    """Parses a run's options and the command's own, and estimates memory and time."""
     parser = command_parser("estimate")
     parser.add_argument("KIND", help="pretrain or finetune, followed by their options.")
     parser.add_argument("--device", metavar="VALUE", help="auto, cpu, gpu:0, gpu:0,1 and so on. Default: auto.")
@@ -40,7 +41,7 @@ def estimate_run(arguments: list[str]) -> int:
 
 
 def _print_estimate(config: RunConfig, runs_dir: Path, *, device: str, as_json: bool, job: Path | None) -> int:
-    """Says what a run will take; returns the exit status: 0, 1 if it does not fit or could not be measured, 75 stopped.
+    """Prints what a run will take; returns 0, 1 if it does not fit or could not be measured, or 75 if stopped.
 
     Raises:
         ConfigError: for bad input; with `job` its `status.json` says so too.
@@ -57,7 +58,7 @@ def _print_estimate(config: RunConfig, runs_dir: Path, *, device: str, as_json: 
 
     final_status: dict[str, Any] = {"state": "failed", "exit_code": 1}
     try:
-        with jobs.stopped_by_signals():  # before the status says that there is something to stop
+        with jobs.stopped_by_signals():  # before the status says that there is a process to stop
             if job is not None:
                 writer = StatusWriter(job, interval=0.5).start(phase="loading libraries", steps=100)
             found = estimate.ask(config, runs_dir, device=device, report=report)

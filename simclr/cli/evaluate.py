@@ -16,6 +16,7 @@ from simclr.runs.status import no_report
 
 
 def evaluate(arguments: list[str]) -> int:
+    """Measures a run on the test images; returns 0, or 1 if a stored figure differs."""
     parser = command_parser("evaluate")
     add_run(parser)
     parser.add_argument(

@@ -11,7 +11,7 @@ from simclr.runs import film_frames
 
 
 def film(arguments: list[str]) -> int:
-    """Draws the maps of films; what is there already is not drawn again.
+    """Draws the maps of films, except those that are there already; returns the exit status 0.
 
     Raises:
         ConfigError: for bad input; with `--job_dir` its `status.json` says so too.

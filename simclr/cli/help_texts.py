@@ -1,4 +1,4 @@
-"""What `--help` says besides the options: the overview, and one sentence and examples for each command."""
+"""Texts of `--help` besides the options: the overview, and a sentence and examples for each command."""
 
 from __future__ import annotations
 

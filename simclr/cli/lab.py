@@ -61,10 +61,10 @@ def lab(arguments: list[str]) -> int:
 
 
 def _resolve_encoders(names: Sequence[str], runs_dir: Path) -> list[EncoderRef]:
-    """RUN, RUN@best, RUN@epoch-8, and `untrained:RUN` for a run's network before its training.
+    """Encoders by RUN, RUN@best, RUN@epoch-8, or `untrained:RUN`, a run's network before its training.
 
     Raises:
-        ConfigError: if one names nothing.
+        ConfigError: if there is none of a name.
     """
     found = []
     for name in names:
@@ -77,6 +77,7 @@ def _resolve_encoders(names: Sequence[str], runs_dir: Path) -> list[EncoderRef]:
 
 
 def _read_images(path: str) -> NDArray[np.uint8]:
+    """(N, 3, S, S) from a NumPy file."""
     try:
         images: NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):

@@ -1,7 +1,7 @@
 """From arguments to checked options.
 
-jsonargparse reads flags and YAML; every value reaches the option models as the text that was written, and those
-alone decide what is allowed. So a value means the same in a file, behind a flag and in the dashboard's forms.
+jsonargparse reads the flags. Every value reaches the option models as the text that was written, and they alone
+decide what is allowed. So a value means the same in a file, behind a flag and in the dashboard's forms.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FINISHED = 0
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help texts come complete from the option models: nothing is added to them."""
+    """Help texts are complete as the option models give them: nothing is added."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30, width=110)
@@ -34,11 +34,12 @@ def _text_loader(text: str) -> Any:
     return yaml.load(text, Loader=yaml.BaseLoader)
 
 
-# Flags are read by the same rule as files: as text, or a list or section of texts.
+# Flags are read as files are: each value is text, or a list or section of texts.
 set_loader("simclr_text", _text_loader, exceptions=(yaml.YAMLError,))
 
 
 def command_parser(command: str) -> ArgumentParser:
+    """A parser with the texts of a command, and no options yet."""
     return ArgumentParser(
         prog=f"python -m simclr {command}", description=SUMMARIES[command], epilog=EXAMPLES[command],
         formatter_class=_Help, parser_mode="simclr_text", exit_on_error=False, allow_abbrev=False, default_env=False,
@@ -46,7 +47,7 @@ def command_parser(command: str) -> ArgumentParser:
 
 
 def option_help(name: str, info: Any, default: Any) -> str:
-    """Help of one option: what it is, what is allowed, the default."""
+    """Help of one option: description, what is allowed, default."""
     shown = "unset" if default is None else cfg.option_text(default) or "empty"
     return f"{info.description} Allowed: {cfg.allowed(info)}. Default: {shown}.".replace("%", "%%")
 
@@ -61,7 +62,7 @@ def _add_options(parser: ArgumentParser, model: type[cfg.Options]) -> None:
 
 
 def _add_slurm_options(parser: ArgumentParser) -> dict[str, bool]:
-    """Adds the choice of where to train and what to ask there; returns these flags, all of which take a value."""
+    """Adds where to train and what to request from Slurm; returns these flags, all of which take a value."""
     from simclr.launch import slurm
 
     group = parser.add_argument_group("Where to train")
@@ -112,7 +113,7 @@ def split_flags(arguments: list[str], known: dict[str, bool]) -> tuple[dict[str,
 
 
 def parse_run_options(command: str, arguments: list[str]) -> tuple[cfg.RunConfig, dict[str, str]]:
-    """The checked options of `pretrain` or `finetune`, flags winning over the file, and the other flags.
+    """The checked options of `pretrain` or `finetune`, where a flag overrides the file, and the other flags.
 
     Raises:
         ConfigError: with one sentence per problem.
@@ -134,7 +135,7 @@ def parse_run_options(command: str, arguments: list[str]) -> tuple[cfg.RunConfig
         raise SystemExit(FINISHED)
     _check_flags(rest, model)
     values = cfg.load_yaml(others["--config"]) if "--config" in others else {}
-    pairs = iter(rest)  # joined, since a value such as -1e-3 would pass for a flag when it stands alone
+    pairs = iter(rest)  # joined, since a value such as -1e-3 would be taken for a flag when it stands alone
     rest = [argument if "=" in argument else f"{argument}={next(pairs)}" for argument in pairs]
     try:
         parsed = parser.parse_args(rest, defaults=False).as_dict()
@@ -156,7 +157,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _check_flags(arguments: list[str], model: type[cfg.Options]) -> None:
-    """Names an unknown flag, with the nearest known one, before the parser does it less plainly."""
+    """Refuses an unknown flag, and names the nearest known one, before the parser does so less clearly."""
     names = cfg.option_names(model)
     expects_value: str | None = None
     for argument in arguments:
@@ -176,6 +177,11 @@ def _check_flags(arguments: list[str], model: type[cfg.Options]) -> None:
 
 
 def parse(parser: ArgumentParser, arguments: list[str]) -> Any:
+    """The parsed arguments.
+
+    Raises:
+        ConfigError: with the parser's first line.
+    """
     try:
         return parser.parse_args(arguments)
     except argparse.ArgumentError as error:
@@ -196,7 +202,7 @@ def add_run(parser: ArgumentParser) -> None:
 
 
 def add_job_options(parser: ArgumentParser, texts: Mapping[str, str]) -> None:
-    """Declares a job's options by their help, with those that all jobs have."""
+    """Adds a job's options, given by name and help, and those that all jobs share."""
     common = {
         "runs_dir": "Folder of the runs. Default: $SIMCLR_RUNS_DIR, else runs.",
         "job_dir": "Folder whose status.json is to tell the progress, as the dashboard uses it.",
@@ -206,7 +212,7 @@ def add_job_options(parser: ArgumentParser, texts: Mapping[str, str]) -> None:
 
 
 def comma_words(name: str, text: str | None, allowed: Sequence[str]) -> list[str]:
-    """What an option names, separated by commas; everything allowed where it is unset.
+    """The words of an option, separated by commas; all that are allowed if it is unset.
 
     Raises:
         ConfigError: for a word that is not allowed.

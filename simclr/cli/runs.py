@@ -7,12 +7,13 @@ import time
 
 from simclr import runs
 from simclr.cli.parser import FINISHED, add_run, add_runs_dir, command_parser, folder_of_runs, parse
-from simclr.cli.training import exit_code_of
+from simclr.cli.training import report_end
 from simclr.hardware import devices, ranks
 from simclr.launch import control, queue, spawn
 
 
 def list_runs(arguments: list[str]) -> int:
+    """Prints the runs, newest first, as lines or as JSON."""
     from simclr.launch import slurm
 
     parser = command_parser("runs")
@@ -40,11 +41,13 @@ def list_runs(arguments: list[str]) -> int:
 
 
 def version_of(run: runs.Run) -> int | None:
+    """The number by which fine-tuning can name a pre-training, if any."""
     version = run.brief.get("version")
     return version if type(version) is int else None
 
 
 def stop(arguments: list[str]) -> int:
+    """Stops a run; returns 0 if it has ended, else 1."""
     parser = command_parser("stop")
     add_run(parser)
     add_runs_dir(parser)
@@ -56,6 +59,7 @@ def stop(arguments: list[str]) -> int:
 
 
 def resume(arguments: list[str]) -> int:
+    """Resumes a run: here, in the queue if it waits there, or as a Slurm job if it was one."""
     parser = command_parser("resume")
     add_run(parser)
     parser.add_argument(
@@ -84,7 +88,7 @@ def resume(arguments: list[str]) -> int:
         return FINISHED
     is_main = ranks.place(config).is_main
     if is_main:
-        if runs.has_supervisor(run.path):  # the launcher has looked already
+        if runs.has_supervisor(run.path):  # the launcher has checked already
             runs.begin_here(run.path)
         else:
             spawn.claim(run)
@@ -93,4 +97,4 @@ def resume(arguments: list[str]) -> int:
 
     if not is_main:
         return train_worker(config, runs_dir=run.path.parent, run_dir=run.path, resume=True)
-    return exit_code_of(train(config, runs_dir=run.path.parent, run_dir=run.path, resume=True))
+    return report_end(train(config, runs_dir=run.path.parent, run_dir=run.path, resume=True))

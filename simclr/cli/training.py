@@ -15,7 +15,7 @@ from simclr.launch import queue
 
 
 def _slurm_options(others: dict[str, str]) -> Any:
-    """What to ask of Slurm; None where the run is to be trained here."""
+    """What to request from Slurm; None for a run that is not submitted to Slurm."""
     from simclr.launch import slurm
 
     values = {name.removeprefix("--slurm."): value for name, value in others.items() if name.startswith("--slurm.")}
@@ -43,7 +43,7 @@ def finetune(arguments: list[str]) -> int:
 
 
 def _train(command: str, arguments: list[str]) -> int:
-    """Trains here, or submits where `--backend` says; returns the exit status."""
+    """Trains here, or submits the run as `--backend` says; returns the exit status."""
     config, others = parse_run_options(command, arguments)
     options = _slurm_options(others)
     if "--print_config" in others:
@@ -65,13 +65,13 @@ def _train(command: str, arguments: list[str]) -> int:
 
     if not is_main:
         return train_worker(config, runs_dir=runs_dir, run_dir=run_dir)
-    said = ["python", "-m", "simclr", command, *arguments]
+    command_line = ["python", "-m", "simclr", command, *arguments]
     recipe = recipe_of(others.get("--config"))
-    return exit_code_of(train(config, runs_dir=runs_dir, run_dir=run_dir, command=said, recipe=recipe))
+    return report_end(train(config, runs_dir=runs_dir, run_dir=run_dir, command=command_line, recipe=recipe))
 
 
 def _submit(config: cfg.RunConfig, others: dict[str, str], options: Any) -> int:
-    """Hands a run to the queue, or to Slurm where there are options for it, and prints its folder."""
+    """Submits a run to the queue or to Slurm, and prints its folder."""
     backend = others["--backend"]
     if "--run_dir" in others:
         raise ConfigError(
@@ -96,14 +96,15 @@ def _submit(config: cfg.RunConfig, others: dict[str, str], options: Any) -> int:
 
 
 def recipe_of(path: str | None) -> str | None:
-    """The shipped recipe whose file, or partner's file, `--config` named; None for any other file."""
+    """Name of the shipped recipe that `--config` named, by its own file or a partner's; None for any other file."""
     if path is None or Path(path).resolve().parent != cfg.RECIPES_DIR.resolve():
         return None
     name = Path(path).stem.removesuffix("-finetune").removesuffix("-scratch")
     return name if name in cfg.recipe_names() else None
 
 
-def exit_code_of(run: runs.Run) -> int:
+def report_end(run: runs.Run) -> int:
+    """Prints the folder of a run that has ended; returns the exit status."""
     status = run.status
     print(run.path, flush=True)
     codes = {"finished": FINISHED, "stopped": runs.STOPPED_EXIT_CODE}

@@ -50,24 +50,17 @@ class CommonOptions(Options):
         group="Data", common=True, unit="images", ge=2,
     )  # fmt: skip
     val_fraction: float = option(
-        0.1,
-        "Share of the training images kept aside for validation; 0: none.",
-        group="Data",
-        label="Validation share",
-        ge=0,
-        le=0.9,
-    )
+        0.1, "Share of the training images kept aside for validation; 0: none.", group="Data",
+        label="Validation share", ge=0, le=0.9,
+    )  # fmt: skip
     broken_images: Annotated[Literal["skip", "refuse"], BeforeValidator(lowercase)] = option(
         "skip", "Images of a folder that cannot be read: skip names, counts and leaves them out; refuse ends the run.",
         group="Data",
     )  # fmt: skip
     memory_share: float = option(
-        0.25,
-        "Images are kept decoded in memory up to this share of it; larger sets are read batch by batch.",
-        group="Data",
-        ge=0,
-        le=0.9,
-    )
+        0.25, "Images are kept decoded in memory up to this share of it; larger sets are read batch by batch.",
+        group="Data", ge=0, le=0.9,
+    )  # fmt: skip
     epochs: int = option(20, "Passes over the training images.", group="Training", common=True, unit="epochs",
                          ge=1, le=100_000)  # fmt: skip
     max_steps: int | None = option(
@@ -115,13 +108,9 @@ class CommonOptions(Options):
         group="Hardware", label="CPU threads", ge=1, le=1024,
     )  # fmt: skip
     num_workers: int = option(
-        2,
-        "Processes that read images, for data sets too large to be kept in memory.",
-        group="Hardware",
-        label="Reading processes",
-        ge=0,
-        le=256,
-    )
+        2, "Processes that read images, for data sets too large to be kept in memory.", group="Hardware",
+        label="Reading processes", ge=0, le=256,
+    )  # fmt: skip
     deterministic: Annotated[Literal["auto", "true", "false"], BeforeValidator(boolean_word)] = option(
         "auto", "Whether a seed gives the same bytes on a GPU too, which is slower; auto: no. On a CPU it always does.",
         group="Hardware", label="Same bytes on a GPU",
@@ -174,36 +163,22 @@ class PretrainConfig(CommonOptions):
         group="Experiment", ge=0, le=10**9,
     )  # fmt: skip
     dataset: Dataset = option(
-        "shapes",
-        f"{', '.join(DATASETS)}, or a folder of images.",
-        group="Data",
-        common=True,
-        label="Data set",
+        "shapes", f"{', '.join(DATASETS)}, or a folder of images.", group="Data", common=True, label="Data set",
         min_length=1,
-    )
+    )  # fmt: skip
     image_size: int | None = option(
         None, "Side of a view; unset: the data set's own.", group="Data", unit="pixels", ge=8, le=1024
     )
     backbone: Backbone = option("resnet_tiny", "Encoder network; resnet_tiny is made for CPUs.",
                                 group="Model", common=True)  # fmt: skip
     hidden_dim: int = option(
-        256,
-        "Width of the projection head's hidden layer.",
-        group="Model",
-        label="Hidden width",
-        unit="features",
-        ge=1,
-        le=65_536,
-    )
+        256, "Width of the projection head's hidden layer.", group="Model", label="Hidden width", unit="features",
+        ge=1, le=65_536,
+    )  # fmt: skip
     projection_dim: int = option(
-        128,
-        "Width of the projection head's output, in which views are compared.",
-        group="Model",
-        label="Projection width",
-        unit="features",
-        ge=2,
-        le=65_536,
-    )
+        128, "Width of the projection head's output, in which views are compared.", group="Model",
+        label="Projection width", unit="features", ge=2, le=65_536,
+    )  # fmt: skip
     temperature: float = option(
         0.5, "Divides the cosine similarities in the loss; lower weighs the hardest negatives more.",
         group="Training", common=True, ge=0.005, le=100,
@@ -231,14 +206,9 @@ class PretrainConfig(CommonOptions):
     )
     augmentation: Augmentation = option(Augmentation(), "How views are drawn.", group="Augmentation")
     knn_every_epochs: int = option(
-        1,
-        "How often the kNN accuracy is measured; 0: never.",
-        group="Monitoring",
-        label="kNN every",
-        unit="epochs",
-        ge=0,
-        le=100_000,
-    )
+        1, "How often the kNN accuracy is measured; 0: never.", group="Monitoring", label="kNN every", unit="epochs",
+        ge=0, le=100_000,
+    )  # fmt: skip
     evaluate: bool = option(
         True, "After training, kNN and linear probe accuracy on the test images, where there are labels.",
         group="Monitoring", label="Test when done",
@@ -318,26 +288,17 @@ class FinetuneConfig(CommonOptions):
         ge=8, le=1024,
     )  # fmt: skip
     num_classes: int | None = option(
-        None,
-        "Must agree with the data; unset: taken from it.",
-        group="Data",
-        label="Number of classes",
-        unit="classes",
-        ge=2,
-    )
+        None, "Must agree with the data; unset: taken from it.", group="Data", label="Number of classes",
+        unit="classes", ge=2,
+    )  # fmt: skip
     backbone: Backbone | None = option(None, "Unset: the experiment's.", group="Model")
     head: Annotated[Literal["linear", "mlp"], BeforeValidator(lowercase)] = option(
         "linear", "The classifier: one linear layer, or one hidden layer before it.", group="Model", common=True
     )
     hidden_dim: int = option(
-        512,
-        "Width of the hidden layer of an mlp head.",
-        group="Model",
-        label="Hidden width",
-        unit="features",
-        ge=1,
+        512, "Width of the hidden layer of an mlp head.", group="Model", label="Hidden width", unit="features", ge=1,
         le=65_536,
-    )
+    )  # fmt: skip
     batch_size: int = option(64, "Images in a batch.", group="Training", common=True, unit="images", ge=1,
                              le=65_536)  # fmt: skip
     early_stopping_patience: int | None = option(
