@@ -41,8 +41,8 @@ def report_peak(work: Callable[[], Any]) -> None:
         return
     from simclr.lifecycle.measure import PeakMemory
 
-    gauge = PeakMemory(torch.device("cpu"))
-    gauge.begin()
+    memory = PeakMemory(torch.device("cpu"))
+    memory.begin()
     before = psutil.Process().memory_info().rss
     work()
-    print((gauge.peak() - before) / 2**20)
+    print((memory.peak() - before) / 2**20)

@@ -15,7 +15,7 @@ commands:
   bench      what things cost, as ratios measured side by side
   runs       list the runs
   stop       stop a run; its last checkpoint is kept
-  resume     go on with a run that was stopped or failed
+  resume     resume a run that was stopped or failed
 
 python -m simclr COMMAND --help says more. Exit status: 0 finished, 2 bad input, 75 stopped on request, else failed."""
 
@@ -70,5 +70,5 @@ SUMMARIES = {
     "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",
     "runs": "Lists the runs, newest first.",
     "stop": "Stops a run: it saves a checkpoint and ends; after 60 s it is killed.",
-    "resume": "Goes on with a run from its last checkpoint, in the same folder; without one it begins anew there.",
+    "resume": "Resumes a run from its last checkpoint, in the same folder; without one it begins again there.",
 }
