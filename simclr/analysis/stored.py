@@ -83,12 +83,10 @@ def keep_images(model: EncoderRef, images: NDArray[np.uint8]) -> Path:
         ConfigError: if the folder cannot be written.
     """
     path = model.run.path / runs.EMBEDDINGS / FOLDER / f"images-{images_key(images)}.npy"
-    beside = path.with_name(f".{path.name}.part.npy")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file():
-            np.save(beside, images)
-            beside.replace(path)
+            writing.write_array(path, images)
     except OSError as error:
         raise ConfigError(f"{path.parent} cannot be written: {error.strerror or error}.") from None
     return path

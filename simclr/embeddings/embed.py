@@ -9,8 +9,8 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +84,9 @@ def compute(
         # A run may go on training meanwhile: what is named now is what will be loaded.
         weights = [stack.enter_context(open_weights(model)) for model in models]
         bar, embeddings = _all_features(models, weights, choice, asked, report, check)
-    _check_num_images(embeddings[0].num_images, methods)
+    number = embeddings[0].num_images
+    if methods and number < projections.MIN_IMAGES:
+        raise ConfigError(f"num_images is {number}; allowed: at least {projections.MIN_IMAGES}, or method none.")
     for place, embedding in enumerate(embeddings[1:], start=1):
         progress = bar.part("Comparing the neighbours", PAIR_WORK)
         for other in embeddings[:place]:
@@ -137,11 +139,6 @@ def _all_features(
     return bar, embeddings
 
 
-def _check_num_images(number: int, methods: Sequence[Any]) -> None:
-    if methods and number < projections.MIN_IMAGES:
-        raise ConfigError(f"num_images is {number}; allowed: at least {projections.MIN_IMAGES}, or method none.")
-
-
 def _compare(first: Embedding, second: Embedding, progress: Progress) -> None:
     start = time.perf_counter()
     numbers, jaccard = compare.pair_numbers(
@@ -165,11 +162,11 @@ def _make_map(embedding: Embedding, projection: Projection, model: EncoderRef, b
     of = f"the {projection.label} map of {model.name}"
     progress = bar.part(f"Drawing {of}", MAP_WORK[projection.method])
     features, seed = np.array(embedding.features), int(embedding.provenance["seed"])
+    package = projections.PACKAGES[projection.method]
     start = time.perf_counter()
     try:
         points = _draw(projection, embedding, features, seed, progress, job)
     except ImportError:
-        package = projections.PACKAGES[projection.method]
         raise ConfigError(
             f"method is {projection.method}, which needs the package {package}: pip install {package}."
         ) from None
@@ -183,7 +180,7 @@ def _make_map(embedding: Embedding, projection: Projection, model: EncoderRef, b
         "seconds": round(drawn - start, 3),
         "features": embedding.folder.name,
         "features_sha256": embedding.provenance.get("features_sha256"),
-        "versions": runs.versions() | _map_versions(projection.method),
+        "versions": runs.versions() | {package: metadata.version(package)},
         "created": time.time(),
     }
     save_array(embedding.map_path(projection), points, about)
@@ -202,9 +199,3 @@ def _draw(
         if points is not None and np.isfinite(points).all():
             return points
     return projections.reduce(projection, features, seed, progress, near)
-
-
-def _map_versions(method: str) -> dict[str, str]:
-    from importlib import metadata
-
-    return {projections.PACKAGES[method]: metadata.version(projections.PACKAGES[method])}

@@ -170,7 +170,7 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: neighbors.Progre
         if old.stem != path.stem:
             old.unlink()
     writing.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
-    film_frames.save_array(path, found)
+    writing.write_array(path, found)
     return found
 
 

@@ -300,9 +300,9 @@ def find_pair(first: Embedding, second: Embedding) -> Pair | None:
 
 def save_embedding(
     folder: Path, model: EncoderRef, weights: Weights | None, choice: ImageSelection, pictures: SelectedImages,
-    digest: str, features: NDArray[np.float32], measured: Measured,
+    images: str, features: NDArray[np.float32], measured: Measured,
 ) -> None:  # fmt: skip
-    """Writes a whole folder aside and puts it in place in one step."""
+    """Writes a whole folder aside and puts it in place in one step. images: the digest of `pictures`."""
     from simclr.views import thumbnails
 
     aside = folder.parent / f".{folder.name}.{os.getpid()}.{uuid.uuid4().hex[:6]}"
@@ -335,7 +335,7 @@ def save_embedding(
             "num_features": int(features.shape[1]),
             "image_size": model.run.config.get("image_size"),
             "preprocessing": PREPROCESSING,
-            "images": digest,
+            "images": images,
             "features_sha256": file_hash(aside / FEATURES),
             "classes": pictures.classes,
             "numbers": measured.numbers,
@@ -359,9 +359,4 @@ def save_embedding(
 def save_array(path: Path, values: NDArray[Any], about: dict[str, Any]) -> None:
     """Writes an array and, before it, what it was made with: whoever finds the array finds that too."""
     writing.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.npy")
-    try:
-        np.save(beside, values)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    writing.write_array(path, values)

@@ -10,8 +10,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from simclr.files import safe_read
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # A lock is held for milliseconds, the queue's while runs are started.
 LOCK_SECONDS, LOCK_POLL_SECONDS = 30.0, 0.005
@@ -25,6 +29,18 @@ def write_atomically(path: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_array(path: Path, values: NDArray[Any]) -> None:
+    """Replaces a NumPy file in one step, likewise; it is not forced to the disk."""
+    import numpy as np
+
+    beside = path.with_name(f".{path.name}.{os.getpid()}.npy")
+    try:
+        np.save(beside, values)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

@@ -63,13 +63,4 @@ def begin(
 
 def write_frame(folder: Path, epoch: int, features: NDArray[Any]) -> None:
     """Keeps features (N, num_features) of one epoch, in half precision: neighbours are hardly changed by that."""
-    save_array(frame_path(folder, epoch), np.asarray(features, dtype=np.float16))
-
-
-def save_array(path: Path, values: NDArray[Any]) -> None:
-    beside = path.with_name(f".{path.name}.part.npy")
-    try:
-        np.save(beside, values)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    writing.write_array(frame_path(folder, epoch), np.asarray(features, dtype=np.float16))
