@@ -1,4 +1,4 @@
-"""Results about what an encoder makes of augmented images: computed once, kept with its run (the command `lab`).
+"""Results about what an encoder makes of augmented images: computed once, kept with its run.
 
 They are named by their content (weights, images, options):
 
@@ -119,7 +119,7 @@ def compute(
     return found
 
 
-# --- the command ----------------------------------------------------------------------------------------------------
+# --- jobs -----------------------------------------------------------------------------------------------------------
 
 
 def request_of(models: Iterable[EncoderRef], kind: str, images: str = "") -> dict[str, Any]:

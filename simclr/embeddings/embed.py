@@ -1,4 +1,4 @@
-"""Computes features of encoders on the same plain images, and maps of them: the command `embed`.
+"""Computes features of encoders on the same plain images, and maps of them.
 
 What it writes, and how that is read again, stands in `stored`. Torch is imported inside the functions.
 """
