@@ -15,6 +15,6 @@ def wake(runs_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    from simclr.launch.queue import keep
+    from simclr.launch.queue import run_scheduler
 
-    keep(Path(sys.argv[1]))
+    run_scheduler(Path(sys.argv[1]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from dashboard.embeddings import colors
 from simclr.embeddings import compare, projections
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.stored import Embedding
-from simclr.files import safe_read
+from simclr.files import safe_read, writing
 
 Points = NDArray[np.float32]
 
@@ -214,9 +213,8 @@ def sheet_addresses(sheets: Sequence[Path], images: str, side: int, prefix: str 
         try:
             if not target.exists():
                 SHEET_CACHE.mkdir(parents=True, exist_ok=True)
-                beside = SHEET_CACHE / f".{name}.{os.getpid()}"
-                beside.write_bytes(safe_read.read_bytes(path, safe_read.MAX_SHEET_BYTES))
-                os.replace(beside, target)
+                with writing.replacing(target, sync=False) as stream:
+                    stream.write(safe_read.read_bytes(path, safe_read.MAX_SHEET_BYTES))
                 _forget_old_sheets()
             found.append("/".join(["", *filter(None, [prefix.strip("/")]), "app/static/cache", name]))
         except OSError:

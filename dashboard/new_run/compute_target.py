@@ -49,10 +49,10 @@ class _Cluster:
         return self.found
 
     def _ask(self) -> None:
-        from simclr.launch import slurm
+        from simclr.launch import slurm_client
 
         try:
-            self.found = slurm.available()
+            self.found = slurm_client.available_partitions()
         finally:
             self._guard.release()
 
@@ -70,7 +70,7 @@ def usual() -> str:
 def known(place: str) -> str:
     """A place from an address; "" for one that this machine does not have."""
     names = {device.name for device in devices.list_devices()}
-    parts = devices.parts(place)
+    parts = devices.names_in(place)
     if place == SLURM or (place == devices.ANY and len(names) > 1) or (parts and set(parts) <= names):
         return place
     return ""
@@ -94,7 +94,7 @@ def follow(place: str, values: dict[str, Any]) -> None:
     elif values.get("accelerator") == "cpu":
         values["accelerator"] = "auto"
     if place not in (devices.CPU, devices.ANY):
-        values["devices"] = len(devices.parts(place))
+        values["devices"] = len(devices.names_in(place))
 
 
 def hidden(place: str) -> set[str]:
@@ -127,9 +127,9 @@ def line(place: str, number: int, except_run: str = "") -> Line:
     runs_dir = store.runs_dir()
     found = devices.list_devices()[:-1]
     gpus = [device.name for device in found]
-    limits, held, jobs = queue.slots(runs_dir), queue.holders(runs_dir), queue.jobs_on(runs_dir)
+    limits, held, jobs = queue.slots(runs_dir), queue.device_usage(runs_dir), queue.jobs_on(runs_dir)
     free = {name: limits.get(name, 1) - len(held.get(name, [])) - jobs[name] for name in (*gpus, devices.CPU)}
-    wanted = devices.parts(place) or gpus
+    wanted = devices.names_in(place) or gpus
     before = []
     for entry in queue.entries(runs_dir):  # in the order and by the rule of the queue
         if entry.id == except_run:
@@ -137,11 +137,11 @@ def line(place: str, number: int, except_run: str = "") -> Line:
         if not runs.is_own(entry.path):  # nothing starts it
             continue
         device = entry.status.device
-        if set(devices.parts(device) or gpus) & set(wanted):
+        if set(devices.names_in(device) or gpus) & set(wanted):
             before.append(entry)
-        queue.claim(entry, device, free, found)
+        queue.claim_devices(entry, device, free, found)
     left = [name for name in wanted if free.get(name, 0) > 0]
-    if len(left) >= (len(wanted) if devices.parts(place) else number):
+    if len(left) >= (len(wanted) if devices.names_in(place) else number):
         return Line(False)
     holders = {run.id: run for name in wanted if name not in left for run in held.get(name, [])}
     return Line(True, tuple(holders.values()), len(before), sum(jobs[name] for name in wanted if name not in left))
@@ -159,7 +159,7 @@ def line_sentence(place: str, found: Line) -> str:
     more = len(found.holders) - len(parts)
     parts += [f"{more} more"] if more > 0 else []
     names = " and ".join(parts + ["a job of the dashboard"] * bool(found.num_jobs))
-    several = len(devices.parts(place) or devices.list_devices()[:-1]) > 1
+    several = len(devices.names_in(place) or devices.list_devices()[:-1]) > 1
     device = "The GPUs are" if several else f"{waiting.device_text(place)} is"
     if place == devices.ANY and not several:
         device = "The GPU is"
@@ -213,12 +213,12 @@ def choose() -> str:
 def _choose_gpus(gpus: list[Device], place: str) -> str:
     kept = forms.state()
     names = st.pills(
-        "GPUs", [gpu.name for gpu in gpus], selection_mode="multi", default=devices.parts(place),
+        "GPUs", [gpu.name for gpu in gpus], selection_mode="multi", default=devices.names_in(place),
         format_func=waiting.device_text, key=f"gpus-{kept['generation']}",
         help="With none chosen, the run takes the first that is free.",
     )  # fmt: skip
     if names:
-        return devices.join(sorted(names, key=[gpu.name for gpu in gpus].index))
+        return devices.join_names(sorted(names, key=[gpu.name for gpu in gpus].index))
     most = max(1, len(devices.gpus_for(2)))  # a run takes one slice, or several whole GPUs
     number = st.number_input(
         "Number of GPUs", 1, most, min(most, max(1, int(kept["values"].get("devices") or 1))),
@@ -241,8 +241,8 @@ def show_devices(place: str, waits: bool, number: int, except_run: str) -> None:
     if line(place, number, except_run).waits != waits:
         st.rerun()
     found = devices.list_devices()
-    wanted = devices.parts(place) or [device.name for device in found[:-1]]
-    held = queue.holders(store.runs_dir())
+    wanted = devices.names_in(place) or [device.name for device in found[:-1]]
+    held = queue.device_usage(store.runs_dir())
     for device in found:
         if device.name not in wanted:
             continue
@@ -256,7 +256,7 @@ def show_devices(place: str, waits: bool, number: int, except_run: str) -> None:
 
 def choose_slots(place: str) -> None:
     """How many runs each device in question takes at once."""
-    names = devices.parts(place) or [device.name for device in devices.list_devices()[:-1]]
+    names = devices.names_in(place) or [device.name for device in devices.list_devices()[:-1]]
     limits = queue.slots(store.runs_dir())
     label = f"{limits.get(names[0], 1)} at once" if len(names) == 1 else "At once"
     with st.popover(label, icon=":material/stacks:", type="tertiary", help="How many runs share a device"):
@@ -279,7 +279,7 @@ def _set_slots(name: str, key: str) -> None:
 
 def slurm_values() -> dict[str, Any]:
     """What the user's last job asked for, until something else is typed."""
-    from simclr.launch import slurm
+    from simclr.launch import slurm_options as slurm
 
     kept = forms.state()
     if not kept["slurm"]:
@@ -304,7 +304,7 @@ def slurm_options() -> Any:
     Raises:
         ConfigError: with one sentence per problem.
     """
-    from simclr.launch import slurm
+    from simclr.launch import slurm_options as slurm
 
     values = slurm_values()
     forms.take(slurm.SlurmOptions, f"{SLURM_MARK}-{forms.state()['generation']}", values)
@@ -313,7 +313,7 @@ def slurm_options() -> Any:
 
 def slurm_flags() -> str:
     """What a command says so that its run goes through Slurm."""
-    from simclr.launch import slurm
+    from simclr.launch import slurm_options as slurm
 
     values, start = slurm_options().model_dump(), slurm.SlurmOptions().model_dump()
     parts = ["--backend", "slurm"]
@@ -325,7 +325,7 @@ def slurm_flags() -> str:
 
 def draw_slurm(problems: list[str]) -> None:
     """What a job asks of Slurm."""
-    from simclr.launch import slurm
+    from simclr.launch import slurm_options as slurm
 
     values, options = slurm_values(), cfg.option_names(slurm.SlurmOptions)
     errors = {

@@ -247,11 +247,11 @@ def start(place: str) -> None:
 def submit(config: cfg.RunConfig, place: str, meta: dict[str, str]) -> Run:
     if place != compute_target.SLURM:
         return queue.submit(config, store.runs_dir(), place, **meta)
-    from simclr.launch import slurm  # only for those who have it
+    from simclr.launch import slurm_options, slurm_submit  # only for those who have it
 
     options = compute_target.slurm_options()
-    slurm.save_options(options)
-    return slurm.submit(config, store.runs_dir(), options, **meta)
+    slurm_options.save_options(options)
+    return slurm_submit.submit(config, store.runs_dir(), options, **meta)
 
 
 def judge(place: str) -> tuple[list[str], str]:
@@ -281,7 +281,7 @@ def checked(place: str) -> tuple[cfg.RunConfig | None, list[str]]:
     config = None if found else forms.to_config(kept["kind"], kept["values"])
     if config is not None and place != compute_target.SLURM:
         try:
-            devices.settle(place, config)
+            devices.resolve_device(place, config)
         except ConfigError as error:
             return None, [str(error)]
     return config, found

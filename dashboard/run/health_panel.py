@@ -206,7 +206,7 @@ def _relative(layer: LayerStats) -> tuple[list[int], list[float]]:
     """Direction numbers from 1 and squared singular values as shares of the first; empty for a collapsed layer."""
     if not layer.singular or layer.singular[0] <= 0:
         return [], []
-    places = health_log.spectrum_places(layer.num_singular) + 1
+    places = health_log.spectrum_indices(layer.num_singular) + 1
     shares = [(value / layer.singular[0]) ** 2 for value in layer.singular]
     kept = [(int(x), float(f"{y:.4g}")) for x, y in zip(places, shares, strict=True) if y >= SPECTRUM_FLOOR]
     return [x for x, _ in kept], [y for _, y in kept]

@@ -22,7 +22,7 @@ ORDINALS = ("next", "2nd", "3rd")
 
 def device_text(device: str) -> str:
     """`CPU`, `GPU 0`, `GPU 0 and 1`, `any GPU`."""
-    names = devices.parts(device)
+    names = devices.names_in(device)
     if names == [devices.CPU]:
         return "CPU"
     numbers = [name.removeprefix("gpu:") for name in names]
@@ -41,7 +41,7 @@ def wake() -> None:
     """
     active = [item.status for item in store.get().summaries() if item.is_active]
     if any((status.state, status.backend) == ("queued", "local") for status in active):
-        queue.wake(store.runs_dir())
+        queue.ensure_scheduler(store.runs_dir())
     if any(status.backend == "slurm" for status in active):
         _slurm_poll(str(store.runs_dir())).start()
 
@@ -60,10 +60,10 @@ class _Poll:
             threading.Thread(target=self._ask, name="slurm", daemon=True).start()
 
     def _ask(self) -> None:
-        from simclr.launch import slurm  # only where there are such runs
+        from simclr.launch import slurm_runs  # only where there are such runs
 
         try:
-            slurm.refresh(self.runs_dir)
+            slurm_runs.refresh(self.runs_dir)
         finally:
             self._guard.release()
 
@@ -81,10 +81,10 @@ def sentence(run: Run) -> str:
     waiting = queue.entries(store.runs_dir())
     ids = [entry.id for entry in waiting]
     place = ids.index(run.id) if run.id in ids else 0
-    names = devices.parts(status.device)
+    names = devices.names_in(status.device)
     holders = {
         holder.id: store.get().summary(holder)
-        for name, found in queue.holders(store.runs_dir()).items()
+        for name, found in queue.device_usage(store.runs_dir()).items()
         if not names or name in names
         for holder in found
     }
@@ -127,7 +127,7 @@ def section() -> None:
                 "whether or not this page is open.",
                 width="content",
             )
-        if obstacle := queue.obstacle(store.runs_dir()):
+        if obstacle := queue.blocking_reason(store.runs_dir()):
             st.warning(escape.markdown(obstacle), icon=":material/hard_drive:")
         everything = len(waiting) <= NUM_SHOWN + 2 or st.session_state.get("queue-all", False)
         for place, run in enumerate(waiting if everything else waiting[:NUM_SHOWN]):

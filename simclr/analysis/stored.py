@@ -69,11 +69,8 @@ def _path_for(model: EncoderRef, weights: Weights | None, kind: str, images: str
 
 def load(path: Path) -> dict[str, Any] | None:
     """A result that was computed before; None where there is none, or it is damaged."""
-    try:
-        values = safe_read.read_json(path)
-    except (OSError, ValueError):
-        return None
-    return values if isinstance(values, dict) and isinstance(values.get("layers"), dict) else None
+    values = safe_read.json_dict(path)
+    return values if isinstance(values.get("layers"), dict) else None
 
 
 def keep_images(model: EncoderRef, images: NDArray[np.uint8]) -> Path:

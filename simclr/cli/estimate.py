@@ -58,7 +58,7 @@ def _print_estimate(config: RunConfig, runs_dir: Path, *, device: str, as_json: 
 
     final_status: dict[str, Any] = {"state": "failed", "exit_code": 1}
     try:
-        with jobs.stopped_by_signals():  # before the status says that there is a process to stop
+        with jobs.stop_on_signals():  # before the status says that there is a process to stop
             if job is not None:
                 writer = StatusWriter(job, interval=0.5).start(phase="loading libraries", steps=100)
             found = estimate.ask(config, runs_dir, device=device, report=report)

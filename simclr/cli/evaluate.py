@@ -29,7 +29,7 @@ def evaluate(arguments: list[str]) -> int:
     options = parse(parser, arguments)
     run = runs.find(options.RUN, folder_of_runs(options.runs_dir))
     names = None if options.protocol is None else [name.strip() for name in options.protocol.split(",")]
-    devices.keep_to(run.config.get("accelerator"))
+    devices.hide_unused_gpus(run.config.get("accelerator"))
     return _compare_with_stored(run, names, as_json=options.json)
 
 

@@ -63,7 +63,7 @@ def _add_options(parser: ArgumentParser, model: type[cfg.Options]) -> None:
 
 def _add_slurm_options(parser: ArgumentParser) -> dict[str, bool]:
     """Adds where to train and what to request from Slurm; returns these flags, all of which take a value."""
-    from simclr.launch import slurm
+    from simclr.launch.slurm_options import SlurmOptions
 
     group = parser.add_argument_group("Where to train")
     group.add_argument(
@@ -75,10 +75,10 @@ def _add_slurm_options(parser: ArgumentParser) -> dict[str, bool]:
         "--device", metavar="VALUE",
         help="In the queue: cpu, gpu:0, gpu:0,1, or auto for whatever is free first. Default: auto.",
     )  # fmt: skip
-    for name, info in cfg.option_names(slurm.SlurmOptions).items():
-        shown = option_help(name, info, _default(slurm.SlurmOptions, name)).replace("Default:", "Default: the last, or")
+    for name, info in cfg.option_names(SlurmOptions).items():
+        shown = option_help(name, info, _default(SlurmOptions, name)).replace("Default:", "Default: the last, or")
         group.add_argument(f"--slurm.{name}", type=str, metavar="VALUE", default=None, help=shown)
-    return {"--backend": True, "--device": True} | {f"--slurm.{name}": True for name in slurm.SlurmOptions.model_fields}
+    return {"--backend": True, "--device": True} | {f"--slurm.{name}": True for name in SlurmOptions.model_fields}
 
 
 def _default(model: type[cfg.Options], name: str) -> Any:

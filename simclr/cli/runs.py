@@ -14,14 +14,14 @@ from simclr.launch import control, queue, spawn
 
 def list_runs(arguments: list[str]) -> int:
     """Prints the runs, newest first, as lines or as JSON."""
-    from simclr.launch import slurm
+    from simclr.launch import slurm_runs
 
     parser = command_parser("runs")
     parser.add_argument("--json", action="store_true", help="As JSON, for scripts.")
     add_runs_dir(parser)
     options = parse(parser, arguments)
     folder = folder_of_runs(options.runs_dir)
-    slurm.refresh(folder)
+    slurm_runs.refresh(folder)
     found = runs.list_runs(folder)
     if options.json:
         rows = [{"id": run.id, "kind": run.kind, "state": run.status.state, "name": run.name,
@@ -80,10 +80,10 @@ def resume(arguments: list[str]) -> int:
         spawn.check_resumable(run)
         spawn.allow(run)
     if runs.read_status(run.path).backend == "slurm":
-        from simclr.launch import slurm
+        from simclr.launch import slurm_runs, slurm_submit
 
-        slurm.refresh(run.path.parent)
-        slurm.resubmit(run)
+        slurm_runs.refresh(run.path.parent)
+        slurm_submit.resubmit(run)
         print(run.path, flush=True)
         return FINISHED
     is_main = ranks.place(config).is_main
@@ -91,8 +91,8 @@ def resume(arguments: list[str]) -> int:
         if runs.has_supervisor(run.path):  # the launcher has checked already
             runs.begin_here(run.path)
         else:
-            spawn.claim(run)
-    devices.keep_to(config.accelerator)
+            spawn.claim_resume(run)
+    devices.hide_unused_gpus(config.accelerator)
     from simclr.lifecycle.train import train, train_worker  # loads torch and lightning
 
     if not is_main:

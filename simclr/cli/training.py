@@ -16,7 +16,7 @@ from simclr.launch import queue
 
 def _slurm_options(others: dict[str, str]) -> Any:
     """What to request from Slurm; None for a run that is not submitted to Slurm."""
-    from simclr.launch import slurm
+    from simclr.launch import slurm_options
 
     values = {name.removeprefix("--slurm."): value for name, value in others.items() if name.startswith("--slurm.")}
     backend = others.get("--backend", "local")
@@ -28,10 +28,10 @@ def _slurm_options(others: dict[str, str]) -> Any:
         if values:
             raise ConfigError(f"slurm.{next(iter(values))} is set and backend is {backend}; allowed: backend slurm.")
         return None
-    kept, damaged = slurm.load_options()
+    kept, damaged = slurm_options.load_options()
     if damaged:
         print(damaged, file=sys.stderr)
-    return slurm.build_options(kept.model_dump() | values)
+    return slurm_options.build_options(kept.model_dump() | values)
 
 
 def pretrain(arguments: list[str]) -> int:
@@ -60,7 +60,7 @@ def _train(command: str, arguments: list[str]) -> int:
     runs_dir = Path(others["--runs_dir"]) if "--runs_dir" in others else None
     if runs_dir is None:
         runs_dir = run_dir.resolve().parent if run_dir is not None else runs.default_runs_dir()
-    devices.keep_to(config.accelerator)
+    devices.hide_unused_gpus(config.accelerator)
     from simclr.lifecycle.train import train, train_worker  # torch and lightning take seconds
 
     if not is_main:
@@ -83,9 +83,9 @@ def _submit(config: cfg.RunConfig, others: dict[str, str], options: Any) -> int:
         meta |= {"experiment": found.id} if isinstance(found, runs.Run) else {}
     meta |= {"recipe": recipe} if (recipe := recipe_of(others.get("--config"))) else {}
     if backend == "slurm":
-        from simclr.launch import slurm
+        from simclr.launch import slurm_submit
 
-        run = slurm.submit(config, folder_of_runs(others.get("--runs_dir")), options, **meta)
+        run = slurm_submit.submit(config, folder_of_runs(others.get("--runs_dir")), options, **meta)
         state = f"Slurm job {run.status.job_id}"
     else:
         run = queue.submit(config, folder_of_runs(others.get("--runs_dir")), others.get("--device", "auto"), **meta)

@@ -1,1 +1,1 @@
-"""The one guarded reader, and the one writer, of files that others may read or may have written."""
+"""Reading files that anyone may have written, and replacing files while others read them."""

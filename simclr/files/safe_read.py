@@ -15,14 +15,17 @@ import math
 import os
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from stat import S_ISREG
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import yaml
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_Kind = TypeVar("_Kind")
 
 # No file of ours that is read as a whole comes near these sizes; a larger one is not ours.
 MAX_TEXT_BYTES = 16 * 2**20
@@ -121,13 +124,27 @@ def read_json(path: str | Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
     return parse_json(read_bytes(path, max_bytes))
 
 
-def json_dict(path: str | Path, max_bytes: int = MAX_TEXT_BYTES) -> dict[str, Any]:
+def json_dict(path: str | Path) -> dict[str, Any]:
     """The same where a mapping is expected; empty if the file is missing, damaged or of another kind."""
+    return _or_empty(read_json, path, dict)
+
+
+def json_list(path: str | Path) -> list[Any]:
+    """The same where a list is expected."""
+    return _or_empty(read_json, path, list)
+
+
+def yaml_dict(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file; empty if the file is missing, damaged, too large or of another kind."""
+    return _or_empty(read_yaml, path, dict)
+
+
+def _or_empty(read: Callable[[str | Path], Any], path: str | Path, kind: type[_Kind]) -> _Kind:
     try:
-        values = read_json(path, max_bytes)
+        values = read(path)
     except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+        return kind()
+    return values if isinstance(values, kind) else kind()
 
 
 def _int(digits: str) -> int | float:

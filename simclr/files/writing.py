@@ -10,54 +10,63 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from simclr.files import safe_read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A lock is held for milliseconds, the queue's while runs are started.
+# A lock is held for milliseconds, the queue's lock while runs are started.
 LOCK_SECONDS, LOCK_POLL_SECONDS = 30.0, 0.005
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file in one step, so that a reader sees the old text or the new one, never half of it."""
+@contextlib.contextmanager
+def replacing(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
+    """A stream whose content replaces a file in one step: readers see the old file or the new one, never half of it.
+
+    Args:
+        sync: whether the content reaches the disk before the rename, so that one of the two survives a power failure.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    beside.unlink(missing_ok=True)
     try:
-        with open(beside, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with open(beside, "xb") as stream:  # a new file, never through a link that someone placed there
+            yield stream
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces a text file in one step."""
+    with replacing(path) as stream:
+        stream.write(text.encode())
 
 
 def write_array(path: Path, values: NDArray[Any]) -> None:
-    """Replaces a NumPy file in one step, likewise; it is not forced to the disk."""
+    """Replaces a `.npy` file in one step; a power failure may damage it, which readers notice."""
     import numpy as np
 
-    beside = path.with_name(f".{path.name}.{os.getpid()}.npy")
-    try:
-        np.save(beside, values)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path, sync=False) as stream:
+        np.save(stream, values)
 
 
 def append_text(path: Path, text: str) -> None:
-    """Adds to the end of a file in one write: whole, or not at all, whoever else writes there."""
+    """Appends to a file in one write, so that lines of several processes do not mix."""
     with safe_read.open_to_append(path) as stream:
         stream.write(text.encode())
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock; released by the system when the holder dies.
+    """Holds the folder's lock, which the system releases if this process dies.
 
     Raises:
-        OSError: if it cannot be had within `LOCK_SECONDS`: its holder may have been suspended, and keeps it then.
+        OSError: if it is not free within `LOCK_SECONDS`: a suspended process keeps it.
     """
     with safe_read.open_to_append(folder / ".lock") as stream:
         deadline = time.monotonic() + LOCK_SECONDS
@@ -72,5 +81,5 @@ def locked(folder: Path) -> Iterator[None]:
                 time.sleep(LOCK_POLL_SECONDS)
         try:
             yield
-        finally:  # by name: closing it gives nothing free that a process forked meanwhile holds as well
+        finally:  # explicitly: a forked process that shares the open file would keep the lock
             fcntl.flock(stream, fcntl.LOCK_UN)

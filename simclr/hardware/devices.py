@@ -52,7 +52,7 @@ def list_devices() -> list[Device]:
 
 def _gpus() -> list[Device]:
     found: list[Device] = []
-    for unit in nvidia.usable():
+    for unit in nvidia.usable_units():
         try:
             free, total = unit.memory()
         except Exception:  # NVML's own kind of error: a GPU that fell off the bus just now
@@ -61,7 +61,7 @@ def _gpus() -> list[Device]:
     return found
 
 
-def keep_to(accelerator: str | None) -> None:
+def hide_unused_gpus(accelerator: str | None) -> None:
     """Hides all GPUs from this process and those that it starts, where the option `accelerator` is `cpu`.
 
     So no library can make a context on one. A caller that has loaded torch already may want its GPUs for other work.
@@ -86,19 +86,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     return is_named_so or any(words in text for words in OUT_OF_MEMORY)
 
 
-def parts(device: str) -> list[str]:
+def names_in(device: str) -> list[str]:
     """The single devices in a name: `gpu:0,2` is `gpu:0` and `gpu:2`; none in `auto` or an empty name."""
     if device == CPU:
         return [CPU]
     return [f"gpu:{number}" for number in re.findall(r"\d+", device)] if device.startswith("gpu:") else []
 
 
-def join(names: list[str]) -> str:
+def join_names(names: list[str]) -> str:
     """The reverse of `parts`."""
     return CPU if CPU in names else "gpu:" + ",".join(name.removeprefix("gpu:") for name in names)
 
 
-def settle(device: str, config: RunConfig) -> str:
+def resolve_device(device: str, config: RunConfig) -> str:
     """The device a run is to have: `auto` stays so only where there are GPUs to choose from.
 
     Raises:
@@ -117,7 +117,7 @@ def settle(device: str, config: RunConfig) -> str:
                 f"accelerator is {config.accelerator} and devices is {config.devices}; allowed: up to {have}."
             )
         return ANY
-    wanted = parts(device)
+    wanted = names_in(device)
     if not wanted or len(set(wanted)) < len(wanted) or not set(wanted) <= set(known):
         raise ConfigError(f"device is {device}; allowed: auto, {', '.join(known)}, or several GPUs such as gpu:0,1.")
     if device == CPU:
@@ -141,7 +141,7 @@ def environment(device: str) -> dict[str, str]:
     Raises:
         ConfigError: if there is no such GPU now.
     """
-    wanted = parts(device)
+    wanted = names_in(device)
     if not wanted:
         return {}
     uuids = {found.name: found.uuid for found in _gpus()} if wanted != [CPU] else {CPU: ""}

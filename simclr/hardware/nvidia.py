@@ -125,20 +125,20 @@ def _text(value: str | bytes) -> str:
 # --- what CUDA may use ----------------------------------------------------------------------------------------------
 
 
-def usable() -> list[Unit]:
+def usable_units() -> list[Unit]:
     """The GPUs and slices that a process of this environment may use."""
     chosen, order = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")
     if chosen == "":
         return []
     found = cards()
-    units = visible(found, chosen, order) if any(found) else None
+    units = visible_units(found, chosen, order) if any(found) else None
     if units is None:
         known = {unit.uuid: unit for card in found for unit in card}
-        units = [known.get(unit.uuid, unit) for unit in asked_of_cuda()]
+        units = [known.get(unit.uuid, unit) for unit in query_cuda()]
     return units
 
 
-def visible(found: Sequence[Sequence[Unit]], chosen: str | None, order: str | None) -> list[Unit] | None:
+def visible_units(found: Sequence[Sequence[Unit]], chosen: str | None, order: str | None) -> list[Unit] | None:
     """What CUDA_VISIBLE_DEVICES leaves, by the rules of the driver; None where only CUDA itself can tell.
 
     - Numbers and uuids are not mixed: the first entry decides. What is not of its kind, names nothing, or is negative
@@ -196,7 +196,7 @@ def _by_uuid(found: Sequence[Sequence[Unit]], entries: list[str], kind: str) -> 
     return units
 
 
-def asked_of_cuda() -> list[Unit]:
+def query_cuda() -> list[Unit]:
     """What CUDA itself sees in this environment, in its order; its answer is kept."""
     with contextlib.suppress(OSError), _asking:
         ctypes.CDLL(CUDA_LIBRARY)  # no driver, no process to ask it

@@ -27,7 +27,7 @@ from simclr.hardware.ranks import Place
 
 FOLDER = "SIMCLR_RANKS"  # in the environment: the folder of this start
 ROOT = ".ranks"  # in the runs folder
-KEPT_SECONDS = 7 * 24 * 3600.0  # what a start left that nobody could tidy up after
+KEEP_SECONDS = 7 * 24 * 3600.0  # what a start left that nobody could tidy up after
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 2.0  # for a process to come to an end by itself, once another failed
 OWN_GRACE_SECONDS = 8.0  # and once it failed itself: what it computes on a GPU may wait for the others for ever
@@ -38,7 +38,7 @@ STOPPED = "stopped"  # of one that was asked to stop before it could do so toget
 
 
 # What gloo, NCCL and the store that brings the processes together say; the first that fits counts.
-_MESSAGES = (
+_ERROR_PATTERNS = (
     (
         "/dev/shm/nccl|shared memory segment",
         "shared memory",
@@ -64,7 +64,7 @@ _MESSAGES = (
 
 def explain(text: str) -> tuple[str, str] | None:
     """A short reason and one sentence for the message of an error between processes; None for any other message."""
-    for pattern, reason, sentence in _MESSAGES:
+    for pattern, reason, sentence in _ERROR_PATTERNS:
         if re.search(pattern, text):
             return reason, sentence
     if "NCCL error" not in text:
@@ -74,7 +74,7 @@ def explain(text: str) -> tuple[str, str] | None:
 
 
 @dataclass(frozen=True)
-class Word:
+class Message:
     """Why a process ended.
 
     time: when, in seconds since the epoch. reason, sentence: as in a run's status.
@@ -98,7 +98,7 @@ def fresh_environment(run: Path) -> dict[str, str]:
     return os.environ | {FOLDER: str(folder.absolute())}
 
 
-def first_word(folder: Path, since: float = 0.0) -> Word | None:
+def first_failure(folder: Path, since: float = 0.0) -> Message | None:
     """The word of the process that failed first; None where none said more than that another did."""
     said = [word for word, _ in _read(folder, since) if word.reason not in ("", LOST, STOPPED)]
     return min(said, key=lambda word: word.time, default=None)
@@ -127,13 +127,13 @@ def _folder(place: Place, runs_dir: Path) -> Path | None:
     return runs_dir / ROOT / f"{place.launcher}-{re.sub(r'[^A-Za-z0-9.-]', '_', key)}"
 
 
-def _read(folder: Path, since: float, rank: int | str = "*") -> list[tuple[Word, dict[str, object]]]:
+def _read(folder: Path, since: float, rank: int | str = "*") -> list[tuple[Message, dict[str, object]]]:
     found = []
     with contextlib.suppress(OSError):
         for path in folder.glob(f"rank-{rank}.json"):
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
                 entry = safe_read.json_dict(path)
-                word = Word(int(entry["rank"]), float(entry["time"]), str(entry["reason"]), str(entry["sentence"]))
+                word = Message(int(entry["rank"]), float(entry["time"]), str(entry["reason"]), str(entry["sentence"]))
                 if word.time >= since:
                     found.append((word, entry))
     return found
@@ -146,7 +146,7 @@ def _where() -> str:
     return processes.boot_id()
 
 
-class Ranks:
+class RankMessages:
     """This process among those of its run, as the others hear of it; alone, it does nothing.
 
     Args:
@@ -157,7 +157,7 @@ class Ranks:
     def __init__(self, place: Place, runs_dir: Path) -> None:
         self.rank = place.rank
         self.folder = _folder(place, runs_dir) if place.world_size > 1 else None
-        self._said: Word | None = None
+        self._said: Message | None = None
         self._over = threading.Event()
         self._poll_seconds = POLL_SECONDS + 0.01 * (0 if self.rank else place.world_size)  # it reads a file of each
         self._thread: threading.Thread | None = None
@@ -172,20 +172,20 @@ class Ranks:
             if place.launcher == "lightning" and FOLDER not in os.environ:  # which starts the others from here
                 os.environ[FOLDER] = str(self.folder.absolute())
                 self._in_environment = True
-        self._write(Word(self.rank, time.time(), "", ""))
+        self._write(Message(self.rank, time.time(), "", ""))
 
     @staticmethod
     def _tidy(root: Path) -> None:
         with contextlib.suppress(OSError):
             for old in root.iterdir():
-                if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+                if time.time() - old.stat().st_mtime > KEEP_SECONDS:
                     shutil.rmtree(old, ignore_errors=True)
 
     def _path(self, rank: int) -> Path:
         assert self.folder is not None
         return self.folder / f"rank-{rank}.json"
 
-    def _write(self, word: Word) -> None:
+    def _write(self, word: Message) -> None:
         pid = os.getpid()
         entry = vars(word) | {"pid": pid, "start": processes.process_start(pid), "where": _where()}
         with contextlib.suppress(OSError):  # a full disk: the others do without
@@ -196,10 +196,10 @@ class Ranks:
     def say(self, reason: str, sentence: str) -> None:
         """Tells the others why this process ends; its first word stays."""
         if self._said is None and self.folder is not None:
-            self._said = Word(self.rank, time.time(), reason, sentence)
+            self._said = Message(self.rank, time.time(), reason, sentence)
             self._write(self._said)
 
-    def look(self) -> Word | None:
+    def look(self) -> Message | None:
         """What ended another process: the first that said so, else one that is gone without a word."""
         if self.folder is None:
             return None
@@ -214,7 +214,7 @@ class Ranks:
                     f"Process {word.rank} of this run ended without a word, as one does that the system kills for want "
                     "of memory; the end of the log may tell more. Resume the run, perhaps with a smaller batch_size."
                 )
-                return Word(word.rank, time.time(), LOST, sentence)
+                return Message(word.rank, time.time(), LOST, sentence)
         return said[0] if said else None
 
     def _is_gone(self, rank: int, entry: dict[str, object]) -> bool:
@@ -224,9 +224,9 @@ class Ranks:
             return False
         return not processes.is_alive(pid, start) and safe_read.json_dict(self._path(rank)) == entry
 
-    def verdict(self, reason: str, sentence: str) -> Word:
+    def verdict(self, reason: str, sentence: str) -> Message:
         """What ended the run, where this is what the main process makes of its own exception."""
-        own = self._said or Word(self.rank, time.time(), reason, sentence)
+        own = self._said or Message(self.rank, time.time(), reason, sentence)
         deadline = time.monotonic() + GRACE_SECONDS
         while True:
             found = self.look()
@@ -236,7 +236,7 @@ class Ranks:
                 return own
             time.sleep(0.1)
 
-    def watch(self, end: Callable[[Word], int]) -> None:
+    def watch(self, end: Callable[[Message], int]) -> None:
         """Ends this process soon after another failed, unless it comes to an end by itself.
 
         Args:
@@ -247,7 +247,7 @@ class Ranks:
         self._thread = threading.Thread(target=self._watch, args=(end,), name="ranks", daemon=True)
         self._thread.start()
 
-    def _watch(self, end: Callable[[Word], int]) -> None:
+    def _watch(self, end: Callable[[Message], int]) -> None:
         while not self._over.wait(self._poll_seconds):
             word, own = self.look(), self._said
             if (word or own) is None or self._over.wait(GRACE_SECONDS if own is None else OWN_GRACE_SECONDS):

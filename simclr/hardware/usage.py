@@ -122,8 +122,8 @@ def _sees_the_machines_pids() -> bool:
 
 def _whole_gpus(device: str) -> tuple[float | None, int | None]:
     """Work and memory of the GPUs of `device`, whoever uses them."""
-    wanted = [name for name in devices.parts(device) if name != devices.CPU]
-    units, library = nvidia.usable(), nvidia.nvml()
+    wanted = [name for name in devices.names_in(device) if name != devices.CPU]
+    units, library = nvidia.usable_units(), nvidia.nvml()
     # The queue's numbers count its own GPUs; a process that it started sees those of the run alone.
     held = units if len(units) == len(wanted) else [u for i, u in enumerate(units) if f"gpu:{i}" in wanted]
     if library is None or not wanted or len(held) != len(wanted):

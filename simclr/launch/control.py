@@ -28,11 +28,11 @@ def resume(run: Run) -> None:
     spawn.check_resumable(run)
     spawn.check_own(run)
     if run.status.backend == "slurm":
-        from simclr.launch import slurm
+        from simclr.launch import slurm_submit
 
-        slurm.resubmit(run)
+        slurm_submit.resubmit(run)
         return
-    spawn.wait_until_gone(run)
+    spawn.check_exited(run)
     spawn.begin(run, run.status.device, lambda: spawn.check_ended(run))  # another tab may have been quicker
 
 
@@ -46,9 +46,9 @@ def request_stop(folder: Path) -> Status:
     if not status.is_active:
         raise ConfigError(f"{folder.name} is {status.state}; allowed: a run that is active.")
     if status.backend == "slurm":
-        from simclr.launch import slurm
+        from simclr.launch import slurm_runs
 
-        slurm.cancel(Run(folder))
+        slurm_runs.cancel(Run(folder))
         return runs.current_status(folder)
     if status.state == "queued":
         try:
@@ -60,7 +60,7 @@ def request_stop(folder: Path) -> Status:
         return replace(status, state="stopped", reason="taken out of the queue", queued=None)
     if status.host and status.host != socket.gethostname():
         raise ConfigError(f"{folder.name} runs on {status.host}; it can be stopped there.")
-    with spawn.or_sentence(f"{folder.name} cannot be stopped"):
+    with spawn.as_config_error(f"{folder.name} cannot be stopped"):
         if status.stop_requested is None:
             runs.update_status(folder, stop_requested=time.time())
         # The supervisor passes the request on. Where it is gone, or never was, another one sees the run to its end.
@@ -73,9 +73,9 @@ def request_stop(folder: Path) -> Status:
 def stop(folder: Path, grace_seconds: float = runs.STOP_GRACE_SECONDS) -> Status:
     """Stops a run and waits until it is proven: after the grace time its whole process group is killed."""
     if runs.read_status(folder).backend == "slurm":
-        from simclr.launch import slurm
+        from simclr.launch import slurm_runs
 
-        return slurm.stop(Run(folder), grace_seconds)
+        return slurm_runs.stop(Run(folder), grace_seconds)
     status = request_stop(folder)
     if not folder.is_dir():  # it waited, and lies in the trash now
         return status
@@ -85,5 +85,5 @@ def stop(folder: Path, grace_seconds: float = runs.STOP_GRACE_SECONDS) -> Status
         status = runs.current_status(folder)
     if status.is_active and status.pid is not None and runs.processes_alive(status)[0] and runs.is_own(folder):
         processes.end_group(status.pid, status.process_start)
-    spawn.is_gone(status)
+    spawn.wait_for_exit(status)
     return runs.current_status(folder)

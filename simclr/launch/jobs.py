@@ -23,7 +23,7 @@ from simclr.launch import queue, spawn
 from simclr.runs import StatusWriter
 
 REQUEST = "request.json"
-KEPT = 20
+NUM_KEPT = 20
 STEPS = 1000  # of a job's bar
 
 Report = Callable[[str, float], None]
@@ -49,12 +49,12 @@ def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Pa
         job = find(name, request, runs_dir)
         if job is not None and runs.current_status(job).is_active:
             return job
-        for old in _all(name, runs_dir)[KEPT:]:
+        for old in _all(name, runs_dir)[NUM_KEPT:]:
             if not runs.current_status(old).is_active:
                 shutil.rmtree(old, ignore_errors=True)
         if device == devices.ANY and devices.gpus_for(1):
             with spawn.locked(runs_dir / queue.QUEUE):  # until its status says what it holds
-                job = spawn.start_job(name, arguments, runs_dir, queue.room(runs_dir))
+                job = spawn.start_job(name, arguments, runs_dir, queue.device_for_job(runs_dir))
         else:
             job = spawn.start_job(name, arguments, runs_dir, devices.CPU if device == devices.ANY else device)
         writing.write_atomically(job / REQUEST, json.dumps(request))
@@ -103,7 +103,7 @@ def running(job_dir: str | Path | None) -> Iterator[Report]:
 
     last_word: dict[str, Any] = {"state": "failed"}
     try:
-        with stopped_by_signals():  # before the status says that there is something to stop
+        with stop_on_signals():  # before the status says that there is something to stop
             if job is not None:
                 writer = StatusWriter(job, interval=0.5).start(phase="Starting", steps=STEPS)
             yield report
@@ -127,7 +127,7 @@ def running(job_dir: str | Path | None) -> Iterator[Report]:
 
 
 @contextlib.contextmanager
-def stopped_by_signals() -> Iterator[None]:
+def stop_on_signals() -> Iterator[None]:
     """SIGTERM and Ctrl-C raise `Stopped` at the next line of Python: nothing is ever half written."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import shutil
 import socket
@@ -28,22 +27,20 @@ from simclr import runs
 from simclr.config import ConfigError, RunConfig
 from simclr.files import safe_read, writing
 from simclr.hardware import devices, processes
-from simclr.launch import spawn
+from simclr.launch import duplicates, spawn
 from simclr.runs import Run
 from simclr.runs.status import Status
 
 QUEUE = ".queue"
-ORDER, SLOTS, KEEPER_LOCK, KEEPER_LOG = "order.json", "slots.json", "keeper.lock", "keeper.log"
+ORDER, SLOTS, SCHEDULER_LOCK, SCHEDULER_LOG = "order.json", "slots.json", "keeper.lock", "keeper.log"
 MAX_SLOTS = 64
 # A GPU with less free memory is left alone by jobs of the dashboard: an encoder, a batch of images, and CUDA itself.
 MIN_JOB_BYTES = 4 * 2**30
 # With less room on the disk nothing is begun: it would fail, and after it all that wait.
 MIN_FREE_BYTES = 32 * 2**20
-KEEPER_SECONDS = 1.0
+SCHEDULER_SECONDS = 1.0
 # Runs that have ended, by their file as it was then: read again only when it changed.
 _ended: dict[Path, tuple[int, int, int]] = {}
-# Within this time the same options for the same device are one wish: a double click, or two tabs.
-ONCE_SECONDS = 5.0
 
 
 # --- what is asked of it --------------------------------------------------------------------------------------------
@@ -63,17 +60,17 @@ def submit(config: RunConfig, runs_dir: Path, device: str = devices.ANY, **meta:
     Raises:
         ConfigError: if there is no such device, or the folder cannot be written.
     """
-    device = devices.settle(device, config)
+    device = devices.resolve_device(device, config)
     config = _keep_off_gpus(config, device)
-    wish = hashlib.sha256(f"{device} {meta} {cfg.to_yaml(config)}".encode()).hexdigest()[:16]
+    key = duplicates.submission_key(device, config, meta)
     with spawn.locked(runs_dir / QUEUE):
-        if (same := just_wished(wish, runs_dir)) is not None:
+        if (same := duplicates.recent_duplicate(key, runs_dir)) is not None:
             return same
         first = {"state": "queued", "device": device, "queued": time.time()}
-        run = spawn.create(config, runs_dir, first, wish=wish, **meta)
+        run = spawn.create(config, runs_dir, first, wish=key, **meta)
         _append(run, runs_dir)
         _advance(runs_dir)
-    wake(runs_dir)
+    ensure_scheduler(runs_dir)
     return run
 
 
@@ -88,21 +85,21 @@ def resubmit(run: Run, device: str | None = None) -> None:
     """
     spawn.check_resumable(run)
     spawn.check_own(run)
-    spawn.wait_until_gone(run)
+    spawn.check_exited(run)
     config = runs.load_config(run)
     known = {found.name for found in devices.list_devices()}
     before = run.status.device
-    device = device or (before if before and set(devices.parts(before)) <= known else devices.ANY)
-    device = devices.settle(device, config)
+    device = device or (before if before and set(devices.names_in(before)) <= known else devices.ANY)
+    device = devices.resolve_device(device, config)
     runs_dir = run.path.parent
     with spawn.locked(runs_dir / QUEUE):
         waiting = {"state": "queued", "backend": "local", "device": device, "queued": time.time()}
         here = {"host": socket.gethostname(), "boot": processes.boot_id()}
-        changes = {**spawn.afresh(run.status), **waiting, **here}
+        changes = {**spawn.restart_fields(run.status), **waiting, **here}
         runs.change_status(run.path, changes, lambda: spawn.check_ended(run))
         _append(run, runs_dir)
         _advance(runs_dir)
-    wake(runs_dir)
+    ensure_scheduler(runs_dir)
 
 
 def _keep_off_gpus(config: RunConfig, device: str) -> RunConfig:
@@ -137,7 +134,7 @@ def edit(run: Run, config: RunConfig, device: str = devices.ANY) -> None:
     Raises:
         ConfigError: if it does not wait any more, has been trained before, or there is no such device.
     """
-    device = devices.settle(device, config)
+    device = devices.resolve_device(device, config)
     with spawn.locked(run.path.parent / QUEUE):
         if runs.read_status(run.path).state != "queued":
             raise ConfigError(f"{run.id} is {run.status.state}; allowed: a run in the queue. Clone it instead.")
@@ -147,7 +144,7 @@ def edit(run: Run, config: RunConfig, device: str = devices.ANY) -> None:
             raise ConfigError(f"{run.id} is a {run.kind} run; allowed: the options of one.")
         if isinstance(config, cfg.PretrainConfig) and config.version is None:
             config = config.model_copy(update={"version": run.config.get("version")})
-        runs.write_config(run.path, spawn.with_whole_paths(_keep_off_gpus(config, device)))
+        runs.write_config(run.path, spawn.with_absolute_paths(_keep_off_gpus(config, device)))
         runs.add_meta(run.path, name=config.name, notes=config.notes, tags=list(config.tags))
         runs.update_status(run.path, device=device, epochs=config.epochs)
 
@@ -161,12 +158,12 @@ def allow(run: Run) -> None:
     with spawn.locked(run.path.parent / QUEUE):
         if (status := runs.read_status(run.path)).state != "queued":
             raise ConfigError(f"{run.id} is {status.state}; allowed: a run in the queue.")
-        device = devices.settle(devices.ANY, runs.load_config(run))
+        device = devices.resolve_device(devices.ANY, runs.load_config(run))
         spawn.allow(run)
         here = {"host": socket.gethostname(), "boot": processes.boot_id()}
         runs.update_status(run.path, backend="local", device=device, job_id="", job_state="", job_reason="", **here)
         _append(run, run.path.parent)
-    wake(run.path.parent)
+    ensure_scheduler(run.path.parent)
 
 
 def drop(run: Run, runs_dir: Path) -> None:
@@ -186,7 +183,7 @@ def drop(run: Run, runs_dir: Path) -> None:
 
 def slots(runs_dir: Path) -> dict[str, int]:
     """How many runs a device takes at once, where that is not one."""
-    values = _read(runs_dir / QUEUE / SLOTS, dict)
+    values = safe_read.json_dict(runs_dir / QUEUE / SLOTS)
     return {name: number for name, number in values.items() if type(number) is int and 1 <= number <= MAX_SLOTS}
 
 
@@ -203,7 +200,7 @@ def set_slots(runs_dir: Path, device: str, number: int) -> None:
         _advance(runs_dir)
 
 
-def obstacle(runs_dir: Path) -> str:
+def blocking_reason(runs_dir: Path) -> str:
     """One sentence where nothing is begun at all, else an empty string."""
     free = shutil.disk_usage(runs_dir).free
     if free >= MIN_FREE_BYTES:
@@ -211,11 +208,11 @@ def obstacle(runs_dir: Path) -> str:
     return f"The disk of {runs_dir} has only {free / 2**20:.0f} MiB left; what waits begins when there is room again."
 
 
-def holders(runs_dir: Path) -> dict[str, list[Run]]:
+def device_usage(runs_dir: Path) -> dict[str, list[Run]]:
     """The runs that hold each device of this machine, by its name."""
     found: dict[str, list[Run]] = {}
     for run, status in _statuses(runs_dir):
-        for name in _held(run, status):
+        for name in _devices_held(run, status):
             found.setdefault(name, []).append(run)
     return found
 
@@ -226,11 +223,11 @@ def jobs_on(runs_dir: Path) -> Counter[str]:
     for folder in (runs_dir / runs.JOBS).glob("*"):
         status = _active(folder)
         if status is not None and status.host in here:
-            found.update(name for name in devices.parts(status.device) if name != devices.CPU)
+            found.update(name for name in devices.names_in(status.device) if name != devices.CPU)
     return found
 
 
-def room(runs_dir: Path) -> str:
+def device_for_job(runs_dir: Path) -> str:
     """Where a job of the dashboard may go on: the GPU with the most free memory of those that no run holds or waits
     for, else the CPU. It counts as taken while the job goes on. To be asked under the queue's lock."""
     free = _plan(runs_dir, _statuses(runs_dir))[1]
@@ -243,12 +240,12 @@ def room(runs_dir: Path) -> str:
     return name if memory >= MIN_JOB_BYTES else devices.CPU
 
 
-def quietest(number: int, runs_dir: Path) -> str:
+def emptiest_gpus(number: int, runs_dir: Path) -> str:
     """The GPUs on which a run of `number` is best measured: those that are not held, and of these the emptiest."""
     free, possible = _plan(runs_dir, _statuses(runs_dir))[1], devices.gpus_for(number)
     found = [device for device in devices.list_devices() if device.name in possible]
     found.sort(key=lambda device: (-min(1, free.get(device.name, 0)), -(device.free or 0)))
-    return devices.join(sorted((device.name for device in found[:number]), key=possible.index))
+    return devices.join_names(sorted((device.name for device in found[:number]), key=possible.index))
 
 
 # --- what it does ---------------------------------------------------------------------------------------------------
@@ -260,20 +257,20 @@ def advance(runs_dir: Path) -> None:
         _advance(runs_dir)
 
 
-def wake(runs_dir: Path) -> None:
+def ensure_scheduler(runs_dir: Path) -> None:
     """Starts what may start, and the keeper if anything is left to wait. Quick where nothing waits; never fails."""
     with contextlib.suppress(ConfigError, OSError):
-        if not _mine(runs_dir):
+        if not _any_waits(runs_dir):
             return
         advance(runs_dir)
-        if _mine(runs_dir) and not _has_keeper(runs_dir):
-            with safe_read.open_to_append(runs_dir / QUEUE / KEEPER_LOG) as log:
+        if _any_waits(runs_dir) and not _has_scheduler(runs_dir):
+            with safe_read.open_to_append(runs_dir / QUEUE / SCHEDULER_LOG) as log:
                 spawn.detach([sys.executable, "-m", "simclr.run_queue", str(runs_dir.resolve())], log=log)
 
 
-def keep(runs_dir: Path) -> None:
+def run_scheduler(runs_dir: Path) -> None:
     """Starts waiting runs as devices become free, and returns when none waits, or another keeper is there."""
-    with safe_read.open_to_append(runs_dir / QUEUE / KEEPER_LOCK) as stream:
+    with safe_read.open_to_append(runs_dir / QUEUE / SCHEDULER_LOCK) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -282,17 +279,17 @@ def keep(runs_dir: Path) -> None:
             try:
                 with spawn.locked(runs_dir / QUEUE):
                     _advance(runs_dir)
-                    if not _mine(runs_dir):
+                    if not _any_waits(runs_dir):
                         # Within the queue's lock: who adds a run after this finds no keeper and starts one.
                         fcntl.flock(stream, fcntl.LOCK_UN)
                         return
             except (ConfigError, OSError) as error:  # a full disk is emptied again, a folder made writable
                 print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {error}", flush=True)
-            time.sleep(KEEPER_SECONDS)
+            time.sleep(SCHEDULER_SECONDS)
 
 
-def _has_keeper(runs_dir: Path) -> bool:
-    with safe_read.open_to_append(runs_dir / QUEUE / KEEPER_LOCK) as stream:
+def _has_scheduler(runs_dir: Path) -> bool:
+    with safe_read.open_to_append(runs_dir / QUEUE / SCHEDULER_LOCK) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -303,7 +300,7 @@ def _has_keeper(runs_dir: Path) -> bool:
 def _advance(runs_dir: Path) -> None:
     """Starts, in order, each waiting run whose device is free; none overtakes another that waits for the same."""
     found = _statuses(runs_dir)
-    if not any(_is_mine(run, status) for run, status in found) or obstacle(runs_dir):
+    if not any(_is_mine(run, status) for run, status in found) or blocking_reason(runs_dir):
         return
     for run, device in _plan(runs_dir, found)[0]:
         with contextlib.suppress(ConfigError):  # its status says so; the next one may be luckier
@@ -314,17 +311,19 @@ def _plan(runs_dir: Path, found: list[tuple[Run, Status]]) -> tuple[list[tuple[R
     """What is to begin on which device now, and how many more each device would take after that."""
     waiting = {run.id: (run, status) for run, status in found if _is_mine(run, status)}
     limits, starts = slots(runs_dir), []
-    held = Counter(name for run, status in found for name in _held(run, status)) + jobs_on(runs_dir)
+    held = Counter(name for run, status in found for name in _devices_held(run, status)) + jobs_on(runs_dir)
     gpus = devices.list_devices()[:-1]
     free = {name: limits.get(name, 1) - held[name] for name in (*devices.gpus_for(1, gpus), devices.CPU)}
     for run in _in_order(runs_dir, [run for run, _ in waiting.values()]):
-        wanted, is_free = claim(run, waiting[run.id][1].device, free, gpus)
+        wanted, is_free = claim_devices(run, waiting[run.id][1].device, free, gpus)
         if is_free:
-            starts.append((run, devices.join(wanted)))
+            starts.append((run, devices.join_names(wanted)))
     return starts, free
 
 
-def claim(run: Run, device: str, free: dict[str, int], gpus: Sequence[devices.Device]) -> tuple[list[str], bool]:
+def claim_devices(
+    run: Run, device: str, free: dict[str, int], gpus: Sequence[devices.Device]
+) -> tuple[list[str], bool]:
     """The devices that a waiting run takes or waits for, and whether it can begin on them.
 
     Args:
@@ -332,7 +331,7 @@ def claim(run: Run, device: str, free: dict[str, int], gpus: Sequence[devices.De
         free: how many runs each device would still take; those of this run are taken out.
         gpus: of this machine.
     """
-    wanted = devices.parts(device)
+    wanted = devices.names_in(device)
     if not wanted:
         number = run.config.get("devices")
         number = number if type(number) is int else 1
@@ -344,16 +343,6 @@ def claim(run: Run, device: str, free: dict[str, int], gpus: Sequence[devices.De
     for name in wanted:
         free[name] = free.get(name, 0) - 1 if is_free else 0  # what waits before others keeps its devices
     return wanted, is_free
-
-
-def just_wished(wish: str, runs_dir: Path) -> Run | None:
-    """The run that was asked for in the same words within the last seconds and is still going on."""
-    since = time.time() - ONCE_SECONDS
-    first_id = time.strftime("%Y%m%d-%H%M%S", time.localtime(since))
-    for run in runs.list_runs(runs_dir):
-        if run.id >= first_id and run.meta.get("wish") == wish and since < run.created <= time.time():
-            return run if run.status.is_active else None
-    return None
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -392,15 +381,15 @@ def _is_mine(run: Run, status: Status) -> bool:
     return status.state == "queued" and status.host in ("", socket.gethostname()) and runs.is_own(run.path)
 
 
-def _mine(runs_dir: Path) -> bool:
+def _any_waits(runs_dir: Path) -> bool:
     return any(_is_mine(run, status) for run, status in _statuses(runs_dir))
 
 
-def _held(run: Run, status: Status) -> list[str]:
+def _devices_held(run: Run, status: Status) -> list[str]:
     """The devices of this machine that a run holds."""
     if status.state == "queued" or status.host not in ("", socket.gethostname()):
         return []
-    if held := devices.parts(status.device):
+    if held := devices.names_in(status.device):
         return held
     # started from a shell, and not far enough to say: where it will be
     gpus = devices.gpus_for(1)
@@ -416,7 +405,7 @@ def _in_order(runs_dir: Path, waiting: list[Run]) -> list[Run]:
 
 
 def _order(runs_dir: Path) -> list[str]:
-    return [name for name in _read(runs_dir / QUEUE / ORDER, list) if isinstance(name, str)]
+    return [name for name in safe_read.json_list(runs_dir / QUEUE / ORDER) if isinstance(name, str)]
 
 
 def _append(run: Run, runs_dir: Path) -> None:
@@ -428,12 +417,3 @@ def _append(run: Run, runs_dir: Path) -> None:
 def _write_order(runs_dir: Path, order: list[str]) -> None:
     waiting = {run.id for run, status in _statuses(runs_dir) if status.state == "queued"}
     writing.write_atomically(runs_dir / QUEUE / ORDER, json.dumps([name for name in order if name in waiting]))
-
-
-def _read(path: Path, kind: type) -> Any:
-    """What a JSON file holds; empty where it is missing, damaged or of another kind."""
-    try:
-        values = safe_read.read_json(path)
-    except (OSError, ValueError):
-        return kind()
-    return values if isinstance(values, kind) else kind()

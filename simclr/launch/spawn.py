@@ -29,21 +29,21 @@ from simclr.runs import Run, seals
 from simclr.runs.status import Status
 
 END_SECONDS = 15.0  # from a process's last word to its end: freeing memory and unloading libraries takes its time
-AFRESH: dict[str, Any] = {
+CLEARED_FIELDS: dict[str, Any] = {
     "reason": "", "error": "", "phase": "", "pid": None, "process_start": None, "supervisor_pid": None,
     "supervisor_start": None, "stop_requested": None, "started": None, "ended": None, "exit_code": None,
     "signal": None, "job_id": "", "job_state": "", "job_reason": "",
 }  # fmt: skip
 
 
-def afresh(status: Status) -> dict[str, Any]:
+def restart_fields(status: Status) -> dict[str, Any]:
     """What the status of a run says of another start; what it trained so far stays."""
-    return AFRESH | {"seconds_before": status.elapsed_seconds or 0.0}
+    return CLEARED_FIELDS | {"seconds_before": status.elapsed_seconds or 0.0}
 
 
 def _starting(run: Run) -> dict[str, Any]:
     here = {"host": socket.gethostname(), "boot": processes.boot_id()}
-    return {**afresh(run.status), "state": "starting", "created": time.time(), **here}
+    return {**restart_fields(run.status), "state": "starting", "created": time.time(), **here}
 
 
 def create(config: RunConfig, runs_dir: Path, status: dict[str, Any] | None = None, **meta: Any) -> Run:
@@ -52,8 +52,8 @@ def create(config: RunConfig, runs_dir: Path, status: dict[str, Any] | None = No
     Raises:
         ConfigError: if the folder cannot be made.
     """
-    run = runs.create(with_whole_paths(config), runs_dir.resolve(), None, status, **meta)
-    with or_sentence(f"runs_dir is {runs_dir}, which cannot be written"):
+    run = runs.create(with_absolute_paths(config), runs_dir.resolve(), None, status, **meta)
+    with as_config_error(f"runs_dir is {runs_dir}, which cannot be written"):
         try:
             runs.add_meta(run.path, command=["python", *_first_command(run)[1:]])
         except OSError:
@@ -74,7 +74,7 @@ def _check_sealed(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def or_sentence(what: str) -> Iterator[None]:
+def as_config_error(what: str) -> Iterator[None]:
     """Turns an error of the system, such as a full disk, into a ConfigError."""
     try:
         yield
@@ -89,13 +89,13 @@ def locked(folder: Path) -> Iterator[Path]:
     Raises:
         ConfigError: if the runs folder cannot be written, be it only later.
     """
-    with or_sentence(f"runs_dir is {folder.parent}, which cannot be written"):
+    with as_config_error(f"runs_dir is {folder.parent}, which cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
         with writing.locked(folder):
             yield folder
 
 
-def with_whole_paths(config: RunConfig) -> RunConfig:
+def with_absolute_paths(config: RunConfig) -> RunConfig:
     """The options with folders and files from the root on: the run may be started from another place."""
     found: dict[str, Any] = {}
     if config.dataset is not None and config.dataset not in cfg.DATASETS:
@@ -136,7 +136,7 @@ def begin(run: Run, device: str, check: Callable[[], None] | None = None) -> Non
     """
     again = runs.is_begun(run.path)
     command = runs.python_command("resume", str(run.path)) if again else _first_command(run)
-    with or_sentence(f"{run.id} could not be started"):
+    with as_config_error(f"{run.id} could not be started"):
         try:
             _supervise(run.path, command, devices.environment(device), _starting(run) | {"device": device}, check)
         except OSError as error:
@@ -145,7 +145,7 @@ def begin(run: Run, device: str, check: Callable[[], None] | None = None) -> Non
             raise
 
 
-def claim(run: Run) -> None:
+def claim_resume(run: Run) -> None:
     """Makes this process the main one of a run that has ended, to go on with it here.
 
     Raises:
@@ -154,7 +154,7 @@ def claim(run: Run) -> None:
     check_resumable(run)
     check_own(run)
     mine = {"pid": os.getpid(), "process_start": processes.process_start(os.getpid())}
-    with or_sentence(f"{run.id} cannot be gone on with"):
+    with as_config_error(f"{run.id} cannot be gone on with"):
         runs.change_status(run.path, _starting(run) | mine, lambda: check_ended(run))
 
 
@@ -191,18 +191,18 @@ def allow(run: Run) -> None:
     """
     if runs.is_own(run.path):
         return
-    with or_sentence(f"{run.id} cannot be made your own"):
+    with as_config_error(f"{run.id} cannot be made your own"):
         runs.add_meta(run.path, slurm=None)
         runs.seal(run.path)
 
 
-def wait_until_gone(run: Run) -> None:
+def check_exited(run: Run) -> None:
     """Waits for the processes of a run that has said its last word.
 
     Raises:
         ConfigError: if one is still there after a while.
     """
-    if not is_gone(run.status):
+    if not wait_for_exit(run.status):
         raise ConfigError(f"{run.id} has not ended yet, although it is {run.status.state}; try again in a moment.")
 
 
@@ -215,14 +215,14 @@ def start_job(name: str, arguments: list[str], runs_dir: Path, device: str = dev
     suffix = "".join(random.SystemRandom().choices("abcdefghijkmnpqrstuvwxyz23456789", k=4))
     environment = devices.environment(device)
     folder = runs_dir.resolve() / runs.JOBS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{suffix}"
-    with or_sentence(f"runs_dir is {runs_dir}, which cannot be written"):
+    with as_config_error(f"runs_dir is {runs_dir}, which cannot be written"):
         folder.mkdir(parents=True)
         with contextlib.suppress(OSError, RuntimeError):
             runs.seal(folder)
     _check_sealed(folder)
     first = {"state": "starting", "created": time.time(), "host": socket.gethostname(), "boot": processes.boot_id()}
     first |= {"device": device}
-    with or_sentence(f"{folder.name} could not be started"):
+    with as_config_error(f"{folder.name} could not be started"):
         _supervise(folder, runs.python_command(*arguments, "--job_dir", str(folder)), environment, first)
     return folder
 
@@ -262,7 +262,7 @@ def detach(
     return process
 
 
-def is_gone(status: Status, seconds: float = END_SECONDS) -> bool:
+def wait_for_exit(status: Status, seconds: float = END_SECONDS) -> bool:
     """Waits for the end of the processes of a run that has said its last word; False if one is still there."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -28,7 +28,7 @@ from simclr.runs.status import Status
 WRITE_SECONDS = 3600.0
 
 
-def _say(folder: Path, **changes: Any) -> None:
+def _write_status(folder: Path, **changes: Any) -> None:
     """Writes to `status.json`, again and again while the disk does not take it; gives up where the folder is gone."""
     deadline = time.monotonic() + WRITE_SECONDS
     while folder.is_dir():
@@ -73,11 +73,11 @@ class _Stop:
 
 def supervise(folder: Path, command: list[str]) -> int:
     """Runs `command` in a group of its own, waits, and writes how it ended; returns its exit status."""
-    _outlive()
+    _ignore_stop_signals()
     environment = rank_messages.fresh_environment(folder)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, env=environment)
     if not runs.read_status(folder).pid:
-        _say(folder, pid=process.pid, process_start=processes.process_start(process.pid))
+        _write_status(folder, pid=process.pid, process_start=processes.process_start(process.pid))
     # not before it can save: until then SIGTERM would just end it
     stop = _Stop(folder, process.pid, None, lambda status: status.started is not None)
     # Not collected before what it left behind, such as readers of images, has ended too: until then its pid is its own.
@@ -104,14 +104,14 @@ def _has_ended(child: int) -> bool:
 
 def adopt(folder: Path) -> None:
     """Sees a run to its end whose own supervisor is gone. How it ends, only the run itself can say."""
-    _outlive()
+    _ignore_stop_signals()
     status = runs.read_status(folder)
     is_alive, has_supervisor = runs.processes_alive(status)
     if not runs.is_own(folder):  # the process it names may be any other
         return
     if status.pid is None or not is_alive or has_supervisor:  # it has ended meanwhile, and may have been resumed
         return
-    _say(folder, supervisor_pid=os.getpid(), supervisor_start=processes.process_start(os.getpid()))
+    _write_status(folder, supervisor_pid=os.getpid(), supervisor_start=processes.process_start(os.getpid()))
     stop = _Stop(folder, status.pid, status.process_start, lambda _: True)
     while processes.is_alive(status.pid, status.process_start):
         stop.look()
@@ -121,7 +121,7 @@ def adopt(folder: Path) -> None:
         _conclude(folder, None, left)
 
 
-def _outlive() -> None:
+def _ignore_stop_signals() -> None:
     """A stop is asked of the trainer, which has a checkpoint to write; the supervisor sees it through to the end."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # and not SIG_IGN, which the trainer would inherit
@@ -134,17 +134,17 @@ def _conclude(folder: Path, code: int | None, left: list[int]) -> None:
     if code is not None:
         ended = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}
     if status.is_active:
-        ended |= {"ended": time.time(), "eta_seconds": None, "phase": "", **last_word(folder, status, code)}
+        ended |= {"ended": time.time(), "eta_seconds": None, "phase": "", **final_status(folder, status, code)}
     if _is_deleted(folder):
         ended |= {"state": "failed", "reason": "deleted", "error": "Its folder was deleted while it was going on."}
     if left:
         ended["error"] = f"Its processes {', '.join(map(str, left))} cannot be ended, not even by SIGKILL."
-    _say(folder, **ended)
+    _write_status(folder, **ended)
 
 
-def last_word(folder: Path, status: Status, code: int | None) -> dict[str, str]:
+def final_status(folder: Path, status: Status, code: int | None) -> dict[str, str]:
     """State, reason and sentence for a process that ended without saying its own."""
-    word = rank_messages.first_word(rank_messages.supervised_folder(folder))
+    word = rank_messages.first_failure(rank_messages.supervised_folder(folder))
     if word is not None and code and status.stop_requested is None:  # another process of the run failed first
         return {"state": "failed", "reason": word.reason, "error": word.sentence}
     if code is None or code < 0:
@@ -178,5 +178,5 @@ def main(arguments: list[str]) -> int:
     if Path(folder).parent.name != runs.JOBS:  # a run's device is free now
         from simclr.launch import queue
 
-        queue.wake(Path(folder).parent)
+        queue.ensure_scheduler(Path(folder).parent)
     return code and 1

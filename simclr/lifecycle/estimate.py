@@ -243,9 +243,9 @@ def ask(
         ConfigError: for bad input, as training would.
         CannotMeasure: if the process failed or had to be ended.
     """
-    device = devices.settle(device, config)
+    device = devices.resolve_device(device, config)
     if device == devices.ANY:  # it trains on the first that is free; where none is, it is measured beside others
-        device = queue.quietest(config.devices, runs_dir)
+        device = queue.emptiest_gpus(config.devices, runs_dir)
     options = cfg.to_dict(config) | ({"accelerator": "cpu"} if device == devices.CPU else {})
     request = {
         "kind": config.kind, "options": options, "runs_dir": str(runs_dir.resolve()),
@@ -283,8 +283,8 @@ def ask(
 
 def _others(device: str, runs_dir: Path) -> bool:
     """Whether other runs of the folder hold the device."""
-    held = queue.holders(runs_dir)
-    return any(held.get(name) for name in devices.parts(device) or held)
+    held = queue.device_usage(runs_dir)
+    return any(held.get(name) for name in devices.names_in(device) or held)
 
 
 class _Measuring:
@@ -365,15 +365,15 @@ def start_job(config: RunConfig, device: str, runs_dir: Path) -> Path:
     Raises:
         ConfigError: if there is no such device, or the folder cannot be written.
     """
-    devices.settle(device, config)
-    config = spawn.with_whole_paths(config)
+    devices.resolve_device(device, config)
+    config = spawn.with_absolute_paths(config)
     arguments = [JOB_NAME, *as_flags(config), "--device", device, "--runs_dir", str(runs_dir.resolve())]
     return jobs.start(JOB_NAME, _request(config, device), arguments, runs_dir, device="")
 
 
 def find_job(config: RunConfig, device: str, runs_dir: Path) -> Path | None:
     """The newest job that was asked the same, whatever became of it."""
-    return jobs.find(JOB_NAME, _request(spawn.with_whole_paths(config), device), runs_dir)
+    return jobs.find(JOB_NAME, _request(spawn.with_absolute_paths(config), device), runs_dir)
 
 
 def load(job: Path) -> Estimate | None:

@@ -15,7 +15,7 @@ from simclr.training.checkpoints import DivergedError, StopRequested
 class TellOthers(L.Callback):
     """Tells the run's other processes of an exception before anything is taken down, which may wait for them."""
 
-    def __init__(self, peers: rank_messages.Ranks, batch_size: int) -> None:
+    def __init__(self, peers: rank_messages.RankMessages, batch_size: int) -> None:
         self.peers, self.batch_size = peers, batch_size
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
@@ -23,7 +23,9 @@ class TellOthers(L.Callback):
             self.peers.say(*explain(exception, self.batch_size))
 
 
-def close_as_failed(status: StatusWriter, error: BaseException, batch_size: int, peers: rank_messages.Ranks) -> str:
+def close_as_failed(
+    status: StatusWriter, error: BaseException, batch_size: int, peers: rank_messages.RankMessages
+) -> str:
     word = peers.verdict(*explain(error, batch_size))
     status.close(state="failed", reason=word.reason, phase="", error=word.sentence, exit_code=1)
     peers.say(word.reason, word.sentence)

@@ -13,167 +13,20 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.files import safe_read
-from simclr.hardware import devices, rank_messages, ranks
-from simclr.launch import slurm, supervisor
+from simclr.hardware import devices, ranks
+from simclr.launch.slurm_allocation import SlurmAllocation, run_job
 from simclr.runs import Run
 from simclr.runs.status import ACTIVE, Status
 
-TIME_LIMIT_SIGNAL = signal.SIGUSR2  # what submitit asks Slurm for
 WATCH_SECONDS = 1.0  # less than the next start takes
-SIGNAL_SECONDS = 5.0  # one task may be told a little before another
-# What ends a part of a run after which it goes on.
-REQUEUED = {
-    "timed out": "requeued at the time limit",
-    "preempted": "requeued after preemption",
-    "requeued": "requeued",  # by Slurm itself, as after the failure of a node
-}
-
-
-def job_id() -> str:
-    return os.environ.get("SLURM_JOB_ID", "")
-
-
-# --- the job --------------------------------------------------------------------------------------------------------
-
-
-def run_job(folder: Path) -> int:
-    """Starts the tasks on all nodes, waits for them, and sees to what they left open; returns the exit status."""
-    for number in (signal.SIGTERM, TIME_LIMIT_SIGNAL):  # meant for the tasks; this process outlives them
-        signal.signal(number, lambda *_: None)
-    status = runs.read_status(folder)
-    if not runs.is_run_folder(folder):
-        print(f"{folder} is not there any more, so there is nothing to train.", flush=True)
-        return runs.BAD_INPUT_EXIT_CODE
-    if status.job_id not in ("", job_id()):
-        print(f"{folder.name} was handed in again as job {status.job_id}; this one has nothing to do.", flush=True)
-        return 0
-    if status.state == "finished":
-        print(f"{folder.name} is finished; there is nothing to do.", flush=True)
-        return 0
-    with safe_read.open_to_append(folder / runs.LOG) as log:
-        where = os.environ.get("SLURM_JOB_NODELIST", "")
-        log.write(f"Slurm job {job_id()}{f', start {_restarts() + 1},' if _restarts() else ''} on {where}\n".encode())
-        runs.update_status(
-            folder, state="starting", reason="", error="", phase="", backend="slurm", job_id=job_id(),
-            job_state="RUNNING", job_reason="", heartbeat=time.time(), pid=None, process_start=None,
-        )  # fmt: skip
-        command = ["srun", "--unbuffered", "--kill-on-bad-exit=1", "--wait=0"]
-        if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):  # srun does not take it from the job by itself
-            command.append(f"--cpus-per-task={cpus}")
-        command += [sys.executable, "-m", "simclr.slurm_job", str(folder), "--task"]
-        environment = rank_messages.fresh_environment(folder)
-        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment).returncode
-        with contextlib.redirect_stdout(open(log.fileno(), "w", closefd=False)):
-            _conclude(folder, code)
-        rank_messages.remove(rank_messages.supervised_folder(folder))
-    # a run that has saved and stopped has not failed
-    return 0 if code == runs.STOPPED_EXIT_CODE else code if code >= 0 else 128 - code
-
-
-def _conclude(folder: Path, code: int) -> None:
-    """Has the job queued again where its run asked for that, and writes how it ended where the run has not."""
-    status = runs.read_status(folder)
-    if status.job_id != job_id() or not status.is_active or not folder.is_dir():
-        return
-    known = fate()
-    stopped = known == "cancelled" or status.stop_requested is not None
-    if status.state != "queued" and known and not stopped:
-        return  # Slurm ends the job, and knows why
-    if status.state == "queued":
-        if known == "requeued":
-            return
-        try:
-            if stopped:
-                raise slurm.SlurmError("it was cancelled")
-            print(f"{status.reason}: it goes on from its last checkpoint in some minutes", flush=True)
-            slurm.call("scontrol", "requeue", job_id(), seconds=slurm.CALL_SECONDS)
-        except slurm.SlurmError as error:
-            reason = next((why for why, words in REQUEUED.items() if words == status.reason), "cancelled")
-            runs.update_status(
-                folder, state="stopped", reason="on request" if stopped else reason, ended=time.time(),
-                error="" if stopped else f"It has saved, and was not queued again: {error}.",
-            )  # fmt: skip
-        return
-    code = code if code <= 128 else 128 - code
-    ended: dict[str, Any] = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}
-    ended |= {"ended": time.time(), "eta_seconds": None, "phase": ""} | supervisor.last_word(folder, status, code)
-    runs.update_status(folder, **ended)
-
-
-def _restarts() -> int:
-    """How often Slurm had queued this job again when it began."""
-    return int(os.environ.get("SLURM_RESTART_COUNT") or 0)
-
-
-def fate() -> str:
-    """What Slurm is about to do with this job: a key of `REQUEUED`, `cancelled`, or nothing that it tells."""
-    try:
-        facts = slurm.facts_of(slurm.call("scontrol", "--oneliner", "show", "job", job_id()))
-    except slurm.SlurmError:
-        return ""
-    return fate_of(facts, _restarts())
-
-
-def fate_of(facts: dict[str, str], restarts: int) -> str:
-    """The same from what Slurm says of the job, which this time is its start after `restarts` others."""
-    if int(facts.get("Restarts", 0)) > restarts:  # counted as soon as a node fails, or someone requeues it
-        return "requeued"
-    if facts.get("PreemptTime", "None") != "None":
-        return "preempted"
-    if facts.get("Reason") == "TimeLimit":
-        return "timed out"
-    return "" if facts.get("JobState", "RUNNING") == "RUNNING" else "cancelled"
-
-
-# --- a task ---------------------------------------------------------------------------------------------------------
-
-
-class Part:
-    """One of the parts of a run that time limits and preemptions cut it into, as seen by a task.
-
-    Args:
-        folder: the run's.
-    """
-
-    signals: tuple[int, ...] = (TIME_LIMIT_SIGNAL,)  # that ask for a stop, besides the usual ones
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._checkpoint = self._saved()
-
-    def _saved(self) -> int:
-        with contextlib.suppress(OSError):
-            return (self.folder / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).stat().st_mtime_ns
-        return 0
-
-    def last_word(self, received: set[int]) -> dict[str, Any]:
-        """State, reason and sentence for a run that was asked to stop and has saved.
-
-        Args:
-            received: the signals that this process was sent; grows meanwhile.
-        """
-        deadline = time.monotonic() + SIGNAL_SECONDS
-        while not received and time.monotonic() < deadline:
-            time.sleep(0.05)
-        known = fate() or ("timed out" if TIME_LIMIT_SIGNAL in received else "")
-        if runs.read_status(self.folder).stop_requested is not None:
-            known = ""
-        if known not in REQUEUED:
-            return {"state": "stopped", "reason": known or "on request", "exit_code": runs.STOPPED_EXIT_CODE}
-        if known == "timed out" and self._saved() == self._checkpoint:
-            sentence = "The time limit of its Slurm job came before it had done a step; allow it more minutes."
-            return {"state": "failed", "reason": known, "error": sentence, "exit_code": 1}
-        return {"state": "queued", "reason": REQUEUED[known], "queued": time.time()}
 
 
 def _leave_to_others(folder: Path) -> None:
@@ -194,7 +47,7 @@ def _leave_to_others(folder: Path) -> None:
 def run_task(folder: Path) -> int:
     """Trains in one task of the job; returns the exit status."""
     # Held back until the training can answer them: until then they would just end the process.
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, *Part.signals))
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, *SlurmAllocation.signals))
     try:
         run = Run(folder)
         if not runs.is_run_folder(folder):
@@ -202,13 +55,15 @@ def run_task(folder: Path) -> int:
         config = runs.load_config(run)
         if config.num_threads is None and (cpus := os.environ.get("SLURM_CPUS_PER_TASK", "")).isdecimal():
             config = config.model_copy(update={"num_threads": int(cpus)})
-        devices.keep_to(config.accelerator)
+        devices.hide_unused_gpus(config.accelerator)
         from simclr.lifecycle.train import train, train_worker  # loads torch
 
         if not ranks.place(config).is_main:
-            return train_worker(config, runs_dir=folder.parent, run_dir=folder, resume=True, stop_policy=Part(folder))
+            return train_worker(
+                config, runs_dir=folder.parent, run_dir=folder, resume=True, stop_policy=SlurmAllocation(folder)
+            )
         threading.Thread(target=_leave_to_others, args=(folder,), name="watch", daemon=True).start()
-        run = train(config, runs_dir=folder.parent, run_dir=folder, resume=True, stop_policy=Part(folder))
+        run = train(config, runs_dir=folder.parent, run_dir=folder, resume=True, stop_policy=SlurmAllocation(folder))
     except ConfigError as error:
         print(error, file=sys.stderr, flush=True)
         return runs.BAD_INPUT_EXIT_CODE

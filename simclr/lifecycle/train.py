@@ -68,9 +68,9 @@ def train(
     assert place.is_main, "other processes follow"
     supervised = stop_policy is not None or (run_dir is not None and runs.has_supervisor(run_dir))
     status = StatusWriter(run_dir).start(phase="reading data") if run_dir is not None else None
-    peers = rank_messages.Ranks(place, runs_dir)
+    peers = rank_messages.RankMessages(place, runs_dir)
 
-    def end(word: rank_messages.Word) -> int:
+    def end(word: rank_messages.Message) -> int:
         """Says how the run ended where another process ended it and this one cannot get on."""
         if word.reason == rank_messages.STOPPED:
             last_word = signals.last_word()
@@ -172,12 +172,12 @@ def train_worker(
     quiet_libraries()
     signals = StopSignals(stop_policy)
     signals.install()
-    peers = rank_messages.Ranks(place, runs_dir)
+    peers = rank_messages.RankMessages(place, runs_dir)
 
     def say(sentence: str) -> None:
         print(f"process {place.rank}: {sentence}", file=sys.stderr, flush=True)
 
-    def end(word: rank_messages.Word) -> int:
+    def end(word: rank_messages.Message) -> int:
         say(f"it ends, as the main process did: {word.sentence}")
         return 0 if word.reason == rank_messages.STOPPED else 1
 
@@ -231,11 +231,16 @@ def _device_names(config: RunConfig, device: torch.device) -> str:
         return devices.CPU
     names = {found.uuid[4:]: found.name for found in devices.list_devices()}  # without GPU- or MIG-
     uuids = [str(torch.cuda.get_device_properties(index).uuid) for index in range(config.devices)]
-    return devices.join([names.get(uuid, f"gpu:{index}") for index, uuid in enumerate(uuids)])
+    return devices.join_names([names.get(uuid, f"gpu:{index}") for index, uuid in enumerate(uuids)])
 
 
 def _run_to_end(
-    run: Run, prepared: Prepared, status: StatusWriter, signals: StopSignals, resume: bool, peers: rank_messages.Ranks
+    run: Run,
+    prepared: Prepared,
+    status: StatusWriter,
+    signals: StopSignals,
+    resume: bool,
+    peers: rank_messages.RankMessages,
 ) -> None:
     """Runs the training and turns every end into a state and a sentence."""
     device = compute.find_device(prepared.config.accelerator)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from simclr.files import safe_read
 from simclr.runs import lightning_logs, metrics_csv
 
 Signature = tuple[int, int] | None
@@ -48,7 +49,7 @@ class Source:
 
 @lru_cache(maxsize=2000)
 def _options(path: Path, _signature: Signature) -> dict[str, Any]:
-    return lightning_logs.flat(lightning_logs.read_options(path))
+    return lightning_logs.flat(safe_read.yaml_dict(path))
 
 
 @dataclass(frozen=True)

@@ -11,37 +11,37 @@ from simclr.hardware import processes
 from simclr.runs import slurm_state
 from simclr.runs.status import Status, read_status
 
-# A supervisor that was asked for and never showed itself: longer than its start takes on a loaded machine.
+# A run without a supervisor counts as starting for so long: more than a start takes on a loaded machine.
 START_LIMIT_SECONDS = 30.0
-# A living process that is silent, or comes no step further, for so long is worth a warning.
+# A process that lives but writes nothing, or finishes no step, for so long gets a warning.
 QUIET_SECONDS = 30.0
 STALL_SECONDS, STALL_STEPS = 300.0, 20
-# A run of another machine that writes no heartbeat, one a second, for so long is given up.
+# A run on another machine whose heartbeat, one a second, is missing for so long counts as lost.
 SILENCE_LIMIT_SECONDS = 300.0
 CRASHED = "The process ended without saying why; the end of the log may tell."
 
 
 def current_status(folder: Path) -> Status:
-    """The status corrected by the machine: a vanished process is failed (crashed), a stop on its way is stopping."""
+    """The status as the machine shows it: failed (crashed) if the process is gone, stopping if a stop was requested."""
     status = read_status(folder)
     if status.is_active and status.backend == "slurm":
-        return slurm_state.corrected(status, slurm_state.last_asked(folder.parent))
+        return slurm_state.corrected(status, slurm_state.last_query_time(folder.parent))
     if not status.is_active or status.state == "queued":
         return status
     if status.host and status.host != socket.gethostname():
-        # Another machine's processes cannot be seen from here, only that they say something now and then.
-        silent = time.time() - max(status.heartbeat or 0.0, status.created or 0.0)
-        if silent < SILENCE_LIMIT_SECONDS:
+        # The processes of another machine cannot be seen from here, only their heartbeat.
+        silence = time.time() - max(status.heartbeat or 0.0, status.created or 0.0)
+        if silence < SILENCE_LIMIT_SECONDS:
             return status
-        sentence = f"It ran on {status.host}, and nothing was heard of it for {silent / 60:,.0f} minutes."
+        sentence = f"It ran on {status.host}, and nothing was heard of it for {silence / 60:,.0f} minutes."
         return replace(status, state="failed", reason="lost", error=sentence, eta_seconds=None)
     rebooted = bool(status.boot) and status.boot != processes.boot_id()
-    trainer, supervisor = processes_alive(status)
-    # on either side, lest a clock that was set back keeps it starting for as long
+    trainer_alive, supervisor_alive = processes_alive(status)
+    # in both directions: a clock that was set back must not keep it starting
     is_new = abs(time.time() - (status.created or 0)) < START_LIMIT_SECONDS
-    starting = status.pid is None and not rebooted and (supervisor or (status.supervisor_pid is None and is_new))
-    if not trainer and not starting:
-        # Its last word may have come, or it has been resumed meanwhile; reading again costs nothing.
+    starting = status.pid is None and not rebooted and (supervisor_alive or (status.supervisor_pid is None and is_new))
+    if not trainer_alive and not starting:
+        # Meanwhile it may have written how it ended, or have been resumed; reading again costs nothing.
         again = read_status(folder)
         if not again.is_active:
             return again
@@ -56,15 +56,15 @@ def current_status(folder: Path) -> Status:
 
 
 def processes_alive(status: Status) -> tuple[bool, bool]:
-    """Whether the main process of a local run and its supervisor live, on this machine and since it was started."""
+    """Whether the main process of a local run is alive on this machine, and whether its supervisor is."""
     if status.host not in ("", socket.gethostname()) or status.boot not in ("", processes.boot_id()):
         return False, False
-    trainer = processes.is_alive(status.pid, status.process_start)
-    return trainer, processes.is_alive(status.supervisor_pid, status.supervisor_start)
+    trainer_alive = processes.is_alive(status.pid, status.process_start)
+    return trainer_alive, processes.is_alive(status.supervisor_pid, status.supervisor_start)
 
 
 def stalled(status: Status, now: float | None = None) -> str:
-    """One sentence if a run's process lives and does not get on, else an empty string.
+    """One sentence if a run's process is alive but makes no progress, else an empty string.
 
     Args:
         status: as `current_status` gives it.

@@ -1,4 +1,4 @@
-"""What the files of a run folder, and of the folder around it, are called."""
+"""Names of the files in a run folder, and of the folders beside the runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ CONFIG, STATUS, METRICS, META = "config.yaml", "status.json", "metrics.csv", "me
 LOG, MODEL, EVALUATION, HEALTH = "log.txt", "model.pt", "evaluation.json", "health.jsonl"
 CHECKPOINTS, EMBEDDINGS = "checkpoints", "embeddings"
 LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, BEST_CHECKPOINT = "last.ckpt", "previous.ckpt", "best.ckpt"
-FRESH_CHECKPOINT = ".fresh.ckpt"  # whole, and about to become the last
-RESUMABLE_CHECKPOINTS = (LAST_CHECKPOINT, PREVIOUS_CHECKPOINT)  # the second where the first is damaged or gone
+FRESH_CHECKPOINT = ".fresh.ckpt"  # complete, about to be renamed to the last
+RESUMABLE_CHECKPOINTS = (LAST_CHECKPOINT, PREVIOUS_CHECKPOINT)  # the second if the first is damaged or missing
 EXAMPLES, TRASH, JOBS = "examples", ".trash", ".jobs"

@@ -1,4 +1,4 @@
-"""What a training keeps for its film, in RUN/embeddings/film; `embeddings.film` tells what lies there (no torch)."""
+"""Frames of the training film, written to RUN/embeddings/film while a run trains; format in `embeddings.film`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from simclr.runs.folder import versions
 from simclr.runs.run import Run
 
 FILM, ABOUT, IDS, LABELS = "film", "film.json", "ids.npy", "labels.npy"
-MIN_IMAGES, MAX_IMAGES = 5, 1000  # of fewer no map is drawn
+MIN_IMAGES, MAX_IMAGES = 5, 1000  # no map is drawn of fewer
 
 
 def planned_epochs(num_epochs: int, num_frames: int) -> list[int]:
@@ -39,17 +39,17 @@ def begin(
     run: Run, epochs: Iterable[int], *, ids: NDArray[np.int64], labels: NDArray[np.int64] | None,
     write_sheets: Callable[[Path], dict[str, Any]], **about: Any,
 ) -> Path:  # fmt: skip
-    """Makes the folder of a film and returns it; what another training of the same run left there goes.
+    """Creates the folder of a film and returns it; frames of an earlier training of the same run are deleted.
 
     Args:
         epochs: those that will be kept.
-        write_sheets: writes the images as sheets of tiles into a folder and says how they lie there.
+        write_sheets: writes the images as sprite sheets into a folder and returns their layout.
         about: further facts, such as split, classes and a digest of the images.
     """
     folder = folder_of(run)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = set(epochs)
-    for path in folder.glob("*.npy"):
+    for path in folder.glob("*.npy*"):  # also unfinished files of a killed process
         if (match := re.fullmatch(r"epoch-(\d{6})", path.stem)) is None or int(match[1]) not in wanted:
             path.unlink()
     np.save(folder / IDS, ids)
@@ -62,5 +62,5 @@ def begin(
 
 
 def write_frame(folder: Path, epoch: int, features: NDArray[Any]) -> None:
-    """Keeps features (N, num_features) of one epoch, in half precision: neighbours are hardly changed by that."""
+    """Writes features (N, num_features) of one epoch in half precision, which hardly changes the neighbours."""
     writing.write_array(frame_path(folder, epoch), np.asarray(features, dtype=np.float16))

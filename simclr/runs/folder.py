@@ -1,4 +1,7 @@
-"""The folder of all runs: create, find, list, delete and restore run folders (no torch)."""
+"""Creates, finds, lists, deletes and restores run folders, and writes their options and metadata (no torch).
+
+Files that users or crashes have damaged cost that file, never the page: readers give empty values.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +55,6 @@ def default_runs_dir() -> Path:
     return Path(os.environ.get("SIMCLR_RUNS_DIR") or "runs")
 
 
-# --- the runs folder ------------------------------------------------------------------------------------------------
-
-
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", Path(text).name.lower()).strip("_")[:32] or "data"
 
@@ -62,7 +62,7 @@ def _slug(text: str) -> str:
 def new_id(config: cfg.RunConfig) -> str:
     """A name that sorts by time and tells what the run is: 20261122-142233-pretrain-cifar10-resnet18-x7k2."""
     moment = time.strftime("%Y%m%d-%H%M%S")
-    # the system's randomness, not the seeded one: two runs with the same seed need two names
+    # the system's random numbers, not the seeded ones: two runs with the same seed need two names
     suffix = "".join(random.SystemRandom().choices("abcdefghijkmnpqrstuvwxyz23456789", k=4))
     return f"{moment}-{config.kind}-{_slug(config.dataset or 'data')}-{config.backbone or 'model'}-{suffix}"
 
@@ -106,9 +106,9 @@ def create(
                 write_meta(path, config, command or [], **meta)
                 write_config(path, config)
                 update_status(path, **first | (status or {}))
-                with contextlib.suppress(OSError, RuntimeError):  # no place for the key: whoever needs the seal says so
+                with contextlib.suppress(OSError, RuntimeError):  # no place for the key: checked where it matters
                     seal(path)
-            except OSError:  # a full disk, say: half a folder would be half a run
+            except OSError:  # such as a full disk: no half-made run stays
                 shutil.rmtree(path, ignore_errors=True)
                 raise
     except OSError as error:
@@ -149,18 +149,18 @@ def write_meta(path: Path, config: cfg.RunConfig, command: list[str], **more: An
 
 
 def add_meta(path: Path, **more: Any) -> None:
-    """Records what became known after the folder was made, such as the device."""
+    """Adds entries to `meta.json`, such as the device."""
     with writing.locked(path):
         writing.write_atomically(path / META, json.dumps(safe_read.json_dict(path / META) | more, indent=1))
 
 
 def seal(path: Path) -> None:
-    """Marks a folder of a run or job as made here, with the Slurm options that its `meta.json` holds."""
+    """Marks the folder of a run or job as created here, with the Slurm options in its `meta.json`."""
     seals.put(path, safe_read.json_dict(path / META).get("slurm"))
 
 
 def is_own(path: Path) -> bool:
-    """Whether this user made the folder of a run or job, and nobody has put other Slurm options into it."""
+    """Whether this user created the folder of a run or job, and its Slurm options are unchanged."""
     return seals.holds(path, safe_read.json_dict(path / META).get("slurm"))
 
 
@@ -169,7 +169,7 @@ def write_evaluation(path: Path, values: dict[str, Any]) -> None:
 
 
 def command_name(kind: str) -> str:
-    """The subcommand that makes a run of this kind."""
+    """The subcommand that trains a run of this kind."""
     return "pretrain" if kind == "pretrain" else "finetune"
 
 
@@ -218,16 +218,16 @@ def is_run_folder(path: Path) -> bool:
 
 
 def is_startable(path: Path) -> bool:
-    """True for a run folder whose run has not begun: training into any other would overwrite what it holds."""
+    """True for a run folder whose run has not begun; training into any other would overwrite its files."""
     status = read_status(path)  # a folder without one counts as failed
     return is_run_folder(path) and status.state in ("queued", "starting") and status.pid in (None, os.getpid())
 
 
 def begin_here(path: Path) -> None:
-    """Makes this process the main one of a run that is to begin: at once, since to import torch takes seconds.
+    """Makes this process the main process of a run that has not begun, before it imports torch, which takes seconds.
 
     Raises:
-        ConfigError: if the run has begun, or another process was quicker.
+        ConfigError: if the run has begun, or another process was faster.
     """
 
     def check() -> None:
@@ -238,17 +238,17 @@ def begin_here(path: Path) -> None:
 
     check()
     mine = {"pid": os.getpid(), "process_start": processes.process_start(os.getpid())}
-    with contextlib.suppress(OSError):  # a full disk, say: the training will tell
+    with contextlib.suppress(OSError):  # such as a full disk: the training reports it
         change_status(path, mine | {"host": socket.gethostname(), "boot": processes.boot_id()}, check)
 
 
 def has_checkpoint(path: Path) -> bool:
-    """Whether there is one to go on from."""
+    """Whether there is a checkpoint to resume from."""
     return any((path / CHECKPOINTS / name).is_file() for name in RESUMABLE_CHECKPOINTS)
 
 
 def is_begun(path: Path) -> bool:
-    """Whether a run has been trained, be it for a step: it goes on then, and its options are fixed."""
+    """Whether a run has been trained for at least one step: it can only be resumed then, and its options are fixed."""
     return (path / METRICS).is_file() or has_checkpoint(path)
 
 
@@ -318,7 +318,7 @@ def delete(run: Run, runs_dir: Path, *, even_queued: bool = False) -> Path:
     """Moves a run to the trash folder and returns where it lies now.
 
     Args:
-        even_queued: for the queue, which knows that nobody is about to start it.
+        even_queued: also one that waits; for the queue, which holds the lock that a start needs.
 
     Raises:
         ConfigError: if it is active, not a run of this folder, or cannot be moved.
@@ -327,7 +327,7 @@ def delete(run: Run, runs_dir: Path, *, even_queued: bool = False) -> Path:
         raise ConfigError(f"{run.id} does not lie in {runs_dir}; only its own runs can be deleted.")
     target = runs_dir / TRASH / run.id
     try:
-        with writing.locked(run.path):  # lest another tab resumes it between a look and the move
+        with writing.locked(run.path):  # so that another tab does not resume it meanwhile
             status = run.status
             if status.is_active and not (even_queued and status.state == "queued"):
                 raise ConfigError(f"{run.id} is {status.state}; allowed: a run that has ended. Stop it first.")

@@ -1,6 +1,6 @@
 """What a pre-training's probe images showed after each epoch: read and written (no torch).
 
-    RUN/health.jsonl    one line of JSON per epoch, appended whole; what `metrics.csv` has no room for
+    RUN/health.jsonl    one line of JSON per epoch: spectra and histograms, which `metrics.csv` cannot hold
 
 The probe images are the same at every epoch, as are their two views: up to 5,000 validation images, which validation
 passes through the network anyway.
@@ -27,14 +27,14 @@ MAX_FILE_BYTES = 64 * 2**20  # some 20,000 epochs
 
 @dataclass(frozen=True)
 class LayerStats:
-    """One layer on the probe images: `h`, the representation, or `z`, the embedding.
+    """Statistics of one layer on the probe images: `h`, the representation, or `z`, the embedding.
 
     Attributes:
         dim: number of features.
         std: mean over features of their standard deviation in rows of length 1, 0 to about 1 / sqrt(dim).
         effective_rank: 1 to min(images - 1, dim).
         singular: standard deviation along principal directions, the largest first: square roots of the singular values
-            of the covariance. At most `MAX_SPECTRUM` of them, at the places that `spectrum_places` says.
+            of the covariance. At most `MAX_SPECTRUM` of them, at the indices that `spectrum_indices` gives.
         num_singular: how many there are, min(images, dim).
     """
 
@@ -71,14 +71,14 @@ class Row:
 
     @property
     def overlap(self) -> float | None:
-        """Area that both normalised histograms share: 0 where they are apart, 1 where they are the same."""
+        """Area shared by both normalized histograms: 0 if they are disjoint, 1 if they are equal."""
         if not self.positive or not self.negative or not sum(self.positive) or not sum(self.negative):
             return None
         positive, negative = np.array(self.positive), np.array(self.negative)
         return float(np.minimum(positive / positive.sum(), negative / negative.sum()).sum())
 
 
-def spectrum_places(count: int) -> NDArray[np.intp]:
+def spectrum_indices(count: int) -> NDArray[np.intp]:
     """Which of `count` singular values are kept, from 0: all up to `MAX_SPECTRUM`, else denser towards the first."""
     if count <= MAX_SPECTRUM:
         return np.arange(count)
@@ -86,9 +86,9 @@ def spectrum_places(count: int) -> NDArray[np.intp]:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a `health.jsonl` by epoch; a torn or foreign line is left out, and no file has none."""
+    """The rows of a `health.jsonl` by epoch; incomplete and invalid lines are left out. Empty if there is no file."""
     try:
-        lines = safe_read.read_bytes(path, MAX_FILE_BYTES).split(b"\n")[:-1]  # what follows the last line end is torn
+        lines = safe_read.read_bytes(path, MAX_FILE_BYTES).split(b"\n")[:-1]  # the last part is empty or incomplete
     except OSError:
         return []
     rows = {row.epoch: row for line in lines if (row := parse(line)) is not None}
@@ -96,7 +96,7 @@ def read(path: Path) -> list[Row]:
 
 
 def parse(line: bytes | str) -> Row | None:
-    """One line of the file; None if it does not hold what a line has to."""
+    """One line of the file; None if it is not valid."""
     try:
         found = safe_read.parse_json(line)
         row = Row(
@@ -140,7 +140,7 @@ def _histogram(values: Any) -> tuple[float, ...]:
 
 def _layer(found: Any) -> LayerStats:
     singular, count = _numbers(found["singular"]), _count(found["num_singular"])
-    if singular and len(singular) != len(spectrum_places(min(count, 10**6))):
+    if singular and len(singular) != len(spectrum_indices(min(count, 10**6))):
         raise ValueError
     return LayerStats(
         _count(found["dim"]), _finite_or_none(found["std"]), _finite_or_none(found["effective_rank"]), singular, count
@@ -151,7 +151,7 @@ class HealthLog:
     """Appends whole lines to `health.jsonl`, one for each validation of a pre-training.
 
     Args:
-        path: the file; begun anew unless `keep_steps` is given.
+        path: the file; started empty unless `keep_steps` is given.
         keep_steps: on resume, lines up to this step are kept.
     """
 
@@ -159,7 +159,7 @@ class HealthLog:
         self.path = path
         kept = b""
         if keep_steps is not None and path.exists():
-            lines = safe_read.read_bytes(path, safe_read.MAX_TABLE_BYTES).split(b"\n")[:-1]  # no torn line
+            lines = safe_read.read_bytes(path, safe_read.MAX_TABLE_BYTES).split(b"\n")[:-1]  # no incomplete line
             rows = ((line, parse(line)) for line in lines)
             kept = b"".join(line + b"\n" for line, row in rows if row is not None and row.step <= keep_steps)
         writing.write_atomically(path, kept.decode())

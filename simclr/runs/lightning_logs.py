@@ -1,7 +1,7 @@
 """Lightning CSV log folders that other programs wrote: found, named and read, never changed (no torch).
 
 Such a folder holds a `metrics.csv` with any columns and, where its program saved its options, an `hparams.yaml`.
-Nothing in it is trusted: a torn line costs that line, a damaged file costs that file.
+Nothing in it is trusted: an incomplete line costs that line, a damaged file that file. `metrics_csv` reads the columns.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from simclr.config import ConfigError
-from simclr.files import safe_read
 from simclr.runs.file_names import CONFIG, METRICS
 from simclr.runs.folder import is_run_folder
 
 HPARAMS = "hparams.yaml"
 MAX_DEPTH = 3  # folders below the one that was named: runs/lightning_logs/version_0 is two
-MAX_FOLDERS = 2000  # looked into; a whole disk that was named by mistake costs no more
+MAX_FOLDERS = 2000  # searched; a limit in case a whole disk is named by mistake
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Log:
 
     @property
     def options_path(self) -> Path | None:
-        """Where its program saved its options; None if it did not."""
+        """The file with the options of its program; None if there is none."""
         found = (self.path / name for name in (HPARAMS, CONFIG))
         return next((path for path in found if path.is_file()), None)
 
@@ -78,12 +77,12 @@ def open_folder(text: str) -> list[Log]:
 
 def _log_folders(top: Path) -> Iterator[Path]:
     """Folders with a `metrics.csv`, from the top down; never into one, nor into hidden folders or links."""
-    level, looked_into = [top], 0
+    level, num_searched = [top], 0
     for _ in range(MAX_DEPTH + 1):
         below: list[Path] = []
         for folder in level:
-            looked_into += 1
-            if looked_into > MAX_FOLDERS:
+            num_searched += 1
+            if num_searched > MAX_FOLDERS:
                 return
             try:
                 with os.scandir(folder) as entries:
@@ -110,18 +109,6 @@ def _natural(text: str) -> list[tuple[int, str]]:
         else:
             parts.append(sign)
     return [(int(part), "") if part.isdecimal() and len(part) < 18 else (-1, part) for part in parts]
-
-
-# --- hparams.yaml ---------------------------------------------------------------------------------------------------
-
-
-def read_options(path: Path) -> dict[str, Any]:
-    """The values of a YAML file of options; empty if it is missing, damaged, too large or no mapping."""
-    try:
-        values = safe_read.read_yaml(path)
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def flat(options: Any, prefix: str = "", limit: int = 1000, depth: int = 8) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Reads and writes `metrics.csv`: rows are appended whole, and a torn line is left out (no torch).
+"""Reads and writes `metrics.csv`: rows are appended whole, and an incomplete line is left out (no torch).
 
-There are three ways to read one, each by far the quickest at what it is for: `MetricsTail` follows a file that grows,
-`read_columns` takes some columns of any program's file, `newest_figures` the last numbers of many files.
+Three readers, each much faster than the others at its task: `MetricsTail` follows a growing file, `read_columns` reads
+some columns of any program's file, `newest_figures` the latest values of many small files.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class MetricsLog:
     rows; this one keeps the format and none of that.
 
     Args:
-        path: the file; begun anew unless `keep_steps` is given.
+        path: the file; started empty unless `keep_steps` is given.
         columns: names in order.
         keep_steps: on resume, rows up to this step are kept.
     """
@@ -56,7 +56,7 @@ class MetricsLog:
 
     def _cut(self, keep_steps: int) -> None:
         text = safe_read.read_bytes(self.path, safe_read.MAX_TABLE_BYTES).decode(errors="replace")
-        lines = text.split("\n")[1:-1]  # no header, no torn line
+        lines = text.split("\n")[1:-1]  # no header, no incomplete line
         kept = [line for line in lines if self._step_of(line) <= keep_steps]
         writing.write_atomically(self.path, _line(self.columns) + "".join(f"{line}\n" for line in kept))
 
@@ -85,7 +85,7 @@ def _cell(value: float | int) -> str:
 
 
 class MetricsTail:
-    """Reads a growing `metrics.csv` by its new lines only; a torn last line waits until it is whole.
+    """Reads a growing `metrics.csv` by its new lines only; an incomplete last line is read once it is complete.
 
     `columns` maps each name to a list of floats, NaN where a row has no value; all lists are equally long.
     """
@@ -104,7 +104,7 @@ class MetricsTail:
         return len(next(iter(self.columns.values()), []))
 
     def refresh(self) -> bool:
-        """Takes in what was written since; returns True if there was anything new."""
+        """Reads what was written since the last call; returns True if there was anything new."""
         with self._lock:
             return self._refresh()
 
@@ -117,7 +117,7 @@ class MetricsTail:
         if identity == self._identity and stat.st_size == self._size and stat.st_mtime_ns == self._mtime:
             return False
         if identity != self._identity or stat.st_size < self._offset:
-            self.columns, self._offset = {}, 0  # another file, or one that was cut for a resume
+            self.columns, self._offset = {}, 0  # another file, or one that was cut back for a resume
         try:
             with safe_read.open_file(self.path, safe_read.MAX_TABLE_BYTES) as stream:
                 stream.seek(self._offset)
@@ -133,7 +133,7 @@ class MetricsTail:
         for line in block[:whole].decode("utf-8", errors="replace").split("\n"):
             if not line:
                 continue
-            row = _cells(line)  # line by line, so that garbage costs the line it stands in
+            row = _cells(line)  # line by line, so that garbage spoils only its own line
             if not self.columns and len(line) <= safe_read.MAX_HEADER_BYTES:
                 self.columns = {name: [] for name in dict.fromkeys(row) if name}
             elif self.columns and len(row) == len(self.columns):
@@ -167,7 +167,7 @@ def live_columns(path: Path) -> dict[str, list[float]]:
 
 
 def signature(path: Path) -> tuple[int, int] | None:
-    """Changes whenever the file does; None if there is none."""
+    """Modification time and size, which change with the file; None if there is no file."""
     try:
         stat = path.stat()
     except OSError:
@@ -176,7 +176,7 @@ def signature(path: Path) -> tuple[int, int] | None:
 
 
 def metric_names(path: Path) -> tuple[str, ...]:
-    """The names in the first line of a CSV file, each once; none if there is no whole first line."""
+    """The names in the first line of a CSV file, each once; none if the first line is incomplete."""
     return _names(path, signature(path))
 
 
@@ -196,7 +196,7 @@ def _names(path: Path, _signature: tuple[int, int] | None) -> tuple[str, ...]:
 def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float64]]:
     """The asked columns of a CSV file as equally long arrays, NaN where a row holds no number.
 
-    Columns that the file lacks are left out, and so are torn lines.
+    Columns that the file lacks are left out, and so are incomplete lines.
     """
     import pandas
 
@@ -209,11 +209,11 @@ def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float
     except OSError:
         return {}
     block = block[: block.rfind(b"\n") + 1]
-    if b'"' not in block:  # a comma then always parts two cells, and a line with another number of them is torn
+    if b'"' not in block:  # commas then only separate cells, and a line with another number of them is incomplete
         lines = block.split(b"\n")
         commas = lines[0].count(b",")
         block = b"\n".join([line for line in lines if line.count(b",") == commas]) + b"\n"
-    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):  # the second where a quotation mark is never closed
+    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):  # the second for a file with an unclosed quotation mark
         try:
             frame = pandas.read_csv(
                 io.BytesIO(block), usecols=lambda name: str(name).strip() in wanted, on_bad_lines="skip",
@@ -231,7 +231,7 @@ def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float
 def newest_figures(path: Path) -> tuple[float | None, float | None]:
     """The newest loss (of the validation images, else in training) and the best kNN accuracy of a `metrics.csv`.
 
-    Whole columns would be many times slower, and 500 files may wait for this.
+    Reading whole columns would be several times slower for most runs, and the dashboard may read 500 files.
     """
     names = ("train/loss", "val/loss", "val/knn_top1")
     found: dict[str, float | None] = dict.fromkeys(names)
@@ -240,14 +240,14 @@ def newest_figures(path: Path) -> tuple[float | None, float | None]:
             safe_read.open_file(path, safe_read.MAX_TABLE_BYTES), encoding="utf-8", errors="replace", newline=""
         ) as stream:
             header = stream.readline(safe_read.MAX_HEADER_BYTES).rstrip("\r\n").split(",")
-            places = {name: header.index(name) for name in names if name in header}
-            num_commas, needed = len(header) - 1, max(places.values(), default=0) + 1
+            indices = {name: header.index(name) for name in names if name in header}
+            num_commas, needed = len(header) - 1, max(indices.values(), default=0) + 1
             for line in stream:
-                if line.count(",") != num_commas or not line.endswith("\n"):  # torn, or nonsense
+                if line.count(",") != num_commas or not line.endswith("\n"):  # incomplete, or garbage
                     continue
                 cells = line.split(",", needed)
-                for name, place in places.items():
-                    if cells[place] and math.isfinite(value := _number(cells[place])):
+                for name, index in indices.items():
+                    if cells[index] and math.isfinite(value := _number(cells[index])):
                         before = found[name]
                         found[name] = max(value, before) if name == "val/knn_top1" and before is not None else value
     except OSError:
@@ -257,7 +257,7 @@ def newest_figures(path: Path) -> tuple[float | None, float | None]:
 
 
 def _cells(line: str) -> list[str]:
-    if '"' not in line:  # as in every row of ours, and many times quicker
+    if '"' not in line:  # as in all our rows, and many times faster
         return line.rstrip("\r").split(",")
     try:
         return next(csv.reader([line]), [])

@@ -31,22 +31,18 @@ class Run:
 
     @property
     def is_example(self) -> bool:
-        """Whether it ships with the package, to be looked at."""
+        """Whether it ships with the package."""
         return self.path.parent.name == EXAMPLES
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """The options as plain values; empty if `config.yaml` is missing or damaged."""
-        try:
-            values = safe_read.read_yaml(self.path / CONFIG)
-        except (OSError, ValueError):
-            return {}
-        return values if isinstance(values, dict) else {}
+        return safe_read.yaml_dict(self.path / CONFIG)
 
     @cached_property
     def brief(self) -> dict[str, Any]:
-        """Those of the options that lists of runs show: as repeated in `meta.json`, if they are of this very
-        `config.yaml`, else all that this one holds."""
+        """The options that lists of runs show: the copy in `meta.json` if it was made from this `config.yaml`, else all
+        options of `config.yaml`."""
         found = self.meta.get("brief")
         if isinstance(found, dict) and isinstance(found.get("options"), dict):
             with contextlib.suppress(OSError):
@@ -88,7 +84,7 @@ class Run:
     @property
     def created(self) -> float:
         created = self.meta.get("created")
-        if isinstance(created, (int, float)) and 0 < created < 1e11:  # any later, and calendars give up
+        if isinstance(created, (int, float)) and 0 < created < 1e11:  # later dates raise in `datetime`
             return float(created)
         with contextlib.suppress(OSError):
             return self.path.stat().st_mtime

@@ -1,11 +1,11 @@
-"""Tells what was made here from what only lies here: a seal in each folder that nobody else can have made (no torch).
+"""Seals that prove which run folders this user has created (no torch).
 
-A run folder may be copied or unpacked from anywhere, and says of itself what it likes. So whoever makes one puts a
-seal into it: a keyed hash (HMAC-SHA256, RFC 2104) of its name, its inode and the options that a shell script is made
-of. The key is a random number in the user's state folder, outside all run folders, and never leaves it.
+A run folder may be copied or unpacked from anywhere, and its files may claim anything. So each folder is given a seal
+when it is created: a keyed hash (HMAC-SHA256, RFC 2104) of its name, its inode and the options from which a shell
+script is made. The key is a random number in the user's state folder, outside all run folders.
 
-The seal holds after a restart, on all machines that share the user's state folder, and when the runs folder is moved
-on its disk. It does not hold in a copy, in a folder under another name, and for other users.
+A seal stays valid after a restart, on all machines that share the user's state folder, and when the runs folder is
+moved on its disk. It is not valid in a copy, in a renamed folder, or for other users.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from simclr.files import safe_read
+from simclr.files import safe_read, writing
 
 SEAL = ".seal"
 KEY_BYTES = 32
@@ -47,7 +47,7 @@ def _key(make: bool) -> bytes | None:
                 with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
                     stream.write(secrets.token_bytes(KEY_BYTES))
                 try:
-                    os.link(beside, path)  # unless another process was quicker
+                    os.link(beside, path)  # unless another process was faster
                 except OSError:
                     if not path.exists():  # a file system without hard links
                         os.replace(beside, path)
@@ -64,25 +64,22 @@ def _seal(folder: Path, options: Any, key: bytes) -> str:
 
 
 def put(folder: Path, options: Any = None) -> None:
-    """Seals a folder as made, or allowed, by this user.
+    """Seals a folder as created, or allowed, by this user.
 
     Args:
-        options: plain values that must not change unseen.
+        options: plain values that the seal covers.
 
     Raises:
         OSError: if the key or the seal cannot be written.
     """
     key = _key(make=True)
     assert key is not None
-    beside = folder / f"{SEAL}.{os.getpid()}"
-    beside.unlink(missing_ok=True)
-    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w") as stream:
-        stream.write(_seal(folder, options, key))
-    os.replace(beside, folder / SEAL)
+    with writing.replacing(folder / SEAL, sync=False) as stream:
+        stream.write(_seal(folder, options, key).encode())
 
 
 def holds(folder: Path, options: Any = None) -> bool:
-    """Whether this user has sealed this very folder, with these options."""
+    """Whether this user has sealed this folder, with these options."""
     try:
         key = _key(make=False)
         return key is not None and hmac.compare_digest(

@@ -1,4 +1,4 @@
-"""What Slurm says of a job, in this package's words: the state of a run, why it waits, how it ended (no torch)."""
+"""Translates what Slurm reports of a job into the state of its run: why it waits, how it ended (no torch)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from simclr.runs.status import State, Status
 
-# What whoever asks Slurm writes in place of a job's state.
+# Written in place of a job's state if Slurm gives none.
 UNREACHABLE, UNKNOWN = "UNREACHABLE", "UNKNOWN"  # the controller does not answer; nobody knows the job
 NO_ANSWER = "Slurm's controller does not answer"
 
-# How a job can end: state, reason and sentence for a run that has not said it itself.
+# How a job can end: state, reason and sentence for a run that has not written its own.
 ENDS: dict[str, tuple[State, str, str]] = {
     "CANCELLED": ("stopped", "cancelled", ""),
     "PREEMPTED": ("stopped", "preempted", ""),
@@ -30,7 +30,7 @@ ENDS: dict[str, tuple[State, str, str]] = {
 }  # fmt: skip
 WAITING = ("", "PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 
-# Why a job waits, by the beginning of Slurm's own word for it.
+# Why a job waits, by the beginning of Slurm's reason.
 WAITS = {
     "Resources": "waits for free nodes",
     "Priority": "waits behind jobs of higher priority",
@@ -56,36 +56,36 @@ WAITS = {
     "InvalidQOS": "names a quality of service that Slurm does not know",
 }
 
-# After such a silence a run does not run any more if Slurm says that its job waits, or knows no such job.
+# After such a silence a run counts as not running if Slurm reports that its job waits, or knows no such job.
 SILENCE_SECONDS = 30.0
-# For so long a run may be silent and Slurm not be asked before that is worth a word.
+# If a run is silent and Slurm is not queried for so long, the status says so.
 LOST_SECONDS = 300.0
-# From making a run folder to the number of its job.
+# From creating a run folder to the number of its job.
 SUBMIT_SECONDS = 180.0
-FOLDER, ASKED = ".slurm", "asked"  # beside the run folders: what belongs to jobs, and when Slurm last answered
+FOLDER, LAST_QUERY = ".slurm", "asked"  # beside the run folders: files of jobs, and when Slurm last answered
 
 
-def last_asked(runs_dir: Path) -> float:
-    """When Slurm last told of the runs of a folder; 0 if never."""
+def last_query_time(runs_dir: Path) -> float:
+    """When Slurm last answered about the runs of a folder, in seconds since the epoch; 0 if never."""
     try:
-        return (runs_dir / FOLDER / ASKED).stat().st_mtime
+        return (runs_dir / FOLDER / LAST_QUERY).stat().st_mtime
     except OSError:
         return 0.0
 
 
 def corrected(status: Status, asked: float, now: float | None = None) -> Status:
-    """The status of a Slurm run that has not ended by its own word, corrected by what Slurm last said of its job.
+    """The status of a Slurm run that has not written how it ended, corrected by what Slurm last reported of its job.
 
     Args:
-        status: as its writers left it. A fresh heartbeat goes before Slurm's word, which may be older. Process
-            numbers say nothing: they are those of other machines.
-        asked: when Slurm last told of the folder's runs, seconds since the epoch.
+        status: as it was written. A fresh heartbeat counts more than Slurm's report, which may be older. Process
+            numbers do not count: they are those of other machines.
+        asked: when Slurm last answered about the folder's runs, seconds since the epoch.
         now: seconds since the epoch; for tests.
     """
     now = time.time() if now is None else now
     job = status.job_state
     silent = now - max(status.heartbeat or 0.0, status.created or 0.0)
-    if job in ENDS and (job != "COMPLETED" or silent > SILENCE_SECONDS):  # its last word may be on its way here
+    if job in ENDS and (job != "COMPLETED" or silent > SILENCE_SECONDS):  # its final status may not have arrived yet
         return _ended(status)
     if not status.job_id:
         if silent > SUBMIT_SECONDS:
@@ -104,7 +104,7 @@ def corrected(status: Status, asked: float, now: float | None = None) -> Status:
     if waits and job and silent > SILENCE_SECONDS:
         reason = ("requeued", _why(status.job_reason))
         return replace(status, state="queued", reason=": ".join(filter(None, reason)), eta_seconds=None)
-    if silent > LOST_SECONDS and now - asked > LOST_SECONDS:  # and stays so until Slurm is asked
+    if silent > LOST_SECONDS and now - asked > LOST_SECONDS:  # until Slurm is queried again
         return replace(status, reason=f"nothing was heard of it for {silent / 60:,.0f} minutes")
     if status.stop_requested is not None:
         return replace(status, state="stopping")
@@ -112,11 +112,11 @@ def corrected(status: Status, asked: float, now: float | None = None) -> Status:
 
 
 def is_given_up(status: Status, runs_dir: Path) -> bool:
-    """Whether a run that was training is silent for long, and nobody who could ask Slurm has done so."""
+    """Whether a run that was training is silent for long, and Slurm has not been queried for as long."""
     now = time.time()
     silent = now - max(status.heartbeat or 0.0, status.created or 0.0)
     trains = status.state != "queued" and status.job_state not in WAITING[1:]
-    return trains and silent > LOST_SECONDS and now - last_asked(runs_dir) > LOST_SECONDS
+    return trains and silent > LOST_SECONDS and now - last_query_time(runs_dir) > LOST_SECONDS
 
 
 def _failed(status: Status, reason: str, sentence: str) -> Status:
@@ -124,7 +124,7 @@ def _failed(status: Status, reason: str, sentence: str) -> Status:
 
 
 def _ended(status: Status) -> Status:
-    """A run whose job has ended without its own last word."""
+    """The status of a run whose job ended before it could write how."""
     state, reason, sentence = ENDS[status.job_state]
     why, exit_code, number = parse_reason(status.job_reason)
     if status.job_state == "FAILED":

@@ -18,10 +18,7 @@ ACTIVE: tuple[State, ...] = ("queued", "starting", "running", "stopping")
 
 STOPPED_EXIT_CODE = 75
 BAD_INPUT_EXIT_CODE = 2
-STOP_GRACE_SECONDS = 60.0
-
-
-# --- status.json ----------------------------------------------------------------------------------------------------
+STOP_GRACE_SECONDS = 60.0  # from a stop request to SIGKILL
 
 
 # Told what is going on, in words, and the share done, 0..1; may raise to end the work.
@@ -36,18 +33,18 @@ def no_report(what: str, share: float) -> None:
 class Status:
     """What `status.json` holds. Times are seconds since the epoch, durations seconds, memory bytes.
 
-    Each field has one writer at a time: whoever makes or queues the run, its supervisor, its main process, or (the
-    `job_` fields) whoever asks Slurm.
+    Each field has one writer at a time: the process that creates or queues the run, its supervisor, its main process,
+    or (the `job_` fields) the process that queries Slurm.
     """
 
     state: State = "starting"
     reason: str = ""
     phase: str = ""
     backend: str = "local"  # or slurm
-    device: str = ""  # cpu, gpu:0, gpu:0,1: what it holds or waits for; auto: any that is free
+    device: str = ""  # cpu, gpu:0, gpu:0,1: what it uses or waits for; auto: any that is free
     queued: float | None = None
     job_id: str = ""
-    job_state: str = ""  # the last that Slurm said, in its own words; UNKNOWN: it knows no such job
+    job_state: str = ""  # Slurm's latest answer, in its own words; UNKNOWN: it knows no such job
     job_reason: str = ""
     pid: int | None = None
     process_start: float | None = None
@@ -60,7 +57,7 @@ class Status:
     ended: float | None = None
     heartbeat: float | None = None
     progressed: float | None = None  # when step or phase last changed
-    seconds_before: float = 0.0  # that it went on before it was resumed
+    seconds_before: float = 0.0  # of training before it was resumed
     epoch: int = 0
     epochs: int = 0
     step: int = 0
@@ -92,7 +89,7 @@ class Status:
 
     @property
     def elapsed_seconds(self) -> float | None:
-        """Seconds that it went on in all its parts; of a part that goes on, up to the last heartbeat."""
+        """Seconds of training, before and after each resume; of a running one up to the last heartbeat."""
         if self.started is None:
             return self.seconds_before or None
         return self.seconds_before + max(0.0, (self.ended or self.heartbeat or self.started) - self.started)
@@ -101,18 +98,18 @@ class Status:
 DAMAGED = Status(state="failed", reason="unreadable status", error="status.json is damaged and cannot be read.")
 
 
-def _types(annotation: str) -> tuple[type, ...]:
-    """Those that a value may have where a field is declared with, say, `float | None`."""
+def _types_of(annotation: str) -> tuple[type, ...]:
+    """The types that a value may have, for a field declared as, for instance, `float | None`."""
     kind, _, other = annotation.partition(" | ")
     found: tuple[type, ...] = {"int": (int,), "float": (int, float)}.get(kind, (str,))
     return (*found, type(None)) if other == "None" else found
 
 
-STATUS_TYPES = {item.name: _types(str(item.type)) for item in fields(Status)}
+FIELD_TYPES = {item.name: _types_of(str(item.type)) for item in fields(Status)}
 
 
 def read_status(folder: Path) -> Status:
-    """The status as its writers left it; a missing or damaged file gives a failed status that says so."""
+    """The status as it was written; a missing or damaged file gives a failed status that says so."""
     try:
         return load_status(folder)
     except FileNotFoundError:
@@ -124,12 +121,12 @@ def read_status(folder: Path) -> Status:
 
 
 def load_status(folder: Path) -> Status:
-    """The status; raises OSError where it cannot be read, ValueError where it is damaged."""
+    """The status; raises OSError if the file cannot be read, ValueError if it is damaged."""
     try:
         values = safe_read.read_json(folder / STATUS)
-        known = {key: value for key, value in values.items() if key in STATUS_TYPES}
+        known = {key: value for key, value in values.items() if key in FIELD_TYPES}
         for name, value in known.items():
-            if not isinstance(value, STATUS_TYPES[name]) or isinstance(value, bool):
+            if not isinstance(value, FIELD_TYPES[name]) or isinstance(value, bool):
                 raise ValueError(value)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(value)

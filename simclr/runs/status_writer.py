@@ -30,10 +30,11 @@ def update_status(folder: Path, **changes: Any) -> Status:
 def change_status(
     folder: Path, changes: dict[str, Any], check: Callable[[], None] | None = None, lost: Status | None = None
 ) -> Status:
-    """The same; `check` is called first, nobody else writing, and raises where the changes may not be made.
+    """Merges `changes` into `status.json` under the folder's lock.
 
     Args:
-        lost: what stood there, should the file be gone or damaged.
+        check: is called first, under the lock, and raises if the changes must not be made.
+        lost: what the file held, in case it is gone or damaged.
     """
     with writing.locked(folder):
         try:
@@ -51,8 +52,8 @@ def change_status(
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            # A full disk has no room for a second file, but this one's block is there already. That a reader may see
-            # it half written is the lesser evil: without it nobody would learn that the disk is full.
+            # A full disk has no room for a second file, but the blocks of this one exist. A reader may see it half
+            # written, which is better than not showing that the disk is full.
             with open(folder / STATUS, "r+", encoding="utf-8") as stream:
                 stream.write(text)
                 stream.truncate()
@@ -62,8 +63,8 @@ def change_status(
 class StatusWriter:
     """Writes a process's own progress to `status.json` from a thread of its own, so that work never waits for a disk.
 
-    It notes when step or phase last changed, counts the time left down while nothing new is said of it, and measures
-    what the process and its descendants use of the machine.
+    It notes when step or phase last changed, counts the time left down between two updates, and measures what the
+    process and its descendants use of the machine.
 
     Args:
         folder: where `status.json` is.
@@ -83,7 +84,7 @@ class StatusWriter:
         self._thread = threading.Thread(target=self._loop, name="status", daemon=True)
 
     def start(self, **changes: Any) -> StatusWriter:
-        """Says which process this is, then keeps the heartbeat going."""
+        """Writes which process this is and starts the heartbeat."""
         pid = os.getpid()
         before = current_status(self.folder)
         # a stop that was asked for while this process was starting still counts; one from before a resume does not
@@ -110,7 +111,7 @@ class StatusWriter:
             self._changes |= changes
 
     def close(self, **changes: Any) -> None:
-        """Stops the heartbeat and writes the last word."""
+        """Stops the heartbeat and writes the final status."""
         self._end.set()
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
@@ -123,7 +124,7 @@ class StatusWriter:
             changes, self._changes = self._changes, {}
             if self._done_at is not None:
                 left = self._done_at - time.monotonic()
-                changes["eta_seconds"] = left if left > 0 else None  # it takes longer than anyone can tell
+                changes["eta_seconds"] = left if left > 0 else None  # it takes longer than estimated
         if (last := self._last) is not None and last.started is not None:
             jump = time.time() - (time.monotonic() - self._began) - last.started
             if abs(jump) > 1:  # the clock was set; durations stay what they are
@@ -134,13 +135,13 @@ class StatusWriter:
             self._last = change_status(self.folder, changes, lost=self._last)
         except OSError:
             with self._guard:
-                self._changes = changes | self._changes  # for the next beat
+                self._changes = changes | self._changes  # for the next try
             raise
 
     def _loop(self) -> None:
         usage = UsageMeter()
         while not self._end.wait(self._interval):
-            with contextlib.suppress(Exception):  # whatever a driver answers, the heartbeat goes on
+            with contextlib.suppress(Exception):  # an error in a driver must not stop the heartbeat
                 self.set(**usage.sample_if_due(self._last.device if self._last is not None else ""))
             # A full disk or a deleted folder must not end the training: the next beat tries again.
             with contextlib.suppress(OSError):

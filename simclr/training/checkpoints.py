@@ -25,7 +25,7 @@ from torch import Tensor
 
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.files import safe_read
+from simclr.files import safe_read, writing
 
 # Seconds that a stop leaves a batch that does not come, where going without it costs work or other processes theirs.
 STOP_WAIT_SECONDS = 30.0
@@ -45,15 +45,8 @@ class DivergedError(Exception):
 def save_atomically(content: Any, path: Path) -> None:
     """`torch.save` that is never seen half done: written beside its place, synced to disk, renamed."""
     path.parent.mkdir(exist_ok=True)  # but not the run's folder: that may have been deleted under it
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(beside, "wb") as stream:
-            torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with writing.replacing(path) as stream:
+        torch.save(content, stream)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

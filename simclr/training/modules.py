@@ -241,7 +241,7 @@ def health_of(h: Tensor, z1: Tensor, z2: Tensor, singular_h: Tensor, singular_z:
 
     def layer(features: Tensor, singular: Tensor) -> dict[str, Any]:
         count = len(singular)
-        kept = (singular / len(features) ** 0.5).cpu()[torch.from_numpy(health_log.spectrum_places(count))]
+        kept = (singular / len(features) ** 0.5).cpu()[torch.from_numpy(health_log.spectrum_indices(count))]
         return {
             "dim": features.shape[1], "std": _digits(metrics.feature_std(features)),
             "effective_rank": _digits(metrics.entropy_rank(singular)), "num_singular": count,

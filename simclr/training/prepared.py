@@ -29,4 +29,4 @@ class Prepared:
     train: Split | None = None  # fine-tuning: the labelled images used
     weights_sha256: str | None = None  # of the file that the encoder was loaded from
     callbacks: Sequence[L.Callback] = ()  # come before the training's own
-    peers: rank_messages.Ranks | None = None  # the run's other processes
+    peers: rank_messages.RankMessages | None = None  # the run's other processes

@@ -225,7 +225,7 @@ def small_disk(tmp_path, monkeypatch):
 def test_a_disk_that_fills_up_while_a_run_is_handed_in_leaves_all_of_it_or_nothing(small_disk, monkeypatch):
     """The room ends at each write in turn."""
     disk = small_disk(2)
-    monkeypatch.setattr(run_queue, "_has_keeper", lambda runs_dir: True)
+    monkeypatch.setattr(run_queue, "_has_scheduler", lambda runs_dir: True)
     runs_dir, refused = disk.path / "runs", 0
     for pages in range(16):
         disk.fill(left=4096 * pages)
@@ -254,9 +254,9 @@ def test_what_waits_is_not_spent_on_a_full_disk(small_disk, stubbed):
     run = run_queue.submit(options(), runs_dir)
     run_queue.advance(runs_dir)
     assert run.status.state == "queued"
-    assert "disk" in run_queue.obstacle(runs_dir)
+    assert "disk" in run_queue.blocking_reason(runs_dir)
     disk.free()
-    assert run_queue.obstacle(runs_dir) == ""
+    assert run_queue.blocking_reason(runs_dir) == ""
     ended(run, "finished")
     assert_whole(run, 2, 0)
 
@@ -292,7 +292,7 @@ def test_a_folder_that_cannot_be_written_refuses_in_a_sentence_and_is_shown(smal
         lambda: run_queue.set_slots(runs_dir, "cpu", 2),
         lambda: spawn.start(options(), runs_dir),
         lambda: control.resume(stopped),
-        lambda: spawn.claim(stopped),
+        lambda: spawn.claim_resume(stopped),
         lambda: control.request_stop(waiting.path),
         lambda: spawn.start_job("test", ["runs"], runs_dir),
         lambda: runs.delete(done, runs_dir),
@@ -300,7 +300,7 @@ def test_a_folder_that_cannot_be_written_refuses_in_a_sentence_and_is_shown(smal
     ):
         with pytest.raises(ConfigError, match="Read-only file system"):
             action()
-    run_queue.wake(runs_dir)
+    run_queue.ensure_scheduler(runs_dir)
     assert [run.status.state for run in (done, stopped, waiting)] == ["finished", "stopped", "queued"]
     for page, query in ((None, {}), ("run", {"id": done.id}), ("run", {"id": waiting.id})):
         assert not open_page(page, **query).exception
@@ -433,7 +433,7 @@ def test_what_has_no_business_in_the_folder_costs_itself_alone(tiny_runs, tmp_pa
     with pytest.raises(ConfigError, match="linked does not lie in"):
         runs.delete(runs.Run(tiny_runs / "linked"), tiny_runs)
     assert (tmp_path / "linked" / "status.json").is_file()
-    assert run_queue.holders(tiny_runs) == {}
+    assert run_queue.device_usage(tiny_runs) == {}
     assert time.process_time() - begun < 3
     app = open_page()
     assert not app.exception
@@ -718,7 +718,7 @@ def test_a_run_that_will_not_stop_is_killed_when_its_time_is_over(clock, stubbed
 def test_a_child_that_has_ended_keeps_its_pid_until_its_group_is_gone(tiny_runs, monkeypatch, code):
     """So that nothing else can have that pid when the group is killed; also on a macOS that lacks `os.waitid`."""
     monkeypatch.delattr(os, "waitid", raising=False)
-    monkeypatch.setattr(supervisor, "_outlive", lambda: None)
+    monkeypatch.setattr(supervisor, "_ignore_stop_signals", lambda: None)
     monkeypatch.setattr(processes, "POLL_SECONDS", 0.01)
     end_group, seen = processes.end_group, []
 

@@ -41,9 +41,10 @@ from simclr import runs
 from simclr.cli import main as cli
 from simclr.cli.runs import version_of
 from simclr.embeddings import film, stored
-from simclr.launch import queue, slurm, spawn
+from simclr.launch import queue, slurm_runs, spawn
 from simclr.runs import health_log, lightning_logs, metrics_csv
 from simclr.config import ConfigError
+from simclr.files import safe_read
 
 resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
 runs_dir, folder, places = Path(sys.argv[1]), sys.argv[2], None
@@ -59,7 +60,7 @@ def glance(path):
     run.metrics(), run.log_tail(), health_log.read(run.health_path)
     metrics_csv.newest_figures(run.metrics_path), film.load(run)
     stored.load_embedding(path / folder)
-    lightning_logs.flat(lightning_logs.read_options(path / runs.CONFIG))
+    lightning_logs.flat(safe_read.yaml_dict(path / runs.CONFIG))
     metrics_csv.read_columns(path / runs.METRICS, metrics_csv.metric_names(path / runs.METRICS))
     runs.is_own(path), runs.stalled(run.status), store.elapsed(run.status), version_of(run)
     for action in (lambda: runs.load_config(run), lambda: spawn.check_resumable(run), lambda: spawn.check_own(run)):
@@ -91,8 +92,8 @@ sys.stdout = open(os.devnull, "w")
 timed("all: runs", lambda: cli.main(["runs", "--runs_dir", str(runs_dir)]))
 timed("all: runs --json", lambda: cli.main(["runs", "--json", "--runs_dir", str(runs_dir)]))
 timed("all: summaries", lambda: store.Store(runs_dir).summaries())
-timed("all: queue", lambda: (queue.entries(runs_dir), queue.holders(runs_dir), queue.wake(runs_dir)))
-timed("all: Slurm", lambda: slurm.refresh(runs_dir))
+timed("all: queue", lambda: (queue.entries(runs_dir), queue.device_usage(runs_dir), queue.ensure_scheduler(runs_dir)))
+timed("all: Slurm", lambda: slurm_runs.refresh(runs_dir))
 """
 
 

@@ -103,7 +103,7 @@ def stop_and_resume(stage: Stage) -> str:
         _wait_for(lambda: not run.status.is_active, "the stop")
         step = run.status.step
         _expect(run.status.state == "stopped", run.status.error)
-        spawn.wait_until_gone(run)
+        spawn.check_exited(run)
         control.resume(run)
         _wait_for(lambda: run.status.step > step or not run.status.is_active, "a step after the resume")
         _expect(run.status.state == "running", f"{run.status.state}: {run.log_tail()}")

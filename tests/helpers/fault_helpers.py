@@ -74,7 +74,7 @@ def serve(folder, seed, seconds):
             elif action == "advance":
                 queue.advance(folder)
             else:
-                queue.wake(folder)
+                queue.ensure_scheduler(folder)
         except ConfigError as error:
             told.append(str(error))
     return told
@@ -109,7 +109,7 @@ def scene_of_a_taken_pid(folder):
     assert processes.end_group(500, start) == []
     supervisor.adopt(run.path)  # as if it had been asked to stop while its trainer died
     spawn.check_resumable(run)
-    assert spawn.is_gone(runs.read_status(run.path))
+    assert spawn.wait_for_exit(runs.read_status(run.path))
     assert foreigner.poll() is None and processes.process_start(500) is not None
     foreigner.kill()
     print("spared")

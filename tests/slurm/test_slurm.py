@@ -14,9 +14,7 @@ from trainings import rows_of
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.launch import control
-from simclr.launch import slurm as launch_slurm
-from simclr.lifecycle import slurm_task
+from simclr.launch import control, slurm_allocation, slurm_client, slurm_options, slurm_runs, slurm_submit
 from simclr.runs import slurm_state
 
 pytestmark = pytest.mark.slurm
@@ -67,7 +65,7 @@ def watch(run, condition, refresh=True, seconds=LIMIT):
     deadline = time.monotonic() + seconds
     while True:
         if refresh:
-            launch_slurm.refresh(run.path.parent)
+            slurm_runs.refresh(run.path.parent)
         status = run.status
         if (status.state, status.reason) not in seen:
             seen.append((status.state, status.reason))
@@ -119,11 +117,11 @@ def assert_finished(run):
 
 
 def test_slurm_is_offered_with_its_partitions(monkeypatch):
-    assert [(found.name, found.is_default, found.nodes) for found in launch_slurm.available()] == [
+    assert [(found.name, found.is_default, found.nodes) for found in slurm_client.available_partitions()] == [
         ("debug", True, 2), ("urgent", False, 2),
     ]  # fmt: skip
     monkeypatch.setenv("PATH", "")
-    assert launch_slurm.available() == []
+    assert slurm_client.available_partitions() == []
 
 
 def test_what_slurm_refuses_leaves_no_folder(runs_dir, capfd):
@@ -133,7 +131,7 @@ def test_what_slurm_refuses_leaves_no_folder(runs_dir, capfd):
         ({"extra_lines": ("#SBATCH --gres=gpu:1",)}, "Slurm does not take the run: Invalid generic resource (gres)"),
     ]:
         with pytest.raises(ConfigError) as told:
-            launch_slurm.submit(build(ENDLESS), runs_dir, launch_slurm.SlurmOptions(**values))
+            slurm_submit.submit(build(ENDLESS), runs_dir, slurm_options.SlurmOptions(**values))
         assert str(told.value).startswith(sentence)
     assert capfd.readouterr().err == ""
     assert runs.list_runs(runs_dir) == []
@@ -145,12 +143,12 @@ def test_what_slurm_refuses_leaves_no_folder(runs_dir, capfd):
 
 
 def test_a_double_click_hands_in_once_and_a_waiting_run_says_why(runs_dir):
-    options = launch_slurm.SlurmOptions(extra_lines=("#SBATCH --hold",))
-    run = launch_slurm.submit(build(ENDLESS), runs_dir, options)
-    assert launch_slurm.submit(build(ENDLESS), runs_dir, options).id == run.id
-    too_many = launch_slurm.submit(build(ENDLESS | {"num_nodes": 4}), runs_dir, launch_slurm.SlurmOptions())
+    options = slurm_options.SlurmOptions(extra_lines=("#SBATCH --hold",))
+    run = slurm_submit.submit(build(ENDLESS), runs_dir, options)
+    assert slurm_submit.submit(build(ENDLESS), runs_dir, options).id == run.id
+    too_many = slurm_submit.submit(build(ENDLESS | {"num_nodes": 4}), runs_dir, slurm_options.SlurmOptions())
     filler = ask("sbatch", "--parsable", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap", "sleep 100")
-    behind = launch_slurm.submit(build(ENDLESS), runs_dir, launch_slurm.SlurmOptions())
+    behind = slurm_submit.submit(build(ENDLESS), runs_dir, slurm_options.SlurmOptions())
     watch(run, lambda status: status.reason == "pending: is held; it has to be released")
     watch(too_many, lambda status: status.reason == "pending: asks for more nodes than its partition allows")
     watch(behind, lambda status: status.reason == "pending: waits for free nodes")
@@ -168,7 +166,7 @@ def test_a_double_click_hands_in_once_and_a_waiting_run_says_why(runs_dir):
 
 
 def test_a_job_whose_folder_is_gone_ends_with_a_sentence(runs_dir):
-    run = launch_slurm.submit(build(ENDLESS), runs_dir, launch_slurm.SlurmOptions(extra_lines=("#SBATCH --hold",)))
+    run = slurm_submit.submit(build(ENDLESS), runs_dir, slurm_options.SlurmOptions(extra_lines=("#SBATCH --hold",)))
     job_id = run.status.job_id
     runs.update_status(run.path, state="stopped")
     runs.delete(run, runs_dir)
@@ -186,17 +184,17 @@ def test_a_job_whose_folder_is_gone_ends_with_a_sentence(runs_dir):
 
 
 def test_without_controller_stopped_resumed_cancelled_from_a_shell_and_resumed(runs_dir, monkeypatch):
-    run = launch_slurm.submit(build(ENDLESS), runs_dir, launch_slurm.SlurmOptions())
+    run = slurm_submit.submit(build(ENDLESS), runs_dir, slurm_options.SlurmOptions())
     watch(run, trains())
     begun, saved = time.time(), cluster.FOLDER / "state" / "job_state"
     ask("scontrol", "update", f"JobId={run.status.job_id}", "Comment=news")  # which it writes down within seconds
     watch(run, lambda _: saved.exists() and saved.stat().st_mtime > begun)  # it forgets what is younger
     with monkeypatch.context() as patch:
-        patch.setattr(launch_slurm, "ASK_SECONDS", 1.0)
-        patch.setattr(launch_slurm, "CALL_SECONDS", 1.0)
+        patch.setattr(slurm_client, "ASK_SECONDS", 1.0)
+        patch.setattr(slurm_client, "CALL_SECONDS", 1.0)
         cluster.daemon("slurmctld").kill()
         try:
-            launch_slurm.refresh(runs_dir)
+            slurm_runs.refresh(runs_dir)
             assert (run.status.state, run.status.reason) == ("running", slurm_state.NO_ANSWER)
             with pytest.raises(ConfigError, match=r"could not be cancelled: "):
                 control.request_stop(run.path)
@@ -229,11 +227,11 @@ def test_without_controller_stopped_resumed_cancelled_from_a_shell_and_resumed(r
 
 
 def test_time_limit_and_preemption_save_and_queue_it_again(runs_dir):
-    run = launch_slurm.submit(build(OPTIONS), runs_dir, launch_slurm.SlurmOptions())
+    run = slurm_submit.submit(build(OPTIONS), runs_dir, slurm_options.SlurmOptions())
     watch(run, trains(20))
     job_id = run.status.job_id
     ask("scancel", "--signal=USR2", job_id)  # as Slurm does some minutes before the time limit
-    status, seen = watch(run, waits_again(f"{slurm_task.REQUEUED['timed out']}: goes on after"))
+    status, seen = watch(run, waits_again(f"{slurm_allocation.REQUEUED['timed out']}: goes on after"))
     assert {state for state, _ in seen} <= {"running", "queued"}
     saved = status.step
     assert saved > 20 and status.error == "" and status.seconds_before == 0
@@ -243,7 +241,7 @@ def test_time_limit_and_preemption_save_and_queue_it_again(runs_dir):
     assert run.status.seconds_before > 0
     ask("sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null",
                  "--wrap", "sleep 1")  # fmt: skip
-    status, seen = watch(run, waits_again(slurm_task.REQUEUED["preempted"]))
+    status, seen = watch(run, waits_again(slurm_allocation.REQUEUED["preempted"]))
     assert {state for state, _ in seen} <= {"running", "queued"}
     assert status.step > saved + 20
     go_on_now(run)
@@ -251,14 +249,14 @@ def test_time_limit_and_preemption_save_and_queue_it_again(runs_dir):
     watch(run, over)
     assert_finished(run)
     with pytest.raises(ConfigError, match="is finished; allowed: a run that was stopped or failed"):
-        launch_slurm.resubmit(run)
+        slurm_submit.resubmit(run)
     assert run.status.job_id == job_id  # the same job all along
     log = run.log_path.read_text()
     assert [log.count(f"Slurm job {job_id}{part} on") for part in ("", ", start 2,", ", start 3,")] == [1, 1, 1]
 
 
 def test_a_killed_task_ends_the_run_on_all_nodes_with_a_sentence(runs_dir):
-    run = launch_slurm.submit(build(ENDLESS | {"num_nodes": 2}), runs_dir, launch_slurm.SlurmOptions())
+    run = slurm_submit.submit(build(ENDLESS | {"num_nodes": 2}), runs_dir, slurm_options.SlurmOptions())
     watch(run, trains())
     next(task for task in tasks_of(run) if task.environ()["SLURM_PROCID"] == "1").kill()
     status, _ = watch(run, over, refresh=False)
@@ -269,7 +267,7 @@ def test_a_killed_task_ends_the_run_on_all_nodes_with_a_sentence(runs_dir):
 
 
 def test_a_lost_machine_queues_it_again_and_a_killed_main_task_ends_it(runs_dir):
-    run = launch_slurm.submit(build(ENDLESS), runs_dir, launch_slurm.SlurmOptions())
+    run = slurm_submit.submit(build(ENDLESS), runs_dir, slurm_options.SlurmOptions())
     watch(run, trains(17))
     node = ask("squeue", "--noheader", "--format=%N", "--jobs", run.status.job_id)
     (cut_off,) = tasks_of(run)  # which does not know that Slurm has lost its machine
@@ -292,7 +290,7 @@ def test_a_lost_machine_queues_it_again_and_a_killed_main_task_ends_it(runs_dir)
     status, _ = watch(run, over, refresh=False)
     assert (status.state, status.reason, status.signal) == ("failed", "killed by signal 9", 9)
     assert status.error.startswith("The process was killed by signal 9 (SIGKILL).")
-    launch_slurm.resubmit(run)
+    slurm_submit.resubmit(run)
     watch(run, trains(status.step))
     assert control.stop(run.path).state == "stopped"
     assert_no_gap(run)
@@ -300,8 +298,8 @@ def test_a_lost_machine_queues_it_again_and_a_killed_main_task_ends_it(runs_dir)
 
 @pytest.mark.slow
 def test_a_real_time_limit_queues_it_again_until_slurm_lets_it_go_on(runs_dir):
-    run = launch_slurm.submit(build(ENDLESS), runs_dir, launch_slurm.SlurmOptions(time_minutes=2))
-    reason = slurm_task.REQUEUED["timed out"]
+    run = slurm_submit.submit(build(ENDLESS), runs_dir, slurm_options.SlurmOptions(time_minutes=2))
+    reason = slurm_allocation.REQUEUED["timed out"]
     status, seen = watch(run, lambda status: status.state == "queued" and status.reason.startswith(reason), seconds=250)
     assert {state for state, _ in seen} <= {"queued", "starting", "running"}
     assert status.error == "" and status.step > 0

@@ -15,7 +15,7 @@ from slurm import cluster
 from trainings import rows_of
 
 from simclr import runs
-from simclr.launch import slurm as slurm_backend
+from simclr.launch import slurm_runs
 from simclr.runs import slurm_state
 
 pytestmark = pytest.mark.slurm
@@ -118,7 +118,7 @@ def test_two_nodes_handed_in_by_the_command_line_train_to_the_same_bytes(slurm, 
     states, deadline = [], time.monotonic() + LIMIT
     while run.status.is_active:
         assert time.monotonic() < deadline, run.log_tail()
-        slurm_backend.refresh(tmp_path / "runs")
+        slurm_runs.refresh(tmp_path / "runs")
         states += [run.status.state] if run.status.state not in states else []
         time.sleep(0.2)
     assert [state for state in states if state in ("starting", "running")] == ["starting", "running"]

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from functools import lru_cache
 from importlib import metadata, resources
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape, registered
+from simclr.files import writing
 
 BASE = "live_chart/plotly_base.js"  # of use to other components that draw with plotly
 CACHE = Path(__file__).resolve().parents[2] / "static" / "cache"
@@ -33,9 +32,8 @@ def plotly_url() -> str:
     with resources.as_file(source) as path:
         if not target.exists() or target.stat().st_size != path.stat().st_size:
             CACHE.mkdir(parents=True, exist_ok=True)
-            beside = CACHE / f".{name}.{os.getpid()}"
-            shutil.copyfile(path, beside)
-            os.replace(beside, target)
+            with writing.replacing(target, sync=False) as stream:
+                stream.write(path.read_bytes())
     prefix = str(st.get_option("server.baseUrlPath") or "").strip("/")
     return "/".join(["", *filter(None, [prefix]), "app/static/cache", name])
 

@@ -15,7 +15,7 @@ from dashboard.shared import queue as shared_queue
 from dashboard.shared import store
 from simclr import runs
 from simclr.hardware import devices, processes
-from simclr.launch import queue, slurm, spawn
+from simclr.launch import queue, slurm_client, slurm_options, slurm_submit, spawn
 from simclr.lifecycle import estimate
 from simclr.lifecycle.estimate import Estimate
 from simclr.results import arms
@@ -28,9 +28,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
     monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
-    monkeypatch.setattr(queue, "_has_keeper", lambda *_: True)
+    monkeypatch.setattr(queue, "_has_scheduler", lambda *_: True)
     monkeypatch.setattr(devices, "_gpus", list)
-    monkeypatch.setattr(slurm, "available", list)
+    monkeypatch.setattr(slurm_client, "available_partitions", list)
     compute_target.cluster.clear()
     return tmp_path
 
@@ -287,7 +287,9 @@ def test_a_partner_goes_through_the_queue_and_only_once(folder):
 
 def test_slurm_is_offered_only_where_it_answers(folder, monkeypatch):
     assert not [item for item in open_page("new_run").button_group if item.key.startswith("where-")]
-    monkeypatch.setattr(slurm, "available", lambda: [slurm.Partition("short", True, "1:00:00", 2, "gpu:2")])
+    monkeypatch.setattr(
+        slurm_client, "available_partitions", lambda: [slurm_client.Partition("short", True, "1:00:00", 2, "gpu:2")]
+    )
     compute_target.cluster.clear()
     submitted = []
 
@@ -295,7 +297,7 @@ def test_slurm_is_offered_only_where_it_answers(folder, monkeypatch):
         submitted.append((config, options, meta))
         return make_run(folder, "queued", done=0)
 
-    monkeypatch.setattr(slurm, "submit", submit)
+    monkeypatch.setattr(slurm_submit, "submit", submit)
     app = open_page("new_run")
     group(app, "where").set_value("slurm").run()
     assert query(app, "place") == "slurm"
@@ -308,7 +310,7 @@ def test_slurm_is_offered_only_where_it_answers(folder, monkeypatch):
     assert "--backend slurm --slurm.partition short --slurm.time_minutes 30" in app.code[0].value
     app.button("start").click().run()
     assert not app.exception
-    (config, options, meta), kept = submitted[0], slurm.load_options()[0]
+    (config, options, meta), kept = submitted[0], slurm_options.load_options()[0]
     assert (options.partition, options.time_minutes, meta) == ("short", 30, {"recipe": "quick"})
     assert kept == options
     assert config.epochs == 20

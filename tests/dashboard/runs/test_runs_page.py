@@ -115,7 +115,7 @@ def test_a_failure_is_told_on_top_until_it_is_dismissed(folder, monkeypatch):
 
 @pytest.mark.parametrize("state", ["finished", "failed", "stopped", "stopping", "queued"])
 def test_every_state_is_shown(folder, monkeypatch, state):
-    monkeypatch.setattr(queue, "wake", lambda _: None)
+    monkeypatch.setattr(queue, "ensure_scheduler", lambda _: None)
     make_run(folder, state, torn=True, done=4)
     app = open_page()
     assert not app.exception

@@ -116,7 +116,7 @@ def test_the_range_of_the_loss_is_reached_and_never_left(n, temperature):
 
 @pytest.mark.parametrize("count", [1, 5, 128, 129, 512, 2048])
 def test_places_of_a_spectrum_are_few_rising_and_reach_both_ends(count):
-    places = health_log.spectrum_places(count)
+    places = health_log.spectrum_indices(count)
     assert places[0] == 0 and places[-1] == count - 1
     assert (np.diff(places) > 0).all()
     assert len(places) <= health_log.MAX_SPECTRUM

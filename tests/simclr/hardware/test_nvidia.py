@@ -134,7 +134,7 @@ VISIBLE = [
 def test_what_is_visible_follows_the_drivers_rules(nvml, gpus, chosen, expected):
     nvml(*gpus)
     order, _, rest = (chosen or "").rpartition(" ") if "PCI_BUS_ID" in (chosen or "") else ("", "", chosen)
-    found = nvidia.visible(nvidia.cards(), rest, order or None)
+    found = nvidia.visible_units(nvidia.cards(), rest, order or None)
     assert (ONLY_CUDA if found is None else " ".join(unit.uuid[4:] for unit in found)) == expected
 
 
@@ -156,9 +156,9 @@ def test_a_slice_is_a_device_and_a_run_takes_one(nvml):
     assert devices.environment("gpu:1") == {"CUDA_VISIBLE_DEVICES": "MIG-ee2"}
     two = cfg.build(PretrainConfig, {"devices": 2})
     with pytest.raises(ConfigError, match=r"device is gpu:0,1; allowed: one slice of a GPU \(MIG\), or several whole"):
-        devices.settle("gpu:0,1", two)
+        devices.resolve_device("gpu:0,1", two)
     with pytest.raises(ConfigError, match=r"devices is 2; allowed: up to 1, since a run takes one slice of a GPU"):
-        devices.settle("auto", two)
+        devices.resolve_device("auto", two)
     assert devices.gpus_for(1) == ["gpu:0", "gpu:1", "gpu:2", "gpu:3"]
     assert devices.gpus_for(2) == ["gpu:3"]
 
@@ -196,7 +196,7 @@ def test_on_mixed_machines_numbers_are_those_of_cuda(cuda, monkeypatch):
 def test_the_queue_and_the_cpu_where_only_cuda_sees_gpus(cuda, tiny_runs, monkeypatch):
     begun = []
     monkeypatch.setattr(queue.spawn, "begin", lambda run, device: begun.append(device))
-    monkeypatch.setattr(queue, "_has_keeper", lambda runs_dir: True)
+    monkeypatch.setattr(queue, "_has_scheduler", lambda runs_dir: True)
     config = cfg.build(PretrainConfig, {"accelerator": "auto"})
     run = queue.submit(config, tiny_runs, "cpu")
     assert run.config["accelerator"] == "cpu" and devices.environment("cpu") == {"CUDA_VISIBLE_DEVICES": ""}

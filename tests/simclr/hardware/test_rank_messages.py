@@ -16,7 +16,7 @@ from conftest import TINY_PRETRAIN, flags
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.hardware import rank_messages, ranks
-from simclr.hardware.rank_messages import Ranks, Word
+from simclr.hardware.rank_messages import Message, RankMessages
 from simclr.launch import supervisor
 from simclr.runs.status import Status
 
@@ -145,7 +145,7 @@ def test_errors_that_are_not_between_processes_are_left_alone():
 def peers(tmp_path, monkeypatch):
     """Three processes of one start, all of them this one."""
     monkeypatch.setenv(rank_messages.FOLDER, str(tmp_path / "ranks"))
-    return [Ranks(ranks.Place(rank, 3, "srun"), tmp_path) for rank in range(3)]
+    return [RankMessages(ranks.Place(rank, 3, "srun"), tmp_path) for rank in range(3)]
 
 
 def test_the_first_word_counts_and_one_that_only_blames_another_does_not(peers):
@@ -158,7 +158,7 @@ def test_the_first_word_counts_and_one_that_only_blames_another_does_not(peers):
     assert (main.look().rank, main.look().sentence) == (1, "The disk is full.")
     assert main.verdict(rank_messages.LOST, "someone is gone").sentence == "The disk is full."
     assert main.verdict("error", "later").sentence == "The disk is full."
-    assert rank_messages.first_word(main.folder).sentence == "The disk is full."
+    assert rank_messages.first_failure(main.folder).sentence == "The disk is full."
 
 
 def test_the_main_process_keeps_its_own_word_where_it_failed_first(peers):
@@ -191,11 +191,11 @@ def test_a_supervisor_says_what_the_other_process_said(tiny_runs):
     run = runs.Run(tiny_runs / "some-run")
     folder = rank_messages.supervised_folder(run.path)
     status = Status(state="running")
-    assert supervisor.last_word(run.path, status, -9)["reason"] == "killed by signal 9"
+    assert supervisor.final_status(run.path, status, -9)["reason"] == "killed by signal 9"
     folder.mkdir(parents=True)
-    word = Word(1, time.time(), "bad input", str(BROKEN))
+    word = Message(1, time.time(), "bad input", str(BROKEN))
     (folder / "rank-1.json").write_text(json.dumps(vars(word)))
-    assert supervisor.last_word(run.path, status, -9) == {
+    assert supervisor.final_status(run.path, status, -9) == {
         "state": "failed", "reason": "bad input", "error": str(BROKEN),
     }  # fmt: skip
 
@@ -203,8 +203,8 @@ def test_a_supervisor_says_what_the_other_process_said(tiny_runs):
 def test_torchruns_start_does_not_hear_the_one_before(tmp_path, monkeypatch):
     for name, text in failing.LAUNCHERS["torchrun"].items():
         monkeypatch.setenv(name, text.format(rank=0))
-    main = Ranks(ranks.Place(0, 2, "torchrun"), tmp_path)
-    word = Word(1, time.time() - 10**6, "error", "long ago")
+    main = RankMessages(ranks.Place(0, 2, "torchrun"), tmp_path)
+    word = Message(1, time.time() - 10**6, "error", "long ago")
     (main.folder / "rank-1.json").write_text(json.dumps(vars(word)))
     assert main.look() is None
     (main.folder / "rank-1.json").write_text(json.dumps(vars(word) | {"time": time.time()}))

@@ -44,7 +44,7 @@ def frozen(tiny_runs, monkeypatch):
     gpus = [Device(f"gpu:{index}", "NVIDIA Test", 70 * GIB, 80 * GIB, f"GPU-{index}") for index in range(2)]
     monkeypatch.setattr(devices, "_gpus", lambda: gpus)
     monkeypatch.setattr(spawn, "begin", begin)
-    monkeypatch.setattr(run_queue, "_has_keeper", lambda runs_dir: True)
+    monkeypatch.setattr(run_queue, "_has_scheduler", lambda runs_dir: True)
     return begun
 
 
@@ -65,7 +65,7 @@ def test_each_device_takes_one_run_and_the_others_wait_in_order(frozen, tiny_run
     assert frozen[-1] == (cpu.id, "cpu")
     end(tiny_runs, made[1].id)
     assert frozen[-1] == (made[2].id, "gpu:1")
-    assert {name: ids(found) for name, found in run_queue.holders(tiny_runs).items()} == {
+    assert {name: ids(found) for name, found in run_queue.device_usage(tiny_runs).items()} == {
         "gpu:0": [made[0].id], "gpu:1": [made[2].id], "cpu": [cpu.id],
     }  # fmt: skip
 
@@ -253,9 +253,9 @@ def test_a_trial_is_made_on_the_emptiest_gpu_that_is_not_held(frozen, tiny_runs,
     gpus = [Device(f"gpu:{i}", "", free * GIB, 80 * GIB, f"GPU-{i}") for i, free in enumerate((75, 30, 60))]
     monkeypatch.setattr(devices, "_gpus", lambda: gpus)
     run_queue.submit(options(accelerator="auto"), tiny_runs, "gpu:0")
-    assert run_queue.quietest(1, tiny_runs) == "gpu:2"
-    assert run_queue.quietest(2, tiny_runs) == "gpu:1,2"
-    assert run_queue.quietest(3, tiny_runs) == "gpu:0,1,2"
+    assert run_queue.emptiest_gpus(1, tiny_runs) == "gpu:2"
+    assert run_queue.emptiest_gpus(2, tiny_runs) == "gpu:1,2"
+    assert run_queue.emptiest_gpus(3, tiny_runs) == "gpu:0,1,2"
 
 
 def test_a_run_on_several_gpus_takes_no_slices(frozen, tiny_runs, monkeypatch):
@@ -278,7 +278,7 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="which cannot be written: Not a directory"):
         run_queue.submit(options(), tmp_path / "file")
-    run_queue.wake(tmp_path / "file")  # asked by every page: never an error
+    run_queue.ensure_scheduler(tmp_path / "file")  # asked by every page: never an error
 
 
 # --- real processes -------------------------------------------------------------------------------------------------
@@ -342,14 +342,16 @@ def test_many_processes_at_once_agree(queue):
     wait_for(lambda: len(keepers(queue)) == 1, "one keeper: others see that it is there, and leave")
     keepers(queue)[0].kill()
     wait_for(lambda: not keepers(queue), "the keeper's end")
-    wait_for(lambda: run_queue.wake(queue) or keepers(queue), "another keeper")  # as any page asks, every few seconds
+    wait_for(
+        lambda: run_queue.ensure_scheduler(queue) or keepers(queue), "another keeper"
+    )  # as any page asks, every few seconds
     order = json.loads((queue / ".queue" / "order.json").read_text())
     assert sorted(order)[:2] == sorted(run.id for run in runs.list_runs(queue) if run.status.state == "queued")
-    (holder,) = run_queue.holders(queue)["cpu"]
+    (holder,) = run_queue.device_usage(queue)["cpu"]
     control.request_stop(holder.path)
 
 
 def test_the_keeper_leaves_when_nothing_waits(tiny_runs):
     (tiny_runs / ".queue").mkdir()
-    code = f"from pathlib import Path; from simclr.launch import queue; queue.keep(Path({str(tiny_runs)!r}))"
+    code = f"from pathlib import Path; from simclr.launch import queue; queue.run_scheduler(Path({str(tiny_runs)!r}))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

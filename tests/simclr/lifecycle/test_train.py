@@ -480,7 +480,7 @@ def test_other_errors_of_cuda_are_not_for_want_of_memory(text):
 
 
 def test_a_run_on_the_cpu_never_touches_cuda(tiny_runs, monkeypatch):
-    """Lightning asks it too; commands hide the GPUs from it, see `devices.keep_to`."""
+    """Lightning asks it too; commands hide the GPUs from it, see `devices.hide_unused_gpus`."""
 
     def refuse(*_):
         assert Path(sys._getframe(1).f_code.co_filename).parent.name != "simclr"

@@ -10,6 +10,7 @@ from dashboard_fixtures import make_run
 from lightning_log import write_log
 
 from simclr.config import ConfigError
+from simclr.files import safe_read
 from simclr.runs import lightning_logs, metrics_csv
 
 
@@ -26,7 +27,7 @@ def test_what_lightning_writes_is_read_as_it_was_logged(tmp_path):
     columns = metrics_csv.read_columns(log.metrics_path, ["step", "val_acc", "no such column"])
     assert columns["step"].tolist() == [0, 9]
     np.testing.assert_array_equal(columns["val_acc"], [np.nan, 0.5])
-    options = lightning_logs.flat(lightning_logs.read_options(log.options_path))
+    options = lightning_logs.flat(safe_read.yaml_dict(log.options_path))
     assert options["lr"] == 0.1
     assert options["model.depth"] == 3
 
@@ -111,7 +112,7 @@ def test_objects_in_hparams_are_never_made(tmp_path):
         "net: !!python/name:torch.nn.ReLU ''\nown: !mine {a: 1}\n"
     )
     log = write_log(tmp_path / "log", hparams=hparams)
-    options = lightning_logs.flat(lightning_logs.read_options(log / "hparams.yaml"))
+    options = lightning_logs.flat(safe_read.yaml_dict(log / "hparams.yaml"))
     assert options["widths"] == [1, 2]
     assert options["own.a"] == 1
     assert not marker.exists()
@@ -122,7 +123,7 @@ def test_objects_in_hparams_are_never_made(tmp_path):
 )
 def test_missing_and_damaged_hparams_give_no_options_and_no_error(tmp_path, hparams):
     log = write_log(tmp_path / "log", hparams=hparams)
-    assert len(lightning_logs.flat(lightning_logs.read_options(log / "hparams.yaml"))) <= 1
+    assert len(lightning_logs.flat(safe_read.yaml_dict(log / "hparams.yaml"))) <= 1
 
 
 def test_reading_changes_nothing(tmp_path):
@@ -130,7 +131,7 @@ def test_reading_changes_nothing(tmp_path):
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*")}
     (log,) = lightning_logs.open_folder(str(tmp_path))
     metrics_csv.read_columns(log.metrics_path, metrics_csv.metric_names(log.metrics_path))
-    lightning_logs.read_options(log.options_path)
+    safe_read.yaml_dict(log.options_path)
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*")} == before
 
 

@@ -382,7 +382,7 @@ def test_a_duration_counts_the_parts_before_a_resume(tiny_runs):
     second = run.status
     assert second.seconds_before == 60
     assert second.elapsed_seconds == pytest.approx(60 + second.ended - second.started)
-    update_status(run.path, **spawn.afresh(second))  # through the launcher, which says so itself
+    update_status(run.path, **spawn.restart_fields(second))  # through the launcher, which says so itself
     assert run.status.elapsed_seconds == second.elapsed_seconds
     runs.StatusWriter(run.path, interval=1000).start().close(state="stopped")
     assert run.status.seconds_before == second.elapsed_seconds

@@ -20,7 +20,7 @@ from simclr import config as cfg
 from simclr.cli import main
 from simclr.config import ConfigError
 from simclr.hardware import devices, processes
-from simclr.launch import control, jobs, queue, slurm, spawn, supervisor
+from simclr.launch import control, jobs, queue, slurm_options, slurm_runs, slurm_submit, spawn, supervisor
 from simclr.runs import Run, seals
 
 SENTENCE = "was not started here"
@@ -126,9 +126,9 @@ def queued(folder: Path) -> Run:
 
 def test_a_copied_folder_is_not_begun(tiny_runs: Path, tmp_path: Path, begun: list[str]) -> None:
     copy = copy_of(queued(tmp_path / "elsewhere"), folder=tiny_runs)
-    queue.wake(tiny_runs)
+    queue.ensure_scheduler(tiny_runs)
     queue.advance(tiny_runs)
-    queue.keep(tiny_runs)  # returns, since nothing waits for it
+    queue.run_scheduler(tiny_runs)  # returns, since nothing waits for it
     assert begun == []
     assert copy.status.state == "queued"
     queue.allow(copy)
@@ -138,7 +138,7 @@ def test_a_copied_folder_is_not_begun(tiny_runs: Path, tmp_path: Path, begun: li
 def test_own_runs_are_begun_beside_it(tiny_runs: Path, tmp_path: Path, begun: list[str]) -> None:
     copy_of(queued(tmp_path / "elsewhere"), "00000000-first", folder=tiny_runs)
     run = queued(tiny_runs)
-    queue.wake(tiny_runs)
+    queue.ensure_scheduler(tiny_runs)
     assert begun == [run.id]
 
 
@@ -147,7 +147,7 @@ def test_own_runs_are_begun_beside_it(tiny_runs: Path, tmp_path: Path, begun: li
 
 def test_resume_asks_first(tiny_runs: Path, begun: list[str], capsys: Any) -> None:
     copy = copy_of(make_run(tiny_runs, "stopped"))
-    for action in (control.resume, spawn.claim, queue.resubmit, slurm.resubmit):
+    for action in (control.resume, spawn.claim_resume, queue.resubmit, slurm_submit.resubmit):
         with pytest.raises(ConfigError, match=SENTENCE):
             action(copy)
     assert main.main(["resume", copy.id]) == runs.BAD_INPUT_EXIT_CODE
@@ -209,7 +209,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def slurm_run(folder: Path, **options: Any) -> Run:
     config = cfg.build(cfg.PretrainConfig, TINY_PRETRAIN)
-    return slurm.submit(config, folder, slurm.build_options(options))
+    return slurm_submit.submit(config, folder, slurm_options.build_options(options))
 
 
 def test_shell_lines_of_a_foreign_folder_never_run(tiny_runs: Path, tmp_path: Path, cluster: Path) -> None:
@@ -219,11 +219,11 @@ def test_shell_lines_of_a_foreign_folder_never_run(tiny_runs: Path, tmp_path: Pa
     runs.update_status(copy.path, state="stopped")
     (cluster / "scripts").write_text("")
     with pytest.raises(ConfigError, match=SENTENCE):
-        slurm.resubmit(copy)
+        slurm_submit.resubmit(copy)
     assert (cluster / "scripts").read_text() == ""
-    slurm.save_options(slurm.build_options({"extra_lines": ["module load mine"]}))
+    slurm_options.save_options(slurm_options.build_options({"extra_lines": ["module load mine"]}))
     spawn.allow(copy)
-    slurm.resubmit(copy)
+    slurm_submit.resubmit(copy)
     script = (cluster / "scripts").read_text()
     assert "pwned" not in script
     assert "module load mine" in script
@@ -232,12 +232,12 @@ def test_shell_lines_of_a_foreign_folder_never_run(tiny_runs: Path, tmp_path: Pa
 def test_changed_shell_lines_make_a_folder_foreign(tiny_runs: Path, cluster: Path) -> None:
     run = slurm_run(tiny_runs, extra_lines=["true"])
     runs.update_status(run.path, state="stopped")
-    slurm.resubmit(run)
+    slurm_submit.resubmit(run)
     assert (cluster / "scripts").read_text().count("\ntrue\n") == 2  # handed in as before
     runs.update_status(run.path, state="stopped")
     runs.add_meta(run.path, slurm=run.meta["slurm"] | {"extra_lines": ["touch pwned"]})
     with pytest.raises(ConfigError, match=SENTENCE):
-        slurm.resubmit(run)
+        slurm_submit.resubmit(run)
 
 
 @pytest.mark.parametrize("sign", ["\n", "\r", "\x1b", "\u2028"])
@@ -248,7 +248,7 @@ def test_a_path_with_a_line_break_comes_into_no_script(tiny_runs: Path, cluster:
     spawn.allow(odd)
     (cluster / "scripts").write_text("")
     with pytest.raises(ConfigError, match="without line breaks"):
-        slurm.resubmit(odd)
+        slurm_submit.resubmit(odd)
     assert (cluster / "scripts").read_text() == ""
     assert odd.status.state == "stopped"
 
@@ -256,20 +256,20 @@ def test_a_path_with_a_line_break_comes_into_no_script(tiny_runs: Path, cluster:
 @pytest.mark.parametrize("values", [{"extra_lines": ["a\nb"]}, {"extra_lines": ["a\x1b"]}, {"partition": "a\x07"}])
 def test_slurm_options_have_no_control_signs(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"^slurm\."):
-        slurm.build_options(values)
+        slurm_options.build_options(values)
 
 
 def test_a_copy_cancels_no_job(tiny_runs: Path, cluster: Path) -> None:
     run = slurm_run(tiny_runs)
     copy = copy_of(run)
-    slurm.cancel(copy)  # it waits: the folder is set aside, and the job, which is the other's, left alone
+    slurm_runs.cancel(copy)  # it waits: the folder is set aside, and the job, which is the other's, left alone
     assert copy.status.state == "stopped"
     copy = copy_of(run, "another")
     runs.update_status(copy.path, state="running", heartbeat=time.time())
     with pytest.raises(ConfigError, match="left alone"):
         control.request_stop(copy.path)
     assert "scancel" not in (cluster / "calls").read_text()
-    slurm.cancel(run)
+    slurm_runs.cancel(run)
     assert "scancel 7" in (cluster / "calls").read_text()
 
 

@@ -10,8 +10,7 @@ from conftest import TINY_PRETRAIN
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.launch import slurm
-from simclr.lifecycle import slurm_task
+from simclr.launch import slurm_allocation, slurm_client, slurm_options, slurm_runs, slurm_submit
 from simclr.runs import slurm_state
 from simclr.runs.status import Status
 
@@ -67,7 +66,7 @@ def test_a_job_that_has_nodes_and_no_word_yet_is_starting(job):
 
 
 def test_a_run_that_saved_at_its_limit_is_requeued_until_it_runs_again():
-    waits = status(reason=slurm_task.REQUEUED["timed out"], started=NOW - 900, heartbeat=NOW - 60, state="queued")
+    waits = status(reason=slurm_allocation.REQUEUED["timed out"], started=NOW - 900, heartbeat=NOW - 60, state="queued")
     for job, reason, words in [
         ("RUNNING", "", "requeued at the time limit"),  # the old part, about to end
         ("COMPLETING", "", "requeued at the time limit"),
@@ -173,7 +172,7 @@ def test_squeue_is_read():
 10_2|RUNNING|None|2026-11-25T16:14:52
 slurm_load_jobs error: something
 """
-    found = {job_id: (job.state, job.reason) for job_id, job in slurm.parse_jobs(text).items()}
+    found = {job_id: (job.state, job.reason) for job_id, job in slurm_client.parse_jobs(text).items()}
     assert found == {
         "1": ("COMPLETED", "None"),
         "3": ("PENDING", "BeginTime 2026-11-25T16:17:59"),
@@ -184,7 +183,9 @@ slurm_load_jobs error: something
 
 
 def test_sacct_is_read():
-    found = slurm.parse_accounts("5|CANCELLED by 1000|0:15\n6|FAILED|3:0\n6.batch|FAILED|3:0\n7|OUT_OF_MEMORY|0:125\n")
+    found = slurm_client.parse_accounts(
+        "5|CANCELLED by 1000|0:15\n6|FAILED|3:0\n6.batch|FAILED|3:0\n7|OUT_OF_MEMORY|0:125\n"
+    )
     assert {job_id: (job.state, job.reason) for job_id, job in found.items()} == {
         "5": ("CANCELLED", "None 0:15"), "6": ("FAILED", "None 3:0"), "7": ("OUT_OF_MEMORY", "None 0:125"),
     }  # fmt: skip
@@ -192,7 +193,7 @@ def test_sacct_is_read():
 
 def test_scontrol_is_read():
     text = "JobId=5 JobName=a b=c JobState=RUNNING Reason=None ExitCode=0:0 PreemptTime=2026-11-25T16:14:55 Power= \n"
-    facts = slurm.facts_of(text)
+    facts = slurm_client.parse_job_details(text)
     assert (facts["JobState"], facts["PreemptTime"], facts["ExitCode"]) == ("RUNNING", "2026-11-25T16:14:55", "0:0")
 
 
@@ -203,7 +204,7 @@ gpu|up|2-00:00:00|2|(null)
 debug*|up|1:00:00|2|(null)
 old|down|1:00|9|(null)
 """
-    default, gpu = slurm.parse_partitions(text)
+    default, gpu = slurm_client.parse_partitions(text)
     assert (default.name, default.is_default, default.time_limit, default.nodes) == ("debug", True, "1:00:00", 2)
     assert (gpu.name, gpu.is_default, gpu.nodes, gpu.gres) == ("gpu", False, 6, "gpu:a100:8")
     assert gpu.has_gpus and not default.has_gpus
@@ -220,7 +221,7 @@ old|down|1:00|9|(null)
     ],
 )  # fmt: skip
 def test_a_complaint_is_one_sentence(said, sentence):
-    assert slurm.plain(said).endswith(sentence) and "error" not in slurm.plain(said).split()[0]
+    assert slurm_client.complaint(said).endswith(sentence) and "error" not in slurm_client.complaint(said).split()[0]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +237,7 @@ def test_a_complaint_is_one_sentence(said, sentence):
     ],
 )
 def test_what_slurm_is_about_to_do_is_read_from_the_job(facts, restarts, fate):
-    assert slurm_task.fate_of(slurm.facts_of(facts), restarts) == fate
+    assert slurm_allocation.parse_pending_outcome(slurm_client.parse_job_details(facts), restarts) == fate
 
 
 # --- programs that stand in for Slurm's -----------------------------------------------------------------------------
@@ -251,7 +252,7 @@ def program(tmp_path, monkeypatch):
     for name in ("squeue", "scontrol", "sacct", "sinfo", "scancel"):
         (folder / name).write_text("#!/bin/sh\nexit 1\n")
         (folder / name).chmod(0o755)
-    monkeypatch.setattr(slurm, "_no_accounting_until", 0.0)
+    monkeypatch.setattr(slurm_client, "_no_accounting_until", 0.0)
 
     def put(name, script):
         (folder / name).write_text(f"#!/bin/sh\necho x >>{folder}/{name}.calls\n{script}\n")
@@ -273,15 +274,15 @@ def test_one_call_asks_after_all_runs_and_only_news_is_written(tmp_path, program
         """case "$*" in *--jobs=1,2,3\\ *) ;; *) exit 1;; esac
 echo '1|PENDING|Resources|N/A'; echo '2|RUNNING|None|N/A'""",
     )
-    slurm.refresh(tmp_path / "runs")
+    slurm_runs.refresh(tmp_path / "runs")
     assert program.calls("squeue") == 1
     words = [(run.status.job_state, run.status.job_reason) for run in jobs]
     assert words == [("PENDING", "Resources"), ("RUNNING", "None"), ("UNKNOWN", "")]
     assert runs.read_status(local.path).job_state == ""
     before = [(run.path / runs.STATUS).stat().st_mtime_ns for run in jobs]
-    slurm.refresh(tmp_path / "runs")
+    slurm_runs.refresh(tmp_path / "runs")
     assert [(run.path / runs.STATUS).stat().st_mtime_ns for run in jobs] == before
-    assert slurm_state.last_asked(tmp_path / "runs") > time.time() - 60
+    assert slurm_state.last_query_time(tmp_path / "runs") > time.time() - 60
 
 
 def test_accounting_is_asked_where_it_works_and_left_alone_where_it_does_not(tmp_path, program):
@@ -289,12 +290,12 @@ def test_accounting_is_asked_where_it_works_and_left_alone_where_it_does_not(tmp
     program("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
     program("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     for _ in range(3):
-        slurm.refresh(tmp_path / "runs")
+        slurm_runs.refresh(tmp_path / "runs")
     assert program.calls("sacct") == 1
     assert run.status.job_state == "UNKNOWN"
-    slurm._no_accounting_until = 0.0
+    slurm_client._no_accounting_until = 0.0
     program("sacct", "echo '7|TIMEOUT|0:0'")
-    slurm.refresh(tmp_path / "runs")
+    slurm_runs.refresh(tmp_path / "runs")
     assert (run.status.state, run.status.reason) == ("failed", "timed out")
 
 
@@ -303,30 +304,30 @@ def test_how_a_job_ended_is_asked_once(tmp_path, program):
     program("squeue", "echo '7|FAILED|NonZeroExitCode|N/A'")
     program("scontrol", "echo 'JobId=7 JobState=FAILED Reason=NonZeroExitCode ExitCode=3:0'")
     for _ in range(3):
-        slurm.refresh(tmp_path / "runs")
+        slurm_runs.refresh(tmp_path / "runs")
     assert program.calls("scontrol") == 1
     assert (run.status.state, run.status.reason) == ("failed", "exit status 3")
     program("squeue", "exit 1")  # forgotten or not answering: what is known stays known
-    slurm.refresh(tmp_path / "runs")
+    slurm_runs.refresh(tmp_path / "runs")
     assert run.status.reason == "exit status 3"
 
 
 def test_a_controller_that_does_not_answer_changes_no_state(tmp_path, program):
     run = folder_with(tmp_path / "runs", state="queued", job_id="7")
     program("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
-    slurm.refresh(tmp_path / "runs")
+    slurm_runs.refresh(tmp_path / "runs")
     assert (run.status.state, run.status.reason) == ("queued", "Slurm's controller does not answer")
-    assert slurm_state.last_asked(tmp_path / "runs") == 0.0
+    assert slurm_state.last_query_time(tmp_path / "runs") == 0.0
     program("squeue", "echo '7|PENDING|Priority|N/A'")
-    slurm.refresh(tmp_path / "runs")
+    slurm_runs.refresh(tmp_path / "runs")
     assert run.status.reason == "pending: waits behind jobs of higher priority"
 
 
 def test_a_page_never_waits_long_for_slurm(program, monkeypatch):
-    monkeypatch.setattr(slurm, "SINFO_SECONDS", 0.3)
+    monkeypatch.setattr(slurm_client, "SINFO_SECONDS", 0.3)
     program("sinfo", "exec sleep 30")
     begun = time.monotonic()
-    assert slurm.available() == []
+    assert slurm_client.available_partitions() == []
     assert time.monotonic() - begun < 25  # less than sinfo takes
 
 
@@ -336,7 +337,7 @@ def test_a_folder_from_a_cluster_is_given_up_where_there_is_no_slurm(tmp_path, m
     )
     waits = folder_with(tmp_path, state="queued", job_id="8", job_state="PENDING", created=1.0)
     monkeypatch.setenv("PATH", "")
-    slurm.refresh(tmp_path)
+    slurm_runs.refresh(tmp_path)
     assert (run.status.state, run.status.reason) == ("failed", "lost")
     assert waits.status.state == "queued"
 
@@ -347,7 +348,7 @@ def test_a_stop_that_slurm_does_not_take_is_told_and_not_remembered(tmp_path, pr
         "scancel", "echo 'scancel: error: Kill job error on job id 7: Unable to contact slurm controller' >&2; exit 1"
     )
     with pytest.raises(ConfigError, match=r"could not be cancelled: .*Unable to contact slurm controller\.$"):
-        slurm.cancel(run)
+        slurm_runs.cancel(run)
     assert run.status.stop_requested is None
 
 
@@ -355,7 +356,7 @@ def test_a_stop_that_slurm_does_not_take_is_told_and_not_remembered(tmp_path, pr
 
 
 def test_options_are_checked_and_named():
-    built = slurm.build_options({"partition": "gpu", "time_minutes": "30", "memory_gib": "none",
+    built = slurm_options.build_options({"partition": "gpu", "time_minutes": "30", "memory_gib": "none",
                                  "extra_lines": "#SBATCH --exclusive\n\n module load cuda \n"})  # fmt: skip
     assert (built.partition, built.time_minutes, built.memory_gib) == ("gpu", 30, None)
     assert built.extra_lines == ("#SBATCH --exclusive", "module load cuda")
@@ -366,42 +367,44 @@ def test_options_are_checked_and_named():
         ({"memory_gib": -1}, r"^slurm\.memory_gib is -1; allowed: a number above 0"),
     ]:
         with pytest.raises(ConfigError, match=sentence):
-            slurm.build_options(values)
+            slurm_options.build_options(values)
 
 
 def test_options_are_kept_for_the_user(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    assert slurm.load_options() == (slurm.SlurmOptions(), "")
-    mine = slurm.SlurmOptions(partition="gpu", memory_gib=1.5, extra_lines=("module load cuda", "#SBATCH --exclusive"))
-    slurm.save_options(mine)
-    assert slurm.load_options() == (mine, "")
+    assert slurm_options.load_options() == (slurm_options.SlurmOptions(), "")
+    mine = slurm_options.SlurmOptions(
+        partition="gpu", memory_gib=1.5, extra_lines=("module load cuda", "#SBATCH --exclusive")
+    )
+    slurm_options.save_options(mine)
+    assert slurm_options.load_options() == (mine, "")
     for damage in ("time_minutes: 0", "a: b: c", "[1, 2]", "\0", "partition: {x: y}", "nonsense: 1"):
-        slurm.options_path().write_text(damage)
-        found, sentence = slurm.load_options()
-        assert found == slurm.SlurmOptions()
-        assert sentence == f"{slurm.options_path()} cannot be used; these are the defaults."
+        slurm_options.options_path().write_text(damage)
+        found, sentence = slurm_options.load_options()
+        assert found == slurm_options.SlurmOptions()
+        assert sentence == f"{slurm_options.options_path()} cannot be used; these are the defaults."
 
 
 def test_the_script_asks_for_a_task_on_each_device(tmp_path, monkeypatch):
-    monkeypatch.setattr(slurm, "_has_gpus", lambda partition: partition == "gpu")
+    monkeypatch.setattr(slurm_submit, "_has_gpus", lambda partition: partition == "gpu")
     run = folder_with(tmp_path)
     config = cfg.build(cfg.PretrainConfig, TINY_PRETRAIN | {"devices": 2, "num_nodes": 3, "batch_size": 12})
-    options = slurm.SlurmOptions(partition="gpu", time_minutes=4, memory_gib=1.5, cpus_per_task=8,
+    options = slurm_options.SlurmOptions(partition="gpu", time_minutes=4, memory_gib=1.5, cpus_per_task=8,
                                  extra_lines=("module load cuda", "#SBATCH --exclusive"))  # fmt: skip
-    found = slurm._parameters(run, config, options)
+    found = slurm_submit._parameters(run, config, options)
     assert (found["nodes"], found["ntasks_per_node"], found["cpus_per_task"], found["mem"]) == (3, 2, 8, "1536M")
     assert found["signal_delay_s"] == 60 and "gres" not in found["additional_parameters"]  # accelerator cpu
     assert found["setup"][:2] == ["#SBATCH --exclusive", "module load cuda"]  # Slurm reads no further than a command
     auto = config.model_copy(update={"accelerator": "auto"})
-    assert slurm._parameters(run, auto, options)["additional_parameters"]["gres"] == "gpu:2"
-    assert "gres" not in slurm._parameters(run, auto, slurm.SlurmOptions())["additional_parameters"]
+    assert slurm_submit._parameters(run, auto, options)["additional_parameters"]["gres"] == "gpu:2"
+    assert "gres" not in slurm_submit._parameters(run, auto, slurm_options.SlurmOptions())["additional_parameters"]
     gpu = config.model_copy(update={"accelerator": "gpu"})
-    found = slurm._parameters(run, gpu, slurm.SlurmOptions(time_minutes=600))
+    found = slurm_submit._parameters(run, gpu, slurm_options.SlurmOptions(time_minutes=600))
     assert found["additional_parameters"]["gres"] == "gpu:2" and found["signal_delay_s"] == 300
 
 
 def test_the_options_of_a_run_stand_in_its_folder(tmp_path):
     run = folder_with(tmp_path)
-    options = slurm.SlurmOptions(extra_lines=("#SBATCH --exclusive",))
+    options = slurm_options.SlurmOptions(extra_lines=("#SBATCH --exclusive",))
     runs.add_meta(run.path, slurm=options.model_dump(mode="json"))
-    assert slurm.SlurmOptions(**json.loads((run.path / runs.META).read_text())["slurm"]) == options
+    assert slurm_options.SlurmOptions(**json.loads((run.path / runs.META).read_text())["slurm"]) == options
