@@ -1,6 +1,6 @@
-"""What a run can hold: this machine's GPUs, as `nvidia` finds them, and its CPU (no torch).
+"""Devices that a run can use: this machine's GPUs, as `nvidia` finds them, and its CPU (no torch).
 
-A device is named `cpu` or `gpu:0`; a run on several GPUs holds `gpu:0,1`, and one that takes any waits for `auto`.
+A device is named `cpu` or `gpu:0`; a run on several GPUs uses `gpu:0,1`, and one that takes any waits for `auto`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from simclr.config import ConfigError, RunConfig
 from simclr.hardware import nvidia
 
 CPU, ANY = "cpu", "auto"
-# What CUDA, NCCL, cuBLAS, cuDNN (for the host and for a GPU) and PyTorch say where there is no memory left.
+# What CUDA, NCCL, cuBLAS, cuDNN (for the host and for a GPU) and PyTorch say when no memory is left.
 OUT_OF_MEMORY = (
     "CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
     "Cuda failure 2 'out of memory'", "ALLOCATION_FAILED", "can't allocate memory", "DefaultCPUAllocator",
@@ -26,7 +26,7 @@ OUT_OF_MEMORY = (
 
 @dataclass(frozen=True)
 class Device:
-    """One place where a run can train; memory in bytes, free None where it cannot be told.
+    """One device that a run can use; memory in bytes, `free` is None if it is not known.
 
     `uuid` is the driver's own name of a GPU, or of a slice of one (MIG).
     """
@@ -55,16 +55,16 @@ def _gpus() -> list[Device]:
     for unit in nvidia.usable_units():
         try:
             free, total = unit.memory()
-        except Exception:  # NVML's own kind of error: a GPU that fell off the bus just now
+        except Exception:  # NVML's own exceptions: a GPU that was just lost
             continue
         found.append(Device(f"gpu:{len(found)}", unit.title, free, total, unit.uuid))
     return found
 
 
 def hide_unused_gpus(accelerator: str | None) -> None:
-    """Hides all GPUs from this process and those that it starts, where the option `accelerator` is `cpu`.
+    """Hides all GPUs from this process and its children if the option `accelerator` is `cpu`.
 
-    So no library can make a context on one. A caller that has loaded torch already may want its GPUs for other work.
+    So no library creates a context on one. Nothing is hidden if torch is loaded already: the caller may use the GPUs.
     """
     if accelerator == "cpu" and "torch" not in sys.modules:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -74,7 +74,7 @@ def gpus_for(number: int, among: Sequence[Device] | None = None) -> list[str]:
     """The GPUs that a run on `number` of them can take: a process uses one slice (MIG) alone.
 
     Args:
-        among: GPUs; unset: those of this machine, which takes a look at each.
+        among: GPUs; unset: those of this machine, each of which is queried.
     """
     return [found.name for found in (_gpus() if among is None else among) if number < 2 or not found.is_slice]
 
@@ -99,7 +99,7 @@ def join_names(names: list[str]) -> str:
 
 
 def resolve_device(device: str, config: RunConfig) -> str:
-    """The device a run is to have: `auto` stays so only where there are GPUs to choose from.
+    """The device a run will use: `auto` stays only if there are GPUs to choose from.
 
     Raises:
         ConfigError: if there is no such device, or the options ask for another one.
@@ -134,7 +134,7 @@ def resolve_device(device: str, config: RunConfig) -> str:
 
 
 def environment(device: str) -> dict[str, str]:
-    """What to add to a process's environment so that it sees the GPUs of `device` and no others; of `cpu`, none.
+    """Environment variables with which a process sees the GPUs of `device` and no others; for `cpu`, none.
 
     GPUs are named by uuid: their numbers are not the same for each library and each environment.
 

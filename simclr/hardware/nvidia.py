@@ -1,10 +1,10 @@
-"""NVIDIA's GPUs, as the two libraries of its driver tell of them (no torch).
+"""NVIDIA GPUs, as the two libraries of the driver report them (no torch).
 
 NVML knows memory, load and processes of all GPUs of the machine. CUDA decides which of them a process may use and how
-they are numbered, by CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER. A process that asks CUDA keeps the driver open for as
-long as it lives, so a short-lived one asks, and only where NVML cannot tell.
+they are numbered, by CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER. A process that queries CUDA keeps the driver open as
+long as it lives, so a short-lived one does it, and only if NVML cannot tell.
 
-    python -m simclr.nvidia      what CUDA lets a process of this environment use, as JSON
+    python -m simclr.hardware.nvidia      what CUDA lets a process of this environment use, as JSON
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from typing import Any
 
 CUDA_LIBRARY = "libcuda.so.1"  # of the driver itself, wherever there is one
 ASK_SECONDS = 60.0  # CUDA may have to wake many GPUs
-ASK_AGAIN_SECONDS = 300.0  # where it saw none
+ASK_AGAIN_SECONDS = 300.0  # if it saw none
 
-_answers: dict[tuple[str | None, str | None], tuple[float, list[Unit]]] = {}  # of CUDA, by what decides them
+_answers: dict[tuple[str | None, str | None], tuple[float, list[Unit]]] = {}  # of CUDA, by both variables
 _asking = threading.Lock()
 
 
@@ -38,9 +38,9 @@ class Unit:
 
     uuid: str  # GPU-... or MIG-...
     title: str
-    handle: Any = None  # of NVML; None where only CUDA knows it
+    handle: Any = None  # of NVML; None if only CUDA knows it
     alias: str = ""  # the older name of a slice, MIG-GPU-.../1/0
-    total: int = 0  # bytes, where only CUDA knows it
+    total: int = 0  # bytes, if only CUDA knows it
 
     @property
     def is_slice(self) -> bool:
@@ -71,15 +71,15 @@ def nvml() -> Any:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # no library, no driver, or one that does not answer: all mean that no GPU can be seen
+    except Exception:  # no library, no driver, or no answer: no GPU can be seen
         return None
     return pynvml
 
 
 def cards() -> list[list[Unit]]:
-    """For each GPU of the machine, by its place on the PCI bus, what of it can be used: itself, or its slices.
+    """The usable units of each GPU of the machine, in the order of the PCI bus: the GPU itself, or its slices.
 
-    Nothing of one that does not answer, such as a GPU that fell off the bus: it must not hide the others.
+    A GPU that does not answer has none; it must not hide the others.
     """
     library = nvml()
     if library is None:
@@ -139,7 +139,7 @@ def usable_units() -> list[Unit]:
 
 
 def visible_units(found: Sequence[Sequence[Unit]], chosen: str | None, order: str | None) -> list[Unit] | None:
-    """What CUDA_VISIBLE_DEVICES leaves, by the rules of the driver; None where only CUDA itself can tell.
+    """The units that CUDA_VISIBLE_DEVICES selects, by the rules of the driver; None if only CUDA can tell.
 
     - Numbers and uuids are not mixed: the first entry decides. What is not of its kind, names nothing, or is negative
       hides itself and all that follows.
@@ -172,7 +172,7 @@ def visible_units(found: Sequence[Sequence[Unit]], chosen: str | None, order: st
 
 
 def _number(entry: str) -> int:
-    """What C's strtol reads: `1gpu` is 1; -1 where there is no number."""
+    """The number as C's `strtol` reads it: `1gpu` is 1; -1 if there is none."""
     match = re.match(r"\s*([+-]?\d+)", entry, re.ASCII)
     return int(match[1]) if match else -1
 
@@ -197,7 +197,7 @@ def _by_uuid(found: Sequence[Sequence[Unit]], entries: list[str], kind: str) -> 
 
 
 def query_cuda() -> list[Unit]:
-    """What CUDA itself sees in this environment, in its order; its answer is kept."""
+    """The units that CUDA sees in this environment, in its order; the answer is cached."""
     with contextlib.suppress(OSError), _asking:
         ctypes.CDLL(CUDA_LIBRARY)  # no driver, no process to ask it
         key = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")

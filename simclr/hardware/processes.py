@@ -18,14 +18,14 @@ KILL_SECONDS = 10.0  # from SIGKILL to the end of a process that may be waiting 
 
 @lru_cache(maxsize=1)
 def boot_id() -> str:
-    """Names this boot of this machine, so that a pid from before a reboot is never taken for a living one."""
+    """Identifies this boot of this machine: a pid from before a reboot is another process."""
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{psutil.boot_time():.0f}"
 
 
 def process_start(pid: int) -> float | None:
-    """When process `pid` started; None if it does not live. Zombies do not live.
+    """When process `pid` started; None if it is not alive, as a zombie.
 
     On Linux in seconds since the boot, which stays the same when the clock is set; elsewhere since the epoch.
     """
@@ -41,7 +41,7 @@ def process_start(pid: int) -> float | None:
 
 
 def is_alive(pid: int | None, start: float | None) -> bool:
-    """True if the process with this pid AND start time lives: pids are reused, so the pid alone says nothing."""
+    """True if the process with this pid AND start time is alive: pids are reused, so both count."""
     if pid is None or start is None:
         return False
     now = process_start(pid)
@@ -49,10 +49,10 @@ def is_alive(pid: int | None, start: float | None) -> bool:
 
 
 def group_members(leader: int, start: float | None) -> list[int]:
-    """Pids of the living among a process and the group it leads; none where its pid is another process's by now.
+    """Pids of a process and the group it leads, as far as they are alive; none if its pid was reused.
 
     Args:
-        start: when the leader started; None if it is a child not yet collected, whose pid nobody else can have.
+        start: when the leader started; None if it is a child not yet waited for, whose pid cannot be reused.
     """
     now = process_start(leader)
     if start is not None and now is not None and not is_alive(leader, start):
@@ -66,10 +66,10 @@ def group_members(leader: int, start: float | None) -> list[int]:
 
 
 def end_group(pid: int, start: float | None, seconds: float = KILL_SECONDS) -> list[int]:
-    """Kills a process and the group it leads; returns the pids that live `seconds` later, which should be none.
+    """Kills a process and the group it leads; returns the pids still alive `seconds` later, which should be none.
 
     Args:
-        start: when it started, lest another process that has its pid by now is killed; None for a child of this one.
+        start: when it started, so that no process that reuses its pid is killed; None for a child of this process.
     """
     deadline = time.monotonic() + seconds
     while left := group_members(pid, start):

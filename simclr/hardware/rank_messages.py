@@ -1,8 +1,8 @@
-"""What the processes of one run tell each other beside the training: that they live, and why one failed (no torch).
+"""Messages between the processes of one run: that they are alive, and why one failed (no torch).
 
-A process that waits for another in the middle of a collective operation learns nothing of its end, or only that a
-connection was closed, perhaps half an hour later. So each keeps a small file in a folder that the processes of one
-start share. A thread of the main process looks at the files of all, one of each other at that of the main process.
+A process that waits for another in a collective operation does not learn that the other ended, or only half an hour
+later that a connection was closed. So each keeps a small file in a folder that the processes of one start share. A
+thread of the main process reads the files of all; a thread of each other process reads that of the main process.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from simclr.hardware.ranks import Place
 
 FOLDER = "SIMCLR_RANKS"  # in the environment: the folder of this start
 ROOT = ".ranks"  # in the runs folder
-KEEP_SECONDS = 7 * 24 * 3600.0  # what a start left that nobody could tidy up after
+KEEP_SECONDS = 7 * 24 * 3600.0  # after which the files of a start that was killed are removed
 POLL_SECONDS = 0.5
-GRACE_SECONDS = 2.0  # for a process to come to an end by itself, once another failed
-OWN_GRACE_SECONDS = 8.0  # and once it failed itself: what it computes on a GPU may wait for the others for ever
-LINGER_SECONDS = 8.0  # for the main process to say how the run ended: the launcher may kill it at another's end
+GRACE_SECONDS = 2.0  # for a process to end by itself after another failed
+OWN_GRACE_SECONDS = 8.0  # and after it failed itself: its work on a GPU may wait for the others for ever
+LINGER_SECONDS = 8.0  # for the main process to write how the run ended, before a launcher may kill it
 
-LOST = "process lost"  # the reason of one that knows only that another ended
-STOPPED = "stopped"  # of one that was asked to stop before it could do so together with the others
+LOST = "process lost"  # reason of a process that knows only that another ended
+STOPPED = "stopped"  # of a process that was stopped before it could stop together with the others
 
 
 # What gloo, NCCL and the store that brings the processes together say; the first that fits counts.
@@ -99,7 +99,7 @@ def fresh_environment(run: Path) -> dict[str, str]:
 
 
 def first_failure(folder: Path, since: float = 0.0) -> Message | None:
-    """The word of the process that failed first; None where none said more than that another did."""
+    """The message of the process that failed first; None if none gives more than that another ended."""
     said = [word for word, _ in _read(folder, since) if word.reason not in ("", LOST, STOPPED)]
     return min(said, key=lambda word: word.time, default=None)
 
@@ -147,11 +147,11 @@ def _where() -> str:
 
 
 class RankMessages:
-    """This process among those of its run, as the others hear of it; alone, it does nothing.
+    """Messages of this process to the others of its run, and theirs to it; nothing if there are no others.
 
     Args:
         place: of this process.
-        runs_dir: where the folder is made, unless whoever started this process made one.
+        runs_dir: where the folder is created, unless the process that started this one has created it.
     """
 
     def __init__(self, place: Place, runs_dir: Path) -> None:
@@ -159,9 +159,9 @@ class RankMessages:
         self.folder = _folder(place, runs_dir) if place.world_size > 1 else None
         self._said: Message | None = None
         self._over = threading.Event()
-        self._poll_seconds = POLL_SECONDS + 0.01 * (0 if self.rank else place.world_size)  # it reads a file of each
+        self._poll_seconds = POLL_SECONDS + 0.01 * (0 if self.rank else place.world_size)  # one file each
         self._thread: threading.Thread | None = None
-        # A start of torchrun may have the name of the one before, whose last words are no news.
+        # A start of torchrun may have the name of an earlier one, whose messages do not count.
         is_torchrun = place.launcher == "torchrun" and self.folder is not None
         self._since = psutil.Process(os.getppid()).create_time() if is_torchrun else 0.0
         self._in_environment = False
@@ -188,19 +188,19 @@ class RankMessages:
     def _write(self, word: Message) -> None:
         pid = os.getpid()
         entry = vars(word) | {"pid": pid, "start": processes.process_start(pid), "where": _where()}
-        with contextlib.suppress(OSError):  # a full disk: the others do without
+        with contextlib.suppress(OSError):  # a full disk: no message then
             assert self.folder is not None
             self.folder.mkdir(parents=True, exist_ok=True)
             writing.write_atomically(self._path(self.rank), json.dumps(entry))
 
     def say(self, reason: str, sentence: str) -> None:
-        """Tells the others why this process ends; its first word stays."""
+        """Tells the others why this process ends; only the first message counts."""
         if self._said is None and self.folder is not None:
             self._said = Message(self.rank, time.time(), reason, sentence)
             self._write(self._said)
 
     def look(self) -> Message | None:
-        """What ended another process: the first that said so, else one that is gone without a word."""
+        """What ended another process: the first message that says so, else that one is gone without a message."""
         if self.folder is None:
             return None
         heard = _read(self.folder, self._since, 0 if self.rank else "*")
@@ -218,14 +218,14 @@ class RankMessages:
         return said[0] if said else None
 
     def _is_gone(self, rank: int, entry: dict[str, object]) -> bool:
-        """Whether a process does not live and has not taken its leave either."""
+        """Whether a process is not alive and has not removed its file."""
         pid, start = entry.get("pid"), entry.get("start")
         if entry.get("where") != _where() or not isinstance(pid, int) or not isinstance(start, float):
             return False
         return not processes.is_alive(pid, start) and safe_read.json_dict(self._path(rank)) == entry
 
     def verdict(self, reason: str, sentence: str) -> Message:
-        """What ended the run, where this is what the main process makes of its own exception."""
+        """What ended the run: this process's own `reason` and `sentence`, or what another reported before."""
         own = self._said or Message(self.rank, time.time(), reason, sentence)
         deadline = time.monotonic() + GRACE_SECONDS
         while True:
@@ -237,10 +237,10 @@ class RankMessages:
             time.sleep(0.1)
 
     def watch(self, end: Callable[[Message], int]) -> None:
-        """Ends this process soon after another failed, unless it comes to an end by itself.
+        """Ends this process soon after another failed, unless it ends by itself.
 
         Args:
-            end: says why in this process's own way and returns its exit status; called from a thread.
+            end: reports why and returns the exit status of this process; called from a thread.
         """
         if self.folder is None:
             return
@@ -253,19 +253,19 @@ class RankMessages:
             if (word or own) is None or self._over.wait(GRACE_SECONDS if own is None else OWN_GRACE_SECONDS):
                 continue
             word = self.look() if own is None else self.verdict(own.reason, own.sentence)
-            if word is not None:  # else its leave came a little late
+            if word is not None:  # else the other has removed its file meanwhile
                 code = end(word)
-                self.say(word.reason, word.sentence)  # for those that look at this process alone
+                self.say(word.reason, word.sentence)  # for those that read the file of this process only
                 os._exit(code)
 
     def rest(self) -> None:
-        """Ends the watch; does not return where it is already ending this process."""
+        """Stops watching; does not return if the thread is already ending this process."""
         self._over.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def linger(self) -> None:
-        """Waits until the main process has heard and said how the run ended, or a few seconds."""
+        """Waits a few seconds until the main process has written how the run ended."""
         deadline = time.monotonic() + LINGER_SECONDS
         while self.folder is not None and self.rank and time.monotonic() < deadline:
             entry = safe_read.json_dict(self._path(0))
@@ -274,7 +274,7 @@ class RankMessages:
             time.sleep(0.1)
 
     def leave(self) -> None:
-        """Ends the watch and takes this process's file away, unless it holds a word for the others."""
+        """Stops watching and removes this process's file, unless it holds a message for the others."""
         self.rest()
         if self.folder is None:
             return

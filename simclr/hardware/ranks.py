@@ -1,7 +1,7 @@
 """Which of a run's processes this one is: alone, or started by Lightning, torchrun or srun (no torch).
 
-Only the first process of a run writes to its folder. The others have to know that before they have done anything, so
-it is read from what the launchers put into the environment.
+Only the first process of a run writes to its folder. The others must know that from the start, so the rank is read from
+the environment variables that the launchers set.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Place:
 
 
 def place(config: RunConfig) -> Place:
-    """Where this process stands.
+    """The rank of this process, the number of processes, and their launcher.
 
     Raises:
         ConfigError: if torchrun or srun started another number of processes than `devices` x `num_nodes`.
@@ -63,9 +63,9 @@ def place(config: RunConfig) -> Place:
 
 
 def end_with_parent() -> None:
-    """Where Lightning started this process: has the system end it when its parent dies.
+    """If Lightning started this process: has the system end it when its parent dies.
 
-    So a main process that is killed leaves nothing behind, not even a process that waits for it for ever.
+    So no process waits for ever for a main process that was killed.
     """
     if sys.platform == "linux" and os.environ.get("LOCAL_RANK", "0") != "0":
         parent_death_signal = 1  # PR_SET_PDEATHSIG
@@ -73,10 +73,10 @@ def end_with_parent() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends this process with this exit status.
+    """Ends this process with this exit status, whatever signals arrive meanwhile.
 
-    A signal that comes while the interpreter shuts down, which takes a while with torch in it, would end the process
-    instead: a run that has saved and stopped would seem killed, to Slurm for instance, which may signal twice.
+    With torch loaded the interpreter takes a while to shut down. A second signal, as Slurm may send, would end the
+    process in that time, and a run that has saved and stopped would seem killed.
     """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

@@ -1,7 +1,7 @@
-"""What a run's processes use: processor, memory, GPUs (no torch).
+"""Measures what a run's processes use: processor, memory, GPUs (no torch).
 
-NVML names processes by the numbers that the machine gives them. In a container with numbers of its own they would be
-matched with strangers, and there is no way to translate them; there the figures are those of the whole GPU, and say so.
+NVML reports processes by the pids of the machine. In a container with its own pids they cannot be matched; the figures
+are then those of the whole GPU, and `gpu_scope` says so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EVERY_SECONDS = 2.0
 COST_LIMIT = 200
 # The number of the first namespace of process ids, fixed in Linux (PROC_PID_INIT_INO).
 FIRST_NAMESPACE = "pid:[4026531836]"
-RUN, GPU = "run", "gpu"  # whose the figures of a GPU are: the run's own, or those of all that use the GPU
+RUN, GPU = "run", "gpu"  # whose figures they are: the run's, or those of all users of the GPU
 
 
 class UsageMeter:
@@ -30,7 +30,7 @@ class UsageMeter:
 
     Memory is the sum of the proportional set sizes (PSS) where Linux has several processes to add up: those that read
     images are forked and share most of their pages, which a sum of resident sizes would count once for each. One
-    process alone has its resident size, which costs nothing to ask for.
+    process alone has its resident size, which is cheap to query.
 
     Args:
         pid: of the process; None: this one.
@@ -44,7 +44,7 @@ class UsageMeter:
         self._due = 0.0
 
     def sample_if_due(self, device: str = "") -> dict[str, Any]:
-        """As `sample`, where the last one is long enough ago; else empty."""
+        """As `sample`, if the last one is long enough ago; else empty."""
         start = time.monotonic()
         if start < self._due:
             return {}
@@ -90,7 +90,7 @@ class UsageMeter:
         return round(100.0 * max(0.0, spent) / (self._at - at), 1)
 
     def _gpus(self, pids: set[int]) -> tuple[float | None, int | None]:
-        """Work and memory of these processes on all GPUs; one that does not answer does not hide the others."""
+        """Load and memory of these processes on all GPUs; one that does not answer does not hide the others."""
         library = nvidia.nvml()
         memory, shares, newest = 0, [], self._gpu_since
         for unit in (unit for card in nvidia.cards() for unit in card):
@@ -121,7 +121,7 @@ def _sees_the_machines_pids() -> bool:
 
 
 def _whole_gpus(device: str) -> tuple[float | None, int | None]:
-    """Work and memory of the GPUs of `device`, whoever uses them."""
+    """Load and memory of the GPUs of `device`, of all their users."""
     wanted = [name for name in devices.names_in(device) if name != devices.CPU]
     units, library = nvidia.usable_units(), nvidia.nvml()
     # The queue's numbers count its own GPUs; a process that it started sees those of the run alone.

@@ -1,4 +1,4 @@
-"""Stop and resume a run wherever it is: on this machine, in its queue, or in Slurm (no torch)."""
+"""Stops and resumes a run, whether it runs on this machine, waits in the queue, or runs in Slurm (no torch)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from simclr.runs.status import Status
 
 
 def resume(run: Run) -> None:
-    """Goes on with a run from its last checkpoint, in the same folder and in the background; returns at once.
+    """Resumes a run from its last checkpoint, in the same folder and in the background; returns at once.
 
-    A run that came to no checkpoint begins anew in its folder.
+    A run without a checkpoint starts again from the beginning.
 
     Raises:
         ConfigError: if it is active or finished.
@@ -33,7 +33,7 @@ def resume(run: Run) -> None:
         slurm_submit.resubmit(run)
         return
     spawn.check_exited(run)
-    spawn.begin(run, run.status.device, lambda: spawn.check_ended(run))  # another tab may have been quicker
+    spawn.begin(run, run.status.device, lambda: spawn.check_ended(run))  # another tab may have been faster
 
 
 def request_stop(folder: Path) -> Status:
@@ -63,7 +63,7 @@ def request_stop(folder: Path) -> Status:
     with spawn.as_config_error(f"{folder.name} cannot be stopped"):
         if status.stop_requested is None:
             runs.update_status(folder, stop_requested=time.time())
-        # The supervisor passes the request on. Where it is gone, or never was, another one sees the run to its end.
+        # The supervisor passes the request on. If there is none (any more), another one is started.
         if status.pid is not None and not runs.processes_alive(status)[1] and runs.is_own(folder):
             with safe_read.open_to_append(folder / runs.LOG) as log:
                 spawn.detach([sys.executable, "-m", "simclr.supervisor", str(folder)], log=log)
@@ -71,13 +71,13 @@ def request_stop(folder: Path) -> Status:
 
 
 def stop(folder: Path, grace_seconds: float = runs.STOP_GRACE_SECONDS) -> Status:
-    """Stops a run and waits until it is proven: after the grace time its whole process group is killed."""
+    """Stops a run and waits until its processes have ended; after the grace time its process group is killed."""
     if runs.read_status(folder).backend == "slurm":
         from simclr.launch import slurm_runs
 
         return slurm_runs.stop(Run(folder), grace_seconds)
     status = request_stop(folder)
-    if not folder.is_dir():  # it waited, and lies in the trash now
+    if not folder.is_dir():  # it waited, and is in the trash now
         return status
     deadline = time.monotonic() + grace_seconds
     while status.is_active and time.monotonic() < deadline:

@@ -1,7 +1,7 @@
-"""Long work beside training, as a job: asked for once, told in a status file, ended on request (no torch).
+"""Long work beside training, as a job: started once, with progress in a status file, stopped on request (no torch).
 
-A job is a folder in `.jobs` of the runs folder: `request.json` says what was asked, `status.json` how it goes,
-`log.txt` what it printed. What it makes lies elsewhere, with the runs; so old jobs can be forgotten.
+A job is a folder in `.jobs` of the runs folder: `request.json` holds what was requested, `status.json` its progress,
+`log.txt` its output. Results are kept with the runs, so old jobs can be deleted.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from simclr.runs import StatusWriter
 
 REQUEST = "request.json"
 NUM_KEPT = 20
-STEPS = 1000  # of a job's bar
+STEPS = 1000  # of a job's progress bar
 
 Report = Callable[[str, float], None]
 
 
 class Stopped(BaseException):
-    """A stop was asked for. No library may take it for an error of its own, so it is no Exception."""
+    """A stop was requested. It is no Exception, so that no library catches it as an error of its own."""
 
 
 def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Path, device: str = devices.CPU) -> Path:
-    """Starts `python -m simclr ARGUMENTS --job_dir JOB` in the background, or gives the job that does so already.
+    """Starts `python -m simclr ARGUMENTS --job_dir JOB` in the background, or returns the job that already does so.
 
     Args:
         name: of the kind of job, part of its folder's name.
-        request: what is asked, as plain values: the same request is the same job while it is going on.
-        device: that it may use: `cpu`; `auto`, a GPU if the queue has room on one, else the CPU; or empty, where its
+        request: as plain values; an active job with the same request is the same job.
+        device: that it may use: `cpu`; `auto`, a GPU if the queue has a free one, else the CPU; or empty, if its
             own processes are given theirs.
 
     Raises:
@@ -53,7 +53,7 @@ def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Pa
             if not runs.current_status(old).is_active:
                 shutil.rmtree(old, ignore_errors=True)
         if device == devices.ANY and devices.gpus_for(1):
-            with spawn.locked(runs_dir / queue.QUEUE):  # until its status says what it holds
+            with spawn.locked(runs_dir / queue.QUEUE):  # until its status shows the device
                 job = spawn.start_job(name, arguments, runs_dir, queue.device_for_job(runs_dir))
         else:
             job = spawn.start_job(name, arguments, runs_dir, devices.CPU if device == devices.ANY else device)
@@ -79,7 +79,7 @@ def _all(name: str, runs_dir: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def running(job_dir: str | Path | None) -> Iterator[Report]:
-    """The body is the job: gives what tells its phase and share done, 0..1, and writes how it ends.
+    """Runs the body as the job: gives a function that reports phase and share done, 0..1, and writes how the job ends.
 
     Without a folder it only prints the phases. A stop (SIGTERM, Ctrl-C) ends the body at its next line of Python, and
     the program with exit status 75.
@@ -101,29 +101,29 @@ def running(job_dir: str | Path | None) -> Iterator[Report]:
             said = phase
             print(phase, flush=True)
 
-    last_word: dict[str, Any] = {"state": "failed"}
+    final_status: dict[str, Any] = {"state": "failed"}
     try:
         with stop_on_signals():  # before the status says that there is something to stop
             if job is not None:
                 writer = StatusWriter(job, interval=0.5).start(phase="Starting", steps=STEPS)
             yield report
-        last_word = {"state": "finished", "step": STEPS, "steps": STEPS, "phase": "", "exit_code": 0}
+        final_status = {"state": "finished", "step": STEPS, "steps": STEPS, "phase": "", "exit_code": 0}
     except Stopped:
-        last_word = {"state": "stopped", "reason": "stopped on request", "exit_code": runs.STOPPED_EXIT_CODE}
+        final_status = {"state": "stopped", "reason": "stopped on request", "exit_code": runs.STOPPED_EXIT_CODE}
         raise SystemExit(runs.STOPPED_EXIT_CODE) from None
     except ConfigError as error:
-        last_word |= {"reason": "bad input", "error": str(error), "exit_code": runs.BAD_INPUT_EXIT_CODE}
+        final_status |= {"reason": "bad input", "error": str(error), "exit_code": runs.BAD_INPUT_EXIT_CODE}
         raise
     except Exception as error:
         if devices.is_out_of_memory(error):
-            last_word |= {"reason": "out of memory", "error": "There was not enough memory; try fewer images."}
+            final_status |= {"reason": "out of memory", "error": "There was not enough memory; try fewer images."}
             raise
         sentence = (str(error).strip().splitlines() or [""])[0]
-        last_word |= {"reason": type(error).__name__, "error": f"{type(error).__name__}: {sentence[:300]}"}
+        final_status |= {"reason": type(error).__name__, "error": f"{type(error).__name__}: {sentence[:300]}"}
         raise
     finally:
         if writer is not None:
-            writer.close(**last_word)
+            writer.close(**final_status)
 
 
 @contextlib.contextmanager
@@ -134,7 +134,7 @@ def stop_on_signals() -> Iterator[None]:
         return
 
     def stop(number: int, frame: Any) -> None:
-        signal.signal(number, signal.SIG_IGN)  # once is enough; a second one must not break the cleaning up
+        signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt the cleaning up
         raise Stopped
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -1,11 +1,11 @@
-"""The runs that wait for a device, in order, and what starts them when one is free (no torch).
+"""The runs that wait for a device, in order, and the scheduler that starts them when one is free (no torch).
 
 A waiting run is a run folder in state `queued`; that alone decides whether it waits. `.queue/order.json` beside the
 run folders says in which order, `.queue/slots.json` how many runs a device takes at once. Every change is made under
-the lock of `.queue`, so that any number of tabs, servers and shells agree: a run is started once. While anything
-waits, one keeper process looks after it, whether or not a dashboard is open.
+the lock of `.queue`, so that any number of tabs, servers and shells start a run only once. While a run waits, one
+scheduler process is alive, whether or not a dashboard is open.
 
-    python -m simclr.run_queue RUNS_DIR      the keeper
+    python -m simclr.run_queue RUNS_DIR      the scheduler
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ from simclr.runs.status import Status
 QUEUE = ".queue"
 ORDER, SLOTS, SCHEDULER_LOCK, SCHEDULER_LOG = "order.json", "slots.json", "keeper.lock", "keeper.log"
 MAX_SLOTS = 64
-# A GPU with less free memory is left alone by jobs of the dashboard: an encoder, a batch of images, and CUDA itself.
+# Jobs of the dashboard do not use a GPU with less free memory: they need an encoder, a batch of images, and CUDA.
 MIN_JOB_BYTES = 4 * 2**30
-# With less room on the disk nothing is begun: it would fail, and after it all that wait.
+# With less space on the disk nothing is started: all waiting runs would fail one after the other.
 MIN_FREE_BYTES = 32 * 2**20
 SCHEDULER_SECONDS = 1.0
-# Runs that have ended, by their file as it was then: read again only when it changed.
+# Status files of runs that have ended: read again only when they change.
 _ended: dict[Path, tuple[int, int, int]] = {}
 
 
-# --- what is asked of it --------------------------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------------------------------------
 
 
 def submit(config: RunConfig, runs_dir: Path, device: str = devices.ANY, **meta: Any) -> Run:
-    """Makes a run that starts at once if its device is free, else when its turn comes.
+    """Creates a run that starts at once if its device is free, else when its turn comes.
 
-    The same options for the same device, asked for again within seconds, give the run of the first time.
+    The same options submitted again for the same device within seconds give the first run.
 
     Args:
         config: checked options.
-        runs_dir: where run folders lie; made if missing.
+        runs_dir: where run folders are; created if missing.
         device: `cpu`, `gpu:0`, `gpu:0,1`, or `auto` for whatever is free first.
         meta: further entries of `meta.json`, such as `experiment` and `recipe`.
 
@@ -61,7 +61,7 @@ def submit(config: RunConfig, runs_dir: Path, device: str = devices.ANY, **meta:
         ConfigError: if there is no such device, or the folder cannot be written.
     """
     device = devices.resolve_device(device, config)
-    config = _keep_off_gpus(config, device)
+    config = _without_gpus(config, device)
     key = duplicates.submission_key(device, config, meta)
     with spawn.locked(runs_dir / QUEUE):
         if (same := duplicates.recent_duplicate(key, runs_dir)) is not None:
@@ -75,7 +75,7 @@ def submit(config: RunConfig, runs_dir: Path, device: str = devices.ANY, **meta:
 
 
 def resubmit(run: Run, device: str | None = None) -> None:
-    """Goes on with a run that was stopped or failed when its device is free.
+    """Queues a run that was stopped or failed, to be resumed when its device is free.
 
     Args:
         device: another device than before.
@@ -102,8 +102,8 @@ def resubmit(run: Run, device: str | None = None) -> None:
     ensure_scheduler(runs_dir)
 
 
-def _keep_off_gpus(config: RunConfig, device: str) -> RunConfig:
-    """The CPU was chosen where `accelerator auto` would take a GPU: the options say so."""
+def _without_gpus(config: RunConfig, device: str) -> RunConfig:
+    """The options with `accelerator cpu` if the CPU was chosen and `auto` would take a GPU."""
     has_gpus = len(devices.list_devices()) > 1
     return config.model_copy(update={"accelerator": "cpu"}) if device == devices.CPU and has_gpus else config
 
@@ -144,13 +144,13 @@ def edit(run: Run, config: RunConfig, device: str = devices.ANY) -> None:
             raise ConfigError(f"{run.id} is a {run.kind} run; allowed: the options of one.")
         if isinstance(config, cfg.PretrainConfig) and config.version is None:
             config = config.model_copy(update={"version": run.config.get("version")})
-        runs.write_config(run.path, spawn.with_absolute_paths(_keep_off_gpus(config, device)))
+        runs.write_config(run.path, spawn.with_absolute_paths(_without_gpus(config, device)))
         runs.add_meta(run.path, name=config.name, notes=config.notes, tags=list(config.tags))
         runs.update_status(run.path, device=device, epochs=config.epochs)
 
 
 def allow(run: Run) -> None:
-    """Lets a waiting run begin whose folder comes from elsewhere; its user has said so.
+    """Lets a waiting run from elsewhere begin, which its user has allowed.
 
     Raises:
         ConfigError: if it does not wait, holds no valid options, or cannot be written.
@@ -182,7 +182,7 @@ def drop(run: Run, runs_dir: Path) -> None:
 
 
 def slots(runs_dir: Path) -> dict[str, int]:
-    """How many runs a device takes at once, where that is not one."""
+    """How many runs a device takes at once, by its name, if that is not one."""
     values = safe_read.json_dict(runs_dir / QUEUE / SLOTS)
     return {name: number for name, number in values.items() if type(number) is int and 1 <= number <= MAX_SLOTS}
 
@@ -201,7 +201,7 @@ def set_slots(runs_dir: Path, device: str, number: int) -> None:
 
 
 def blocking_reason(runs_dir: Path) -> str:
-    """One sentence where nothing is begun at all, else an empty string."""
+    """One sentence if no run is started at all, else an empty string."""
     free = shutil.disk_usage(runs_dir).free
     if free >= MIN_FREE_BYTES:
         return ""
@@ -209,7 +209,7 @@ def blocking_reason(runs_dir: Path) -> str:
 
 
 def device_usage(runs_dir: Path) -> dict[str, list[Run]]:
-    """The runs that hold each device of this machine, by its name."""
+    """The runs that use each device of this machine, by its name."""
     found: dict[str, list[Run]] = {}
     for run, status in _statuses(runs_dir):
         for name in _devices_held(run, status):
@@ -228,8 +228,8 @@ def jobs_on(runs_dir: Path) -> Counter[str]:
 
 
 def device_for_job(runs_dir: Path) -> str:
-    """Where a job of the dashboard may go on: the GPU with the most free memory of those that no run holds or waits
-    for, else the CPU. It counts as taken while the job goes on. To be asked under the queue's lock."""
+    """The device for a job of the dashboard: the GPU with the most free memory that no run uses or waits for, else the
+    CPU. It counts as used while the job is active. Call it under the queue's lock."""
     free = _plan(runs_dir, _statuses(runs_dir))[1]
     found = [
         (device.total if device.free is None else device.free, device.name)
@@ -241,14 +241,14 @@ def device_for_job(runs_dir: Path) -> str:
 
 
 def emptiest_gpus(number: int, runs_dir: Path) -> str:
-    """The GPUs on which a run of `number` is best measured: those that are not held, and of these the emptiest."""
+    """The `number` GPUs on which a run is best measured: unused ones first, then by free memory."""
     free, possible = _plan(runs_dir, _statuses(runs_dir))[1], devices.gpus_for(number)
     found = [device for device in devices.list_devices() if device.name in possible]
     found.sort(key=lambda device: (-min(1, free.get(device.name, 0)), -(device.free or 0)))
     return devices.join_names(sorted((device.name for device in found[:number]), key=possible.index))
 
 
-# --- what it does ---------------------------------------------------------------------------------------------------
+# --- scheduling -----------------------------------------------------------------------------------------------------
 
 
 def advance(runs_dir: Path) -> None:
@@ -258,7 +258,7 @@ def advance(runs_dir: Path) -> None:
 
 
 def ensure_scheduler(runs_dir: Path) -> None:
-    """Starts what may start, and the keeper if anything is left to wait. Quick where nothing waits; never fails."""
+    """Starts runs that can start, and the scheduler if others still wait. Fast if none waits; never fails."""
     with contextlib.suppress(ConfigError, OSError):
         if not _any_waits(runs_dir):
             return
@@ -269,7 +269,7 @@ def ensure_scheduler(runs_dir: Path) -> None:
 
 
 def run_scheduler(runs_dir: Path) -> None:
-    """Starts waiting runs as devices become free, and returns when none waits, or another keeper is there."""
+    """Starts waiting runs as devices become free; returns when none waits, or another scheduler is alive."""
     with safe_read.open_to_append(runs_dir / QUEUE / SCHEDULER_LOCK) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -280,10 +280,10 @@ def run_scheduler(runs_dir: Path) -> None:
                 with spawn.locked(runs_dir / QUEUE):
                     _advance(runs_dir)
                     if not _any_waits(runs_dir):
-                        # Within the queue's lock: who adds a run after this finds no keeper and starts one.
+                        # Under the queue's lock: whoever adds a run after this finds no scheduler and starts one.
                         fcntl.flock(stream, fcntl.LOCK_UN)
                         return
-            except (ConfigError, OSError) as error:  # a full disk is emptied again, a folder made writable
+            except (ConfigError, OSError) as error:  # a full disk may get space, a folder be made writable
                 print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {error}", flush=True)
             time.sleep(SCHEDULER_SECONDS)
 
@@ -298,17 +298,17 @@ def _has_scheduler(runs_dir: Path) -> bool:
 
 
 def _advance(runs_dir: Path) -> None:
-    """Starts, in order, each waiting run whose device is free; none overtakes another that waits for the same."""
+    """Starts, in order, each waiting run whose device is free; none overtakes another for the same device."""
     found = _statuses(runs_dir)
     if not any(_is_mine(run, status) for run, status in found) or blocking_reason(runs_dir):
         return
     for run, device in _plan(runs_dir, found)[0]:
-        with contextlib.suppress(ConfigError):  # its status says so; the next one may be luckier
+        with contextlib.suppress(ConfigError):  # its status says so; the next one may start
             spawn.begin(run, device)
 
 
 def _plan(runs_dir: Path, found: list[tuple[Run, Status]]) -> tuple[list[tuple[Run, str]], dict[str, int]]:
-    """What is to begin on which device now, and how many more each device would take after that."""
+    """Which runs to start on which device now, and how many more each device takes after that."""
     waiting = {run.id: (run, status) for run, status in found if _is_mine(run, status)}
     limits, starts = slots(runs_dir), []
     held = Counter(name for run, status in found for name in _devices_held(run, status)) + jobs_on(runs_dir)
@@ -327,8 +327,8 @@ def claim_devices(
     """The devices that a waiting run takes or waits for, and whether it can begin on them.
 
     Args:
-        device: that it is to have; empty: any GPU.
-        free: how many runs each device would still take; those of this run are taken out.
+        device: that it waits for; empty: any GPU.
+        free: how many more runs each device takes; reduced by this run.
         gpus: of this machine.
     """
     wanted = devices.names_in(device)
@@ -341,7 +341,7 @@ def claim_devices(
     else:
         is_free = all(free.get(name, 0) > 0 for name in wanted)
     for name in wanted:
-        free[name] = free.get(name, 0) - 1 if is_free else 0  # what waits before others keeps its devices
+        free[name] = free.get(name, 0) - 1 if is_free else 0  # runs that wait keep their devices free of later ones
     return wanted, is_free
 
 
@@ -349,7 +349,7 @@ def claim_devices(
 
 
 def _statuses(runs_dir: Path) -> list[tuple[Run, Status]]:
-    """The folder's own local runs that wait or are going on."""
+    """The local runs of the folder that are active, with their status; no examples."""
     found = []
     for run in runs.list_runs(runs_dir):
         status = None if run.is_example else _active(run.path)
@@ -359,7 +359,7 @@ def _statuses(runs_dir: Path) -> list[tuple[Run, Status]]:
 
 
 def _active(folder: Path) -> Status | None:
-    """The status of a run or job that waits or goes on."""
+    """The status of a run or job if it is active."""
     path = folder / runs.STATUS
     try:
         stat = path.stat()
@@ -386,12 +386,12 @@ def _any_waits(runs_dir: Path) -> bool:
 
 
 def _devices_held(run: Run, status: Status) -> list[str]:
-    """The devices of this machine that a run holds."""
+    """The devices of this machine that a run uses."""
     if status.state == "queued" or status.host not in ("", socket.gethostname()):
         return []
     if held := devices.names_in(status.device):
         return held
-    # started from a shell, and not far enough to say: where it will be
+    # started from a shell, and its status does not yet say which: the ones it will use
     gpus = devices.gpus_for(1)
     if not gpus or run.config.get("accelerator") == "cpu":
         return [devices.CPU]
@@ -409,7 +409,7 @@ def _order(runs_dir: Path) -> list[str]:
 
 
 def _append(run: Run, runs_dir: Path) -> None:
-    """Puts a run last. It waits in any case: where the disk is full, in the order of the ids."""
+    """Puts a run last. On a full disk it waits too, in the order of the ids."""
     with contextlib.suppress(OSError):
         _write_order(runs_dir, [*(name for name in _order(runs_dir) if name != run.id), run.id])
 

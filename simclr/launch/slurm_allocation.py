@@ -1,4 +1,4 @@
-"""What a Slurm job of a run does on its first node: starts the tasks, and sees them to their end (no torch)."""
+"""The part of a run inside one Slurm job: starts the tasks on its first node and writes how they ended (no torch)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from simclr.files import safe_read
 from simclr.hardware import rank_messages
 from simclr.launch import slurm_client, supervisor
 
-TIME_LIMIT_SIGNAL = signal.SIGUSR2  # what submitit asks Slurm for
-SIGNAL_SECONDS = 5.0  # one task may be told a little before another
-# What ends a part of a run after which it goes on.
+TIME_LIMIT_SIGNAL = signal.SIGUSR2  # the one that submitit requests from Slurm
+SIGNAL_SECONDS = 5.0  # one task may get it a little before another
+# Ends of an allocation after which the run is queued again.
 REQUEUED = {
     "timed out": "requeued at the time limit",
     "preempted": "requeued after preemption",
@@ -30,12 +30,9 @@ def job_id() -> str:
     return os.environ.get("SLURM_JOB_ID", "")
 
 
-# --- the job --------------------------------------------------------------------------------------------------------
-
-
 def run_job(folder: Path) -> int:
-    """Starts the tasks on all nodes, waits for them, and sees to what they left open; returns the exit status."""
-    for number in (signal.SIGTERM, TIME_LIMIT_SIGNAL):  # meant for the tasks; this process outlives them
+    """Starts the tasks on all nodes, waits for them, and writes what they have not; returns the exit status."""
+    for number in (signal.SIGTERM, TIME_LIMIT_SIGNAL):  # for the tasks; this process waits for their end
         signal.signal(number, lambda *_: None)
     status = runs.read_status(folder)
     if not runs.is_run_folder(folder):
@@ -68,7 +65,7 @@ def run_job(folder: Path) -> int:
 
 
 def _conclude(folder: Path, code: int) -> None:
-    """Has the job queued again where its run asked for that, and writes how it ended where the run has not."""
+    """Has the job queued again if its run asked for that, and writes how it ended if the run has not."""
     status = runs.read_status(folder)
     if status.job_id != job_id() or not status.is_active or not folder.is_dir():
         return
@@ -103,7 +100,7 @@ def _restarts() -> int:
 
 
 def pending_outcome() -> str:
-    """What Slurm is about to do with this job: a key of `REQUEUED`, `cancelled`, or nothing that it tells."""
+    """What Slurm is about to do with this job: a key of `REQUEUED`, `cancelled`, or empty if it does not tell."""
     try:
         facts = slurm_client.parse_job_details(slurm_client.call("scontrol", "--oneliner", "show", "job", job_id()))
     except slurm_client.SlurmError:
@@ -112,7 +109,7 @@ def pending_outcome() -> str:
 
 
 def parse_pending_outcome(facts: dict[str, str], restarts: int) -> str:
-    """The same from what Slurm says of the job, which this time is its start after `restarts` others."""
+    """The same from the details of a job that has been restarted `restarts` times before."""
     if int(facts.get("Restarts", 0)) > restarts:  # counted as soon as a node fails, or someone requeues it
         return "requeued"
     if facts.get("PreemptTime", "None") != "None":
@@ -122,11 +119,8 @@ def parse_pending_outcome(facts: dict[str, str], restarts: int) -> str:
     return "" if facts.get("JobState", "RUNNING") == "RUNNING" else "cancelled"
 
 
-# --- a task ---------------------------------------------------------------------------------------------------------
-
-
 class SlurmAllocation:
-    """One of the parts of a run that time limits and preemptions cut it into, as seen by a task.
+    """The stop policy of a task: time limits and preemptions cut a run into several allocations.
 
     Args:
         folder: the run's.

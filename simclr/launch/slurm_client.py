@@ -19,9 +19,6 @@ NO_ACCOUNTING_SECONDS = 600.0  # before sacct is tried again where it did not wo
 _no_accounting_until = 0.0
 
 
-# --- calling Slurm --------------------------------------------------------------------------------------------------
-
-
 class SlurmError(Exception):
     """Slurm's programs are missing, do not answer, or refuse; the message is what they said."""
 
@@ -30,7 +27,7 @@ def call(*command: str, seconds: float | None = None) -> str:
     """What one of Slurm's programs prints.
 
     Raises:
-        SlurmError: if it is not there, fails, or takes longer than `seconds`; unset: `ASK_SECONDS`.
+        SlurmError: if it is missing, fails, or takes longer than `seconds`; unset: `ASK_SECONDS`.
     """
     try:
         done = subprocess.run(
@@ -42,12 +39,12 @@ def call(*command: str, seconds: float | None = None) -> str:
     except OSError as error:
         raise SlurmError(f"{command[0]}: {error.strerror}") from None
     if done.returncode:
-        raise SlurmError(complaint(done.stderr or done.stdout))
+        raise SlurmError(last_line(done.stderr or done.stdout))
     return done.stdout
 
 
-def complaint(said: str) -> str:
-    """The last of what a Slurm program complained about, without its name: "Invalid partition name specified"."""
+def last_line(said: str) -> str:
+    """The last line of an error message of Slurm, without the program's name: "Invalid partition name specified"."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     line = lines[-1] if lines else "no reason was given"
     return re.sub(r"^(\w+: )?((error|fatal): )?(Batch job submission failed: )?", "", line).rstrip(".")
@@ -69,7 +66,7 @@ class Partition:
 
 
 def available_partitions() -> list[Partition]:
-    """The partitions that take jobs, the default one first; empty where no Slurm answers within five seconds."""
+    """The partitions that take jobs, the default one first; empty if no Slurm answers within five seconds."""
     try:
         return parse_partitions(call("sinfo", "--noheader", "--format=%P|%a|%l|%D|%G", seconds=SINFO_SECONDS))
     except SlurmError:
@@ -96,17 +93,17 @@ def parse_partitions(text: str) -> list[Partition]:
 
 @dataclass(frozen=True)
 class Job:
-    """What Slurm says of a job: its state, and why it waits or how it ended."""
+    """What Slurm reports of a job: its state, and why it waits or how it ended."""
 
     state: str
     reason: str = ""
 
 
 def query_jobs(known: Mapping[str, Job]) -> dict[str, Job] | None:
-    """What Slurm says of jobs; None if its controller does not answer.
+    """What Slurm reports of jobs; None if its controller does not answer.
 
     Args:
-        known: what it said before, by job number: how a job ended is asked once.
+        known: its report before, by job number: how a job ended is queried once.
     """
     wanted = sorted(known, key=int)
     try:
@@ -130,7 +127,7 @@ def query_jobs(known: Mapping[str, Job]) -> dict[str, Job] | None:
 
 
 def _accounted(job_ids: list[str]) -> dict[str, Job]:
-    """What the cluster's accounting remembers, where it has one."""
+    """What the cluster's accounting has recorded, if there is one."""
     global _no_accounting_until
     if time.monotonic() < _no_accounting_until:
         return {}

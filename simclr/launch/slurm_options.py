@@ -19,9 +19,6 @@ from simclr.files import safe_read, writing
 OPTIONS_FILE = "slurm.yaml"
 
 
-# --- options --------------------------------------------------------------------------------------------------------
-
-
 def _lines(value: Any) -> Any:
     if value is None:
         return ()
@@ -90,7 +87,7 @@ def options_path() -> Path:
 
 
 def load_options() -> tuple[SlurmOptions, str]:
-    """The user's last options, and a sentence where their file cannot be used and the defaults are given."""
+    """The user's last options, and a sentence if their file cannot be used and these are the defaults."""
     path = options_path()
     try:
         values = safe_read.parse_yaml(path.read_text(encoding="utf-8"))

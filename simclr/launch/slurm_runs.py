@@ -1,6 +1,6 @@
-"""Follows the Slurm runs of a folder: writes what Slurm says of their jobs, and cancels them (no torch).
+"""Follows the Slurm runs of a folder: writes what Slurm reports of their jobs, and cancels them (no torch).
 
-What Slurm says is written beside what the run says itself, for where the run cannot speak: while it waits, and when it
+A run writes its own status. Slurm's report stands beside it, for when the run cannot write: while it waits, and when it
 was ended from outside.
 """
 
@@ -17,13 +17,13 @@ from simclr.launch import slurm_client
 from simclr.runs import Run, slurm_state
 from simclr.runs.status import Status
 
-ENDED_SECONDS = 600.0  # after its end, Slurm is asked after a job no longer
+ENDED_SECONDS = 600.0  # after its end, a job is not queried any more
 
 
 def refresh(runs_dir: Path) -> None:
-    """Asks Slurm once after all runs of the folder that have not ended by their own word, and writes what it says.
+    """Queries Slurm once for all unfinished runs of the folder, and writes what it reports.
 
-    Where there is no such run nothing is asked. Never fails; takes at most some seconds.
+    Without such a run there is no query. Never fails; takes at most some seconds.
     """
     with contextlib.suppress(OSError):
         unfinished = [(run, status) for run, status in _unfinished(runs_dir) if status.job_id]
@@ -50,11 +50,11 @@ def _known(status: Status) -> slurm_client.Job:
 
 
 class _Outdated(Exception):
-    """Since Slurm was asked, the job has begun or the run was handed in again or has ended."""
+    """Since the query the job has begun, or the run was submitted again or has ended."""
 
 
 def _write(run: Run, before: Status, job: slurm_client.Job) -> None:
-    """Writes what Slurm says of a job, if that is news."""
+    """Writes what Slurm reports of a job, if it has changed."""
     if (job.state, job.reason) == (before.job_state, before.job_reason):
         return
     if before.job_state in slurm_state.ENDS and job.state in (slurm_state.UNKNOWN, slurm_state.UNREACHABLE):
@@ -69,34 +69,31 @@ def _write(run: Run, before: Status, job: slurm_client.Job) -> None:
         runs.change_status(run.path, {"job_state": job.state, "job_reason": job.reason}, check)
 
 
-# Runs that need no asking any more, by their status file as it was then.
-_over: dict[Path, tuple[int, int]] = {}
+# Status files of runs that need no query any more, as they were then.
+_finished: dict[Path, tuple[int, int]] = {}
 
 
 def _unfinished(runs_dir: Path) -> list[tuple[Run, Status]]:
-    """The folder's own Slurm runs that have not ended by their own word."""
+    """The Slurm runs of the folder that have not written how they ended; no examples."""
     found = []
     for run in runs.list_runs(runs_dir):
         path = run.path / runs.STATUS
         with contextlib.suppress(OSError):
             stat = path.stat()
             signature = (stat.st_mtime_ns, stat.st_size)
-            if run.is_example or _over.get(path) == signature:
+            if run.is_example or _finished.get(path) == signature:
                 continue
             status = runs.read_status(run.path)
-            long_over = status.job_state in slurm_state.ENDS and time.time() - stat.st_mtime > ENDED_SECONDS
-            if status.backend == "slurm" and status.is_active and not long_over:
+            ended_long_ago = status.job_state in slurm_state.ENDS and time.time() - stat.st_mtime > ENDED_SECONDS
+            if status.backend == "slurm" and status.is_active and not ended_long_ago:
                 found.append((run, status))
-            elif status.backend != "slurm" or long_over or not status.is_active:
-                _over[path] = signature
+            elif status.backend != "slurm" or ended_long_ago or not status.is_active:
+                _finished[path] = signature
     return found
 
 
-# --- ending ---------------------------------------------------------------------------------------------------------
-
-
 def cancel(run: Run) -> None:
-    """Has Slurm end a run's job: one that waits at once, one that trains after its checkpoint.
+    """Cancels a run's job: a waiting one ends at once, a training one after its checkpoint.
 
     Raises:
         ConfigError: if it is not active, or Slurm does not answer.

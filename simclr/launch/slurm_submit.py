@@ -26,18 +26,15 @@ from simclr.runs import Run, slurm_state
 MARGIN_SECONDS = 300  # before the time limit the run is told to save, or a quarter of a short limit
 
 
-# --- handing in -----------------------------------------------------------------------------------------------------
-
-
 def submit(config: RunConfig, runs_dir: Path, options: SlurmOptions, **meta: Any) -> Run:
-    """Makes a run and hands it to Slurm.
+    """Creates a run and submits it to Slurm.
 
-    The same options handed in again within seconds give the run of the first time.
+    The same options submitted again within seconds give the first run.
 
     Args:
         config: checked options.
-        runs_dir: where run folders lie; all nodes have to see it under this path.
-        options: what to ask of Slurm.
+        runs_dir: where run folders are; all nodes must see it under this path.
+        options: what to request.
         meta: further entries of `meta.json`, such as `experiment` and `recipe`.
 
     Raises:
@@ -45,7 +42,7 @@ def submit(config: RunConfig, runs_dir: Path, options: SlurmOptions, **meta: Any
     """
     runs_dir = runs_dir.resolve()
     key = duplicates.submission_key(f"slurm {options!r}", config, meta)
-    with spawn.locked(runs_dir / slurm_state.FOLDER):  # a double click or two tabs hand it in once
+    with spawn.locked(runs_dir / slurm_state.FOLDER):  # a double click or two tabs submit it once
         if (same := duplicates.recent_duplicate(key, runs_dir)) is not None:
             return same
         first = {"state": "queued", "backend": "slurm", "queued": time.time()}
@@ -60,17 +57,17 @@ def submit(config: RunConfig, runs_dir: Path, options: SlurmOptions, **meta: Any
 
 
 def resubmit(run: Run, options: SlurmOptions | None = None) -> None:
-    """Hands in a run again that was stopped or failed; it goes on from its last checkpoint, in the same folder.
+    """Submits a run again that was stopped or failed; it resumes from its last checkpoint, in the same folder.
 
     Args:
-        options: what to ask of Slurm; unset: the same as before, or the user's last where there are none.
+        options: what to request; unset: the same as before, or the user's last if there are none.
 
     Raises:
         ConfigError: if it is active or finished, or Slurm refuses or does not answer; it stays as it is then.
     """
     with spawn.locked(run.path.parent / slurm_state.FOLDER):
         spawn.check_resumable(run)
-        spawn.check_own(run)  # or its options would be another's shell lines
+        spawn.check_own(run)  # its options hold shell lines, which must be this user's
         config = runs.load_config(run)
         before = runs.read_status(run.path)
         if options is None and (kept := run.meta.get("slurm")):
@@ -91,7 +88,7 @@ def resubmit(run: Run, options: SlurmOptions | None = None) -> None:
 
 
 def _submit_job(run: Run, config: RunConfig, options: SlurmOptions) -> str:
-    """Has submitit write the job's script and hand it in; returns the job's number."""
+    """Has submitit write the job's script and submit it; returns the job's number."""
     import submitit  # takes a while, and only few need it
 
     class Executor(submitit.SlurmExecutor):
@@ -117,7 +114,7 @@ def _submit_job(run: Run, config: RunConfig, options: SlurmOptions) -> str:
     try:
         job = executor._submit_command(shlex.join(["exec", sys.executable, "-m", "simclr.slurm_job", str(run.path)]))
     except submitit.core.utils.FailedJobError as error:
-        said = slurm_client.complaint(getattr(error.__cause__, "output", "") or str(error))
+        said = slurm_client.last_line(getattr(error.__cause__, "output", "") or str(error))
         timed_out = getattr(error.__cause__, "returncode", 0) == 124  # timeout's
         raise ConfigError(f"Slurm does not take the run: {'it does not answer' if timed_out else said}.") from None
     except (submitit.core.utils.FailedSubmissionError, OSError) as error:
@@ -129,11 +126,11 @@ def _submit_job(run: Run, config: RunConfig, options: SlurmOptions) -> str:
 
 
 def _parameters(run: Run, config: RunConfig, options: SlurmOptions) -> dict[str, Any]:
-    """Those of the job's script, as submitit names them: one task for each device."""
+    """Parameters of the job's script, as submitit names them: one task for each device."""
     root = str(PACKAGE.parent)
     seconds = options.time_minutes * 60
     more: dict[str, Any] = {
-        # not in the run's folder, which may be gone when the job begins; the training's own words go to its log
+        # not in the run's folder, which may be gone when the job begins; the training's output goes to its log
         "output": str(run.path.parent / slurm_state.FOLDER / "%j.txt"),
         "requeue": True,
     }

@@ -1,8 +1,7 @@
-"""Start processes on this machine (no torch).
+"""Starts runs and jobs as processes on this machine (no torch).
 
-A run is started as an argument list in a session of its own, under a small supervisor that outlives whoever asked
-for it: closing the browser, the dashboard or the terminal changes nothing. What waits for a device is in `run_queue`;
-`control` stops and resumes.
+A run is started as an argument list in its own session, under a small supervisor: closing the browser, the dashboard or
+the terminal changes nothing. Runs that wait for a device are in `queue`; `control` stops and resumes.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from simclr.hardware import devices, processes
 from simclr.runs import Run, seals
 from simclr.runs.status import Status
 
-END_SECONDS = 15.0  # from a process's last word to its end: freeing memory and unloading libraries takes its time
+END_SECONDS = 15.0  # from a process's final status to its end: freeing memory and unloading libraries takes time
 CLEARED_FIELDS: dict[str, Any] = {
     "reason": "", "error": "", "phase": "", "pid": None, "process_start": None, "supervisor_pid": None,
     "supervisor_start": None, "stop_requested": None, "started": None, "ended": None, "exit_code": None,
@@ -37,7 +36,7 @@ CLEARED_FIELDS: dict[str, Any] = {
 
 
 def restart_fields(status: Status) -> dict[str, Any]:
-    """What the status of a run says of another start; what it trained so far stays."""
+    """Changes of a run's status for another start; the time it has trained is kept."""
     return CLEARED_FIELDS | {"seconds_before": status.elapsed_seconds or 0.0}
 
 
@@ -47,7 +46,7 @@ def _starting(run: Run) -> dict[str, Any]:
 
 
 def create(config: RunConfig, runs_dir: Path, status: dict[str, Any] | None = None, **meta: Any) -> Run:
-    """Makes the folder of a run that will be started by `begin`.
+    """Creates the folder of a run that will be started by `begin`.
 
     Raises:
         ConfigError: if the folder cannot be made.
@@ -64,7 +63,7 @@ def create(config: RunConfig, runs_dir: Path, status: dict[str, Any] | None = No
 
 
 def _check_sealed(folder: Path) -> None:
-    """Removes a new folder and raises ConfigError if it has no seal: nobody would start what it asks for."""
+    """Removes a new folder and raises ConfigError if it has no seal: it could never be started."""
     if not runs.is_own(folder):
         shutil.rmtree(folder, ignore_errors=True)
         raise ConfigError(
@@ -84,10 +83,10 @@ def as_config_error(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[Path]:
-    """A folder beside the runs to oneself, made where it is missing.
+    """Creates a folder beside the runs if it is missing, and holds its lock.
 
     Raises:
-        ConfigError: if the runs folder cannot be written, be it only later.
+        ConfigError: if the runs folder cannot be written, also inside the block.
     """
     with as_config_error(f"runs_dir is {folder.parent}, which cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,11 +95,11 @@ def locked(folder: Path) -> Iterator[Path]:
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
-    """The options with folders and files from the root on: the run may be started from another place."""
+    """The options with absolute paths: the run may be started from another working directory."""
     found: dict[str, Any] = {}
     if config.dataset is not None and config.dataset not in cfg.DATASETS:
         folder = Path(config.dataset).expanduser().absolute()
-        found["dataset"] = str(folder) if folder.is_dir() else config.dataset  # else as typed, to be told so
+        found["dataset"] = str(folder) if folder.is_dir() else config.dataset  # else as typed, for the error message
     if config.data_dir is not None:
         found["data_dir"] = type(config.data_dir)(Path(config.data_dir).expanduser().absolute())
     reference = getattr(config, "experiment_version", None)
@@ -126,10 +125,10 @@ def start(config: RunConfig, runs_dir: Path, **meta: Any) -> Run:
 
 
 def begin(run: Run, device: str, check: Callable[[], None] | None = None) -> None:
-    """Starts the processes of a run that waits, from its last checkpoint where it has one; returns at once.
+    """Starts the processes of a run that waits, from its last checkpoint if there is one; returns at once.
 
     Args:
-        check: is called when nobody else can write its status, and raises if it must not begin.
+        check: is called under the lock of its status, and raises if it must not begin.
 
     Raises:
         ConfigError: if no process can be started; its status then says so.
@@ -146,10 +145,10 @@ def begin(run: Run, device: str, check: Callable[[], None] | None = None) -> Non
 
 
 def claim_resume(run: Run) -> None:
-    """Makes this process the main one of a run that has ended, to go on with it here.
+    """Makes this process the main process of a run that has ended, to resume it here.
 
     Raises:
-        ConfigError: if another process goes on with it, or it has nothing to go on with.
+        ConfigError: if another process resumes it, or it cannot be resumed.
     """
     check_resumable(run)
     check_own(run)
@@ -159,7 +158,7 @@ def claim_resume(run: Run) -> None:
 
 
 def check_ended(run: Run) -> None:
-    """Raises ConfigError, with the reason, if `run` goes on, or is finished."""
+    """Raises ConfigError, with the reason, if `run` is active or finished."""
     status = run.status
     if status.is_active or status.state == "finished":
         raise ConfigError(f"{run.id} is {status.state}; allowed: a run that was stopped or failed.")
@@ -184,7 +183,7 @@ def check_own(run: Run) -> None:
 
 
 def allow(run: Run) -> None:
-    """Makes a folder from elsewhere one of this user's, who has said so; its Slurm options are not taken over.
+    """Makes a folder from elsewhere one of this user's, who has said so; its Slurm options are dropped.
 
     Raises:
         ConfigError: if it cannot be written.
@@ -197,10 +196,10 @@ def allow(run: Run) -> None:
 
 
 def check_exited(run: Run) -> None:
-    """Waits for the processes of a run that has said its last word.
+    """Waits for the processes of a run that has written its final status.
 
     Raises:
-        ConfigError: if one is still there after a while.
+        ConfigError: if one is still alive after a while.
     """
     if not wait_for_exit(run.status):
         raise ConfigError(f"{run.id} has not ended yet, although it is {run.status.state}; try again in a moment.")
@@ -210,7 +209,7 @@ def start_job(name: str, arguments: list[str], runs_dir: Path, device: str = dev
     """Starts other long work, such as embeddings, and returns its folder with `status.json` and `log.txt`.
 
     Args:
-        device: that it may use and its status names: `cpu`, `gpu:0`, or empty where it chooses for its own processes.
+        device: that it may use and its status shows: `cpu`, `gpu:0`, or empty if it chooses for its own processes.
     """
     suffix = "".join(random.SystemRandom().choices("abcdefghijkmnpqrstuvwxyz23456789", k=4))
     environment = devices.environment(device)
@@ -233,8 +232,8 @@ def _supervise(
 ) -> subprocess.Popen[bytes]:  # fmt: skip
     """Starts a supervisor, and makes `changes` to the status together with its name.
 
-    It waits for that and goes on only if it is named. So this process may be killed at any moment: either nothing has
-    happened, or the run is on its way.
+    The supervisor waits for this and goes on only if the status names it. So this process may be killed at any moment:
+    either nothing has happened, or the run has been started.
     """
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | more_environment
     with safe_read.open_to_append(folder / runs.LOG) as log:
@@ -257,13 +256,13 @@ def detach(
     root = str(PACKAGE.parent)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
     process = subprocess.Popen(command, stdin=stdin, stdout=log, stderr=log, start_new_session=True, env=environment)
-    # Someone must collect it when it ends, or it stays a zombie for as long as the dashboard lives.
+    # It must be waited for when it ends, or it stays a zombie for as long as the dashboard lives.
     threading.Thread(target=process.wait, name=f"wait-{process.pid}", daemon=True).start()
     return process
 
 
 def wait_for_exit(status: Status, seconds: float = END_SECONDS) -> bool:
-    """Waits for the end of the processes of a run that has said its last word; False if one is still there."""
+    """Waits for the end of a run's processes after its final status; False if one is still alive."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not any(runs.processes_alive(status)):

@@ -1,9 +1,9 @@
-"""The small process above a run: starts it, sees a stop through, and writes how it ended (no torch).
+"""The supervisor of a run: starts it, carries out a stop request, and writes how it ended (no torch).
 
-It is the trainer's parent, so it alone learns how the trainer ended, and it outlives whoever asked for the run.
+As the parent of the training process it alone learns how that ended. It outlives the process that asked for the run.
 
-    python -m simclr.supervisor FOLDER -- COMMAND ...    starts COMMAND, if the status names it, and stays
-    python -m simclr.supervisor FOLDER                   stays with a run that has lost its supervisor
+    python -m simclr.supervisor FOLDER -- COMMAND ...    starts COMMAND, if the status names it, and watches it
+    python -m simclr.supervisor FOLDER                   watches a run that has lost its supervisor
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WRITE_SECONDS = 3600.0
 
 
 def _write_status(folder: Path, **changes: Any) -> None:
-    """Writes to `status.json`, again and again while the disk does not take it; gives up where the folder is gone."""
+    """Writes to `status.json`, repeatedly while the disk is full; gives up if the folder is gone."""
     deadline = time.monotonic() + WRITE_SECONDS
     while folder.is_dir():
         try:
@@ -47,16 +47,16 @@ def _is_deleted(folder: Path) -> bool:
 
 
 class _Stop:
-    """Passes a stop on, once, and kills the run's group when the time for a checkpoint is over."""
+    """Passes a stop request on, once, and kills the run's process group after the grace time."""
 
     def __init__(self, folder: Path, pid: int, start: float | None, may_ask: Callable[[Status], bool]) -> None:
         self.folder, self.pid, self.start, self.may_ask = folder, pid, start, may_ask
-        self._seen: float | None = None  # counted from here: the clock on the wall may be set meanwhile
+        self._seen: float | None = None  # a monotonic time: the clock may be set meanwhile
         self._asked = False
 
     def look(self) -> None:
         status = runs.read_status(self.folder)
-        if _is_deleted(self.folder):  # nothing that it does can be kept any more
+        if _is_deleted(self.folder):  # nothing that it writes can be kept
             processes.end_group(self.pid, self.start)
         if status.stop_requested is None:
             self._seen, self._asked = None, False
@@ -78,15 +78,17 @@ def supervise(folder: Path, command: list[str]) -> int:
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, env=environment)
     if not runs.read_status(folder).pid:
         _write_status(folder, pid=process.pid, process_start=processes.process_start(process.pid))
-    # not before it can save: until then SIGTERM would just end it
+    # not before it can save: until then SIGTERM would end it at once
     stop = _Stop(folder, process.pid, None, lambda status: status.started is not None)
-    # Not collected before what it left behind, such as readers of images, has ended too: until then its pid is its own.
+    # Not waited for before its own children, such as readers of images, have ended: until then its pid is not reused.
     while not _has_ended(process.pid):
         stop.look()
         time.sleep(processes.POLL_SECONDS)
     left = processes.end_group(process.pid, None)
     code = process.wait()
-    if runs.read_status(folder).supervisor_pid == os.getpid():  # else resumed: its word is another supervisor's
+    if (
+        runs.read_status(folder).supervisor_pid == os.getpid()
+    ):  # else it was resumed, and another supervisor writes its status
         _conclude(folder, code, left)
         rank_messages.remove(rank_messages.supervised_folder(folder))
     return code
@@ -103,13 +105,13 @@ def _has_ended(child: int) -> bool:
 
 
 def adopt(folder: Path) -> None:
-    """Sees a run to its end whose own supervisor is gone. How it ends, only the run itself can say."""
+    """Watches a run whose own supervisor is gone. How it ends, only the run itself can write."""
     _ignore_stop_signals()
     status = runs.read_status(folder)
     is_alive, has_supervisor = runs.processes_alive(status)
     if not runs.is_own(folder):  # the process it names may be any other
         return
-    if status.pid is None or not is_alive or has_supervisor:  # it has ended meanwhile, and may have been resumed
+    if status.pid is None or not is_alive or has_supervisor:  # it has ended meanwhile, or been resumed
         return
     _write_status(folder, supervisor_pid=os.getpid(), supervisor_start=processes.process_start(os.getpid()))
     stop = _Stop(folder, status.pid, status.process_start, lambda _: True)
@@ -122,13 +124,13 @@ def adopt(folder: Path) -> None:
 
 
 def _ignore_stop_signals() -> None:
-    """A stop is asked of the trainer, which has a checkpoint to write; the supervisor sees it through to the end."""
+    """A stop is for the training process, which has a checkpoint to write; the supervisor stays until its end."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # and not SIG_IGN, which the trainer would inherit
 
 
 def _conclude(folder: Path, code: int | None, left: list[int]) -> None:
-    """Writes how a process ended, and what it did not say itself."""
+    """Writes how a process ended, as far as it has not done so itself."""
     status = runs.read_status(folder)
     ended: dict[str, Any] = {}
     if code is not None:
@@ -143,10 +145,10 @@ def _conclude(folder: Path, code: int | None, left: list[int]) -> None:
 
 
 def final_status(folder: Path, status: Status, code: int | None) -> dict[str, str]:
-    """State, reason and sentence for a process that ended without saying its own."""
-    word = rank_messages.first_failure(rank_messages.supervised_folder(folder))
-    if word is not None and code and status.stop_requested is None:  # another process of the run failed first
-        return {"state": "failed", "reason": word.reason, "error": word.sentence}
+    """State, reason and sentence for a process that ended without writing them."""
+    message = rank_messages.first_failure(rank_messages.supervised_folder(folder))
+    if message is not None and code and status.stop_requested is None:  # another process of the run failed first
+        return {"state": "failed", "reason": message.reason, "error": message.sentence}
     if code is None or code < 0:
         if status.stop_requested is not None:
             return {
@@ -171,7 +173,7 @@ def main(arguments: list[str]) -> int:
     if not command:
         adopt(Path(folder))
         return 0
-    sys.stdin.read()  # until whoever started this has written so, or has died
+    sys.stdin.read()  # until the process that started this one has written the status, or has died
     if runs.read_status(Path(folder)).supervisor_pid != os.getpid():
         return 0
     code = supervise(Path(folder), command[1:])

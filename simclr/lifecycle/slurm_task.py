@@ -1,10 +1,10 @@
-"""What a Slurm job of a run does on its nodes (no torch before the training itself).
+"""A task of a Slurm job: trains a run (no torch before the training itself).
 
-Its script runs one line, whether the run begins, was queued again or was resumed: a small process on the first node
-that starts a task for each device, waits for them, and says how the run ended where they could not.
+The script of a job runs one line, whether the run begins, was queued again or was resumed: a small process on the first
+node that starts a task for each device, see `launch.slurm_allocation`.
 
-    python -m simclr.slurm_job FOLDER             the job: starts the tasks and sees them to their end
-    python -m simclr.slurm_job FOLDER --task      a task: trains, from the last checkpoint where there is one
+    python -m simclr.slurm_job FOLDER             the job: starts the tasks and waits for their end
+    python -m simclr.slurm_job FOLDER --task      a task: trains, from the last checkpoint if there is one
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WATCH_SECONDS = 1.0  # less than the next start takes
 
 
 def _leave_to_others(folder: Path) -> None:
-    """Ends this process once another one trains in its folder: a machine that Slurm gave up may be alive."""
+    """Ends this process once another one trains in its folder: a node that Slurm gave up may be alive."""
     mine = False
     while True:
         time.sleep(WATCH_SECONDS)
@@ -46,7 +46,7 @@ def _leave_to_others(folder: Path) -> None:
 
 def run_task(folder: Path) -> int:
     """Trains in one task of the job; returns the exit status."""
-    # Held back until the training can answer them: until then they would just end the process.
+    # Blocked until the training handles them: until then they would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, *SlurmAllocation.signals))
     try:
         run = Run(folder)

@@ -221,7 +221,7 @@ old|down|1:00|9|(null)
     ],
 )  # fmt: skip
 def test_a_complaint_is_one_sentence(said, sentence):
-    assert slurm_client.complaint(said).endswith(sentence) and "error" not in slurm_client.complaint(said).split()[0]
+    assert slurm_client.last_line(said).endswith(sentence) and "error" not in slurm_client.last_line(said).split()[0]
 
 
 @pytest.mark.parametrize(
