@@ -61,7 +61,7 @@ def _print_estimate(config: RunConfig, runs_dir: Path, *, device: str, as_json: 
         with jobs.stop_on_signals():  # before the status says that there is a process to stop
             if job is not None:
                 writer = StatusWriter(job, interval=0.5).start(phase="loading libraries", steps=100)
-            found = estimate.ask(config, runs_dir, device=device, report=report)
+            found = estimate.estimate_run(config, runs_dir, device=device, report=report)
         if job is not None:
             writing.write_atomically(job / estimate.ESTIMATE, json.dumps(asdict(found), indent=1))
         final_status = {"state": "finished", "step": 100, "exit_code": 0}

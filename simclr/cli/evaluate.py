@@ -42,7 +42,10 @@ def _compare_with_stored(run: Run, names: Sequence[str] | None, *, as_json: bool
     Raises:
         ConfigError: see `evaluate_run`.
     """
-    from simclr.evaluation.protocols import evaluate_run, seen  # loads torch
+    from simclr.evaluation.protocols import (
+        evaluate_run,  # loads torch
+        with_viewing_note,
+    )
 
     found = evaluate_run(run, names, _on_terminal if sys.stderr.isatty() else no_report)
     stored = run.evaluation
@@ -50,7 +53,7 @@ def _compare_with_stored(run: Run, names: Sequence[str] | None, *, as_json: bool
     gaps = {name: value - stored[name] for name, value in figures.items() if isinstance(stored.get(name), (int, float))}
     new = {name for name in figures if name not in gaps}
     if new:
-        about = seen(found, shlex.join(["python", "-m", "simclr", "evaluate", run.id]))["protocols"]
+        about = with_viewing_note(found, shlex.join(["python", "-m", "simclr", "evaluate", run.id]))["protocols"]
         if isinstance(stored.get("protocols"), dict):
             about |= stored["protocols"]
         kept = {name: value for name, value in stored.items() if name not in new}

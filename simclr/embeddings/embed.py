@@ -37,8 +37,8 @@ from simclr.embeddings.stored import (
     save_array,
     save_embedding,
 )
-from simclr.launch import jobs
 from simclr.models.weights import Weights
+from simclr.runs.status import Report, no_report
 
 # Units of work, for a progress bar that moves evenly.
 LOAD_WORK, FEATURE_WORK, MEASURE_WORK, PAIR_WORK = 10, 20, 8, 3
@@ -48,7 +48,7 @@ MAP_WORK, MAP_MEASURE_WORK = {"pca": 4, "umap": 36, "tsne": 60}, 4
 class _Bar:
     """Adds up units of work and reports a phase with the share done."""
 
-    def __init__(self, total: float, report: jobs.Report, check: Callable[[], None]) -> None:
+    def __init__(self, total: float, report: Report, check: Callable[[], None]) -> None:
         self._total, self._report, self._check, self._before = total, report, check, 0.0
 
     def part(self, phase: str, work: float) -> Progress:
@@ -66,7 +66,7 @@ class _Bar:
 
 def compute(
     models: Sequence[EncoderRef], choice: ImageSelection, methods: Sequence[str | Projection] = ("pca",), *,
-    report: jobs.Report = lambda phase, share: None, check: Callable[[], None] = lambda: None, job: Path | None = None,
+    report: Report = no_report, check: Callable[[], None] = lambda: None, job: Path | None = None,
 ) -> list[Embedding]:  # fmt: skip
     """Features of all models on the same images, maps of them, and numbers; only what is missing is computed.
 
@@ -102,7 +102,7 @@ def compute(
 
 def _all_features(
     models: Sequence[EncoderRef], weights: Sequence[Weights | None], choice: ImageSelection,
-    asked: Sequence[Projection], report: jobs.Report, check: Callable[[], None],
+    asked: Sequence[Projection], report: Report, check: Callable[[], None],
 ) -> tuple[_Bar, list[Embedding]]:  # fmt: skip
     """Features of all models, with a bar that has room for all that follows."""
     folders = [folder_for(model, choice, its) for model, its in zip(models, weights, strict=True)]

@@ -69,12 +69,12 @@ def protocol_of(config: RunConfig, name: str, **found: Any) -> dict[str, Any]:
         head = (
             "a linear layer" if config.head == "linear" else f"a hidden layer of {config.hidden_dim} and a linear one"
         )
-        seen = _images_seen(config)
+        images = _images_seen(config)
         best = "The epoch that was best on the validation images counts, and the last where there are none."
         texts |= {
-            "frozen": f"The encoder stays as pre-trained; {head} is trained on h of {seen}. {best}",
-            "full": f"All weights are trained, from the pre-trained ones, with {head} on top, on {seen}. {best}",
-            "scratch": f"All weights are trained, from random ones, with {head} on top, on {seen}. {best}",
+            "frozen": f"The encoder stays as pre-trained; {head} is trained on h of {images}. {best}",
+            "full": f"All weights are trained, from the pre-trained ones, with {head} on top, on {images}. {best}",
+            "scratch": f"All weights are trained, from random ones, with {head} on top, on {images}. {best}",
         }
     return {"text": texts[name], "weights": runs.MODEL, "precision": config.precision, **found}
 
@@ -133,8 +133,8 @@ def classifier_figures(
     except RuntimeError:
         raise ConfigError(f"RUN has a {runs.MODEL} whose classifier is not the one of its options.") from None
     network = nn.Sequential(encoder.network, nn.Flatten(1), head)
-    logits = _pass(network, data.test, config, device, partial(report, "testing"))
-    protocol = protocol_of(config, arm_of(config), **_circumstances(data, labelled(config, data), device))
+    logits = _outputs(network, data.test, config, device, partial(report, "testing"))
+    protocol = protocol_of(config, arm_of(config), **_circumstances(data, labelled_split(config, data), device))
     found = evaluation_of(logits, data.test.labels, data.classes or ())
     return found | {"protocols": {arm_of(config): protocol}}
 
@@ -165,7 +165,7 @@ def evaluation_of(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> d
     }
 
 
-def labelled(config: FinetuneConfig, data: ImageData) -> Split:
+def labelled_split(config: FinetuneConfig, data: ImageData) -> Split:
     """The training images whose labels a supervised run uses."""
     assert data.train.labels is not None
     return data.train.take(label_subset(data.train.labels, config.label_fraction, config.seed))
@@ -191,7 +191,7 @@ def _circumstances(data: ImageData, train: Split, device: torch.device) -> dict[
     }
 
 
-def _pass(
+def _outputs(
     network: nn.Module, split: Split, config: RunConfig, device: torch.device, progress: Callable[[float], None]
 ) -> Tensor:
     """(N, D) float32 outputs for the split's plain images, on `device`."""
@@ -225,7 +225,7 @@ def _encoder_figures(
     for name, split in splits.items():
         if split is None or split.labels is None:
             continue
-        features[name] = _pass(network, split, config, device, partial(report, f"features of the {name} images"))
+        features[name] = _outputs(network, split, config, device, partial(report, f"features of the {name} images"))
         labels[name] = split.labels.to(device)
         if not features[name].isfinite().all():
             raise ConfigError(f"The network gives values that are no numbers for {name} images, so it has no figures.")
@@ -295,7 +295,7 @@ def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Repor
             "precision": compute.resolve_precision(config.precision, device),
         }
     )
-    bank = data.probe if isinstance(config, PretrainConfig) else labelled(config, data)
+    bank = data.probe if isinstance(config, PretrainConfig) else labelled_split(config, data)
     if bank is None or data.test is None or data.test.labels is None:
         raise ConfigError(
             f"RUN is {run.id}, whose data have no labelled test images; allowed: a run on data with some."
@@ -333,7 +333,7 @@ def check_protocols(names: Sequence[str] | None, kind: str) -> tuple[str, ...]:
     return tuple(name for name in allowed if name in (names or ()))
 
 
-def seen(found: dict[str, Any], command: str) -> dict[str, Any]:
+def with_viewing_note(found: dict[str, Any], command: str) -> dict[str, Any]:
     """The figures with a note of when, and by which command, the test images were looked at."""
     note = {"seen_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seen_by": command}
     return found | {"protocols": {name: about | note for name, about in found["protocols"].items()}}

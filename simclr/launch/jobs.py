@@ -11,7 +11,7 @@ import json
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,11 @@ from simclr.files import safe_read, writing
 from simclr.hardware import devices
 from simclr.launch import queue, spawn
 from simclr.runs import StatusWriter
+from simclr.runs.status import Report
 
 REQUEST = "request.json"
 NUM_KEPT = 20
 STEPS = 1000  # of a job's progress bar
-
-Report = Callable[[str, float], None]
 
 
 class Stopped(BaseException):

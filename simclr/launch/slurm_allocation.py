@@ -137,7 +137,7 @@ class SlurmAllocation:
             return (self.folder / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).stat().st_mtime_ns
         return 0
 
-    def last_word(self, received: set[int]) -> dict[str, Any]:
+    def final_status(self, received: set[int]) -> dict[str, Any]:
         """State, reason and sentence for a run that was asked to stop and has saved.
 
         Args:

@@ -51,7 +51,7 @@ class CannotMeasure(Exception):
 
 
 @dataclass(frozen=True)
-class Part:
+class CostItem:
     """Something a run does beside its steps: how long once, in seconds, and how many times."""
 
     name: str
@@ -82,7 +82,7 @@ class Figures:
     need: int
     is_whole: bool
     view_bytes: int
-    parts: list[Part]
+    parts: list[CostItem]
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ def _notes(figures: Figures, config: RunConfig, has_company: bool, is_crowded: b
 # --- asking ---------------------------------------------------------------------------------------------------------
 
 
-def ask(
+def estimate_run(
     config: RunConfig, runs_dir: Path, *, device: str = devices.ANY, report: Report = no_report, free: int | None = None
 ) -> Estimate:
     """Trains a few steps in a process of its own and says what the whole run will take.
@@ -274,7 +274,7 @@ def ask(
                     raise CannotMeasure(line["error"])
                 elif "figures" in line:
                     found = line["figures"]
-                    found["parts"] = [Part(**part) for part in found["parts"]]
+                    found["parts"] = [CostItem(**part) for part in found["parts"]]
                     found["peaks"] = [(size, peak) for size, peak in found["peaks"]]
                     others = _others(device, runs_dir) or others
                     return conclude(Figures(**found), config, started - begin, has_company=others, crowd=crowd)

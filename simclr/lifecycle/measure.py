@@ -16,7 +16,6 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -34,9 +33,10 @@ from simclr.data.batches import EpochBatches
 from simclr.data.splits import Split
 from simclr.evaluation.features import EVALUATION_BATCH_SIZE
 from simclr.lifecycle import failures, prepare, train
-from simclr.lifecycle.estimate import SAFE_SHARE, Figures, Part, fitting, grown
+from simclr.lifecycle.estimate import SAFE_SHARE, CostItem, Figures, fitting, grown
 from simclr.models import compute
 from simclr.runs import StatusWriter
+from simclr.runs.status import Report
 from simclr.training.knn_probe import MAX_BANK_IMAGES
 from simclr.training.prepared import Prepared
 
@@ -51,15 +51,13 @@ HEAD_STEPS, FEW_IMAGES = 500, 32
 FEATURE_COPIES = 5  # that the linear probe makes of the training images' features
 VIEW_COPIES = 3  # of a batch's views in memory at once: drawn, normalized, and in the order the network wants
 # Nothing may come to harm whatever the options say: the weights stay as they are, so that nothing diverges.
-STILL: dict[str, Any] = {"learning_rate": 1e-9, "eta_min": 0.0}
-ALONE: dict[str, Any] = {"devices": 1, "num_nodes": 1, "strategy": "auto", "compile": "false"}
-PLAIN: dict[str, Any] = {
+NO_LEARNING: dict[str, Any] = {"learning_rate": 1e-9, "eta_min": 0.0}
+ONE_PROCESS: dict[str, Any] = {"devices": 1, "num_nodes": 1, "strategy": "auto", "compile": "false"}
+NO_EXTRAS: dict[str, Any] = {
     "checkpoint_every_epochs": 0,
     "checkpoint_every_minutes": 0.0,
     "early_stopping_patience": None,
 }
-
-Say = Callable[[str, float], None]
 
 
 class OutOfMemory(Exception):
@@ -235,7 +233,7 @@ class Measurement:
         say: told what is going on, and the share done, 0..1.
     """
 
-    def __init__(self, prepared: Prepared, free: int, say: Say) -> None:
+    def __init__(self, prepared: Prepared, free: int, say: Report) -> None:
         self.prepared, self.say = prepared, say
         self.config = prepared.config
         self.device = compute.find_device(self.config.accelerator)
@@ -266,7 +264,7 @@ class Measurement:
 
     def _with(self, num_steps: int, options: dict[str, Any], **splits: Split | None) -> Prepared:
         """The run with these splits and options, and so many steps."""
-        options = {"max_steps": num_steps, **STILL, **ALONE, **PLAIN, **options}
+        options = {"max_steps": num_steps, **NO_LEARNING, **ONE_PROCESS, **NO_EXTRAS, **options}
         train_split = splits.pop("train", self.train_split)
         batch_size = options.get("batch_size", self.config.batch_size)
         options.setdefault("epochs", -(-num_steps // max(1, _num(train_split) // batch_size)))
@@ -334,7 +332,7 @@ class Measurement:
             "view_bytes": view_bytes,
         }  # fmt: skip
 
-    def _whole(self, options: dict[str, Any], image_seconds: float) -> tuple[Trial, list[Part]]:
+    def _whole(self, options: dict[str, Any], image_seconds: float) -> tuple[Trial, list[CostItem]]:
         """A training with all that belongs to it, on parts of the validation and test images where there are many."""
         data, images = self.prepared.data, options["batch_size"]
         is_pretrain = isinstance(self.config, PretrainConfig)
@@ -352,22 +350,22 @@ class Measurement:
         self.say(f"training {num_steps} steps", 0.6)
         trial = _try(self._with(num_steps, options, val=val, test=test, probe=probe), self.gauge)
         epochs = self.prepared.num_epochs
-        parts = [Part("checkpoints", _mean(trial.clock.checkpoints), epochs)]
+        parts = [CostItem("checkpoints", _mean(trial.clock.checkpoints), epochs)]
         if val is not None and trial.clock.validations:
-            parts.append(Part("validation", trial.clock.validations[-1] * _num(data.val) / _num(val), epochs))
+            parts.append(CostItem("validation", trial.clock.validations[-1] * _num(data.val) / _num(val), epochs))
         testing = trial.phases.first("testing", trial.end)
         if not is_pretrain:
-            return trial, [*parts, Part("test", (trial.end - testing) * _num(data.test) / max(1, _num(test)), 1)]
+            return trial, [*parts, CostItem("test", (trial.end - testing) * _num(data.test) / max(1, _num(test)), 1)]
         if every := self.config.knn_every_epochs:  # type: ignore[union-attr]
             there = min(MAX_BANK_IMAGES, _num(data.probe)) + _num(data.val)
             here = min(MAX_BANK_IMAGES, _num(probe)) + _num(val)
             times = epochs // every + (epochs % every > 0)
-            parts.append(Part("kNN accuracy", trial.clock.probes[-1] * there / max(1, here), times))
+            parts.append(CostItem("kNN accuracy", trial.clock.probes[-1] * there / max(1, here), times))
         fit = trial.phases.before(trial.phases.first("fitting", trial.end))
         there, here = (sum(map(_num, splits)) for splits in ((data.probe, data.val, data.test), (probe, val, test)))
         seconds = max(0.0, fit - testing) * there / max(1, here)
         seconds += (trial.end - max(fit, testing)) * _num(data.probe) / max(1, _num(probe))
-        return trial, [*parts, Part("test", seconds, 1)]
+        return trial, [*parts, CostItem("test", seconds, 1)]
 
     # --- a head on features that are computed once ---
 
@@ -404,8 +402,8 @@ class Measurement:
             "images_per_step": batch, "measured_images": batch, "need": need, "is_whole": True, "view_bytes": 0,
             "step_seconds": [(after - before) / per_epoch for before, after in pairwise(seconds)],
             "parts": [
-                Part("features", feature_seconds(trial) * share, 1),
-                Part("test", (trial.end - testing) * _num(data.test) / max(1, _num(cut["test"])), 1),
+                CostItem("features", feature_seconds(trial) * share, 1),
+                CostItem("test", (trial.end - testing) * _num(data.test) / max(1, _num(cut["test"])), 1),
             ],
         }  # fmt: skip
 
@@ -414,7 +412,7 @@ class Measurement:
 
 
 def _end_with_parent() -> None:
-    """Nobody waits for figures whose asker is gone; and what the system has to kill for want of memory is this."""
+    """Ends with its parent, and is what the system kills first when memory runs out."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
         with suppress(OSError):

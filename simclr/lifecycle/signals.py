@@ -10,11 +10,11 @@ from simclr import runs
 
 
 class StopPolicy(Protocol):
-    """What whoever starts a training knows of its stops, such as that its Slurm job will be queued again."""
+    """What the starter of a training knows of its stops, such as that its Slurm job will be queued again."""
 
     signals: tuple[int, ...]  # that ask for a stop, besides the usual ones
 
-    def last_word(self, received: set[int]) -> dict[str, Any]:
+    def final_status(self, received: set[int]) -> dict[str, Any]:
         """State, reason and sentence for a run that was asked to stop and has saved.
 
         Args:
@@ -26,7 +26,7 @@ class StopSignals:
     """SIGTERM and Ctrl-C ask for a clean stop, as does what a policy names; a second Ctrl-C ends at once.
 
     Args:
-        policy: of whoever started this run; unset: a stop ends it.
+        policy: of the starter of this run; None: a stop ends it.
     """
 
     def __init__(self, policy: StopPolicy | None = None) -> None:
@@ -51,10 +51,10 @@ class StopSignals:
         self._received.add(number)
         self.requested.set()
 
-    def last_word(self) -> dict[str, Any]:
+    def final_status(self) -> dict[str, Any]:
         """What to write into the status of a run that was asked to stop and has saved."""
         if self._policy is not None:
-            return self._policy.last_word(self._received)
+            return self._policy.final_status(self._received)
         return {"state": "stopped", "reason": "on request", "exit_code": runs.STOPPED_EXIT_CODE}
 
     def restore(self) -> None:

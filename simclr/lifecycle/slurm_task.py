@@ -29,7 +29,7 @@ from simclr.runs.status import ACTIVE, Status
 WATCH_SECONDS = 1.0  # less than the next start takes
 
 
-def _leave_to_others(folder: Path) -> None:
+def _exit_if_replaced(folder: Path) -> None:
     """Ends this process once another one trains in its folder: a node that Slurm gave up may be alive."""
     mine = False
     while True:
@@ -62,7 +62,7 @@ def run_task(folder: Path) -> int:
             return train_worker(
                 config, runs_dir=folder.parent, run_dir=folder, resume=True, stop_policy=SlurmAllocation(folder)
             )
-        threading.Thread(target=_leave_to_others, args=(folder,), name="watch", daemon=True).start()
+        threading.Thread(target=_exit_if_replaced, args=(folder,), name="watch", daemon=True).start()
         run = train(config, runs_dir=folder.parent, run_dir=folder, resume=True, stop_policy=SlurmAllocation(folder))
     except ConfigError as error:
         print(error, file=sys.stderr, flush=True)

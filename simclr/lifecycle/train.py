@@ -7,7 +7,7 @@ import io
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,11 @@ def train(
         config: checked options.
         runs_dir: where the run folder is made, and where experiments are looked up.
         run_dir: an existing run folder to use, as the launcher makes it.
-        resume: go on from the last checkpoint in `run_dir`.
+        resume: start from the last checkpoint in `run_dir`.
         command: the command line, for the record.
         recipe: the shipped recipe that the options came from, which knows the run's partners.
         callbacks: Lightning callbacks of the caller's own; not used where a head is trained on fixed features.
-        stop_policy: of whoever started this process, keeps its log and says more of a stop; a Slurm task's.
+        stop_policy: a Slurm task's, which keeps the log and knows what a stop means; None: a stop ends the run.
 
     Raises:
         ConfigError: for bad input; no new run folder is left behind.
@@ -73,14 +73,14 @@ def train(
     def end(word: rank_messages.Message) -> int:
         """Says how the run ended where another process ended it and this one cannot get on."""
         if word.reason == rank_messages.STOPPED:
-            last_word = signals.last_word()
+            final_status = signals.final_status()
         else:
             bad_input = runs.BAD_INPUT_EXIT_CODE if word.reason == "bad input" else 1
-            last_word = {"state": "failed", "reason": word.reason, "error": word.sentence, "exit_code": bad_input}
+            final_status = {"state": "failed", "reason": word.reason, "error": word.sentence, "exit_code": bad_input}
         print_to_log(f"process {word.rank} of {place.world_size}: {word.sentence}")
         if status is not None:
-            status.close(phase="", **last_word)
-        return int(last_word.get("exit_code", runs.STOPPED_EXIT_CODE))
+            status.close(phase="", **final_status)
+        return int(final_status.get("exit_code", runs.STOPPED_EXIT_CODE))
 
     peers.watch(end)
     try:
@@ -93,7 +93,7 @@ def train(
             peers.say(rank_messages.STOPPED, "It was asked to stop.")
             if status is None:  # nothing was begun that could be stopped: as any command that is interrupted
                 raise KeyboardInterrupt from None
-            status.close(phase="", **signals.last_word())
+            status.close(phase="", **signals.final_status())
             return Run(status.folder)
         except ConfigError as error:
             peers.rest()
@@ -102,28 +102,15 @@ def train(
             peers.say("bad input", str(error))
             raise
         if run_dir is None:
-            more: dict[str, Any] = {"experiment": prepared.experiment.id} if prepared.experiment else {}
-            more |= {"recipe": recipe} if recipe else {}
-            more |= {"weights_sha256": prepared.weights_sha256} if prepared.weights_sha256 else {}
-            run = runs.create(prepared.config, runs_dir, command, **more)
+            run = _create_folder(prepared, runs_dir, command, recipe)
             status = StatusWriter(run.path).start(phase="starting")
         else:
             run = Run(run_dir)
-            if isinstance(prepared.config, PretrainConfig) and prepared.config.version is None:
-                version = run.config.get("version")
-                prepared.config = prepared.config.model_copy(
-                    update={"version": runs.next_version(runs_dir) if version is None else version}
-                )
-            runs.write_config(run.path, prepared.config)
-            if prepared.experiment is not None:
-                runs.add_meta(run.path, experiment=prepared.experiment.id)
-            if prepared.weights_sha256 is not None and not (resume and "weights_sha256" in run.meta):
-                runs.add_meta(run.path, weights_sha256=prepared.weights_sha256)
+            _record_in_folder(run, prepared, runs_dir, resume)
         assert status is not None
-        prepared.peers = peers
-        prepared.callbacks = [TellOthers(peers, config.batch_size), _InstallSignals(signals), *callbacks]
+        prepared.peers, prepared.callbacks = peers, callbacks
         with compute.deterministic_algorithms(config), log_to(run.log_path, wanted=not supervised):
-            _run_to_end(run, prepared, status, signals, resume, peers)
+            _run_to_end(run, prepared, status, signals, peers, resume)
     except ConfigError:
         raise
     except Exception as error:  # before there was anything to train, or after its last word
@@ -141,8 +128,29 @@ def train(
     return Run(run.path)
 
 
+def _create_folder(prepared: Prepared, runs_dir: Path, command: list[str] | None, recipe: str | None) -> Run:
+    more: dict[str, Any] = {"experiment": prepared.experiment.id} if prepared.experiment else {}
+    more |= {"recipe": recipe} if recipe else {}
+    more |= {"weights_sha256": prepared.weights_sha256} if prepared.weights_sha256 else {}
+    return runs.create(prepared.config, runs_dir, command, **more)
+
+
+def _record_in_folder(run: Run, prepared: Prepared, runs_dir: Path, resume: bool) -> None:
+    """Writes the complete options, and what was found while they were completed, into a folder made by a launcher."""
+    if isinstance(prepared.config, PretrainConfig) and prepared.config.version is None:
+        version = run.config.get("version")
+        prepared.config = prepared.config.model_copy(
+            update={"version": runs.next_version(runs_dir) if version is None else version}
+        )
+    runs.write_config(run.path, prepared.config)
+    if prepared.experiment is not None:
+        runs.add_meta(run.path, experiment=prepared.experiment.id)
+    if prepared.weights_sha256 is not None and not (resume and "weights_sha256" in run.meta):
+        runs.add_meta(run.path, weights_sha256=prepared.weights_sha256)
+
+
 def _check_same_weights(run: Run, prepared: Prepared) -> None:
-    """Raises ConfigError where a head would go on on features of another encoder; others have theirs in a checkpoint.
+    """Raises ConfigError if a head would be resumed on features of another encoder; others have theirs in a checkpoint.
 
     Weights of a run that has no checkpoint yet count from now on.
     """
@@ -190,10 +198,9 @@ def train_worker(
                 peers.say(rank_messages.STOPPED, "It was asked to stop.")  # the main process may not have been
                 raise
             prepared.peers = peers
-            prepared.callbacks = [TellOthers(peers, config.batch_size), _InstallSignals(signals)]
             folder = run_dir or Path(tempfile.gettempdir())
             with compute.deterministic_algorithms(config):
-                _work(prepared)(Run(folder), prepared, NullWriter(), signals.requested, resume)
+                _run_training(Run(folder), prepared, NullWriter(), signals, resume)
     except StopRequested:
         pass  # the main process says so
     except DivergedError as error:
@@ -212,17 +219,23 @@ def train_worker(
     return 0
 
 
-def _work(prepared: Prepared) -> Callable[..., None]:
-    return pretrain if isinstance(prepared.config, PretrainConfig) else finetune
+def _run_training(
+    run: Run, prepared: Prepared, status: StatusWriter | NullWriter, signals: StopSignals, resume: bool
+) -> None:
+    """Runs the training of this kind, with callbacks that know of other processes and of signals before all others."""
+    first: list[L.Callback] = [_InstallSignals(signals)]
+    if prepared.peers is not None:
+        first.insert(0, TellOthers(prepared.peers, prepared.config.batch_size))
+    prepared.callbacks = [*first, *prepared.callbacks]
+    train_this = pretrain if isinstance(prepared.config, PretrainConfig) else finetune
+    train_this(run, prepared, status, signals.requested, resume)
 
 
 def trial(prepared: Prepared, folder: Path, status: StatusWriter) -> None:
     """Trains what was prepared in a folder that is thrown away, to see what it costs; errors come as they are."""
     quiet_libraries()
-    signals = StopSignals()
-    prepared.callbacks = [_InstallSignals(signals), *prepared.callbacks]
     with compute.deterministic_algorithms(prepared.config):
-        _work(prepared)(Run(folder), prepared, status, signals.requested, False)
+        _run_training(Run(folder), prepared, status, StopSignals(), resume=False)
 
 
 def _device_names(config: RunConfig, device: torch.device) -> str:
@@ -239,9 +252,9 @@ def _run_to_end(
     prepared: Prepared,
     status: StatusWriter,
     signals: StopSignals,
-    resume: bool,
     peers: rank_messages.RankMessages,
-) -> None:
+    resume: bool,
+) -> None:  # fmt: skip
     """Runs the training and turns every end into a state and a sentence."""
     device = compute.find_device(prepared.config.accelerator)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
@@ -258,13 +271,13 @@ def _run_to_end(
     batch = prepared.config.batch_size
     try:
         remove_partial_files(run.path / runs.CHECKPOINTS)
-        _work(prepared)(run, prepared, status, signals.requested, resume)
+        _run_training(run, prepared, status, signals, resume)
         status.close(state="finished", reason="", phase="", exit_code=0)
     except StopRequested:
         peers.rest()
-        last_word = signals.last_word()
-        print_to_log(f"{last_word['state']} ({last_word['reason']}); the last checkpoint is kept")
-        status.close(phase="", **last_word)
+        final_status = signals.final_status()
+        print_to_log(f"{final_status['state']} ({final_status['reason']}); the last checkpoint is kept")
+        status.close(phase="", **final_status)
     except KeyboardInterrupt:
         peers.rest()
         status.close(state="stopped", reason="interrupted", phase="", error="Interrupted before it could save.")

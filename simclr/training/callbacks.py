@@ -44,7 +44,7 @@ class Meter:
         self._images += num_images
 
     def restart(self) -> None:
-        """Begins the interval anew, so that what happened since (validation, say) does not count as training."""
+        """Starts a new interval, so that what happened since (a validation, say) does not count as training."""
         self._last, self._images = time.monotonic(), 0
 
     def rate(self) -> float | None:
@@ -97,7 +97,7 @@ class Recorder(L.Callback):
         return self.seconds_before + self.meter.elapsed
 
     def state_dict(self) -> dict[str, Any]:
-        # a row that is half gathered goes on after a resume, so that it comes out as without one
+        # a row that is half gathered is completed after a resume, so that it is the same as without one
         means: list[Any] = [self._means.state_dict() if self._means is not None else None]
         if dist.is_initialized():  # the main process writes the checkpoint, for all
             means = means * dist.get_world_size()

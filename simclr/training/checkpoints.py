@@ -1,7 +1,7 @@
 """Checkpoints that survive a crash at any moment: written beside, synced, renamed, with the one before kept.
 
 last.ckpt       after every epoch, and within one every few minutes
-previous.ckpt   the one before it: what is gone on from where the last is damaged
+previous.ckpt   the one before it: a run resumes from it if the last is damaged
 best.ckpt       best by validation; epoch-N.ckpt where asked
 """
 
@@ -56,7 +56,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         save_atomically(checkpoint, Path(path))
 
 
-def _put(source: Path, target: Path) -> None:
+def _link_or_copy(source: Path, target: Path) -> None:
     """Gives a file a second name, replacing what had it; a copy where the file system knows no hard links."""
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     beside.unlink(missing_ok=True)
@@ -78,9 +78,9 @@ def publish(fresh: Path, more_names: Iterable[str] = ()) -> None:
     """
     last = fresh.with_name(runs.LAST_CHECKPOINT)
     for name in more_names:
-        _put(fresh, fresh.with_name(name))
+        _link_or_copy(fresh, fresh.with_name(name))
     if last.exists():
-        _put(last, fresh.with_name(runs.PREVIOUS_CHECKPOINT))
+        _link_or_copy(last, fresh.with_name(runs.PREVIOUS_CHECKPOINT))
     os.replace(fresh, last)
 
 

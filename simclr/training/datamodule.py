@@ -46,14 +46,14 @@ class _Positions(Dataset[Tensor]):
 
 
 # Held back from reading processes; macOS cannot tell who sent a SIGTERM, so there it ends them.
-STOPS = {signal.SIGINT} | ({signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else set())
+STOP_SIGNALS = {signal.SIGINT} | ({signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else set())
 
 
-class _Reading(DataLoader[Any]):
+class _LazyDataLoader(DataLoader[Any]):
     """A DataLoader that begins when the first batch is asked for, not when an iterator is made.
 
     Lightning makes one before it names the epoch that a run is resumed in, and processes would be handed positions of
-    another. They start with `STOPS` held back, so that none is hit before `_begin_reading`.
+    another. They start with `STOP_SIGNALS` blocked, so that none is hit before `_init_worker`.
 
     on_wait: called about once a second while a batch from another process is waited for, with the seconds waited so
         far; may raise to give up.
@@ -62,7 +62,7 @@ class _Reading(DataLoader[Any]):
     on_wait: Callable[[float], None] | None = None
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             batches = super().__iter__()
         finally:
@@ -83,21 +83,21 @@ class _Reading(DataLoader[Any]):
             since = time.monotonic()
 
 
-def _end_reading(error: Exception, batch: Any) -> None:
+def _exit_worker(error: Exception, batch: Any) -> None:
     """Ends a reading process that cannot hand over a batch: the trainer would wait for it for ever."""
     traceback.print_exception(error)
     sys.stderr.flush()
     os._exit(1)
 
 
-def _begin_reading(number: int) -> None:
+def _init_worker(number: int) -> None:
     """Signals to the whole process group are for the trainer, which ends its reading processes when it has saved.
 
     They go by its own SIGTERM alone; without a trainer they end by themselves (PyTorch's watchdog, within seconds).
     PyTorch has given each one thread.
     """
-    queues.Queue._on_queue_feeder_error = staticmethod(_end_reading)  # type: ignore[attr-defined]
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    queues.Queue._on_queue_feeder_error = staticmethod(_exit_worker)  # type: ignore[attr-defined]
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     wait: Any = getattr(signal, "sigwaitinfo", None)  # None on macOS
 
     def obey() -> None:
@@ -109,7 +109,7 @@ def _begin_reading(number: int) -> None:
         threading.Thread(target=obey, daemon=True).start()
 
 
-class _Images(L.LightningDataModule):
+class _ImageDataModule(L.LightningDataModule):
     """What both kinds of training share: loaders over positions, and splits moved to the device once.
 
     Args:
@@ -124,7 +124,7 @@ class _Images(L.LightningDataModule):
     # Whether several processes divide the validation batches: a contrastive loss is theirs together, while a share of
     # right answers is exact only where each image counts once.
     shares_validation = False
-    # Told that a batch is waited for, see `_Reading`.
+    # Told that a batch is waited for, see `_LazyDataLoader`.
     on_wait: Callable[[float], None] | None = None
 
     def __init__(
@@ -145,14 +145,14 @@ class _Images(L.LightningDataModule):
             batches.as_arrays = True
             num_bytes = self.batch_size * 3 * split.image_size**2
             options = {
-                "num_workers": self.num_workers, "persistent_workers": True, "worker_init_fn": _begin_reading,
+                "num_workers": self.num_workers, "persistent_workers": True, "worker_init_fn": _init_worker,
                 "timeout": WAIT_SECONDS,
                 # Readers have to be the trainer's own children, which end with it; Python 3.14 starts them otherwise.
                 "multiprocessing_context": "fork" if sys.platform == "linux" else None,
                 "prefetch_factor": 2 if num_bytes > LARGE_BATCH else 4,
                 "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             }  # fmt: skip
-        loader = _Reading(dataset, batch_sampler=sampler, collate_fn=as_is, **options)
+        loader = _LazyDataLoader(dataset, batch_sampler=sampler, collate_fn=as_is, **options)
         loader.on_wait = self.on_wait
         return loader
 
@@ -208,7 +208,7 @@ class _Images(L.LightningDataModule):
         return self.trainer.current_epoch if self.trainer is not None else 0
 
 
-class PretrainData(_Images):
+class PretrainData(_ImageDataModule):
     """Batches of two views for pre-training.
 
     Args:
@@ -241,7 +241,7 @@ class PretrainData(_Images):
         return Views(augment.normalize(first), augment.normalize(second), ids)
 
 
-class LabelledData(_Images):
+class LabelledData(_ImageDataModule):
     """Batches of labelled images: one random view each for training, the plain image for validation."""
 
     def __init__(self, train: Split, val: Split | None, augmentation: Augmentation | None, **options: Any) -> None:

@@ -19,7 +19,7 @@ from simclr.training.prepared import Prepared
 from simclr.views.thumbnails import write_sheets
 
 
-def filming(run: Run, prepared: Prepared, device: torch.device) -> list[L.Callback]:
+def film_callbacks(run: Run, prepared: Prepared, device: torch.device) -> list[L.Callback]:
     """What keeps the training film: features of the same validation images, or training images where there are none."""
     config, data = prepared.config, prepared.data
     epochs = film_frames.planned_epochs(prepared.num_epochs, config.film_frames)
@@ -40,10 +40,10 @@ def filming(run: Run, prepared: Prepared, device: torch.device) -> list[L.Callba
     def features(module: Any) -> Tensor:
         return features_of(module.encoder, chosen, prepared.image_size, device=device, precision=config.precision)
 
-    return [Filming(features, lambda epoch, found: film_frames.write_frame(folder, epoch, found), epochs)]
+    return [FilmRecorder(features, lambda epoch, found: film_frames.write_frame(folder, epoch, found), epochs)]
 
 
-class Filming(L.Callback):
+class FilmRecorder(L.Callback):
     """Keeps features of the same images after some epochs, for the training film.
 
     Args:

@@ -16,7 +16,7 @@ from simclr.runs import Run, StatusWriter
 from simclr.training.callbacks import NullWriter
 from simclr.training.checkpoints import Checkpoints, save_atomically
 from simclr.training.datamodule import LabelledData
-from simclr.training.film import filming
+from simclr.training.film import film_callbacks
 from simclr.training.fit import fit
 from simclr.training.frozen_head import train_on_features
 from simclr.training.modules import Classifier
@@ -47,7 +47,7 @@ def finetune(
             train_split, prepared.data.val, config.augmentation, batch_size=config.batch_size, seed=config.seed,
             size=prepared.image_size, num_workers=config.num_workers,
         )  # fmt: skip
-        extra = filming(run, prepared, compute.find_device(config.accelerator))
+        extra = film_callbacks(run, prepared, compute.find_device(config.accelerator))
         goes_on = fit(
             run, prepared, status, stop, resume, model=model, data=loader, checkpoints=checkpoints,
             columns=runs.FINETUNE_METRICS, extra=extra,
@@ -81,7 +81,7 @@ def _evaluate(
     }
     measured = protocols.classifier_figures(config, state, data, device, reporter(status, stop))
     if measured:
-        found |= protocols.seen(measured, "finetune")
+        found |= protocols.with_viewing_note(measured, "finetune")
         print(
             f"test top-1 {found['test/top1']:.2%}, loss {found['test/loss']:.4f}, {found['num_labels']:,} labels",
             flush=True,

@@ -45,7 +45,7 @@ from simclr.training.progress import Progress
 
 
 class _SameStart(L.Callback):
-    """Refuses to go on from different checkpoints, as where a machine does not see the newest one yet."""
+    """Refuses to resume from different checkpoints, as when a machine does not see the newest one yet."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         steps = [trainer.global_step] * trainer.world_size
@@ -74,7 +74,7 @@ class _Strategy(DDPStrategy):
 
 
 def _resume_point(run: Run, resume: bool, data: Any) -> tuple[Path | None, int | None]:
-    """The checkpoint to go on from and its step; tells the data module which batches are already done."""
+    """The checkpoint to resume from and its step; tells the data module which batches are already done."""
     found = load_last(run.path / runs.CHECKPOINTS) if resume else None
     if found is None:
         return None, None
@@ -89,7 +89,7 @@ def _environment(place: ranks.Place) -> ClusterEnvironment:
     if place.launcher == "torchrun":
         return TorchElasticEnvironment()
     if place.launcher == "srun":
-        return SLURMEnvironment(auto_requeue=False)  # stopping and going on again is this package's own
+        return SLURMEnvironment(auto_requeue=False)  # this package stops and resumes runs itself
     return LightningEnvironment()
 
 
@@ -98,7 +98,7 @@ def fit(
     model: SimCLR | Classifier, data: PretrainData | LabelledData, checkpoints: Checkpoints,
     columns: tuple[str, ...], extra: list[L.Callback],
 ) -> bool:  # fmt: skip
-    """Trains; returns whether this is the process that goes on to judge and to write the result."""
+    """Trains; returns True in the process that then evaluates and writes the result."""
     config = prepared.config
     place = ranks.place(config)
     checkpoint, step = _resume_point(run, resume, data)
@@ -141,7 +141,7 @@ def fit(
     done = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
     status.set(epoch=done, step=trainer.global_step)
     check_finite(model, trainer.global_step)
-    trainer.strategy.barrier()  # lest a process leaves while another is still sending to it
+    trainer.strategy.barrier()  # so that no process leaves while another still sends to it
     if prepared.peers is not None:  # from here on none waits for another
         prepared.peers.rest()
     return place.is_main
@@ -160,11 +160,11 @@ def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> time_left.T
         num_test = num_test + num_val + data.probe.num_images if is_judged and data.probe is not None else 0
     reading = 0 if data.train.in_memory else time_left.READING
     return time_left.TimeLeft(
-        knn=time_left.Part(
+        knn=time_left.Stage(
             math.ceil(epochs / probe.every_epochs) if probe is not None else 0, (reading + 1) * (num_bank + num_val)
         ),
-        validation=time_left.Part(epochs if num_val else 0, (reading + views) * num_val),
-        step=time_left.Part(prepared.num_steps, (reading + views * backward) * config.batch_size),
-        between=time_left.Part(epochs),
-        test=time_left.Part(1, (reading + 1) * num_test),
+        validation=time_left.Stage(epochs if num_val else 0, (reading + views) * num_val),
+        step=time_left.Stage(prepared.num_steps, (reading + views * backward) * config.batch_size),
+        between=time_left.Stage(epochs),
+        test=time_left.Stage(1, (reading + 1) * num_test),
     )  # fmt: skip

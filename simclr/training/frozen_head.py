@@ -54,8 +54,8 @@ def train_on_features(
             return
     num_val, num_test = (split.num_images if split is not None else 0 for split in (data.val, data.test))
     left = time_left.TimeLeft(
-        image=time_left.Part(train_split.num_images + num_val, 1), step=time_left.Part(prepared.num_steps),
-        test=time_left.Part(1, num_test),
+        image=time_left.Stage(train_split.num_images + num_val, 1), step=time_left.Stage(prepared.num_steps),
+        test=time_left.Stage(1, num_test),
     )  # fmt: skip
     left["step"].measure(*try_head(model.head, prepared.encoder.num_features, config))
     mark = time.monotonic()
@@ -175,11 +175,11 @@ def train_head(
         features, labels: (N, D) and (N,), on the head's device.
         val: the same of the validation split.
         num_steps: after which it ends.
-        state: what an earlier call's state function returned, to go on from there.
+        state: what an earlier call's state function returned, to resume from.
         on_step: called after each step, with the number of steps done.
 
     Yields:
-        After every epoch, its measurements and a function that returns the state to go on from.
+        After every epoch, its measurements and a function that returns the state to resume from.
     """
     optimizer = optim.make_optimizer(config.optimizer, [head], config.learning_rate, config.weight_decay)
     scheduler = optim.schedule(

@@ -56,7 +56,7 @@ def _broadcast(tensors: list[Tensor]) -> None:
             tensor.copy_(values.view(tensor.shape))
 
 
-class _Trained(L.LightningModule):
+class _TrainingModule(L.LightningModule):
     """What both modules share: optimizer with warm-up and cosine, and running means of what was measured."""
 
     def __init__(
@@ -81,7 +81,7 @@ class _Trained(L.LightningModule):
         return [self.encoder, self.head]
 
     def _seed_network(self, *place: int) -> None:
-        """Begins the random numbers of dropout and stochastic depth anew from what names the step.
+        """Seeds the random numbers of dropout and stochastic depth from what names the step.
 
         A resumed run then draws the same ones without a state to save.
         """
@@ -105,7 +105,7 @@ class _Trained(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-class SimCLR(_Trained):
+class SimCLR(_TrainingModule):
     """Contrastive pre-training: encoder h = f(x), projector z = g(h), NT-Xent on z (Chen et al. 2020).
 
     Args:
@@ -243,9 +243,9 @@ def health_of(h: Tensor, z1: Tensor, z2: Tensor, singular_h: Tensor, singular_z:
         count = len(singular)
         kept = (singular / len(features) ** 0.5).cpu()[torch.from_numpy(health_log.spectrum_indices(count))]
         return {
-            "dim": features.shape[1], "std": _digits(metrics.feature_std(features)),
-            "effective_rank": _digits(metrics.entropy_rank(singular)), "num_singular": count,
-            "singular": [_digits(value) for value in kept] if bool(kept.isfinite().all()) else [],
+            "dim": features.shape[1], "std": _five_digits(metrics.feature_std(features)),
+            "effective_rank": _five_digits(metrics.entropy_rank(singular)), "num_singular": count,
+            "singular": [_five_digits(value) for value in kept] if bool(kept.isfinite().all()) else [],
         }  # fmt: skip
 
     found: dict[str, Any] = {"images": len(h), "h": layer(h, singular_h), "z": layer(z1, singular_z)}
@@ -254,11 +254,11 @@ def health_of(h: Tensor, z1: Tensor, z2: Tensor, singular_h: Tensor, singular_z:
     pairs = metrics.similarity_histograms(z1, z2, health_log.NUM_BINS)
     return found | {
         "positive": [int(count) for count in pairs.positive], "negative": [int(count) for count in pairs.negative],
-        "d_prime": _digits(pairs.d_prime),
+        "d_prime": _five_digits(pairs.d_prime),
     }  # fmt: skip
 
 
-def _digits(value: Tensor | float) -> float | None:
+def _five_digits(value: Tensor | float) -> float | None:
     """Five digits, which is more than a plot shows; None for what is not finite."""
     number = float(value)
     return float(f"{number:.5g}") if math.isfinite(number) else None
@@ -282,7 +282,7 @@ def _running_statistics_kept(module: nn.Module) -> Iterator[None]:
                 m.num_batches_tracked.copy_(count)
 
 
-class Classifier(_Trained):
+class Classifier(_TrainingModule):
     """Encoder and classifier on labels: fine-tuning, or training from scratch.
 
     Args:

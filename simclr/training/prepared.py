@@ -1,4 +1,4 @@
-"""What a training is given: options with nothing left open, data, encoder and how long it goes on."""
+"""What a training is given: options with nothing left open, data, encoder and number of steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simclr.runs import Run
 
 @dataclass
 class Prepared:
-    """Everything that can be wrong with a run, checked, and the options with nothing left open."""
+    """A run that `lifecycle.prepare` has checked: its options with nothing left open, and what is trained on what."""
 
     config: RunConfig
     data: ImageData

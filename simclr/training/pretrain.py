@@ -15,7 +15,7 @@ from simclr.runs import Run, StatusWriter
 from simclr.training.callbacks import NullWriter
 from simclr.training.checkpoints import Checkpoints, save_atomically
 from simclr.training.datamodule import PretrainData
-from simclr.training.film import filming
+from simclr.training.film import film_callbacks
 from simclr.training.fit import fit
 from simclr.training.knn_probe import KNNProbe, knn_measure
 from simclr.training.modules import SimCLR
@@ -36,7 +36,7 @@ def pretrain(
     )  # fmt: skip
     if data.val is not None and data.val.num_images < 2:
         loader.splits.pop("val")
-    extra: list[L.Callback] = filming(run, prepared, device)
+    extra: list[L.Callback] = film_callbacks(run, prepared, device)
     if (measure := knn_measure(config, data, prepared.image_size, model, device)) is not None:
         extra.append(KNNProbe(measure, config.knn_every_epochs))
     has_knn = measure is not None
@@ -63,5 +63,5 @@ def pretrain(
     if not found:
         print("there are no labelled test images, so nothing was tested", flush=True)
         return
-    runs.write_evaluation(run.path, protocols.seen(found, "pretrain"))
+    runs.write_evaluation(run.path, protocols.with_viewing_note(found, "pretrain"))
     print(f"test kNN {found['test/knn_top1']:.2%}, linear probe {found['test/linear_top1']:.2%}", flush=True)

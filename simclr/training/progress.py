@@ -1,4 +1,4 @@
-"""What is shown of a training while it goes on: a bar or lines, and what is read or downloaded."""
+"""What is shown of a running training: a bar or lines, and what is read or downloaded."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ READING = 2
 
 
 @dataclass
-class Part:
+class Stage:
     """One kind of work.
 
     total, done: how often it happens in the whole training, and how often it did.
@@ -47,7 +47,7 @@ class Part:
 
     @property
     def cost(self) -> float | None:
-        """Seconds each time, as measured of late."""
+        """Seconds each time, as measured lately."""
         return self._seconds / self._count if self._count else None
 
     @property
@@ -63,10 +63,10 @@ class TimeLeft:
         parts: by name; those that tell best what an image costs come first.
     """
 
-    def __init__(self, **parts: Part) -> None:
+    def __init__(self, **parts: Stage) -> None:
         self.parts = parts
 
-    def __getitem__(self, name: str) -> Part:
+    def __getitem__(self, name: str) -> Stage:
         return self.parts[name]
 
     def seconds(self) -> float | None:
@@ -84,7 +84,7 @@ class TimeLeft:
         return total if any(part.cost is not None for part in self.parts.values()) else None
 
     def state_dict(self) -> dict[str, list[float]]:
-        """What was measured, for a run that goes on later."""
+        """What was measured, for a run that is resumed."""
         return {name: [part._count, part._seconds] for name, part in self.parts.items()}
 
     def load_state_dict(self, state: Mapping[str, list[float]]) -> None:

@@ -24,7 +24,7 @@ MOMENTS = {
         ("simclr.training.frozen_head:classify", "after"),
     ],
     "a row without its checkpoint": [("simclr.training.checkpoints:Checkpoints.judge", "before")],
-    "the best without the last": [("simclr.training.checkpoints:_put", "after")],
+    "the best without the last": [("simclr.training.checkpoints:_link_or_copy", "after")],
     "between epochs": [("simclr.training.checkpoints:publish", "after")],
     "testing": [
         ("simclr.evaluation.protocols:pretrain_figures", "before"),

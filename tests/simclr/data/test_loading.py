@@ -104,7 +104,7 @@ def test_no_part_of_a_run_copies_more_than_a_batch(tmp_path, monkeypatch):
     prepared = prepare.prepare(cfg.build(cfg.FinetuneConfig, options), tmp_path)
     data_ptr = prepared.data.train.images.data_ptr()
     assert prepared.train.images.data_ptr() == data_ptr
-    assert protocols.labelled(prepared.config, prepared.data).images.data_ptr() == data_ptr
+    assert protocols.labelled_split(prepared.config, prepared.data).images.data_ptr() == data_ptr
 
 
 # --- cuts ---------------------------------------------------------------------------------------------------------

@@ -632,7 +632,7 @@ def test_a_reader_obeys_its_trainer_only():
     """SIGTERM from its parent ends it, from elsewhere not."""
     reader = os.fork()
     if reader == 0:
-        datamodule._begin_reading(0)
+        datamodule._init_worker(0)
         time.sleep(30)
         os._exit(3)
     try:

@@ -15,7 +15,7 @@ from simclr.cli import main, parser
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.launch import control, spawn
 from simclr.lifecycle import estimate
-from simclr.lifecycle.estimate import CannotMeasure, Estimate, Figures, Part
+from simclr.lifecycle.estimate import CannotMeasure, CostItem, Estimate, Figures
 
 GIB = 2**30
 ROOMY = 64 * GIB
@@ -27,7 +27,7 @@ def figures(**changes):
         "device": "CPU", "free": 8 * GIB, "sharing": 1, "num_steps": 1000, "num_epochs": 10, "images_per_step": 256,
         "measured_images": 256, "step_seconds": [0.1] * 10,
         "peaks": [(0, GIB // 2), (8, GIB + 80 * 2**20), (64, GIB + 640 * 2**20)], "need": GIB + 2560 * 2**20,
-        "is_whole": True, "view_bytes": 0, "parts": [Part("validation", 2.0, 10)],
+        "is_whole": True, "view_bytes": 0, "parts": [CostItem("validation", 2.0, 10)],
     }  # fmt: skip
     return Figures(**values | changes)
 
@@ -288,9 +288,9 @@ def test_a_cancelled_job_leaves_no_process(tiny_runs):
 
 def test_bad_input_is_the_sentence_of_the_training(tiny_runs):
     with pytest.raises(ConfigError, match="batch_size is 5000; allowed: at most"):
-        estimate.ask(pretrain(batch_size=5000), tiny_runs)
+        estimate.estimate_run(pretrain(batch_size=5000), tiny_runs)
     with pytest.raises(ConfigError, match="device is gpu:9"):
-        estimate.ask(pretrain(), tiny_runs, device="gpu:9")
+        estimate.estimate_run(pretrain(), tiny_runs, device="gpu:9")
 
 
 def test_it_is_ended_before_the_memory_runs_out(monkeypatch):
@@ -324,7 +324,7 @@ def answer(**changes):
 
 def test_the_command_says_it_in_sentences_and_as_json(monkeypatch, capsys, tiny_runs):
     asked = []
-    monkeypatch.setattr(estimate, "ask", lambda config, *_, **more: asked.append((config, more)) or answer())
+    monkeypatch.setattr(estimate, "estimate_run", lambda config, *_, **more: asked.append((config, more)) or answer())
     assert main.main(["estimate", "pretrain", "--batch_size", "32", "--device", "cpu"]) == 0
     assert asked[0][0].batch_size == 32 and asked[0][1]["device"] == "cpu"
     said = capsys.readouterr().out
@@ -335,7 +335,7 @@ def test_the_command_says_it_in_sentences_and_as_json(monkeypatch, capsys, tiny_
 
 
 def test_the_command_fails_where_it_does_not_fit_and_on_bad_input(monkeypatch, capsys, tiny_runs):
-    monkeypatch.setattr(estimate, "ask", lambda *_, **__: answer(fits=False, batch_size=64))
+    monkeypatch.setattr(estimate, "estimate_run", lambda *_, **__: answer(fits=False, batch_size=64))
     assert main.main(["estimate", "pretrain"]) == 1
     assert "What would fit: batch_size 64." in capsys.readouterr().out
     for arguments in (["robot"], ["pretrain", "--batch_size", "none"], ["pretrain", "--job_dir", "nowhere"]):
@@ -347,13 +347,13 @@ def test_the_command_fails_where_it_does_not_fit_and_on_bad_input(monkeypatch, c
 def test_what_is_said_to_fit_fits(tiny_runs):
     options = {"limit_images": 2048, "image_size": 32, "batch_size": 1536, "evaluate": False, "knn_every_epochs": 0}
     config = pretrain(**options)
-    whole = estimate.ask(config, tiny_runs)
+    whole = estimate.estimate_run(config, tiny_runs)
     free = int(0.7 * whole.memory / estimate.SAFE_SHARE)
-    found = estimate.ask(config, tiny_runs, free=free)
+    found = estimate.estimate_run(config, tiny_runs, free=free)
     # from an eighth of the batch, and rather too much than too little
     assert not found.fits and 0.9 * whole.memory <= found.memory <= 1.6 * whole.memory
     for change in ({"batch_size": found.batch_size}, {"micro_batch_size": found.micro_batch_size}):
-        again = estimate.ask(pretrain(**options | change), tiny_runs)
+        again = estimate.estimate_run(pretrain(**options | change), tiny_runs)
         assert again.memory <= free, change
 
 
@@ -364,7 +364,7 @@ def test_the_time_that_was_foretold(tiny_runs):
     config = cfg.build(PretrainConfig, cfg.recipe("quick") | {"epochs": "6"})
     hits = 0
     for _ in range(3):
-        found = estimate.ask(config, tiny_runs)
+        found = estimate.estimate_run(config, tiny_runs)
         begin = time.monotonic()
         run = spawn.start(config, tiny_runs)
         wait_for(lambda run=run: not run.status.is_active, "the run", 600)

@@ -13,11 +13,11 @@ from simclr.runs import status_writer
 from simclr.training import callbacks
 from simclr.training.callbacks import NullWriter, Recorder
 from simclr.training.knn_probe import KNNProbe
-from simclr.training.time_left import BACKWARD, MEMORY_SECONDS, Part, TimeLeft
+from simclr.training.time_left import BACKWARD, MEMORY_SECONDS, Stage, TimeLeft
 
 
 def test_each_part_has_its_own_rate():
-    left = TimeLeft(step=Part(100, 64), validation=Part(10, 20), test=Part(1))
+    left = TimeLeft(step=Stage(100, 64), validation=Stage(10, 20), test=Stage(1))
     assert left.seconds() is None
     left["step"].add(5.0, 10)
     left["validation"].add(3.0)
@@ -25,7 +25,9 @@ def test_each_part_has_its_own_rate():
 
 
 def test_what_was_not_measured_is_guessed_by_its_images():
-    left = TimeLeft(knn=Part(2, 1000), validation=Part(10, 200), step=Part(100, 2 * BACKWARD * 10), test=Part(1, 5000))
+    left = TimeLeft(
+        knn=Stage(2, 1000), validation=Stage(10, 200), step=Stage(100, 2 * BACKWARD * 10), test=Stage(1, 5000)
+    )
     left["step"].add(6.0, 10)  # 0.01 s an image
     assert left.seconds() == pytest.approx(90 * 0.6 + 10 * 2 + 2 * 10 + 50)
     left["validation"].add(4.0)  # 0.02 s: the same pass, nothing backward
@@ -35,13 +37,13 @@ def test_what_was_not_measured_is_guessed_by_its_images():
 
 
 def test_what_is_done_more_often_than_planned_takes_no_negative_time():
-    left = TimeLeft(step=Part(10), between=Part(1))
+    left = TimeLeft(step=Stage(10), between=Stage(1))
     left["step"].add(10.0, 12)
     assert left.seconds() == 0.0
 
 
 def test_a_machine_that_became_slower_is_believed_within_minutes():
-    left = TimeLeft(step=Part(10**6))
+    left = TimeLeft(step=Stage(10**6))
     left["step"].add(6000.0, 60_000)
     assert left["step"].cost == pytest.approx(0.1)
     for _ in range(int(3 * MEMORY_SECONDS)):
@@ -50,15 +52,15 @@ def test_a_machine_that_became_slower_is_believed_within_minutes():
 
 
 def test_a_trial_is_no_part_of_the_training():
-    left = TimeLeft(step=Part(1000))
+    left = TimeLeft(step=Stage(1000))
     left["step"].measure(0.2, 20)
     assert left.seconds() == pytest.approx(10.0)
 
 
 def test_costs_go_with_a_checkpoint():
-    left = TimeLeft(step=Part(100), validation=Part(10))
+    left = TimeLeft(step=Stage(100), validation=Stage(10))
     left["step"].add(5.0, 10)
-    again = TimeLeft(step=Part(100), knn=Part(3))
+    again = TimeLeft(step=Stage(100), knn=Stage(3))
     again.load_state_dict(json.loads(json.dumps(left.state_dict())))
     assert (again["step"].cost, again["step"].done) == (0.5, 0)
     assert again["knn"].cost is None
@@ -78,8 +80,8 @@ class Training:
         self.knn = KNNProbe(lambda: self.passes(self.KNN) or 0.5, self.EVERY) if with_knn else None
         num_knn = -(-self.EPOCHS // self.EVERY) if with_knn else 0
         self.left = TimeLeft(
-            knn=Part(num_knn, 900), validation=Part(self.EPOCHS, 250), step=Part(self.EPOCHS * self.BATCHES, 30),
-            between=Part(self.EPOCHS), test=Part(1, 2000),
+            knn=Stage(num_knn, 900), validation=Stage(self.EPOCHS, 250), step=Stage(self.EPOCHS * self.BATCHES, 30),
+            between=Stage(self.EPOCHS), test=Stage(1, 2000),
         )  # fmt: skip
         status = SimpleNamespace(set=self.note)
         self.status: dict = {}
