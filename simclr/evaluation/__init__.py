@@ -1,1 +1,1 @@
-"""How good an encoder is: features, probes, protocols, and what the curves of a run say."""
+"""How good an encoder is: features, kNN, linear probe, protocols, and what the curves of a run say."""

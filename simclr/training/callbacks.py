@@ -1,4 +1,4 @@
-"""What happens beside training: metric rows, kNN probe, status, progress."""
+"""What is recorded while a network trains: metric rows, the health log and the status."""
 
 from __future__ import annotations
 

@@ -32,6 +32,17 @@ def _accuracy_then_loss(measured: Any) -> tuple[float, ...] | None:
 def finetune(
     run: Run, prepared: Prepared, status: StatusWriter | NullWriter, stop: threading.Event, resume: bool
 ) -> None:
+    """Trains a classifier on labels, writes `model.pt` of the epoch that was best on validation, and tests it once.
+
+    Args:
+        status: where progress goes; a NullWriter in the run's other processes.
+        stop: ends the training at the next step, with its state saved.
+        resume: start from the newest checkpoint, if any.
+
+    Raises:
+        StopRequested: once `stop` is set and the state is saved.
+        DivergedError: if the loss or the weights are not finite; the checkpoint before is kept.
+    """
     config, train_split = prepared.config, prepared.train
     assert isinstance(config, FinetuneConfig) and train_split is not None
     checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, _accuracy_then_loss, patience=config.early_stopping_patience)

@@ -98,7 +98,13 @@ def fit(
     model: SimCLR | Classifier, data: PretrainData | LabelledData, checkpoints: Checkpoints,
     columns: tuple[str, ...], extra: list[L.Callback],
 ) -> bool:  # fmt: skip
-    """Trains; returns True in the process that then evaluates and writes the result."""
+    """Trains; returns True in the process that then evaluates and writes the result.
+
+    Args:
+        data: its `skip_batches` and `on_wait` are set here.
+        columns: of `metrics.csv`.
+        extra: callbacks of this kind of training, such as the kNN probe; they come before the training's own.
+    """
     config = prepared.config
     place = ranks.place(config)
     checkpoint, step = _resume_point(run, resume, data)

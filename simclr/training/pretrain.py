@@ -26,6 +26,17 @@ from simclr.training.progress import reporter
 def pretrain(
     run: Run, prepared: Prepared, status: StatusWriter | NullWriter, stop: threading.Event, resume: bool
 ) -> None:
+    """Pre-trains an encoder with SimCLR, writes `model.pt`, and tests it by kNN and a linear probe.
+
+    Args:
+        status: where progress goes; a NullWriter in the run's other processes.
+        stop: ends the training at the next step, with its state saved.
+        resume: start from the newest checkpoint, if any.
+
+    Raises:
+        StopRequested: once `stop` is set and the state is saved.
+        DivergedError: if the loss or the weights are not finite; the checkpoint before is kept.
+    """
     config, data = prepared.config, prepared.data
     assert isinstance(config, PretrainConfig)
     device = compute.find_device(config.accelerator)
