@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import simclr
+
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "simclr").rglob("*.py"))
 
@@ -37,6 +39,14 @@ def test_options_runs_launcher_and_command_line_load_no_torch():
     )
     for heavy in ("torch", "torchvision", "lightning", "sklearn", "streamlit", "plotly", "umap", "pandas"):
         assert heavy not in loaded
+
+
+def test_public_names_are_imported_on_first_use():
+    assert not [name for name in loaded_by("import simclr") if name.startswith("simclr.") or name == "torch"]
+    names = ", ".join(simclr.PUBLIC)
+    assert {f"simclr.{module}" for module in simclr.PUBLIC.values()} <= loaded_by(f"from simclr import {names}")
+    with pytest.raises(ImportError, match="nothing"):
+        from simclr import nothing  # noqa: F401
 
 
 def test_training_loads_no_dashboard_libraries():
