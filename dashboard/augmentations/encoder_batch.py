@@ -13,7 +13,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.augmentations.encoder_choice import ChosenEncoder
-from dashboard.augmentations.encoder_figures import pairs_figure, two_digits
+from dashboard.augmentations.encoder_figures import pairs_figure
 from dashboard.augmentations.encoder_state import remember, remembered, widget_key
 from dashboard.components.live_chart import live_chart
 from dashboard.components.similarity_matrix import HIGHEST, LOWEST, chosen_temperature, similarity_matrix
@@ -154,9 +154,9 @@ def draw_pairs(
     measured = similarity.pair_numbers(similarity.similarity_matrix(_layer_of(batch, layer)))
     pairs, against = measured.pairs[:shown], measured.others[:shown]
     with st.container(horizontal=True, gap="medium", key="lab-pair-numbers"):
-        st.metric("The two views of an image", two_digits(pairs.mean()), width="content",
+        st.metric("The two views of an image", formats.two_digits(pairs.mean()), width="content",
                   help="Mean cosine similarity of the chosen pairs.")  # fmt: skip
-        st.metric("Different images", two_digits(against.mean()), width="content",
+        st.metric("Different images", formats.two_digits(against.mean()), width="content",
                   help=f"Mean cosine similarity to the views of {len(batch.titles) - 1} others.")  # fmt: skip
         st.metric(
             "Partner is the most similar", formats.percent(measured.top1, 0), width="content",

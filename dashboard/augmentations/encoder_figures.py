@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.augmentations.encoder_choice import ChosenEncoder
-from dashboard.shared import figures
+from dashboard.shared import figures, palette
 from simclr.analysis import factors, invariance
 from simclr.data import shapes
 
@@ -25,10 +25,6 @@ FACTOR_TITLES = {
     "shape": "Shape", "hue": "Hue", "background": "Background hue", "size": "Size", "position_x": "Position, x",
     "position_y": "Position, y", "rotation": "Rotation",
 }  # fmt: skip
-
-
-def two_digits(value: float) -> str:
-    return f"{round(float(value), 2) + 0.0:.2f}"  # no minus before zero
 
 
 def pairs_figure(
@@ -49,9 +45,9 @@ def pairs_figure(
     return {
         "data": [
             {"type": "scatter", "mode": "markers", "x": places, "y": rounded[1], "name": "Views of other images",
-             "marker": {"color": "#8a94a6", "size": 12, "symbol": "line-ew-open", "line": {"width": 2}},
+             "marker": {"color": palette.GREY, "size": 12, "symbol": "line-ew-open", "line": {"width": 2}},
              "error_y": {"type": "data", "symmetric": False, "array": rounded[2], "arrayminus": rounded[3],
-                         "color": "#8a94a6", "thickness": 5, "width": 0},
+                         "color": palette.GREY, "thickness": 5, "width": 0},
              "hovertemplate": "median %{y:.2f}<extra>%{fullData.name}</extra>"},
             {"type": "scatter", "mode": "markers", "x": places, "y": rounded[0], "name": "Its other view",
              "marker": {"color": color, "size": 10}, "hovertemplate": "%{y:.2f}<extra>%{fullData.name}</extra>"},
@@ -70,7 +66,7 @@ def _y_axis(scale: str) -> dict[str, Any]:
         "title": {"text": ""},
         "nticks": 5,
         "zeroline": scale == "relative",
-        "zerolinecolor": "#8a94a6",
+        "zerolinecolor": palette.GREY,
         "range": [-0.45, 1.05] if scale == "relative" else None,
     }
 
@@ -140,7 +136,7 @@ def factor_figure(wanted: Sequence[ChosenEncoder], measured: Sequence[dict[str, 
             "x1": 0.45,
             "y0": chance,
             "y1": chance,
-            "line": {"color": "#8a94a6", "dash": "dash"},
+            "line": {"color": palette.GREY, "dash": "dash"},
         }
     ]
     figure["layout"]["annotations"] = [

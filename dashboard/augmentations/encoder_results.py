@@ -18,7 +18,6 @@ from dashboard.augmentations.encoder_figures import (
     curve_figure,
     factor_figure,
     switch_figure,
-    two_digits,
 )
 from dashboard.augmentations.encoder_state import remember, widget_key
 from dashboard.components import escape
@@ -153,7 +152,7 @@ def draw_factors(items: dict[str, index.Summary], choice: ChosenEncoder, layer: 
     ]
     lines = [f"| {' | '.join(heads)} |", f"|---|{'---:|' * len(wanted)}"]
     for name in factors.FACTORS:
-        values = [formats.percent(each[name]) if name == "shape" else two_digits(each[name]) for each in shown]
+        values = [formats.percent(each[name]) if name == "shape" else formats.two_digits(each[name]) for each in shown]
         lines.append(f"| {FACTOR_TITLES[name]}{', accuracy' if name == 'shape' else ', R²'} | {' | '.join(values)} |")
     st.html("<style>.st-key-lab-table [data-testid=stMarkdownContainer] { overflow-x: auto; }</style>")
     with st.container(key="lab-table"):  # on a phone it scrolls by itself

@@ -116,3 +116,12 @@ def value_text(value: float | None, metric: str) -> str:
     if spec.digits > 4:  # a learning rate
         return f"{value:.3g}"
     return formats.percent(value) if spec.percent else f"{value:.{spec.digits}f}"
+
+
+def group_title(group: Group, titles: list[str]) -> str:
+    """A title that tells a group from the others shown, with how many runs it is the mean of."""
+    if len(group.members) > 1:
+        return f"{group.title}, n = {len(group.members)}"
+    if titles.count(group.title) > 1:
+        return f"{group.title} · {group.id.rpartition('-')[2]}" if "-" in group.id else group.id
+    return group.title

@@ -2,94 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
-from urllib.parse import quote, unquote
 
 import streamlit as st
 
 from dashboard.components import escape
 from dashboard.components.curve_grid import curve_grid, update_grid
 from dashboard.components.run_picker import run_picker
-from dashboard.components.table import table
 from dashboard.curves import curve_data
+from dashboard.curves.curve_data import group_title
+from dashboard.curves.tables import options_table, summary_table
+from dashboard.curves.view_state import MAX_RUNS, SEEDS, SPLITS, X, apply_widget_state, choice, write_address
 from dashboard.shared import figures, palette, store, ui
 from simclr.config import ConfigError
 from simclr.results import comparisons, curves, metric_info, series
 from simclr.results.curves import View
 from simclr.results.sources import Group, Source, alone, by_seed
-from simclr.results.statistics import mean_and_std
 from simclr.runs import lightning_logs
 
-MAX_RUNS = 200
 MAX_CHARTS = 12
-MAX_COLUMNS = 6  # runs side by side in the table of options; of more, values are counted
 POINTS_PER_CHART = 10_000  # that many are redrawn in 40 ms; many lines share them
-X = {"epoch": "Epoch", "step": "Step", "time": "Time"}
 X_NAMES = {"epoch": "Epoch", "step": "Step", "time": "Minute"}
-SPLITS = {"both": "Both", "train": "Training", "val": "Validation"}
-SEEDS = {"each": "Each run", "std": "Mean ± std", "range": "Mean, min–max"}
 SEEDS_HELP = (
     "Runs that differ in nothing but the seed are drawn as one: their mean, and around it one sample standard "
     "deviation to both sides, or the span from the lowest to the highest. The mean ends where the first of them ends."
 )
-CHOICE = "curves_choice"  # the session's own copy: widgets forget when another page is shown
-FIRST = {
-    "runs": None, "metrics": None, "x": "epoch", "splits": "both", "seeds": "each", "smoothing": 0.0, "log": False,
-    "log_x": False, "large": "", "folder": "", "generation": 0,
-}  # fmt: skip
-
-
-# --- what is shown: address, session, widgets ----------------------------------------------------------------------
-
-
-def choice() -> dict[str, Any]:
-    """What is shown: the address first, then what this session chose before."""
-    kept = st.session_state.setdefault(CHOICE, dict(FIRST))
-    given = {name: st.query_params.get_all(name) for name in st.query_params if name in (*FIRST, "metric")}
-    if given and given != st.session_state.get("curves_address"):
-        kept["generation"] += 1
-        kept |= read_address(given)
-    return kept
-
-
-def read_address(given: dict[str, list[str]]) -> dict[str, Any]:
-    """The choices that an address makes; what it does not name is as at first, and what makes no sense too."""
-    one = {name: values[-1] for name, values in given.items() if values}
-    found: dict[str, Any] = {name: value for name, value in FIRST.items() if name not in ("generation", "folder")}
-    if "runs" in one:
-        found["runs"] = [unquote(run_id) for run_id in one["runs"].split(",") if run_id]
-    if given.get("metric"):
-        found["metrics"] = given["metric"]
-    for name, allowed in (("x", X), ("splits", SPLITS), ("seeds", SEEDS)):
-        if one.get(name) in allowed:
-            found[name] = one[name]
-    found["log"], found["log_x"] = one.get("log") == "true", one.get("log_x") == "true"
-    found["large"] = one.get("large", "")
-    found["folder"] = one.get("folder", "")
-    try:
-        smoothing = float(one.get("smoothing", 0))
-    except ValueError:
-        smoothing = 0.0
-    found["smoothing"] = min(0.99, max(0.0, round(smoothing, 2))) if math.isfinite(smoothing) else 0.0
-    return found
-
-
-def write_address(kept: dict[str, Any], metrics: list[str]) -> None:
-    """Puts the view into the address; what is as at first is left out."""
-    query: dict[str, str | list[str]] = {
-        "runs": ",".join(quote(run_id, safe="/") for run_id in kept["runs"]),
-        "metric": metrics,
-    }
-    query |= {name: kept[name] for name in ("x", "splits", "seeds", "folder", "large") if kept[name] != FIRST[name]}
-    query |= {name: "true" for name in ("log", "log_x") if kept[name]}
-    if kept["smoothing"]:
-        query["smoothing"] = f"{kept['smoothing']:.2f}"
-    address = {name: [value] if isinstance(value, str) else value for name, value in query.items()}
-    address = {name: values for name, values in address.items() if values}
-    if address != {name: st.query_params.get_all(name) for name in st.query_params}:
-        st.query_params.from_dict(query)
-    st.session_state["curves_address"] = address
 
 
 def other_logs(kept: dict[str, Any], container: Any) -> list[lightning_logs.Log]:
@@ -154,17 +91,17 @@ def toolbar(kept: dict[str, Any], shown: list[Source], sources: list[Source]) ->
     generation = kept["generation"]
     chosen = metric_choice(kept, shown, sources)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        for name, label, options, text in (
+        for name, label, options_table, text in (
             ("splits", "Lines", SPLITS, "Training is dotted, validation solid."),
             ("x", "Against", X, "Time is minutes of training since the start of each run."),
             ("seeds", "Seeds", SEEDS, SEEDS_HELP),
         ):
             kept[name] = st.segmented_control(
                 label,
-                list(options),
+                list(options_table),
                 default=kept[name],
                 required=True,
-                format_func=options.__getitem__,
+                format_func=options_table.__getitem__,
                 help=text,
                 key=f"curves-{name}-{generation}",
             )
@@ -200,16 +137,6 @@ def pick_runs(kept: dict[str, Any], sources: list[Source], looks: dict[str, tupl
         for source in sources
     ]
     run_picker(items, kept["runs"], key=f"curves-runs-{kept['generation']}", most=MAX_RUNS)
-
-
-def take_over(kept: dict[str, Any], known: dict[str, Source]) -> None:
-    """Takes over from two widgets what is needed before they are drawn: the runs ticked, and what is drawn as one."""
-    kept["seeds"] = st.session_state.get(f"curves-seeds-{kept['generation']}") or kept["seeds"]
-    state = st.session_state.get(f"curves-runs-{kept['generation']}")
-    picked = state.get("picked") if state else None
-    if picked is not None:
-        kept["runs"] = [str(run_id) for run_id in picked]
-    kept["runs"] = [run_id for run_id in kept["runs"] if run_id in known][:MAX_RUNS]
 
 
 # --- charts --------------------------------------------------------------------------------------------------------
@@ -252,7 +179,7 @@ def draw(kept: dict[str, Any], groups: list[Group], metrics: list[str]) -> None:
         {
             "charts": [card(metric, kept) for metric in metrics],
             "runs": [
-                {"id": group.id, "title": title_of(group, titles), "color": group.color, "dash": dash}
+                {"id": group.id, "title": group_title(group, titles), "color": group.color, "dash": dash}
                 for group, dash in zip(groups, dashes_of(groups), strict=True)
             ],
             "lines": curve_data.lines(groups, metrics, view, around),
@@ -276,15 +203,6 @@ def dashes_of(groups: list[Group]) -> list[str]:
     return figures.dashes([group.color for group in groups])
 
 
-def title_of(group: Group, titles: list[str]) -> str:
-    """A title that tells a group from the others shown, with how many runs it is the mean of."""
-    if len(group.members) > 1:
-        return f"{group.title}, n = {len(group.members)}"
-    if titles.count(group.title) > 1:
-        return f"{group.title} · {group.id.rpartition('-')[2]}" if "-" in group.id else group.id
-    return group.title
-
-
 @st.fragment(run_every=2)
 def refresh(
     key: str, base: str, groups: tuple[Group, ...], metrics: tuple[str, ...], view: View, around: str, before: dict
@@ -303,95 +221,6 @@ def watch(drawn: tuple[str, ...]) -> None:
 
 def moving() -> tuple[str, ...]:
     return tuple(f"{item.id} {item.state}" for item in store.get().summaries() if item.is_active)
-
-
-# --- below the charts ----------------------------------------------------------------------------------------------
-
-
-@st.fragment(run_every=5)
-def reached(groups: tuple[Group, ...], metrics: tuple[str, ...]) -> None:
-    """Last and best values of each run, of a group of seeds their mean and standard deviation."""
-    columns: list[dict[str, Any]] = [{"key": "run", "label": "Run"}]
-    for number, metric in enumerate(metrics):
-        spec = metric_info.spec_of(metric)
-        rank = 1 if number == 0 else 2 if number < 3 else 3
-        text = "The last value on validation images; of a run that has none, on training images."
-        columns.append({"key": f"{metric} last", "label": f"{spec.label}, last", "align": "right", "rank": max(2, rank),
-                        "help": text})  # fmt: skip
-        if spec.better:
-            text = f"The {'lowest' if spec.better == 'low' else 'highest'} on validation images, with its epoch."
-            columns.append({"key": f"{metric} best", "label": "best", "align": "right", "rank": rank, "help": text})
-    titles = [group.title for group in groups]
-    rows = []
-    for group in groups:
-        row: dict[str, Any] = {"run": {"text": title_of(group, titles), "color": group.color, "title": group.id}}
-        if len(group.members) == 1 and group.members[0].kind != "log":
-            row["href"] = store.run_address(group.id)
-        for metric in metrics:
-            found = [curves.values(source, metric) for source in group.members]
-            row[f"{metric} last"] = value_cell([item.last for item in found], metric)
-            row[f"{metric} best"] = value_cell([item.best for item in found], metric, strong=True)
-            if found[0].last_is_training:
-                row[f"{metric} last"]["sub"] = "training"
-            if len(found) == 1 and found[0].best_epoch is not None:
-                row[f"{metric} best"]["sub"] = f"epoch {found[0].best_epoch:.4g}"
-        rows.append(row)
-    table(columns, rows, key="curves-reached")
-
-
-def value_cell(values: list[float | None], metric: str, strong: bool = False) -> dict[str, Any]:
-    """A value, or mean ± sample standard deviation of several with how many there are."""
-    known = [value for value in values if value is not None]
-    if len(values) == 1 or len(known) < 2:
-        value = known[0] if known else None
-        return {"text": curve_data.value_text(value, metric), "sort": value, "strong": strong and value is not None}
-    mean, deviation = mean_and_std(known)
-    spread = curve_data.value_text(deviation, metric)
-    text = f"{curve_data.value_text(mean, metric).removesuffix(' %')} ± {spread}"
-    return {"text": text, "sort": mean, "sub": f"n = {len(known)}", "strong": strong}
-
-
-def options(sources: list[Source]) -> None:
-    """How the options of the chosen runs differ."""
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader("Options that differ", anchor=False, width="content")
-        everything = st.toggle("Show all options", key="curves-all-options")
-    if len(sources) == 1 and not everything:
-        st.caption("One run is chosen; with another, what differs stands here.")
-        return
-    rows, num_hidden = comparisons.differences(sources, everything)
-    hidden = f"{num_hidden} option{'s' if num_hidden > 1 else ''} that only some of these runs have: not shown."
-    if not rows:
-        told = any(source.options for source in sources)
-        st.caption("What these runs share of options is the same." if told else "None of these has told its options.")
-        if num_hidden:
-            st.caption(hidden)
-        return
-    columns: list[dict[str, Any]] = [{"key": "option", "label": "Option"}]
-    if len(sources) <= MAX_COLUMNS:
-        titles = [source.title for source in sources]
-        columns += [
-            {"key": f"run {number}", "label": title_of(group, titles)}
-            for number, group in enumerate(alone(sources))
-        ]  # fmt: skip
-        cells = [{f"run {number}": {"text": text} for number, text in enumerate(texts)} for _, texts in rows]
-    else:
-        columns.append(
-            {"key": "values", "label": "Values, and how many runs have them", "wrap": True, "sortable": False}
-        )
-        cells = [{"values": {"text": counted(texts)}} for _, texts in rows]
-    table(columns, [{"option": {"text": name}, **cell} for (name, _), cell in zip(rows, cells, strict=True)],
-          key="curves-options")  # fmt: skip
-    if num_hidden:
-        st.caption(hidden)
-
-
-def counted(texts: list[str]) -> str:
-    """`0.5 (12), 0.07 (8)`: the values with how often each is there, the most frequent first."""
-    times = {text: texts.count(text) for text in dict.fromkeys(texts)}
-    ordered = sorted(times.items(), key=lambda pair: -pair[1])
-    shown = ", ".join(f"{text} ({count})" for text, count in ordered[:8])
-    return shown + (f" and {len(ordered) - 8} more" if len(ordered) > 8 else "")
 
 
 # --- the page ------------------------------------------------------------------------------------------------------
@@ -413,7 +242,7 @@ def page() -> None:
             item.id for item in summaries if (item.kind, item.dataset) == (summaries[0].kind, summaries[0].dataset)
         ]
         kept["runs"] = alike[:4] or [source.id for source in sources[:4]]
-    take_over(kept, known)
+    apply_widget_state(kept, known)
     shown = [known[run_id] for run_id in kept["runs"]]
     groups = alone(shown) if kept["seeds"] == "each" else by_seed(shown, sources)
     looks = {
@@ -436,8 +265,8 @@ def page() -> None:
     if shown and metrics:
         export(right, kept, groups, metrics)
         st.subheader("Last and best values", anchor=False)
-        reached(tuple(groups), tuple(metrics))
-        options(shown)
+        summary_table(tuple(groups), tuple(metrics))
+        options_table(shown)
     watch(moving())
     write_address(kept, metrics)
 

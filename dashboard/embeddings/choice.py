@@ -18,6 +18,7 @@ from dashboard.components import escape
 from dashboard.components.embedding_map import MapState, read_state, selected_rows, selection_text
 from dashboard.embeddings import colors as embedding_colors
 from dashboard.shared import formats, run_labels, store
+from dashboard.shared.palette import PALETTE
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.embeddings import projections, references, selection
@@ -28,6 +29,7 @@ from simclr.embeddings.stored import Embedding
 from simclr.results import arms, index
 from simclr.runs import Run
 
+BLUE, ORANGE = PALETTE[:2]
 KEPT = "embeddings-kept"
 START = "embeddings-start"
 OPEN = "embeddings-open"
@@ -248,7 +250,7 @@ def choose_sides(found: list[index.Summary], split: str, is_film: bool = False) 
             ":material/swap_horiz:", key="embeddings-swap", on_click=swap, type="tertiary", help="Swap left and right"
         )
     if right.color == left.color:
-        right = replace(right, color="#e07b28" if left.color != "#e07b28" else "#4c6ef5")
+        right = replace(right, color=ORANGE if left.color != ORANGE else BLUE)
     return left, right
 
 

@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboard.shared.palette import CATEGORIES
 from simclr.embeddings import compare
 from simclr.embeddings.stored import Embedding
 
-# Petroff 2021 ("Accessible color sequences for data visualization"): ten colours told apart with every common colour
-# blindness.
-PALETTE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
-YES, NO = PALETTE[0], PALETTE[6]
+YES, NO = CATEGORIES[0], CATEGORIES[6]
 CYCLIC = ("hue", "background")  # shares of the colour circle: 0 and 1 are the same
 FACTOR_LABELS = {
     "hue": "Hue of the shape",
@@ -39,8 +37,8 @@ JUDGES = {"knn": "kNN vote", "linear": "linear classifier", "classifier": "own c
 
 def category_colors(count: int) -> list[str]:
     """A colour for each of `count` categories; beyond ten they can no longer all be told apart."""
-    if count <= len(PALETTE):
-        return list(PALETTE[:count])
+    if count <= len(CATEGORIES):
+        return list(CATEGORIES[:count])
     colors = []
     for number in range(count):
         lightness = (0.42, 0.55, 0.68)[number % 3]

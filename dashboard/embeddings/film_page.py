@@ -15,7 +15,7 @@ from dashboard.components.embedding_map import embedding_map
 from dashboard.components.live_chart import live_chart
 from dashboard.embeddings import choice, view
 from dashboard.embeddings.choice import Side
-from dashboard.shared import figures, store, ui
+from dashboard.shared import figures, palette, store, ui
 from dashboard.shared.jobs import offer, progress
 from simclr import runs
 from simclr.embeddings import film, neighbors, projections
@@ -105,7 +105,7 @@ def curve(
     layout["annotations"] = []
     x = epochs[frame]
     layout["shapes"] = [{"type": "line", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1,
-                         "line": {"width": 2, "color": "#e76300"}}]  # fmt: skip
+                         "line": {"width": 2, "color": palette.RING}}]  # fmt: skip
     layout["meta"] = {"follow": FILM, "places": list(epochs)}
     return figure
 

@@ -6,31 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from dashboard.embeddings import colors
+from dashboard.shared.formats import fine_percent, signed_points
 from simclr.embeddings import compare
 from simclr.embeddings.compare import ClassRow
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.stored import Embedding, Pair
+from simclr.results.index import finite_number
 
 CHANCE = 0.05  # a difference that chance alone would bring about more often is not spoken of as one
 MOST_NAMED = 3  # classes named in the sentence
 
 Stat = dict[str, str]
-
-
-def percent(value: float, digits: int = 1) -> str:
-    """0.123 as `12.3 %`, with more digits where those would be none."""
-    while digits < 3 and 0 < abs(100 * value) < 10.0**-digits:
-        digits += 1
-    return f"{100 * value:.{digits}f} %"
-
-
-def points(value: float) -> str:
-    """A difference of shares in percentage points, with its sign."""
-    return f"{100 * value:+.1f}".replace("-", "−")
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 # --- beside each map ------------------------------------------------------------------------------------------------
@@ -53,11 +39,11 @@ def feature_stats(embedding: Embedding) -> list[Stat]:
         "classifier_accuracy": ("own classifier", "Share that the classifier trained with this network gets right."),
     }  # fmt: skip
     found = [
-        {"value": percent(value), "label": label, "help": text.strip()}
+        {"value": fine_percent(value), "label": label, "help": text.strip()}
         for name, (label, text) in texts.items()
-        if (value := _number(numbers.get(name))) is not None
+        if (value := finite_number(numbers.get(name))) is not None
     ]
-    silhouette = _number(numbers.get("silhouette"))
+    silhouette = finite_number(numbers.get("silhouette"))
     if silhouette is not None:
         found.append({
             "value": f"{silhouette:.2f}".replace("-", "−"), "label": "silhouette",
@@ -85,12 +71,12 @@ def map_stats(embedding: Embedding, asked: Projection) -> list[Stat]:
     found = [
         {"value": f"{value:.2f}", "label": label, "help": text}
         for name, (label, text) in texts.items()
-        if (value := _number(about.get(name))) is not None
+        if (value := finite_number(about.get(name))) is not None
     ]
-    kept = _number(about.get("neighbors_kept"))
+    kept = finite_number(about.get("neighbors_kept"))
     if kept is not None:
         text = f"Share of the {k} nearest in the features that are also among the {k} nearest on the map."
-        found.append({"value": percent(kept, 0), "label": "of neighbours kept", "help": text})
+        found.append({"value": fine_percent(kept, 0), "label": "of neighbours kept", "help": text})
     return found
 
 
@@ -104,7 +90,8 @@ def pair_stats(embeddings: Sequence[Embedding], pair: Pair | None, k: int) -> li
     overlap = float(compare.neighbor_jaccard(first.neighbors, second.neighbors, k).mean())
     chance = compare.chance_jaccard(first.num_images, k)
     found = [{
-        "value": percent(overlap), "label": "Mean Jaccard of neighbours", "note": f"by lot {percent(chance)}",
+        "value": fine_percent(overlap), "label": "Mean Jaccard of neighbours",
+        "note": f"by lot {fine_percent(chance)}",
         "help": f"Shared neighbours divided by all neighbours, of the {k} nearest of each image in both models, on "
         "average (Jaccard 1901; per image it is the colouring by agreement).",
     }]  # fmt: skip
@@ -156,8 +143,8 @@ def verdict(rows: Sequence[ClassRow], judge: str, titles: Sequence[str]) -> str:
     first, second = titles
     if total.p_adjusted >= CHANCE or total.difference == 0:
         text = (
-            f"Neither has clearly {what}: {gets} {percent(total.first)} of the {total.n:,} images right on the left "
-            f"and {percent(total.second)} on the right, which may be chance ({p_text(total.p_adjusted)})."
+            f"Neither has clearly {what}: {gets} {fine_percent(total.first)} of the {total.n:,} images right on the "
+            f"left and {fine_percent(total.second)} on the right, which may be chance ({p_text(total.p_adjusted)})."
         )
         named = [named_classes(classes, name, sign) for name, sign in ((first, 1), (second, -1))]
         return " ".join([text, *filter(None, named)])
@@ -165,8 +152,8 @@ def verdict(rows: Sequence[ClassRow], judge: str, titles: Sequence[str]) -> str:
     better, worse = (first, second) if sign > 0 else (second, first)
     high, low = max(total.first, total.second), min(total.first, total.second)
     text = (
-        f"{better} has {what}: {gets} {percent(high)} of the {total.n:,} images right, "
-        f"{100 * (high - low):.1f} points more than with {worse} ({percent(low)})."
+        f"{better} has {what}: {gets} {fine_percent(high)} of the {total.n:,} images right, "
+        f"{100 * (high - low):.1f} points more than with {worse} ({fine_percent(low)})."
     )
     ahead = named_classes(classes, "It", sign) or "No single class differs by more than chance may bring about."
     behind = named_classes(classes, worse, -sign)
@@ -179,7 +166,7 @@ def named_classes(classes: Sequence[ClassRow], name: str, sign: int) -> str:
     found.sort(key=lambda row: -abs(row.difference))
     if not found:
         return ""
-    words = [f"{row.name} ({points(abs(row.difference))})" for row in found[:MOST_NAMED]]
+    words = [f"{row.name} ({signed_points(abs(row.difference))})" for row in found[:MOST_NAMED]]
     text = words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" and {words[-1]}"
     more = len(found) - len(words)
     return f"{name} is ahead most in {text}{f', and in {more} more' if more else ''}." if len(found) > 1 else (
@@ -216,9 +203,9 @@ def class_table(rows: Sequence[ClassRow], titles: Sequence[str]) -> tuple[list[d
         found.append({
             "class": {"text": "All classes" if is_all else row.name, "strong": is_all},
             "n": {"text": f"{row.n:,}", "sort": row.n},
-            "first": {"text": percent(row.first), "sort": row.first, "strong": is_clear and row.difference > 0},
-            "second": {"text": percent(row.second), "sort": row.second, "strong": is_clear and row.difference < 0},
-            "difference": {"text": points(row.difference), "sort": row.difference, "strong": is_clear},
+            "first": {"text": fine_percent(row.first), "sort": row.first, "strong": is_clear and row.difference > 0},
+            "second": {"text": fine_percent(row.second), "sort": row.second, "strong": is_clear and row.difference < 0},
+            "difference": {"text": signed_points(row.difference), "sort": row.difference, "strong": is_clear},
             "only": {"text": f"{row.only_first} | {row.only_second}", "sort": row.only_first - row.only_second},
             "clear": {"text": significance(row), "sort": row.p_adjusted},
             "best": is_all,

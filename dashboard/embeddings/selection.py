@@ -14,8 +14,8 @@ from dashboard.components.image_grid import image_grid
 from dashboard.components.live_chart import live_chart
 from dashboard.embeddings import choice, colors, view
 from dashboard.embeddings.choice import Side
-from dashboard.embeddings.numbers import percent
 from dashboard.shared import figures
+from dashboard.shared.formats import fine_percent
 from simclr.embeddings import compare
 from simclr.embeddings.stored import Embedding
 
@@ -124,7 +124,7 @@ def panel(
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             noun = "image" if len(rows) == 1 else "images"
             st.markdown(f"**{len(rows):,} {noun} selected**", width="content")
-            st.caption(f"{percent(len(rows) / first.num_images)} of all", width="content")
+            st.caption(f"{fine_percent(len(rows) / first.num_images)} of all", width="content")
         left, right = st.columns([1.05, 1], gap="medium")
         with left:
             grid(first, items_of(first, rows[:MOST_IMAGES].tolist(), opened), GRID, prefix, max_height=300)
@@ -132,8 +132,10 @@ def panel(
                 st.caption(f"The first {MOST_IMAGES} of {len(rows):,}; the export holds all.")
             if is_pair:
                 own, all_images = agreement_of(embeddings, rows, k)
-                st.markdown(f"Neighbourhood agreement here **{percent(own)}**, over all images {percent(all_images)}",
-                            help=f"Mean Jaccard index of the {k} nearest neighbours in both models.")  # fmt: skip
+                text = (
+                    f"Neighbourhood agreement here **{fine_percent(own)}**, over all images {fine_percent(all_images)}"
+                )
+                st.markdown(text, help=f"Mean Jaccard index of the {k} nearest neighbours in both models.")
         with right:
             if first.labels is not None:
                 figure = class_mix(

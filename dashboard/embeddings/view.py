@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.embeddings import colors
+from dashboard.shared.palette import GREY, RING
 from simclr.embeddings import compare, projections
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.stored import Embedding
@@ -121,7 +122,6 @@ def details(
 
 # --- in space -------------------------------------------------------------------------------------------------------
 
-GREY = "#8a94a6"
 VIRIDIS = "Viridis"
 CYCLE = [[place / 6, f"hsl({60 * place}, 65%, 55%)"] for place in range(7)]
 
@@ -162,7 +162,7 @@ def space_figure(
             }  # fmt: skip
         data.append(_cloud(points, rows, texts, color["label"] or "images", marker))
     if opened >= 0:
-        ring = {"color": "rgba(0,0,0,0)", "size": 12, "opacity": 1, "line": {"width": 3, "color": "#e76300"}}
+        ring = {"color": "rgba(0,0,0,0)", "size": 12, "opacity": 1, "line": {"width": 3, "color": RING}}
         data.append(_cloud(points, np.array([opened]), texts, "open image", ring) | {"showlegend": False})
     axis = {
         "title": {"text": ""}, "showticklabels": False, "showspikes": False, "gridcolor": GREY,

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import formats, forms, store, ui
+from dashboard.shared import form_fields, formats, forms, store, ui
 from dashboard.shared import queue as waiting
 from simclr import config as cfg
 from simclr import runs
@@ -270,7 +270,7 @@ def choose_slots(place: str) -> None:
 
 
 def _set_slots(name: str, key: str) -> None:
-    with ui.said():
+    with ui.report_errors():
         queue.set_slots(store.runs_dir(), name, int(st.session_state[key]))
 
 
@@ -307,7 +307,7 @@ def slurm_options() -> Any:
     from simclr.launch import slurm_options as slurm
 
     values = slurm_values()
-    forms.take(slurm.SlurmOptions, f"{SLURM_MARK}-{forms.state()['generation']}", values)
+    form_fields.apply_widget(slurm.SlurmOptions, f"{SLURM_MARK}-{forms.state()['generation']}", values)
     return slurm.build_options(values)
 
 
@@ -345,5 +345,5 @@ def draw_slurm(problems: list[str]) -> None:
         for column, name in zip(st.columns(3, gap="medium"), names[:-1][start : start + 3], strict=False):
             with column:
                 words = [item.name for item in found] if name == "partition" else ()
-                forms.draw(name, options[name], errors, values, SLURM_MARK, words)
-    forms.draw(names[-1], options[names[-1]], errors, values, SLURM_MARK)
+                form_fields.draw(name, options[name], errors, values, SLURM_MARK, words)
+    form_fields.draw(names[-1], options[names[-1]], errors, values, SLURM_MARK)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.new_run import compute_target, folder_reading, preflight
-from dashboard.shared import formats, forms, store, ui
+from dashboard.shared import form_fields, formats, forms, store, ui
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
@@ -207,7 +207,7 @@ def draw_folded(group: str, names: list[str], errors: dict[str, str]) -> None:
     with opened:
         sections = {name.partition(".")[0] for name in names if "." in name}
         for section in sections:
-            if not forms.section_toggle(section):
+            if not form_fields.section_toggle(section):
                 names = [name for name in names if not name.startswith(f"{section}.")]
         grid([name for name in names if name not in compute_target.hidden(compute_target.current())], options, errors)
 
@@ -216,7 +216,7 @@ def grid(names: list[str], options: dict, errors: dict[str, str]) -> None:
     for start in range(0, len(names), COLUMNS):
         for column, name in zip(st.columns(COLUMNS, gap="medium"), names[start : start + COLUMNS], strict=False):
             with column:
-                forms.draw(name, options[name], errors)
+                form_fields.draw(name, options[name], errors)
 
 
 def start(place: str) -> None:
@@ -224,10 +224,10 @@ def start(place: str) -> None:
 
     A second click, or another tab's, within seconds gives the run of the first.
     """
-    forms.collect()  # a field that was left by the click on Start itself
+    form_fields.collect()  # a field that was left by the click on Start itself
     kept = forms.state()
     kind, values = kept["kind"], dict(kept["values"])
-    with ui.said():
+    with ui.report_errors():
         config = forms.to_config(kind, values)
         if kept["edit"]:
             run = store.find(kept["edit"])

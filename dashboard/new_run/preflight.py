@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import formats, forms, store, ui
+from dashboard.shared import form_fields, formats, forms, store, ui
 from simclr import runs
 from simclr.config import ConfigError, RunConfig
 from simclr.launch import control
@@ -42,7 +42,7 @@ def section(config: RunConfig | None, place: str) -> None:
 
 
 def start(config: RunConfig, place: str) -> None:
-    with ui.said():
+    with ui.report_errors():
         estimate.start_job(config, place, store.runs_dir())
 
 
@@ -105,6 +105,6 @@ def stale(found: Estimate) -> None:
 
 def use(option: str, number: int) -> None:
     """Takes over a suggestion."""
-    forms.collect()
+    form_fields.collect()
     kept = forms.state()
     forms.refill(kept["kind"], kept["recipe"], kept["values"] | {option: number})

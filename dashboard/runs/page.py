@@ -262,7 +262,7 @@ def undo_delete() -> None:
         with st.container(horizontal=True, width="content", gap="small"):
             if st.button("Undo", key="undo-delete", icon=":material/undo:"):
                 del st.session_state["deleted"]
-                with ui.said():
+                with ui.report_errors():
                     runs.restore(deleted["id"], store.runs_dir())
                 st.rerun()
             if st.button("Dismiss", key="dismiss-delete", type="tertiary"):

@@ -48,3 +48,20 @@ def points(gain: float | None) -> str:
     if gain is None:
         return "–"
     return "0.0 pp" if abs(gain) < 5e-4 else f"{100 * gain:+.1f} pp"
+
+
+def fine_percent(value: float, digits: int = 1) -> str:
+    """0.123 as `12.3 %`, with up to three digits where those would be none."""
+    while digits < 3 and 0 < abs(100 * value) < 10.0**-digits:
+        digits += 1
+    return percent(value, digits)
+
+
+def signed_points(value: float) -> str:
+    """A difference of shares in percentage points, with its sign and without a unit."""
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def two_digits(value: float) -> str:
+    """`0.00`, never with a minus sign."""
+    return f"{round(float(value), 2) + 0.0:.2f}"

@@ -98,7 +98,7 @@ def sentence(run: Run) -> str:
 
 
 def move(run_id: str, place: int) -> None:
-    with ui.said():
+    with ui.report_errors():
         queue.move(run_id, place, store.runs_dir())
 
 
@@ -107,7 +107,7 @@ def drop(run_id: str) -> None:
     run = store.find(run_id)
     if run is None:
         return
-    with ui.said():
+    with ui.report_errors():
         name = store.get().summary(run).title
         queue.drop(run, store.runs_dir())
         if store.find(run_id) is None:
@@ -180,7 +180,7 @@ def allow(run_id: str) -> None:
     """Lets a waiting run begin whose folder comes from elsewhere."""
     run = store.find(run_id)
     if run is not None:
-        with ui.said():
+        with ui.report_errors():
             queue.allow(run)
 
 
@@ -193,7 +193,7 @@ def resume(run_id: str, even_foreign: bool = False) -> None:
     run = store.find(run_id)
     if run is None or run.status.is_active:
         return
-    with ui.said():
+    with ui.report_errors():
         if even_foreign:
             spawn.check_resumable(run)
             spawn.allow(run)

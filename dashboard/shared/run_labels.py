@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.shared import formats, store
+from dashboard.shared import formats, palette, store
 from simclr import config as cfg
 from simclr.embeddings import references
 from simclr.results import index
@@ -25,7 +25,7 @@ PROBE_HELP = {
     "Nothing is trained.",
 }
 ARM_LABELS = {"frozen": "Frozen encoder + head", "full": "Fine-tune everything", "scratch": "From scratch"}
-OTHER_COLORS = {references.UNTRAINED: "#ad8f1c", references.PIXELS: "#8a94a6"}
+OTHER_COLORS = {references.UNTRAINED: palette.PALETTE[6], references.PIXELS: palette.GREY}
 
 
 def usable(summaries: list[index.Summary]) -> list[index.Summary]:

@@ -74,7 +74,7 @@ def state_badge(status: Status) -> None:
 
 
 @contextlib.contextmanager
-def said() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Turns what an action cannot do into the sentence that the next page run shows."""
     try:
         yield
@@ -87,7 +87,7 @@ def said() -> Iterator[None]:
 def stop_run(run_id: str) -> None:
     """Stops a run, looked up again by its id at this moment: the page may be older than what it shows."""
     run = store.find(run_id)
-    with said():
+    with report_errors():
         if run is not None:
             control.request_stop(run.path)
 
@@ -113,7 +113,7 @@ def resume_label(run: Run) -> str:
 def dismiss_run(run_id: str) -> None:
     """A failure that its user knows of is not shown on top any more."""
     run = store.find(run_id)
-    with said():
+    with report_errors():
         if run is not None:
             runs.add_meta(run.path, seen=True)
 
@@ -121,7 +121,7 @@ def dismiss_run(run_id: str) -> None:
 def delete_run(run_id: str) -> None:
     """Moves a run to the trash and remembers it, so that the Runs page can offer to undo it."""
     run = store.find(run_id)
-    with said():
+    with report_errors():
         if run is not None:
             name = store.get().summary(run).title
             runs.delete(run, store.runs_dir())
@@ -133,7 +133,7 @@ def save_details(run_id: str) -> None:
     if run is not None:
         kept = st.session_state
         tags = [tag.strip() for tag in kept[f"edit-tags-{run_id}"].split(",")]
-        with said():
+        with report_errors():
             run.edit(
                 name=kept[f"edit-name-{run_id}"].strip() or None,
                 notes=kept[f"edit-notes-{run_id}"],

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from simclr.results.index import finite_number
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,21 @@ SECOND_LINES = ("val/effective_rank_z", "val/negative_similarity")
 def chance_loss(batch_size: int) -> float:
     """NT-Xent when all similarities are equal: ln(2N - 1) for N images in a batch."""
     return math.log(2 * batch_size - 1)
+
+
+def chance_level(metric: str, config: Mapping[str, Any]) -> float | None:
+    """Where a model that knows nothing stands, for the metrics of a pre-training that have such a level."""
+    batch = finite_number(config.get("batch_size"))
+    if not batch or batch < 2 or "temperature" not in config:
+        return None
+    candidates = 2 * batch - 1
+    if metric == "loss":
+        return chance_loss(int(batch))
+    if metric == "mean_rank":
+        return (candidates + 1) / 2
+    if metric in ("top1", "top5"):
+        return 100 * min(5, candidates) / candidates if metric == "top5" else 100 / candidates
+    return None
 
 
 # --- columns of other programs ----------------------------------------------------------------------------------------

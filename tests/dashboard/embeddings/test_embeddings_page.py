@@ -22,6 +22,7 @@ from trainings import trained_run
 from dashboard.components.embedding_map import MapState, selected_rows, selection_text
 from dashboard.embeddings import choice, colors, export, numbers, selection, view
 from dashboard.embeddings.choice import Side
+from dashboard.shared import formats
 from simclr import runs
 from simclr.embeddings import compare, embed, embed_job, film, neighbors, projections, stored
 from simclr.embeddings.compare import ClassRow
@@ -472,7 +473,7 @@ def test_a_selection_in_the_address_is_told_of(ready: list[Run], rows: list[int]
         assert dict(zip(trace["y"], trace["x"], strict=True)) == {name: counted[name] for name in trace["y"]}
         assert sum(trace["x"]) == len(rows)
     both = compare.neighbor_jaccard(first.neighbors, found[1].neighbors)
-    assert f"**{numbers.percent(float(both[rows].mean()))}**" in texts(app)
+    assert f"**{formats.fine_percent(float(both[rows].mean()))}**" in texts(app)
 
 
 def test_the_five_that_differ_most_lead_to_their_neighbours(ready: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:

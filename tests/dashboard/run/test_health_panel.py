@@ -11,7 +11,7 @@ import pytest
 from dashboard_fixtures import open_page, query, texts, write_metrics
 from server import PAGE_MS, PHONE, Server, Tab
 
-from dashboard.run import health_panel
+from dashboard.run import health_figures
 from simclr import runs
 from simclr.runs import health_log, metrics_csv
 
@@ -183,13 +183,13 @@ def rows(epochs=3):
 def test_all_figures_are_values_that_json_takes(folder):
     run = make_run(folder)
     columns = metrics_csv.live_columns(run.metrics_path)
-    for figure in (health_panel.plane(columns, 2), health_panel.histograms(rows(), 2), health_panel.spectrum(rows(), 2),
-                   health_panel.spread(rows(), 2)):  # fmt: skip
+    drawn = [draw(rows(), 2) for draw in (health_figures.histograms, health_figures.spectrum, health_figures.spread)]
+    for figure in (health_figures.plane(columns, 2), *drawn):
         json.dumps(figure, allow_nan=False)
 
 
 def test_axes_of_histograms_stay_while_the_epoch_moves():
-    first, last = health_panel.histograms(rows(), 1), health_panel.histograms(rows(), 3)
+    first, last = health_figures.histograms(rows(), 1), health_figures.histograms(rows(), 3)
     assert first["layout"]["yaxis"]["range"] == last["layout"]["yaxis"]["range"]
     assert first["data"][1]["y"] != last["data"][1]["y"]
     for trace in first["data"]:
@@ -198,7 +198,7 @@ def test_axes_of_histograms_stay_while_the_epoch_moves():
 
 
 def test_a_spectrum_is_that_of_the_covariance_relative_to_its_largest():
-    found = health_panel.spectrum(rows(), 3)
+    found = health_figures.spectrum(rows(), 3)
     line = next(trace for trace in found["data"] if trace["name"] == "h")
     assert line["x"][:3] == [1, 2, 3]
     assert line["y"][:3] == pytest.approx([1, 0.25, 1 / 9], rel=1e-3)
@@ -206,18 +206,18 @@ def test_a_spectrum_is_that_of_the_covariance_relative_to_its_largest():
 
 
 def test_nothing_kept_is_no_figure():
-    assert health_panel.histograms(rows(), 9) is None
-    assert health_panel.spectrum(rows(), 9) is None
-    assert health_panel.plane({}, 1) is None
+    assert health_figures.histograms(rows(), 9) is None
+    assert health_figures.spectrum(rows(), 9) is None
+    assert health_figures.plane({}, 1) is None
     collapsed = health_log.parse(health_line(1, h={"dim": 4, "std": 0, "effective_rank": 1, "num_singular": 4,
                                                "singular": [0, 0, 0, 0]}))  # fmt: skip
-    assert [trace["name"] for trace in health_panel.spectrum([collapsed], 1)["data"]] == ["z"]
+    assert [trace["name"] for trace in health_figures.spectrum([collapsed], 1)["data"]] == ["z"]
 
 
 def test_a_long_path_is_thinned_and_keeps_both_ends():
     epochs = list(range(1, 1001))
     columns = {"epoch": epochs, "val/uniformity": [-3.0] * 1000, "val/alignment": [1 / epoch for epoch in epochs]}
-    path = health_panel.plane(columns, 500)["data"][1]
+    path = health_figures.plane(columns, 500)["data"][1]
     assert len(path["x"]) <= 300
     assert (path["customdata"][0], path["customdata"][-1]) == (1, 1000)
 

@@ -9,11 +9,11 @@ from conftest import supervise_nothing
 from dashboard_fixtures import CLASSES, make_experiment, make_run, open_page, query, shown, texts
 
 from dashboard.components import escape
-from dashboard.run import page
+from dashboard.run import progress_panel
 from dashboard.shared import run_labels, store, ui
 from simclr import runs
 from simclr.launch import queue, spawn
-from simclr.results import arms
+from simclr.results import arms, metric_info
 from simclr.runs.status import Status
 
 
@@ -263,12 +263,12 @@ def test_name_notes_and_tags_can_be_changed(folder):
 
 def test_chance_is_that_of_the_runs_batch(folder):
     config = {"batch_size": 256, "temperature": 0.5}
-    assert page.chance_level("loss", config) == pytest.approx(math.log(511))
-    assert page.chance_level("top1", config) == pytest.approx(100 / 511)
-    assert page.chance_level("top5", {"batch_size": 2, "temperature": 1}) == 100.0
-    assert page.chance_level("mean_rank", config) == 256
-    assert page.chance_level("loss", {"batch_size": 64}) is None  # a supervised run
-    assert "ln(2N - 1) = 6.236" in page.figure_help("loss", math.log(511))
+    assert metric_info.chance_level("loss", config) == pytest.approx(math.log(511))
+    assert metric_info.chance_level("top1", config) == pytest.approx(100 / 511)
+    assert metric_info.chance_level("top5", {"batch_size": 2, "temperature": 1}) == 100.0
+    assert metric_info.chance_level("mean_rank", config) == 256
+    assert metric_info.chance_level("loss", {"batch_size": 64}) is None  # a supervised run
+    assert "ln(2N - 1) = 6.236" in progress_panel.figure_help("loss", math.log(511))
 
 
 def test_a_finished_pre_training_shows_its_test_figures_and_how_they_were_measured(folder):

@@ -6,7 +6,7 @@ import pytest
 import streamlit as st
 from dashboard_fixtures import shown
 
-from dashboard.shared import forms
+from dashboard.shared import form_fields, forms
 from simclr import config as cfg
 from simclr.config import ConfigError
 
@@ -50,7 +50,7 @@ def test_every_option_has_a_place_in_the_form():
 
 def test_help_says_what_is_allowed():
     info = cfg.option_names(cfg.PretrainConfig)["temperature"]
-    assert "Allowed: a number from 0.005 to 100" in shown(forms.help_text(info))
+    assert "Allowed: a number from 0.005 to 100" in shown(form_fields.help_text(info))
 
 
 def test_command_says_only_what_differs_and_repeats_the_run():

@@ -1,15 +1,11 @@
-"""Figures as plain values: places on the axis, thinning, smoothing, and what each figure says."""
+"""Series as plain numbers: places on the axis, thinning, smoothing and bands."""
 
-import json
 import math
 import random
 
 import numpy as np
 import pytest
 
-from dashboard.results import figures as result_figures
-from dashboard.run import figures as run_figures
-from dashboard.shared import figures
 from simclr.results import metric_info, series
 
 NAN = float("nan")
@@ -87,45 +83,6 @@ def test_smoothing_of_a_constant_is_the_constant_and_zero_changes_nothing():
         series.smooth(rough, 1.0)
 
 
-def test_run_figure_has_both_splits_and_the_line_of_chance():
-    figure = figures.run_figure(example(), "loss", "#123456", chance=6.24)
-    assert [trace["name"] for trace in figure["data"]] == ["Training", "Validation", "equal similarities"]
-    assert figure["data"][2]["y"] == [6.24, 6.24]
-    assert "6.24" in figure["layout"]["annotations"][0]["text"]
-    json.dumps(figure, allow_nan=False)
-
-
-def test_accuracies_are_shown_in_per_cent():
-    figure = figures.run_figure(example(), "knn_top1", "#123456")
-    assert figure["data"][0]["y"] == [50.0, 50.0, 50.0]
-    assert figure["layout"]["yaxis"]["ticksuffix"] == " %"
-
-
-def test_a_run_without_metrics_gives_a_figure_without_lines():
-    assert figures.run_figure({}, "loss", "#123456", chance=6.0)["data"] == []
-
-
-def test_overlay_lists_each_run_once():
-    figure = result_figures.overlay([("a", "#111111", example()), ("b", "#222222", example())], "loss")
-    listed = [trace["name"] for trace in figure["data"] if trace["showlegend"]]
-    assert listed == ["a", "b"]
-    assert len(figure["data"]) == 6  # two runs, each with training, validation and its entry
-    json.dumps(figure, allow_nan=False)
-
-
-def test_runs_of_one_colour_differ_in_their_dashes():
-    figure = result_figures.overlay([("a", "#111111", example()), ("b", "#111111", example())], "knn_top1")
-    assert {trace["line"]["dash"] for trace in figure["data"]} == {"solid", "dash"}
-    assert figures.dashes(["r", "g", "r", "r", "r", "r"]) == [
-        "solid",
-        "solid",
-        "dash",
-        "dashdot",
-        "longdash",
-        "solid",
-    ]
-
-
 def slow_smooth(values, weight):
     average, result = 0.0, []
     for count, value in enumerate(values, start=1):
@@ -170,56 +127,3 @@ def test_the_mean_reads_between_points_and_one_line_is_its_own_mean():
     assert series.band([]).num_runs == 0
     apart = series.band([(np.array([0.0, 1.0]), np.array([0.0, 1.0])), (np.array([5.0, 6.0]), np.array([0.0, 1.0]))])
     assert len(apart.x) == 0
-
-
-def test_label_efficiency_sorts_the_fractions_and_names_them():
-    figure = result_figures.label_efficiency(
-        [("Frozen", "#111111", [(1.0, 0.8), (0.01, 0.4)]), ("Scratch", "#222222", [])]
-    )
-    assert len(figure["data"]) == 1
-    assert figure["data"][0]["x"] == [0.01, 1.0]
-    assert figure["layout"]["xaxis"]["ticktext"] == ["1 %", "100 %"]
-
-
-def test_confusion_shows_shares_of_each_true_class():
-    figure = run_figures.confusion(["a", "b"], [[3, 1], [0, 0]])
-    assert figure["data"][0]["z"] == [[75.0, 25.0], [0.0, 0.0]]
-    best_on_top = run_figures.per_class(["a", "b"], [0.9, 0.2], "#111111")["data"][0]
-    assert best_on_top["y"] == ["b", "a"]
-
-
-def test_charts_import_no_streamlit():
-    import subprocess
-    import sys
-
-    code = "import sys; from dashboard.shared import figures; sys.exit('streamlit' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 0
-
-
-def test_log_ticks_are_round_and_few():
-    assert figures.log_ticks([30, 256]) == [50, 100, 200]
-    assert figures.log_ticks([1, 1e9])[0] == 1
-    assert figures.log_ticks([]) == []
-    assert all(len(figures.log_ticks([1, 10.0**power])) <= max(6, power + 1) for power in range(1, 9))
-
-
-def test_a_single_label_fraction_is_drawn_as_bars():
-    figure = result_figures.label_efficiency(
-        [("Frozen", "#111111", [(0.1, 0.8)]), ("Scratch", "#222222", [(0.1, 0.3)])]
-    )
-    assert figure["data"][0]["type"] == "bar"
-    assert figure["data"][0]["x"] == [30.0, 80.0]
-    assert figure["data"][0]["y"] == ["Scratch", "Frozen"]
-
-
-def test_plotly_is_served_from_here_under_a_name_with_its_version():
-    from importlib import metadata, resources
-
-    from dashboard.components import live_chart
-
-    url = live_chart.plotly_url()
-    served = live_chart.CACHE / url.rsplit("/", 1)[1]
-    packaged = resources.files("plotly") / "package_data" / "plotly.min.js"
-    assert url.startswith("/app/static/cache/")
-    assert metadata.version("plotly") in url
-    assert served.read_bytes() == packaged.read_bytes()

@@ -1,0 +1,136 @@
+"""Options as widgets, and what was typed back into the form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components import escape
+from dashboard.shared.forms import section_names, state
+from simclr import config as cfg
+
+
+def apply_widget(model: type[cfg.Options], mark: str, values: dict[str, Any]) -> None:
+    """Takes over what the widgets of a model's options hold, where they are drawn."""
+    for name, info in cfg.option_names(model).items():
+        key = f"option-{mark}-{name}"
+        if key in st.session_state:
+            new = st.session_state[key]
+            values[name] = (None if cfg.is_optional(info) else "") if new == "" else new
+
+
+def collect() -> None:
+    """Takes over what the widgets hold now. A callback runs before the page is drawn, and so before `draw` does it."""
+    kept = state()
+    mark = f"{kept['kind']}-{kept['generation']}"
+    values, model = kept["values"], cfg.MODELS[kept["kind"]]
+    apply_widget(model, mark, values)
+    for section in section_names(model):
+        if st.session_state.get(f"section-{mark}-{section}") is False:
+            values |= {name: None for name in cfg.option_names(model) if name.startswith(f"{section}.")}
+    for control, name in (
+        ("experiment", "experiment_version"),
+        ("fraction", "label_fraction"),
+        ("arm", "freeze_encoder"),
+    ):
+        if f"{control}-{mark}" in st.session_state:
+            new = st.session_state[f"{control}-{mark}"]
+            if new is not None or name == "experiment_version":
+                values[name] = new
+
+
+# --- widgets -------------------------------------------------------------------------------------------------------
+
+
+def help_text(info: Any) -> str:
+    """The option's own description with what is allowed."""
+    return escape.markdown(f"{info.description} Allowed: {cfg.allowed(info)}.")
+
+
+def draw(
+    name: str, info: Any, errors: Mapping[str, str], values: dict[str, Any] | None = None, mark: str = "",
+    words: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """One option as a widget, its value kept, and under it what is wrong with it.
+
+    Args:
+        values, mark: where its value is kept, and what tells its widget from others; unset: the form's.
+        words: to choose from, where any other text may stand too.
+    """
+    kept = state()
+    key = f"option-{mark or kept['kind']}-{kept['generation']}-{name}"
+    values = kept["values"] if values is None else values
+    value = values.get(name)
+    kind, optional = cfg.field_type(info), cfg.is_optional(info)
+    common: dict[str, Any] = {"key": key, "help": f"{help_text(info)} In a file or behind a flag: `{name}`."}
+    label = cfg.label(name.rpartition(".")[2], info)
+    if (unit := cfg.extra(info, "unit")) and unit in (bare := label.removesuffix(f" ({unit})")).lower().split():
+        label = bare
+    open_words = cfg.DATASETS if name == "dataset" else words
+    if words := open_words or cfg.choices(info):
+        options = ([None] if optional else []) + list(words)
+        if value is not None and value not in options:
+            options.append(value)
+        _start(key, value if value is not None or optional else options[0])
+        new = st.selectbox(
+            label,
+            options,
+            format_func=lambda word: "Unset" if word is None else word,
+            accept_new_options=bool(open_words),
+            placeholder="Unset",
+            **common,
+        )
+    elif kind is bool:
+        _start(key, bool(value))
+        new = st.toggle(label, **common)
+    elif kind in (int, float):
+        _start(key, value)
+        step = 1 if kind is int else _step(value, info)
+        # only a number that may be unset can be cleared
+        unset = {"value": None, "placeholder": "Unset"} if optional or value is None else {}
+        new = st.number_input(label, step=step, format="%d" if kind is int else "%.6g", **unset, **common)
+    elif name in ("notes", "extra_lines"):
+        _start(key, "\n".join(value) if isinstance(value, (list, tuple)) else value or "")
+        new = st.text_area(label, height=80, **common)
+    else:
+        _start(key, ", ".join(value) if isinstance(value, (list, tuple)) else value or "")
+        new = st.text_input(label, placeholder="Unset" if optional else "", **common) or (None if optional else "")
+    values[name] = new
+    if name in errors:
+        st.markdown(f":small[:red[{escape.markdown(errors[name])}]]")
+
+
+def _start(key: str, value: Any) -> None:
+    if key not in st.session_state:
+        st.session_state[key] = value
+
+
+def _step(value: Any, info: Any) -> float:
+    """A step that suits the size of a number: 0.05 for shares, a tenth of the leading digit's place for others."""
+    limits = cfg.bounds(info)
+    if limits.get("le") in (1, 0.5):
+        return 0.05
+    size = abs(value) if isinstance(value, (int, float)) and value else abs(info.default or 0) or 0.001
+    return float(10.0 ** math.floor(math.log10(size)))
+
+
+def section_toggle(section: str) -> bool:
+    """For a section that may be unset: a switch; returns whether the section's own values count."""
+    kept = state()
+    model = cfg.MODELS[kept["kind"]]
+    info = model.model_fields[section]
+    if not cfg.is_optional(info):
+        return True
+    names = [name for name in cfg.option_names(model) if name.startswith(f"{section}.")]
+    key = f"section-{kept['kind']}-{kept['generation']}-{section}"
+    given = any(kept["values"].get(name) is not None for name in names)
+    _start(key, given)
+    wanted = st.toggle(f"Set {section} by hand", key=key, help=help_text(info))
+    if wanted and not given:
+        kept["values"] |= {name: getattr(cfg.CROP_AND_FLIP, name.partition(".")[2]) for name in names}
+    if not wanted:
+        kept["values"] |= dict.fromkeys(names)
+    return wanted
