@@ -5,8 +5,8 @@ sees it, whatever started the server:
 
 - The visitor's address must be of this machine. Where a proxy tells whom it serves (X-Forwarded-For, which uvicorn
   believes from 127.0.0.1 alone unless told otherwise), the setting must name the hosts it serves them under.
-- The Host must be `localhost` or an address of this machine's own loopback, lest a foreign name that points here lets
-  its pages in (DNS rebinding). X-Forwarded-Host, where a proxy sends it, is held to the same.
+- The Host must be `localhost` or an address of this machine's own loopback, so that a foreign name that points here
+  does not let its pages in (DNS rebinding). X-Forwarded-Host, where a proxy sends it, is held to the same.
 - The Origin, where a browser sends it, must be the page's own: not that of another site or of another port.
 
 The setting holds, separated by commas, host names (`hub.example.org`, `*.example.org`), which may be Host and Origin,
@@ -198,7 +198,7 @@ class Guard:
 
     @staticmethod
     def _seen_by_streamlit(scope: Scope) -> Scope:
-        """Without a websocket's Origin, which Streamlit would judge anew, asking the network who this machine is."""
+        """Without a websocket's Origin, which Streamlit would judge again, asking the network who this machine is."""
         if scope["type"] != "websocket":
             return scope
         return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"origin"]}

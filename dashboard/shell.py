@@ -42,7 +42,7 @@ page = st.navigation(
 
 @st.fragment(run_every=5)
 def active_runs() -> None:
-    queue.wake()
+    queue.look_after_runs()
     states = [item.state for item in store.get().summaries() if item.is_active]
     num_queued = states.count("queued")
     num_active = len(states) - num_queued

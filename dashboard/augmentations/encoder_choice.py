@@ -80,7 +80,7 @@ def choose_encoder(
         layer: Representation = "h"
         if len(layers) > 1:
             layer = st.segmented_control(
-                "Representation", layers, required=True, key=widget_key(name, layers, first_layer),
+                "Layer", layers, required=True, key=widget_key(name, layers, first_layer),
                 format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
                 help="The loss compares projections z; the features h are kept after training.",
             ) or "h"  # fmt: skip

@@ -43,7 +43,7 @@ def batch_of(
 ) -> tuple[sample_images.SampleImages, int, int]:
     """Images of a batch, `more` among them; how many batches there are, and the side of their views in pixels."""
     found = training(folder, changed)
-    return found.gallery(epoch, min(number, found.num_batches - 1), more), found.num_batches, found.size
+    return found.samples(epoch, min(number, found.num_batches - 1), more), found.num_batches, found.size
 
 
 def revision(found: sample_images.SampleImages, places: list[int]) -> int:
@@ -142,7 +142,7 @@ def picker_key(kept: dict[str, Any]) -> str:
 
 
 def take_picks(kept: dict[str, Any]) -> None:
-    """What was clicked in the strip."""
+    """Which thumbnails were clicked."""
     told = st.session_state.get(picker_key(kept))
     if told is None or not told["picked"]:
         return
@@ -154,7 +154,7 @@ def take_picks(kept: dict[str, Any]) -> None:
 
 
 def chosen_images(kept: dict[str, Any], found: sample_images.SampleImages) -> list[int]:
-    """Numbers of the images to show: those clicked in the strip, else of the address, else the first few."""
+    """Numbers of the images to show: those clicked, else of the address, else the first few."""
     known = [number for number in kept["picked"] if found.places([number])]
     if not known:
         drawn = kept["show"] and not kept["run"]

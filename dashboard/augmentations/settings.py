@@ -80,7 +80,7 @@ def enter() -> None:
 
 
 def forget(*names: str) -> None:
-    """Lets widgets take their values anew."""
+    """Lets widgets take their values again."""
     for name in names:
         st.session_state.pop(f"augmentation-{name}", None)
 

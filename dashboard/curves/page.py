@@ -214,7 +214,7 @@ def refresh(
 
 @st.fragment(run_every=2)
 def watch(drawn: tuple[str, ...]) -> None:
-    """Draws the page anew when a run began or ended, here or in another window."""
+    """Draws the page again when a run began or ended, here or in another window."""
     if moving() != drawn:
         st.rerun()
 

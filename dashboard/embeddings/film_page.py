@@ -178,7 +178,7 @@ def page(sides: Sequence[Side], place: Any) -> None:
 
 @st.fragment
 def screen(sides: Sequence[Side], method: str) -> None:
-    """Slider, maps and curves; what moves draws only this part anew."""
+    """Slider, maps and curves; what moves draws only this part again."""
     films = [item for side in sides if side.run is not None and (item := film.load(side.run)) is not None]
     maps = [found for item in films if (found := item.maps(method)) is not None]
     if len(maps) < len(sides):

@@ -91,7 +91,7 @@ def pair_stats(embeddings: Sequence[Embedding], pair: Pair | None, k: int) -> li
     chance = compare.chance_jaccard(first.num_images, k)
     found = [{
         "value": fine_percent(overlap), "label": "Mean Jaccard of neighbours",
-        "note": f"by lot {fine_percent(chance)}",
+        "note": f"by chance {fine_percent(chance)}",
         "help": f"Shared neighbours divided by all neighbours, of the {k} nearest of each image in both models, on "
         "average (Jaccard 1901; per image it is the colouring by agreement).",
     }]  # fmt: skip

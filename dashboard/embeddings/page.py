@@ -124,7 +124,7 @@ def data_of(
 
 @st.fragment
 def maps(folders: list[str], asked: Projection, sides: Sequence[Side], color: str, k: int, judge: str) -> None:
-    """The two maps and what is selected in them; a click or a lasso draws only this part anew."""
+    """The two maps and what is selected in them; a click or a lasso draws only this part again."""
     embeddings = load(folders)
     data = data_of(embeddings, asked, sides, color, k, judge) if len(embeddings) == len(sides) else None
     if data is None:

@@ -67,41 +67,41 @@ def usual() -> str:
     return devices.ANY if devices.list_devices()[1:] else devices.CPU
 
 
-def known(place: str) -> str:
-    """A place from an address; "" for one that this machine does not have."""
+def known(target: str) -> str:
+    """A compute target from an address; "" for one that this machine does not have."""
     names = {device.name for device in devices.list_devices()}
-    parts = devices.names_in(place)
-    if place == SLURM or (place == devices.ANY and len(names) > 1) or (parts and set(parts) <= names):
-        return place
+    parts = devices.names_in(target)
+    if target == SLURM or (target == devices.ANY and len(names) > 1) or (parts and set(parts) <= names):
+        return target
     return ""
 
 
 def current() -> str:
-    """The place that is chosen; options that ask for the CPU mean it where nothing is chosen."""
+    """The compute target that is chosen; options that ask for the CPU mean it where nothing is chosen."""
     kept = forms.state()
     if not kept["place"] and kept["values"].get("accelerator") == "cpu":
         return devices.CPU
     return kept["place"] or usual()
 
 
-def follow(place: str, values: dict[str, Any]) -> None:
-    """Lets the options agree with a place on this machine."""
-    if place == SLURM:
+def follow(target: str, values: dict[str, Any]) -> None:
+    """Lets the options agree with a compute target on this machine."""
+    if target == SLURM:
         return
-    if place == devices.CPU:
+    if target == devices.CPU:
         has_gpus = usual() != devices.CPU
         values["accelerator"] = "cpu" if has_gpus or values.get("accelerator") == "cpu" else "auto"
     elif values.get("accelerator") == "cpu":
         values["accelerator"] = "auto"
-    if place not in (devices.CPU, devices.ANY):
-        values["devices"] = len(devices.names_in(place))
+    if target not in (devices.CPU, devices.ANY):
+        values["devices"] = len(devices.names_in(target))
 
 
-def hidden(place: str) -> set[str]:
-    """Options that follow from a place, and so have no widget of their own."""
-    if place == SLURM:
+def hidden(target: str) -> set[str]:
+    """Options that follow from the compute target, and so have no widget of their own."""
+    if target == SLURM:
         return set()
-    return {"accelerator"} if place == devices.CPU else {"accelerator", "devices"}
+    return {"accelerator"} if target == devices.CPU else {"accelerator", "devices"}
 
 
 # --- who is there already -------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ class Line:
     num_jobs: int = 0  # of the dashboard, that use these devices meanwhile
 
 
-def line(place: str, number: int, except_run: str = "") -> Line:
+def line(target: str, number: int, except_run: str = "") -> Line:
     """What is ahead of a run that is added now.
 
     Args:
@@ -129,7 +129,7 @@ def line(place: str, number: int, except_run: str = "") -> Line:
     gpus = [device.name for device in found]
     limits, held, jobs = queue.slots(runs_dir), queue.device_usage(runs_dir), queue.jobs_on(runs_dir)
     free = {name: limits.get(name, 1) - len(held.get(name, [])) - jobs[name] for name in (*gpus, devices.CPU)}
-    wanted = devices.names_in(place) or gpus
+    wanted = devices.names_in(target) or gpus
     before = []
     for entry in queue.entries(runs_dir):  # in the order and by the rule of the queue
         if entry.id == except_run:
@@ -141,13 +141,13 @@ def line(place: str, number: int, except_run: str = "") -> Line:
             before.append(entry)
         queue.claim_devices(entry, device, free, found)
     left = [name for name in wanted if free.get(name, 0) > 0]
-    if len(left) >= (len(wanted) if devices.names_in(place) else number):
+    if len(left) >= (len(wanted) if devices.names_in(target) else number):
         return Line(False)
     holders = {run.id: run for name in wanted if name not in left for run in held.get(name, [])}
     return Line(True, tuple(holders.values()), len(before), sum(jobs[name] for name in wanted if name not in left))
 
 
-def line_sentence(place: str, found: Line) -> str:
+def line_sentence(target: str, found: Line) -> str:
     """Who holds the device and how many wait, for beside the button."""
     if not found.waits:
         return ""
@@ -159,9 +159,9 @@ def line_sentence(place: str, found: Line) -> str:
     more = len(found.holders) - len(parts)
     parts += [f"{more} more"] if more > 0 else []
     names = " and ".join(parts + ["a job of the dashboard"] * bool(found.num_jobs))
-    several = len(devices.names_in(place) or devices.list_devices()[:-1]) > 1
-    device = "The GPUs are" if several else f"{waiting.device_text(place)} is"
-    if place == devices.ANY and not several:
+    several = len(devices.names_in(target) or devices.list_devices()[:-1]) > 1
+    device = "The GPUs are" if several else f"{waiting.device_text(target)} is"
+    if target == devices.ANY and not several:
         device = "The GPU is"
     text = f"{device} held by {names}." if names else ""
     if found.num_before:
@@ -181,39 +181,39 @@ def choose() -> str:
     """The device picker; the form's own copy and the options follow what is chosen."""
     kept = forms.state()
     *gpus, _ = devices.list_devices()
-    place = current()
+    target = current()
     # a run that waits here is changed here
-    has_slurm = not kept["edit"] and (place == SLURM or bool(cluster().partitions()))
+    has_slurm = not kept["edit"] and (target == SLURM or bool(cluster().partitions()))
     kinds = [*(["gpu"] if gpus else []), "cpu", *([SLURM] if has_slurm else [])]
-    kind = place if place in (devices.CPU, SLURM) else "gpu"
+    kind = target if target in (devices.CPU, SLURM) else "gpu"
     if len(kinds) > 1:
         kind = st.segmented_control(
             "Where", kinds, format_func=KINDS.__getitem__, default=kind, required=True, width="stretch",
             key=f"where-{kept['generation']}",
         )  # fmt: skip
-    chosen = place
+    chosen = target
     if kind in (devices.CPU, SLURM):
         chosen = str(kind)
     elif len(gpus) < 2:
         chosen = devices.ANY
     else:
-        chosen = _choose_gpus(gpus, place)
-    if chosen != place:
+        chosen = _choose_gpus(gpus, target)
+    if chosen != target:
         if chosen == devices.CPU:
             kept["values"]["devices"] = 1
         kept["place"] = chosen
     before = dict(kept["values"])
     follow(chosen, kept["values"])
-    if chosen != place or kept["values"] != before:
+    if chosen != target or kept["values"] != before:
         _forget("devices", "accelerator")
         st.rerun()
     return chosen
 
 
-def _choose_gpus(gpus: list[Device], place: str) -> str:
+def _choose_gpus(gpus: list[Device], target: str) -> str:
     kept = forms.state()
     names = st.pills(
-        "GPUs", [gpu.name for gpu in gpus], selection_mode="multi", default=devices.names_in(place),
+        "GPUs", [gpu.name for gpu in gpus], selection_mode="multi", default=devices.names_in(target),
         format_func=waiting.device_text, key=f"gpus-{kept['generation']}",
         help="With none chosen, the run takes the first that is free.",
     )  # fmt: skip
@@ -229,19 +229,19 @@ def _choose_gpus(gpus: list[Device], place: str) -> str:
 
 
 def _forget(*names: str) -> None:
-    """Lets widgets of these options take their value anew."""
+    """Lets widgets of these options take their value again."""
     kept = forms.state()
     for name in names:
         st.session_state.pop(f"option-{kept['kind']}-{kept['generation']}-{name}", None)
 
 
 @st.fragment(run_every=5)
-def show_devices(place: str, waits: bool, number: int, except_run: str) -> None:
-    """The devices in question with their free memory and who holds them; the page is drawn anew when that matters."""
-    if line(place, number, except_run).waits != waits:
+def show_devices(target: str, waits: bool, number: int, except_run: str) -> None:
+    """The devices in question with their free memory and who holds them; the page is drawn again when that matters."""
+    if line(target, number, except_run).waits != waits:
         st.rerun()
     found = devices.list_devices()
-    wanted = devices.names_in(place) or [device.name for device in found[:-1]]
+    wanted = devices.names_in(target) or [device.name for device in found[:-1]]
     held = queue.device_usage(store.runs_dir())
     for device in found:
         if device.name not in wanted:
@@ -254,9 +254,9 @@ def show_devices(place: str, waits: bool, number: int, except_run: str) -> None:
                 ui.text_link(store.get().summary(run).title, run.id, key=f"{device.name}-")
 
 
-def choose_slots(place: str) -> None:
+def choose_slots(target: str) -> None:
     """How many runs each device in question takes at once."""
-    names = devices.names_in(place) or [device.name for device in devices.list_devices()[:-1]]
+    names = devices.names_in(target) or [device.name for device in devices.list_devices()[:-1]]
     limits = queue.slots(store.runs_dir())
     label = f"{limits.get(names[0], 1)} at once" if len(names) == 1 else "At once"
     with st.popover(label, icon=":material/stacks:", type="tertiary", help="How many runs share a device"):

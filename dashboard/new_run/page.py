@@ -109,7 +109,7 @@ def choose_recipe() -> None:
         index=index,
         format_func=lambda name: name or CUSTOM,
         key=f"recipe-{kept['generation']}",
-        help="Values to start from; choosing another fills the form anew.",
+        help="Values to start from; choosing another fills the form again.",
     )
     if recipe != kept["recipe"]:
         own = {name: kept["values"].get(name) for name in ("experiment_version", "label_fraction")}
@@ -219,7 +219,7 @@ def grid(names: list[str], options: dict, errors: dict[str, str]) -> None:
                 form_fields.draw(name, options[name], errors)
 
 
-def start(place: str) -> None:
+def start(target: str) -> None:
     """Starts, queues or submits the run that the form describes, or saves it as the waiting run's new options.
 
     A second click, or another tab's, within seconds gives the run of the first.
@@ -235,18 +235,18 @@ def start(place: str) -> None:
                 kept["edit"] = ""
                 reason = fixed(None) if run is None else reason
                 raise ConfigError(f"{reason} Nothing of what you typed is lost: start it as a new run.")
-            queue.edit(run, config, place)
+            queue.edit(run, config, target)
         else:
             meta = {"recipe": kept["recipe"]} if kept["recipe"] else {}
             if kind != "pretrain" and store.find(str(values.get("experiment_version"))):
                 meta["experiment"] = str(values["experiment_version"])
-            run = submit(config, place, meta)
+            run = submit(config, target, meta)
         st.session_state["new_run_open"] = run.id
 
 
-def submit(config: cfg.RunConfig, place: str, meta: dict[str, str]) -> Run:
-    if place != compute_target.SLURM:
-        return queue.submit(config, store.runs_dir(), place, **meta)
+def submit(config: cfg.RunConfig, target: str, meta: dict[str, str]) -> Run:
+    if target != compute_target.SLURM:
+        return queue.submit(config, store.runs_dir(), target, **meta)
     from simclr.launch import slurm_options, slurm_submit  # only for those who have it
 
     options = compute_target.slurm_options()
@@ -254,7 +254,7 @@ def submit(config: cfg.RunConfig, place: str, meta: dict[str, str]) -> Run:
     return slurm_submit.submit(config, store.runs_dir(), options, **meta)
 
 
-def judge(place: str) -> tuple[list[str], str]:
+def judge(target: str) -> tuple[list[str], str]:
     """What is wrong with the options, or with the folder of images; and how a right one will be read.
 
     A folder that is wrong here may be right on the machines of Slurm.
@@ -263,7 +263,7 @@ def judge(place: str) -> tuple[list[str], str]:
     if found := forms.problems(kept["kind"], kept["values"]):
         return found, ""
     reading, wrong = folder_reading.find(forms.to_config(kept["kind"], kept["values"]))
-    return [wrong] if wrong and place != compute_target.SLURM else [], reading
+    return [wrong] if wrong and target != compute_target.SLURM else [], reading
 
 
 def show_reading() -> None:
@@ -272,16 +272,16 @@ def show_reading() -> None:
         st.info(escape.markdown(reading), icon=":material/folder_open:")
 
 
-def checked(place: str) -> tuple[cfg.RunConfig | None, list[str]]:
+def checked(target: str) -> tuple[cfg.RunConfig | None, list[str]]:
     """The options where they are valid here, and else what is wrong, one sentence each."""
     kept = forms.state()
-    found, _ = judge(place)
-    if place == compute_target.SLURM:
+    found, _ = judge(target)
+    if target == compute_target.SLURM:
         found += compute_target.slurm_problems()
     config = None if found else forms.to_config(kept["kind"], kept["values"])
-    if config is not None and place != compute_target.SLURM:
+    if config is not None and target != compute_target.SLURM:
         try:
-            devices.resolve_device(place, config)
+            devices.resolve_device(target, config)
         except ConfigError as error:
             return None, [str(error)]
     return config, found
@@ -292,34 +292,34 @@ def start_card() -> None:
     kept = forms.state()
     edited = store.find(kept["edit"]) if kept["edit"] else None
     head = st.empty()
-    place = compute_target.choose()
-    config, now = checked(place)
+    target = compute_target.choose()
+    config, now = checked(target)
     with head:
         ready = "Ready to start" if edited is None else "Ready to save"
         st.subheader("Not ready yet" if now else ready, anchor=False)
     found = compute_target.Line(False)
-    if place != compute_target.SLURM:
+    if target != compute_target.SLURM:
         number = int(kept["values"].get("devices") or 1)
-        found = compute_target.line(place, number, kept["edit"])
+        found = compute_target.line(target, number, kept["edit"])
         with st.container(horizontal=True, vertical_alignment="top", horizontal_alignment="distribute", gap="small"):
             with st.container(width="stretch", gap="small"):
-                compute_target.show_devices(place, found.waits, number, kept["edit"])
-            compute_target.choose_slots(place)
-        preflight.section(config, place)
+                compute_target.show_devices(target, found.waits, number, kept["edit"])
+            compute_target.choose_slots(target)
+        preflight.section(config, target)
     for sentence in now:
         st.error(escape.markdown(sentence))
-    if sentence := compute_target.line_sentence(place, found):
+    if sentence := compute_target.line_sentence(target, found):
         st.caption(escape.markdown(sentence))
     label, icon = "Start", ":material/play_arrow:"
     if edited is not None:
         label, icon = "Save changes", ":material/save:"
-    elif place == compute_target.SLURM:
+    elif target == compute_target.SLURM:
         label, icon = "Submit to Slurm", ":material/send:"
     elif found.waits:
         label, icon = "Add to queue", ":material/playlist_add:"
     st.button(
         label, type="primary", icon=icon, disabled=bool(now), width="stretch", key="start", on_click=start,
-        args=(place,),
+        args=(target,),
     )  # fmt: skip
     if edited is not None:
         if st.button("Leave it as it is", width="stretch", key="keep"):
@@ -328,13 +328,13 @@ def start_card() -> None:
     st.caption("It runs in a process of its own: closing this page changes nothing.")
     if not now:
         st.caption("The same run from a shell, in the repository's folder:")
-        st.code(command(place), language="bash", wrap_lines=True)
+        st.code(command(target), language="bash", wrap_lines=True)
 
 
-def command(place: str) -> str:
+def command(target: str) -> str:
     kept = forms.state()
     text = forms.command(kept["kind"], kept["recipe"], kept["values"])
-    return text if place != compute_target.SLURM else f"{text} {compute_target.slurm_flags()}"
+    return text if target != compute_target.SLURM else f"{text} {compute_target.slurm_flags()}"
 
 
 def page() -> None:
@@ -374,8 +374,8 @@ def page() -> None:
         st.rerun()
     with side, st.container(border=True, key="start-card"):
         start_card()
-    place = "" if compute_target.current() == compute_target.usual() else compute_target.current()
-    query = forms.address(kept["kind"], kept["recipe"], kept["values"], place=place, edit=kept["edit"])
+    target = "" if compute_target.current() == compute_target.usual() else compute_target.current()
+    query = forms.address(kept["kind"], kept["recipe"], kept["values"], place=target, edit=kept["edit"])
     if query != {name: st.query_params[name] for name in st.query_params}:
         st.query_params.from_dict(query)
     st.session_state["new_run_address"] = query

@@ -19,9 +19,9 @@ from simclr.results import index
 LAST = "new_run_check"  # the folder of the newest answer shown, for when the options change
 
 
-def section(config: RunConfig | None, place: str) -> None:
+def section(config: RunConfig | None, target: str) -> None:
     """Button, progress or answer for these options; None while they are not valid."""
-    job = None if config is None else estimate.find_job(config, place, store.runs_dir())
+    job = None if config is None else estimate.find_job(config, target, store.runs_dir())
     status = None if job is None else runs.current_status(job)
     if job is not None and status is not None and status.is_active:
         progress(str(job))
@@ -37,13 +37,13 @@ def section(config: RunConfig | None, place: str) -> None:
     st.button(
         "Check again" if found is not None else "Check memory and time",
         icon=":material/speed:", width="stretch", key="check", disabled=config is None, on_click=start,
-        args=(config, place), help="Trains a few steps, which takes some seconds, and stores nothing.",
+        args=(config, target), help="Trains a few steps, which takes some seconds, and stores nothing.",
     )  # fmt: skip
 
 
-def start(config: RunConfig, place: str) -> None:
+def start(config: RunConfig, target: str) -> None:
     with ui.report_errors():
-        estimate.start_job(config, place, store.runs_dir())
+        estimate.start_job(config, target, store.runs_dir())
 
 
 def cancel(job: str) -> None:

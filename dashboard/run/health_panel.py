@@ -111,7 +111,7 @@ def headline(run: Run, summary: index.Summary) -> None:
 
 
 def section(run_id: str, active: bool) -> None:
-    """The panel; it follows a run that is going on, and the slider draws it alone anew."""
+    """The panel; it follows a run that is going on, and the slider draws it alone again."""
     st.fragment(run_every=3 if active else None)(_section)(run_id)
 
 

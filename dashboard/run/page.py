@@ -22,7 +22,7 @@ FOREIGN = (
 
 @st.fragment(run_every=2)
 def queued(run_id: str) -> None:
-    """A run that waits: for what, behind whom. Drawn anew as a whole when it begins."""
+    """A run that waits: for what, behind whom. Drawn again as a whole when it begins."""
     run = store.find(run_id)
     if run is None or run.status.state != "queued":
         st.rerun()

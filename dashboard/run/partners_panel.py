@@ -92,7 +92,7 @@ def partner_line(partner: index.Summary) -> None:
 
 @st.fragment(run_every=3)
 def watch_partners(run_id: str, known: tuple) -> None:
-    """Draws the page anew when a partner began, ended or moved on."""
+    """Draws the page again when a partner began, ended or moved on."""
     if partner_states(run_id) != known:
         st.rerun()
 

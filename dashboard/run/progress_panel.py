@@ -98,7 +98,7 @@ def protocol_help(run: Run, name: str) -> str:
 
 @st.fragment(run_every=2)
 def live(run_id: str, state: str) -> None:
-    """What moves while a run is going on. It holds no widget; when the state changes, the page is drawn anew."""
+    """What moves while a run is going on. It holds no widget; when the state changes, the page is drawn again."""
     run = store.find(run_id)
     if run is None:
         st.rerun()

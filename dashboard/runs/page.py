@@ -237,7 +237,7 @@ def moving(found: list[index.Summary]) -> tuple[str, ...]:
 
 @st.fragment(run_every=2)
 def watch(drawn: tuple[str, ...]) -> None:
-    """Draws the page anew when a run began, ended or got another place, here or in another window."""
+    """Draws the page again when a run began, ended or got another place, here or in another window."""
     if moving(store.get().summaries()) != drawn:
         st.rerun()
 

@@ -21,7 +21,7 @@ from simclr.results import index
 
 @st.fragment(run_every=1)
 def progress(job: str, names: Mapping[str, str], folders: Sequence[str] = (), first: Projection | None = None) -> None:
-    """The job's bar and phase; the page is drawn anew when it ends, and when there is something to look at meanwhile.
+    """The job's bar and phase; the page is drawn again when it ends, and when there is something to look at meanwhile.
 
     Args:
         job: its folder.

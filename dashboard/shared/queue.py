@@ -33,11 +33,11 @@ def ordinal(place: int) -> str:
     return ORDINALS[place] if place < len(ORDINALS) else f"{place + 1}th"
 
 
-def wake() -> None:
-    """Sees to it that someone looks after what waits or runs elsewhere.
+def look_after_runs() -> None:
+    """Makes sure that what waits or runs elsewhere is looked after.
 
-    The queue's keeper may have been killed, or the machine restarted. Slurm is asked by a thread, for all its jobs at
-    once, so that no page waits for a controller that does not answer.
+    The queue's scheduler may have been killed, or the machine restarted. Slurm is asked by a thread, for all its jobs
+    at once, so that no page waits for a controller that does not answer.
     """
     active = [item.status for item in store.get().summaries() if item.is_active]
     if any((status.state, status.backend) == ("queued", "local") for status in active):

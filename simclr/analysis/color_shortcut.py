@@ -53,7 +53,7 @@ def top1(similarity: Array) -> float:
 
 
 def check(
-    gallery: SampleImages,
+    samples: SampleImages,
     places: list[int],
     shown: int,
     augmentation: Augmentation,
@@ -67,7 +67,7 @@ def check(
     Crops and mirroring are the same both times; blur, which leaves colours as they are, is left out.
 
     Args:
-        places: images of the gallery, up to `NUM_IMAGES`; the first `shown` of them are described one by one.
+        places: the sample images, up to `NUM_IMAGES`; the first `shown` of them are described one by one.
         seed, epoch: as a training's.
         size: side of a view in pixels.
 
@@ -85,14 +85,14 @@ def check(
     size = min(size, LARGEST_SIDE)
     tiles, arms = [], []
     with torch.inference_mode():
-        images, ids = torch.from_numpy(gallery.images[places]), torch.from_numpy(gallery.ids[places])
+        images, ids = torch.from_numpy(samples.images[places]), torch.from_numpy(samples.ids[places])
         for setting in settings:
             views = augment.two_views(images, ids, setting, seed=seed, epoch=epoch, size=size)
             tiles += [view[:shown] for view in views]
             pair = [histograms(view.numpy()) for view in views]
             arms.append((pair, intersections(*pair)))
         pictures = sprite_sheet(torch.stack(tiles, dim=1))
-    titles = [gallery.title(place) for place in places]
+    titles = [samples.title(place) for place in places]
     rows = [
         {"title": titles[row], "arms": [_described(pair, similarity, row, titles) for pair, similarity in arms]}
         for row in range(shown)

@@ -137,7 +137,7 @@ def points(source: Source, columns: Sequence[str], x: str, others: Iterable[str]
         rows, cells = table.cells[name]
         inside = rows < len(table.places[x])
         xs, ys = series.finite_points(table.places[x][rows[inside]], cells[inside])
-        if (np.diff(xs) < 0).any():  # a program that began anew in the same file goes back
+        if (np.diff(xs) < 0).any():  # a program that started again in the same file goes back
             order = np.argsort(xs, kind="stable")
             xs, ys = xs[order], ys[order]
         found.append((xs, ys))

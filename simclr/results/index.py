@@ -17,7 +17,7 @@ from simclr.runs.status import Status
 
 # What a summary is made of; it is made again when one of these has another size or time.
 SUMMARY_FILES = (runs.STATUS, runs.CONFIG, runs.META, runs.EVALUATION, runs.METRICS)
-# One look at the folder serves all parts of all pages for so long; what a click has changed is looked for anew.
+# One look at the folder serves all parts of all pages for so long; what a click has changed is looked for again.
 SCAN_SECONDS = 1.0
 # Before files are read in the background: the page comes first.
 FILL_DELAY_SECONDS = 1.0
@@ -141,7 +141,7 @@ class RunIndex:
             self._summaries[run_id] = signature, replace(known[1], loss=loss, best_knn=best_knn)
 
     def _fill_later(self) -> None:
-        """Sees to it that all figures are there soon: many runs from elsewhere must not hold up the page."""
+        """Reads the missing figures in the background: many runs from elsewhere must not hold up the page."""
 
         def work() -> None:
             time.sleep(FILL_DELAY_SECONDS)

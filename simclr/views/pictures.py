@@ -25,24 +25,24 @@ def sprite_sheet(tiles: Any) -> NDArray[np.uint8]:
     return pixels.permute(0, 3, 1, 4, 2).reshape(rows * size, columns * size, 3).numpy()
 
 
-def originals(gallery: SampleImages, places: list[int], size: int) -> str:
+def originals(samples: SampleImages, places: list[int], size: int) -> str:
     """The images as they are, one below the other, at the size of their views."""
     import torch
 
     from simclr.views import augment, resampling
 
     with torch.inference_mode():
-        plain = resampling.resize(augment.to_float(torch.from_numpy(gallery.images[places])), size)
+        plain = resampling.resize(augment.to_float(torch.from_numpy(samples.images[places])), size)
         return png_address(sprite_sheet(plain[:, None]))
 
 
 def draw_views(
-    gallery: SampleImages, places: list[int], augmentation: Augmentation, *, seed: int, epoch: int, size: int
+    samples: SampleImages, places: list[int], augmentation: Augmentation, *, seed: int, epoch: int, size: int
 ) -> dict[str, Any]:
     """Two views of each image as one sprite, with what was drawn in words.
 
     Args:
-        places: which images of the gallery.
+        places: which the sample images.
         seed, epoch: what a training that draws these views has; its first epoch is 0.
         size: side of a view in pixels.
     """
@@ -52,7 +52,7 @@ def draw_views(
     from simclr.views.factors import draw_factors
 
     with torch.inference_mode():
-        images, ids = torch.from_numpy(gallery.images[places]), torch.from_numpy(gallery.ids[places])
+        images, ids = torch.from_numpy(samples.images[places]), torch.from_numpy(samples.ids[places])
         views = augment.two_views(images, ids, augmentation, seed=seed, epoch=epoch, size=size)
         height, width = images.shape[2:]
         factors = [
@@ -64,7 +64,7 @@ def draw_views(
     for place, number in enumerate(places):
         drawn = [_drawn(view, place) for view in factors]
         rows.append({
-            "title": gallery.title(number),
+            "title": samples.title(number),
             "boxes": [_box(one, height, width) for one in drawn],
             "words": [in_words(one, height, width) for one in drawn],
         })  # fmt: skip
@@ -72,7 +72,7 @@ def draw_views(
 
 
 def draw_steps(
-    gallery: SampleImages, place: int, augmentation: Augmentation, *, seed: int, epoch: int, size: int
+    samples: SampleImages, place: int, augmentation: Augmentation, *, seed: int, epoch: int, size: int
 ) -> dict[str, Any]:
     """Both views of one image operation by operation, as one sprite: a row for each view, a tile after each operation.
 
@@ -83,7 +83,7 @@ def draw_steps(
     from simclr.views import augment
     from simclr.views.factors import draw_factors, step_by_step
 
-    image, ids = torch.from_numpy(gallery.images[[place]]), torch.from_numpy(gallery.ids[[place]])
+    image, ids = torch.from_numpy(samples.images[[place]]), torch.from_numpy(samples.ids[[place]])
     height, width = image.shape[2:]
     views, tiles = [], []
     with torch.inference_mode():
@@ -97,7 +97,7 @@ def draw_steps(
             views.append({"box": _box(drawn, height, width), "steps": steps})
         pictures = sprite_sheet(torch.stack(tiles))
     return {
-        "sprite": png_address(pictures), "title": gallery.title(place), "views": views,
+        "sprite": png_address(pictures), "title": samples.title(place), "views": views,
         "revision": f"{zlib.crc32(pictures.data)}-{views}",
     }  # fmt: skip
 
@@ -152,14 +152,14 @@ def in_words(drawn: dict[str, Any], height: int, width: int) -> list[list[str]]:
     return words or [["unchanged", ""]]
 
 
-def thumbnail_row(gallery: SampleImages, places: list[int]) -> str:
+def thumbnail_row(samples: SampleImages, places: list[int]) -> str:
     """The images side by side as one small picture."""
     from PIL import Image
 
     tiles = []
     for place in places:
-        image = Image.fromarray(gallery.images[place].transpose(1, 2, 0))
-        tiles.append(np.asarray(image if gallery.side <= TILE else image.resize((TILE, TILE), Image.Resampling.BOX)))
+        image = Image.fromarray(samples.images[place].transpose(1, 2, 0))
+        tiles.append(np.asarray(image if samples.side <= TILE else image.resize((TILE, TILE), Image.Resampling.BOX)))
     return png_address(np.concatenate(tiles, axis=1))
 
 

@@ -1,8 +1,4 @@
-"""Images for the Augmentations page and their random views, drawn by the trainer's own code, on the CPU.
-
-Torch is imported inside the functions, so that the server does not load it before the page is opened. Imports no
-streamlit.
-"""
+"""Sample images to look at: of a data set, of a training's batch, or a user's own (torch only where one is read)."""
 
 from __future__ import annotations
 
@@ -19,12 +15,12 @@ from numpy.typing import NDArray
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig
 
-NUM_SHOWN = 32  # images in the strip to choose from
-NUM_KEPT = 320  # images of a data set that are kept; the strip shows a draw of them
+NUM_SHOWN = 32  # thumbnails to choose from
+NUM_KEPT = 320  # images of a data set that are kept; a draw of them is shown
 NUM_LARGE = 80  # of large images, and of files
 MAX_FILES = 20_000  # files of a folder that are looked at
 NUM_OF_BATCH = 64  # images of a training's batch that are kept
-TILE = 48  # side of a picture in the strip, in pixels
+TILE = 48  # side of a thumbnail, in pixels
 UPLOADED = "Your images"  # stands for a data set
 UPLOAD_TYPES = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "WEBP": (".webp",)}
 MAX_UPLOADS = 64
@@ -249,7 +245,7 @@ class TrainingImages:
         batches.skip = number
         return self.ids[next(iter(batches)).numpy()]
 
-    def gallery(self, epoch: int, number: int, more: Sequence[int] = ()) -> SampleImages:
+    def samples(self, epoch: int, number: int, more: Sequence[int] = ()) -> SampleImages:
         """The first images of a batch, and `more` by their ids; those that are not trained with are left out."""
         import torch
 

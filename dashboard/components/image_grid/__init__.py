@@ -18,7 +18,7 @@ def image_grid(
         items: each with `row` (its place on the sheets), `id`, `name` (what it is called), and where wanted `caption`
             (below it), `color` (a dot before it), `mark` (true: it stands out), `open` (it is shown elsewhere).
         sheets: their addresses. tile: side, columns and per_sheet of the sheets.
-        on_click: called before the page is drawn anew.
+        on_click: called before the page is drawn again.
         side: of an image, in pixels. max_height: in pixels; more is scrolled.
     """
     data = {

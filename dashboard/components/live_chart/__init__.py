@@ -1,6 +1,6 @@
 """A plotly chart that is updated in place: zoom, hover and hidden lines survive every refresh.
 
-Streamlit's own chart is made anew whenever its data change, and forgets the zoom. This component keeps one plotly
+Streamlit's own chart is made again whenever its data change, and forgets the zoom. This component keeps one plotly
 figure alive and hands it new data. plotly.js is the file that the plotly package carries; it is put beside the fonts
 under a name with its version, so that the browser fetches it once, from this server, and keeps it.
 """

@@ -423,7 +423,7 @@ def test_numbers_between_the_two_and_the_table_of_classes(ready: list[Run]) -> N
     assert shown == {
         "Mean Jaccard of neighbours": f"{100 * overlap:.1f} %", "Linear CKA": f"{between.linear_cka:.2f}",
     }  # fmt: skip
-    assert "by lot 1.0 %" in texts(app)
+    assert "by chance 1.0 %" in texts(app)
     lines = next(data["rows"] for data in components(app, "columns") if "rows" in data)
     assert [line["class"]["text"] for line in lines] == [*first.classes, "All classes"]
     assert first.labels is not None
