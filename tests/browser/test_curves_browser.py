@@ -17,6 +17,7 @@ from dashboard_fixtures import make_run
 from lightning_log import write_log
 from server import PAGE_MS, PHONE, Server, Tab
 
+from dashboard import components
 from simclr import runs
 
 playwright_api = pytest.importorskip("playwright.sync_api")
@@ -215,14 +216,14 @@ def test_a_phone_shows_one_chart_below_the_other(found: Any, browser: Any) -> No
 def test_a_chart_waits_for_its_width(browser: Any) -> None:
     """While a page is laid out, an element may be a pixel wide: plotly then puts the axis title at -Infinity."""
     figure = {"data": [{"type": "scatter", "x": [1, 2], "y": [3, 4]}], "layout": {"xaxis": {"title": {"text": "x"}}}}
-    components = Path(__file__).parents[1] / "dashboard/components/live_chart"
-    scripts = [(components / name).read_text() for name in ("plotly_base.js", "live_chart.js")]
     page = browser.new_page()
     errors = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.set_content("<div id=room style='width: 1px'><div id=chart></div></div>")
     page.add_script_tag(content=(resources.files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8"))
-    page.add_script_tag(content="\n".join(scripts).replace("export default function", "window.mount = function"))
+    page.add_script_tag(
+        content=components.script("live_chart").replace("export default function", "window.mount = function")
+    )
     page.evaluate(
         """figure => mount({ parentElement: document.getElementById("chart"),
                              data: { figure, revision: "1", height: 210, plotly: "" } })""",

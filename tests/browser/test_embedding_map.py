@@ -22,7 +22,7 @@ from chromium import wait_until_served
 from dashboard_fixtures import unpacked
 from PIL import Image
 
-from dashboard.components import arrays, embedding_map
+from dashboard.components import FOLDER, arrays, embedding_map, linked
 from dashboard.components.embedding_map import MapState, described, selected_rows, selection_text
 from dashboard.components.embedding_map.standalone import standalone_html
 
@@ -585,7 +585,7 @@ def test_a_file_of_its_own_opens_without_network_with_images_neighbours_and_film
 @pytest.mark.browser
 def test_browser_and_server_read_each_others_selections(server: Server, browser: Any) -> None:
     maps = Maps(browser, f"{server.url}/?n=1000")
-    script = "\n".join((ROOT / "dashboard/components/embedding_map/geometry.js").read_text().splitlines())
+    script = linked(FOLDER / "embedding_map/choice_text.js")
     for share in (0, 0.01, 0.5, 1):
         chosen = np.random.default_rng(3).random(1000) < share
         text = maps.page.evaluate(

@@ -1,10 +1,11 @@
 // Keeps typed arrays where other components find them: window.simclrArrays, a Map from name to array.
 
-const TYPES = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
+import { ARRAY_TYPES } from "../common/bytes.js";
+
 const held = new Map(); // mounted element -> the names it brought
 const ALIGNMENT = 8;
 
-function unpack(data) {
+export function unpack(data) {
   const found = new Map();
   // a copy, since the message may lie at any place in memory
   const memory = data.slice().buffer;
@@ -12,7 +13,7 @@ function unpack(data) {
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(memory, ALIGNMENT, length)));
   let place = ALIGNMENT + length;
   for (const [name, size] of header) {
-    const Type = TYPES[name.slice(0, 2)];
+    const Type = ARRAY_TYPES[name.slice(0, 2)];
     found.set(name, new Type(memory, place, size / Type.BYTES_PER_ELEMENT));
     place += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
   }
@@ -24,7 +25,7 @@ function forget(names) {
   names.filter((name) => !needed.has(name)).forEach((name) => window.simclrArrays.delete(name));
 }
 
-export default function ({ data, parentElement }) {
+export default function keepArrays({ data, parentElement }) {
   window.simclrArrays ??= new Map();
   const found = unpack(data);
   const old = held.get(parentElement) ?? [];

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from dashboard.components import registered
-from dashboard.components.live_chart import BASE, plotly_url
+from dashboard.components.live_chart import plotly_url
 
 
 def curve_grid(data: dict[str, Any], key: str) -> str:
@@ -28,7 +28,7 @@ def curve_grid(data: dict[str, Any], key: str) -> str:
     """
     text = json.dumps(data, sort_keys=True, allow_nan=False)
     base = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    registered("curve_grid", BASE)(
+    registered("curve_grid")(
         key=key,
         data={"mode": "grid", "key": key, "base": base, "plotly": plotly_url(), **data},
         default={"large": data["large"]},
@@ -39,6 +39,6 @@ def curve_grid(data: dict[str, Any], key: str) -> str:
 
 def update_grid(lines: list[dict[str, Any]], base: str, key: str) -> None:
     """Hands lines that changed to the grid `key`, if it still shows what `curve_grid` returned `base` for."""
-    registered("curve_grid", BASE)(
+    registered("curve_grid")(
         key=f"{key}-update", data={"mode": "update", "key": key, "base": base, "lines": lines}, height=1
     )

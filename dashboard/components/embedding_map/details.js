@@ -1,14 +1,20 @@
 // The image that is open, and its neighbours in each model.
 
+import { button, element } from "../common/elements.js";
+import { cssColor } from "../common/theme.js";
+import { detailsOf, redraw } from "./drawing.js";
+import { className, groupColor, imageName, say, showImage } from "./elements.js";
+import { CHOICE_MS, report } from "./report.js";
+
 const PICTURE_SIDE = 128;
 
-function dotOf(map, color) {
+export function dotOf(map, color) {
   const dot = element("span", "dot");
   dot.style.background = dot.style.borderColor = cssColor(groupColor(map, color));
   return dot;
 }
 
-function drawDetails(map) {
+export function drawDetails(map) {
   const index = map.opened;
   map.details.hidden = index < 0;
   map.hint.hidden = index >= 0;
@@ -17,7 +23,7 @@ function drawDetails(map) {
   const details = detailsOf(map);
   const about = element("div", "about");
   const tile = element("div", "tile");
-  setTile(tile, map, index, PICTURE_SIDE);
+  showImage(tile, map, index, PICTURE_SIDE);
   const what = element("div", "what");
   const name = element("div", "name");
   const own = className(map, index);
@@ -33,7 +39,11 @@ function drawDetails(map) {
     facts.append(fact);
   }
   what.append(facts);
-  about.append(tile, what, button("Close", "Choose no image", () => open(map, -1), "close"));
+  about.append(
+    tile,
+    what,
+    button("Close", "Choose no image", () => open(map, -1), "close"),
+  );
   const parts = data.panels.map((panel, place) => {
     const near = element("div", "near");
     near.append(element("h4", "", `Nearest in ${panel.title}`));
@@ -47,7 +57,8 @@ function drawDetails(map) {
     const others = details.neighbors.filter((_, at) => at !== place).map((list) => new Set(list.map(([row]) => row)));
     const isShared = ([row, , known]) => known ?? (others.length > 0 && others.every((rows) => rows.has(row)));
     const words = [own ? `${same} of ${found.length} are ${own}` : "By cosine similarity of the features"];
-    if (others.length) words.push(`${found.filter(isShared).length || "none"} shared by both${found.some(isShared) ? ", framed" : ""}`);
+    if (others.length)
+      words.push(`${found.filter(isShared).length || "none"} shared by both${found.some(isShared) ? ", framed" : ""}`);
     near.append(element("div", "sub", words.join(" · ")));
     const list = element("ol");
     for (const neighbor of found) {
@@ -57,7 +68,7 @@ function drawDetails(map) {
       const who = imageName(map, other);
       const go = button(undefined, `${who}, similarity ${similarity.toFixed(3)}`, () => open(map, other));
       const picture = element("div", "tile");
-      setTile(picture, map, other);
+      showImage(picture, map, other);
       go.append(picture, element("span", "similar", similarity.toFixed(3)), element("span", "who", who));
       item.append(go);
       list.append(item);
@@ -66,4 +77,13 @@ function drawDetails(map) {
     return near;
   });
   map.details.replaceChildren(about, ...parts);
+}
+
+export function open(map, index) {
+  if (map.opened === index) return;
+  map.opened = index;
+  report(map, CHOICE_MS);
+  drawDetails(map);
+  say(map, index < 0 ? "No image open" : `Open: ${imageName(map, index)}, image ${map.ids[index]}`);
+  redraw(map);
 }

@@ -2,20 +2,44 @@
 // markup. The state lives with the mounted element, so that zoom and choice survive every update. All that is needed
 // from outside is { data, parentElement, setStateValue }.
 
+import { ARRAY_TYPES, fromBase64 } from "../common/bytes.js";
+import { element } from "../common/elements.js";
+import { discardState, stateIn } from "../common/states.js";
+import { theme } from "../common/theme.js";
+import { choose, showChoice } from "./choice.js";
+import { choiceFrom } from "./choice_text.js";
+import { drawDetails, open } from "./details.js";
+import { redraw, refreshLevels } from "./drawing.js";
+import { groupColor, isScale, scaleColor, UNKNOWN_COLOR } from "./elements.js";
+import { makeFilm, pause, setFrame, showPlaying } from "./film.js";
+import { bounds } from "./geometry.js";
+import { leave } from "./gestures.js";
+import { drawLegend } from "./legend.js";
+import { moveTo } from "./moving.js";
+import { makePanel } from "./panel.js";
+import { packColor } from "./raster.js";
+import { CHOICE_MS, report } from "./report.js";
+import { makeToolbar } from "./toolbar.js";
+
 const maps = new WeakMap();
 const NO_GROUP_BYTE = 255;
 const NUM_STREAMS = 64;
 
 // The arrays that `data` names; null while one is not there yet.
-function arraysOf(map, data) {
-  const names = [data.ids, data.labels, ...data.color.values, ...data.panels.flatMap((panel) =>
-    [panel.points, panel.frames, panel.neighbors, panel.similarities])].filter(Boolean);
-  const types = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
+function arraysOf(data) {
+  const names = [
+    data.ids,
+    data.labels,
+    ...data.color.values,
+    ...data.panels.flatMap((panel) => [panel.points, panel.frames, panel.neighbors, panel.similarities]),
+  ].filter(Boolean);
   const found = {};
   for (const name of names) {
     const inside = data.arrays?.[name]; // a page without a server brings them along
-    found[name] = inside === undefined
-      ? window.simclrArrays?.get(name) : new types[name.slice(0, 2)](fromBase64(inside).buffer);
+    found[name] =
+      inside === undefined
+        ? window.simclrArrays?.get(name)
+        : new ARRAY_TYPES[name.slice(0, 2)](fromBase64(inside).buffer);
     if (!found[name]) return null;
   }
   return found;
@@ -28,8 +52,10 @@ function groupsFrom(values) {
 function applyColors(map) {
   const { color } = map.data;
   map.theme = theme(map.node);
-  const plain = packColor(map.theme.dark ? [109, 135, 245] : [66, 99, 235]), unknown = packColor(UNKNOWN_COLOR);
-  const steps = 255, span = color.high - color.low || 1;
+  const plain = packColor(map.theme.dark ? [109, 135, 245] : [66, 99, 235]),
+    unknown = packColor(UNKNOWN_COLOR);
+  const steps = 255,
+    span = color.high - color.low || 1;
   const palette = isScale(color)
     ? Array.from({ length: steps + 1 }, (_, i) => packColor(scaleColor(color.kind, i / steps, map.theme.dark)))
     : color.colors.map((text) => packColor(groupColor(map, text)));
@@ -38,7 +64,7 @@ function applyColors(map) {
       const place = isScale(color)
         ? Math.round(steps * Math.min(1, Math.max(0, (values[i] - color.low) / span)))
         : groups[i];
-      own[i] = color.label ? palette[place] ?? unknown : plain;
+      own[i] = color.label ? (palette[place] ?? unknown) : plain;
     }
   }
   drawLegend(map);
@@ -61,15 +87,19 @@ function takeInPanel(map, panel, given, place, arrays) {
   panel.title.textContent = given.title;
   panel.subtitle.textContent = given.subtitle;
   panel.note.textContent = given.note || "";
-  panel.stats.replaceChildren(...given.stats.map((stat) => {
-    const item = element("div", "stat");
-    item.title = stat.help;
-    item.append(element("b", "", stat.value), element("span", "", stat.label));
-    return item;
-  }));
-  panel.canvas.setAttribute("aria-label",
-    `Map of ${map.count} images by ${given.title}. Arrow keys walk from image to image, Enter opens, `
-    + "question mark lists all keys.");
+  panel.stats.replaceChildren(
+    ...given.stats.map((stat) => {
+      const item = element("div", "stat");
+      item.title = stat.help;
+      item.append(element("b", "", stat.value), element("span", "", stat.label));
+      return item;
+    }),
+  );
+  panel.canvas.setAttribute(
+    "aria-label",
+    `Map of ${map.count} images by ${given.title}. Arrow keys walk from image to image, Enter opens, ` +
+      "question mark lists all keys.",
+  );
   const { color } = map.data;
   panel.values = arrays[color.values[place] ?? color.values[0]] ?? new Float32Array(map.count);
   panel.groups = isScale(color) || !color.label ? new Int32Array(map.count).fill(-1) : groupsFrom(panel.values);
@@ -94,7 +124,7 @@ function takeInPanel(map, panel, given, place, arrays) {
 
 // False while arrays are on their way.
 function takeIn(map, data) {
-  const arrays = arraysOf(map, data);
+  const arrays = arraysOf(data);
   if (!arrays) return false;
   pause(map);
   const isOther = map.data?.images !== data.images;
@@ -170,9 +200,20 @@ function recolor(map) {
   drawDetails(map);
 }
 
-function mount(parentElement) {
-  const map = { hidden: new Set(), hovered: -1, opened: -1, focus: null, panels: [], stamp: "", frame: 0,
-    numChosen: 0, chosen: new Uint8Array(0), legendItems: [], sheets: new Map() };
+function mount() {
+  const map = {
+    hidden: new Set(),
+    hovered: -1,
+    opened: -1,
+    focus: null,
+    panels: [],
+    stamp: "",
+    frame: 0,
+    numChosen: 0,
+    chosen: new Uint8Array(0),
+    legendItems: [],
+    sheets: new Map(),
+  };
   map.node = element("div", "emap");
   map.holder = element("div", "panels");
   map.film = makeFilm(map);
@@ -180,8 +221,11 @@ function mount(parentElement) {
   map.legend = element("div", "legend");
   map.legend.setAttribute("role", "group");
   map.legend.setAttribute("aria-label", "Legend");
-  map.hint = element("p", "hint",
-    "Click a point to see its image and its nearest neighbours. The lasso, or Shift and drag, selects images.");
+  map.hint = element(
+    "p",
+    "hint",
+    "Click a point to see its image and its nearest neighbours. The lasso, or Shift and drag, selects images.",
+  );
   map.details = element("section", "details");
   map.details.hidden = true;
   map.said = element("div", "sr");
@@ -192,13 +236,23 @@ function mount(parentElement) {
   map.help.setAttribute("role", "dialog");
   map.help.setAttribute("aria-label", "Keys and gestures");
   map.help.hidden = true;
-  map.node.addEventListener("keydown", (event) => event.key === "Escape" && escape(map));
-  map.node.append(makeToolbar(map), map.help, map.holder, map.film, map.legend, map.hint, map.details, map.said,
-    map.tip);
-  parentElement.append(map.node);
+  map.node.addEventListener("keydown", (event) => event.key === "Escape" && leave(map));
+  map.node.append(
+    makeToolbar(map),
+    map.help,
+    map.holder,
+    map.film,
+    map.legend,
+    map.hint,
+    map.details,
+    map.said,
+    map.tip,
+  );
   showPlaying(map);
   map.resize = new ResizeObserver(() => {
-    map.panels.forEach((panel) => { panel.stale = true; });
+    map.panels.forEach((panel) => {
+      panel.stale = true;
+    });
     redraw(map);
   });
   map.onArrays = () => show(map);
@@ -217,20 +271,15 @@ function unmount(map) {
   window.removeEventListener("simclr-arrays", map.onArrays);
   map.darkness.removeEventListener("change", map.onTheme);
   map.sheets.forEach((address) => URL.revokeObjectURL(address));
-  map.node.remove();
 }
 
 export default function embeddingMap(component) {
   const { parentElement } = component;
-  let map = maps.get(parentElement);
-  if (!map) {
-    map = mount(parentElement);
-    maps.set(parentElement, map);
-  }
+  const map = stateIn(maps, parentElement, mount);
   map.component = component;
   show(map);
   return () => {
     unmount(map);
-    maps.delete(parentElement);
+    discardState(maps, parentElement);
   };
 }

@@ -1,11 +1,18 @@
 // The same images after every few epochs, one frame each.
 
+import { button, element } from "../common/elements.js";
+import { redraw } from "./drawing.js";
+import { icon } from "./elements.js";
+import { hover } from "./hover.js";
+import { FRAME_MS, report } from "./report.js";
+
 const FRAMES_PER_SECOND = 10;
 
 // Places the points at a frame; between two frames for a broken number.
-function setFrame(map, frame) {
+export function setFrame(map, frame) {
   map.frame = Math.min(Math.max(0, frame), Math.max(0, map.numFrames - 1));
-  const first = Math.floor(map.frame), part = map.frame - first;
+  const first = Math.floor(map.frame),
+    part = map.frame - first;
   const length = 2 * map.count;
   for (const panel of map.panels) {
     if (!panel.frames) continue;
@@ -30,19 +37,19 @@ function setFrame(map, frame) {
   redraw(map);
 }
 
-function stepFrame(map, by) {
+export function stepFrame(map, by) {
   pause(map);
   setFrame(map, Math.round(map.frame) + by);
   report(map, FRAME_MS);
 }
 
-function showPlaying(map) {
+export function showPlaying(map) {
   map.play.replaceChildren(icon(map.playing ? "pause" : "play"));
   map.play.title = map.playing ? "Pause" : "Play";
   map.play.setAttribute("aria-label", map.play.title);
 }
 
-function playOrPause(map) {
+export function playOrPause(map) {
   if (map.playing) return pause(map);
   hover(map, -1);
   const from = map.frame >= map.numFrames - 1 ? 0 : map.frame;
@@ -62,7 +69,7 @@ function playOrPause(map) {
   showPlaying(map);
 }
 
-function pause(map) {
+export function pause(map) {
   if (!map.playing) return;
   cancelAnimationFrame(map.playing);
   map.playing = 0;
@@ -71,7 +78,7 @@ function pause(map) {
   report(map, FRAME_MS);
 }
 
-function makeFilm(map) {
+export function makeFilm(map) {
   const film = element("div", "film");
   map.play = button(undefined, "Play", () => playOrPause(map), "round");
   map.frameLabel = element("span", "what");

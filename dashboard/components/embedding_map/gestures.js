@@ -1,6 +1,18 @@
 // Mouse, fingers and keys.
 
-const POINTER_REACH = 12, FINGER_REACH = 24; // pixels
+import { chooseWhere, chooseWith, letGo, setTool } from "./choice.js";
+import { open } from "./details.js";
+import { redraw } from "./drawing.js";
+import { imageName, isScale, say } from "./elements.js";
+import { pause, playOrPause, stepFrame } from "./film.js";
+import { insideLasso, search } from "./geometry.js";
+import { hover } from "./hover.js";
+import { moveTo, showAll, ZOOM_STEP, zoomAt } from "./moving.js";
+import { showHelp } from "./toolbar.js";
+import { gridOf, HIDDEN, nearest, onMap, position, view } from "./view.js";
+
+const POINTER_REACH = 12; // pixels
+const FINGER_REACH = 24;
 const LASSO_STEP = 2; // pixels between its corners
 
 function lassoMode(map, event) {
@@ -8,7 +20,7 @@ function lassoMode(map, event) {
   return event.ctrlKey || event.metaKey || (event.shiftKey && map.tool === "lasso") ? "add" : "new";
 }
 
-function listen(map, panel) {
+export function listen(map, panel) {
   const { canvas, pointers } = panel;
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -20,7 +32,8 @@ function listen(map, panel) {
   };
   // On a busy computer several movements come as one event; a lasso that left them out would cut corners.
   const drawLasso = (event) => {
-    const { lasso } = panel, frame = view(panel);
+    const { lasso } = panel,
+      frame = view(panel);
     for (const each of event.getCoalescedEvents?.() ?? [event]) {
       const at = place(each);
       if (Math.hypot(at[0] - lasso.last[0], at[1] - lasso.last[1]) < LASSO_STEP) continue;
@@ -29,18 +42,24 @@ function listen(map, panel) {
     }
     redraw(map);
   };
-  canvas.addEventListener("wheel", (event) => {
-    if (panel.zoom === 1 && event.deltaY > 0) return; // nothing left to zoom out of: the page scrolls
-    event.preventDefault();
-    zoomAt(map, panel, Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0018)), ...place(event));
-  }, { passive: false });
+  canvas.addEventListener(
+    "wheel",
+    (event) => {
+      if (panel.zoom === 1 && event.deltaY > 0) return; // nothing left to zoom out of: the page scrolls
+      event.preventDefault();
+      zoomAt(map, panel, Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0018)), ...place(event));
+    },
+    { passive: false },
+  );
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     canvas.setPointerCapture(event.pointerId);
     const at = place(event);
     pointers.set(event.pointerId, { at, start: at, moved: pointers.size > 0 });
     if (pointers.size > 1) {
-      pointers.forEach((pointer) => { pointer.moved = true; }); // a pinch is no click
+      pointers.forEach((pointer) => {
+        pointer.moved = true;
+      }); // a pinch is no click
       stopLasso();
     } else if (map.tool === "lasso" || event.shiftKey) {
       pause(map);
@@ -80,7 +99,11 @@ function listen(map, panel) {
     if (!pointer || event.type === "pointercancel") return;
     if (lasso && pointer.moved) {
       const found = insideLasso(panel.points, lasso.corners);
-      chooseWith(map, found.map((is, i) => is & (panel.levels[i] !== HIDDEN)), lasso.mode);
+      chooseWith(
+        map,
+        found.map((is, i) => is & (panel.levels[i] !== HIDDEN)),
+        lasso.mode,
+      );
     } else if (!pointer.moved) {
       const isFinger = event.pointerType === "touch";
       const found = nearest(panel, ...place(event), isFinger ? FINGER_REACH : POINTER_REACH);
@@ -105,7 +128,7 @@ function listen(map, panel) {
 
 const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
-function escape(map) {
+export function leave(map) {
   if (!map.help.hidden) showHelp(map, false);
   else letGo(map);
 }
@@ -131,7 +154,7 @@ function press(map, panel, event, stopLasso) {
   else if (key === "?") showHelp(map, map.help.hidden);
   else if (key === "Escape") {
     if (panel.lasso) stopLasso();
-    else escape(map);
+    else leave(map);
   } else if (map.numFrames > 1 && key === "p") playOrPause(map);
   else if (map.numFrames > 1 && (key === "," || key === ".")) stepFrame(map, key === "." ? 1 : -1);
   else return false;
@@ -146,11 +169,14 @@ function walk(map, panel, from, right, up) {
     const frame = view(panel);
     found = nearest(panel, frame.width / 2, frame.height / 2, Infinity);
   } else {
-    const x = points[2 * from], y = points[2 * from + 1];
+    const x = points[2 * from],
+      y = points[2 * from + 1];
     found = search(gridOf(panel), x, y, Infinity, (i) => {
       if (i === from || levels[i] === HIDDEN) return Infinity;
-      const dx = points[2 * i] - x, dy = points[2 * i + 1] - y;
-      const along = dx * right + dy * up, aside = Math.abs(dx * up) + Math.abs(dy * right);
+      const dx = points[2 * i] - x,
+        dy = points[2 * i + 1] - y;
+      const along = dx * right + dy * up,
+        aside = Math.abs(dx * up) + Math.abs(dy * right);
       return along <= 0 || aside > along ? Infinity : along + 2 * aside;
     });
   }
@@ -175,8 +201,12 @@ function chooseGroup(map, panel, index) {
 
 function chooseVisible(map, panel) {
   const frame = view(panel);
-  chooseWhere(map, (i) => {
-    const [x, y] = position(panel, frame, i);
-    return panel.levels[i] !== HIDDEN && x >= 0 && y >= 0 && x <= frame.width && y <= frame.height;
-  }, "new");
+  chooseWhere(
+    map,
+    (i) => {
+      const [x, y] = position(panel, frame, i);
+      return panel.levels[i] !== HIDDEN && x >= 0 && y >= 0 && x <= frame.width && y <= frame.height;
+    },
+    "new",
+  );
 }

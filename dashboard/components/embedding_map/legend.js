@@ -1,6 +1,14 @@
 // The legend hides, isolates and selects groups, and counts them.
 
-function drawLegend(map) {
+import { button, element } from "../common/elements.js";
+import { cssColor } from "../common/theme.js";
+import { chooseWhere, updateLegend } from "./choice.js";
+import { dotOf } from "./details.js";
+import { refreshLevels } from "./drawing.js";
+import { isScale, scaleColor, valueText } from "./elements.js";
+import { CHOICE_MS, report } from "./report.js";
+
+export function drawLegend(map) {
   const { color } = map.data;
   map.legend.replaceChildren();
   map.legendItems = [];
@@ -17,8 +25,7 @@ function drawLegend(map) {
     return;
   }
   color.names.forEach((name, group) => {
-    const item = element("button");
-    item.type = "button";
+    const item = button(undefined, undefined, (event) => (event.shiftKey ? select() : toggle()));
     const number = element("span", "number");
     item.append(dotOf(map, color.colors[group]), element("span", "", name), number);
     item.title = `Click hides or shows ${name}, double click shows it alone, Shift with a click selects it`;
@@ -29,9 +36,11 @@ function drawLegend(map) {
       report(map, CHOICE_MS);
     };
     const toggle = change(() => (map.hidden.has(group) ? map.hidden.delete(group) : map.hidden.add(group)));
-    const isolate = change(() => { map.hidden = new Set(color.names.keys()); map.hidden.delete(group); });
+    const isolate = change(() => {
+      map.hidden = new Set(color.names.keys());
+      map.hidden.delete(group);
+    });
     const select = () => chooseWhere(map, (i) => map.panels.some((panel) => panel.groups[i] === group), "new");
-    item.onclick = (event) => (event.shiftKey ? select() : toggle());
     item.ondblclick = isolate;
     item.onkeydown = (event) => {
       if (event.key.toLowerCase() === "i") isolate();
@@ -44,35 +53,19 @@ function drawLegend(map) {
     map.legend.append(item);
     map.legendItems.push({ item, number });
   });
-  map.showAll = button("Show all", "", () => {
-    map.hidden.clear();
-    setFocus(map, null);
-    updateLegend(map);
-    report(map, CHOICE_MS);
-  }, "plain");
+  map.showAll = button(
+    "Show all",
+    "",
+    () => {
+      map.hidden.clear();
+      setFocus(map, null);
+      updateLegend(map);
+      report(map, CHOICE_MS);
+    },
+    "plain",
+  );
   map.legend.append(map.showAll);
   updateLegend(map);
-}
-
-// Counts and pressed states; the buttons stay the same nodes, since a double click must find the one it began on.
-function updateLegend(map) {
-  if (!map.legendItems.length) return;
-  const sums = map.panels.map(({ groups }) => {
-    const all = new Uint32Array(map.legendItems.length), chosen = new Uint32Array(map.legendItems.length);
-    for (let i = 0; i < map.count; i++) {
-      if (groups[i] < 0) continue;
-      all[groups[i]]++;
-      chosen[groups[i]] += map.chosen[i];
-    }
-    return { all, chosen };
-  });
-  map.legendItems.forEach(({ item, number }, group) => {
-    const texts = sums.map(({ all, chosen }) =>
-      map.numChosen ? `${count(chosen[group])} of ${count(all[group])}` : count(all[group]));
-    number.textContent = texts.every((text) => text === texts[0]) ? texts[0] : texts.join(" | ");
-    item.setAttribute("aria-pressed", String(!map.hidden.has(group)));
-  });
-  map.showAll.hidden = !map.hidden.size;
 }
 
 // Pointing at a legend entry greys all others.

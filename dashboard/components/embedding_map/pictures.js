@@ -1,13 +1,27 @@
 // The maps as a picture to keep: one list of shapes, drawn on a canvas for PNG and as elements for SVG.
 
+import { SVG, svgElement } from "../common/elements.js";
+import { cssColor } from "../common/theme.js";
+import { summary } from "./choice.js";
+import { DIM_OPACITY, drawRings, paintPoints, rings } from "./drawing.js";
+import { groupColor, isScale, scaleColor, valueText } from "./elements.js";
+import { DIM, LIT, look, position, view } from "./view.js";
+
 const PICTURE_SCALE = 2;
 const MAX_CIRCLES = 20000; // a map of more points is a picture inside the SVG: others can no longer open it otherwise
-const SVG = "http://www.w3.org/2000/svg";
-const GAP = 24, MARGIN = 24, LINE = 19;
+const GAP = 24;
+const MARGIN = 24;
+const LINE = 19;
 
 function fileName(map, ending) {
   const words = map.data.panels.map((panel) => panel.title).join(" and ");
-  return `${words.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 80) || "maps"}.${ending}`;
+  return `${
+    words
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, "-")
+      .replace(/^-+|-+$/g, "")
+      .slice(0, 80) || "maps"
+  }.${ending}`;
 }
 
 function download(blob, name) {
@@ -35,7 +49,8 @@ function scene(map) {
   const shapes = [];
   const text = (words, x, y, size, options = {}) =>
     shapes.push({ kind: "text", words, x, y, size, color: colors.text, weight: 400, opacity: 1, ...options });
-  let x = MARGIN, bottom = 0;
+  let x = MARGIN,
+    bottom = 0;
   map.panels.forEach((panel, place) => {
     const { title, subtitle, stats } = data.panels[place];
     const { width, height } = view(panel);
@@ -120,28 +135,21 @@ function drawScene(map) {
   return canvas;
 }
 
-function savePng(map) {
+export function savePng(map) {
   drawScene(map).toBlob((blob) => download(blob, fileName(map, "png")));
 }
 
 // --- SVG ---
 
-function node(name, attributes, ...children) {
-  const found = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) found.setAttribute(key, value);
-  found.append(...children);
-  return found;
-}
-
 const short = (value) => String(Math.round(value * 100) / 100);
 
 function mapNode(map, { panel, x, y, width, height }) {
-  const group = node("svg", { x: short(x), y: short(y), width: short(width), height: short(height) });
+  const group = svgElement("svg", { x: short(x), y: short(y), width: short(width), height: short(height) });
   const frame = view(panel);
   const { radius, litOpacity } = look(map, panel);
   if (panel.points.length / 2 > MAX_CIRCLES) {
     const href = pointsCanvas(map, panel, PICTURE_SCALE).toDataURL("image/png");
-    group.append(node("image", { href, width: short(width), height: short(height) }));
+    group.append(svgElement("image", { href, width: short(width), height: short(height) }));
   } else {
     for (const level of [DIM, LIT]) {
       const byColor = new Map();
@@ -149,44 +157,77 @@ function mapNode(map, { panel, x, y, width, height }) {
         if (panel.levels[i] !== level) continue;
         const [px, py] = position(panel, frame, i);
         if (px < -radius || py < -radius || px > width + radius || py > height + radius) continue;
-        const circle = node("circle", { cx: short(px), cy: short(py), r: short(radius) });
+        const circle = svgElement("circle", { cx: short(px), cy: short(py), r: short(radius) });
         const color = panel.colors[i];
         if (!byColor.has(color)) byColor.set(color, []);
         byColor.get(color).push(circle);
       }
       for (const [color, circles] of byColor) {
         const fill = cssColor([color & 255, (color >> 8) & 255, (color >> 16) & 255]);
-        group.append(node("g", { fill, "fill-opacity": level === LIT ? litOpacity : DIM_OPACITY }, ...circles));
+        group.append(svgElement("g", { fill, "fill-opacity": level === LIT ? litOpacity : DIM_OPACITY }, ...circles));
       }
     }
   }
   for (const { index, size, line } of rings(map, panel)) {
     const [cx, cy] = position(panel, frame, index).map(short);
     const stroke = { fill: "none", stroke: map.theme.text, "stroke-width": line };
-    group.append(node("circle", { cx, cy, r: short(size), ...stroke }));
+    group.append(svgElement("circle", { cx, cy, r: short(size), ...stroke }));
   }
-  group.append(node("rect", { width: short(width), height: short(height), fill: "none", stroke: map.theme.border }));
+  group.append(
+    svgElement("rect", { width: short(width), height: short(height), fill: "none", stroke: map.theme.border }),
+  );
   return group;
 }
 
 function svgText(map) {
   const { width, height, shapes } = scene(map);
-  const root = node("svg", { xmlns: SVG, width: short(width), height: short(height),
-    viewBox: `0 0 ${short(width)} ${short(height)}`, "font-family": map.theme.font });
-  root.append(node("rect", { width: "100%", height: "100%", fill: map.theme.background }));
+  const root = svgElement("svg", {
+    xmlns: SVG,
+    width: short(width),
+    height: short(height),
+    viewBox: `0 0 ${short(width)} ${short(height)}`,
+    "font-family": map.theme.font,
+  });
+  root.append(svgElement("rect", { width: "100%", height: "100%", fill: map.theme.background }));
   shapes.forEach((shape, place) => {
     if (shape.kind === "text") {
-      root.append(node("text", { x: short(shape.x), y: short(shape.y), "font-size": shape.size, fill: shape.color,
-        "font-weight": shape.weight, "fill-opacity": shape.opacity }, shape.words));
+      root.append(
+        svgElement(
+          "text",
+          {
+            x: short(shape.x),
+            y: short(shape.y),
+            "font-size": shape.size,
+            fill: shape.color,
+            "font-weight": shape.weight,
+            "fill-opacity": shape.opacity,
+          },
+          shape.words,
+        ),
+      );
     } else if (shape.kind === "circle") {
-      root.append(node("circle", { cx: short(shape.x), cy: short(shape.y), r: shape.radius, fill: shape.fill }));
+      root.append(svgElement("circle", { cx: short(shape.x), cy: short(shape.y), r: shape.radius, fill: shape.fill }));
     } else if (shape.kind === "bar") {
       const id = `scale-${place}`;
       root.append(
-        node("defs", {}, node("linearGradient", { id }, ...shape.stops.map((stop, i) =>
-          node("stop", { offset: i / (shape.stops.length - 1), "stop-color": stop })))),
-        node("rect", { x: short(shape.x), y: short(shape.y), width: shape.width, height: shape.height,
-          fill: `url(#${id})` }),
+        svgElement(
+          "defs",
+          {},
+          svgElement(
+            "linearGradient",
+            { id },
+            ...shape.stops.map((stop, i) =>
+              svgElement("stop", { offset: i / (shape.stops.length - 1), "stop-color": stop }),
+            ),
+          ),
+        ),
+        svgElement("rect", {
+          x: short(shape.x),
+          y: short(shape.y),
+          width: shape.width,
+          height: shape.height,
+          fill: `url(#${id})`,
+        }),
       );
     } else {
       root.append(mapNode(map, shape));
@@ -195,6 +236,6 @@ function svgText(map) {
   return new XMLSerializer().serializeToString(root);
 }
 
-function saveSvg(map) {
+export function saveSvg(map) {
   download(new Blob([svgText(map)], { type: "image/svg+xml" }), fileName(map, "svg"));
 }

@@ -5,11 +5,11 @@
 const SUBPIXELS = 4; // places of a disc's middle inside a pixel, in each direction
 
 // As ImageData holds it: red, green, blue, opacity, read as one little-endian number.
-function packColor([red, green, blue]) {
+export function packColor([red, green, blue]) {
   return (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
-function makeSurface(width, height, margin) {
+export function makeSurface(width, height, margin) {
   const image = new ImageData(width + 2 * margin, height + 2 * margin);
   return { image, pixels: new Uint32Array(image.data.buffer), width: image.width, height: image.height, margin };
 }
@@ -21,7 +21,8 @@ function stencils(radius, opacity, rowLength) {
   for (let place = 0; place < SUBPIXELS * SUBPIXELS; place++) {
     const middleX = ((place % SUBPIXELS) + 0.5) / SUBPIXELS;
     const middleY = (Math.floor(place / SUBPIXELS) + 0.5) / SUBPIXELS;
-    const offsets = [], shares = [];
+    const offsets = [],
+      shares = [];
     for (let y = -reach; y <= reach; y++) {
       for (let x = -reach; x <= reach; x++) {
         const cover = Math.min(1, radius + 0.5 - Math.hypot(x + 0.5 - middleX, y + 0.5 - middleY));
@@ -37,27 +38,36 @@ function stencils(radius, opacity, rowLength) {
 
 // Draws the points whose `levels` is `level`, in the order given, each in its colour.
 //   frame: scale and x, y, of the point (0, 0), in pixels of the picture.
-function drawDiscs(surface, points, order, colors, levels, level, frame, radius, opacity) {
+export function drawDiscs(surface, points, order, colors, levels, level, frame, radius, opacity) {
   const { pixels, width, height, margin } = surface;
   const { found, reach } = stencils(radius, opacity, width);
-  const right = width - reach, bottom = height - reach;
+  const right = width - reach,
+    bottom = height - reach;
   for (let k = 0; k < order.length; k++) {
     const i = order[k];
     if (levels[i] !== level) continue;
-    const x = frame.x + points[2 * i] * frame.scale + margin, y = frame.y - points[2 * i + 1] * frame.scale + margin;
+    const x = frame.x + points[2 * i] * frame.scale + margin,
+      y = frame.y - points[2 * i + 1] * frame.scale + margin;
     if (!(x >= reach && y >= reach && x < right && y < bottom)) continue;
-    const column = Math.floor(x), row = Math.floor(y);
+    const column = Math.floor(x),
+      row = Math.floor(y);
     const [offsets, shares] =
       found[Math.floor((y - row) * SUBPIXELS) * SUBPIXELS + Math.floor((x - column) * SUBPIXELS)];
-    const color = colors[i], redBlue = color & 0xff00ff, green = color & 0xff00;
+    const color = colors[i],
+      redBlue = color & 0xff00ff,
+      green = color & 0xff00;
     const start = row * width + column;
     for (let j = 0; j < offsets.length; j++) {
-      const place = start + offsets[j], share = shares[j];
-      const below = pixels[place], belowRedBlue = below & 0xff00ff, belowGreen = below & 0xff00;
+      const place = start + offsets[j],
+        share = shares[j];
+      const below = pixels[place],
+        belowRedBlue = below & 0xff00ff,
+        belowGreen = below & 0xff00;
       // red and blue at once, a byte apart; carries fall into the gap and are cut off
-      pixels[place] = 0xff000000
-        | ((belowRedBlue + (Math.imul(redBlue - belowRedBlue, share) >>> 8)) & 0xff00ff)
-        | ((belowGreen + (Math.imul(green - belowGreen, share) >>> 8)) & 0xff00);
+      pixels[place] =
+        0xff000000 |
+        ((belowRedBlue + (Math.imul(redBlue - belowRedBlue, share) >>> 8)) & 0xff00ff) |
+        ((belowGreen + (Math.imul(green - belowGreen, share) >>> 8)) & 0xff00);
     }
   }
 }

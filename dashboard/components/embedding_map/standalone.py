@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dashboard.components import source
+from dashboard.components import script, style
 from dashboard.components.arrays import little_endian
 from dashboard.components.embedding_map import MapState, described, described_start
 from simclr.files import safe_read
@@ -99,7 +99,7 @@ def standalone_html(
         policy=POLICY,
         title=html.escape(title),
         description=html.escape(description),
-        style=COLORS + source("embedding_map", "css"),
+        style=COLORS + style("embedding_map"),
         data=_json(main),
-        script=source("embedding_map", "js"),
+        script=script("embedding_map"),
     )

@@ -1,5 +1,10 @@
 // The tools above the maps and the help.
 
+import { button, element } from "../common/elements.js";
+import { letGo, setTool } from "./choice.js";
+import { iconButton } from "./elements.js";
+import { savePng, saveSvg } from "./pictures.js";
+
 const HELP = [
   ["Wheel, pinch, + and −", "zoom"],
   ["Drag; Shift with an arrow key", "move the map"],
@@ -14,17 +19,21 @@ const HELP = [
   ["Escape, or a click on nothing", "clear the selection"],
   ["In the legend: click", "hide or show; double click or I shows one alone; Shift with a click or S selects it"],
 ];
-const FILM_HELP = [["P", "play or pause"], [", and .", "one frame back or on"]];
+const FILM_HELP = [
+  ["P", "play or pause"],
+  [", and .", "one frame back or on"],
+];
 
-function makeToolbar(map) {
+export function makeToolbar(map) {
   const bar = element("div", "toolbar");
   const tools = element("div", "pair");
   tools.setAttribute("role", "group");
   tools.setAttribute("aria-label", "What dragging does");
   map.toolButtons = {
     move: iconButton("move", "Move", "Dragging moves the map", () => setTool(map, "move")),
-    lasso: iconButton("lasso", "Lasso", "Dragging selects images (Shift and drag always does)",
-      () => setTool(map, "lasso")),
+    lasso: iconButton("lasso", "Lasso", "Dragging selects images (Shift and drag always does)", () =>
+      setTool(map, "lasso"),
+    ),
   };
   tools.append(...Object.values(map.toolButtons));
   map.status = element("span", "status");
@@ -32,7 +41,10 @@ function makeToolbar(map) {
   const ask = button("?", "Keys and gestures", () => showHelp(map, map.help.hidden), "ask");
   map.ask = ask;
   bar.append(
-    tools, map.status, map.clear, element("span", "space"),
+    tools,
+    map.status,
+    map.clear,
+    element("span", "space"),
     iconButton("save", "PNG", "Save as a picture (PNG)", () => savePng(map)),
     iconButton("save", "SVG", "Save as a drawing (SVG)", () => saveSvg(map)),
     ask,
@@ -41,12 +53,18 @@ function makeToolbar(map) {
   return bar;
 }
 
-function showHelp(map, isShown) {
+export function showHelp(map, isShown) {
   const rows = map.numFrames > 1 ? [...HELP, ...FILM_HELP] : HELP;
   const list = element("dl");
   for (const [keys, does] of rows) list.append(element("dt", "", keys), element("dd", "", does));
-  map.help.replaceChildren(element("h4", "", "Keys and gestures"), list,
-    button("Close", "Close this help", () => { showHelp(map, false); map.ask.focus(); }));
+  map.help.replaceChildren(
+    element("h4", "", "Keys and gestures"),
+    list,
+    button("Close", "Close this help", () => {
+      showHelp(map, false);
+      map.ask.focus();
+    }),
+  );
   map.help.hidden = !isShown;
   map.ask.setAttribute("aria-expanded", String(isShown));
 }

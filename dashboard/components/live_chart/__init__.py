@@ -19,7 +19,6 @@ import streamlit as st
 from dashboard.components import escape, registered
 from simclr.files import writing
 
-BASE = "live_chart/plotly_base.js"  # of use to other components that draw with plotly
 CACHE = Path(__file__).resolve().parents[2] / "static" / "cache"
 
 

@@ -1,6 +1,11 @@
 // One plotly figure per mounted element, kept alive between refreshes. Text reaches the page through textContent and
 // through plotly, which reads some HTML: the figure comes with every text escaped.
 
+import { element } from "../common/elements.js";
+import { loadPlotly, MIN_CHART_WIDTH, paint } from "../common/plotly.js";
+import { discardState } from "../common/states.js";
+import { theme } from "../common/theme.js";
+
 const charts = new WeakMap();
 
 function draw(chart) {
@@ -13,8 +18,12 @@ function draw(chart) {
   // A constant uirevision: plotly then keeps zoom, pan and hidden lines from one update to the next.
   const layout = { ...figure.layout, uirevision: "keep", height: chart.height, autosize: true };
   chart.plotly.react(chart.node, figure.data, layout, {
-    displaylogo: false, typesetMath: false, responsive: false, doubleClick: "reset",
-    showSendToCloud: false, plotlyServerURL: "", // nothing leaves this machine
+    displaylogo: false,
+    typesetMath: false,
+    responsive: false,
+    doubleClick: "reset",
+    showSendToCloud: false,
+    plotlyServerURL: "", // nothing leaves this machine
     modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
   });
 }
@@ -29,12 +38,11 @@ function followFilm(chart, { key, frame }) {
   chart.plotly.relayout(chart.node, { "shapes[0].x0": x, "shapes[0].x1": x });
 }
 
-export default function (component) {
+export default function liveChart(component) {
   const { parentElement, data } = component;
   let chart = charts.get(parentElement);
   if (!chart) {
-    const node = document.createElement("div");
-    node.className = "live-chart";
+    const node = element("div", "live-chart");
     parentElement.appendChild(node);
     chart = { node, drawn: "" };
     charts.set(parentElement, chart);
@@ -56,12 +64,7 @@ export default function (component) {
         chart.plotly = plotly;
         draw(chart);
       },
-      (error) => {
-        const text = document.createElement("p");
-        text.className = "live-chart-wait";
-        text.textContent = error.message + "; reload the page.";
-        node.replaceChildren(text);
-      },
+      (error) => node.replaceChildren(element("p", "live-chart-wait", `${error.message}; reload the page.`)),
     );
   }
   chart.figure = data.figure;
@@ -74,7 +77,6 @@ export default function (component) {
     chart.dark.removeEventListener("change", chart.onTheme);
     window.removeEventListener("simclr-frame", chart.onFrame);
     if (chart.plotly) chart.plotly.purge(chart.node);
-    chart.node.remove();
-    charts.delete(parentElement);
+    discardState(charts, parentElement);
   };
 }

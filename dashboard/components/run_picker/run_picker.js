@@ -1,25 +1,17 @@
 // A list of runs to tick, searched in the browser. Runs are told to the server by their ids, never by where they stand,
 // and every text is set with textContent.
 
+import { button, element, svgElement } from "../common/elements.js";
+import { discardState, stateIn } from "../common/states.js";
+
 const pickers = new WeakMap();
 const DASHES = { dash: "5 3", dashdot: "5 2 1 2", longdash: "8 3" };
 const WAIT_MS = 250;
 
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
-
 function swatch(item) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg"), line = document.createElementNS(space, "line");
-  for (const [name, value] of Object.entries({ viewBox: "0 0 20 8", width: 20, height: 8, "aria-hidden": "true" })) svg.setAttribute(name, value);
-  for (const [name, value] of Object.entries({ x1: 1, x2: 19, y1: 4, y2: 4, stroke: item.color, "stroke-width": 3 })) line.setAttribute(name, value);
+  const line = svgElement("line", { x1: 1, x2: 19, y1: 4, y2: 4, stroke: item.color, "stroke-width": 3 });
   if (DASHES[item.dash]) line.setAttribute("stroke-dasharray", DASHES[item.dash]);
-  svg.append(line);
-  return svg;
+  return svgElement("svg", { viewBox: "0 0 20 8", width: 20, height: 8, "aria-hidden": "true" }, line);
 }
 
 function shown(picker) {
@@ -51,7 +43,10 @@ function list(picker) {
   let section = null;
   const found = shown(picker);
   // what was chosen at first stands on top, and stays where it is however the choice goes on
-  const ordered = [...found.filter((item) => picker.first.has(item.id)), ...found.filter((item) => !picker.first.has(item.id))];
+  const ordered = [
+    ...found.filter((item) => picker.first.has(item.id)),
+    ...found.filter((item) => !picker.first.has(item.id)),
+  ];
   for (const item of ordered) {
     const own = picker.first.has(item.id) ? null : item.section;
     if (own !== section) {
@@ -76,7 +71,8 @@ function list(picker) {
     picker.boxes.set(item.id, box);
     rows.push(row);
   }
-  if (!found.length) rows.push(element("p", "rp-none", picker.only ? "None is chosen." : "No run has all these words."));
+  if (!found.length)
+    rows.push(element("p", "rp-none", picker.only ? "None is chosen." : "No run has all these words."));
   const top = picker.list.scrollTop;
   picker.list.replaceChildren(...rows);
   picker.list.scrollTop = top;
@@ -84,21 +80,44 @@ function list(picker) {
 }
 
 const QUICK = [
-  ["All shown", "Adds every run that the search finds", (picker) => [...picker.picked, ...shown(picker).map((item) => item.id)]],
-  ["Newest 10", "The ten newest that the search finds", (picker) => {
-    picker.only = false;
-    return shown(picker).slice(0, 10).map((item) => item.id);
-  }],
-  ["Same experiment", "Adds the runs that belong to those chosen: a pre-training and what was trained from it", (picker) => {
-    const { items } = picker.data;
-    const wanted = new Set(items.filter((item) => picker.picked.has(item.id) && item.experiment).map((item) => item.experiment));
-    return [...picker.picked, ...items.filter((item) => wanted.has(item.experiment)).map((item) => item.id)];
-  }],
+  [
+    "All shown",
+    "Adds every run that the search finds",
+    (picker) => [...picker.picked, ...shown(picker).map((item) => item.id)],
+  ],
+  [
+    "Newest 10",
+    "The ten newest that the search finds",
+    (picker) => {
+      picker.only = false;
+      return shown(picker)
+        .slice(0, 10)
+        .map((item) => item.id);
+    },
+  ],
+  [
+    "Same experiment",
+    "Adds the runs that belong to those chosen: a pre-training and what was trained from it",
+    (picker) => {
+      const { items } = picker.data;
+      const wanted = new Set(
+        items.filter((item) => picker.picked.has(item.id) && item.experiment).map((item) => item.experiment),
+      );
+      return [...picker.picked, ...items.filter((item) => wanted.has(item.experiment)).map((item) => item.id)];
+    },
+  ],
   ["None", "Chooses nothing", () => []],
 ];
 
-function make(parentElement, picked) {
-  const picker = { node: element("div", "run-picker"), only: false, first: new Set(picked), picked: new Set(picked), boxes: new Map(), drawn: "" };
+function make(picked) {
+  const picker = {
+    node: element("div", "run-picker"),
+    only: false,
+    first: new Set(picked),
+    picked: new Set(picked),
+    boxes: new Map(),
+    drawn: "",
+  };
   picker.search = element("input", "rp-search");
   picker.search.type = "search";
   picker.search.placeholder = "Search name, data, tag";
@@ -106,34 +125,33 @@ function make(parentElement, picked) {
   picker.search.oninput = () => list(picker);
   const quick = element("div", "rp-quick");
   for (const [label, help, ids] of QUICK) {
-    const button = element("button", "", label);
-    button.type = "button";
-    button.title = help;
-    button.onclick = () => {
+    const choice = button(label, undefined, () => {
       choose(picker, new Set(ids(picker)), true);
       list(picker);
-    };
-    quick.append(button);
+    });
+    choice.title = help;
+    quick.append(choice);
   }
-  picker.count = element("button", "rp-count");
-  picker.count.type = "button";
+  picker.count = button(
+    undefined,
+    undefined,
+    () => {
+      picker.only = !picker.only;
+      list(picker);
+    },
+    "rp-count",
+  );
   picker.count.title = "Show only the chosen, or all";
-  picker.count.onclick = () => {
-    picker.only = !picker.only;
-    list(picker);
-  };
   picker.list = element("div", "rp-list");
   picker.list.setAttribute("role", "group");
   picker.list.setAttribute("aria-label", "Runs");
   picker.node.append(picker.search, quick, picker.count, picker.list);
-  parentElement.append(picker.node);
   return picker;
 }
 
-export default function (component) {
+export default function runPicker(component) {
   const { parentElement, data } = component;
-  let picker = pickers.get(parentElement);
-  if (!picker) pickers.set(parentElement, (picker = make(parentElement, data.picked)));
+  const picker = stateIn(pickers, parentElement, () => make(data.picked));
   picker.component = component;
   picker.data = data;
   const stamp = JSON.stringify(data.items);
@@ -145,7 +163,6 @@ export default function (component) {
   }
   return () => {
     clearTimeout(picker.timer);
-    picker.node.remove();
-    pickers.delete(parentElement);
+    discardState(pickers, parentElement);
   };
 }

@@ -2,11 +2,14 @@
 
 // Similarities (2N x 2N, pairs adjacent) at a temperature: mean loss over the anchors, weights of each anchor's
 // negatives (a softmax without itself and its positive: Wang and Liu 2021), effective numbers of them.
-function contrastAt(similarities, num, temperature) {
+export function contrastAt(similarities, num, temperature) {
   const weights = new Float64Array(num * num);
-  let loss = 0, effective = 0;
+  let loss = 0,
+    effective = 0;
   for (let i = 0; i < num; i++) {
-    const partner = i ^ 1, start = i * num, positive = similarities[start + partner];
+    const partner = i ^ 1,
+      start = i * num,
+      positive = similarities[start + partner];
     let high = -Infinity; // of the negatives
     for (let k = 0; k < num; k++) if (k !== i && k !== partner) high = Math.max(high, similarities[start + k]);
     let sum = 0;

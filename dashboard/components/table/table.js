@@ -1,20 +1,17 @@
 // A table of links. Every text is set with textContent: names of runs and data sets are never read as markup.
 
+import { button, element } from "../common/elements.js";
+import { discardState, stateIn } from "../common/states.js";
+
 const tables = new WeakMap();
 
 function compare(a, b) {
-  const left = a.sort ?? a.text, right = b.sort ?? b.text;
+  const left = a.sort ?? a.text,
+    right = b.sort ?? b.text;
   const missing = (value) => value === null || value === undefined || value === "–";
   if (missing(left) || missing(right)) return missing(left) - missing(right);
   if (typeof left === "number" && typeof right === "number") return left - right;
   return String(left).localeCompare(String(right), undefined, { numeric: true });
-}
-
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
 }
 
 function fill(cell, value, href) {
@@ -47,7 +44,7 @@ function draw(table) {
   if (key) {
     ordered.sort((a, b) => {
       const order = compare(a[key] || {}, b[key] || {});
-      const missing = ((a[key] || {}).text === "–") !== ((b[key] || {}).text === "–");
+      const missing = (a[key]?.text === "–") !== (b[key]?.text === "–");
       return down && !missing ? -order : order;
     });
   }
@@ -57,13 +54,12 @@ function draw(table) {
     if (column.sortable === false) {
       cell.append(element("span", "", column.label));
     } else {
-      const button = element("button", "", column.label);
-      button.append(element("span", "mark", column.key === key ? (down ? "↓" : "↑") : ""));
-      button.onclick = () => {
+      const sort = button(column.label, undefined, () => {
         table.sort = [column.key, column.key === key ? !down : column.align === "right"];
         draw(table);
-      };
-      cell.append(button);
+      });
+      sort.append(element("span", "mark", column.key === key ? (down ? "↓" : "↑") : ""));
+      cell.append(sort);
     }
     cell.setAttribute("aria-sort", column.key === key ? (down ? "descending" : "ascending") : "none");
     if (column.help) cell.title = column.help;
@@ -73,7 +69,10 @@ function draw(table) {
   for (const row of ordered) {
     const line = element("tr", `${row.href ? "linked" : ""} ${row.tight ? "tight" : ""} ${row.best ? "best" : ""}`);
     columns.forEach((column, index) => {
-      const cell = element("td", `rank-${column.rank || 1} ${column.align || ""} ${column.wrap ? "wrap" : ""} ${index ? "" : "first"}`);
+      const cell = element(
+        "td",
+        `rank-${column.rank || 1} ${column.align || ""} ${column.wrap ? "wrap" : ""} ${index ? "" : "first"}`,
+      );
       fill(cell, row[column.key] || { text: "–" }, index ? null : row.href);
       line.append(cell);
     });
@@ -94,23 +93,18 @@ function draw(table) {
   table.node.replaceChildren(node);
 }
 
-export default function (component) {
+export default function linkTable(component) {
   const { parentElement, data } = component;
-  let table = tables.get(parentElement);
-  if (!table) {
-    table = { node: element("div", "link-table"), drawn: "" };
-    table.sort = [data.sort.replace(/^-/, ""), data.sort.startsWith("-")];
-    parentElement.append(table.node);
-    tables.set(parentElement, table);
-  }
+  const table = stateIn(tables, parentElement, () => ({
+    node: element("div", "link-table"),
+    drawn: "",
+    sort: [data.sort.replace(/^-/, ""), data.sort.startsWith("-")],
+  }));
   const stamp = JSON.stringify(data);
   if (stamp !== table.drawn) {
     table.drawn = stamp;
     table.data = data;
     draw(table);
   }
-  return () => {
-    table.node.remove();
-    tables.delete(parentElement);
-  };
+  return () => discardState(tables, parentElement);
 }

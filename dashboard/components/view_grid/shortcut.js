@@ -1,22 +1,24 @@
 // Colour histograms of two crops of one image over each other, without and with the colour operations.
 
-const CHANNELS = ["red", "green", "blue"];
-const SVG = "http://www.w3.org/2000/svg";
+import { element, svgElement } from "../common/elements.js";
+import { heading, tile } from "./parts.js";
 
-function svg(tag, attributes) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
+const CHANNELS = ["red", "green", "blue"];
 
 // Three panels side by side; the first view filled, the second as a dashed line. Heights are square roots of shares, so
 // that rare colours are seen beside a plain background.
 function histogram(views, label) {
-  const width = 48, gap = 5, height = 36;
-  const chart = svg("svg", { viewBox: `0 0 ${3 * width + 2 * gap} ${height + 10}`, role: "img", "aria-label": label });
+  const width = 48,
+    gap = 5,
+    height = 36;
+  const chart = svgElement("svg", {
+    viewBox: `0 0 ${3 * width + 2 * gap} ${height + 10}`,
+    role: "img",
+    "aria-label": label,
+  });
   CHANNELS.forEach((channel, place) => {
     const left = place * (width + gap);
-    chart.append(svg("line", { x1: left, x2: left + width, y1: height, y2: height, class: "axis" }));
+    chart.append(svgElement("line", { x1: left, x2: left + width, y1: height, y2: height, class: "axis" }));
     views.forEach((view, which) => {
       const bins = view[place];
       const step = width / bins.length;
@@ -24,16 +26,14 @@ function histogram(views, label) {
       bins.forEach((share, bin) => {
         path += `V${(height - (height - 2) * Math.sqrt(share / 1000)).toFixed(1)}H${(left + (bin + 1) * step).toFixed(1)}`;
       });
-      chart.append(svg("path", { d: `${path}V${height}`, class: which ? "line two" : "area one" }));
+      chart.append(svgElement("path", { d: `${path}V${height}`, class: which ? "line two" : "area one" }));
     });
-    const text = svg("text", { x: left + width / 2, y: height + 8, "text-anchor": "middle" });
-    text.textContent = channel;
-    chart.append(text);
+    chart.append(svgElement("text", { x: left + width / 2, y: height + 8, "text-anchor": "middle" }, channel));
   });
   return chart;
 }
 
-function drawShortcut(data) {
+export function drawShortcut(data) {
   const rows = element("div", "rows checks");
   data.rows.forEach((row, place) => {
     const figure = element("figure");
@@ -43,7 +43,9 @@ function drawShortcut(data) {
       const pair = element("div", "pair");
       ["one", "two"].forEach((name, view) => {
         const cell = element("div", `framed ${name}`);
-        cell.append(tile(data.sprite, 2 * which + view, place, 4, data.rows.length, `${data.arms[which]}, view ${view + 1}`));
+        cell.append(
+          tile(data.sprite, 2 * which + view, place, 4, data.rows.length, `${data.arms[which]}, view ${view + 1}`),
+        );
         pair.append(cell);
       });
       const isFound = !arm.rival || arm.partner > arm.rival[1];

@@ -1,6 +1,9 @@
 // One image operation by operation: a block for each view, the original with its crop first.
 
-function drawSteps(data) {
+import { element } from "../common/elements.js";
+import { frame, heading, tile } from "./parts.js";
+
+export function drawSteps(data) {
   const blocks = element("div", "blocks");
   data.views.forEach((view, which) => {
     const name = which ? "two" : "one";

@@ -1,10 +1,12 @@
-// What every component that draws with plotly needs: the library itself, loaded once, the width a chart needs, and the page's colours.
+// What every component that draws with plotly needs: the library itself, loaded once, and figures in the page's colours.
+
+import { withAlpha } from "./theme.js";
 
 // In an element narrower than this, as one is while the page is laid out, plotly hides every tick label and then places the
 // title of the axis below the lowest of none, at -Infinity.
-const MIN_CHART_WIDTH = 100; // pixels
+export const MIN_CHART_WIDTH = 100; // pixels
 
-function loadPlotly(url) {
+export function loadPlotly(url) {
   if (window.Plotly) return Promise.resolve(window.Plotly);
   if (!window.simclrPlotly) {
     window.simclrPlotly = new Promise((resolve, reject) => {
@@ -21,31 +23,16 @@ function loadPlotly(url) {
   return window.simclrPlotly;
 }
 
-function theme(element) {
-  const style = getComputedStyle(element);
-  const value = (name, fallback) => style.getPropertyValue(name).trim() || fallback;
-  return {
-    text: value("--st-text-color", "#1a2130"),
-    border: value("--st-border-color", "#e0e5ee"),
-    background: value("--st-background-color", "#ffffff"),
-    font: value("--st-font", "sans-serif"),
-    primary: value("--st-primary-color", "#3f5be0"),
-  };
-}
-
-function withAlpha(color, alpha) {
-  const match = /^#([0-9a-f]{6})$/i.exec(color);
-  if (!match) return color;
-  const number = parseInt(match[1], 16);
-  return `rgba(${number >> 16}, ${(number >> 8) & 255}, ${number & 255}, ${alpha})`;
-}
-
-function paint(figure, colors) {
+export function paint(figure, colors) {
   const muted = withAlpha(colors.text, 0.62);
   const named = (color) => (color === "muted" ? muted : color === "primary" ? colors.primary : color);
   const axis = {
-    gridcolor: withAlpha(colors.text, 0.09), zeroline: false, linecolor: colors.border,
-    tickfont: { color: muted, size: 11 }, automargin: true, fixedrange: false,
+    gridcolor: withAlpha(colors.text, 0.09),
+    zeroline: false,
+    linecolor: colors.border,
+    tickfont: { color: muted, size: 11 },
+    automargin: true,
+    fixedrange: false,
   };
   for (const trace of figure.data) {
     if (trace.line) trace.line.color = named(trace.line.color);
@@ -56,14 +43,17 @@ function paint(figure, colors) {
   for (const name of Object.keys(layout)) {
     if (!/^[xy]axis\d*$/.test(name)) continue;
     layout[name] = { ...axis, ...layout[name] };
-    if (layout[name].title) layout[name].title = { font: { color: muted, size: 11 }, standoff: 8, ...layout[name].title };
+    if (layout[name].title)
+      layout[name].title = { font: { color: muted, size: 11 }, standoff: 8, ...layout[name].title };
   }
   for (const note of layout.annotations || []) note.font = { color: muted, size: 11, ...(note.font || {}) };
   layout.paper_bgcolor = "rgba(0,0,0,0)";
   layout.plot_bgcolor = "rgba(0,0,0,0)";
   layout.font = { family: colors.font, color: colors.text, size: 12 };
   layout.hoverlabel = {
-    bgcolor: colors.background, bordercolor: colors.border, font: { family: colors.font, color: colors.text, size: 12 },
+    bgcolor: colors.background,
+    bordercolor: colors.border,
+    font: { family: colors.font, color: colors.text, size: 12 },
     namelength: -1,
   };
   layout.legend = { font: { color: colors.text, size: 11 }, bgcolor: "rgba(0,0,0,0)", ...(layout.legend || {}) };

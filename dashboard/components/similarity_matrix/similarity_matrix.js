@@ -1,29 +1,18 @@
 // A heat map on a canvas; what is pointed at, or moved to by the arrow keys, stands beside it. Texts by textContent.
 
+import { fromBase64 } from "../common/bytes.js";
+import { button, element } from "../common/elements.js";
+import { discardState, stateIn } from "../common/states.js";
+import { colorAt, cssColor, theme } from "../common/theme.js";
+import { setTile } from "../common/tiles.js";
+import { contrastAt } from "./contrast.js";
+
 const matrices = new WeakMap();
 const MOST_BARS = 6;
 
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
-
-function decoded(text) {
-  const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
-  return new Float32Array(bytes.buffer);
-}
-
 function tileOf(matrix, row, side) {
-  const { sprite, columns } = matrix.data;
   const node = element("span", "tile");
-  const rows = Math.ceil(matrix.num / columns);
-  Object.assign(node.style, {
-    width: `${side}px`, height: `${side}px`, backgroundImage: `url("${sprite}")`,
-    backgroundSize: `${columns * side}px ${rows * side}px`,
-    backgroundPosition: `-${(row % columns) * side}px -${Math.floor(row / columns) * side}px`,
-  });
+  setTile(node, matrix.data.sprite, row, matrix.data.columns, side);
   node.setAttribute("role", "img");
   node.setAttribute("aria-label", viewName(matrix, row));
   return node;
@@ -37,16 +26,21 @@ function viewName(matrix, row) {
 // at once. Far ends: the lowest and highest value off the diagonal.
 function ramp(share, isDark) {
   const stops = isDark
-    ? [[16, 21, 28], [38, 62, 140], [95, 120, 238], [190, 205, 255], [255, 250, 225]]
-    : [[255, 255, 255], [205, 216, 250], [120, 142, 238], [50, 66, 170], [18, 16, 66]];
-  const place = Math.min(1, Math.max(0, share)) * (stops.length - 1);
-  const from = Math.min(stops.length - 2, Math.floor(place)), part = place - from;
-  return stops[from].map((value, channel) => Math.round(value + (stops[from + 1][channel] - value) * part));
-}
-
-function isDarkTheme(node) {
-  const text = getComputedStyle(node).color.match(/[\d.]+/g).map(Number);
-  return text[0] + text[1] + text[2] > 3 * 128;
+    ? [
+        [16, 21, 28],
+        [38, 62, 140],
+        [95, 120, 238],
+        [190, 205, 255],
+        [255, 250, 225],
+      ]
+    : [
+        [255, 255, 255],
+        [205, 216, 250],
+        [120, 142, 238],
+        [50, 66, 170],
+        [18, 16, 66],
+      ];
+  return colorAt(stops, share);
 }
 
 // What is drawn: similarities, or each row's weights as shares of the largest weight there is.
@@ -64,7 +58,7 @@ function draw(matrix) {
   if (!side) return;
   const scale = window.devicePixelRatio || 1;
   if (canvas.width !== Math.round(side * scale)) canvas.width = canvas.height = Math.round(side * scale);
-  const isDark = isDarkTheme(matrix.node);
+  const isDark = theme(matrix.node).dark;
   const { values, low, high } = shownValues(matrix);
   const small = new ImageData(num, num);
   for (let i = 0; i < num; i++) {
@@ -96,7 +90,10 @@ function draw(matrix) {
     for (let i = 0; i < num; i += 2) frame(i, i, 2, isDark ? "#2bb58c" : "#159a74", 1.5); // the pairs
   }
   for (const mark of matrix.data.marks) {
-    for (const [row, column] of [[mark.row, mark.column], [mark.column, mark.row]]) {
+    for (const [row, column] of [
+      [mark.row, mark.column],
+      [mark.column, mark.row],
+    ]) {
       frame(row, column, 1, "#e07b28", 2.5);
     }
   }
@@ -119,7 +116,8 @@ function describe(matrix) {
   const { detail, num } = matrix;
   if (!matrix.cell) return;
   const [row, column] = matrix.cell;
-  const place = row * num + column, value = matrix.similarities[place];
+  const place = row * num + column,
+    value = matrix.similarities[place];
   const kind = row === column ? "itself" : row === (column ^ 1) ? "positive pair" : "negative";
   const two = element("div", "two");
   for (const which of [row, column]) {
@@ -130,15 +128,18 @@ function describe(matrix) {
   const words = element("p", "value");
   words.append(element("b", "", number(value)), element("span", "", ` cosine, ${kind}`));
   if (kind === "negative") words.append(element("span", "", `, weight ${percent(matrix.now.weights[place])}`));
-  const order = [...Array(num).keys()].filter((k) => k !== row && k !== (row ^ 1))
-    .sort((a, b) => matrix.similarities[row * num + b] - matrix.similarities[row * num + a]).slice(0, MOST_BARS);
+  const order = [...Array(num).keys()]
+    .filter((k) => k !== row && k !== (row ^ 1))
+    .sort((a, b) => matrix.similarities[row * num + b] - matrix.similarities[row * num + a])
+    .slice(0, MOST_BARS);
   const bars = element("div", "bars");
   bars.append(element("p", "small", `What pushes ${viewName(matrix, row)} away, of ${num - 2} negatives`));
   const heaviest = matrix.now.weights[row * num + order[0]] || 1;
   for (const k of order) {
     const weight = matrix.now.weights[row * num + k];
     const line = element("div", "bar");
-    const track = element("span", "track"), fill = element("span", "fill");
+    const track = element("span", "track"),
+      fill = element("span", "fill");
     fill.style.width = `${(100 * weight) / Math.max(heaviest, 1e-12)}%`;
     track.append(fill);
     line.append(tileOf(matrix, k, 26), track, element("span", "share", percent(weight)));
@@ -146,8 +147,7 @@ function describe(matrix) {
     bars.append(line);
   }
   detail.replaceChildren(two, words, bars);
-  matrix.said.textContent =
-    `${viewName(matrix, row)} and ${viewName(matrix, column)}: cosine ${number(value)}, ${kind}`;
+  matrix.said.textContent = `${viewName(matrix, row)} and ${viewName(matrix, column)}: cosine ${number(value)}, ${kind}`;
 }
 
 function choose(matrix, row, column) {
@@ -177,8 +177,8 @@ function setTemperature(matrix, temperature) {
 
 function legend(matrix) {
   const { low, highest, mode } = matrix;
-  const isDark = isDarkTheme(matrix.node);
-  const colors = [0, 0.25, 0.5, 0.75, 1].map((share) => `rgb(${ramp(share, isDark).join(" ")})`);
+  const isDark = theme(matrix.node).dark;
+  const colors = [0, 0.25, 0.5, 0.75, 1].map((share) => cssColor(ramp(share, isDark)));
   const bar = element("span", "ramp");
   bar.style.background = `linear-gradient(90deg, ${colors.join(", ")})`;
   const ends = mode === "similarity" ? [low.toFixed(2), highest.toFixed(2)] : ["no weight", "heaviest"];
@@ -189,7 +189,12 @@ function legend(matrix) {
   };
   const marks = matrix.data.marks.length ? [key("square mark", "likely false negatives")] : [];
   matrix.legend.replaceChildren(
-    element("span", "", ends[0]), bar, element("span", "", ends[1]), key("square pair", "the two views of an image"), ...marks);
+    element("span", "", ends[0]),
+    bar,
+    element("span", "", ends[1]),
+    key("square pair", "the two views of an image"),
+    ...marks,
+  );
 }
 
 function fact(name, label) {
@@ -202,7 +207,7 @@ function fact(name, label) {
 
 function build(matrix) {
   const { data, node } = matrix;
-  matrix.similarities = decoded(data.similarities);
+  matrix.similarities = new Float32Array(fromBase64(data.similarities).buffer);
   const num = (matrix.num = 2 * data.titles.length);
   matrix.low = Infinity;
   matrix.highest = -Infinity;
@@ -232,7 +237,9 @@ function build(matrix) {
   const facts = element("div", "facts");
   matrix.read = { temperature: written };
   for (const [key, text] of [
-    ["loss", "NT-Xent loss"], ["chance", "ln(2N − 1)"], ["effective", "Negatives that count"],
+    ["loss", "NT-Xent loss"],
+    ["chance", "ln(2N − 1)"],
+    ["effective", "Negatives that count"],
     ["marked", "Weight of a marked one"],
   ]) {
     const [item, value] = fact(key, text);
@@ -244,17 +251,18 @@ function build(matrix) {
   const modes = element("div", "modes");
   modes.setAttribute("role", "group");
   modes.setAttribute("aria-label", "What the cells show");
-  for (const [mode, text] of [["similarity", "Similarities"], ["weights", "Weights of the negatives"]]) {
-    const button = element("button", "", text);
-    button.type = "button";
-    button.setAttribute("aria-pressed", String(matrix.mode === mode));
-    button.onclick = () => {
+  for (const [mode, text] of [
+    ["similarity", "Similarities"],
+    ["weights", "Weights of the negatives"],
+  ]) {
+    const choice = button(text, undefined, () => {
       matrix.mode = mode;
-      [...modes.children].forEach((child) => child.setAttribute("aria-pressed", String(child === button)));
+      [...modes.children].forEach((child) => child.setAttribute("aria-pressed", String(child === choice)));
       legend(matrix);
       draw(matrix);
-    };
-    modes.append(button);
+    });
+    choice.setAttribute("aria-pressed", String(matrix.mode === mode));
+    modes.append(choice);
   }
 
   const left = element("div", "left");
@@ -288,13 +296,11 @@ function build(matrix) {
     const marks = element("div", "marks");
     marks.append(element("p", "small", "Most similar of different images"));
     for (const mark of data.marks) {
-      const button = element("button", "mark");
-      button.type = "button";
+      const pair = button(undefined, undefined, () => choose(matrix, mark.row, mark.column), "mark");
       const words = element("span", "words");
       words.append(element("b", "", number(mark.similarity)), element("span", "", ` ${mark.words}`));
-      button.append(tileOf(matrix, mark.row, 34), tileOf(matrix, mark.column, 34), words);
-      button.onclick = () => choose(matrix, mark.row, mark.column);
-      marks.append(button);
+      pair.append(tileOf(matrix, mark.row, 34), tileOf(matrix, mark.column, 34), words);
+      marks.append(pair);
     }
     right.append(marks);
   }
@@ -302,7 +308,10 @@ function build(matrix) {
   body.append(left, right);
   node.replaceChildren(top, body);
   matrix.observer?.disconnect();
-  matrix.observer = new ResizeObserver(() => { legend(matrix); draw(matrix); });
+  matrix.observer = new ResizeObserver(() => {
+    legend(matrix);
+    draw(matrix);
+  });
   matrix.observer.observe(canvas);
   const first = data.marks[0] ?? { row: 0, column: 1 };
   matrix.cell = [first.row, first.column];
@@ -313,12 +322,8 @@ function build(matrix) {
 
 export default function similarityMatrix(component) {
   const { parentElement, data } = component;
-  let matrix = matrices.get(parentElement);
-  if (!matrix) {
-    matrix = { node: element("div", "smatrix"), drawn: "", mode: "similarity" };
-    parentElement.append(matrix.node);
-    matrices.set(parentElement, matrix);
-  }
+  const make = () => ({ node: element("div", "smatrix"), drawn: "", mode: "similarity" });
+  const matrix = stateIn(matrices, parentElement, make);
   matrix.component = component;
   if (data.revision !== matrix.drawn) {
     const kept = matrix.drawn ? matrix.temperature : data.temperature; // other images, the same temperature
@@ -331,7 +336,6 @@ export default function similarityMatrix(component) {
   }
   return () => {
     matrix.observer?.disconnect();
-    matrix.node.remove();
-    matrices.delete(parentElement);
+    discardState(matrices, parentElement);
   };
 }

@@ -1,0 +1,74 @@
+// Charts are drawn one after another, so that the page answers in between.
+
+import { MIN_CHART_WIDTH, paint } from "../common/plotly.js";
+import { theme } from "../common/theme.js";
+import { layoutOf, linesOf, tracesOf, zoomName } from "./lines.js";
+import { hideTooltip } from "./reading.js";
+
+const queue = [];
+const SHARE = 1 / 40; // of the time that drawing one chart may take by refreshes; where all is slow they come less often
+let working = 0;
+
+// `soon`: because of what the user did, not because of a refresh.
+export function later(card, soon = true) {
+  card.dirty = true;
+  if (soon) card.notBefore = 0;
+  if (!queue.includes(card)) queue.push(card);
+  clearTimeout(working);
+  working = setTimeout(work);
+}
+
+function work() {
+  const now = performance.now();
+  const gone = (card) => !card.node.isConnected;
+  const next = queue.findIndex((card) => gone(card) || (card.visible && now >= card.notBefore));
+  if (next >= 0) {
+    const [card] = queue.splice(next, 1);
+    if (!gone(card)) paintCard(card);
+    requestAnimationFrame(() => (working = setTimeout(work)));
+    return;
+  }
+  const waits = queue.filter((card) => card.visible).map((card) => card.notBefore - now);
+  if (waits.length) working = setTimeout(work, Math.min(...waits));
+}
+
+function paintCard(card) {
+  const { grid } = card;
+  if (!grid.plotly || !card.dirty) return;
+  card.dirty = false;
+  const lines = linesOf(grid, card.id);
+  card.lines = lines;
+  card.empty.hidden = lines.length > 0;
+  card.plot.hidden = !lines.length;
+  if (!lines.length) return;
+  card.width = card.plot.clientWidth;
+  if (card.width < MIN_CHART_WIDTH) return; // painted when it is wider
+  const height = grid.large === card.id ? grid.data.large_height : grid.data.height;
+  const figure = paint({ data: tracesOf(grid, lines), layout: layoutOf(grid, card, height) }, theme(card.node));
+  const started = performance.now();
+  grid.plotly.react(card.plot, figure.data, figure.layout, {
+    displaylogo: false,
+    typesetMath: false,
+    responsive: false,
+    doubleClick: "autosize",
+    showSendToCloud: false,
+    plotlyServerURL: "",
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"],
+  });
+  card.plot.drawMs = performance.now() - started; // told to who measures
+  card.notBefore = started + card.plot.drawMs / SHARE;
+  card.plot.setAttribute(
+    "aria-label",
+    `${card.spec.title} of ${new Set(lines.map((line) => line.run)).size} runs. Arrow keys read values.`,
+  );
+  if (!card.listens) {
+    card.listens = true;
+    card.plot.on("plotly_relayout", () => {
+      const { xaxis, yaxis } = card.plot._fullLayout;
+      const name = zoomName(grid, card);
+      if (xaxis.autorange && yaxis.autorange) grid.zooms.delete(name);
+      else grid.zooms.set(name, { xaxis: [...xaxis.range], yaxis: [...yaxis.range] });
+    });
+  }
+  hideTooltip(grid);
+}

@@ -1,0 +1,157 @@
+// Lines as they were sent, and what plotly draws of them.
+
+import { fromBase64 } from "../common/bytes.js";
+import { withAlpha } from "../common/theme.js";
+
+const FIELDS = ["x", "y", "raw_x", "raw_y", "low", "high"];
+
+// Takes in lines as they were sent; returns the charts for which something changed.
+export function takeIn(grid, sent) {
+  const changed = new Set();
+  for (const line of sent) {
+    const name = JSON.stringify([line.chart, line.run, line.column]);
+    const known = grid.lines.get(name);
+    if (known && FIELDS.every((field) => known.sent[field] === line[field])) continue;
+    const fresh = { ...line, sent: line };
+    for (const field of FIELDS) if (line[field]) fresh[field] = new Float32Array(fromBase64(line[field]).buffer);
+    grid.lines.set(name, fresh);
+    changed.add(line.chart);
+  }
+  return changed;
+}
+
+export function linesOf(grid, id) {
+  return [...grid.lines.values()].filter((line) => line.chart === id && grid.runs.has(line.run));
+}
+
+export function lookOf(grid, line) {
+  const run = grid.runs.get(line.run);
+  return { color: run.color, dash: line.faint ? "dot" : run.dash, faint: line.faint };
+}
+
+function joined(parts) {
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length + 1, 0));
+  let place = 0;
+  for (const part of parts) {
+    whole.set(part, place);
+    place += part.length;
+    whole[place++] = NaN; // the gap before the next line
+  }
+  return whole;
+}
+
+function trace(look, xs, ys, width, opacity) {
+  const single = xs.every((part) => part.length === 1);
+  return {
+    type: "scatter",
+    mode: single ? "markers" : "lines",
+    x: joined(xs),
+    y: joined(ys),
+    hoverinfo: "skip",
+    opacity,
+    connectgaps: false,
+    showlegend: false,
+    line: { color: look.color, dash: look.dash, width, simplify: true },
+    marker: { color: look.color, size: 5 },
+  };
+}
+
+// One trace per look; bands and raw lines lie below.
+export function tracesOf(grid, lines) {
+  const bands = [],
+    looks = new Map();
+  for (const line of lines) {
+    const look = lookOf(grid, line);
+    if (line.low) {
+      const x = new Float32Array(2 * line.x.length),
+        y = new Float32Array(2 * line.x.length);
+      x.set(line.x);
+      y.set(line.high);
+      x.set(line.x.slice().reverse(), line.x.length);
+      y.set(line.low.slice().reverse(), line.x.length);
+      bands.push({
+        type: "scatter",
+        mode: "lines",
+        x,
+        y,
+        fill: "toself",
+        fillcolor: withAlpha(look.color, line.faint ? 0.09 : 0.18),
+        line: { width: 0 },
+        hoverinfo: "skip",
+        showlegend: false,
+      });
+    }
+    const single = line.x.length === 1;
+    const name = `${look.color} ${look.dash} ${look.faint} ${single}`;
+    if (!looks.has(name)) looks.set(name, { look, lines: [] });
+    looks.get(name).lines.push(line);
+  }
+  const raw = [],
+    faint = [],
+    full = [];
+  const behind = lines.filter((line) => line.raw_x);
+  for (const color of new Set(behind.map((line) => lookOf(grid, line).color))) {
+    const own = behind.filter((line) => lookOf(grid, line).color === color);
+    raw.push(
+      trace(
+        { color, dash: "solid" },
+        own.map((line) => line.raw_x),
+        own.map((line) => line.raw_y),
+        1,
+        0.22,
+      ),
+    );
+  }
+  for (const { look, lines: own } of looks.values()) {
+    (look.faint ? faint : full).push(
+      trace(
+        look,
+        own.map((line) => line.x),
+        own.map((line) => line.y),
+        look.faint ? 1.3 : 2.1,
+        look.faint ? 0.75 : 1,
+      ),
+    );
+  }
+  return [...bands, ...raw, ...faint, ...full];
+}
+
+export function layoutOf(grid, card, height) {
+  const spec = card.spec;
+  const layout = {
+    margin: { l: 54, r: 12, t: 8, b: 38 },
+    hovermode: false,
+    dragmode: "zoom",
+    showlegend: false,
+    height,
+    autosize: true,
+    uirevision: zoomName(grid, card),
+    xaxis: {
+      title: { text: grid.data.x_title },
+      type: spec.log_x ? "log" : "linear",
+      rangemode: spec.log_x ? "normal" : "tozero",
+      nticks: 7,
+    },
+    yaxis: { type: spec.log ? "log" : "linear", ticksuffix: spec.percent ? " %" : "", nticks: 6, exponentformat: "e" },
+  };
+  layout.xaxis.automargin = layout.yaxis.automargin = false; // measured and drawn twice otherwise
+  if (spec.log) layout.yaxis.tickformat = "~g";
+  if (spec.log_x) layout.xaxis.tickformat = "~g";
+  const zoom = grid.zooms.get(zoomName(grid, card));
+  if (spec.log_x && !zoom) {
+    const ends = card.lines
+      .flatMap((line) => [line.x.find((x) => x > 0), line.x[line.x.length - 1]])
+      .filter((x) => x > 0);
+    if (Math.max(...ends) < 300 * Math.min(...ends)) layout.xaxis.dtick = "D2"; // 1, 2 and 5 of each power of ten
+  }
+  for (const axis of ["xaxis", "yaxis"]) {
+    if (zoom) Object.assign(layout[axis], { range: [...zoom[axis]], autorange: false });
+    else layout[axis].autorange = true;
+  }
+  return layout;
+}
+
+// Another quantity on an axis starts with a zoom of its own.
+export function zoomName(grid, card) {
+  return [card.id, grid.data.x_title, card.spec.log, card.spec.log_x].join(" ");
+}

@@ -1,0 +1,163 @@
+// How the points of a panel and its marks are drawn.
+
+import { rgb } from "../common/theme.js";
+import { drawDiscs, makeSurface, packColor } from "./raster.js";
+import { DIM, HIDDEN, LIT, look, position, view } from "./view.js";
+
+export const DIM_OPACITY = 0.7;
+const SETTLE_MS = 160;
+const MOVING_MS = 14; // for the drawing of a panel while it moves
+const LEAST_PART = 0.2;
+
+// Which points are lit, grey or hidden, and their colours; after every change of choice, legend, colours or theme.
+export function refreshLevels(map) {
+  const grey = packColor(map.theme.dark ? [58, 67, 81] : [205, 210, 220]);
+  const { numChosen, chosen, focus } = map;
+  for (const panel of map.panels) {
+    const { groups, own, levels, colors } = panel;
+    const isHidden = new Uint8Array(map.data.color.names.length + 1);
+    map.hidden.forEach((group) => {
+      isHidden[group] = 1;
+    });
+    panel.hasDim = false;
+    for (let i = 0; i < map.count; i++) {
+      const group = groups[i];
+      if (group >= 0 && isHidden[group]) {
+        levels[i] = HIDDEN;
+        continue;
+      }
+      const isLit = (!numChosen || chosen[i]) && (focus === null || focus === group);
+      levels[i] = isLit ? LIT : DIM;
+      panel.hasDim ||= !isLit;
+      colors[i] = isLit ? own[i] : grey;
+    }
+    panel.stale = true;
+  }
+  redraw(map);
+}
+
+export function paintPoints(map, panel, canvas, ratio, part = 1) {
+  const frame = view(panel);
+  const width = Math.round(frame.width * ratio),
+    height = Math.round(frame.height * ratio);
+  const { radius, litOpacity } = look(map, panel);
+  const margin = Math.ceil((radius + 2) * ratio);
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  if (
+    canvas.surface?.margin !== margin ||
+    canvas.surface.width !== width + 2 * margin ||
+    canvas.surface.height !== height + 2 * margin
+  ) {
+    canvas.surface = makeSurface(width, height, margin);
+  }
+  const { surface } = canvas;
+  surface.pixels.fill(packColor(rgb(map.theme.background)));
+  const place = { scale: frame.scale * ratio, x: frame.x * ratio, y: frame.y * ratio };
+  const order = map.order.subarray(0, Math.ceil(part * map.count));
+  const paint = (level, opacity) =>
+    drawDiscs(surface, panel.points, order, panel.colors, panel.levels, level, place, radius * ratio, opacity);
+  if (panel.hasDim) paint(DIM, DIM_OPACITY);
+  paint(LIT, litOpacity);
+  canvas.getContext("2d", { alpha: false }).putImageData(surface.image, -margin, -margin);
+}
+
+export function detailsOf(map) {
+  const { data, opened } = map;
+  if (opened < 0) return null;
+  if (data.details && data.details.index === opened) return data.details;
+  if (!map.panels.every((panel) => panel.neighbors)) return null;
+  const neighbors = map.panels.map(({ neighbors, similarities }) => {
+    const width = neighbors.length / map.count;
+    return Array.from({ length: width }, (_, k) => [neighbors[opened * width + k], similarities[opened * width + k]]);
+  });
+  return { index: opened, facts: [], neighbors };
+}
+
+export function rings(map, panel) {
+  const { radius } = look(map, panel);
+  const found = [];
+  const near = detailsOf(map)?.neighbors[map.panels.indexOf(panel)] ?? [];
+  for (const [index] of near) found.push({ index, size: radius + 2.5, line: 1.2 });
+  if (map.opened >= 0) found.push({ index: map.opened, size: radius + 6.5, line: 2.5 });
+  if (map.hovered >= 0) found.push({ index: map.hovered, size: radius + 4, line: 2 });
+  return found.filter(({ index }) => index < panel.points.length / 2);
+}
+
+export function drawRings(map, panel, context) {
+  const frame = view(panel);
+  for (const { index, size, line } of rings(map, panel)) {
+    const [x, y] = position(panel, frame, index);
+    context.beginPath();
+    context.arc(x, y, size, 0, 2 * Math.PI);
+    context.lineWidth = line + 2.5;
+    context.strokeStyle = map.theme.background;
+    context.stroke();
+    context.lineWidth = line;
+    context.strokeStyle = map.theme.text;
+    context.stroke();
+  }
+}
+
+function drawMarks(map, panel) {
+  const { canvas } = panel;
+  const frame = view(panel);
+  const ratio = window.devicePixelRatio || 1;
+  // an empty canvas stays as it is while the map below moves
+  const marks = rings(map, panel);
+  const stamp =
+    marks.length || panel.lasso
+      ? JSON.stringify([marks, panel.lasso?.corners.length, frame, ratio, map.frame, map.theme])
+      : "";
+  if (stamp === panel.stamp) return;
+  panel.stamp = stamp;
+  const width = Math.round(frame.width * ratio),
+    height = Math.round(frame.height * ratio);
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, frame.width, frame.height);
+  drawRings(map, panel, context);
+  if (!panel.lasso) return;
+  context.beginPath();
+  for (const [x, y] of panel.lasso.corners) context.lineTo(frame.x + x * frame.scale, frame.y - y * frame.scale);
+  context.globalAlpha = 0.12;
+  context.fillStyle = map.theme.primary;
+  context.fill();
+  context.globalAlpha = 1;
+  context.strokeStyle = map.theme.primary;
+  context.lineWidth = 1.5;
+  context.setLineDash([5, 4]);
+  context.stroke();
+  context.setLineDash([]);
+}
+
+function draw(map, panel) {
+  if (!panel.canvas.clientWidth) return;
+  if (panel.stale) {
+    const start = performance.now();
+    const isMoving = map.playing || start - (panel.movedAt ?? -Infinity) < SETTLE_MS;
+    // a slow computer draws as many points while the map moves as it has time for, and all of them afterwards
+    const part = isMoving ? Math.min(1, Math.max(LEAST_PART, MOVING_MS / panel.cost)) : 1;
+    paintPoints(map, panel, panel.picture, window.devicePixelRatio || 1, part);
+    panel.stale = false;
+    if (part === 1) panel.cost = performance.now() - start;
+    clearTimeout(panel.settle);
+    if (part < 1) {
+      panel.settle = setTimeout(() => {
+        panel.stale = true;
+        redraw(map);
+      }, SETTLE_MS);
+    }
+  }
+  drawMarks(map, panel);
+}
+
+// Both panels are drawn in one frame.
+export function redraw(map) {
+  if (map.waiting || !map.data) return;
+  map.waiting = requestAnimationFrame(() => {
+    map.waiting = 0;
+    map.panels.forEach((panel) => draw(map, panel));
+    map.node.dataset.drawn = map.revision;
+  });
+}

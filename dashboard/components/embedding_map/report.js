@@ -1,0 +1,27 @@
+// What the server is told.
+
+import { choiceText } from "./choice_text.js";
+
+export const CHOICE_MS = 80; // how long to wait for more before the server is told
+export const FRAME_MS = 300;
+export const ZOOM_MS = 1000;
+
+export function report(map, delay) {
+  if (map.quiet) return;
+  map.delay = Math.min(map.delay ?? Infinity, delay);
+  clearTimeout(map.timer);
+  map.timer = setTimeout(() => {
+    map.delay = undefined;
+    map.component.setStateValue("view", {
+      token: map.token,
+      images: map.data.images,
+      image: map.opened < 0 ? -1 : map.ids[map.opened],
+      selection: choiceText(map.chosen),
+      frame: Math.round(map.frame),
+      hidden: [...map.hidden],
+      zoom: map.panels.map(({ zoom, center }) =>
+        [zoom, center.x, center.y].map((value) => Number(value.toPrecision(5))),
+      ),
+    });
+  }, map.delay);
+}

@@ -1,0 +1,43 @@
+// Where a panel's points stand on the screen, and how large.
+
+import { makeGrid, search } from "./geometry.js";
+
+export const HIDDEN = 0; // levels of a point
+export const DIM = 1;
+export const LIT = 2;
+const EDGE = 18; // free pixels around the whole map
+
+// One scale for both directions: a distance to the right looks as long as the same one upwards.
+export function view(panel) {
+  const { width, height } = panel.canvas.getBoundingClientRect();
+  const { box, center } = panel;
+  const scale = Math.min((width - 2 * EDGE) / box.width, (height - 2 * EDGE) / box.height) * panel.zoom;
+  return { width, height, scale, x: width / 2 - center.x * scale, y: height / 2 + center.y * scale };
+}
+
+export function position(panel, frame, index) {
+  return [frame.x + panel.points[2 * index] * frame.scale, frame.y - panel.points[2 * index + 1] * frame.scale];
+}
+
+export function onMap(frame, x, y) {
+  return [(x - frame.x) / frame.scale, (frame.y - y) / frame.scale];
+}
+
+export function look(map, panel) {
+  const size = map.count > 30000 ? 1.3 : map.count > 6000 ? 1.8 : map.count > 1500 ? 2.6 : 3.4;
+  return { radius: size * Math.min(2.2, panel.zoom ** 0.3), litOpacity: 0.85 };
+}
+
+export function gridOf(panel) {
+  panel.grid ??= makeGrid(panel.points);
+  return panel.grid;
+}
+
+// The image nearest to a place on the screen, at most `reach` pixels away; -1 without.
+export function nearest(panel, x, y, reach) {
+  const frame = view(panel);
+  const [mapX, mapY] = onMap(frame, x, y);
+  return search(gridOf(panel), mapX, mapY, reach / frame.scale, (i) =>
+    panel.levels[i] === HIDDEN ? Infinity : Math.hypot(panel.points[2 * i] - mapX, panel.points[2 * i + 1] - mapY),
+  );
+}
