@@ -1,5 +1,4 @@
-"""The plan of the house: in which wing each file lives, and that imports go one way through the wings.
-"""
+"""The plan of the house: in which wing each file lives, and that imports go one way through the wings."""
 
 import ast
 import subprocess

@@ -36,7 +36,7 @@ ODD_VALUES: tuple[Any, ...] = (None, True, [], {}, "x\x1b[31m\n", "", -1, 2**70,
 CHILD = """
 import json, os, resource, signal, sys, time
 from pathlib import Path
-from dashboard.shared import store
+from simclr.results import index
 from simclr import runs
 from simclr.cli import main as cli
 from simclr.cli.runs import version_of
@@ -54,15 +54,15 @@ def say(name, **found):
     print(json.dumps({"name": name, **found}), file=out, flush=True)
 
 def glance(path):
-    run = store._Glance(path)
-    store._read(run)
+    run = index._Glance(path)
+    index._read(run)
     run.name, run.kind, run.tags, run.notes, run.created, run.experiment, run.evaluation, run.config, run.brief
     run.metrics(), run.log_tail(), health_log.read(run.health_path)
     metrics_csv.newest_figures(run.metrics_path), film.load(run)
     stored.load_embedding(path / folder)
     lightning_logs.flat(safe_read.yaml_dict(path / runs.CONFIG))
     metrics_csv.read_columns(path / runs.METRICS, metrics_csv.metric_names(path / runs.METRICS))
-    runs.is_own(path), runs.stalled(run.status), store.elapsed(run.status), version_of(run)
+    runs.is_own(path), runs.stalled(run.status), index.elapsed(run.status), version_of(run)
     for action in (lambda: runs.load_config(run), lambda: spawn.check_resumable(run), lambda: spawn.check_own(run)):
         try:
             action()
@@ -91,7 +91,7 @@ os.environ["PATH"] = ""  # no Slurm
 sys.stdout = open(os.devnull, "w")
 timed("all: runs", lambda: cli.main(["runs", "--runs_dir", str(runs_dir)]))
 timed("all: runs --json", lambda: cli.main(["runs", "--json", "--runs_dir", str(runs_dir)]))
-timed("all: summaries", lambda: store.Store(runs_dir).summaries())
+timed("all: summaries", lambda: index.RunIndex(runs_dir).summaries())
 timed("all: queue", lambda: (queue.entries(runs_dir), queue.device_usage(runs_dir), queue.ensure_scheduler(runs_dir)))
 timed("all: Slurm", lambda: slurm_runs.refresh(runs_dir))
 """
