@@ -211,7 +211,7 @@ def test_a_command_for_the_cpu_hides_the_gpus_from_its_libraries(accelerator, mo
     seen = []
 
     class Training:
-        follow = None
+        train_worker = None
 
         @staticmethod
         def train(*_, **__):
