@@ -1,11 +1,16 @@
 // Keeps typed arrays where other components find them: window.simclrArrays, a Map from name to array.
 
-import { ARRAY_TYPES } from "../common/bytes.js";
+import { arrayType } from "../common/bytes.js";
 
-const held = new Map(); // mounted element -> the names it brought
+/** @import { Component, TypedArray } from "../common/types.js" */
+
+/** @type {Map<HTMLElement, string[]>} the names that a mounted element brought */
+const held = new Map();
 const ALIGNMENT = 8;
 
+/** @param {Uint8Array} data */
 export function unpack(data) {
+  /** @type {Map<string, TypedArray>} */
   const found = new Map();
   // a copy, since the message may lie at any place in memory
   const memory = data.slice().buffer;
@@ -13,24 +18,26 @@ export function unpack(data) {
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(memory, ALIGNMENT, length)));
   let place = ALIGNMENT + length;
   for (const [name, size] of header) {
-    const Type = ARRAY_TYPES[name.slice(0, 2)];
+    const Type = arrayType(name);
     found.set(name, new Type(memory, place, size / Type.BYTES_PER_ELEMENT));
     place += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
   }
   return found;
 }
 
+/** @param {string[]} names */
 function forget(names) {
   const needed = new Set([...held.values()].flat());
-  names.filter((name) => !needed.has(name)).forEach((name) => window.simclrArrays.delete(name));
+  names.filter((name) => !needed.has(name)).forEach((name) => window.simclrArrays?.delete(name));
 }
 
+/** @param {Component<Uint8Array>} component */
 export default function keepArrays({ data, parentElement }) {
   window.simclrArrays ??= new Map();
   const found = unpack(data);
   const old = held.get(parentElement) ?? [];
   held.set(parentElement, [...found.keys()]);
-  found.forEach((array, name) => window.simclrArrays.set(name, array));
+  found.forEach((array, name) => window.simclrArrays?.set(name, array));
   forget(old);
   window.dispatchEvent(new Event("simclr-arrays"));
   return () => {

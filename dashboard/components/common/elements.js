@@ -1,5 +1,6 @@
 // Elements of a page and of a drawing. Text is set with textContent: names of runs and classes are never read as markup.
 
+/** @template {keyof HTMLElementTagNameMap} Tag @param {Tag} tag @param {string} [className] @param {string} [text] */
 export function element(tag, className, text) {
   const node = document.createElement(tag);
   if (className) node.className = className;
@@ -7,7 +8,11 @@ export function element(tag, className, text) {
   return node;
 }
 
-// `label` says what it does where its text does not, or not well enough.
+/**
+ * `label` says what it does where its text does not, or not well enough.
+ * @param {string | undefined} text @param {string | undefined} label @param {(event: MouseEvent) => void} action
+ * @param {string} [className]
+ */
 export function button(text, label, action, className) {
   const node = element("button", className, text);
   node.type = "button";
@@ -21,9 +26,21 @@ export function button(text, label, action, className) {
 
 export const SVG = "http://www.w3.org/2000/svg";
 
+/**
+ * @template {keyof SVGElementTagNameMap} Tag @param {Tag} tag @param {Record<string, string | number>} attributes
+ * @param {...(Node | string)} children
+ */
 export function svgElement(tag, attributes, ...children) {
   const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
   node.append(...children);
   return node;
+}
+
+/**
+ * What draws on a canvas; every browser has it.
+ * @param {HTMLCanvasElement} canvas @param {CanvasRenderingContext2DSettings} [options]
+ */
+export function contextOf(canvas, options) {
+  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", options));
 }

@@ -2,17 +2,20 @@
 
 import { withAlpha } from "./theme.js";
 
+/** @import { Figure, Plotly, Theme } from "./types.js" */
+
 // In an element narrower than this, as one is while the page is laid out, plotly hides every tick label and then places the
 // title of the axis below the lowest of none, at -Infinity.
 export const MIN_CHART_WIDTH = 100; // pixels
 
+/** @param {string} url @returns {Promise<Plotly>} */
 export function loadPlotly(url) {
-  if (window.Plotly) return Promise.resolve(window.Plotly);
+  if (window.Plotly) return Promise.resolve(/** @type {Plotly} */ (window.Plotly));
   if (!window.simclrPlotly) {
     window.simclrPlotly = new Promise((resolve, reject) => {
       const script = document.createElement("script");
       script.src = new URL(url, document.baseURI).href;
-      script.onload = () => resolve(window.Plotly);
+      script.onload = () => resolve(/** @type {Plotly} */ (window.Plotly));
       script.onerror = () => {
         window.simclrPlotly = null;
         reject(new Error("plotly.js could not be loaded"));
@@ -23,9 +26,11 @@ export function loadPlotly(url) {
   return window.simclrPlotly;
 }
 
+/** @param {Figure} figure @param {Theme} colors */
 export function paint(figure, colors) {
   const muted = withAlpha(colors.text, 0.62);
-  const named = (color) => (color === "muted" ? muted : color === "primary" ? colors.primary : color);
+  const named = (/** @type {string} */ color) =>
+    color === "muted" ? muted : color === "primary" ? colors.primary : color;
   const axis = {
     gridcolor: withAlpha(colors.text, 0.09),
     zeroline: false,

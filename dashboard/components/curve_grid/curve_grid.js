@@ -12,11 +12,24 @@ import { takeIn } from "./lines.js";
 import { savePicture } from "./picture.js";
 import { hideTooltip, onKey, onPointer } from "./reading.js";
 
+/** @import { Component } from "../common/types.js" */
+/** @import { Card, Grid, GridData, Spec, UpdateData } from "./types.js" */
+
+/** @type {Map<string, Grid>} */
 const grids = new Map(); // by key: updates find their grid, and a grid that comes back finds its zoom
+/** @type {Map<string, { apply: () => void }>} */
 const waiting = new Map(); // updates that came before their grid
 
+/** @param {Grid} grid @param {Spec} spec */
 function makeCard(grid, spec) {
-  const card = { grid, id: spec.id, spec, lines: [], visible: false, notBefore: 0 };
+  const card = /** @type {Card} */ ({
+    grid,
+    id: spec.id,
+    spec,
+    lines: /** @type {Card["lines"]} */ ([]),
+    visible: false,
+    notBefore: 0,
+  });
   card.node = element("section", "cg-card");
   card.title = element("h3", "cg-title");
   card.note = element("span", "cg-note", "i");
@@ -34,7 +47,7 @@ function makeCard(grid, spec) {
     iconButton("picture", "Save as PNG", () => savePicture(card)),
     card.enlarge,
   );
-  card.plot = element("div", "cg-plot");
+  card.plot = /** @type {Card["plot"]} */ (/** @type {unknown} */ (element("div", "cg-plot")));
   card.plot.tabIndex = 0;
   card.plot.setAttribute("role", "img");
   card.cursor = element("div", "cg-cursor");
@@ -54,16 +67,17 @@ function makeCard(grid, spec) {
   return card;
 }
 
+/** @param {Grid} grid */
 function arrange(grid) {
   for (const card of grid.cards.values()) {
-    const large = grid.large === card.id,
-      height = `${large ? grid.data.large_height : grid.data.height}px`;
+    const large = grid.large === card.id;
+    const height = `${large ? grid.data.large_height : grid.data.height}px`;
     card.node.classList.toggle("large", large);
     const label = large ? `Back to the grid` : `Enlarge ${card.spec.title}`;
     card.enlarge.title = label;
     card.enlarge.setAttribute("aria-label", label);
     card.enlarge.setAttribute("aria-pressed", String(large));
-    card.enlarge.querySelector("path").setAttribute("d", large ? ICONS.shrink : ICONS.enlarge);
+    card.enlarge.querySelector("path")?.setAttribute("d", large ? ICONS.shrink : ICONS.enlarge);
     if (card.plot.style.height !== height) {
       card.plot.style.height = height;
       later(card);
@@ -71,6 +85,7 @@ function arrange(grid) {
   }
 }
 
+/** @param {Grid} grid @param {GridData} data */
 function refresh(grid, data) {
   const all = data.base !== grid.base;
   grid.data = data;
@@ -92,29 +107,35 @@ function refresh(grid, data) {
     later(card);
   }
   for (const card of before.values()) discard(card);
-  grid.node.replaceChildren(...[...grid.cards.values()].map((card) => card.node));
-  grid.node.style.setProperty("--columns", data.charts.length > 1 ? 2 : 1);
+  grid.node?.replaceChildren(...[...grid.cards.values()].map((card) => card.node));
+  grid.node?.style.setProperty("--columns", data.charts.length > 1 ? "2" : "1");
   arrange(grid);
   const update = waiting.get(grid.key);
   if (update) update.apply();
 }
 
+/** @param {Card} card */
 function discard(card) {
   card.grid.sight.unobserve(card.node);
   if (card.grid.plotly) card.grid.plotly.purge(card.plot);
   card.node.remove();
 }
 
+/** @param {UpdateData} data */
 function update(data) {
   const apply = () => {
     const grid = grids.get(data.key);
     if (!grid?.node || grid.base !== data.base) return;
-    for (const id of takeIn(grid, data.lines)) if (grid.cards.has(id)) later(grid.cards.get(id), false);
+    for (const id of takeIn(grid, data.lines)) {
+      const card = grid.cards.get(id);
+      if (card) later(card, false);
+    }
   };
   waiting.set(data.key, { apply });
   apply();
 }
 
+/** @param {Grid} grid @param {HTMLElement} parentElement @param {GridData} data */
 function mount(grid, parentElement, data) {
   grid.node = element("div", "curve-grid");
   parentElement.append(grid.node);
@@ -152,10 +173,11 @@ function mount(grid, parentElement, data) {
       grid.plotly = plotly;
       repaint();
     },
-    (error) => grid.node.replaceChildren(element("p", "cg-empty", `${error.message}; reload the page.`)),
+    (error) => grid.node?.replaceChildren(element("p", "cg-empty", `${error.message}; reload the page.`)),
   );
 }
 
+/** @param {Component<GridData | UpdateData>} component */
 export default function curveGrid(component) {
   const { parentElement, data } = component;
   if (data.mode === "update") {
@@ -163,9 +185,9 @@ export default function curveGrid(component) {
     return () => waiting.delete(data.key);
   }
   let grid = grids.get(data.key);
-  if (!grid) grids.set(data.key, (grid = { key: data.key, zooms: new Map() }));
+  if (!grid) grids.set(data.key, (grid = /** @type {Grid} */ ({ key: data.key, zooms: new Map() })));
   if (grid.parent !== parentElement) {
-    if (grid.unmount) grid.unmount();
+    grid.unmount?.();
     grid.parent = parentElement;
     mount(grid, parentElement, data);
     grid.unmount = () => {
@@ -173,11 +195,11 @@ export default function curveGrid(component) {
       grid.sight.disconnect();
       grid.dark.removeEventListener("change", grid.onTheme);
       for (const card of grid.cards.values()) discard(card);
-      grid.node.remove();
+      grid.node?.remove();
       grid.node = grid.parent = grid.unmount = null;
     };
   }
-  grid.component = component;
+  grid.component = /** @type {Component<GridData>} */ (component);
   refresh(grid, data);
-  return () => grid.parent === parentElement && grid.unmount();
+  return () => grid.parent === parentElement && grid.unmount?.();
 }

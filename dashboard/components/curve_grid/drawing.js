@@ -5,11 +5,17 @@ import { theme } from "../common/theme.js";
 import { layoutOf, linesOf, tracesOf, zoomName } from "./lines.js";
 import { hideTooltip } from "./reading.js";
 
+/** @import { Card } from "./types.js" */
+
+/** @type {Card[]} */
 const queue = [];
 const SHARE = 1 / 40; // of the time that drawing one chart may take by refreshes; where all is slow they come less often
 let working = 0;
 
-// `soon`: because of what the user did, not because of a refresh.
+/**
+ * `soon`: because of what the user did, not because of a refresh.
+ * @param {Card} card @param {boolean} [soon]
+ */
 export function later(card, soon = true) {
   card.dirty = true;
   if (soon) card.notBefore = 0;
@@ -20,7 +26,7 @@ export function later(card, soon = true) {
 
 function work() {
   const now = performance.now();
-  const gone = (card) => !card.node.isConnected;
+  const gone = (/** @type {Card} */ card) => !card.node.isConnected;
   const next = queue.findIndex((card) => gone(card) || (card.visible && now >= card.notBefore));
   if (next >= 0) {
     const [card] = queue.splice(next, 1);
@@ -32,6 +38,7 @@ function work() {
   if (waits.length) working = setTimeout(work, Math.min(...waits));
 }
 
+/** @param {Card} card */
 function paintCard(card) {
   const { grid } = card;
   if (!grid.plotly || !card.dirty) return;

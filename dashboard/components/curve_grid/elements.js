@@ -2,13 +2,17 @@
 
 import { button, svgElement } from "../common/elements.js";
 
+/** @import { Look } from "./types.js" */
+
 export const ICONS = {
   enlarge: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
   shrink: "M9 4v5H4M15 4v5h5M9 20v-5H4M15 20v-5h5",
   picture: "M12 4v11m-4-4 4 4 4-4M4 20h16",
 };
+/** @type {Record<string, string>} */
 const DASH_ARRAYS = { dash: "5 3", dashdot: "5 2 1 2", longdash: "8 3", dot: "1.5 2" };
 
+/** @param {keyof typeof ICONS} name @param {string} label @param {() => void} action */
 export function iconButton(name, label, action) {
   const path = svgElement("path", {
     d: ICONS[name],
@@ -23,6 +27,7 @@ export function iconButton(name, label, action) {
   return found;
 }
 
+/** @param {Look} look */
 export function swatch(look) {
   const line = svgElement("line", {
     x1: 1,

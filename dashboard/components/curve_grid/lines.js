@@ -3,32 +3,45 @@
 import { fromBase64 } from "../common/bytes.js";
 import { withAlpha } from "../common/theme.js";
 
+/** @import { Card, Field, Grid, Line, Look, Numbers, Run, SentLine } from "./types.js" */
+
+/** @type {Field[]} */
 const FIELDS = ["x", "y", "raw_x", "raw_y", "low", "high"];
 
-// Takes in lines as they were sent; returns the charts for which something changed.
+/**
+ * Takes in lines as they were sent; returns the charts for which something changed.
+ * @param {Grid} grid @param {SentLine[]} sent
+ */
 export function takeIn(grid, sent) {
+  /** @type {Set<string>} the charts' ids */
   const changed = new Set();
   for (const line of sent) {
     const name = JSON.stringify([line.chart, line.run, line.column]);
     const known = grid.lines.get(name);
     if (known && FIELDS.every((field) => known.sent[field] === line[field])) continue;
-    const fresh = { ...line, sent: line };
-    for (const field of FIELDS) if (line[field]) fresh[field] = new Float32Array(fromBase64(line[field]).buffer);
+    const fresh = /** @type {Line} */ (/** @type {unknown} */ ({ ...line, sent: line }));
+    for (const field of FIELDS) {
+      const text = line[field];
+      if (text) fresh[field] = new Float32Array(fromBase64(text).buffer);
+    }
     grid.lines.set(name, fresh);
     changed.add(line.chart);
   }
   return changed;
 }
 
+/** @param {Grid} grid @param {string} id */
 export function linesOf(grid, id) {
   return [...grid.lines.values()].filter((line) => line.chart === id && grid.runs.has(line.run));
 }
 
+/** @param {Grid} grid @param {Line} line */
 export function lookOf(grid, line) {
-  const run = grid.runs.get(line.run);
+  const run = /** @type {Run} */ (grid.runs.get(line.run));
   return { color: run.color, dash: line.faint ? "dot" : run.dash, faint: line.faint };
 }
 
+/** @param {Numbers[]} parts */
 function joined(parts) {
   const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length + 1, 0));
   let place = 0;
@@ -40,6 +53,7 @@ function joined(parts) {
   return whole;
 }
 
+/** @param {Look} look @param {Numbers[]} xs @param {Numbers[]} ys @param {number} width @param {number} opacity */
 function trace(look, xs, ys, width, opacity) {
   const single = xs.every((part) => part.length === 1);
   return {
@@ -56,15 +70,19 @@ function trace(look, xs, ys, width, opacity) {
   };
 }
 
-// One trace per look; bands and raw lines lie below.
+/**
+ * One trace per look; bands and raw lines lie below.
+ * @param {Grid} grid @param {Line[]} lines
+ */
 export function tracesOf(grid, lines) {
-  const bands = [],
-    looks = new Map();
+  const bands = [];
+  /** @type {Map<string, { look: Look, lines: Line[] }>} */
+  const looks = new Map();
   for (const line of lines) {
     const look = lookOf(grid, line);
     if (line.low) {
-      const x = new Float32Array(2 * line.x.length),
-        y = new Float32Array(2 * line.x.length);
+      const x = new Float32Array(2 * line.x.length);
+      const y = new Float32Array(2 * line.x.length);
       x.set(line.x);
       y.set(line.high);
       x.set(line.x.slice().reverse(), line.x.length);
@@ -83,12 +101,15 @@ export function tracesOf(grid, lines) {
     }
     const single = line.x.length === 1;
     const name = `${look.color} ${look.dash} ${look.faint} ${single}`;
-    if (!looks.has(name)) looks.set(name, { look, lines: [] });
-    looks.get(name).lines.push(line);
+    const alike = looks.get(name);
+    if (alike) alike.lines.push(line);
+    else looks.set(name, { look, lines: [line] });
   }
-  const raw = [],
-    faint = [],
-    full = [];
+  const raw = [];
+  /** @type {object[]} */
+  const faint = [];
+  /** @type {object[]} */
+  const full = [];
   const behind = lines.filter((line) => line.raw_x);
   for (const color of new Set(behind.map((line) => lookOf(grid, line).color))) {
     const own = behind.filter((line) => lookOf(grid, line).color === color);
@@ -116,8 +137,10 @@ export function tracesOf(grid, lines) {
   return [...bands, ...raw, ...faint, ...full];
 }
 
+/** @param {Grid} grid @param {Card} card @param {number} height */
 export function layoutOf(grid, card, height) {
   const spec = card.spec;
+  /** @type {Record<string, any>} */
   const layout = {
     margin: { l: 54, r: 12, t: 8, b: 38 },
     hovermode: false,
@@ -140,18 +163,21 @@ export function layoutOf(grid, card, height) {
   const zoom = grid.zooms.get(zoomName(grid, card));
   if (spec.log_x && !zoom) {
     const ends = card.lines
-      .flatMap((line) => [line.x.find((x) => x > 0), line.x[line.x.length - 1]])
+      .flatMap((line) => [line.x.find((x) => x > 0) ?? 0, line.x[line.x.length - 1]])
       .filter((x) => x > 0);
     if (Math.max(...ends) < 300 * Math.min(...ends)) layout.xaxis.dtick = "D2"; // 1, 2 and 5 of each power of ten
   }
-  for (const axis of ["xaxis", "yaxis"]) {
+  for (const axis of /** @type {const} */ (["xaxis", "yaxis"])) {
     if (zoom) Object.assign(layout[axis], { range: [...zoom[axis]], autorange: false });
     else layout[axis].autorange = true;
   }
   return layout;
 }
 
-// Another quantity on an axis starts with a zoom of its own.
+/**
+ * Another quantity on an axis starts with a zoom of its own.
+ * @param {Grid} grid @param {Card} card
+ */
 export function zoomName(grid, card) {
   return [card.id, grid.data.x_title, card.spec.log, card.spec.log_x].join(" ");
 }

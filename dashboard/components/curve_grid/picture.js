@@ -4,13 +4,18 @@ import { paint } from "../common/plotly.js";
 import { theme } from "../common/theme.js";
 import { layoutOf, tracesOf } from "./lines.js";
 
-// The chart with a title and the names of its runs, on the page's background.
+/** @import { Card, Run } from "./types.js" */
+
+/**
+ * The chart with a title and the names of its runs, on the page's background.
+ * @param {Card} card
+ */
 export function savePicture(card) {
   const { grid, spec } = card;
   const colors = theme(card.node);
   const runs = [...new Set(card.lines.map((line) => line.run))].slice(0, 40);
   const names = runs
-    .map((id) => grid.runs.get(id))
+    .map((id) => /** @type {Run} */ (grid.runs.get(id)))
     .map(({ title, color, dash }) => ({
       type: "scatter",
       mode: "lines",
@@ -35,7 +40,7 @@ export function savePicture(card) {
     legend: { ...figure.layout.legend, orientation: "h", y: -0.14, yanchor: "top" },
   });
   for (const entry of names) entry.name = entry.name.replace(/[<>&]/g, " "); // plotly reads a little markup
-  return grid.plotly.downloadImage(
+  return grid.plotly?.downloadImage(
     { data: figure.data, layout: figure.layout },
     {
       format: "png",

@@ -4,11 +4,14 @@ import { element } from "../common/elements.js";
 import { swatch } from "./elements.js";
 import { lookOf } from "./lines.js";
 
+/** @import { Card, Grid, Numbers, Reading, Run, Spec } from "./types.js" */
+
 const TOOLTIP_ROWS = 14;
 
+/** @param {Numbers} xs @param {number} x */
 function nearest(xs, x) {
-  let low = 0,
-    high = xs.length - 1;
+  let low = 0;
+  let high = xs.length - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (xs[middle] < x) low = middle + 1;
@@ -17,19 +20,23 @@ function nearest(xs, x) {
   return low > 0 && Math.abs(xs[low - 1] - x) <= Math.abs(xs[low] - x) ? low - 1 : low;
 }
 
+/** @param {Spec} spec @param {number} value */
 function valueText(spec, value) {
   if (spec.percent) return `${value.toFixed(1)} %`;
   return spec.digits === null ? String(Number(value.toPrecision(4))) : value.toFixed(spec.digits);
 }
 
-// Values of all lines at the measured place next to `x`; a line that has ended before is left out.
+/**
+ * Values of all lines at the measured place next to `x`; a line that has ended before is left out.
+ * @param {Card} card @param {number} x @returns {{ place: number, found: Reading[] }}
+ */
 function readings(card, x) {
   const { xaxis } = card.plot._fullLayout;
-  const pixel = (value) => xaxis.d2p(value);
-  let place = null;
+  const pixel = (/** @type {number} */ value) => xaxis.d2p(value);
+  let place = NaN;
   for (const line of card.lines) {
     const own = line.x[nearest(line.x, x)];
-    if (place === null || Math.abs(pixel(own) - pixel(x)) < Math.abs(pixel(place) - pixel(x))) place = own;
+    if (Number.isNaN(place) || Math.abs(pixel(own) - pixel(x)) < Math.abs(pixel(place) - pixel(x))) place = own;
   }
   const found = [];
   for (const line of card.lines) {
@@ -42,6 +49,7 @@ function readings(card, x) {
   return { place, found };
 }
 
+/** @param {Card} card @param {number} x @param {number | null} pointerY */
 function showTooltip(card, x, pointerY) {
   const { grid, spec } = card;
   const layout = card.plot._fullLayout;
@@ -53,7 +61,7 @@ function showTooltip(card, x, pointerY) {
   found.sort((a, b) => up * (a.value - b.value) || a.line.run.localeCompare(b.line.run));
   let near = 0;
   if (pointerY !== null) {
-    const distance = ({ value }) => Math.abs(layout.yaxis.d2p(value) - pointerY);
+    const distance = (/** @type {Reading} */ { value }) => Math.abs(layout.yaxis.d2p(value) - pointerY);
     found.forEach((reading, index) => {
       if (distance(reading) < distance(found[near])) near = index;
     });
@@ -65,7 +73,7 @@ function showTooltip(card, x, pointerY) {
   if (first) rows.push(element("div", "cg-more", `${first} more`));
   for (const reading of shown) {
     const row = element("div", reading === found[near] && pointerY !== null ? "cg-row near" : "cg-row");
-    const run = grid.runs.get(reading.line.run);
+    const run = /** @type {Run} */ (grid.runs.get(reading.line.run));
     row.append(swatch(lookOf(grid, reading.line)));
     row.append(element("span", "cg-name", run.title));
     if (reading.line.part) row.append(element("span", "cg-part", reading.line.part.toLowerCase()));
@@ -75,7 +83,7 @@ function showTooltip(card, x, pointerY) {
         element(
           "span",
           "cg-part",
-          `${valueText(spec, reading.low)} – ${valueText(spec, reading.high)}, n = ${reading.line.num_runs}`,
+          `${valueText(spec, reading.low)} – ${valueText(spec, reading.high ?? NaN)}, n = ${reading.line.num_runs}`,
         ),
       );
     rows.push(row);
@@ -86,8 +94,8 @@ function showTooltip(card, x, pointerY) {
   box.hidden = false;
   // beside the place, into the neighbouring chart where there is one, but never out of the window
   const { left } = card.plot.getBoundingClientRect();
-  const cursor = left + layout._size.l + layout.xaxis.d2p(place),
-    page = document.documentElement.clientWidth;
+  const cursor = left + layout._size.l + layout.xaxis.d2p(place);
+  const page = document.documentElement.clientWidth;
   box.style.maxWidth = `${Math.min(440, page - 16)}px`;
   const right = cursor + 14 + box.offsetWidth <= page - 8;
   const target = right ? cursor + 14 : Math.max(8, cursor - 14 - box.offsetWidth);
@@ -95,6 +103,7 @@ function showTooltip(card, x, pointerY) {
   box.classList.toggle("low", !right && target + box.offsetWidth > cursor); // no room at either side: below the chart
 }
 
+/** @param {Card} card @param {number} place */
 function moveCursor(card, place) {
   const layout = card.plot._fullLayout;
   const pixel = layout?.xaxis ? layout.xaxis.d2p(place) : NaN;
@@ -105,23 +114,26 @@ function moveCursor(card, place) {
   card.cursor.style.height = `${layout._size.h}px`;
 }
 
+/** @param {Grid} grid */
 export function hideTooltip(grid) {
   for (const card of grid.cards.values()) {
     card.tooltip.hidden = card.cursor.hidden = true;
   }
 }
 
+/** @param {Card} card @param {PointerEvent} event */
 export function onPointer(card, event) {
   const layout = card.plot._fullLayout;
   if (!layout?.xaxis || (event.buttons && event.pointerType === "mouse")) return hideTooltip(card.grid);
   const box = card.plot.getBoundingClientRect();
-  const x = event.clientX - box.left - layout._size.l,
-    y = event.clientY - box.top - layout._size.t;
+  const x = event.clientX - box.left - layout._size.l;
+  const y = event.clientY - box.top - layout._size.t;
   if (x < 0 || x > layout._size.w || y < 0 || y > layout._size.h) return hideTooltip(card.grid);
   if (card.frame) cancelAnimationFrame(card.frame);
   card.frame = requestAnimationFrame(() => card.lines.length && showTooltip(card, layout.xaxis.p2d(x), y));
 }
 
+/** @param {Card} card @param {KeyboardEvent} event */
 export function onKey(card, event) {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (event.key === "Escape") return hideTooltip(card.grid);

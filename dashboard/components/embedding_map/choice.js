@@ -6,6 +6,9 @@ import { count, say } from "./elements.js";
 import { hover } from "./hover.js";
 import { CHOICE_MS, report } from "./report.js";
 
+/** @import { Choice, EmbeddingMap, Mode, Tool } from "./types.js" */
+
+/** @param {EmbeddingMap} map */
 export function summary(map) {
   if (!map.numChosen) return `${count(map.count)} images`;
   const numbers = new Map();
@@ -21,7 +24,10 @@ export function summary(map) {
   return words.length ? `${text}: ${words.join(", ")}` : text;
 }
 
-// Takes a new choice of images (1 for each chosen row) in the place of the old one; both panels follow.
+/**
+ * Takes a new choice of images (1 for each chosen row) in the place of the old one; both panels follow.
+ * @param {EmbeddingMap} map @param {Choice} chosen
+ */
 export function choose(map, chosen) {
   map.chosen = chosen;
   map.numChosen = chosen.reduce((sum, is) => sum + is, 0);
@@ -31,12 +37,16 @@ export function choose(map, chosen) {
   say(map, map.numChosen ? summary(map) : "No image selected");
 }
 
-// As `choose`, with what is chosen already: `mode` is new, add or remove.
+/**
+ * As `choose`, with what is chosen already: `mode` is new, add or remove.
+ * @param {EmbeddingMap} map @param {Choice} found @param {Mode} mode
+ */
 export function chooseWith(map, found, mode) {
   if (mode !== "new") found = found.map((is, i) => (mode === "add" ? is | map.chosen[i] : map.chosen[i] & ~is & 1));
   choose(map, found);
 }
 
+/** @param {EmbeddingMap} map @param {(index: number) => boolean} isChosen @param {Mode} mode */
 export function chooseWhere(map, isChosen, mode) {
   chooseWith(
     map,
@@ -45,30 +55,36 @@ export function chooseWhere(map, isChosen, mode) {
   );
 }
 
+/** @param {EmbeddingMap} map */
 export function showChoice(map) {
   map.status.textContent = summary(map);
   map.clear.hidden = !map.numChosen;
   updateLegend(map);
 }
 
+/** @param {EmbeddingMap} map */
 export function letGo(map) {
   hover(map, -1);
   open(map, -1);
   if (map.numChosen) choose(map, new Uint8Array(map.count));
 }
 
+/** @param {EmbeddingMap} map @param {Tool} tool */
 export function setTool(map, tool) {
   map.tool = tool;
   for (const [name, each] of Object.entries(map.toolButtons)) each.setAttribute("aria-pressed", String(name === tool));
   map.node.classList.toggle("lasso", tool === "lasso");
 }
 
-// Counts and pressed states; the buttons stay the same nodes, since a double click must find the one it began on.
+/**
+ * Counts and pressed states; the buttons stay the same nodes, since a double click must find the one it began on.
+ * @param {EmbeddingMap} map
+ */
 export function updateLegend(map) {
   if (!map.legendItems.length) return;
   const sums = map.panels.map(({ groups }) => {
-    const all = new Uint32Array(map.legendItems.length),
-      chosen = new Uint32Array(map.legendItems.length);
+    const all = new Uint32Array(map.legendItems.length);
+    const chosen = new Uint32Array(map.legendItems.length);
     for (let i = 0; i < map.count; i++) {
       if (groups[i] < 0) continue;
       all[groups[i]]++;

@@ -2,6 +2,9 @@
 
 import { fromBase64, toBase64 } from "../common/bytes.js";
 
+/** @import { Choice } from "./types.js" */
+
+/** @param {Choice} chosen */
 export function choiceText(chosen) {
   const bits = new Uint8Array(Math.ceil(chosen.length / 8));
   const gaps = [];
@@ -20,6 +23,7 @@ export function choiceText(chosen) {
   return gaps.length < bits.length ? `d${toBase64(Uint8Array.from(gaps))}` : `b${toBase64(bits)}`;
 }
 
+/** @param {string} text @param {number} count */
 export function choiceFrom(text, count) {
   const chosen = new Uint8Array(count);
   let bytes;
@@ -31,9 +35,9 @@ export function choiceFrom(text, count) {
   if (text[0] === "b") {
     for (let i = 0; i < count; i++) chosen[i] = ((bytes[i >> 3] ?? 0) >> (i & 7)) & 1;
   } else if (text[0] === "d") {
-    let row = -1,
-      gap = 0,
-      shift = 0;
+    let row = -1;
+    let gap = 0;
+    let shift = 0;
     for (const byte of bytes) {
       gap += (byte & 127) * 2 ** shift;
       shift += 7;

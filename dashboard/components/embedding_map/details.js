@@ -6,14 +6,18 @@ import { detailsOf, redraw } from "./drawing.js";
 import { className, groupColor, imageName, say, showImage } from "./elements.js";
 import { CHOICE_MS, report } from "./report.js";
 
+/** @import { EmbeddingMap, Neighbor } from "./types.js" */
+
 const PICTURE_SIDE = 128;
 
+/** @param {EmbeddingMap} map @param {string} color */
 export function dotOf(map, color) {
   const dot = element("span", "dot");
   dot.style.background = dot.style.borderColor = cssColor(groupColor(map, color));
   return dot;
 }
 
+/** @param {EmbeddingMap} map */
 export function drawDetails(map) {
   const index = map.opened;
   map.details.hidden = index < 0;
@@ -54,8 +58,11 @@ export function drawDetails(map) {
       return near;
     }
     const same = found.filter(([other]) => map.labels[other] === map.labels[index]).length;
-    const others = details.neighbors.filter((_, at) => at !== place).map((list) => new Set(list.map(([row]) => row)));
-    const isShared = ([row, , known]) => known ?? (others.length > 0 && others.every((rows) => rows.has(row)));
+    const others = (details?.neighbors ?? [])
+      .filter((_, at) => at !== place)
+      .map((list) => new Set(list.map(([row]) => row)));
+    const isShared = (/** @type {Neighbor} */ [row, , known]) =>
+      known ?? (others.length > 0 && others.every((rows) => rows.has(row)));
     const words = [own ? `${same} of ${found.length} are ${own}` : "By cosine similarity of the features"];
     if (others.length)
       words.push(`${found.filter(isShared).length || "none"} shared by both${found.some(isShared) ? ", framed" : ""}`);
@@ -79,6 +86,7 @@ export function drawDetails(map) {
   map.details.replaceChildren(about, ...parts);
 }
 
+/** @param {EmbeddingMap} map @param {number} index */
 export function open(map, index) {
   if (map.opened === index) return;
   map.opened = index;

@@ -1,15 +1,21 @@
 // How the points of a panel and its marks are drawn.
 
+import { contextOf } from "../common/elements.js";
 import { rgb } from "../common/theme.js";
 import { drawDiscs, makeSurface, packColor } from "./raster.js";
 import { DIM, HIDDEN, LIT, look, position, view } from "./view.js";
+
+/** @import { Details, EmbeddingMap, Neighbor, Panel, PointsCanvas } from "./types.js" */
 
 export const DIM_OPACITY = 0.7;
 const SETTLE_MS = 160;
 const MOVING_MS = 14; // for the drawing of a panel while it moves
 const LEAST_PART = 0.2;
 
-// Which points are lit, grey or hidden, and their colours; after every change of choice, legend, colours or theme.
+/**
+ * Which points are lit, grey or hidden, and their colours; after every change of choice, legend, colours or theme.
+ * @param {EmbeddingMap} map
+ */
 export function refreshLevels(map) {
   const grey = packColor(map.theme.dark ? [58, 67, 81] : [205, 210, 220]);
   const { numChosen, chosen, focus } = map;
@@ -36,10 +42,14 @@ export function refreshLevels(map) {
   redraw(map);
 }
 
+/**
+ * @param {EmbeddingMap} map @param {Panel} panel @param {PointsCanvas} canvas @param {number} ratio
+ * @param {number} [part]
+ */
 export function paintPoints(map, panel, canvas, ratio, part = 1) {
   const frame = view(panel);
-  const width = Math.round(frame.width * ratio),
-    height = Math.round(frame.height * ratio);
+  const width = Math.round(frame.width * ratio);
+  const height = Math.round(frame.height * ratio);
   const { radius, litOpacity } = look(map, panel);
   const margin = Math.ceil((radius + 2) * ratio);
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
@@ -50,29 +60,36 @@ export function paintPoints(map, panel, canvas, ratio, part = 1) {
   ) {
     canvas.surface = makeSurface(width, height, margin);
   }
-  const { surface } = canvas;
+  const surface = canvas.surface;
   surface.pixels.fill(packColor(rgb(map.theme.background)));
   const place = { scale: frame.scale * ratio, x: frame.x * ratio, y: frame.y * ratio };
   const order = map.order.subarray(0, Math.ceil(part * map.count));
-  const paint = (level, opacity) =>
+  const paint = (/** @type {number} */ level, /** @type {number} */ opacity) =>
     drawDiscs(surface, panel.points, order, panel.colors, panel.levels, level, place, radius * ratio, opacity);
   if (panel.hasDim) paint(DIM, DIM_OPACITY);
   paint(LIT, litOpacity);
-  canvas.getContext("2d", { alpha: false }).putImageData(surface.image, -margin, -margin);
+  contextOf(canvas, { alpha: false }).putImageData(surface.image, -margin, -margin);
 }
 
+/** @param {EmbeddingMap} map @returns {Details | null} */
 export function detailsOf(map) {
   const { data, opened } = map;
   if (opened < 0) return null;
   if (data.details && data.details.index === opened) return data.details;
   if (!map.panels.every((panel) => panel.neighbors)) return null;
   const neighbors = map.panels.map(({ neighbors, similarities }) => {
+    if (!neighbors || !similarities) return [];
     const width = neighbors.length / map.count;
-    return Array.from({ length: width }, (_, k) => [neighbors[opened * width + k], similarities[opened * width + k]]);
+    const from = opened * width;
+    return Array.from(
+      { length: width },
+      (_, k) => /** @type {Neighbor} */ ([neighbors[from + k], similarities[from + k]]),
+    );
   });
   return { index: opened, facts: [], neighbors };
 }
 
+/** @param {EmbeddingMap} map @param {Panel} panel */
 export function rings(map, panel) {
   const { radius } = look(map, panel);
   const found = [];
@@ -83,6 +100,7 @@ export function rings(map, panel) {
   return found.filter(({ index }) => index < panel.points.length / 2);
 }
 
+/** @param {EmbeddingMap} map @param {Panel} panel @param {CanvasRenderingContext2D} context */
 export function drawRings(map, panel, context) {
   const frame = view(panel);
   for (const { index, size, line } of rings(map, panel)) {
@@ -98,6 +116,7 @@ export function drawRings(map, panel, context) {
   }
 }
 
+/** @param {EmbeddingMap} map @param {Panel} panel */
 function drawMarks(map, panel) {
   const { canvas } = panel;
   const frame = view(panel);
@@ -110,10 +129,10 @@ function drawMarks(map, panel) {
       : "";
   if (stamp === panel.stamp) return;
   panel.stamp = stamp;
-  const width = Math.round(frame.width * ratio),
-    height = Math.round(frame.height * ratio);
+  const width = Math.round(frame.width * ratio);
+  const height = Math.round(frame.height * ratio);
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-  const context = canvas.getContext("2d");
+  const context = contextOf(canvas);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, frame.width, frame.height);
   drawRings(map, panel, context);
@@ -131,6 +150,7 @@ function drawMarks(map, panel) {
   context.setLineDash([]);
 }
 
+/** @param {EmbeddingMap} map @param {Panel} panel */
 function draw(map, panel) {
   if (!panel.canvas.clientWidth) return;
   if (panel.stale) {
@@ -152,7 +172,10 @@ function draw(map, panel) {
   drawMarks(map, panel);
 }
 
-// Both panels are drawn in one frame.
+/**
+ * Both panels are drawn in one frame.
+ * @param {EmbeddingMap} map
+ */
 export function redraw(map) {
   if (map.waiting || !map.data) return;
   map.waiting = requestAnimationFrame(() => {

@@ -2,7 +2,7 @@
 // markup. The state lives with the mounted element, so that zoom and choice survive every update. All that is needed
 // from outside is { data, parentElement, setStateValue }.
 
-import { ARRAY_TYPES, fromBase64 } from "../common/bytes.js";
+import { arrayType, fromBase64 } from "../common/bytes.js";
 import { element } from "../common/elements.js";
 import { discardState, stateIn } from "../common/states.js";
 import { theme } from "../common/theme.js";
@@ -21,41 +21,49 @@ import { packColor } from "./raster.js";
 import { CHOICE_MS, report } from "./report.js";
 import { makeToolbar } from "./toolbar.js";
 
+/** @import { Component, TypedArray } from "../common/types.js" */
+/** @import { Arrays, EmbeddingMap, MapData, Panel, PanelData, Start } from "./types.js" */
+
+/** @type {WeakMap<HTMLElement, EmbeddingMap>} */
 const maps = new WeakMap();
 const NO_GROUP_BYTE = 255;
 const NUM_STREAMS = 64;
 
-// The arrays that `data` names; null while one is not there yet.
+/**
+ * The arrays that `data` names; null while one is not there yet.
+ * @param {MapData} data @returns {Arrays | null}
+ */
 function arraysOf(data) {
   const names = [
     data.ids,
     data.labels,
     ...data.color.values,
     ...data.panels.flatMap((panel) => [panel.points, panel.frames, panel.neighbors, panel.similarities]),
-  ].filter(Boolean);
+  ].filter((name) => typeof name === "string");
+  /** @type {Arrays} */
   const found = {};
   for (const name of names) {
     const inside = data.arrays?.[name]; // a page without a server brings them along
-    found[name] =
-      inside === undefined
-        ? window.simclrArrays?.get(name)
-        : new ARRAY_TYPES[name.slice(0, 2)](fromBase64(inside).buffer);
+    const Type = arrayType(name);
+    found[name] = inside === undefined ? window.simclrArrays?.get(name) : new Type(fromBase64(inside).buffer);
     if (!found[name]) return null;
   }
   return found;
 }
 
+/** @param {TypedArray} values */
 function groupsFrom(values) {
   return Int32Array.from(values, (value) => (values instanceof Uint8Array && value === NO_GROUP_BYTE ? -1 : value));
 }
 
+/** @param {EmbeddingMap} map */
 function applyColors(map) {
   const { color } = map.data;
   map.theme = theme(map.node);
-  const plain = packColor(map.theme.dark ? [109, 135, 245] : [66, 99, 235]),
-    unknown = packColor(UNKNOWN_COLOR);
-  const steps = 255,
-    span = color.high - color.low || 1;
+  const plain = packColor(map.theme.dark ? [109, 135, 245] : [66, 99, 235]);
+  const unknown = packColor(UNKNOWN_COLOR);
+  const steps = 255;
+  const span = color.high - color.low || 1;
   const palette = isScale(color)
     ? Array.from({ length: steps + 1 }, (_, i) => packColor(scaleColor(color.kind, i / steps, map.theme.dark)))
     : color.colors.map((text) => packColor(groupColor(map, text)));
@@ -71,8 +79,11 @@ function applyColors(map) {
   refreshLevels(map);
 }
 
-// The order of drawing goes through many parts of the list at once: drawn from its beginning to its end, the last class
-// would lie over all others where files are sorted. A true shuffle takes twice the time, since memory is read in lines.
+/**
+ * The order of drawing goes through many parts of the list at once: drawn from its beginning to its end, the last class
+ * would lie over all others where files are sorted. A true shuffle takes twice the time, since memory is read in lines.
+ * @param {number} count
+ */
 function interleaved(count) {
   const length = Math.ceil(count / NUM_STREAMS);
   const order = new Uint32Array(count);
@@ -83,6 +94,10 @@ function interleaved(count) {
   return order;
 }
 
+/**
+ * @param {EmbeddingMap} map @param {Panel} panel @param {PanelData} given @param {number} place
+ * @param {Arrays} arrays
+ */
 function takeInPanel(map, panel, given, place, arrays) {
   panel.title.textContent = given.title;
   panel.subtitle.textContent = given.subtitle;
@@ -103,8 +118,8 @@ function takeInPanel(map, panel, given, place, arrays) {
   const { color } = map.data;
   panel.values = arrays[color.values[place] ?? color.values[0]] ?? new Float32Array(map.count);
   panel.groups = isScale(color) || !color.label ? new Int32Array(map.count).fill(-1) : groupsFrom(panel.values);
-  panel.neighbors = arrays[given.neighbors];
-  panel.similarities = arrays[given.similarities];
+  panel.neighbors = arrays[given.neighbors ?? ""];
+  panel.similarities = arrays[given.similarities ?? ""];
   if (panel.levels?.length !== map.count) {
     panel.own = new Uint32Array(map.count);
     panel.colors = new Uint32Array(map.count);
@@ -112,8 +127,8 @@ function takeInPanel(map, panel, given, place, arrays) {
   }
   if (panel.source !== (given.frames ?? given.points)) {
     panel.source = given.frames ?? given.points;
-    panel.frames = arrays[given.frames] ?? null;
-    panel.points = arrays[given.points] ?? panel.frames.subarray(0, 2 * map.count);
+    panel.frames = arrays[given.frames ?? ""] ?? null;
+    panel.points = arrays[given.points ?? ""] ?? panel.frames?.subarray(0, 2 * map.count);
     panel.between = panel.grid = null;
     panel.box = bounds(panel.frames ?? panel.points); // one box for all frames, or the cloud would jump
     panel.zoom = 1;
@@ -122,7 +137,10 @@ function takeInPanel(map, panel, given, place, arrays) {
   }
 }
 
-// False while arrays are on their way.
+/**
+ * False while arrays are on their way.
+ * @param {EmbeddingMap} map @param {MapData} data
+ */
 function takeIn(map, data) {
   const arrays = arraysOf(data);
   if (!arrays) return false;
@@ -154,7 +172,7 @@ function takeIn(map, data) {
   const frames = map.panels.map((panel) => (panel.frames ? panel.frames.length / (2 * map.count) : 1));
   map.numFrames = Math.min(...frames.filter((number) => number > 1).concat(Math.max(...frames)));
   map.film.hidden = map.numFrames < 2;
-  map.slider.max = map.numFrames - 1;
+  map.slider.max = String(map.numFrames - 1);
   map.frameLabel.textContent = data.frame_label || "Frame";
   map.slider.setAttribute("aria-label", data.frame_label || "Frame");
   setFrame(map, map.frame);
@@ -162,7 +180,10 @@ function takeIn(map, data) {
   return true;
 }
 
-// What the address or the page asks for: at the beginning, and whenever its token changes.
+/**
+ * What the address or the page asks for: at the beginning, and whenever its token changes.
+ * @param {EmbeddingMap} map @param {Start} start
+ */
 function begin(map, { token, image, selection, frame, hidden, zoom }) {
   if (map.token === token) return;
   map.token = token;
@@ -178,6 +199,7 @@ function begin(map, { token, image, selection, frame, hidden, zoom }) {
   map.delay = undefined;
 }
 
+/** @param {EmbeddingMap} map */
 function show(map) {
   const { data } = map.component;
   if (map.revision !== data.revision && !takeIn(map, data)) return;
@@ -193,27 +215,31 @@ function show(map) {
   redraw(map);
 }
 
-// Streamlit sets its colours a moment after the system, or calls again.
+/**
+ * Streamlit sets its colours a moment after the system, or calls again.
+ * @param {EmbeddingMap} map
+ */
 function recolor(map) {
   if (!map.data || JSON.stringify(theme(map.node)) === JSON.stringify(map.theme)) return;
   applyColors(map);
   drawDetails(map);
 }
 
+/** @returns {EmbeddingMap} */
 function mount() {
-  const map = {
+  const map = /** @type {EmbeddingMap} */ ({
     hidden: new Set(),
     hovered: -1,
     opened: -1,
     focus: null,
-    panels: [],
+    panels: /** @type {Panel[]} */ ([]),
     stamp: "",
     frame: 0,
     numChosen: 0,
     chosen: new Uint8Array(0),
-    legendItems: [],
+    legendItems: /** @type {EmbeddingMap["legendItems"]} */ ([]),
     sheets: new Map(),
-  };
+  });
   map.node = element("div", "emap");
   map.holder = element("div", "panels");
   map.film = makeFilm(map);
@@ -263,16 +289,18 @@ function mount() {
   return map;
 }
 
+/** @param {EmbeddingMap} map */
 function unmount(map) {
   pause(map);
   clearTimeout(map.timer);
-  cancelAnimationFrame(map.waiting);
+  if (map.waiting) cancelAnimationFrame(map.waiting);
   map.resize.disconnect();
   window.removeEventListener("simclr-arrays", map.onArrays);
   map.darkness.removeEventListener("change", map.onTheme);
   map.sheets.forEach((address) => URL.revokeObjectURL(address));
 }
 
+/** @param {Component<MapData>} component */
 export default function embeddingMap(component) {
   const { parentElement } = component;
   const map = stateIn(maps, parentElement, mount);

@@ -6,13 +6,18 @@ import { icon } from "./elements.js";
 import { hover } from "./hover.js";
 import { FRAME_MS, report } from "./report.js";
 
+/** @import { EmbeddingMap } from "./types.js" */
+
 const FRAMES_PER_SECOND = 10;
 
-// Places the points at a frame; between two frames for a broken number.
+/**
+ * Places the points at a frame; between two frames for a broken number.
+ * @param {EmbeddingMap} map @param {number} frame
+ */
 export function setFrame(map, frame) {
   map.frame = Math.min(Math.max(0, frame), Math.max(0, map.numFrames - 1));
-  const first = Math.floor(map.frame),
-    part = map.frame - first;
+  const first = Math.floor(map.frame);
+  const part = map.frame - first;
   const length = 2 * map.count;
   for (const panel of map.panels) {
     if (!panel.frames) continue;
@@ -29,7 +34,7 @@ export function setFrame(map, frame) {
   }
   const shown = Math.round(map.frame);
   const name = map.data.frame_names?.[shown] ?? `${shown + 1}`;
-  map.slider.value = shown;
+  map.slider.value = String(shown);
   map.slider.setAttribute("aria-valuetext", name);
   map.frameName.textContent = name;
   const detail = { key: map.data.key, frame: map.frame, name };
@@ -37,25 +42,29 @@ export function setFrame(map, frame) {
   redraw(map);
 }
 
+/** @param {EmbeddingMap} map @param {number} by */
 export function stepFrame(map, by) {
   pause(map);
   setFrame(map, Math.round(map.frame) + by);
   report(map, FRAME_MS);
 }
 
+/** @param {EmbeddingMap} map */
 export function showPlaying(map) {
   map.play.replaceChildren(icon(map.playing ? "pause" : "play"));
   map.play.title = map.playing ? "Pause" : "Play";
   map.play.setAttribute("aria-label", map.play.title);
 }
 
+/** @param {EmbeddingMap} map */
 export function playOrPause(map) {
   if (map.playing) return pause(map);
   hover(map, -1);
   const from = map.frame >= map.numFrames - 1 ? 0 : map.frame;
   const isStill = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-  let start = null;
-  const next = (now) => {
+  /** @type {number | undefined} */
+  let start;
+  const next = (/** @type {number} */ now) => {
     start ??= now;
     const frame = from + ((now - start) / 1000) * FRAMES_PER_SECOND;
     if (frame >= map.numFrames - 1) {
@@ -69,6 +78,7 @@ export function playOrPause(map) {
   showPlaying(map);
 }
 
+/** @param {EmbeddingMap} map */
 export function pause(map) {
   if (!map.playing) return;
   cancelAnimationFrame(map.playing);
@@ -78,13 +88,14 @@ export function pause(map) {
   report(map, FRAME_MS);
 }
 
+/** @param {EmbeddingMap} map */
 export function makeFilm(map) {
   const film = element("div", "film");
   map.play = button(undefined, "Play", () => playOrPause(map), "round");
   map.frameLabel = element("span", "what");
   map.slider = element("input");
   map.slider.type = "range";
-  map.slider.min = 0;
+  map.slider.min = "0";
   map.slider.oninput = () => {
     pause(map);
     setFrame(map, Number(map.slider.value));

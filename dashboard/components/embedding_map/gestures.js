@@ -11,17 +11,22 @@ import { moveTo, showAll, ZOOM_STEP, zoomAt } from "./moving.js";
 import { showHelp } from "./toolbar.js";
 import { gridOf, HIDDEN, nearest, onMap, position, view } from "./view.js";
 
+/** @import { EmbeddingMap, Mode, Panel, Point } from "./types.js" */
+
 const POINTER_REACH = 12; // pixels
 const FINGER_REACH = 24;
 const LASSO_STEP = 2; // pixels between its corners
 
+/** @param {EmbeddingMap} map @param {PointerEvent} event @returns {Mode} */
 function lassoMode(map, event) {
   if (event.altKey) return "remove";
   return event.ctrlKey || event.metaKey || (event.shiftKey && map.tool === "lasso") ? "add" : "new";
 }
 
+/** @param {EmbeddingMap} map @param {Panel} panel */
 export function listen(map, panel) {
   const { canvas, pointers } = panel;
+  /** @param {MouseEvent} event @returns {Point} */
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
@@ -31,9 +36,11 @@ export function listen(map, panel) {
     redraw(map);
   };
   // On a busy computer several movements come as one event; a lasso that left them out would cut corners.
+  /** @param {PointerEvent} event */
   const drawLasso = (event) => {
-    const { lasso } = panel,
-      frame = view(panel);
+    const { lasso } = panel;
+    if (!lasso) return;
+    const frame = view(panel);
     for (const each of event.getCoalescedEvents?.() ?? [event]) {
       const at = place(each);
       if (Math.hypot(at[0] - lasso.last[0], at[1] - lasso.last[1]) < LASSO_STEP) continue;
@@ -78,7 +85,7 @@ export function listen(map, panel) {
     pointer.at = [x, y];
     if (Math.hypot(x - pointer.start[0], y - pointer.start[1]) > 5) pointer.moved = true;
     if (pointers.size === 2) {
-      const other = [...pointers].find(([id]) => id !== event.pointerId)[1];
+      const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1] ?? pointer;
       const before = Math.hypot(oldX - other.at[0], oldY - other.at[1]);
       const after = Math.hypot(x - other.at[0], y - other.at[1]);
       if (before > 0) zoomAt(map, panel, after / before, (x + other.at[0]) / 2, (y + other.at[1]) / 2);
@@ -90,7 +97,7 @@ export function listen(map, panel) {
       moveTo(map, panel, panel.zoom, panel.center.x - (x - oldX) / scale, panel.center.y + (y - oldY) / scale);
     }
   });
-  const release = (event) => {
+  const release = (/** @type {PointerEvent} */ event) => {
     const pointer = pointers.get(event.pointerId);
     pointers.delete(event.pointerId);
     canvas.classList.remove("dragging");
@@ -101,7 +108,7 @@ export function listen(map, panel) {
       const found = insideLasso(panel.points, lasso.corners);
       chooseWith(
         map,
-        found.map((is, i) => is & (panel.levels[i] !== HIDDEN)),
+        found.map((is, i) => is & Number(panel.levels[i] !== HIDDEN)),
         lasso.mode,
       );
     } else if (!pointer.moved) {
@@ -126,14 +133,19 @@ export function listen(map, panel) {
 
 // --- keyboard ---
 
+/** @type {Record<string, Point>} */
 const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
+/** @param {EmbeddingMap} map */
 export function leave(map) {
   if (!map.help.hidden) showHelp(map, false);
   else letGo(map);
 }
 
-// True if the key means something here.
+/**
+ * True if the key means something here.
+ * @param {EmbeddingMap} map @param {Panel} panel @param {KeyboardEvent} event @param {() => void} stopLasso
+ */
 function press(map, panel, event, stopLasso) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const at = map.hovered >= 0 ? map.hovered : map.opened;
@@ -151,7 +163,7 @@ function press(map, panel, event, stopLasso) {
   else if (key === "+" || key === "=") zoomAt(map, panel, ZOOM_STEP);
   else if (key === "-") zoomAt(map, panel, 1 / ZOOM_STEP);
   else if (key === "0") showAll(map, panel);
-  else if (key === "?") showHelp(map, map.help.hidden);
+  else if (key === "?") showHelp(map, Boolean(map.help.hidden));
   else if (key === "Escape") {
     if (panel.lasso) stopLasso();
     else leave(map);
@@ -161,7 +173,10 @@ function press(map, panel, event, stopLasso) {
   return true;
 }
 
-// The arrow keys go from an image to the nearest one that lies in that direction.
+/**
+ * The arrow keys go from an image to the nearest one that lies in that direction.
+ * @param {EmbeddingMap} map @param {Panel} panel @param {number} from @param {number} right @param {number} up
+ */
 function walk(map, panel, from, right, up) {
   const { points, levels } = panel;
   let found;
@@ -169,14 +184,14 @@ function walk(map, panel, from, right, up) {
     const frame = view(panel);
     found = nearest(panel, frame.width / 2, frame.height / 2, Infinity);
   } else {
-    const x = points[2 * from],
-      y = points[2 * from + 1];
+    const x = points[2 * from];
+    const y = points[2 * from + 1];
     found = search(gridOf(panel), x, y, Infinity, (i) => {
       if (i === from || levels[i] === HIDDEN) return Infinity;
-      const dx = points[2 * i] - x,
-        dy = points[2 * i + 1] - y;
-      const along = dx * right + dy * up,
-        aside = Math.abs(dx * up) + Math.abs(dy * right);
+      const dx = points[2 * i] - x;
+      const dy = points[2 * i + 1] - y;
+      const along = dx * right + dy * up;
+      const aside = Math.abs(dx * up) + Math.abs(dy * right);
       return along <= 0 || aside > along ? Infinity : along + 2 * aside;
     });
   }
@@ -193,12 +208,14 @@ function walk(map, panel, from, right, up) {
   say(map, `${imageName(map, found)}, image ${map.ids[found]}`);
 }
 
+/** @param {EmbeddingMap} map @param {Panel} panel @param {number} index */
 function chooseGroup(map, panel, index) {
   const group = panel.groups[index];
   const same = isScale(map.data.color) || group < 0 ? map.labels : panel.groups;
   chooseWhere(map, (i) => panel.levels[i] !== HIDDEN && same[i] === same[index], "new");
 }
 
+/** @param {EmbeddingMap} map @param {Panel} panel */
 function chooseVisible(map, panel) {
   const frame = view(panel);
   chooseWhere(

@@ -8,6 +8,9 @@ import { refreshLevels } from "./drawing.js";
 import { isScale, scaleColor, valueText } from "./elements.js";
 import { CHOICE_MS, report } from "./report.js";
 
+/** @import { EmbeddingMap } from "./types.js" */
+
+/** @param {EmbeddingMap} map */
 export function drawLegend(map) {
   const { color } = map.data;
   map.legend.replaceChildren();
@@ -29,7 +32,7 @@ export function drawLegend(map) {
     const number = element("span", "number");
     item.append(dotOf(map, color.colors[group]), element("span", "", name), number);
     item.title = `Click hides or shows ${name}, double click shows it alone, Shift with a click selects it`;
-    const change = (what) => () => {
+    const change = (/** @type {() => void} */ what) => () => {
       what();
       setFocus(map, null);
       updateLegend(map);
@@ -68,7 +71,10 @@ export function drawLegend(map) {
   updateLegend(map);
 }
 
-// Pointing at a legend entry greys all others.
+/**
+ * Pointing at a legend entry greys all others.
+ * @param {EmbeddingMap} map @param {number | null} group
+ */
 function setFocus(map, group) {
   map.focus = group !== null && map.hidden.has(group) ? null : group;
   refreshLevels(map);

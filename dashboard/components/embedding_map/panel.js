@@ -4,8 +4,11 @@ import { button, element } from "../common/elements.js";
 import { listen } from "./gestures.js";
 import { showAll, ZOOM_STEP, zoomAt } from "./moving.js";
 
+/** @import { EmbeddingMap, Panel } from "./types.js" */
+
+/** @param {EmbeddingMap} map @returns {Panel} */
 export function makePanel(map) {
-  const panel = {
+  const panel = /** @type {Panel} */ ({
     zoom: 1,
     center: { x: 0, y: 0 },
     points: new Float32Array(0),
@@ -13,7 +16,7 @@ export function makePanel(map) {
     stale: true,
     stamp: "",
     cost: 0,
-  };
+  });
   panel.node = element("section", "panel");
   const head = element("header");
   panel.title = element("div", "title");

@@ -1,11 +1,13 @@
 // The maps as a picture to keep: one list of shapes, drawn on a canvas for PNG and as elements for SVG.
 
-import { SVG, svgElement } from "../common/elements.js";
+import { contextOf, element, SVG, svgElement } from "../common/elements.js";
 import { cssColor } from "../common/theme.js";
 import { summary } from "./choice.js";
 import { DIM_OPACITY, drawRings, paintPoints, rings } from "./drawing.js";
 import { groupColor, isScale, scaleColor, valueText } from "./elements.js";
 import { DIM, LIT, look, position, view } from "./view.js";
+
+/** @import { EmbeddingMap, MapShape, Panel, Shape } from "./types.js" */
 
 const PICTURE_SCALE = 2;
 const MAX_CIRCLES = 20000; // a map of more points is a picture inside the SVG: others can no longer open it otherwise
@@ -13,6 +15,7 @@ const GAP = 24;
 const MARGIN = 24;
 const LINE = 19;
 
+/** @param {EmbeddingMap} map @param {string} ending */
 function fileName(map, ending) {
   const words = map.data.panels.map((panel) => panel.title).join(" and ");
   return `${
@@ -24,6 +27,7 @@ function fileName(map, ending) {
   }.${ending}`;
 }
 
+/** @param {Blob} blob @param {string} name */
 function download(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -32,9 +36,12 @@ function download(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-// A canvas with the points of a panel as they are seen, `ratio` pixels for each of the page.
+/**
+ * A canvas with the points of a panel as they are seen, `ratio` pixels for each of the page.
+ * @param {EmbeddingMap} map @param {Panel} panel @param {number} ratio
+ */
 function pointsCanvas(map, panel, ratio) {
-  const canvas = document.createElement("canvas");
+  const canvas = element("canvas");
   const frame = view(panel);
   canvas.width = Math.round(frame.width * ratio);
   canvas.height = Math.round(frame.height * ratio);
@@ -42,15 +49,20 @@ function pointsCanvas(map, panel, ratio) {
   return canvas;
 }
 
-// Shapes: { kind: text | line | circle | map | bar, ... } in pixels of the page.
+/**
+ * Shapes in pixels of the page, and the size of them all.
+ * @param {EmbeddingMap} map
+ */
 function scene(map) {
   const { theme: colors, data } = map;
-  const measure = document.createElement("canvas").getContext("2d");
+  const measure = contextOf(element("canvas"));
+  /** @type {Shape[]} */
   const shapes = [];
+  /** @param {string} words @param {number} x @param {number} y @param {number} size */
   const text = (words, x, y, size, options = {}) =>
     shapes.push({ kind: "text", words, x, y, size, color: colors.text, weight: 400, opacity: 1, ...options });
-  let x = MARGIN,
-    bottom = 0;
+  let x = MARGIN;
+  let bottom = 0;
   map.panels.forEach((panel, place) => {
     const { title, subtitle, stats } = data.panels[place];
     const { width, height } = view(panel);
@@ -94,12 +106,13 @@ function scene(map) {
 
 // --- PNG ---
 
+/** @param {EmbeddingMap} map */
 function drawScene(map) {
   const { width, height, shapes } = scene(map);
-  const canvas = document.createElement("canvas");
+  const canvas = element("canvas");
   canvas.width = Math.ceil(width * PICTURE_SCALE);
   canvas.height = Math.ceil(height * PICTURE_SCALE);
-  const context = canvas.getContext("2d");
+  const context = contextOf(canvas);
   context.scale(PICTURE_SCALE, PICTURE_SCALE);
   context.fillStyle = map.theme.background;
   context.fillRect(0, 0, width, height);
@@ -135,14 +148,16 @@ function drawScene(map) {
   return canvas;
 }
 
+/** @param {EmbeddingMap} map */
 export function savePng(map) {
-  drawScene(map).toBlob((blob) => download(blob, fileName(map, "png")));
+  drawScene(map).toBlob((blob) => blob && download(blob, fileName(map, "png")));
 }
 
 // --- SVG ---
 
-const short = (value) => String(Math.round(value * 100) / 100);
+const short = (/** @type {number} */ value) => String(Math.round(value * 100) / 100);
 
+/** @param {EmbeddingMap} map @param {MapShape} shape */
 function mapNode(map, { panel, x, y, width, height }) {
   const group = svgElement("svg", { x: short(x), y: short(y), width: short(width), height: short(height) });
   const frame = view(panel);
@@ -179,6 +194,7 @@ function mapNode(map, { panel, x, y, width, height }) {
   return group;
 }
 
+/** @param {EmbeddingMap} map */
 function svgText(map) {
   const { width, height, shapes } = scene(map);
   const root = svgElement("svg", {
@@ -236,6 +252,7 @@ function svgText(map) {
   return new XMLSerializer().serializeToString(root);
 }
 
+/** @param {EmbeddingMap} map */
 export function saveSvg(map) {
   download(new Blob([svgText(map)], { type: "image/svg+xml" }), fileName(map, "svg"));
 }

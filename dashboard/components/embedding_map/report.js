@@ -2,10 +2,13 @@
 
 import { choiceText } from "./choice_text.js";
 
+/** @import { EmbeddingMap } from "./types.js" */
+
 export const CHOICE_MS = 80; // how long to wait for more before the server is told
 export const FRAME_MS = 300;
 export const ZOOM_MS = 1000;
 
+/** @param {EmbeddingMap} map @param {number} delay */
 export function report(map, delay) {
   if (map.quiet) return;
   map.delay = Math.min(map.delay ?? Infinity, delay);

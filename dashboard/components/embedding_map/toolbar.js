@@ -5,6 +5,8 @@ import { letGo, setTool } from "./choice.js";
 import { iconButton } from "./elements.js";
 import { savePng, saveSvg } from "./pictures.js";
 
+/** @import { EmbeddingMap } from "./types.js" */
+
 const HELP = [
   ["Wheel, pinch, + and −", "zoom"],
   ["Drag; Shift with an arrow key", "move the map"],
@@ -24,6 +26,7 @@ const FILM_HELP = [
   [", and .", "one frame back or on"],
 ];
 
+/** @param {EmbeddingMap} map */
 export function makeToolbar(map) {
   const bar = element("div", "toolbar");
   const tools = element("div", "pair");
@@ -38,7 +41,7 @@ export function makeToolbar(map) {
   tools.append(...Object.values(map.toolButtons));
   map.status = element("span", "status");
   map.clear = button("Clear", "Clear the selection", () => letGo(map));
-  const ask = button("?", "Keys and gestures", () => showHelp(map, map.help.hidden), "ask");
+  const ask = button("?", "Keys and gestures", () => showHelp(map, Boolean(map.help.hidden)), "ask");
   map.ask = ask;
   bar.append(
     tools,
@@ -53,6 +56,7 @@ export function makeToolbar(map) {
   return bar;
 }
 
+/** @param {EmbeddingMap} map @param {boolean} isShown */
 export function showHelp(map, isShown) {
   const rows = map.numFrames > 1 ? [...HELP, ...FILM_HELP] : HELP;
   const list = element("dl");

@@ -2,12 +2,17 @@
 
 import { makeGrid, search } from "./geometry.js";
 
+/** @import { EmbeddingMap, Frame, Panel, Place, Point } from "./types.js" */
+
 export const HIDDEN = 0; // levels of a point
 export const DIM = 1;
 export const LIT = 2;
 const EDGE = 18; // free pixels around the whole map
 
-// One scale for both directions: a distance to the right looks as long as the same one upwards.
+/**
+ * One scale for both directions: a distance to the right looks as long as the same one upwards.
+ * @param {Panel} panel @returns {Frame}
+ */
 export function view(panel) {
   const { width, height } = panel.canvas.getBoundingClientRect();
   const { box, center } = panel;
@@ -15,25 +20,32 @@ export function view(panel) {
   return { width, height, scale, x: width / 2 - center.x * scale, y: height / 2 + center.y * scale };
 }
 
+/** @param {Panel} panel @param {Place} frame @param {number} index @returns {Point} */
 export function position(panel, frame, index) {
   return [frame.x + panel.points[2 * index] * frame.scale, frame.y - panel.points[2 * index + 1] * frame.scale];
 }
 
+/** @param {Place} frame @param {number} x @param {number} y @returns {Point} */
 export function onMap(frame, x, y) {
   return [(x - frame.x) / frame.scale, (frame.y - y) / frame.scale];
 }
 
+/** @param {EmbeddingMap} map @param {Panel} panel */
 export function look(map, panel) {
   const size = map.count > 30000 ? 1.3 : map.count > 6000 ? 1.8 : map.count > 1500 ? 2.6 : 3.4;
   return { radius: size * Math.min(2.2, panel.zoom ** 0.3), litOpacity: 0.85 };
 }
 
+/** @param {Panel} panel */
 export function gridOf(panel) {
   panel.grid ??= makeGrid(panel.points);
   return panel.grid;
 }
 
-// The image nearest to a place on the screen, at most `reach` pixels away; -1 without.
+/**
+ * The image nearest to a place on the screen, at most `reach` pixels away; -1 without.
+ * @param {Panel} panel @param {number} x @param {number} y @param {number} reach
+ */
 export function nearest(panel, x, y, reach) {
   const frame = view(panel);
   const [mapX, mapY] = onMap(frame, x, y);

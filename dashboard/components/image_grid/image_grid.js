@@ -4,15 +4,21 @@ import { button, element } from "../common/elements.js";
 import { discardState, stateIn } from "../common/states.js";
 import { SMOOTH_SIDE, setTile } from "../common/tiles.js";
 
+/** @import { Component } from "../common/types.js" */
+/** @import { ImageGrid, ImageGridData, Item } from "./types.js" */
+
+/** @type {WeakMap<HTMLElement, ImageGrid>} */
 const grids = new WeakMap();
 const SCROLL_MS = 500; // the neighbours of the clicked image appear elsewhere on the page, a moment later
 
+/** @param {ImageGridData} data @param {number} row */
 function tileOf({ tile, sheets, side }, row) {
   const node = element("span", tile.side < SMOOTH_SIDE ? "tile small" : "tile");
   setTile(node, sheets[Math.floor(row / tile.per_sheet)], row % tile.per_sheet, tile.columns, side);
   return node;
 }
 
+/** @param {ImageGrid} grid @param {Item} item */
 function show(grid, item) {
   grid.component.setTriggerValue("clicked", item.id);
   setTimeout(
@@ -24,6 +30,7 @@ function show(grid, item) {
   );
 }
 
+/** @param {ImageGrid} grid @param {Item} item */
 function buttonOf(grid, item) {
   const className = `${item.open ? "open" : ""} ${item.mark ? "mark" : ""}`;
   const node = button(undefined, `${item.name}: show its neighbours`, () => show(grid, item), className);
@@ -42,9 +49,10 @@ function buttonOf(grid, item) {
   return node;
 }
 
+/** @param {Component<ImageGridData>} component */
 export default function imageGrid(component) {
   const { parentElement, data } = component;
-  const grid = stateIn(grids, parentElement, () => ({ node: element("div", "image-grid") }));
+  const grid = stateIn(grids, parentElement, () => /** @type {ImageGrid} */ ({ node: element("div", "image-grid") }));
   grid.component = component;
   const stamp = JSON.stringify(data);
   if (stamp !== grid.stamp) {

@@ -3,11 +3,16 @@
 
 import { element } from "../common/elements.js";
 import { loadPlotly, MIN_CHART_WIDTH, paint } from "../common/plotly.js";
-import { discardState } from "../common/states.js";
+import { discardState, stateIn } from "../common/states.js";
 import { theme } from "../common/theme.js";
 
+/** @import { Component, FrameDetail } from "../common/types.js" */
+/** @import { Chart, ChartData } from "./types.js" */
+
+/** @type {WeakMap<HTMLElement, Chart>} */
 const charts = new WeakMap();
 
+/** @param {Chart} chart */
 function draw(chart) {
   if (!chart.plotly || !chart.node.isConnected || chart.node.clientWidth < MIN_CHART_WIDTH) return;
   const colors = theme(chart.node);
@@ -28,8 +33,11 @@ function draw(chart) {
   });
 }
 
-// A cursor, the first of the figure's shapes, goes along with a film on the same page: `layout.meta` names it in `follow`,
-// and `places` are the cursor's x at each frame.
+/**
+ * A cursor, the first of the figure's shapes, goes along with a film on the same page: `layout.meta` names it in `follow`,
+ * and `places` are the cursor's x at each frame.
+ * @param {Chart} chart @param {FrameDetail} detail
+ */
 function followFilm(chart, { key, frame }) {
   const meta = chart.node.layout?.meta;
   if (!chart.plotly || !meta?.follow || meta.follow !== key) return;
@@ -38,35 +46,35 @@ function followFilm(chart, { key, frame }) {
   chart.plotly.relayout(chart.node, { "shapes[0].x0": x, "shapes[0].x1": x });
 }
 
-export default function liveChart(component) {
-  const { parentElement, data } = component;
-  let chart = charts.get(parentElement);
-  if (!chart) {
-    const node = element("div", "live-chart");
-    parentElement.appendChild(node);
-    chart = { node, drawn: "" };
-    charts.set(parentElement, chart);
-    chart.resize = new ResizeObserver(() => {
-      const width = node.clientWidth;
-      if (!chart.plotly || width < MIN_CHART_WIDTH || width === chart.width) return;
-      chart.width = width;
-      if (chart.drawn) chart.plotly.Plots.resize(node);
-      else draw(chart);
-    });
-    chart.resize.observe(parentElement);
-    chart.dark = window.matchMedia("(prefers-color-scheme: dark)");
-    chart.onTheme = () => setTimeout(() => draw(chart), 300);
-    chart.dark.addEventListener("change", chart.onTheme);
-    chart.onFrame = (event) => followFilm(chart, event.detail);
-    window.addEventListener("simclr-frame", chart.onFrame);
-    loadPlotly(data.plotly).then(
-      (plotly) => {
-        chart.plotly = plotly;
-        draw(chart);
-      },
-      (error) => node.replaceChildren(element("p", "live-chart-wait", `${error.message}; reload the page.`)),
-    );
-  }
+/** @param {HTMLElement} parentElement @param {ChartData} data */
+function mount(parentElement, data) {
+  const chart = /** @type {Chart} */ ({ node: element("div", "live-chart"), drawn: "" });
+  chart.resize = new ResizeObserver(() => {
+    const width = chart.node.clientWidth;
+    if (!chart.plotly || width < MIN_CHART_WIDTH || width === chart.width) return;
+    chart.width = width;
+    if (chart.drawn) chart.plotly.Plots.resize(chart.node);
+    else draw(chart);
+  });
+  chart.resize.observe(parentElement);
+  chart.dark = window.matchMedia("(prefers-color-scheme: dark)");
+  chart.onTheme = () => setTimeout(() => draw(chart), 300);
+  chart.dark.addEventListener("change", chart.onTheme);
+  chart.onFrame = (event) => followFilm(chart, event.detail);
+  window.addEventListener("simclr-frame", chart.onFrame);
+  loadPlotly(data.plotly).then(
+    (plotly) => {
+      chart.plotly = plotly;
+      draw(chart);
+    },
+    (error) => chart.node.replaceChildren(element("p", "live-chart-wait", `${error.message}; reload the page.`)),
+  );
+  return chart;
+}
+
+/** @param {Component<ChartData>} component */
+export default function liveChart({ parentElement, data }) {
+  const chart = stateIn(charts, parentElement, () => mount(parentElement, data));
   chart.figure = data.figure;
   chart.revision = data.revision;
   chart.height = data.height;

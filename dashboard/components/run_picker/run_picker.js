@@ -4,16 +4,23 @@
 import { button, element, svgElement } from "../common/elements.js";
 import { discardState, stateIn } from "../common/states.js";
 
+/** @import { Component } from "../common/types.js" */
+/** @import { Item, Picker, PickerData, Quick } from "./types.js" */
+
+/** @type {WeakMap<HTMLElement, Picker>} */
 const pickers = new WeakMap();
+/** @type {Record<string, string>} */
 const DASHES = { dash: "5 3", dashdot: "5 2 1 2", longdash: "8 3" };
 const WAIT_MS = 250;
 
+/** @param {Item} item */
 function swatch(item) {
   const line = svgElement("line", { x1: 1, x2: 19, y1: 4, y2: 4, stroke: item.color, "stroke-width": 3 });
   if (DASHES[item.dash]) line.setAttribute("stroke-dasharray", DASHES[item.dash]);
   return svgElement("svg", { viewBox: "0 0 20 8", width: 20, height: 8, "aria-hidden": "true" }, line);
 }
 
+/** @param {Picker} picker */
 function shown(picker) {
   const words = picker.search.value.toLowerCase().split(/\s+/).filter(Boolean);
   return picker.data.items.filter(
@@ -21,6 +28,7 @@ function shown(picker) {
   );
 }
 
+/** @param {Picker} picker @param {Iterable<string>} ids @param {boolean} [now] */
 function choose(picker, ids, now) {
   const known = new Set(picker.data.items.map((item) => item.id));
   picker.picked = new Set([...ids].filter((id) => known.has(id)).slice(0, picker.data.most));
@@ -30,6 +38,7 @@ function choose(picker, ids, now) {
   picker.timer = setTimeout(send, now ? 0 : WAIT_MS);
 }
 
+/** @param {Picker} picker */
 function mark(picker) {
   for (const [id, box] of picker.boxes) box.checked = picker.picked.has(id);
   const { length } = picker.data.items;
@@ -37,6 +46,7 @@ function mark(picker) {
   picker.count.setAttribute("aria-pressed", String(picker.only));
 }
 
+/** @param {Picker} picker */
 function list(picker) {
   const rows = [];
   picker.boxes = new Map();
@@ -79,6 +89,7 @@ function list(picker) {
   mark(picker);
 }
 
+/** @type {Quick[]} */
 const QUICK = [
   [
     "All shown",
@@ -109,15 +120,16 @@ const QUICK = [
   ["None", "Chooses nothing", () => []],
 ];
 
+/** @param {string[]} picked @returns {Picker} */
 function make(picked) {
-  const picker = {
+  const picker = /** @type {Picker} */ ({
     node: element("div", "run-picker"),
     only: false,
     first: new Set(picked),
     picked: new Set(picked),
     boxes: new Map(),
     drawn: "",
-  };
+  });
   picker.search = element("input", "rp-search");
   picker.search.type = "search";
   picker.search.placeholder = "Search name, data, tag";
@@ -149,6 +161,7 @@ function make(picked) {
   return picker;
 }
 
+/** @param {Component<PickerData>} component */
 export default function runPicker(component) {
   const { parentElement, data } = component;
   const picker = stateIn(pickers, parentElement, () => make(data.picked));

@@ -1,15 +1,20 @@
 // NT-Xent on a stored matrix, as `simclr.lab.at_temperature` computes it: the page needs no server to move the temperature.
 
-// Similarities (2N x 2N, pairs adjacent) at a temperature: mean loss over the anchors, weights of each anchor's
-// negatives (a softmax without itself and its positive: Wang and Liu 2021), effective numbers of them.
+/** @import { Contrast } from "./types.js" */
+
+/**
+ * Similarities (2N x 2N, pairs adjacent) at a temperature: mean loss over the anchors, weights of each anchor's
+ * negatives (a softmax without itself and its positive: Wang and Liu 2021), effective numbers of them.
+ * @param {Float32Array} similarities @param {number} num @param {number} temperature @returns {Contrast}
+ */
 export function contrastAt(similarities, num, temperature) {
   const weights = new Float64Array(num * num);
-  let loss = 0,
-    effective = 0;
+  let loss = 0;
+  let effective = 0;
   for (let i = 0; i < num; i++) {
-    const partner = i ^ 1,
-      start = i * num,
-      positive = similarities[start + partner];
+    const partner = i ^ 1;
+    const start = i * num;
+    const positive = similarities[start + partner];
     let high = -Infinity; // of the negatives
     for (let k = 0; k < num; k++) if (k !== i && k !== partner) high = Math.max(high, similarities[start + k]);
     let sum = 0;

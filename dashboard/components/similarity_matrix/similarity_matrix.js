@@ -1,15 +1,22 @@
 // A heat map on a canvas; what is pointed at, or moved to by the arrow keys, stands beside it. Texts by textContent.
 
 import { fromBase64 } from "../common/bytes.js";
-import { button, element } from "../common/elements.js";
+import { button, contextOf, element } from "../common/elements.js";
 import { discardState, stateIn } from "../common/states.js";
 import { colorAt, cssColor, theme } from "../common/theme.js";
 import { setTile } from "../common/tiles.js";
 import { contrastAt } from "./contrast.js";
 
+/** @import { Component, Rgb } from "../common/types.js" */
+/** @import { FactName, Matrix, MatrixData } from "./types.js" */
+
+/** @type {WeakMap<HTMLElement, Matrix>} */
 const matrices = new WeakMap();
 const MOST_BARS = 6;
+/** @type {Record<string, [number, number]>} rows and columns */
+const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
+/** @param {Matrix} matrix @param {number} row @param {number} side */
 function tileOf(matrix, row, side) {
   const node = element("span", "tile");
   setTile(node, matrix.data.sprite, row, matrix.data.columns, side);
@@ -18,13 +25,18 @@ function tileOf(matrix, row, side) {
   return node;
 }
 
+/** @param {Matrix} matrix @param {number} row */
 function viewName(matrix, row) {
   return `${matrix.data.titles[row >> 1]}, view ${(row & 1) + 1}`;
 }
 
-// From deep blue by white or near-black to yellow-white would hide zero; one hue from the page's ground to full is read
-// at once. Far ends: the lowest and highest value off the diagonal.
+/**
+ * From deep blue by white or near-black to yellow-white would hide zero; one hue from the page's ground to full is read
+ * at once. Far ends: the lowest and highest value off the diagonal.
+ * @param {number} share @param {boolean} isDark
+ */
 function ramp(share, isDark) {
+  /** @type {Rgb[]} */
   const stops = isDark
     ? [
         [16, 21, 28],
@@ -43,7 +55,10 @@ function ramp(share, isDark) {
   return colorAt(stops, share);
 }
 
-// What is drawn: similarities, or each row's weights as shares of the largest weight there is.
+/**
+ * What is drawn: similarities, or each row's weights as shares of the largest weight there is.
+ * @param {Matrix} matrix
+ */
 function shownValues(matrix) {
   if (matrix.mode === "similarity") return { values: matrix.similarities, low: matrix.low, high: matrix.highest };
   const { weights } = matrix.now;
@@ -52,6 +67,7 @@ function shownValues(matrix) {
   return { values: weights, low: 0, high };
 }
 
+/** @param {Matrix} matrix */
 function draw(matrix) {
   const { canvas, num } = matrix;
   const side = canvas.clientWidth;
@@ -75,12 +91,13 @@ function draw(matrix) {
     }
   }
   matrix.small.width = matrix.small.height = num;
-  matrix.small.getContext("2d").putImageData(small, 0, 0);
-  const context = canvas.getContext("2d");
+  contextOf(matrix.small).putImageData(small, 0, 0);
+  const context = contextOf(canvas);
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.imageSmoothingEnabled = false;
   context.drawImage(matrix.small, 0, 0, canvas.width, canvas.height);
   const cell = canvas.width / num;
+  /** @param {number} row @param {number} column @param {number} rows @param {string} color @param {number} width */
   const frame = (row, column, rows, color, width) => {
     context.strokeStyle = color;
     context.lineWidth = width * scale;
@@ -103,21 +120,26 @@ function draw(matrix) {
   }
 }
 
+/** @param {number} value */
 function number(value) {
   return Math.abs(value) >= 0.001 || value === 0 ? value.toFixed(3) : value.toExponential(1);
 }
 
+/** @param {number} share */
 function percent(share) {
   return share >= 0.0005 || share === 0 ? `${(100 * share).toFixed(1)} %` : "< 0.1 %";
 }
 
-// The chosen cell: both views, what they are to each other, and the anchor's heaviest negatives.
+/**
+ * The chosen cell: both views, what they are to each other, and the anchor's heaviest negatives.
+ * @param {Matrix} matrix
+ */
 function describe(matrix) {
   const { detail, num } = matrix;
   if (!matrix.cell) return;
   const [row, column] = matrix.cell;
-  const place = row * num + column,
-    value = matrix.similarities[place];
+  const place = row * num + column;
+  const value = matrix.similarities[place];
   const kind = row === column ? "itself" : row === (column ^ 1) ? "positive pair" : "negative";
   const two = element("div", "two");
   for (const which of [row, column]) {
@@ -138,8 +160,8 @@ function describe(matrix) {
   for (const k of order) {
     const weight = matrix.now.weights[row * num + k];
     const line = element("div", "bar");
-    const track = element("span", "track"),
-      fill = element("span", "fill");
+    const track = element("span", "track");
+    const fill = element("span", "fill");
     fill.style.width = `${(100 * weight) / Math.max(heaviest, 1e-12)}%`;
     track.append(fill);
     line.append(tileOf(matrix, k, 26), track, element("span", "share", percent(weight)));
@@ -150,6 +172,7 @@ function describe(matrix) {
   matrix.said.textContent = `${viewName(matrix, row)} and ${viewName(matrix, column)}: cosine ${number(value)}, ${kind}`;
 }
 
+/** @param {Matrix} matrix @param {number} row @param {number} column */
 function choose(matrix, row, column) {
   const { num } = matrix;
   matrix.cell = [Math.min(num - 1, Math.max(0, row)), Math.min(num - 1, Math.max(0, column))];
@@ -157,6 +180,7 @@ function choose(matrix, row, column) {
   describe(matrix);
 }
 
+/** @param {Matrix} matrix @param {number} temperature */
 function setTemperature(matrix, temperature) {
   const { num } = matrix;
   matrix.temperature = temperature;
@@ -175,6 +199,7 @@ function setTemperature(matrix, temperature) {
   describe(matrix);
 }
 
+/** @param {Matrix} matrix */
 function legend(matrix) {
   const { low, highest, mode } = matrix;
   const isDark = theme(matrix.node).dark;
@@ -182,7 +207,7 @@ function legend(matrix) {
   const bar = element("span", "ramp");
   bar.style.background = `linear-gradient(90deg, ${colors.join(", ")})`;
   const ends = mode === "similarity" ? [low.toFixed(2), highest.toFixed(2)] : ["no weight", "heaviest"];
-  const key = (className, text) => {
+  const key = (/** @type {string} */ className, /** @type {string} */ text) => {
     const node = element("span", "key");
     node.append(element("span", className), element("span", "", text));
     return node;
@@ -197,14 +222,16 @@ function legend(matrix) {
   );
 }
 
+/** @param {FactName} name @param {string} label */
 function fact(name, label) {
   const node = element("div", "fact");
   const value = element("b", "", "");
   value.dataset.name = name;
   node.append(element("span", "", label), value);
-  return [node, value];
+  return { node, value };
 }
 
+/** @param {Matrix} matrix */
 function build(matrix) {
   const { data, node } = matrix;
   matrix.similarities = new Float32Array(fromBase64(data.similarities).buffer);
@@ -230,31 +257,30 @@ function build(matrix) {
   const name = element("span", "name");
   name.append(element("span", "", "Temperature "), written);
   label.append(name, slider);
-  const temperatureOf = () => Number((data.low * Math.exp((span * slider.value) / 1000)).toPrecision(2));
+  const temperatureOf = () => Number((data.low * Math.exp((span * Number(slider.value)) / 1000)).toPrecision(2));
   slider.oninput = () => setTemperature(matrix, temperatureOf());
   slider.onchange = () => matrix.component.setStateValue("temperature", matrix.temperature);
-  slider.value = Math.round((1000 * Math.log(data.temperature / data.low)) / span);
+  slider.value = String(Math.round((1000 * Math.log(data.temperature / data.low)) / span));
   const facts = element("div", "facts");
-  matrix.read = { temperature: written };
-  for (const [key, text] of [
-    ["loss", "NT-Xent loss"],
-    ["chance", "ln(2N − 1)"],
-    ["effective", "Negatives that count"],
-    ["marked", "Weight of a marked one"],
-  ]) {
-    const [item, value] = fact(key, text);
-    matrix.read[key] = value;
-    facts.append(item);
-  }
+  const loss = fact("loss", "NT-Xent loss");
+  const chance = fact("chance", "ln(2N − 1)");
+  const effective = fact("effective", "Negatives that count");
+  const marked = fact("marked", "Weight of a marked one");
+  facts.append(loss.node, chance.node, effective.node, marked.node);
+  matrix.read = {
+    temperature: written,
+    loss: loss.value,
+    chance: chance.value,
+    effective: effective.value,
+    marked: marked.value,
+  };
   top.append(label, facts);
 
   const modes = element("div", "modes");
   modes.setAttribute("role", "group");
   modes.setAttribute("aria-label", "What the cells show");
-  for (const [mode, text] of [
-    ["similarity", "Similarities"],
-    ["weights", "Weights of the negatives"],
-  ]) {
+  for (const mode of /** @type {const} */ (["similarity", "weights"])) {
+    const text = mode === "similarity" ? "Similarities" : "Weights of the negatives";
     const choice = button(text, undefined, () => {
       matrix.mode = mode;
       [...modes.children].forEach((child) => child.setAttribute("aria-pressed", String(child === choice)));
@@ -270,15 +296,15 @@ function build(matrix) {
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", `Similarities of ${num} views; move with the arrow keys`);
-  const at = (event) => {
+  const at = (/** @type {PointerEvent} */ event) => {
     const box = canvas.getBoundingClientRect();
-    const place = (offset, length) => Math.floor((offset / length) * num);
+    const place = (/** @type {number} */ offset, /** @type {number} */ length) => Math.floor((offset / length) * num);
     choose(matrix, place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width));
   };
   canvas.onpointermove = (event) => event.pointerType === "mouse" && at(event);
   canvas.onpointerdown = at;
   canvas.onkeydown = (event) => {
-    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    const step = STEPS[event.key];
     if (!step) return;
     event.preventDefault();
     const [row, column] = matrix.cell ?? [0, 0];
@@ -320,9 +346,10 @@ function build(matrix) {
   draw(matrix);
 }
 
+/** @param {Component<MatrixData>} component */
 export default function similarityMatrix(component) {
   const { parentElement, data } = component;
-  const make = () => ({ node: element("div", "smatrix"), drawn: "", mode: "similarity" });
+  const make = () => /** @type {Matrix} */ ({ node: element("div", "smatrix"), drawn: "", mode: "similarity" });
   const matrix = stateIn(matrices, parentElement, make);
   matrix.component = component;
   if (data.revision !== matrix.drawn) {

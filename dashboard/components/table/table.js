@@ -3,17 +3,23 @@
 import { button, element } from "../common/elements.js";
 import { discardState, stateIn } from "../common/states.js";
 
+/** @import { Component } from "../common/types.js" */
+/** @import { Cell, Table, TableData } from "./types.js" */
+
+/** @type {WeakMap<HTMLElement, Table>} */
 const tables = new WeakMap();
 
+/** @param {Cell} a @param {Cell} b */
 function compare(a, b) {
-  const left = a.sort ?? a.text,
-    right = b.sort ?? b.text;
-  const missing = (value) => value === null || value === undefined || value === "–";
-  if (missing(left) || missing(right)) return missing(left) - missing(right);
+  const left = a.sort ?? a.text;
+  const right = b.sort ?? b.text;
+  const missing = (/** @type {unknown} */ value) => value === null || value === undefined || value === "–";
+  if (missing(left) || missing(right)) return Number(missing(left)) - Number(missing(right));
   if (typeof left === "number" && typeof right === "number") return left - right;
   return String(left).localeCompare(String(right), undefined, { numeric: true });
 }
 
+/** @param {HTMLElement} cell @param {Cell} value @param {string | null | undefined} href */
 function fill(cell, value, href) {
   let holder = cell;
   if (value.state || value.color) {
@@ -24,19 +30,25 @@ function fill(cell, value, href) {
     cell.append(holder);
   }
   const text = element(href ? "a" : "span", value.strong ? "strong" : "", value.text);
-  if (href) text.href = href;
-  if (href) text.title = value.title || value.text;
+  if (href && text instanceof HTMLAnchorElement) {
+    text.href = href;
+    text.title = value.title || value.text;
+  }
   holder.append(text);
   if (value.sub) cell.append(element("span", "sub", value.sub));
 }
 
-// Streamlit changes pages over its socket; a link of its own sidebar does it without loading the app again.
+/**
+ * Streamlit changes pages over its socket; a link of its own sidebar does it without loading the app again.
+ * @param {string} href
+ */
 function open(href) {
   const url = new URL(href, window.location.origin);
   window.history.pushState({}, "", url);
   window.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
 }
 
+/** @param {Table} table */
 function draw(table) {
   const { columns, rows } = table.data;
   const [key, down] = table.sort;
@@ -76,12 +88,13 @@ function draw(table) {
       fill(cell, row[column.key] || { text: "–" }, index ? null : row.href);
       line.append(cell);
     });
-    if (row.href) {
+    const { href } = row;
+    if (href) {
       line.onclick = (event) => {
         if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
-        if (window.getSelection().toString()) return;
+        if (window.getSelection()?.toString()) return;
         event.preventDefault();
-        open(row.href);
+        open(href);
       };
     }
     body.append(line);
@@ -93,12 +106,14 @@ function draw(table) {
   table.node.replaceChildren(node);
 }
 
+/** @param {Component<TableData>} component */
 export default function linkTable(component) {
   const { parentElement, data } = component;
   const table = stateIn(tables, parentElement, () => ({
     node: element("div", "link-table"),
     drawn: "",
-    sort: [data.sort.replace(/^-/, ""), data.sort.startsWith("-")],
+    sort: /** @type {[string, boolean]} */ ([data.sort.replace(/^-/, ""), data.sort.startsWith("-")]),
+    data,
   }));
   const stamp = JSON.stringify(data);
   if (stamp !== table.drawn) {

@@ -3,6 +3,12 @@
 import { element } from "../common/elements.js";
 import { fitTile } from "../common/tiles.js";
 
+/** @import { Crop } from "./types.js" */
+
+/**
+ * @param {string} url @param {number} column @param {number} row @param {number} columns @param {number} rows
+ * @param {string} [label]
+ */
 export function tile(url, column, row, columns, rows, label) {
   const node = element("div", "tile");
   fitTile(node, url, row * columns + column, columns, rows);
@@ -13,7 +19,10 @@ export function tile(url, column, row, columns, rows, label) {
   return node;
 }
 
-// Outlines in an original what a view is cut from.
+/**
+ * Outlines in an original what a view is cut from.
+ * @param {HTMLElement} picture @param {Crop | null} box @param {number} which
+ */
 export function frame(picture, box, which) {
   if (!box) return;
   const mark = element("div", `box ${which ? "two" : "one"}`);
@@ -22,6 +31,7 @@ export function frame(picture, box, which) {
   picture.append(mark);
 }
 
+/** @param {string} text @param {string} [name] */
 export function heading(text, name) {
   const head = element("div", "head");
   if (name) head.append(element("span", `key ${name}`));

@@ -3,14 +3,19 @@
 import { element, svgElement } from "../common/elements.js";
 import { heading, tile } from "./parts.js";
 
+/** @import { ShortcutData } from "./types.js" */
+
 const CHANNELS = ["red", "green", "blue"];
 
-// Three panels side by side; the first view filled, the second as a dashed line. Heights are square roots of shares, so
-// that rare colours are seen beside a plain background.
+/**
+ * Three panels side by side; the first view filled, the second as a dashed line. Heights are square roots of shares, so
+ * that rare colours are seen beside a plain background.
+ * @param {number[][][]} views @param {string} label
+ */
 function histogram(views, label) {
-  const width = 48,
-    gap = 5,
-    height = 36;
+  const width = 48;
+  const gap = 5;
+  const height = 36;
   const chart = svgElement("svg", {
     viewBox: `0 0 ${3 * width + 2 * gap} ${height + 10}`,
     role: "img",
@@ -33,6 +38,7 @@ function histogram(views, label) {
   return chart;
 }
 
+/** @param {ShortcutData} data */
 export function drawShortcut(data) {
   const rows = element("div", "rows checks");
   data.rows.forEach((row, place) => {

@@ -3,6 +3,9 @@
 import { element } from "../common/elements.js";
 import { frame, heading, tile } from "./parts.js";
 
+/** @import { StepsData } from "./types.js" */
+
+/** @param {StepsData} data */
 export function drawSteps(data) {
   const blocks = element("div", "blocks");
   data.views.forEach((view, which) => {
@@ -10,6 +13,7 @@ export function drawSteps(data) {
     const figure = element("figure", name);
     figure.setAttribute("aria-label", `View ${which + 1} of ${data.title}, operation by operation`);
     const list = element("ol", "steps");
+    /** @param {string} title @param {HTMLElement} picture @param {string} value @param {boolean} applied */
     const step = (title, picture, value, applied) => {
       const item = element("li", applied ? "" : "skipped");
       item.append(heading(title), picture, element("div", "value", value));

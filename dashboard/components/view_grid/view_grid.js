@@ -7,8 +7,13 @@ import { frame, heading, tile } from "./parts.js";
 import { drawShortcut } from "./shortcut.js";
 import { drawSteps } from "./steps.js";
 
+/** @import { Component } from "../common/types.js" */
+/** @import { PickerData, ViewGrid, ViewGridData, ViewsData } from "./types.js" */
+
+/** @type {WeakMap<HTMLElement, ViewGrid>} */
 const grids = new WeakMap();
 
+/** @param {ViewsData} data */
 function drawViews(data) {
   const rows = element("div", data.rows.length > 1 ? "rows" : "rows single");
   data.rows.forEach((row, place) => {
@@ -40,8 +45,9 @@ function drawViews(data) {
   return rows;
 }
 
-function pick(grid, number, strip) {
-  const { data, picked } = grid;
+/** @param {ViewGrid} grid @param {PickerData} data @param {number} number @param {HTMLElement} strip */
+function pick(grid, data, number, strip) {
+  const { picked } = grid;
   const on = picked.includes(number);
   if (on && picked.length === 1) return; // nothing to show without any
   grid.picked = on ? picked.filter((other) => other !== number) : [...picked, number].slice(-data.most);
@@ -51,11 +57,11 @@ function pick(grid, number, strip) {
   grid.component.setStateValue("picked", grid.picked);
 }
 
-function drawPicker(grid) {
-  const { data } = grid;
+/** @param {ViewGrid} grid @param {PickerData} data */
+function drawPicker(grid, data) {
   const strip = element("div", "strip");
   data.items.forEach((item, place) => {
-    const open = button(undefined, item.title, () => pick(grid, item.number, strip));
+    const open = button(undefined, item.title, () => pick(grid, data, item.number, strip));
     open.setAttribute("aria-pressed", String(grid.picked.includes(item.number)));
     open.append(tile(data.sprite, place, 0, data.items.length, 1));
     strip.append(open);
@@ -65,13 +71,18 @@ function drawPicker(grid) {
 
 const PICTURES = ["sprite", "originals", "original"];
 
-// A picture that comes as text becomes a file of the browser's: 32 tiles of one text of a megabyte are slow to style.
-// The same text keeps its file; those that nothing shows any more are given back.
+/**
+ * A picture that comes as text becomes a file of the browser's: 32 tiles of one text of a megabyte are slow to style.
+ * The same text keeps its file; those that nothing shows any more are given back.
+ * @param {ViewGrid} grid @param {ViewGridData} data
+ */
 function withFiles(grid, data) {
+  /** @type {Record<string, any>} */
   const found = { ...data };
+  /** @type {Map<string, string>} */
   const files = new Map();
   for (const name of PICTURES) {
-    const text = data[name];
+    const text = found[name];
     if (!text) continue;
     files.set(text, grid.files.get(text) ?? URL.createObjectURL(fromDataAddress(text)));
     found[name] = files.get(text);
@@ -81,30 +92,43 @@ function withFiles(grid, data) {
   return { found, old, urls: [...files.values()] };
 }
 
+/** @param {string} url */
 function decoded(url) {
   const image = new Image();
   image.src = url;
   return image.decode().catch(() => {});
 }
 
+/** @param {Component<ViewGridData>} component */
 export default function viewGrid(component) {
   const { parentElement, data } = component;
-  const make = () => ({ node: element("div", "vgrid"), drawn: "", picked: [], files: new Map() });
+  const make = () =>
+    /** @type {ViewGrid} */ ({
+      node: element("div", "vgrid"),
+      drawn: "",
+      picked: /** @type {number[]} */ ([]),
+      files: new Map(),
+    });
   const grid = stateIn(grids, parentElement, make);
   grid.component = component;
   const drawn = `${data.mode} ${data.revision}`;
   if (drawn !== grid.drawn) {
     grid.drawn = drawn;
     const { found, old, urls } = withFiles(grid, data);
-    grid.data = found;
     if (data.mode === "picker") grid.picked = data.picked;
-    const draw = { picker: () => drawPicker(grid), views: drawViews, steps: drawSteps, shortcut: drawShortcut };
+    /** @type {Record<string, (data: any) => HTMLElement>} */
+    const draw = {
+      picker: (found) => drawPicker(grid, found),
+      views: drawViews,
+      steps: drawSteps,
+      shortcut: drawShortcut,
+    };
     // decoded first: what is there stays until the new pictures can take its place
     Promise.all(urls.map(decoded)).then(() => {
       if (grid.drawn === drawn) {
         const scrolled = grid.node.firstElementChild?.scrollLeft; // on a phone, the image that is looked at
         grid.node.replaceChildren(draw[data.mode](found));
-        if (scrolled) grid.node.firstElementChild.scrollLeft = scrolled;
+        if (scrolled) /** @type {Element} */ (grid.node.firstElementChild).scrollLeft = scrolled;
       }
       old.forEach((url) => URL.revokeObjectURL(url));
     });

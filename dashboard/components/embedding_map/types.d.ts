@@ -1,0 +1,238 @@
+import type { Component, Theme, Tile, TypedArray } from "../common/types.js";
+
+export type Numbers = Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer>;
+/** 1 for each chosen row, else 0. */
+export type Choice = Uint8Array<ArrayBuffer>;
+export type Mode = "new" | "add" | "remove";
+export type Tool = "move" | "lasso";
+export type Point = [number, number];
+
+// --- as `embedding_map.described` sends it; arrays by their names ---
+
+export type ColorKind = "class" | "category" | "number" | "cycle" | "share" | "none";
+
+export interface Color {
+  label: string;
+  kind: ColorKind;
+  names: string[];
+  colors: string[];
+  low: number;
+  high: number;
+  values: string[];
+}
+
+export interface PanelData {
+  title: string;
+  subtitle: string;
+  note?: string;
+  stats: { value: string; label: string; help: string }[];
+  points?: string;
+  frames?: string;
+  neighbors?: string;
+  similarities?: string;
+}
+
+/** Row and similarity of a neighbour, and whether the other model has it as well, where the server knows. */
+export type Neighbor = [row: number, similarity: number, shared?: boolean];
+
+export interface Details {
+  index: number;
+  facts: [label: string, value: string][];
+  neighbors: Neighbor[][];
+}
+
+export interface Start {
+  token: string;
+  image: number;
+  selection: string;
+  frame: number;
+  hidden: number[];
+  zoom: [size: number, x: number, y: number][];
+}
+
+export interface MapData {
+  key: string;
+  revision: string;
+  /** Names the list of images: rows of one list mean nothing in another. */
+  images: string;
+  ids: string;
+  labels: string | null;
+  classes: { name: string; color: string }[];
+  color: Color;
+  panels: PanelData[];
+  sheets: string[];
+  tile: Tile;
+  split: string;
+  frame_names?: string[];
+  frame_label?: string;
+  start: Start;
+  details?: Details | null;
+  /** Arrays in base64, in a page that has no server. */
+  arrays?: Record<string, string>;
+}
+
+/** By name; a name that is missing has none. */
+export type Arrays = Record<string, any>;
+
+// --- geometry and drawing ---
+
+export interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+export interface Grid {
+  left: number;
+  low: number;
+  cell: number;
+  columns: number;
+  rows: number;
+  start: Uint32Array;
+  items: Uint32Array;
+}
+
+/** Pixels for one unit of the map, and where its point (0, 0) stands. */
+export interface Place {
+  scale: number;
+  x: number;
+  y: number;
+}
+
+export interface Frame extends Place {
+  width: number;
+  height: number;
+}
+
+export interface Surface {
+  image: ImageData;
+  pixels: Uint32Array;
+  width: number;
+  height: number;
+  margin: number;
+}
+
+export type PointsCanvas = HTMLCanvasElement & { surface?: Surface };
+
+export interface Ring {
+  index: number;
+  size: number;
+  line: number;
+}
+
+export type Shape = { x: number; y: number; opacity?: number } & (
+  | { kind: "text"; words: string; size: number; color: string; weight: number; opacity: number; width?: number }
+  | { kind: "circle"; radius: number; fill: string }
+  | { kind: "bar"; width: number; height: number; stops: string[] }
+  | MapShape
+);
+
+export interface MapShape {
+  kind: "map";
+  panel: Panel;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+// --- what is kept ---
+
+export interface Panel {
+  node: HTMLElement;
+  title: HTMLElement;
+  subtitle: HTMLElement;
+  stats: HTMLElement;
+  tools: HTMLElement;
+  note: HTMLElement;
+  /** The points, and above them the marks, which also take the gestures. */
+  picture: PointsCanvas;
+  canvas: HTMLCanvasElement;
+  zoom: number;
+  center: { x: number; y: number };
+  box: Box;
+  /** x and y of each image, and all frames of a film. */
+  points: Float32Array<ArrayBuffer>;
+  frames: Float32Array<ArrayBuffer> | null;
+  /** Between two frames. */
+  between: Float32Array<ArrayBuffer> | null;
+  grid: Grid | null;
+  source?: string;
+  /** Per image: value of the colouring, group (-1: none), own colour, drawn colour, and HIDDEN, DIM or LIT. */
+  values: TypedArray;
+  groups: Int32Array;
+  own: Uint32Array;
+  colors: Uint32Array;
+  levels: Uint8Array;
+  /** K of each image. */
+  neighbors?: Int32Array;
+  similarities?: Float32Array;
+  hasDim: boolean;
+  pointers: Map<number, { at: Point; start: Point; moved: boolean }>;
+  lasso: { corners: Point[]; last: Point; mode: Mode } | null;
+  /** Its points are to be drawn again. */
+  stale: boolean;
+  /** What the marks on the canvas were drawn from. */
+  stamp: string;
+  /** Milliseconds that all points took. */
+  cost: number;
+  movedAt?: number;
+  settle?: number;
+}
+
+export interface EmbeddingMap {
+  component: Component<MapData>;
+  data: MapData;
+  revision?: string;
+  stamp: string;
+  token?: string;
+  theme: Theme;
+  panels: Panel[];
+  count: number;
+  ids: Int32Array;
+  labels: Int32Array;
+  order: Uint32Array;
+  sheets: Map<string, string>;
+  /** Rows; -1 for none. */
+  hovered: number;
+  opened: number;
+  byKeyboard?: boolean;
+  chosen: Choice;
+  numChosen: number;
+  hidden: Set<number>;
+  /** The group whose entry in the legend is pointed at. */
+  focus: number | null;
+  frame: number;
+  numFrames: number;
+  tool: Tool;
+  /** Nothing is told to the server. */
+  quiet?: boolean;
+  delay?: number;
+  timer?: number;
+  waiting?: number;
+  playing?: number;
+  node: HTMLElement;
+  holder: HTMLElement;
+  film: HTMLElement;
+  play: HTMLButtonElement;
+  slider: HTMLInputElement;
+  frameLabel: HTMLElement;
+  frameName: HTMLElement;
+  legend: HTMLElement;
+  legendItems: { item: HTMLButtonElement; number: HTMLElement }[];
+  showAll: HTMLButtonElement;
+  hint: HTMLElement;
+  details: HTMLElement;
+  said: HTMLElement;
+  tip: HTMLElement;
+  help: HTMLElement;
+  ask: HTMLButtonElement;
+  status: HTMLElement;
+  clear: HTMLButtonElement;
+  toolButtons: Record<Tool, HTMLButtonElement>;
+  resize: ResizeObserver;
+  darkness: MediaQueryList;
+  onArrays(): void;
+  onTheme(): void;
+}

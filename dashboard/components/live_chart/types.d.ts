@@ -1,0 +1,23 @@
+import type { FrameDetail, Plotly, PlotlyNode } from "../common/types.js";
+
+export interface ChartData {
+  figure: string;
+  revision: string;
+  plotly: string;
+  height: number;
+}
+
+export interface Chart {
+  node: HTMLDivElement & PlotlyNode;
+  figure: string;
+  revision: string;
+  height: number;
+  plotly?: Plotly;
+  /** Revision, colours and height that are shown. */
+  drawn: string;
+  width?: number;
+  resize: ResizeObserver;
+  dark: MediaQueryList;
+  onTheme(): void;
+  onFrame(event: CustomEvent<FrameDetail>): void;
+}
