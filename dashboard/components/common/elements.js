@@ -44,3 +44,16 @@ export function svgElement(tag, attributes, ...children) {
 export function contextOf(canvas, options) {
   return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", options));
 }
+
+/** @type {Record<string, string>} */
+const DASHES = { dash: "5 3", dashdot: "5 2 1 2", longdash: "8 3", dot: "1.5 2" };
+
+/**
+ * A short piece of a run's line, of so many pixels.
+ * @param {{ color: string, dash: string }} look @param {number} length @param {number} width
+ */
+export function swatch({ color, dash }, length, width) {
+  const line = svgElement("line", { x1: 1, x2: length - 1, y1: 4, y2: 4, stroke: color, "stroke-width": width });
+  if (DASHES[dash]) line.setAttribute("stroke-dasharray", DASHES[dash]);
+  return svgElement("svg", { viewBox: `0 0 ${length} 8`, width: length, height: 8, "aria-hidden": "true" }, line);
+}

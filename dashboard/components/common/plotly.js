@@ -8,6 +8,15 @@ import { withAlpha } from "./theme.js";
 // title of the axis below the lowest of none, at -Infinity.
 export const MIN_CHART_WIDTH = 100; // pixels
 
+// Nothing leaves this machine.
+export const CHART_OPTIONS = {
+  displaylogo: false,
+  typesetMath: false,
+  responsive: false,
+  showSendToCloud: false,
+  plotlyServerURL: "",
+};
+
 /** @param {string} url @returns {Promise<Plotly>} */
 export function loadPlotly(url) {
   if (window.Plotly) return Promise.resolve(/** @type {Plotly} */ (window.Plotly));

@@ -1,6 +1,6 @@
 // Charts are drawn one after another, so that the page answers in between.
 
-import { MIN_CHART_WIDTH, paint } from "../common/plotly.js";
+import { CHART_OPTIONS, MIN_CHART_WIDTH, paint } from "../common/plotly.js";
 import { theme } from "../common/theme.js";
 import { layoutOf, linesOf, tracesOf, zoomName } from "./lines.js";
 import { hideTooltip } from "./reading.js";
@@ -54,12 +54,8 @@ function paintCard(card) {
   const figure = paint({ data: tracesOf(grid, lines), layout: layoutOf(grid, card, height) }, theme(card.node));
   const started = performance.now();
   grid.plotly.react(card.plot, figure.data, figure.layout, {
-    displaylogo: false,
-    typesetMath: false,
-    responsive: false,
+    ...CHART_OPTIONS,
     doubleClick: "autosize",
-    showSendToCloud: false,
-    plotlyServerURL: "",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"],
   });
   card.plot.drawMs = performance.now() - started; // told to who measures

@@ -53,14 +53,17 @@ function joined(parts) {
   return whole;
 }
 
-/** @param {Look} look @param {Numbers[]} xs @param {Numbers[]} ys @param {number} width @param {number} opacity */
-function trace(look, xs, ys, width, opacity) {
-  const single = xs.every((part) => part.length === 1);
+/**
+ * Lines of one look, with gaps between them; `x` and `y` are the fields that hold their numbers.
+ * @param {Look} look @param {Line[]} lines @param {Field} x @param {Field} y @param {number} width @param {number} opacity
+ */
+function trace(look, lines, x, y, width, opacity) {
+  const single = lines.every((line) => line[x].length === 1);
   return {
     type: "scatter",
     mode: single ? "markers" : "lines",
-    x: joined(xs),
-    y: joined(ys),
+    x: joined(lines.map((line) => line[x])),
+    y: joined(lines.map((line) => line[y])),
     hoverinfo: "skip",
     opacity,
     connectgaps: false,
@@ -113,26 +116,11 @@ export function tracesOf(grid, lines) {
   const behind = lines.filter((line) => line.raw_x);
   for (const color of new Set(behind.map((line) => lookOf(grid, line).color))) {
     const own = behind.filter((line) => lookOf(grid, line).color === color);
-    raw.push(
-      trace(
-        { color, dash: "solid" },
-        own.map((line) => line.raw_x),
-        own.map((line) => line.raw_y),
-        1,
-        0.22,
-      ),
-    );
+    raw.push(trace({ color, dash: "solid" }, own, "raw_x", "raw_y", 1, 0.22));
   }
   for (const { look, lines: own } of looks.values()) {
-    (look.faint ? faint : full).push(
-      trace(
-        look,
-        own.map((line) => line.x),
-        own.map((line) => line.y),
-        look.faint ? 1.3 : 2.1,
-        look.faint ? 0.75 : 1,
-      ),
-    );
+    if (look.faint) faint.push(trace(look, own, "x", "y", 1.3, 0.75));
+    else full.push(trace(look, own, "x", "y", 2.1, 1));
   }
   return [...bands, ...raw, ...faint, ...full];
 }

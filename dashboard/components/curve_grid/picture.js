@@ -42,12 +42,6 @@ export function savePicture(card) {
   for (const entry of names) entry.name = entry.name.replace(/[<>&]/g, " "); // plotly reads a little markup
   return grid.plotly?.downloadImage(
     { data: figure.data, layout: figure.layout },
-    {
-      format: "png",
-      width: 1100,
-      height,
-      scale: 2,
-      filename: `curves-${card.id.replace(/[^A-Za-z0-9]+/g, "-")}`,
-    },
+    { format: "png", width: 1100, height, scale: 2, filename: `curves-${card.id.replace(/[^A-Za-z0-9]+/g, "-")}` },
   );
 }

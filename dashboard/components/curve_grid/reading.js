@@ -1,7 +1,6 @@
 // Values of all lines at the place that is pointed at.
 
-import { element } from "../common/elements.js";
-import { swatch } from "./elements.js";
+import { element, swatch } from "../common/elements.js";
 import { lookOf } from "./lines.js";
 
 /** @import { Card, Grid, Numbers, Reading, Run, Spec } from "./types.js" */
@@ -74,7 +73,8 @@ function showTooltip(card, x, pointerY) {
   for (const reading of shown) {
     const row = element("div", reading === found[near] && pointerY !== null ? "cg-row near" : "cg-row");
     const run = /** @type {Run} */ (grid.runs.get(reading.line.run));
-    row.append(swatch(lookOf(grid, reading.line)));
+    const look = lookOf(grid, reading.line);
+    row.append(swatch(look, 22, look.faint ? 1.6 : 2.6));
     row.append(element("span", "cg-name", run.title));
     if (reading.line.part) row.append(element("span", "cg-part", reading.line.part.toLowerCase()));
     row.append(element("span", "cg-value", valueText(spec, reading.value)));

@@ -22,9 +22,7 @@ export function refreshLevels(map) {
   for (const panel of map.panels) {
     const { groups, own, levels, colors } = panel;
     const isHidden = new Uint8Array(map.data.color.names.length + 1);
-    map.hidden.forEach((group) => {
-      isHidden[group] = 1;
-    });
+    for (const group of map.hidden) isHidden[group] = 1;
     panel.hasDim = false;
     for (let i = 0; i < map.count; i++) {
       const group = groups[i];

@@ -247,11 +247,9 @@ function mount() {
   map.legend = element("div", "legend");
   map.legend.setAttribute("role", "group");
   map.legend.setAttribute("aria-label", "Legend");
-  map.hint = element(
-    "p",
-    "hint",
-    "Click a point to see its image and its nearest neighbours. The lasso, or Shift and drag, selects images.",
-  );
+  const hint =
+    "Click a point to see its image and its nearest neighbours. The lasso, or Shift and drag, selects images.";
+  map.hint = element("p", "hint", hint);
   map.details = element("section", "details");
   map.details.hidden = true;
   map.said = element("div", "sr");
@@ -263,22 +261,11 @@ function mount() {
   map.help.setAttribute("aria-label", "Keys and gestures");
   map.help.hidden = true;
   map.node.addEventListener("keydown", (event) => event.key === "Escape" && leave(map));
-  map.node.append(
-    makeToolbar(map),
-    map.help,
-    map.holder,
-    map.film,
-    map.legend,
-    map.hint,
-    map.details,
-    map.said,
-    map.tip,
-  );
+  map.node.append(makeToolbar(map), map.help, map.holder, map.film, map.legend);
+  map.node.append(map.hint, map.details, map.said, map.tip);
   showPlaying(map);
   map.resize = new ResizeObserver(() => {
-    map.panels.forEach((panel) => {
-      panel.stale = true;
-    });
+    for (const panel of map.panels) panel.stale = true;
     redraw(map);
   });
   map.onArrays = () => show(map);

@@ -49,24 +49,19 @@ export function listen(map, panel) {
     }
     redraw(map);
   };
-  canvas.addEventListener(
-    "wheel",
-    (event) => {
-      if (panel.zoom === 1 && event.deltaY > 0) return; // nothing left to zoom out of: the page scrolls
-      event.preventDefault();
-      zoomAt(map, panel, Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0018)), ...place(event));
-    },
-    { passive: false },
-  );
+  const turn = (/** @type {WheelEvent} */ event) => {
+    if (panel.zoom === 1 && event.deltaY > 0) return; // nothing left to zoom out of: the page scrolls
+    event.preventDefault();
+    zoomAt(map, panel, Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0018)), ...place(event));
+  };
+  canvas.addEventListener("wheel", turn, { passive: false });
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     canvas.setPointerCapture(event.pointerId);
     const at = place(event);
     pointers.set(event.pointerId, { at, start: at, moved: pointers.size > 0 });
     if (pointers.size > 1) {
-      pointers.forEach((pointer) => {
-        pointer.moved = true;
-      }); // a pinch is no click
+      for (const pointer of pointers.values()) pointer.moved = true; // a pinch is no click
       stopLasso();
     } else if (map.tool === "lasso" || event.shiftKey) {
       pause(map);
@@ -105,12 +100,9 @@ export function listen(map, panel) {
     if (lasso) stopLasso();
     if (!pointer || event.type === "pointercancel") return;
     if (lasso && pointer.moved) {
-      const found = insideLasso(panel.points, lasso.corners);
-      chooseWith(
-        map,
-        found.map((is, i) => is & Number(panel.levels[i] !== HIDDEN)),
-        lasso.mode,
-      );
+      const inside = insideLasso(panel.points, lasso.corners);
+      const found = inside.map((is, i) => is & Number(panel.levels[i] !== HIDDEN));
+      chooseWith(map, found, lasso.mode);
     } else if (!pointer.moved) {
       const isFinger = event.pointerType === "touch";
       const found = nearest(panel, ...place(event), isFinger ? FINGER_REACH : POINTER_REACH);

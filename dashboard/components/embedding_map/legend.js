@@ -27,17 +27,17 @@ export function drawLegend(map) {
     map.legend.append(bar);
     return;
   }
+  const change = (/** @type {() => void} */ what) => () => {
+    what();
+    setFocus(map, null);
+    updateLegend(map);
+    report(map, CHOICE_MS);
+  };
   color.names.forEach((name, group) => {
     const item = button(undefined, undefined, (event) => (event.shiftKey ? select() : toggle()));
     const number = element("span", "number");
     item.append(dotOf(map, color.colors[group]), element("span", "", name), number);
     item.title = `Click hides or shows ${name}, double click shows it alone, Shift with a click selects it`;
-    const change = (/** @type {() => void} */ what) => () => {
-      what();
-      setFocus(map, null);
-      updateLegend(map);
-      report(map, CHOICE_MS);
-    };
     const toggle = change(() => (map.hidden.has(group) ? map.hidden.delete(group) : map.hidden.add(group)));
     const isolate = change(() => {
       map.hidden = new Set(color.names.keys());
@@ -56,17 +56,8 @@ export function drawLegend(map) {
     map.legend.append(item);
     map.legendItems.push({ item, number });
   });
-  map.showAll = button(
-    "Show all",
-    "",
-    () => {
-      map.hidden.clear();
-      setFocus(map, null);
-      updateLegend(map);
-      report(map, CHOICE_MS);
-    },
-    "plain",
-  );
+  const all = change(() => map.hidden.clear());
+  map.showAll = button("Show all", "", all, "plain");
   map.legend.append(map.showAll);
   updateLegend(map);
 }

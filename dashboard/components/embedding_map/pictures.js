@@ -159,12 +159,13 @@ const short = (/** @type {number} */ value) => String(Math.round(value * 100) / 
 
 /** @param {EmbeddingMap} map @param {MapShape} shape */
 function mapNode(map, { panel, x, y, width, height }) {
-  const group = svgElement("svg", { x: short(x), y: short(y), width: short(width), height: short(height) });
+  const size = { width: short(width), height: short(height) };
+  const group = svgElement("svg", { x: short(x), y: short(y), ...size });
   const frame = view(panel);
   const { radius, litOpacity } = look(map, panel);
   if (panel.points.length / 2 > MAX_CIRCLES) {
     const href = pointsCanvas(map, panel, PICTURE_SCALE).toDataURL("image/png");
-    group.append(svgElement("image", { href, width: short(width), height: short(height) }));
+    group.append(svgElement("image", { href, ...size }));
   } else {
     for (const level of [DIM, LIT]) {
       const byColor = new Map();
@@ -188,63 +189,31 @@ function mapNode(map, { panel, x, y, width, height }) {
     const stroke = { fill: "none", stroke: map.theme.text, "stroke-width": line };
     group.append(svgElement("circle", { cx, cy, r: short(size), ...stroke }));
   }
-  group.append(
-    svgElement("rect", { width: short(width), height: short(height), fill: "none", stroke: map.theme.border }),
-  );
+  group.append(svgElement("rect", { ...size, fill: "none", stroke: map.theme.border }));
   return group;
 }
 
 /** @param {EmbeddingMap} map */
 function svgText(map) {
   const { width, height, shapes } = scene(map);
-  const root = svgElement("svg", {
-    xmlns: SVG,
-    width: short(width),
-    height: short(height),
-    viewBox: `0 0 ${short(width)} ${short(height)}`,
-    "font-family": map.theme.font,
-  });
+  const size = { width: short(width), height: short(height) };
+  const viewBox = `0 0 ${size.width} ${size.height}`;
+  const root = svgElement("svg", { xmlns: SVG, ...size, viewBox, "font-family": map.theme.font });
   root.append(svgElement("rect", { width: "100%", height: "100%", fill: map.theme.background }));
   shapes.forEach((shape, place) => {
     if (shape.kind === "text") {
-      root.append(
-        svgElement(
-          "text",
-          {
-            x: short(shape.x),
-            y: short(shape.y),
-            "font-size": shape.size,
-            fill: shape.color,
-            "font-weight": shape.weight,
-            "fill-opacity": shape.opacity,
-          },
-          shape.words,
-        ),
-      );
+      const at = { x: short(shape.x), y: short(shape.y), "font-size": shape.size, fill: shape.color };
+      const look = { "font-weight": shape.weight, "fill-opacity": shape.opacity };
+      root.append(svgElement("text", { ...at, ...look }, shape.words));
     } else if (shape.kind === "circle") {
       root.append(svgElement("circle", { cx: short(shape.x), cy: short(shape.y), r: shape.radius, fill: shape.fill }));
     } else if (shape.kind === "bar") {
       const id = `scale-${place}`;
-      root.append(
-        svgElement(
-          "defs",
-          {},
-          svgElement(
-            "linearGradient",
-            { id },
-            ...shape.stops.map((stop, i) =>
-              svgElement("stop", { offset: i / (shape.stops.length - 1), "stop-color": stop }),
-            ),
-          ),
-        ),
-        svgElement("rect", {
-          x: short(shape.x),
-          y: short(shape.y),
-          width: shape.width,
-          height: shape.height,
-          fill: `url(#${id})`,
-        }),
-      );
+      const { x, y, width, height } = shape;
+      const last = shape.stops.length - 1;
+      const stops = shape.stops.map((stop, i) => svgElement("stop", { offset: i / last, "stop-color": stop }));
+      root.append(svgElement("defs", {}, svgElement("linearGradient", { id }, ...stops)));
+      root.append(svgElement("rect", { x: short(x), y: short(y), width, height, fill: `url(#${id})` }));
     } else {
       root.append(mapNode(map, shape));
     }

@@ -2,7 +2,7 @@
 // through plotly, which reads some HTML: the figure comes with every text escaped.
 
 import { element } from "../common/elements.js";
-import { loadPlotly, MIN_CHART_WIDTH, paint } from "../common/plotly.js";
+import { CHART_OPTIONS, loadPlotly, MIN_CHART_WIDTH, paint } from "../common/plotly.js";
 import { discardState, stateIn } from "../common/states.js";
 import { theme } from "../common/theme.js";
 
@@ -23,12 +23,8 @@ function draw(chart) {
   // A constant uirevision: plotly then keeps zoom, pan and hidden lines from one update to the next.
   const layout = { ...figure.layout, uirevision: "keep", height: chart.height, autosize: true };
   chart.plotly.react(chart.node, figure.data, layout, {
-    displaylogo: false,
-    typesetMath: false,
-    responsive: false,
+    ...CHART_OPTIONS,
     doubleClick: "reset",
-    showSendToCloud: false,
-    plotlyServerURL: "", // nothing leaves this machine
     modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
   });
 }
@@ -47,7 +43,7 @@ function followFilm(chart, { key, frame }) {
 }
 
 /** @param {HTMLElement} parentElement @param {ChartData} data */
-function mount(parentElement, data) {
+function makeChart(parentElement, data) {
   const chart = /** @type {Chart} */ ({ node: element("div", "live-chart"), drawn: "" });
   chart.resize = new ResizeObserver(() => {
     const width = chart.node.clientWidth;
@@ -74,7 +70,7 @@ function mount(parentElement, data) {
 
 /** @param {Component<ChartData>} component */
 export default function liveChart({ parentElement, data }) {
-  const chart = stateIn(charts, parentElement, () => mount(parentElement, data));
+  const chart = stateIn(charts, parentElement, () => makeChart(parentElement, data));
   chart.figure = data.figure;
   chart.revision = data.revision;
   chart.height = data.height;

@@ -1,7 +1,7 @@
 // A list of runs to tick, searched in the browser. Runs are told to the server by their ids, never by where they stand,
 // and every text is set with textContent.
 
-import { button, element, svgElement } from "../common/elements.js";
+import { button, element, swatch } from "../common/elements.js";
 import { discardState, stateIn } from "../common/states.js";
 
 /** @import { Component } from "../common/types.js" */
@@ -9,16 +9,7 @@ import { discardState, stateIn } from "../common/states.js";
 
 /** @type {WeakMap<HTMLElement, Picker>} */
 const pickers = new WeakMap();
-/** @type {Record<string, string>} */
-const DASHES = { dash: "5 3", dashdot: "5 2 1 2", longdash: "8 3" };
 const WAIT_MS = 250;
-
-/** @param {Item} item */
-function swatch(item) {
-  const line = svgElement("line", { x1: 1, x2: 19, y1: 4, y2: 4, stroke: item.color, "stroke-width": 3 });
-  if (DASHES[item.dash]) line.setAttribute("stroke-dasharray", DASHES[item.dash]);
-  return svgElement("svg", { viewBox: "0 0 20 8", width: 20, height: 8, "aria-hidden": "true" }, line);
-}
 
 /** @param {Picker} picker */
 function shown(picker) {
@@ -77,7 +68,7 @@ function list(picker) {
     const title = element("span", "rp-title", item.title);
     if (item.active) title.prepend(element("span", "rp-live"));
     text.append(title, element("span", "rp-sub", item.sub));
-    row.append(box, swatch(item), text);
+    row.append(box, swatch(item, 20, 3), text);
     picker.boxes.set(item.id, box);
     rows.push(row);
   }
@@ -89,36 +80,33 @@ function list(picker) {
   mark(picker);
 }
 
+const idsOf = (/** @type {Item[]} */ items) => items.map((item) => item.id);
+
 /** @type {Quick[]} */
 const QUICK = [
-  [
-    "All shown",
-    "Adds every run that the search finds",
-    (picker) => [...picker.picked, ...shown(picker).map((item) => item.id)],
-  ],
-  [
-    "Newest 10",
-    "The ten newest that the search finds",
-    (picker) => {
-      picker.only = false;
-      return shown(picker)
-        .slice(0, 10)
-        .map((item) => item.id);
-    },
-  ],
+  ["All shown", "Adds every run that the search finds", (picker) => [...picker.picked, ...idsOf(shown(picker))]],
+  ["Newest 10", "The ten newest that the search finds", newest],
   [
     "Same experiment",
     "Adds the runs that belong to those chosen: a pre-training and what was trained from it",
-    (picker) => {
-      const { items } = picker.data;
-      const wanted = new Set(
-        items.filter((item) => picker.picked.has(item.id) && item.experiment).map((item) => item.experiment),
-      );
-      return [...picker.picked, ...items.filter((item) => wanted.has(item.experiment)).map((item) => item.id)];
-    },
+    related,
   ],
   ["None", "Chooses nothing", () => []],
 ];
+
+/** @param {Picker} picker */
+function newest(picker) {
+  picker.only = false;
+  return idsOf(shown(picker).slice(0, 10));
+}
+
+/** @param {Picker} picker */
+function related(picker) {
+  const { items } = picker.data;
+  const chosen = items.filter((item) => picker.picked.has(item.id) && item.experiment);
+  const wanted = new Set(chosen.map((item) => item.experiment));
+  return [...picker.picked, ...idsOf(items.filter((item) => wanted.has(item.experiment)))];
+}
 
 /** @param {string[]} picked @returns {Picker} */
 function make(picked) {

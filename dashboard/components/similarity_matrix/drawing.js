@@ -1,34 +1,18 @@
 // The heat map and its legend.
 
 import { contextOf, element } from "../common/elements.js";
-import { colorAt, cssColor, theme } from "../common/theme.js";
+import { colorAt, cssColor, rgb, theme } from "../common/theme.js";
 
-/** @import { Rgb } from "../common/types.js" */
 /** @import { Matrix } from "./types.js" */
 
-/**
- * From deep blue by white or near-black to yellow-white would hide zero; one hue from the page's ground to full is read
- * at once. Far ends: the lowest and highest value off the diagonal.
- * @param {number} share @param {boolean} isDark
- */
+// From deep blue by white or near-black to yellow-white would hide zero; one hue from the page's ground to full is read
+// at once. Far ends: the lowest and highest value off the diagonal.
+const LIGHT_RAMP = ["#ffffff", "#cdd8fa", "#788eee", "#3242aa", "#121042"].map(rgb);
+const DARK_RAMP = ["#10151c", "#263e8c", "#5f78ee", "#becdff", "#fffae1"].map(rgb);
+
+/** @param {number} share @param {boolean} isDark */
 function ramp(share, isDark) {
-  /** @type {Rgb[]} */
-  const stops = isDark
-    ? [
-        [16, 21, 28],
-        [38, 62, 140],
-        [95, 120, 238],
-        [190, 205, 255],
-        [255, 250, 225],
-      ]
-    : [
-        [255, 255, 255],
-        [205, 216, 250],
-        [120, 142, 238],
-        [50, 66, 170],
-        [18, 16, 66],
-      ];
-  return colorAt(stops, share);
+  return colorAt(isDark ? DARK_RAMP : LIGHT_RAMP, share);
 }
 
 /**
@@ -83,12 +67,8 @@ export function draw(matrix) {
     for (let i = 0; i < num; i += 2) frame(i, i, 2, isDark ? "#2bb58c" : "#159a74", 1.5); // the pairs
   }
   for (const mark of matrix.data.marks) {
-    for (const [row, column] of [
-      [mark.row, mark.column],
-      [mark.column, mark.row],
-    ]) {
-      frame(row, column, 1, "#e07b28", 2.5);
-    }
+    frame(mark.row, mark.column, 1, "#e07b28", 2.5);
+    frame(mark.column, mark.row, 1, "#e07b28", 2.5);
   }
   if (matrix.cell) {
     const [row, column] = matrix.cell;
