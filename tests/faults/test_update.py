@@ -41,7 +41,7 @@ def tree(tmp_path: Path) -> Path:
 
 def schedulers(runs_dir):
     command = ["-m", "simclr.run_queue", str(runs_dir)]
-    return [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"][-3:] == command]
+    return [process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[-3:] == command]
 
 
 @pytest.mark.parametrize("has_scheduler", [False, pytest.param(True, marks=pytest.mark.slow)])
