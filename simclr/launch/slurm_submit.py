@@ -74,8 +74,8 @@ def resubmit(run: Run, options: SlurmOptions | None = None) -> None:
             with contextlib.suppress(ValidationError, TypeError):
                 options = SlurmOptions(**kept)
         options = options or load_options()[0]
-        afresh = spawn.restart_fields(run.status) | {"queued": time.time(), "created": time.time(), "device": ""}
-        runs.change_status(run.path, afresh | {"state": "queued", "backend": "slurm"}, lambda: spawn.check_ended(run))
+        changes = spawn.restart_fields(run.status) | {"queued": time.time(), "created": time.time(), "device": ""}
+        runs.change_status(run.path, changes | {"state": "queued", "backend": "slurm"}, lambda: spawn.check_ended(run))
         try:
             job_id = _submit_job(run, config, options)
         except ConfigError:

@@ -15,7 +15,7 @@ from simclr.data.memory import memory_limit
 from simclr.data.splits import ImageData
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": None}
-CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # memory of its own for each of cuBLAS's streams, lest they add in another order
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # each of cuBLAS's streams has its own memory, so that sums keep their order
 
 
 def has_native_bfloat16() -> bool:
