@@ -1,4 +1,4 @@
-// NT-Xent on a stored matrix, as `simclr.lab.at_temperature` computes it: the page needs no server to move the temperature.
+// NT-Xent on a stored matrix, as `simclr.analysis.similarity.at_temperature` computes it: the page needs no server to move the temperature.
 
 /** @import { Contrast } from "./types.js" */
 
