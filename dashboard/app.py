@@ -1,5 +1,7 @@
 """The dashboard's server: everything that can be done before the first visitor comes is done at its start.
 
+Pages and navigation stand in shell.py.
+
 streamlit run dashboard/app.py
 """
 

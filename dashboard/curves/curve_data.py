@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from dashboard.shared import formats, palette, run_labels, store
 from simclr import runs
 from simclr.results import curves, index
+from simclr.results.curve_sources import NOTHING, Group, Source
 from simclr.results.curves import Line, View
 from simclr.results.metric_info import LINE_LABELS, METRICS, SECOND_LINES, spec_of
-from simclr.results.sources import NOTHING, Group, Source
 from simclr.runs.lightning_logs import Log
 
 

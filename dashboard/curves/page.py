@@ -15,9 +15,9 @@ from dashboard.curves.tables import options_table, summary_table
 from dashboard.curves.view_state import MAX_RUNS, SEEDS, SPLITS, X, apply_widget_state, choice, write_address
 from dashboard.shared import figures, palette, store, ui
 from simclr.config import ConfigError
-from simclr.results import comparisons, curves, metric_info, series
+from simclr.results import comparisons, curves, metric_info, smoothing
+from simclr.results.curve_sources import Group, Source, alone, by_seed
 from simclr.results.curves import View
-from simclr.results.sources import Group, Source, alone, by_seed
 from simclr.runs import lightning_logs
 
 MAX_CHARTS = 12
@@ -146,7 +146,7 @@ def view_of(kept: dict[str, Any], num_groups: int) -> View:
     num_lines = num_groups * (2 if kept["splits"] == "both" else 1)
     if kept["smoothing"] and kept["seeds"] == "each":  # with the measured ones behind
         num_lines *= 2
-    limit = min(series.MAX_POINTS, max(30, POINTS_PER_CHART // max(1, num_lines)))
+    limit = min(smoothing.MAX_POINTS, max(30, POINTS_PER_CHART // max(1, num_lines)))
     splits = ("train", "val") if kept["splits"] == "both" else (kept["splits"],)
     return View(kept["x"], kept["smoothing"], kept["log_x"], splits, limit)
 

@@ -11,7 +11,7 @@ from dashboard.curves import curve_data
 from dashboard.curves.curve_data import group_title
 from dashboard.shared import store
 from simclr.results import comparisons, curves, metric_info
-from simclr.results.sources import Group, Source, alone
+from simclr.results.curve_sources import Group, Source, alone
 from simclr.results.statistics import mean_and_std
 
 MAX_COLUMNS = 6  # runs side by side in the table of options; of more, values are counted

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 import streamlit as st
 
-from simclr.results.sources import Source
+from simclr.results.curve_sources import Source
 
 MAX_RUNS = 200
 X = {"epoch": "Epoch", "step": "Step", "time": "Time"}

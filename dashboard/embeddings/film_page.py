@@ -20,7 +20,7 @@ from dashboard.shared.jobs import offer, progress
 from simclr import runs
 from simclr.embeddings import film, neighbors, projections
 from simclr.embeddings.film import Film
-from simclr.results import metric_info, series
+from simclr.results import metric_info, smoothing
 from simclr.runs import metrics_csv
 
 FILM = "embedding-film"
@@ -77,7 +77,7 @@ def frame_of(epochs: Sequence[int], text: str) -> int:
 
 
 def curve(
-    columns: series.Columns, metrics: Sequence[str], color: str, epochs: Sequence[int], frame: int
+    columns: smoothing.Columns, metrics: Sequence[str], color: str, epochs: Sequence[int], frame: int
 ) -> dict | None:
     """The first of these metrics that a run has recorded, with a cursor that follows the film; None without one.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dashboard.shared.figures import X_LABELS, dashes, layout, line_trace, rounded
 from simclr.results.metric_info import LINE_LABELS, METRICS, SECOND_LINES
-from simclr.results.series import Columns, points
+from simclr.results.smoothing import Columns, points
 
 
 def overlay(runs: Sequence[tuple[str, str, Columns]], metric: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dashboard.shared import figures, palette
-from simclr.results import series
+from simclr.results import smoothing
 from simclr.runs import health_log
 from simclr.runs.health_log import LayerStats, Row
 
@@ -29,7 +29,7 @@ def with_cursor(figure: dict[str, Any], epoch: int) -> dict[str, Any]:
     return figure
 
 
-def plane(columns: series.Columns, epoch: int) -> dict[str, Any] | None:
+def plane(columns: smoothing.Columns, epoch: int) -> dict[str, Any] | None:
     """The path in the plane of uniformity and alignment, with the epoch as colour; None without both."""
     found: dict[int, tuple[float, float]] = {}
     for number, x, y in zip(

@@ -15,7 +15,7 @@ from dashboard.run.health_figures import histograms, plane, spectrum, spread, wi
 from dashboard.shared import figures, formats, store
 from simclr.evaluation import health
 from simclr.evaluation.health import Verdict
-from simclr.results import index, metric_info, series
+from simclr.results import index, metric_info, smoothing
 from simclr.runs import Run, health_log, metrics_csv
 from simclr.runs.health_log import Row
 
@@ -67,10 +67,10 @@ def verdict_of(run: Run, reason: str = "", epoch: int | None = None) -> Verdict:
     return health.verdict(rows, columns, run.config, reason)
 
 
-def epochs_of(rows: Sequence[Row], columns: series.Columns) -> list[int]:
+def epochs_of(rows: Sequence[Row], columns: smoothing.Columns) -> list[int]:
     """Epochs after which something was measured on validation images."""
     numbers = np.asarray(columns.get("epoch", ()), dtype=np.float64)
-    measured, _ = series.finite_points(numbers, columns.get("val/alignment", ()))
+    measured, _ = smoothing.finite_points(numbers, columns.get("val/alignment", ()))
     return sorted({row.epoch for row in rows} | {int(epoch) for epoch in measured if epoch == int(epoch)})
 
 
@@ -174,7 +174,7 @@ def choose(run_id: str, epochs: Sequence[int]) -> int:
     return int(picked)
 
 
-def draw(run: Run, rows: list[Row], columns: series.Columns, epoch: int) -> None:
+def draw(run: Run, rows: list[Row], columns: smoothing.Columns, epoch: int) -> None:
     color = store.colors([run.id])[run.id]
     num_classes = index.finite_number(run.meta.get("num_classes"))
     chance = 100 / num_classes if num_classes else None

@@ -9,7 +9,7 @@ from dashboard.run import health_panel
 from dashboard.run.details_panel import final_test, log_section, options_and_origin, show_traceback
 from dashboard.run.partners_panel import next_steps, partner_states, run_link, watch_partners
 from dashboard.run.progress_panel import draw_curves, draw_progress, live
-from dashboard.shared import formats, queue, run_labels, store, ui
+from dashboard.shared import formats, queue, run_actions, run_labels, store, ui
 from simclr import runs
 from simclr.results import index
 from simclr.runs import Run
@@ -66,7 +66,7 @@ def header(run: Run, summary: index.Summary) -> None:
         with st.container(horizontal=True, width="content", gap="small"):
             own = not run.is_example  # the shipped ones are there to be looked at
             if own and st.button("Edit", key="edit", icon=":material/edit:", help="Name, notes and tags"):
-                ui.edit_details(run.id)
+                run_actions.edit_details(run.id)
             if st.button("Clone", key="clone", icon=":material/content_copy:", help="A new run with these options"):
                 st.switch_page(ui.PAGE_NEW, query_params={"clone": run.id})
             if summary.state == "queued" and summary.status.backend == "local":
@@ -76,10 +76,10 @@ def header(run: Run, summary: index.Summary) -> None:
             elif summary.is_active:
                 stopping = summary.state == "stopping"
                 if st.button("Stopping" if stopping else "Stop", key="stop", icon=":material/stop:", disabled=stopping):
-                    ui.confirm_stop(run.id)
+                    run_actions.confirm_stop(run.id)
             else:
-                if ui.resumable(run):
-                    label = ui.resume_label(run)
+                if run_actions.resumable(run):
+                    label = run_actions.resume_label(run)
                     about = "Goes on from the last checkpoint." if label == "Resume" else "It came to no checkpoint."
                     foreign = not runs.is_own(run.path)
                     if foreign:
@@ -89,7 +89,7 @@ def header(run: Run, summary: index.Summary) -> None:
                         args=(run.id, foreign),
                     )  # fmt: skip
                 if own and st.button("Delete", key="delete", icon=":material/delete:"):
-                    ui.confirm_delete(run.id)
+                    run_actions.confirm_delete(run.id)
     parts = [run_labels.KIND_LABELS[summary.kind], summary.dataset, summary.backbone]
     if summary.arm:
         parts[0] = run_labels.ARM_LABELS[summary.arm]

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
 from dashboard.run import health_panel
-from dashboard.shared import figures, formats, run_labels, store, ui
+from dashboard.shared import figures, formats, run_actions, run_labels, store
 from simclr import runs
 from simclr.results import index, metric_info
 from simclr.results.metric_info import chance_level
@@ -121,7 +121,7 @@ def draw_progress(run: Run, summary: index.Summary) -> None:
     if status.is_active:
         text = status.phase.capitalize()
         if status.state == "stopping":
-            text = f"Stopping: {ui.stopping_text(status)}."
+            text = f"Stopping: {run_actions.stopping_text(status)}."
         elif status.state == "starting":
             text = "Starting: the process is loading its libraries and the data."
         st.progress(status.progress, text=escape.markdown(text) or None)

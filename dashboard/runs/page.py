@@ -8,11 +8,11 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.components.table import table
-from dashboard.shared import formats, forms, palette, queue, run_labels, store, ui
+from dashboard.shared import formats, forms, palette, queue, run_actions, run_labels, store, ui
 from simclr import config as cfg
 from simclr import runs
 from simclr.launch import queue as run_queue
-from simclr.results import index, series
+from simclr.results import index, smoothing
 from simclr.runs import metrics_csv
 
 MAX_LIVE_CARDS = 9
@@ -139,10 +139,10 @@ def headline(summary: index.Summary, columns: dict[str, list[float]]) -> tuple[s
     for name, label in (("val/knn_top1", "kNN accuracy"), ("val/top1", "Validation accuracy")):
         if (name == "val/top1") == (summary.kind == "pretrain"):
             continue
-        values = series.sparkline(columns.get(name, ()))
+        values = smoothing.sparkline(columns.get(name, ()))
         if values:
             return label, formats.percent(values[-1]), [100 * value for value in values]
-    values = series.sparkline(columns.get("train/loss", ()))
+    values = smoothing.sparkline(columns.get("train/loss", ()))
     return "Loss", formats.decimal(values[-1] if values else None), values
 
 
@@ -165,7 +165,7 @@ def live_card(run_id: str) -> None:
     if status.images_per_second:
         facts.append(f"{formats.thousands(status.images_per_second)} images/s")
     if status.state == "stopping":
-        facts.append(ui.stopping_text(status))
+        facts.append(run_actions.stopping_text(status))
     elif status.eta_seconds is not None:
         facts.append(f"{formats.duration(status.eta_seconds)} left")
     if status.device:
@@ -195,7 +195,7 @@ def card(summary: index.Summary) -> None:
                 type="tertiary",
                 disabled=stopping,
             ):
-                ui.confirm_stop(summary.id)
+                run_actions.confirm_stop(summary.id)
 
 
 def troubles(found: list[index.Summary]) -> None:
@@ -216,13 +216,15 @@ def troubles(found: list[index.Summary]) -> None:
                 with st.container(horizontal=True, width="content", gap="small"):
                     if st.button("Open", key=f"trouble-open-{item.id}", icon=":material/open_in_full:"):
                         st.switch_page(ui.PAGE_RUN, query_params={"id": item.id})
-                    if ui.resumable(run) and runs.is_own(run.path):  # others on their own page, which says more
+                    if run_actions.resumable(run) and runs.is_own(
+                        run.path
+                    ):  # others on their own page, which says more
                         st.button(
-                            ui.resume_label(run), key=f"trouble-resume-{item.id}", icon=":material/resume:",
+                            run_actions.resume_label(run), key=f"trouble-resume-{item.id}", icon=":material/resume:",
                             on_click=queue.resume, args=(item.id,),
                         )  # fmt: skip
                     st.button(
-                        "Dismiss", key=f"trouble-dismiss-{item.id}", type="tertiary", on_click=ui.dismiss_run,
+                        "Dismiss", key=f"trouble-dismiss-{item.id}", type="tertiary", on_click=run_actions.dismiss_run,
                         args=(item.id,),
                     )  # fmt: skip
             st.markdown(escape.markdown(item.status.error or "It failed; its log tells more."))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simclr.results.metric_info import LINE_LABELS, METRICS, SECOND_LINES
-from simclr.results.series import Columns, points, thin
+from simclr.results.smoothing import Columns, points, thin
 
 DASHES = ("solid", "dash", "dashdot", "longdash")
 X_LABELS = {"epoch": "Epoch", "step": "Step", "time": "Minutes of training"}

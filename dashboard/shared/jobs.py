@@ -1,4 +1,4 @@
-"""Jobs that the Embeddings page waits for: offered, told of while they go on, and explained where they failed."""
+"""Jobs that a page waits for: offered, told of while they go on, and explained where they failed."""
 
 from __future__ import annotations
 

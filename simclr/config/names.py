@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 BUILT_IN_DATASETS = ("shapes", "digits")
-DOWNLOADED_DATASETS = ("cifar10", "cifar100", "stl10", "svhn", "fashion_mnist")
+# What a downloaded set leaves in the data root; any of them means that it is there.
+DOWNLOADED_FILES = {
+    "cifar10": ("cifar-10-batches-py",),
+    "cifar100": ("cifar-100-python",),
+    "stl10": ("stl10_binary",),
+    "svhn": ("train_32x32.mat",),
+    "fashion_mnist": ("FashionMNIST/raw",),
+}
+DOWNLOADED_DATASETS = tuple(DOWNLOADED_FILES)
 DATASETS = BUILT_IN_DATASETS + DOWNLOADED_DATASETS
 
 # torchvision's classifiers, as `torchvision.models.list_models(module=torchvision.models)` names them; a test

@@ -94,7 +94,7 @@ def names_in(device: str) -> list[str]:
 
 
 def join_names(names: list[str]) -> str:
-    """The reverse of `parts`."""
+    """The reverse of `names_in`."""
     return CPU if CPU in names else "gpu:" + ",".join(name.removeprefix("gpu:") for name in names)
 
 

@@ -90,7 +90,7 @@ def _conclude(folder: Path, code: int) -> None:
         return
     code = code if code <= 128 else 128 - code
     ended: dict[str, Any] = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}
-    ended |= {"ended": time.time(), "eta_seconds": None, "phase": ""} | supervisor.final_status(folder, status, code)
+    ended |= {"ended": time.time(), "eta_seconds": None, "phase": ""} | supervisor.describe_end(folder, status, code)
     runs.update_status(folder, **ended)
 
 

@@ -136,7 +136,7 @@ def _conclude(folder: Path, code: int | None, left: list[int]) -> None:
     if code is not None:
         ended = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}
     if status.is_active:
-        ended |= {"ended": time.time(), "eta_seconds": None, "phase": "", **final_status(folder, status, code)}
+        ended |= {"ended": time.time(), "eta_seconds": None, "phase": "", **describe_end(folder, status, code)}
     if _is_deleted(folder):
         ended |= {"state": "failed", "reason": "deleted", "error": "Its folder was deleted while it was going on."}
     if left:
@@ -144,7 +144,7 @@ def _conclude(folder: Path, code: int | None, left: list[int]) -> None:
     _write_status(folder, **ended)
 
 
-def final_status(folder: Path, status: Status, code: int | None) -> dict[str, str]:
+def describe_end(folder: Path, status: Status, code: int | None) -> dict[str, str]:
     """State, reason and sentence for a process that ended without writing them."""
     message = rank_messages.first_failure(rank_messages.supervised_folder(folder))
     if message is not None and code and status.stop_requested is None:  # another process of the run failed first

@@ -1,4 +1,7 @@
-"""Signals that ask a training to stop, and what is said of it then (no torch)."""
+"""Signals that ask a training to stop, and what is said of it then (no torch).
+
+How a killed one ended, `launch.supervisor` writes.
+"""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from simclr.results import index
+from simclr.results.curve_sources import NAMING, NOTHING, Source, option_text
 from simclr.results.metric_info import METRICS
-from simclr.results.sources import NAMING, NOTHING, Source, option_text
 
 
 def differences(sources: Sequence[Source], everything: bool = False) -> tuple[list[tuple[str, list[str]]], int]:

@@ -17,10 +17,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr.results import series
+from simclr.results import smoothing as series
+from simclr.results.curve_sources import Group, Source
 from simclr.results.metric_info import METRICS, Metric, spec_of
-from simclr.results.series import Floats
-from simclr.results.sources import Group, Source
+from simclr.results.smoothing import Floats
 from simclr.runs import metrics_csv
 
 PLACES = ("epoch", "step", "perf/seconds")  # columns that say where a row lies

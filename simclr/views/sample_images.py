@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig
+from simclr.config.names import DOWNLOADED_FILES
 
 NUM_SHOWN = 32  # thumbnails to choose from
 NUM_KEPT = 320  # images of a data set that are kept; a draw of them is shown
@@ -26,14 +27,6 @@ UPLOAD_TYPES = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "WEBP": (".webp",)}
 MAX_UPLOADS = 64
 MAX_UPLOAD_MIB = 10
 MAX_UPLOAD_PIXELS = 50_000_000
-# What a downloaded set leaves in the data root; any of them means that it is there.
-TRACES = {
-    "cifar10": ("cifar-10-batches-py",),
-    "cifar100": ("cifar-100-python",),
-    "stl10": ("stl10_binary",),
-    "svhn": ("train_32x32.mat",),
-    "fashion_mnist": ("FashionMNIST/raw",),
-}
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ class SampleImages:
 def present(data_dir: str | None = None) -> list[str]:
     """Names of data sets that can be shown without a download."""
     root = Path(data_dir or os.environ.get("SIMCLR_DATA_DIR") or "~/.cache/simclr").expanduser()
-    there = [name for name, traces in TRACES.items() if any((root / trace).exists() for trace in traces)]
+    there = [name for name, traces in DOWNLOADED_FILES.items() if any((root / trace).exists() for trace in traces)]
     return [*cfg.BUILT_IN_DATASETS, *there]
 
 

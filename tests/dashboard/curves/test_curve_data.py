@@ -10,8 +10,8 @@ from lightning_log import write_log
 from dashboard.curves import curve_data
 from dashboard.shared import store
 from simclr.results import curves
+from simclr.results.curve_sources import alone, by_seed
 from simclr.results.curves import View
-from simclr.results.sources import alone, by_seed
 from simclr.runs import lightning_logs, metrics_csv
 
 

@@ -10,7 +10,7 @@ from dashboard_fixtures import CLASSES, make_experiment, make_run, open_page, qu
 
 from dashboard.components import escape
 from dashboard.run import progress_panel
-from dashboard.shared import run_labels, store, ui
+from dashboard.shared import run_actions, run_labels, store
 from simclr import runs
 from simclr.launch import queue, spawn
 from simclr.results import arms, metric_info
@@ -148,8 +148,10 @@ def test_a_stop_counts_down_to_the_kill(folder):
     app = open_page("run", id=run.id)
     (text,) = [shown(bar.proto.text) for bar in app.get("progress")]
     assert re.fullmatch(r"Stopping: saving, (39|40) s until it is killed\.", text)
-    assert ui.stopping_text(Status(stop_requested=time.time() - 100)) == "being killed"
-    assert ui.stopping_text(Status(stop_requested=time.time() + 1000)).startswith("saving, 60 s")  # clock set back
+    assert run_actions.stopping_text(Status(stop_requested=time.time() - 100)) == "being killed"
+    assert run_actions.stopping_text(Status(stop_requested=time.time() + 1000)).startswith(
+        "saving, 60 s"
+    )  # clock set back
 
 
 def test_what_it_takes_of_the_machine_is_shown(folder):

@@ -191,11 +191,11 @@ def test_a_supervisor_says_what_the_other_process_said(tiny_runs):
     run = runs.Run(tiny_runs / "some-run")
     folder = rank_messages.supervised_folder(run.path)
     status = Status(state="running")
-    assert supervisor.final_status(run.path, status, -9)["reason"] == "killed by signal 9"
+    assert supervisor.describe_end(run.path, status, -9)["reason"] == "killed by signal 9"
     folder.mkdir(parents=True)
     word = Message(1, time.time(), "bad input", str(BROKEN))
     (folder / "rank-1.json").write_text(json.dumps(vars(word)))
-    assert supervisor.final_status(run.path, status, -9) == {
+    assert supervisor.describe_end(run.path, status, -9) == {
         "state": "failed", "reason": "bad input", "error": str(BROKEN),
     }  # fmt: skip
 

@@ -10,9 +10,9 @@ from lightning_log import write_log
 
 from simclr import runs
 from simclr.results import comparisons, curves, metric_info
+from simclr.results.curve_sources import Group, Source, alone, by_seed
 from simclr.results.curves import View
 from simclr.results.index import RunIndex
-from simclr.results.sources import Group, Source, alone, by_seed
 from simclr.runs import lightning_logs
 
 

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from simclr.results import metric_info, series
+from simclr.results import metric_info, smoothing
 
 NAN = float("nan")
 
@@ -31,11 +31,11 @@ def test_chance_loss_is_the_log_of_the_number_of_candidates():
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_epochs_have_fractions_inside_and_whole_numbers_at_their_end(first):
-    x, y = series.points(example(first=first), "train/loss")
+    x, y = smoothing.points(example(first=first), "train/loss")
     assert x[:2] == pytest.approx([0.1, 0.2])
     assert x[-1] == pytest.approx(3)
     assert y[0] == pytest.approx(4.9)
-    assert series.points(example(first=first), "val/loss")[0] == pytest.approx([1, 2, 3])
+    assert smoothing.points(example(first=first), "val/loss")[0] == pytest.approx([1, 2, 3])
 
 
 def test_a_log_that_counts_epochs_and_steps_from_zero_ends_at_whole_epochs_too():
@@ -46,22 +46,22 @@ def test_a_log_that_counts_epochs_and_steps_from_zero_ends_at_whole_epochs_too()
                 columns[name].append(value)
         for name, value in zip(columns, (epoch, 8 * epoch + 7, NAN, 0.4), strict=True):
             columns[name].append(value)
-    assert series.points(columns, "val_loss")[0] == pytest.approx([1, 2, 3, 4])
-    assert series.points(columns, "train_loss")[0][:4] == pytest.approx([0.25, 0.5, 0.75, 1])
+    assert smoothing.points(columns, "val_loss")[0] == pytest.approx([1, 2, 3, 4])
+    assert smoothing.points(columns, "train_loss")[0][:4] == pytest.approx([0.25, 0.5, 0.75, 1])
 
 
 def test_points_by_step_and_by_time_leave_out_missing_values():
     columns = example()
-    assert series.points(columns, "val/knn_top1", "step") == ([10, 20, 30], [0.5, 0.5, 0.5])
-    assert series.points(columns, "val/knn_top1", "time")[0] == pytest.approx([5 / 60, 10 / 60, 15 / 60])
-    assert series.points(columns, "no such column") == ([], [])
+    assert smoothing.points(columns, "val/knn_top1", "step") == ([10, 20, 30], [0.5, 0.5, 0.5])
+    assert smoothing.points(columns, "val/knn_top1", "time")[0] == pytest.approx([5 / 60, 10 / 60, 15 / 60])
+    assert smoothing.points(columns, "no such column") == ([], [])
 
 
 def test_thinning_keeps_ends_and_every_spike():
     random.seed(0)
     y = [random.random() for _ in range(10_000)]
     y[4321], y[777] = 50.0, -50.0
-    x, thinned = series.thin(list(range(len(y))), y, 500)
+    x, thinned = smoothing.thin(list(range(len(y))), y, 500)
     assert len(x) <= 500
     assert x == sorted(x)
     assert (x[0], x[-1]) == (0, 9999)
@@ -71,16 +71,16 @@ def test_thinning_keeps_ends_and_every_spike():
 
 
 def test_few_points_are_left_alone():
-    assert series.thin([1, 2], [3, 4]) == ([1, 2], [3, 4])
+    assert smoothing.thin([1, 2], [3, 4]) == ([1, 2], [3, 4])
 
 
 def test_smoothing_of_a_constant_is_the_constant_and_zero_changes_nothing():
-    assert series.smooth([2.0] * 5, 0.9) == pytest.approx([2.0] * 5)
-    assert series.smooth([1.0, 5.0, 2.0], 0) == [1.0, 5.0, 2.0]
+    assert smoothing.smooth([2.0] * 5, 0.9) == pytest.approx([2.0] * 5)
+    assert smoothing.smooth([1.0, 5.0, 2.0], 0) == [1.0, 5.0, 2.0]
     rough = [1.0, 5.0, 1.0, 5.0, 1.0]
-    assert max(series.smooth(rough, 0.8)) < 5
+    assert max(smoothing.smooth(rough, 0.8)) < 5
     with pytest.raises(ValueError, match="below 1"):
-        series.smooth(rough, 1.0)
+        smoothing.smooth(rough, 1.0)
 
 
 def slow_smooth(values, weight):
@@ -95,35 +95,35 @@ def slow_smooth(values, weight):
 def test_smoothing_equals_the_slow_way(weight):
     random.seed(1)
     values = [random.gauss(0, 1) for _ in range(2000)]
-    assert series.smooth(values, weight) == pytest.approx(slow_smooth(values, weight), abs=1e-9)
+    assert smoothing.smooth(values, weight) == pytest.approx(slow_smooth(values, weight), abs=1e-9)
 
 
 def test_thinning_for_a_logarithmic_axis_keeps_the_beginning():
     x = np.arange(1, 100_001, dtype=float)
-    kept = series.thinned(np.sin(x), 200, x)
+    kept = smoothing.thinned(np.sin(x), 200, x)
     assert len(kept) <= 200
     assert (kept < 1000).sum() > 80  # two of five powers of ten; by count it would be two points
 
 
 def test_the_mean_over_seeds_has_the_band_of_the_sample_and_ends_where_the_first_ends():
     x = np.arange(5.0)
-    found = series.band([(x, x), (x, x + 2), (x[:4], x[:4] + 4)])
+    found = smoothing.band([(x, x), (x, x + 2), (x[:4], x[:4] + 4)])
     assert found.num_runs == 3
     assert found.x.tolist() == [0, 1, 2, 3]
     assert found.mean == pytest.approx([2, 3, 4, 5])
     assert found.high - found.mean == pytest.approx([2.0] * 4)  # the standard deviation of 0, 2, 4 is 2
-    around = series.band([(x, x), (x, x + 2), (x, x + 4)], "range")
+    around = smoothing.band([(x, x), (x, x + 2), (x, x + 4)], "range")
     assert (around.low.tolist(), around.high.tolist()) == (x.tolist(), (x + 4).tolist())
 
 
 def test_the_mean_reads_between_points_and_one_line_is_its_own_mean():
-    found = series.band(
+    found = smoothing.band(
         [(np.array([0.0, 2.0]), np.array([0.0, 2.0])), (np.array([0.0, 1.0, 2.0]), np.array([0.0, 3.0, 2.0]))]
     )
     assert found.x.tolist() == [0, 1, 2]
     assert found.mean.tolist() == [0, 2, 2]
-    alone = series.band([(np.array([1.0, 2.0]), np.array([5.0, 6.0]))])
+    alone = smoothing.band([(np.array([1.0, 2.0]), np.array([5.0, 6.0]))])
     assert alone.low.tolist() == alone.high.tolist() == [5, 6]
-    assert series.band([]).num_runs == 0
-    apart = series.band([(np.array([0.0, 1.0]), np.array([0.0, 1.0])), (np.array([5.0, 6.0]), np.array([0.0, 1.0]))])
+    assert smoothing.band([]).num_runs == 0
+    apart = smoothing.band([(np.array([0.0, 1.0]), np.array([0.0, 1.0])), (np.array([5.0, 6.0]), np.array([0.0, 1.0]))])
     assert len(apart.x) == 0
