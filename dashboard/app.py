@@ -25,15 +25,6 @@ from starlette.middleware import Middleware  # noqa: E402
 from dashboard import access  # noqa: E402
 from dashboard.shared import store  # noqa: E402
 
-# What the first page needs; the other pages bring much more, and whoever starts the server waits for this.
-FIRST_PAGE = (
-    "dashboard.shared.ui",
-    "dashboard.shared.queue",
-    "dashboard.shared.figures",
-    "dashboard.shared.forms",
-    "dashboard.components.table",
-)
-
 
 @contextlib.asynccontextmanager
 async def warm(_app: st.App) -> AsyncIterator[None]:
@@ -42,8 +33,7 @@ async def warm(_app: st.App) -> AsyncIterator[None]:
     Then takes what the imports made out of the garbage collector's sight: Streamlit collects garbage after every
     script run, and looking through all that the libraries have made is the largest part of the time a click takes.
     """
-    for name in FIRST_PAGE:
-        importlib.import_module(name)
+    importlib.import_module("dashboard.runs.page")  # not the others, which bring much more: the start waits for this
     store.get().summaries()
     streamlit.config.set_option("server.allowedHosts", ["*"])  # `access` has decided by then, and knows its setting
     gc.collect()
