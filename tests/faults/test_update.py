@@ -9,10 +9,9 @@ import sys
 import tarfile
 from pathlib import Path
 
-import psutil
 import pytest
 from conftest import TINY_PRETRAIN
-from waiting import background, wait_for, wait_until_training  # noqa: F401
+from waiting import background, schedulers, wait_for, wait_until_training  # noqa: F401
 
 from simclr import PACKAGE, runs
 
@@ -37,11 +36,6 @@ def tree(tmp_path: Path) -> Path:
     with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
         archive.extractall(tmp_path / "tree", filter="data")
     return tmp_path / "tree"
-
-
-def schedulers(runs_dir):
-    command = ["-m", "simclr.run_queue", str(runs_dir)]
-    return [process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[-3:] == command]
 
 
 @pytest.mark.parametrize("has_scheduler", [False, pytest.param(True, marks=pytest.mark.slow)])

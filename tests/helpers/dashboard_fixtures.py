@@ -217,3 +217,14 @@ def unpacked(data: bytes) -> dict[str, NDArray[np.generic]]:
         found[name] = np.frombuffer(data[place : place + size], "<" + name[:2])
         place += -(-size // 8) * 8
     return found
+
+
+def metric_columns(epochs: int = 3, steps: int = 10, first: int = 1) -> dict[str, list[float]]:
+    """Columns of a `metrics.csv` by name: a row per step, one more at the end of each epoch."""
+    names = ("epoch", "step", "train/loss", "val/loss", "val/knn_top1", "perf/seconds")
+    rows: list[tuple[float, ...]] = []
+    for epoch in range(epochs):
+        for step in range(epoch * steps + 1, (epoch + 1) * steps + 1):
+            rows.append((epoch + first, step, 5 - 0.1 * step, math.nan, math.nan, 0.5 * step))
+        rows.append((epoch + first, (epoch + 1) * steps, math.nan, 4.0, 0.5, math.nan))
+    return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}

@@ -30,6 +30,16 @@ def wait_until_training(run):
     return status
 
 
+def schedulers(runs_dir):
+    """Living processes that start what waits in this folder's queue."""
+    command = ["-m", "simclr.run_queue", str(runs_dir)]
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "status"])
+        if (process.info["cmdline"] or [])[-3:] == command and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]
+
+
 def group_of(pid):
     """Living processes of the group that `pid` leads."""
     found = []

@@ -2,29 +2,15 @@
 
 import json
 
+from dashboard_fixtures import metric_columns
+
 from dashboard.results import figures as result_figures
 from dashboard.run import figures as run_figures
 from dashboard.shared import figures
 
-NAN = float("nan")
-
-
-def example(epochs=3, steps=10, first=1):
-    columns = {"epoch": [], "step": [], "train/loss": [], "val/loss": [], "val/knn_top1": [], "perf/seconds": []}
-    for epoch in range(epochs):
-        for step in range(1, steps + 1):
-            place = epoch * steps + step
-            for name, value in zip(
-                columns, (epoch + first, place, 5 - 0.1 * place, NAN, NAN, 0.5 * place), strict=True
-            ):
-                columns[name].append(value)
-        for name, value in zip(columns, (epoch + first, (epoch + 1) * steps, NAN, 4.0, 0.5, NAN), strict=True):
-            columns[name].append(value)
-    return columns
-
 
 def test_run_figure_has_both_splits_and_the_line_of_chance():
-    figure = figures.run_figure(example(), "loss", "#123456", chance=6.24)
+    figure = figures.run_figure(metric_columns(), "loss", "#123456", chance=6.24)
     assert [trace["name"] for trace in figure["data"]] == ["Training", "Validation", "equal similarities"]
     assert figure["data"][2]["y"] == [6.24, 6.24]
     assert "6.24" in figure["layout"]["annotations"][0]["text"]
@@ -32,7 +18,7 @@ def test_run_figure_has_both_splits_and_the_line_of_chance():
 
 
 def test_accuracies_are_shown_in_per_cent():
-    figure = figures.run_figure(example(), "knn_top1", "#123456")
+    figure = figures.run_figure(metric_columns(), "knn_top1", "#123456")
     assert figure["data"][0]["y"] == [50.0, 50.0, 50.0]
     assert figure["layout"]["yaxis"]["ticksuffix"] == " %"
 
@@ -42,7 +28,7 @@ def test_a_run_without_metrics_gives_a_figure_without_lines():
 
 
 def test_overlay_lists_each_run_once():
-    figure = result_figures.overlay([("a", "#111111", example()), ("b", "#222222", example())], "loss")
+    figure = result_figures.overlay([("a", "#111111", metric_columns()), ("b", "#222222", metric_columns())], "loss")
     listed = [trace["name"] for trace in figure["data"] if trace["showlegend"]]
     assert listed == ["a", "b"]
     assert len(figure["data"]) == 6  # two runs, each with training, validation and its entry
@@ -50,7 +36,9 @@ def test_overlay_lists_each_run_once():
 
 
 def test_runs_of_one_colour_differ_in_their_dashes():
-    figure = result_figures.overlay([("a", "#111111", example()), ("b", "#111111", example())], "knn_top1")
+    figure = result_figures.overlay(
+        [("a", "#111111", metric_columns()), ("b", "#111111", metric_columns())], "knn_top1"
+    )
     assert {trace["line"]["dash"] for trace in figure["data"]} == {"solid", "dash"}
     assert figures.dashes(["r", "g", "r", "r", "r", "r"]) == [
         "solid",

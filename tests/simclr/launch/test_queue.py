@@ -7,10 +7,9 @@ import signal
 import subprocess
 import sys
 
-import psutil
 import pytest
 from conftest import TINY_PRETRAIN
-from waiting import LONG, background, wait_for, wait_until_training  # noqa: F401
+from waiting import LONG, background, schedulers, wait_for, wait_until_training  # noqa: F401
 
 from simclr import config as cfg
 from simclr import runs
@@ -284,36 +283,26 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path):
 # --- real processes -------------------------------------------------------------------------------------------------
 
 
-def keepers(runs_dir):
-    """Living keeper processes of this folder."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        line = process.info["cmdline"] or []
-        if line[-3:] == ["-m", "simclr.run_queue", str(runs_dir)] and process.info["status"] != "zombie":
-            found.append(process)
-    return found
-
-
 @pytest.fixture
 def queue(background):
     """The runs folder of real runs; what waits at the end is never begun."""
     yield background
     for run in run_queue.entries(background):
         run_queue.drop(run, background)
-    wait_for(lambda: not keepers(background), "the keeper's end")
+    wait_for(lambda: not schedulers(background), "the keeper's end")
 
 
 def test_the_next_one_starts_when_the_first_has_ended_and_nobody_looks(queue):
     first = run_queue.submit(options(), queue)
     second = run_queue.submit(cfg.build(PretrainConfig, TINY_PRETRAIN | {"epochs": 1, "evaluate": False}), queue)
     assert (first.status.state, second.status.state) == ("starting", "queued")
-    assert len(keepers(queue)) == 1
+    assert len(schedulers(queue)) == 1
     wait_until_training(first)
     assert second.status.state == "queued"
     assert control.stop(first.path).state == "stopped"
     status = wait_for(lambda: (s := second.status).exit_code is not None and s, "the second run")
     assert (status.state, status.device) == ("finished", "cpu"), second.log_tail()
-    wait_for(lambda: not keepers(queue), "the keeper's end")
+    wait_for(lambda: not schedulers(queue), "the keeper's end")
 
 
 def test_a_killed_supervisor_and_trainer_do_not_stop_the_queue(queue):
@@ -339,11 +328,11 @@ def test_many_processes_at_once_agree(queue):
     assert len(set(made)) == 3, made
     states = sorted(run.status.state for run in runs.list_runs(queue))
     assert states[:2] == ["queued", "queued"]
-    wait_for(lambda: len(keepers(queue)) == 1, "one keeper: others see that it is there, and leave")
-    keepers(queue)[0].kill()
-    wait_for(lambda: not keepers(queue), "the keeper's end")
+    wait_for(lambda: len(schedulers(queue)) == 1, "one keeper: others see that it is there, and leave")
+    schedulers(queue)[0].kill()
+    wait_for(lambda: not schedulers(queue), "the keeper's end")
     wait_for(
-        lambda: run_queue.ensure_scheduler(queue) or keepers(queue), "another keeper"
+        lambda: run_queue.ensure_scheduler(queue) or schedulers(queue), "another keeper"
     )  # as any page asks, every few seconds
     order = json.loads((queue / ".queue" / "order.json").read_text())
     assert sorted(order)[:2] == sorted(run.id for run in runs.list_runs(queue) if run.status.state == "queued")

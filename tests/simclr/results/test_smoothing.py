@@ -5,24 +5,11 @@ import random
 
 import numpy as np
 import pytest
+from dashboard_fixtures import metric_columns
 
 from simclr.results import metric_info, smoothing
 
 NAN = float("nan")
-
-
-def example(epochs=3, steps=10, first=1):
-    columns = {"epoch": [], "step": [], "train/loss": [], "val/loss": [], "val/knn_top1": [], "perf/seconds": []}
-    for epoch in range(epochs):
-        for step in range(1, steps + 1):
-            place = epoch * steps + step
-            for name, value in zip(
-                columns, (epoch + first, place, 5 - 0.1 * place, NAN, NAN, 0.5 * place), strict=True
-            ):
-                columns[name].append(value)
-        for name, value in zip(columns, (epoch + first, (epoch + 1) * steps, NAN, 4.0, 0.5, NAN), strict=True):
-            columns[name].append(value)
-    return columns
 
 
 def test_chance_loss_is_the_log_of_the_number_of_candidates():
@@ -31,11 +18,11 @@ def test_chance_loss_is_the_log_of_the_number_of_candidates():
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_epochs_have_fractions_inside_and_whole_numbers_at_their_end(first):
-    x, y = smoothing.points(example(first=first), "train/loss")
+    x, y = smoothing.points(metric_columns(first=first), "train/loss")
     assert x[:2] == pytest.approx([0.1, 0.2])
     assert x[-1] == pytest.approx(3)
     assert y[0] == pytest.approx(4.9)
-    assert smoothing.points(example(first=first), "val/loss")[0] == pytest.approx([1, 2, 3])
+    assert smoothing.points(metric_columns(first=first), "val/loss")[0] == pytest.approx([1, 2, 3])
 
 
 def test_a_log_that_counts_epochs_and_steps_from_zero_ends_at_whole_epochs_too():
@@ -51,7 +38,7 @@ def test_a_log_that_counts_epochs_and_steps_from_zero_ends_at_whole_epochs_too()
 
 
 def test_points_by_step_and_by_time_leave_out_missing_values():
-    columns = example()
+    columns = metric_columns()
     assert smoothing.points(columns, "val/knn_top1", "step") == ([10, 20, 30], [0.5, 0.5, 0.5])
     assert smoothing.points(columns, "val/knn_top1", "time")[0] == pytest.approx([5 / 60, 10 / 60, 15 / 60])
     assert smoothing.points(columns, "no such column") == ([], [])
