@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -114,7 +113,7 @@ class RunIndex:
     def _summary(self, run: Run) -> Summary:
         """The same, perhaps without figures that only `metrics.csv` tells."""
         folder = str(run.path)
-        signature = tuple(_signature(f"{folder}/{name}") for name in SUMMARY_FILES)
+        signature = tuple(metrics_csv.signature(f"{folder}/{name}") for name in SUMMARY_FILES)
         known = self._summaries.get(run.id)
         if known is not None and known[0] == signature:
             status = known[1].status
@@ -177,14 +176,6 @@ def _read(run: Run) -> Summary:
         created=run.created,
         is_example=run.is_example,
     )
-
-
-def _signature(path: str) -> tuple[int, int] | None:
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size
 
 
 # --- small readers of values that files may hold -------------------------------------------------------------------

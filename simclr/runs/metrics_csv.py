@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -166,10 +167,10 @@ def live_columns(path: Path) -> dict[str, list[float]]:
     return {name: values[:length] for name, values in columns.items()}
 
 
-def signature(path: Path) -> tuple[int, int] | None:
+def signature(path: Path | str) -> tuple[int, int] | None:
     """Modification time and size, which change with the file; None if there is no file."""
     try:
-        stat = path.stat()
+        stat = os.stat(path)
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size
