@@ -44,9 +44,17 @@ TINY_PRETRAIN = TINY | {"hidden_dim": 16, "projection_dim": 8, "learning_rate": 
 
 # Whole files go to one process each; those that take longest begin first, so that none is left over at the end.
 LONGEST = (
-    "test_exact_resume.py", "test_ddp.py", "test_pretended.py", "test_spawn.py", "test_journey.py",
-    "test_embedding_map.py", "test_queue.py", "test_streaming.py", "test_faults.py", "test_embeddings_page.py",
-)  # fmt: skip
+    "test_exact_resume.py",
+    "test_ddp.py",
+    "test_pretended.py",
+    "test_spawn.py",
+    "test_journey.py",
+    "test_embedding_map.py",
+    "test_queue.py",
+    "test_streaming.py",
+    "test_faults.py",
+    "test_embeddings_page.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

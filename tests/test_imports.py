@@ -75,8 +75,19 @@ def test_the_parts_do_not_know_the_whole(path):
 
 def test_macos_has_every_function_of_the_system_that_is_called():
     """By the standard library's types for the oldest Python allowed; `hasattr` and `getattr` are understood."""
-    command = [sys.executable, "-m", "mypy", "--platform", "darwin", "--follow-imports", "skip",
-               "--cache-dir", os.devnull, "simclr", "dashboard"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--platform",
+        "darwin",
+        "--follow-imports",
+        "skip",
+        "--cache-dir",
+        os.devnull,
+        "simclr",
+        "dashboard",
+    ]
     found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert "Found" in found.stdout, found.stderr  # what is skipped counts as an error, so there always are some
     assert not [line for line in found.stdout.splitlines() if "Module has no attribute" in line]

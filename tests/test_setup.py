@@ -25,9 +25,10 @@ def test_the_lines_of_the_readme_set_everything_up(tmp_path):
     shutil.copytree(ROOT / "dashboard" / ".streamlit", checkout / "dashboard" / ".streamlit", dirs_exist_ok=True)
     venv.create(tmp_path / "venv", with_pip=True)
     environment = {
-        "PATH": f"{tmp_path / 'venv' / 'bin'}{os.pathsep}/usr/bin:/bin", "HOME": str(tmp_path),
+        "PATH": f"{tmp_path / 'venv' / 'bin'}{os.pathsep}/usr/bin:/bin",
+        "HOME": str(tmp_path),
         **{name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "REQUESTS_"))},
-    }  # fmt: skip
+    }
     subprocess.run(install.split(), cwd=checkout, env=environment, check=True, stdout=subprocess.DEVNULL)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -39,9 +39,11 @@ def test_five_seeds_of_the_quick_recipe(tmp_path, capsys):
         accuracy = {}
         for arm in ("finetune", "scratch"):
             options = cfg.recipe("quick", arm) | {
-                "seed": str(seed), "label_fraction": str(LABEL_FRACTION), "experiment_version": run.id,
+                "seed": str(seed),
+                "label_fraction": str(LABEL_FRACTION),
+                "experiment_version": run.id,
                 "num_threads": threads,
-            }  # fmt: skip
+            }
             partner = train(cfg.build(cfg.FinetuneConfig, options), runs_dir=tmp_path)
             assert partner.status.state == "finished"
             accuracy[arm] = partner.evaluation["test/top1"]

@@ -22,8 +22,11 @@ from simclr.embeddings.references import EncoderRef
 from simclr.views import sample_images
 
 SHOWS = {
-    "pairs": "Pairs and others", "batch": "Batch and temperature", "invariance": "Invariance", "factors": "Factors",
-}  # fmt: skip
+    "pairs": "Pairs and others",
+    "batch": "Batch and temperature",
+    "invariance": "Invariance",
+    "factors": "Factors",
+}
 NOTES = {
     "pairs": "Cosine similarity of the two views of each image beside that of its first view and views of others. "
     "Pre-training pulls pairs together in z (Chen et al. 2020); h is what is kept. The grey bars reach from the 5th to "
@@ -65,10 +68,17 @@ def section(kept: dict[str, Any], found: sample_images.SampleImages, numbers: Se
                 st.switch_page(ui.PAGE_NEW)
         return
     items = {item.id: item for item in usable}
-    show = st.segmented_control(
-        "What to show", list(SHOWS), format_func=SHOWS.__getitem__, required=True, label_visibility="collapsed",
-        key=widget_key("show", list(SHOWS), "pairs"),
-    ) or "pairs"  # fmt: skip
+    show = (
+        st.segmented_control(
+            "What to show",
+            list(SHOWS),
+            format_func=SHOWS.__getitem__,
+            required=True,
+            label_visibility="collapsed",
+            key=widget_key("show", list(SHOWS), "pairs"),
+        )
+        or "pairs"
+    )
     remember(show=show)
     chosen = choose_encoder(items, kept["dataset"], show)
     if chosen is None:

@@ -109,9 +109,13 @@ def _batch(
 
 @st.cache_data(max_entries=16, show_spinner="Encoding the views")
 def _encoded(
-    key: str, _encoder: encoders.FrozenEncoder, _images: NDArray[np.uint8], _ids: NDArray[np.int64],
-    _augmentation: Augmentation, _draw: tuple[int, int, int],
-) -> tuple[dict[Representation, NDArray[np.float64]], str]:  # fmt: skip
+    key: str,
+    _encoder: encoders.FrozenEncoder,
+    _images: NDArray[np.uint8],
+    _ids: NDArray[np.int64],
+    _augmentation: Augmentation,
+    _draw: tuple[int, int, int],
+) -> tuple[dict[Representation, NDArray[np.float64]], str]:
     import torch
 
     from simclr.views import augment, resampling
@@ -154,15 +158,25 @@ def draw_pairs(
     measured = similarity.pair_numbers(similarity.similarity_matrix(_layer_of(batch, layer)))
     pairs, against = measured.pairs[:shown], measured.others[:shown]
     with st.container(horizontal=True, gap="medium", key="lab-pair-numbers"):
-        st.metric("The two views of an image", formats.two_digits(pairs.mean()), width="content",
-                  help="Mean cosine similarity of the chosen pairs.")  # fmt: skip
-        st.metric("Different images", formats.two_digits(against.mean()), width="content",
-                  help=f"Mean cosine similarity to the views of {len(batch.titles) - 1} others.")  # fmt: skip
         st.metric(
-            "Partner is the most similar", formats.percent(measured.top1, 0), width="content",
+            "The two views of an image",
+            formats.two_digits(pairs.mean()),
+            width="content",
+            help="Mean cosine similarity of the chosen pairs.",
+        )
+        st.metric(
+            "Different images",
+            formats.two_digits(against.mean()),
+            width="content",
+            help=f"Mean cosine similarity to the views of {len(batch.titles) - 1} others.",
+        )
+        st.metric(
+            "Partner is the most similar",
+            formats.percent(measured.top1, 0),
+            width="content",
             help=f"Of all {2 * len(batch.titles)} views here, chosen and others; chance is "
             f"{100 / (2 * len(batch.titles) - 1):.1f} %.",
-        )  # fmt: skip
+        )
     live_chart(pairs_figure(batch.titles[:shown], pairs, against, choice.color, layer), "lab-pairs", height=340)
 
 
@@ -173,11 +187,17 @@ def draw_matrix(
     found: sample_images.SampleImages,
     numbers: Sequence[int],
 ) -> None:
-    size = st.segmented_control(
-        "Images in the batch", BATCHES, required=True, key=widget_key("batch_of", BATCHES, "16"),
-        format_func=lambda size: "The chosen" if size == CHOSEN else size,
-        help="The chosen images, or so many drawn from the data set; another draw of the views draws others.",
-    ) or "16"  # fmt: skip
+    size = (
+        st.segmented_control(
+            "Images in the batch",
+            BATCHES,
+            required=True,
+            key=widget_key("batch_of", BATCHES, "16"),
+            format_func=lambda size: "The chosen" if size == CHOSEN else size,
+            help="The chosen images, or so many drawn from the data set; another draw of the views draws others.",
+        )
+        or "16"
+    )
     remember(batch_of=size)
     wanted = list(numbers) if size == CHOSEN else _others(found, [], int(size), kept["epoch"])
     if len(wanted) < 2:
@@ -192,14 +212,24 @@ def draw_matrix(
     bright = similarity.likely_false_negatives(similarities, batch.names)
     words = {True: "same class: a false negative", False: "other class: a hard negative", None: "class unknown"}
     marks = [
-        {"row": item.row, "column": item.column, "similarity": item.similarity,
-         "words": f"{batch.titles[item.row // 2]} · {batch.titles[item.column // 2]}, {words[item.same_class]}"}
+        {
+            "row": item.row,
+            "column": item.column,
+            "similarity": item.similarity,
+            "words": f"{batch.titles[item.row // 2]} · {batch.titles[item.column // 2]}, {words[item.same_class]}",
+        }
         for item in bright
-    ]  # fmt: skip
+    ]
     similarity_matrix(
-        similarities, titles=batch.titles, sprite=batch.sprite, columns=SPRITE_COLUMNS, marks=marks,
-        temperature=temperature, revision=f"{zlib.crc32(f'{batch.key}|{layer}'.encode())}", key=key,
-    )  # fmt: skip
+        similarities,
+        titles=batch.titles,
+        sprite=batch.sprite,
+        columns=SPRITE_COLUMNS,
+        marks=marks,
+        temperature=temperature,
+        revision=f"{zlib.crc32(f'{batch.key}|{layer}'.encode())}",
+        key=key,
+    )
     remember(temperature=f"{temperature:g}")
     if layer == "h" and len(references.layers_of(choice.model)) > 1:
         st.caption("Training compares projections z, not h: this is what the loss would be on the features.")

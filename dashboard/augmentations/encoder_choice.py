@@ -60,30 +60,46 @@ def choose_encoder(
         st.warning("The run in the address is not there, or has no weights yet; another is shown.")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="lab-choice"):
         run_id = st.selectbox(
-            "Encoder", list(items), format_func=lambda name: run_labels.label(items[name]),
-            key=widget_key("encoder", list(items), first.id), width=330,
+            "Encoder",
+            list(items),
+            format_func=lambda name: run_labels.label(items[name]),
+            key=widget_key("encoder", list(items), first.id),
+            width=330,
             help="Runs with weights: pre-trainings, fine-tunings and trainings from scratch.",
-        )  # fmt: skip
+        )
         run = store.find(run_id)
         if run is None:
             st.error("This run is not there any more.", icon=":material/error:")
             return None
         options = ["", *references.checkpoints_of(run), references.UNTRAINED]
-        weights = st.selectbox(
-            "Weights", options, format_func=weights_label, key=widget_key("weights", options, ""), width=190,
-            help="Of which moment of the training.",
-        ) or ""  # fmt: skip
+        weights = (
+            st.selectbox(
+                "Weights",
+                options,
+                format_func=weights_label,
+                key=widget_key("weights", options, ""),
+                width=190,
+                help="Of which moment of the training.",
+            )
+            or ""
+        )
         model = model_of(run, weights)
         layers = list(references.layers_of(model))
         # The loss compares z; other encoders can only be compared in h.
         name, first_layer = ("layer", "z") if show in ("pairs", "batch") else ("compared_layer", "h")
         layer: Representation = "h"
         if len(layers) > 1:
-            layer = st.segmented_control(
-                "Layer", layers, required=True, key=widget_key(name, layers, first_layer),
-                format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
-                help="The loss compares projections z; the features h are kept after training.",
-            ) or "h"  # fmt: skip
+            layer = (
+                st.segmented_control(
+                    "Layer",
+                    layers,
+                    required=True,
+                    key=widget_key(name, layers, first_layer),
+                    format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
+                    help="The loss compares projections z; the features h are kept after training.",
+                )
+                or "h"
+            )
             remember(**{name: layer})
     remember(encoder=run_id, weights=weights)
     return ChosenEncoder(model, encoder_title(items[run_id], weights), store.colors(items)[run_id]), layer
@@ -127,17 +143,23 @@ def choose_compared(items: dict[str, index.Summary], choice: ChosenEncoder) -> l
         asked = [name for name in remembered().get("against", "").split(",") if name in others]
         st.session_state[key] = (asked or default)[: MOST_ENCODERS - 1]
     picked = st.multiselect(
-        "Beside it", others, format_func=lambda name: options[name].title, key=key, max_selections=MOST_ENCODERS - 1,
+        "Beside it",
+        others,
+        format_func=lambda name: options[name].title,
+        key=key,
+        max_selections=MOST_ENCODERS - 1,
         help="Other encoders for the same images: the same network before training, trained from scratch, other runs.",
-    )  # fmt: skip
+    )
     remember(against=",".join(picked))
     wanted = [choice, *(options[name] for name in picked)]
     own = store.colors([item.model.run.id for item in wanted])
     taken: list[str] = []
     for item in wanted:
-        color = run_labels.OTHER_COLORS[references.UNTRAINED] if item.model.what == "untrained" else (
-            own[item.model.run.id]
-        )  # fmt: skip
+        color = (
+            run_labels.OTHER_COLORS[references.UNTRAINED]
+            if item.model.what == "untrained"
+            else (own[item.model.run.id])
+        )
         free = [each for each in palette.PALETTE if each not in taken]
         taken.append(color if color not in taken else free[0])
     return [replace(item, color=color) for item, color in zip(wanted, taken, strict=True)]

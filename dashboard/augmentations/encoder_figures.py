@@ -16,15 +16,24 @@ from simclr.data import shapes
 CURVES = ("crop", "brightness", "contrast", "saturation", "hue", "blur")
 SWITCHES = ("flip", "grayscale")
 TITLES = {
-    "crop": ("Crop", "area cut away", True), "brightness": ("Brightness", "factor 1 ± this", False),
-    "contrast": ("Contrast", "factor 1 ± this", False), "saturation": ("Saturation", "factor 1 ± this", False),
-    "hue": ("Hue", "turn of the colour circle, ±", False), "blur": ("Blur", "sigma, share of the side", True),
-    "flip": ("Mirror", "", False), "grayscale": ("Grey", "", False),
-}  # fmt: skip
+    "crop": ("Crop", "area cut away", True),
+    "brightness": ("Brightness", "factor 1 ± this", False),
+    "contrast": ("Contrast", "factor 1 ± this", False),
+    "saturation": ("Saturation", "factor 1 ± this", False),
+    "hue": ("Hue", "turn of the colour circle, ±", False),
+    "blur": ("Blur", "sigma, share of the side", True),
+    "flip": ("Mirror", "", False),
+    "grayscale": ("Grey", "", False),
+}
 FACTOR_TITLES = {
-    "shape": "Shape", "hue": "Hue", "background": "Background hue", "size": "Size", "position_x": "Position, x",
-    "position_y": "Position, y", "rotation": "Rotation",
-}  # fmt: skip
+    "shape": "Shape",
+    "hue": "Hue",
+    "background": "Background hue",
+    "size": "Size",
+    "position_x": "Position, x",
+    "position_y": "Position, y",
+    "rotation": "Rotation",
+}
 
 
 def pairs_figure(
@@ -44,16 +53,36 @@ def pairs_figure(
     rounded = [[round(float(value), 4) for value in values] for values in (pairs, middle, high - middle, middle - low)]
     return {
         "data": [
-            {"type": "scatter", "mode": "markers", "x": places, "y": rounded[1], "name": "Views of other images",
-             "marker": {"color": palette.GREY, "size": 12, "symbol": "line-ew-open", "line": {"width": 2}},
-             "error_y": {"type": "data", "symmetric": False, "array": rounded[2], "arrayminus": rounded[3],
-                         "color": palette.GREY, "thickness": 5, "width": 0},
-             "hovertemplate": "median %{y:.2f}<extra>%{fullData.name}</extra>"},
-            {"type": "scatter", "mode": "markers", "x": places, "y": rounded[0], "name": "Its other view",
-             "marker": {"color": color, "size": 10}, "hovertemplate": "%{y:.2f}<extra>%{fullData.name}</extra>"},
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": places,
+                "y": rounded[1],
+                "name": "Views of other images",
+                "marker": {"color": palette.GREY, "size": 12, "symbol": "line-ew-open", "line": {"width": 2}},
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": rounded[2],
+                    "arrayminus": rounded[3],
+                    "color": palette.GREY,
+                    "thickness": 5,
+                    "width": 0,
+                },
+                "hovertemplate": "median %{y:.2f}<extra>%{fullData.name}</extra>",
+            },
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": places,
+                "y": rounded[0],
+                "name": "Its other view",
+                "marker": {"color": color, "size": 10},
+                "hovertemplate": "%{y:.2f}<extra>%{fullData.name}</extra>",
+            },
         ],
         "layout": layout,
-    }  # fmt: skip
+    }
 
 
 def _value(mean: float, others: float, scale: str) -> float | None:
@@ -86,10 +115,17 @@ def curve_figure(
         y = [_value(1.0, values["others"], scale)]
         y += [_value(value, values["others"], scale) for value in values["curves"][operation]]
         data.append(
-            {"type": "scatter", "mode": "lines+markers", "x": [0.0, *invariance.STRENGTHS[operation]], "y": y,
-             "name": item.title, "line": {"color": item.color, "width": 2.2}, "marker": {"size": 5},
-             "hovertemplate": "%{y:.2f}<extra>%{fullData.name}</extra>"}
-        )  # fmt: skip
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "x": [0.0, *invariance.STRENGTHS[operation]],
+                "y": y,
+                "name": item.title,
+                "line": {"color": item.color, "width": 2.2},
+                "marker": {"size": 5},
+                "hovertemplate": "%{y:.2f}<extra>%{fullData.name}</extra>",
+            }
+        )
     return {"data": data, "layout": layout}
 
 
@@ -102,10 +138,16 @@ def _bars(
     layout |= {"barmode": "group", "bargap": 0.3, "hovermode": "closest"}
     layout["xaxis"] = {"title": {"text": ""}}
     data = [
-        {"type": "bar", "x": list(names), "y": list(heights), "name": item.title, "marker": {"color": item.color},
-         "hovertemplate": "%{x}: %{y:.2f}<extra>%{fullData.name}</extra>"}
+        {
+            "type": "bar",
+            "x": list(names),
+            "y": list(heights),
+            "name": item.title,
+            "marker": {"color": item.color},
+            "hovertemplate": "%{x}: %{y:.2f}<extra>%{fullData.name}</extra>",
+        }
         for item, heights in zip(wanted, values, strict=True)
-    ]  # fmt: skip
+    ]
     return {"data": data, "layout": layout}
 
 

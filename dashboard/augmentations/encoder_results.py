@@ -81,16 +81,25 @@ def draw_invariance(
     wanted = choose_compared(items, choice)
     places = np.unique(np.linspace(0, len(found.ids) - 1, min(stored.MAX_PROFILE_IMAGES, len(found.ids))).astype(int))
     results = _results(
-        "profile", wanted, found.images[places], "What these encoders ignore is not measured yet",
+        "profile",
+        wanted,
+        found.images[places],
+        "What these encoders ignore is not measured yet",
         f"Eight operations at up to six strengths on {len(places)} images of this data set: seconds for a small "
         "network, a minute or two for a ResNet-18 on a CPU. The result is kept with the runs.",
-    )  # fmt: skip
+    )
     if results is None:
         return
-    scale = st.segmented_control(
-        "Similarity", list(SCALES), format_func=SCALES.__getitem__, required=True,
-        key=widget_key("scale", list(SCALES), "relative"),
-    ) or "relative"  # fmt: skip
+    scale = (
+        st.segmented_control(
+            "Similarity",
+            list(SCALES),
+            format_func=SCALES.__getitem__,
+            required=True,
+            key=widget_key("scale", list(SCALES), "relative"),
+        )
+        or "relative"
+    )
     remember(scale=scale)
     shown = _layers(results, layer)
     _legend(wanted, results, layer)
@@ -124,9 +133,10 @@ def extremes(measured: dict[str, Any]) -> str:
 def draw_factors(items: dict[str, index.Summary], choice: ChosenEncoder, layer: Representation) -> None:
     wanted = choose_compared(items, choice)
     strangers = [
-        item.title for item in wanted
+        item.title
+        for item in wanted
         if item.model.what != "untrained" and str(item.model.run.config.get("dataset")) != "shapes"
-    ]  # fmt: skip
+    ]
     if strangers:
         st.caption(
             escape.markdown(
@@ -134,10 +144,13 @@ def draw_factors(items: dict[str, index.Summary], choice: ChosenEncoder, layer: 
             )
         )
     results = _results(
-        "factors", wanted, None, "What can be read from these features is not measured yet",
+        "factors",
+        wanted,
+        None,
+        "What can be read from these features is not measured yet",
         f"Features of {factors.NUM_TRAIN + factors.NUM_TEST:,} generated shapes, and a linear map for each factor: "
         "seconds for a small network, minutes for a large one. The result is kept with the runs.",
-    )  # fmt: skip
+    )
     if results is None:
         return
     shown = _layers(results, layer)

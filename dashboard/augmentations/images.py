@@ -93,9 +93,12 @@ def upload() -> sample_images.SampleImages | None:
     held = st.session_state.setdefault(UPLOADS, {"is_new": False, "found": None, "problems": []})
     files = st.file_uploader(
         f"PNG, JPEG or WebP, up to {sample_images.MAX_UPLOAD_MIB} MiB each; they stay in this session",
-        type=["png", "jpg", "jpeg", "webp"], accept_multiple_files=True, key="augmentation-files",
-        max_upload_size=sample_images.MAX_UPLOAD_MIB, on_change=take_files,
-    )  # fmt: skip
+        type=["png", "jpg", "jpeg", "webp"],
+        accept_multiple_files=True,
+        key="augmentation-files",
+        max_upload_size=sample_images.MAX_UPLOAD_MIB,
+        on_change=take_files,
+    )
     if held["is_new"]:
         found, problems = sample_images.uploaded([(file.name, file.getvalue()) for file in files])
         held |= {"is_new": False, "found": found, "problems": problems}

@@ -69,9 +69,14 @@ def slide(kept: dict[str, Any], name: str) -> None:
         stem, other = name[:-4], f"{name[:-4]}_max"
         low, high = slider_range(stem, info, values[name], values[other])
         chosen = st.slider(
-            SHORT_LABELS.get(stem, stem), float(low), float(high), (float(values[name]), float(values[other])),
-            step=0.01, key=key, help=f"{info.description} {Augmentation.model_fields[other].description}",
-        )  # fmt: skip
+            SHORT_LABELS.get(stem, stem),
+            float(low),
+            float(high),
+            (float(values[name]), float(values[other])),
+            step=0.01,
+            key=key,
+            help=f"{info.description} {Augmentation.model_fields[other].description}",
+        )
         # a slider rounds: what was not moved keeps its exact value
         for part, value in zip((name, other), chosen, strict=True):
             if abs(value - values[part]) > 0.006:
@@ -238,30 +243,58 @@ def choices(kept: dict[str, Any]) -> None:
         if "augmentation-dataset" not in st.session_state:
             st.session_state["augmentation-dataset"] = choice.OF_RUN if kept["run"] else kept["dataset"]
         st.selectbox(
-            "Data set", images.datasets(kept), key="augmentation-dataset", width=160, accept_new_options=True,
-            format_func=lambda name: labels.get(name) or index.short_dataset(name), on_change=choice.use_dataset,
+            "Data set",
+            images.datasets(kept),
+            key="augmentation-dataset",
+            width=160,
+            accept_new_options=True,
+            format_func=lambda name: labels.get(name) or index.short_dataset(name),
+            on_change=choice.use_dataset,
             help="A data set that is here already, the path of a folder, or images of your own.",
-        )  # fmt: skip
+        )
         size_key = f"augmentation-{kept['generation']}-size"
         if size_key not in st.session_state:
             st.session_state[size_key] = kept["size"] or OWN_SIZE
         sizes = sorted({OWN_SIZE, *SIZES, kept["size"] or OWN_SIZE})
-        size = st.selectbox("View size", sizes, key=size_key, width=150,
-                            format_func=lambda size: f"{size} pixels" if size else "The data set's",
-                            help="Side of a view; a blur in pixels is weaker on larger views.")  # fmt: skip
+        size = st.selectbox(
+            "View size",
+            sizes,
+            key=size_key,
+            width=150,
+            format_func=lambda size: f"{size} pixels" if size else "The data set's",
+            help="Side of a view; a blur in pixels is weaker on larger views.",
+        )
         kept["size"] = size or None
         known = choice.bases(kept["origin"])
         if "augmentation-preset" not in st.session_state:
             st.session_state["augmentation-preset"] = kept["preset"]
-        st.selectbox("Start from", list(known), format_func=lambda name: known[name][0], key="augmentation-preset",
-                     on_change=choice.use_preset, width=210)  # fmt: skip
+        st.selectbox(
+            "Start from",
+            list(known),
+            format_func=lambda name: known[name][0],
+            key="augmentation-preset",
+            on_change=choice.use_preset,
+            width=210,
+        )
         number(kept, "seed", "Seed", 0, choice.MAX_SEED, "A training with this seed draws these very views.")
         number(kept, "epoch", "Epoch", 1, choice.last_epoch(kept), "Each epoch draws other views.", 1)
         if kept["run"]:
-            number(kept, "batch", "Batch", 1, kept.get("num_batches") or choice.MAX_EPOCH,
-                   "Of the epoch, as the training drew it; its first images stand in the strip.", 1)  # fmt: skip
-        st.button("New draw", icon=":material/casino:", key="augmentation-draw", on_click=choice.new_draw,
-                  help="The next epoch: other random numbers for the same images and settings.")  # fmt: skip
+            number(
+                kept,
+                "batch",
+                "Batch",
+                1,
+                kept.get("num_batches") or choice.MAX_EPOCH,
+                "Of the epoch, as the training drew it; its first images stand in the strip.",
+                1,
+            )
+        st.button(
+            "New draw",
+            icon=":material/casino:",
+            key="augmentation-draw",
+            on_click=choice.new_draw,
+            help="The next epoch: other random numbers for the same images and settings.",
+        )
 
 
 def about_run(kept: dict[str, Any]) -> None:
@@ -321,15 +354,26 @@ def explorer() -> None:
     if "augmentation-part" not in st.session_state:
         st.session_state["augmentation-part"] = kept["part"]
     st.segmented_control(
-        "What to look at", list(choice.PARTS), format_func=choice.PARTS.__getitem__, key="augmentation-part",
-        required=True, label_visibility="collapsed", on_change=choice.use_part,
-    )  # fmt: skip
+        "What to look at",
+        list(choice.PARTS),
+        format_func=choice.PARTS.__getitem__,
+        key="augmentation-part",
+        required=True,
+        label_visibility="collapsed",
+        on_change=choice.use_part,
+    )
     with st.container(key="augmentation-images", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             how = "the one to show" if kept["part"] == "steps" else "to add or remove one"
             st.caption(f"Images: click {how}", width="content")
-            st.button("Next batch" if kept["run"] else "Show others", icon=":material/shuffle:", type="tertiary",
-                      key="augmentation-others", on_click=choice.other_images, args=(kept["num_batches"],))  # fmt: skip
+            st.button(
+                "Next batch" if kept["run"] else "Show others",
+                icon=":material/shuffle:",
+                type="tertiary",
+                key="augmentation-others",
+                on_click=choice.other_images,
+                args=(kept["num_batches"],),
+            )
         images.strip(kept, found, numbers)
 
     if kept["part"] == "encoder":  # wide, and slow to follow a slider

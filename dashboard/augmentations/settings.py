@@ -105,17 +105,21 @@ def from_address(query: Mapping[str, str]) -> dict[str, Any]:
                 values = trial
     epoch = whole_number(query.get("epoch"), 1, MAX_EPOCH, 1) - 1
     return {
-        "run": query["run"] if origin else "", "origin": origin, "preset": preset, "values": values,
+        "run": query["run"] if origin else "",
+        "origin": origin,
+        "preset": preset,
+        "values": values,
         "dataset": origin["dataset"] if origin else query.get("dataset", "shapes"),
         "size": whole_number(query.get("size"), 8, 512, size),
         "seed": whole_number(query.get("seed"), 0, MAX_SEED, origin["seed"] if origin else SEED.default),
         "epoch": min(epoch, origin["epochs"] - 1) if origin else epoch,
         "batch": whole_number(query.get("batch"), 1, MAX_EPOCH, 1) - 1,
         "part": query.get("part") if query.get("part") in PARTS else "pairs",
-        "show": 0, "generation": 0,
+        "show": 0,
+        "generation": 0,
         "image": whole_number(query.get("image"), 0, 2**53, None),
         "picked": [int(word) for word in query.get("images", "").split(",") if word.isdecimal()][:MOST_IMAGES],
-    }  # fmt: skip
+    }
 
 
 def whole_number(text: str | None, low: int, high: int, default: Any) -> Any:
@@ -137,9 +141,13 @@ def of_run(run_id: str) -> dict[str, Any]:
     config = runs.load_config(run)
     assert isinstance(config, PretrainConfig)
     return {
-        "title": title, "dataset": config.dataset, "values": config.augmentation.model_dump(),
-        "size": config.image_size, "seed": config.seed, "epochs": config.epochs,
-    }  # fmt: skip
+        "title": title,
+        "dataset": config.dataset,
+        "values": config.augmentation.model_dump(),
+        "size": config.image_size,
+        "seed": config.seed,
+        "epochs": config.epochs,
+    }
 
 
 def bases(origin: dict[str, Any] | None) -> dict[str, tuple[str, dict[str, Any], int | None]]:

@@ -28,8 +28,15 @@ def summary_table(groups: tuple[Group, ...], metrics: tuple[str, ...]) -> None:
         spec = metric_info.spec_of(metric)
         rank = 1 if number == 0 else 2 if number < 3 else 3
         text = "The last value on validation images; of a run that has none, on training images."
-        columns.append({"key": f"{metric} last", "label": f"{spec.label}, last", "align": "right", "rank": max(2, rank),
-                        "help": text})  # fmt: skip
+        columns.append(
+            {
+                "key": f"{metric} last",
+                "label": f"{spec.label}, last",
+                "align": "right",
+                "rank": max(2, rank),
+                "help": text,
+            }
+        )
         if spec.better:
             text = f"The {'lowest' if spec.better == 'low' else 'highest'} on validation images, with its epoch."
             columns.append({"key": f"{metric} best", "label": "best", "align": "right", "rank": rank, "help": text})
@@ -83,17 +90,19 @@ def options_table(sources: list[Source]) -> None:
     if len(sources) <= MAX_COLUMNS:
         titles = [source.title for source in sources]
         columns += [
-            {"key": f"run {number}", "label": group_title(group, titles)}
-            for number, group in enumerate(alone(sources))
-        ]  # fmt: skip
+            {"key": f"run {number}", "label": group_title(group, titles)} for number, group in enumerate(alone(sources))
+        ]
         cells = [{f"run {number}": {"text": text} for number, text in enumerate(texts)} for _, texts in rows]
     else:
         columns.append(
             {"key": "values", "label": "Values, and how many runs have them", "wrap": True, "sortable": False}
         )
         cells = [{"values": {"text": count_values(texts)}} for _, texts in rows]
-    table(columns, [{"option": {"text": name}, **cell} for (name, _), cell in zip(rows, cells, strict=True)],
-          key="curves-options")  # fmt: skip
+    table(
+        columns,
+        [{"option": {"text": name}, **cell} for (name, _), cell in zip(rows, cells, strict=True)],
+        key="curves-options",
+    )
     if num_hidden:
         st.caption(hidden)
 

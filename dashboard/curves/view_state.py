@@ -16,9 +16,18 @@ SPLITS = {"both": "Both", "train": "Training", "val": "Validation"}
 SEEDS = {"each": "Each run", "std": "Mean ± std", "range": "Mean, min–max"}
 CHOICE = "curves_choice"  # the session's own copy: widgets forget when another page is shown
 FIRST = {
-    "runs": None, "metrics": None, "x": "epoch", "splits": "both", "seeds": "each", "smoothing": 0.0, "log": False,
-    "log_x": False, "large": "", "folder": "", "generation": 0,
-}  # fmt: skip
+    "runs": None,
+    "metrics": None,
+    "x": "epoch",
+    "splits": "both",
+    "seeds": "each",
+    "smoothing": 0.0,
+    "log": False,
+    "log_x": False,
+    "large": "",
+    "folder": "",
+    "generation": 0,
+}
 
 
 # --- what is shown: address, session, widgets ----------------------------------------------------------------------

@@ -168,9 +168,14 @@ def taken_apart(text: str) -> tuple[str, str, str]:
 
 
 def choose_side(
-    place: str, column: Any, options: list[str], default: str, items: Mapping[str, index.Summary],
-    colors: dict[str, str], is_film: bool,
-) -> Side:  # fmt: skip
+    place: str,
+    column: Any,
+    options: list[str],
+    default: str,
+    items: Mapping[str, index.Summary],
+    colors: dict[str, str],
+    is_film: bool,
+) -> Side:
     """The widgets of the left or the right model."""
     name, asked_checkpoint, asked_layer = taken_apart(st.query_params.get(place, ""))
     names = {item.id: run_labels.label(item) for item in items.values()} | OTHERS
@@ -178,10 +183,13 @@ def choose_side(
     key = start_value(place, options, default, asked)
     with column:
         what = st.selectbox(
-            place.capitalize(), options, format_func=names.__getitem__, key=key,
+            place.capitalize(),
+            options,
+            format_func=names.__getitem__,
+            key=key,
             help="Finished runs with weights; a network before its training; or the bare pixels."
             + (" Runs that cannot be shown the same images as the left one are left out." if place == "right" else ""),
-        )  # fmt: skip
+        )
         run = None if what in OTHERS else store.find(what)
         checkpoints = ["", *(references.checkpoints_of(run) if run else [])]
         layers = ("h", "z") if what == references.UNTRAINED or (run and items[what].kind == "pretrain") else ("h",)
@@ -189,16 +197,27 @@ def choose_side(
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             if len(checkpoints) > 1:
                 checkpoint = st.selectbox(
-                    f"Weights, {place}", checkpoints, format_func=run_labels.checkpoint_label,
-                    label_visibility="collapsed", width=190, disabled=is_film,
+                    f"Weights, {place}",
+                    checkpoints,
+                    format_func=run_labels.checkpoint_label,
+                    label_visibility="collapsed",
+                    width=190,
+                    disabled=is_film,
                     key=start_value(f"{place}-checkpoint", checkpoints, "", asked_checkpoint),
-                )  # fmt: skip
+                )
             if len(layers) > 1:
-                layer = st.segmented_control(
-                    f"Layer, {place}", layers, required=True, label_visibility="collapsed", disabled=is_film,
-                    key=start_value(f"{place}-layer", layers, "h", asked_layer),
-                    format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
-                ) or "h"  # fmt: skip
+                layer = (
+                    st.segmented_control(
+                        f"Layer, {place}",
+                        layers,
+                        required=True,
+                        label_visibility="collapsed",
+                        disabled=is_film,
+                        key=start_value(f"{place}-layer", layers, "h", asked_layer),
+                        format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
+                    )
+                    or "h"
+                )
     more = [run_labels.checkpoint_label(checkpoint).lower()] * bool(checkpoint) + [f"layer {layer}"] * (layer != "h")
     reference = "@".join([what, *([checkpoint] if checkpoint else []), *([layer] if layer != "h" else [])])
     below = OTHER_SUBTITLES[what] if what in OTHERS else subtitle(items[what])
@@ -261,15 +280,23 @@ def choose_images(place: Any) -> ImageSelection:
     """How many images of which split."""
     with place:
         number = st.selectbox(
-            "Images", NUM_IMAGES, format_func=lambda number: f"{number:,}",
+            "Images",
+            NUM_IMAGES,
+            format_func=lambda number: f"{number:,}",
             key=start_value("images", NUM_IMAGES, selection.DEFAULT_IMAGES),
             help="At most so many, in class proportion, and the same ones for both.",
-        )  # fmt: skip
-        split = st.segmented_control(
-            "Of the images for", list(SPLITS), format_func=SPLITS.__getitem__, required=True,
-            key=start_value("split", list(SPLITS), "auto"),
-            help="Test images were seen by no training; data without any show validation images.",
-        ) or "auto"  # fmt: skip
+        )
+        split = (
+            st.segmented_control(
+                "Of the images for",
+                list(SPLITS),
+                format_func=SPLITS.__getitem__,
+                required=True,
+                key=start_value("split", list(SPLITS), "auto"),
+                help="Test images were seen by no training; data without any show validation images.",
+            )
+            or "auto"
+        )
     return ImageSelection(split=split, num_images=number)
 
 
@@ -281,10 +308,13 @@ def choose_map(place: Any, method: str, dims: int) -> Projection:
             whole = option.step == 1
             kind: Callable[[float], float] = int if whole else float
             value = st.number_input(
-                f"{option.label} of {projections.LABELS[method]}", kind(option.low), kind(option.high),
-                step=kind(option.step), key=start_number(name, option),
+                f"{option.label} of {projections.LABELS[method]}",
+                kind(option.low),
+                kind(option.high),
+                step=kind(option.step),
+                key=start_number(name, option),
                 help=f"{option.help} Default: {option.default:g}.",
-            )  # fmt: skip
+            )
             if value is not None and value != option.default:
                 values[name] = kind(value)
     return Projection(method, dims, **values)
@@ -294,10 +324,15 @@ def choose_color(place: Any, embeddings: Sequence[Embedding]) -> str:
     options = embedding_colors.color_choices(embeddings)
     if not options:
         return ""
-    return place.selectbox(
-        "Colour", list(options), format_func=options.__getitem__,
-        key=start_value("color", list(options), next(iter(options))),
-    ) or ""  # fmt: skip
+    return (
+        place.selectbox(
+            "Colour",
+            list(options),
+            format_func=options.__getitem__,
+            key=start_value("color", list(options), next(iter(options))),
+        )
+        or ""
+    )
 
 
 def choose_measures(place: Any, embeddings: Sequence[Embedding]) -> tuple[int, str]:
@@ -307,16 +342,20 @@ def choose_measures(place: Any, embeddings: Sequence[Embedding]) -> tuple[int, s
     judges = embedding_colors.judges(embeddings)
     with place:
         k = st.selectbox(
-            "Neighbours compared", numbers, key=start_value("k", numbers, 20 if 20 in numbers else numbers[-1]),
+            "Neighbours compared",
+            numbers,
+            key=start_value("k", numbers, 20 if 20 in numbers else numbers[-1]),
             help="The nearest of each image by cosine of the features: for agreement and the lists of neighbours.",
-        )  # fmt: skip
+        )
         judge = "knn"
         if judges:
             judge = st.selectbox(
-                "Predictions by", list(judges), format_func=judges.__getitem__,
+                "Predictions by",
+                list(judges),
+                format_func=judges.__getitem__,
                 key=start_value("by", list(judges), "knn"),
                 help="Whose predicted classes are coloured, counted and compared.",
-            )  # fmt: skip
+            )
     return k, judge
 
 
@@ -336,8 +375,11 @@ def _start_of_address(ids: NDArray[Any], frame: int) -> MapState:
         zoom = ()
     return MapState(
         image=int(image) if image.isdecimal() and len(image) < 12 else -1,
-        selection=selected_rows(query.get("selection", ""), len(ids)), frame=frame, hidden=hidden, zoom=zoom,
-    )  # fmt: skip
+        selection=selected_rows(query.get("selection", ""), len(ids)),
+        frame=frame,
+        hidden=hidden,
+        zoom=zoom,
+    )
 
 
 def map_state(key: str, ids: NDArray[Any], frame: int = 0) -> tuple[MapState, MapState, str]:

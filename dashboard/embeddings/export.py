@@ -41,9 +41,16 @@ def page_of(
 
 
 def menu(
-    place: Any, embeddings: Sequence[Embedding], sides: Sequence[Side], asked: Projection,
-    data: Callable[[], dict[str, Any]], *, verdict: str, key: str, k: int,
-) -> None:  # fmt: skip
+    place: Any,
+    embeddings: Sequence[Embedding],
+    sides: Sequence[Side],
+    asked: Projection,
+    data: Callable[[], dict[str, Any]],
+    *,
+    verdict: str,
+    key: str,
+    k: int,
+) -> None:
     """The menu with all downloads; each is made when it is asked for.
 
     Args:
@@ -58,22 +65,33 @@ def menu(
     titles = " and ".join(side.title for side in sides)
     with place.popover("Export", icon=":material/download:", key="embedding-export"):
         for kind, label, mime in (
-            ("csv", "Table as CSV", "text/csv"), ("parquet", "Table as Parquet", "application/vnd.apache.parquet"),
-        ):  # fmt: skip
+            ("csv", "Table as CSV", "text/csv"),
+            ("parquet", "Table as Parquet", "application/vnd.apache.parquet"),
+        ):
             st.download_button(
-                label, lambda kind=kind: table(embeddings, asked, kind, chosen().selection),
-                file_name=f"{name}.{kind}", mime=mime,
-                key=f"embedding-{kind}", on_click="ignore", icon=":material/table:", width="stretch",
+                label,
+                lambda kind=kind: table(embeddings, asked, kind, chosen().selection),
+                file_name=f"{name}.{kind}",
+                mime=mime,
+                key=f"embedding-{kind}",
+                on_click="ignore",
+                icon=":material/table:",
+                width="stretch",
                 help="One row for each image: number, class, factors, where it lies on both maps, predictions, "
                 "agreement, and whether it is selected.",
-            )  # fmt: skip
+            )
         if asked.dims == 2:
             st.download_button(
-                "Comparison as one HTML file", lambda: page_of(embeddings, data(), titles, verdict, k, chosen()),
-                file_name=f"{name}.html", mime="text/html", key="embedding-html", on_click="ignore",
-                icon=":material/code:", width="stretch",
+                "Comparison as one HTML file",
+                lambda: page_of(embeddings, data(), titles, verdict, k, chosen()),
+                file_name=f"{name}.html",
+                mime="text/html",
+                key="embedding-html",
+                on_click="ignore",
+                icon=":material/code:",
+                width="stretch",
                 help="Both maps with all images in one file that opens in any browser, without a network.",
-            )  # fmt: skip
+            )
             st.caption("Pictures: the buttons PNG and SVG above the maps.")
         else:
             st.caption("Pictures: the camera above each map. The plane maps can be saved as one HTML file.")

@@ -104,8 +104,17 @@ def curve(
     layout["showlegend"] = False
     layout["annotations"] = []
     x = epochs[frame]
-    layout["shapes"] = [{"type": "line", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1,
-                         "line": {"width": 2, "color": palette.RING}}]  # fmt: skip
+    layout["shapes"] = [
+        {
+            "type": "line",
+            "yref": "paper",
+            "x0": x,
+            "x1": x,
+            "y0": 0,
+            "y1": 1,
+            "line": {"width": 2, "color": palette.RING},
+        }
+    ]
     layout["meta"] = {"follow": FILM, "places": list(epochs)}
     return figure
 
@@ -129,10 +138,16 @@ def page(sides: Sequence[Side], place: Any) -> None:
     Args:
         place: container for the choice of the method.
     """
-    method = place.segmented_control(
-        "Map", film.METHODS, format_func=film.LABEL.__getitem__, required=True,
-        key=choice.start_value("film-method", film.METHODS, "pca", st.query_params.get("method")),
-    ) or "pca"  # fmt: skip
+    method = (
+        place.segmented_control(
+            "Map",
+            film.METHODS,
+            format_func=film.LABEL.__getitem__,
+            required=True,
+            key=choice.start_value("film-method", film.METHODS, "pca", st.query_params.get("method")),
+        )
+        or "pca"
+    )
     choice.put(method=method)
     found = [(side, film.load(side.run) if side.run is not None else None) for side in sides]
     if sides[0].what == sides[1].what:
@@ -155,7 +170,7 @@ def page(sides: Sequence[Side], place: Any) -> None:
         notes.append(
             f"The film of {shown[1][0].title} shows other images (another seed, data or share of validation images), "
             "so it cannot be shown beside."
-        )  # fmt: skip
+        )
         shown = shown[:1]
     for note in notes:
         st.caption(escape.markdown(note))
@@ -169,8 +184,10 @@ def page(sides: Sequence[Side], place: Any) -> None:
             offer(
                 f"The film by {film.LABEL[method]} is not drawn yet",
                 f"{TIMES[method]} The result is kept with the runs.",
-                job, lambda: film.start_job(wanted, method, store.runs_dir()), key="film-compute",
-            )  # fmt: skip
+                job,
+                lambda: film.start_job(wanted, method, store.runs_dir()),
+                key="film-compute",
+            )
         return
     screen([side for side, _ in shown], method)
     st.caption(NOTES[method])
@@ -195,22 +212,37 @@ def screen(sides: Sequence[Side], method: str) -> None:
     for side, item, points in zip(sides, films, together(maps), strict=True):
         last = f"epochs {item.epochs[0]} to {item.epochs[-1]}, {len(item.epochs)} frames"
         panels.append(
-            {"title": side.title, "subtitle": side.subtitle, "stats": [], "note": last,
-             "frames": points[places_on(epochs, item)]}
-        )  # fmt: skip
+            {
+                "title": side.title,
+                "subtitle": side.subtitle,
+                "stats": [],
+                "note": last,
+                "frames": points[places_on(epochs, item)],
+            }
+        )
     classes = view.classes_of(first.classes)
     has_classes = first.labels is not None and bool(classes)
     names, colors = ([entry[name] for entry in classes] for name in ("name", "color"))
     data = {
-        "panels": panels, "ids": first.ids, "labels": first.labels if has_classes else None, "classes": classes,
-        "color": {"label": "Class" if has_classes else "", "kind": "class" if has_classes else "none", "names": names,
-                  "colors": colors, "low": 0.0, "high": 1.0,
-                  "values": first.labels if has_classes else np.zeros(first.num_images)},
+        "panels": panels,
+        "ids": first.ids,
+        "labels": first.labels if has_classes else None,
+        "classes": classes,
+        "color": {
+            "label": "Class" if has_classes else "",
+            "kind": "class" if has_classes else "none",
+            "names": names,
+            "colors": colors,
+            "low": 0.0,
+            "high": 1.0,
+            "values": first.labels if has_classes else np.zeros(first.num_images),
+        },
         "sheets": view.sheet_addresses(first.sheets, str(first.about.get("images")), side_length, prefix),
         "tile": view.tile_of(first.about["thumbnails"]),
         "split": view.split_name(str(first.about.get("split"))),
-        "frame_names": [f"{epoch}" for epoch in epochs], "frame_label": "Epoch",
-    }  # fmt: skip
+        "frame_names": [f"{epoch}" for epoch in epochs],
+        "frame_label": "Epoch",
+    }
     embedding_map(data, FILM, start=start, token=token, details=details(films, epochs[frame], state.image))
     for column, side, item in zip(st.columns(len(sides), gap="medium"), sides, films, strict=True):
         assert side.run is not None

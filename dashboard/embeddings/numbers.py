@@ -37,7 +37,7 @@ def feature_stats(embedding: Embedding) -> list[Stat]:
             f"Share that a linear classifier gets right. {numbers.get('linear_protocol', '')}",
         ),
         "classifier_accuracy": ("own classifier", "Share that the classifier trained with this network gets right."),
-    }  # fmt: skip
+    }
     found = [
         {"value": fine_percent(value), "label": label, "help": text.strip()}
         for name, (label, text) in texts.items()
@@ -45,11 +45,14 @@ def feature_stats(embedding: Embedding) -> list[Stat]:
     ]
     silhouette = finite_number(numbers.get("silhouette"))
     if silhouette is not None:
-        found.append({
-            "value": f"{silhouette:.2f}".replace("-", "−"), "label": "silhouette",
-            "help": "How much nearer images are to their own class than to the next one, −1 to 1, by cosine distance "
-            "of the features, not on the map (Rousseeuw 1987).",
-        })  # fmt: skip
+        found.append(
+            {
+                "value": f"{silhouette:.2f}".replace("-", "−"),
+                "label": "silhouette",
+                "help": "How much nearer images are to their own class than to the next one, −1 to 1, by cosine "
+                "distance of the features, not on the map (Rousseeuw 1987).",
+            }
+        )
     return found
 
 
@@ -89,18 +92,25 @@ def pair_stats(embeddings: Sequence[Embedding], pair: Pair | None, k: int) -> li
     k = min(k, first.neighbors.shape[1], second.neighbors.shape[1])
     overlap = float(compare.neighbor_jaccard(first.neighbors, second.neighbors, k).mean())
     chance = compare.chance_jaccard(first.num_images, k)
-    found = [{
-        "value": fine_percent(overlap), "label": "Mean Jaccard of neighbours",
-        "note": f"by chance {fine_percent(chance)}",
-        "help": f"Shared neighbours divided by all neighbours, of the {k} nearest of each image in both models, on "
-        "average (Jaccard 1901; per image it is the colouring by agreement).",
-    }]  # fmt: skip
+    found = [
+        {
+            "value": fine_percent(overlap),
+            "label": "Mean Jaccard of neighbours",
+            "note": f"by chance {fine_percent(chance)}",
+            "help": f"Shared neighbours divided by all neighbours, of the {k} nearest of each image in both models, on "
+            "average (Jaccard 1901; per image it is the colouring by agreement).",
+        }
+    ]
     if pair is not None:
-        found.append({
-            "value": f"{pair.linear_cka:.2f}", "label": "Linear CKA", "note": "1: same up to turning and scale",
-            "help": "Similarity of the two sets of features as a whole, 0 to 1, whatever their directions (Kornblith "
-            "et al. 2019, section 3).",
-        })  # fmt: skip
+        found.append(
+            {
+                "value": f"{pair.linear_cka:.2f}",
+                "label": "Linear CKA",
+                "note": "1: same up to turning and scale",
+                "help": "Similarity of the two sets of features as a whole, 0 to 1, whatever their directions "
+                "(Kornblith et al. 2019, section 3).",
+            }
+        )
     return found
 
 
@@ -169,9 +179,11 @@ def named_classes(classes: Sequence[ClassRow], name: str, sign: int) -> str:
     words = [f"{row.name} ({signed_points(abs(row.difference))})" for row in found[:MOST_NAMED]]
     text = words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" and {words[-1]}"
     more = len(found) - len(words)
-    return f"{name} is ahead most in {text}{f', and in {more} more' if more else ''}." if len(found) > 1 else (
-        f"{name} is clearly ahead in one class alone: {text}."
-    )  # fmt: skip
+    return (
+        f"{name} is ahead most in {text}{f', and in {more} more' if more else ''}."
+        if len(found) > 1
+        else (f"{name} is clearly ahead in one class alone: {text}.")
+    )
 
 
 def overlap_sentence(stats: Sequence[Stat], k: int) -> str:
@@ -189,25 +201,48 @@ def class_table(rows: Sequence[ClassRow], titles: Sequence[str]) -> tuple[list[d
         {"key": "n", "label": "Images", "align": "right", "rank": 3},
         {"key": "first", "label": first, "align": "right", "rank": 2},
         {"key": "second", "label": second, "align": "right", "rank": 2},
-        {"key": "difference", "label": "Difference", "align": "right",
-         "help": "Left minus right, in percentage points; positive: the left is ahead."},
-        {"key": "only", "label": "Only one right", "align": "right", "rank": 3,
-         "help": "Images that only the left, and only the right, gets right."},
-        {"key": "clear", "label": "Is it chance?", "rank": 2,
-         "help": "McNemar's exact test, for all classes together by Holm: the p that chance alone differs as much."},
-    ]  # fmt: skip
+        {
+            "key": "difference",
+            "label": "Difference",
+            "align": "right",
+            "help": "Left minus right, in percentage points; positive: the left is ahead.",
+        },
+        {
+            "key": "only",
+            "label": "Only one right",
+            "align": "right",
+            "rank": 3,
+            "help": "Images that only the left, and only the right, gets right.",
+        },
+        {
+            "key": "clear",
+            "label": "Is it chance?",
+            "rank": 2,
+            "help": "McNemar's exact test, for all classes together by Holm: the p that chance alone differs as much.",
+        },
+    ]
     found = []
     for row in rows:
         is_all = row is rows[-1]
         is_clear = row.p_adjusted < CHANCE and row.difference != 0
-        found.append({
-            "class": {"text": "All classes" if is_all else row.name, "strong": is_all},
-            "n": {"text": f"{row.n:,}", "sort": row.n},
-            "first": {"text": fine_percent(row.first), "sort": row.first, "strong": is_clear and row.difference > 0},
-            "second": {"text": fine_percent(row.second), "sort": row.second, "strong": is_clear and row.difference < 0},
-            "difference": {"text": signed_points(row.difference), "sort": row.difference, "strong": is_clear},
-            "only": {"text": f"{row.only_first} | {row.only_second}", "sort": row.only_first - row.only_second},
-            "clear": {"text": significance(row), "sort": row.p_adjusted},
-            "best": is_all,
-        })  # fmt: skip
+        found.append(
+            {
+                "class": {"text": "All classes" if is_all else row.name, "strong": is_all},
+                "n": {"text": f"{row.n:,}", "sort": row.n},
+                "first": {
+                    "text": fine_percent(row.first),
+                    "sort": row.first,
+                    "strong": is_clear and row.difference > 0,
+                },
+                "second": {
+                    "text": fine_percent(row.second),
+                    "sort": row.second,
+                    "strong": is_clear and row.difference < 0,
+                },
+                "difference": {"text": signed_points(row.difference), "sort": row.difference, "strong": is_clear},
+                "only": {"text": f"{row.only_first} | {row.only_second}", "sort": row.only_first - row.only_second},
+                "clear": {"text": significance(row), "sort": row.p_adjusted},
+                "best": is_all,
+            }
+        )
     return columns, found

@@ -113,11 +113,14 @@ def data_of(
         return None
     panels = [
         {
-            "title": side.title, "subtitle": side.subtitle, "points": each, "note": "",
+            "title": side.title,
+            "subtitle": side.subtitle,
+            "points": each,
+            "note": "",
             "stats": embedding_numbers.feature_stats(item) + embedding_numbers.map_stats(item, asked),
         }
         for side, item, each in zip(sides, embeddings, points, strict=True)
-    ]  # fmt: skip
+    ]
     painted = colors.color_of(embeddings, color, judge=judge, k=k)
     return view.payload(embeddings, panels, painted, view.sheets_of(embeddings[0], prefix()))
 
@@ -232,10 +235,16 @@ def page() -> None:
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         modes = embedding_choice.MODES
-        mode = st.segmented_control(
-            "Show", list(modes), format_func=modes.__getitem__, required=True,
-            key=embedding_choice.start_value("mode", list(modes), "maps"),
-        ) or "maps"  # fmt: skip
+        mode = (
+            st.segmented_control(
+                "Show",
+                list(modes),
+                format_func=modes.__getitem__,
+                required=True,
+                key=embedding_choice.start_value("mode", list(modes), "maps"),
+            )
+            or "maps"
+        )
         method_place = st.container(width="content")
         dims_place = st.container(width="content")
         color_place = st.container(width=220)
@@ -250,26 +259,45 @@ def page() -> None:
 
 
 def final_maps(
-    sides: Sequence[Side], found: list[index.Summary], head: Any, method_place: Any, dims_place: Any, color_place: Any,
+    sides: Sequence[Side],
+    found: list[index.Summary],
+    head: Any,
+    method_place: Any,
+    dims_place: Any,
+    color_place: Any,
     options: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Everything below the choice of the models, for the maps of their final features."""
-    method = method_place.segmented_control(
-        "Map", projections.METHODS, format_func=projections.LABELS.__getitem__, required=True,
-        key=embedding_choice.start_value("method", list(projections.METHODS), "umap"),
-    ) or "umap"  # fmt: skip
-    dims = dims_place.segmented_control(
-        "Space", projections.DIMS, format_func="{}-D".format, required=True,
-        key=embedding_choice.start_value("dims", list(projections.DIMS), 2),
-    ) or 2  # fmt: skip
+    method = (
+        method_place.segmented_control(
+            "Map",
+            projections.METHODS,
+            format_func=projections.LABELS.__getitem__,
+            required=True,
+            key=embedding_choice.start_value("method", list(projections.METHODS), "umap"),
+        )
+        or "umap"
+    )
+    dims = (
+        dims_place.segmented_control(
+            "Space",
+            projections.DIMS,
+            format_func="{}-D".format,
+            required=True,
+            key=embedding_choice.start_value("dims", list(projections.DIMS), 2),
+        )
+        or 2
+    )
     choice = embedding_choice.choose_images(options)
     asked = embedding_choice.choose_map(options, method, dims)
     numbers = {name: f"{value:g}" for name, value in asked.asked.items()}
     embedding_choice.put(
-        method=method, images=choice.num_images, dims=dims if dims != 2 else None,
+        method=method,
+        images=choice.num_images,
+        dims=dims if dims != 2 else None,
         split=choice.split if choice.split != "auto" else None,
         **{name: numbers.get(name) for method_options in projections.OPTIONS.values() for name in method_options},
-    )  # fmt: skip
+    )
     suggest_partner(sides, found)
     pca = Projection("pca", dims)
     methods = [pca] if method == "pca" else [pca, asked]
@@ -313,15 +341,26 @@ def final_maps(
     explanation(shown, embeddings)
     between(embeddings, sides, stats, rows, judge)
     export.menu(
-        head, embeddings, sides, shown, lambda: data_of(embeddings, shown, sides, color, k, judge) or {},
-        verdict=says, key=MAP, k=k,
-    )  # fmt: skip
+        head,
+        embeddings,
+        sides,
+        shown,
+        lambda: data_of(embeddings, shown, sides, color, k, judge) or {},
+        verdict=says,
+        key=MAP,
+        k=k,
+    )
 
 
 def wait(
-    sides: Sequence[Side], choice: ImageSelection, methods: list[Projection], request: dict[str, Any],
-    asked: Projection, first: Projection | None, has_maps: bool,
-) -> None:  # fmt: skip
+    sides: Sequence[Side],
+    choice: ImageSelection,
+    methods: list[Projection],
+    request: dict[str, Any],
+    asked: Projection,
+    first: Projection | None,
+    has_maps: bool,
+) -> None:
     """The job that computes what is missing: offered, or how far it is.
 
     Args:
@@ -337,10 +376,12 @@ def wait(
     if has_maps:
         title = "The numbers between these two are not computed yet"
     offer(
-        title, f"{TIMES['pca' if has_maps else asked.method]} The result is kept with the runs.", job,
+        title,
+        f"{TIMES['pca' if has_maps else asked.method]} The result is kept with the runs.",
+        job,
         lambda: embed_job.start_job([side.reference for side in sides], choice, methods, store.runs_dir()),
         key="embedding-compute",
-    )  # fmt: skip
+    )
 
 
 page()

@@ -35,7 +35,7 @@ def counts(values: Rows, num_classes: int) -> Rows:
 
 def class_mix(
     embeddings: Sequence[Embedding], rows: Rows, judge: str, titles: Sequence[str], shades: Sequence[str]
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Bars of how many selected images are of each class, and are taken for it by each model, the most frequent first.
 
     Returns:
@@ -54,11 +54,16 @@ def class_mix(
     names = [first.classes[place] for place in order]
     data = [
         {
-            "type": "bar", "orientation": "h", "name": name, "y": names, "x": [int(values[place]) for place in order],
-            "marker": {"color": shade}, "hovertemplate": "%{x:,} images<extra>%{fullData.name}</extra>",
+            "type": "bar",
+            "orientation": "h",
+            "name": name,
+            "y": names,
+            "x": [int(values[place]) for place in order],
+            "marker": {"color": shade},
+            "hovertemplate": "%{x:,} images<extra>%{fullData.name}</extra>",
         }
         for name, shade, values in series
-    ]  # fmt: skip
+    ]
     layout = figures.layout("Selected images")
     layout |= {"barmode": "group", "bargap": 0.28, "hovermode": "y unified"}
     layout["legend"] |= {"traceorder": "normal"}
@@ -98,10 +103,13 @@ def items_of(embedding: Embedding, rows: Sequence[int], opened: int) -> list[dic
 
 def grid(embedding: Embedding, items: list[dict[str, Any]], key: str, prefix: str, **options: Any) -> None:
     image_grid(
-        items, key, sheets=view.sheets_of(embedding, prefix),
+        items,
+        key,
+        sheets=view.sheets_of(embedding, prefix),
         tile=view.tile_of(embedding.provenance["thumbnails"]),
-        on_click=choice.open_clicked(key), **options,
-    )  # fmt: skip
+        on_click=choice.open_clicked(key),
+        **options,
+    )
 
 
 def panel(

@@ -127,9 +127,13 @@ CYCLE = [[place / 6, f"hsl({60 * place}, 65%, 55%)"] for place in range(7)]
 
 
 def space_figure(
-    points: Points, color: dict[str, Any], place: int, texts: Sequence[str],
-    chosen: NDArray[np.int64], opened: int = -1,
-) -> dict[str, Any]:  # fmt: skip
+    points: Points,
+    color: dict[str, Any],
+    place: int,
+    texts: Sequence[str],
+    chosen: NDArray[np.int64],
+    opened: int = -1,
+) -> dict[str, Any]:
     """A map (N, 3) as plotly's `data` and `layout`: what is chosen in colour, the rest grey; the open image ringed.
 
     Args:
@@ -156,18 +160,25 @@ def space_figure(
         marker: dict[str, Any] = {"color": "primary"}
         if color["label"]:
             marker = {
-                "color": [float(f"{value:.4g}") for value in values[rows]], "cmin": color["low"], "cmax": color["high"],
-                "colorscale": CYCLE if color["kind"] == "cycle" else VIRIDIS, "showscale": True,
+                "color": [float(f"{value:.4g}") for value in values[rows]],
+                "cmin": color["low"],
+                "cmax": color["high"],
+                "colorscale": CYCLE if color["kind"] == "cycle" else VIRIDIS,
+                "showscale": True,
                 "colorbar": {"thickness": 8, "len": 0.6, "tickformat": ".0%" if color["kind"] == "share" else "~g"},
-            }  # fmt: skip
+            }
         data.append(_cloud(points, rows, texts, color["label"] or "images", marker))
     if opened >= 0:
         ring = {"color": "rgba(0,0,0,0)", "size": 12, "opacity": 1, "line": {"width": 3, "color": RING}}
         data.append(_cloud(points, np.array([opened]), texts, "open image", ring) | {"showlegend": False})
     axis = {
-        "title": {"text": ""}, "showticklabels": False, "showspikes": False, "gridcolor": GREY,
-        "zerolinecolor": GREY, "linecolor": GREY,
-    }  # fmt: skip
+        "title": {"text": ""},
+        "showticklabels": False,
+        "showspikes": False,
+        "gridcolor": GREY,
+        "zerolinecolor": GREY,
+        "linecolor": GREY,
+    }
     layout = {
         "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
         "showlegend": bool(color["names"]),
@@ -189,9 +200,14 @@ def _cloud(
 ) -> dict[str, Any]:
     axes = {axis: [float(f"{value:.4g}") for value in points[rows, number]] for number, axis in enumerate("xyz")}
     return {
-        "type": "scatter3d", "mode": "markers", "name": name, **axes, "text": [texts[row] for row in rows],
-        "hovertemplate": "%{text}<extra></extra>", "marker": {"size": 2.6, "opacity": 0.85, **marker},
-    }  # fmt: skip
+        "type": "scatter3d",
+        "mode": "markers",
+        "name": name,
+        **axes,
+        "text": [texts[row] for row in rows],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {"size": 2.6, "opacity": 0.85, **marker},
+    }
 
 
 # --- images ---------------------------------------------------------------------------------------------------------

@@ -188,9 +188,14 @@ def choose() -> str:
     kind = target if target in (devices.CPU, SLURM) else "gpu"
     if len(kinds) > 1:
         kind = st.segmented_control(
-            "Where", kinds, format_func=KINDS.__getitem__, default=kind, required=True, width="stretch",
+            "Where",
+            kinds,
+            format_func=KINDS.__getitem__,
+            default=kind,
+            required=True,
+            width="stretch",
             key=f"where-{kept['generation']}",
-        )  # fmt: skip
+        )
     chosen = target
     if kind in (devices.CPU, SLURM):
         chosen = str(kind)
@@ -213,17 +218,25 @@ def choose() -> str:
 def _choose_gpus(gpus: list[Device], target: str) -> str:
     kept = forms.state()
     names = st.pills(
-        "GPUs", [gpu.name for gpu in gpus], selection_mode="multi", default=devices.names_in(target),
-        format_func=waiting.device_text, key=f"gpus-{kept['generation']}",
+        "GPUs",
+        [gpu.name for gpu in gpus],
+        selection_mode="multi",
+        default=devices.names_in(target),
+        format_func=waiting.device_text,
+        key=f"gpus-{kept['generation']}",
         help="With none chosen, the run takes the first that is free.",
-    )  # fmt: skip
+    )
     if names:
         return devices.join_names(sorted(names, key=[gpu.name for gpu in gpus].index))
     most = max(1, len(devices.gpus_for(2)))  # a run takes one slice, or several whole GPUs
     number = st.number_input(
-        "Number of GPUs", 1, most, min(most, max(1, int(kept["values"].get("devices") or 1))),
-        key=f"num-gpus-{kept['generation']}", help="Whichever are free first; the batch is divided among them.",
-    )  # fmt: skip
+        "Number of GPUs",
+        1,
+        most,
+        min(most, max(1, int(kept["values"].get("devices") or 1))),
+        key=f"num-gpus-{kept['generation']}",
+        help="Whichever are free first; the batch is divided among them.",
+    )
     kept["values"]["devices"] = number
     return devices.ANY
 
@@ -264,9 +277,14 @@ def choose_slots(target: str) -> None:
         for name in names:
             key = f"slots-{name}-{limits.get(name, 1)}"
             st.number_input(
-                waiting.device_text(name), 1, queue.MAX_SLOTS, limits.get(name, 1), key=key,
-                on_change=_set_slots, args=(name, key),
-            )  # fmt: skip
+                waiting.device_text(name),
+                1,
+                queue.MAX_SLOTS,
+                limits.get(name, 1),
+                key=key,
+                on_change=_set_slots,
+                args=(name, key),
+            )
 
 
 def _set_slots(name: str, key: str) -> None:

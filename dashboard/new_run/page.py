@@ -318,9 +318,15 @@ def start_card() -> None:
     elif found.waits:
         label, icon = "Add to queue", ":material/playlist_add:"
     st.button(
-        label, type="primary", icon=icon, disabled=bool(now), width="stretch", key="start", on_click=start,
+        label,
+        type="primary",
+        icon=icon,
+        disabled=bool(now),
+        width="stretch",
+        key="start",
+        on_click=start,
         args=(target,),
-    )  # fmt: skip
+    )
     if edited is not None:
         if st.button("Leave it as it is", width="stretch", key="keep"):
             ui.open_run(edited)

@@ -36,9 +36,14 @@ def section(config: RunConfig | None, target: str) -> None:
         stale(before)
     st.button(
         "Check again" if found is not None else "Check memory and time",
-        icon=":material/speed:", width="stretch", key="check", disabled=config is None, on_click=start,
-        args=(config, target), help="Trains a few steps, which takes some seconds, and stores nothing.",
-    )  # fmt: skip
+        icon=":material/speed:",
+        width="stretch",
+        key="check",
+        disabled=config is None,
+        on_click=start,
+        args=(config, target),
+        help="Trains a few steps, which takes some seconds, and stores nothing.",
+    )
 
 
 def start(config: RunConfig, target: str) -> None:
@@ -61,9 +66,14 @@ def progress(job: str) -> None:
         text = "Stopping" if stopping else (status.phase or "starting").capitalize()
         st.progress(status.progress, text=f"{escape.markdown(text)}, {formats.duration(index.elapsed(status) or 0)}")
         st.button(
-            "Cancel", icon=":material/close:", width="stretch", key="check-cancel", disabled=stopping,
-            on_click=cancel, args=(job,),
-        )  # fmt: skip
+            "Cancel",
+            icon=":material/close:",
+            width="stretch",
+            key="check-cancel",
+            disabled=stopping,
+            on_click=cancel,
+            args=(job,),
+        )
 
 
 def answer(found: Estimate) -> None:

@@ -23,8 +23,15 @@ SPECTRUM_FLOOR = 1e-8  # of the first singular value: what lies below is roundin
 
 def with_cursor(figure: dict[str, Any], epoch: int) -> dict[str, Any]:
     """The figure with a line at an epoch."""
-    line = {"type": "line", "yref": "paper", "x0": epoch, "x1": epoch, "y0": 0, "y1": 1,
-            "line": {"width": 1.5, "color": CURSOR}}  # fmt: skip
+    line = {
+        "type": "line",
+        "yref": "paper",
+        "x0": epoch,
+        "x1": epoch,
+        "y0": 0,
+        "y1": 1,
+        "line": {"width": 1.5, "color": CURSOR},
+    }
     figure["layout"]["shapes"] = [line]
     return figure
 
@@ -45,16 +52,33 @@ def plane(columns: smoothing.Columns, epoch: int) -> dict[str, Any] | None:
     shared = {"type": "scatter", "x": xs, "y": ys, "showlegend": False}
     data: list[dict[str, Any]] = [
         {**shared, "mode": "lines", "line": {"color": "muted", "width": 1}, "hoverinfo": "skip"},
-        {**shared, "mode": "markers", "customdata": kept,
-         "marker": {"color": kept, "size": 6, "colorscale": [[0, FIRST_COLOR], [1, LAST_COLOR]], "cmin": epochs[0],
-                    "cmax": max(epochs[-1], epochs[0] + 1)},
-         "hovertemplate": "epoch %{customdata}: uniformity %{x:.3f}, alignment %{y:.3f}<extra></extra>"},
-    ]  # fmt: skip
+        {
+            **shared,
+            "mode": "markers",
+            "customdata": kept,
+            "marker": {
+                "color": kept,
+                "size": 6,
+                "colorscale": [[0, FIRST_COLOR], [1, LAST_COLOR]],
+                "cmin": epochs[0],
+                "cmax": max(epochs[-1], epochs[0] + 1),
+            },
+            "hovertemplate": "epoch %{customdata}: uniformity %{x:.3f}, alignment %{y:.3f}<extra></extra>",
+        },
+    ]
     if epoch in found:
         x, y = found[epoch]
-        data.append({"type": "scatter", "mode": "markers", "x": [round(x, 5)], "y": [round(y, 5)], "hoverinfo": "skip",
-                     "showlegend": False, "marker": {"color": "primary", "size": 15, "symbol": "circle-open",
-                                                     "line": {"width": 2.5}}})  # fmt: skip
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": [round(x, 5)],
+                "y": [round(y, 5)],
+                "hoverinfo": "skip",
+                "showlegend": False,
+                "marker": {"color": "primary", "size": 15, "symbol": "circle-open", "line": {"width": 2.5}},
+            }
+        )
     layout = figures.layout("Uniformity", "Alignment", legend=False)
     layout["hovermode"] = "closest"
     layout["xaxis"] = {"title": {"text": "Uniformity"}, "nticks": 6}
@@ -78,18 +102,37 @@ def histograms(rows: Sequence[Row], epoch: int) -> dict[str, Any] | None:
     middles = ((edges[:-1] + edges[1:]) / 2).round(4).tolist()
     highest = max(max(_shares(counts), default=0) for item in rows for counts in (item.positive, item.negative))
     data = [
-        {"type": "scatter", "mode": "lines", "x": middles, "y": _shares(counts), "name": name, "fill": "tozeroy",
-         "line": {"color": color, "width": 1.6, "shape": "hvh"}, "fillcolor": _transparent(color),
-         "hovertemplate": "%{y:.2f} %<extra>%{fullData.name}</extra>"}
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": middles,
+            "y": _shares(counts),
+            "name": name,
+            "fill": "tozeroy",
+            "line": {"color": color, "width": 1.6, "shape": "hvh"},
+            "fillcolor": _transparent(color),
+            "hovertemplate": "%{y:.2f} %<extra>%{fullData.name}</extra>",
+        }
         for name, color, counts in (
-            ("Different images", NEGATIVE, row.negative), ("Same image", POSITIVE, row.positive),
+            ("Different images", NEGATIVE, row.negative),
+            ("Same image", POSITIVE, row.positive),
         )
-    ]  # fmt: skip
+    ]
     layout = figures.layout("Cosine similarity of z", "Pairs", percent=True)
     layout["xaxis"] = {"title": {"text": "Cosine similarity of z"}, "range": [-1, 1], "hoverformat": ".2f"}
     layout["yaxis"] |= {"range": [0, 1.05 * highest]}
-    layout["annotations"] = [{"text": separation(row), "showarrow": False, "xref": "paper", "x": 0.01,
-                              "xanchor": "left", "yref": "paper", "y": 1, "yanchor": "top"}]  # fmt: skip
+    layout["annotations"] = [
+        {
+            "text": separation(row),
+            "showarrow": False,
+            "xref": "paper",
+            "x": 0.01,
+            "xanchor": "left",
+            "yref": "paper",
+            "y": 1,
+            "yanchor": "top",
+        }
+    ]
     return {"data": data, "layout": layout}
 
 
@@ -122,17 +165,28 @@ def spectrum(rows: Sequence[Row], epoch: int) -> dict[str, Any] | None:
         for name, color in (("h", POSITIVE), ("z", NEGATIVE)):
             if item is None or not (line := _relative(getattr(item, name)))[0]:
                 continue
-            data.append({
-                "type": "scatter", "mode": "lines" if len(line[0]) > 1 else "markers", "x": line[0], "y": line[1],
-                "opacity": opacity, "name": name if item is row else f"{name}, epoch {item.epoch}",
-                "showlegend": item is row, "line": {"color": color, "width": 2 if item is row else 1.4},
-                "marker": {"color": color, "size": 5}, "hovertemplate": "%{y:.2~g}<extra>%{fullData.name}</extra>",
-            })  # fmt: skip
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines" if len(line[0]) > 1 else "markers",
+                    "x": line[0],
+                    "y": line[1],
+                    "opacity": opacity,
+                    "name": name if item is row else f"{name}, epoch {item.epoch}",
+                    "showlegend": item is row,
+                    "line": {"color": color, "width": 2 if item is row else 1.4},
+                    "marker": {"color": color, "size": 5},
+                    "hovertemplate": "%{y:.2~g}<extra>%{fullData.name}</extra>",
+                }
+            )
     if not data:
         return None
     layout = figures.layout("Direction, the strongest first", "Relative singular value", log=True)
-    layout["yaxis"] |= {"range": [math.log10(SPECTRUM_FLOOR), 0.2], "tickvals": [1, 1e-2, 1e-4, 1e-6, 1e-8],
-                        "tickformat": "~e"}  # fmt: skip
+    layout["yaxis"] |= {
+        "range": [math.log10(SPECTRUM_FLOOR), 0.2],
+        "tickvals": [1, 1e-2, 1e-4, 1e-6, 1e-8],
+        "tickformat": "~e",
+    }
     return {"data": data, "layout": layout}
 
 
@@ -150,21 +204,48 @@ def spread(rows: Sequence[Row], epoch: int) -> dict[str, Any] | None:
     """Std of the features at length 1 times sqrt(d), for h and z by epoch; None where it was not kept."""
     data: list[dict[str, Any]] = []
     for name, color in (("h", POSITIVE), ("z", NEGATIVE)):
-        found = [(row.epoch, layer.std * math.sqrt(layer.dim)) for row in rows
-                 if (layer := getattr(row, name)).std is not None]  # fmt: skip
+        found = [
+            (row.epoch, layer.std * math.sqrt(layer.dim))
+            for row in rows
+            if (layer := getattr(row, name)).std is not None
+        ]
         if found:
-            data.append({
-                "type": "scatter", "mode": "lines+markers" if len(found) <= 60 else "lines",
-                "x": [x for x, _ in found], "y": [round(y, 4) for _, y in found], "name": name,
-                "line": {"color": color, "width": 2}, "marker": {"color": color, "size": 4.5},
-                "hovertemplate": "%{y:.3f}<extra>%{fullData.name}</extra>",
-            })  # fmt: skip
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers" if len(found) <= 60 else "lines",
+                    "x": [x for x, _ in found],
+                    "y": [round(y, 4) for _, y in found],
+                    "name": name,
+                    "line": {"color": color, "width": 2},
+                    "marker": {"color": color, "size": 4.5},
+                    "hovertemplate": "%{y:.3f}<extra>%{fullData.name}</extra>",
+                }
+            )
     if not data:
         return None
     layout = figures.layout(figures.X_LABELS["epoch"])
     layout["yaxis"] |= {"range": [0, 1.12]}
-    data.append({"type": "scatter", "mode": "lines", "x": [0, rows[-1].epoch], "y": [1, 1], "hoverinfo": "skip",
-                 "showlegend": False, "line": {"color": "muted", "width": 1.2, "dash": "dash"}})  # fmt: skip
-    layout["annotations"] = [{"text": "spread evenly", "showarrow": False, "xref": "paper", "x": 1, "xanchor": "right",
-                              "y": 1, "yanchor": "bottom"}]  # fmt: skip
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [0, rows[-1].epoch],
+            "y": [1, 1],
+            "hoverinfo": "skip",
+            "showlegend": False,
+            "line": {"color": "muted", "width": 1.2, "dash": "dash"},
+        }
+    )
+    layout["annotations"] = [
+        {
+            "text": "spread evenly",
+            "showarrow": False,
+            "xref": "paper",
+            "x": 1,
+            "xanchor": "right",
+            "y": 1,
+            "yanchor": "bottom",
+        }
+    ]
     return with_cursor({"data": data, "layout": layout}, epoch)

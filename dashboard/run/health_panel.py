@@ -43,7 +43,7 @@ HELP = {
     "(Wu et al. 2018; Caron et al. 2021).",
     "similarity": "Mean cosine similarity of two views of one image, and of views of different images. Good: the first "
     "near 1, the second near 0, and far from each other (Wang and Liu 2021).",
-}  # fmt: skip
+}
 
 
 # --- values ---------------------------------------------------------------------------------------------------------
@@ -150,8 +150,11 @@ def nothing(run: Run, summary: index.Summary) -> None:
             line(found, f"health-verdict-{run.id}")
         st.caption("It had no validation images, so there is no probe set; the verdict is by training ranks alone.")
     else:
-        st.caption("The first epoch is not over; its health is shown then." if summary.is_active else
-                   "It ended within its first epoch, so there is nothing to show.")  # fmt: skip
+        st.caption(
+            "The first epoch is not over; its health is shown then."
+            if summary.is_active
+            else "It ended within its first epoch, so there is nothing to show."
+        )
 
 
 def choose(run_id: str, epochs: Sequence[int]) -> int:
@@ -169,8 +172,14 @@ def choose(run_id: str, epochs: Sequence[int]) -> int:
             st.query_params["epoch"] = str(st.session_state[key])
 
     options = list(epochs)
-    picked = st.select_slider("Epoch", options, value=chosen, key=key, on_change=moved,
-                              help="All plots of this section show this epoch. Arrow keys move it.")  # fmt: skip
+    picked = st.select_slider(
+        "Epoch",
+        options,
+        value=chosen,
+        key=key,
+        on_change=moved,
+        help="All plots of this section show this epoch. Arrow keys move it.",
+    )
     return int(picked)
 
 
@@ -184,7 +193,7 @@ def draw(run: Run, rows: list[Row], columns: smoothing.Columns, epoch: int) -> N
             ("histogram", "Similarities of pairs", histograms(rows, epoch)),
             ("spectrum", "Spectrum", spectrum(rows, epoch)),
             ("std", "Spread of the features", spread(rows, epoch)),
-        ]  # fmt: skip
+        ]
     for metric in ("effective_rank", "knn_top1") if rows else ("similarity", "effective_rank", "knn_top1"):
         figure = figures.run_figure(columns, metric, color, chance=chance if metric == "knn_top1" else None)
         drawn.append(
@@ -212,7 +221,7 @@ def about(rows: Sequence[Row], epoch: int) -> str:
         f"{row.h.dim} features and uses {_text(row.h.effective_rank)} directions, z has {row.z.dim} and uses "
         f"{_text(row.z.effective_rank)}; at most {min(row.images - 1, row.h.dim)} and {min(row.images - 1, row.z.dim)} "
         "are possible."
-    )  # fmt: skip
+    )
 
 
 def _text(value: float | None) -> str:

@@ -40,13 +40,18 @@ def queued(run_id: str) -> None:
 def queue_actions(run: Run) -> None:
     if not runs.is_own(run.path):
         st.button(
-            "Start it, though not queued here", key="queue-allow", icon=":material/play_arrow:", help=FOREIGN,
-            on_click=queue.allow, args=(run.id,),
-        )  # fmt: skip
+            "Start it, though not queued here",
+            key="queue-allow",
+            icon=":material/play_arrow:",
+            help=FOREIGN,
+            on_click=queue.allow,
+            args=(run.id,),
+        )
         return
     with st.container(horizontal=True, gap="small"):
-        st.button("Start next", key="queue-first", icon=":material/vertical_align_top:", on_click=queue.move,
-                  args=(run.id, 0))  # fmt: skip
+        st.button(
+            "Start next", key="queue-first", icon=":material/vertical_align_top:", on_click=queue.move, args=(run.id, 0)
+        )
         if not runs.is_begun(run.path) and st.button("Change its options", key="queue-edit", icon=":material/tune:"):
             st.switch_page(ui.PAGE_NEW, query_params={"edit": run.id})
 
@@ -85,9 +90,13 @@ def header(run: Run, summary: index.Summary) -> None:
                     if foreign:
                         label, about = f"{label}, though not started here", f"{about} {FOREIGN}"
                     st.button(
-                        label, key="resume", icon=":material/resume:", help=about, on_click=queue.resume,
+                        label,
+                        key="resume",
+                        icon=":material/resume:",
+                        help=about,
+                        on_click=queue.resume,
                         args=(run.id, foreign),
-                    )  # fmt: skip
+                    )
                 if own and st.button("Delete", key="delete", icon=":material/delete:"):
                     run_actions.confirm_delete(run.id)
     parts = [run_labels.KIND_LABELS[summary.kind], summary.dataset, summary.backbone]
@@ -148,9 +157,11 @@ def page() -> None:
             with st.container(border=True, key="next-steps"):
                 st.markdown("These images have no classes, so there is nothing to fine-tune on. What was learned:")
                 st.page_link(
-                    "embeddings/page.py", label="See the embeddings", icon=":material/scatter_plot:",
+                    "embeddings/page.py",
+                    label="See the embeddings",
+                    icon=":material/scatter_plot:",
                     query_params={"left": run.id},
-                )  # fmt: skip
+                )
         else:
             next_steps(run, summary)
             watch_partners(run.id, partner_states(run.id))

@@ -201,8 +201,13 @@ def card(summary: index.Summary) -> None:
 def troubles(found: list[index.Summary]) -> None:
     """Runs that failed of late: what went wrong, and the way on."""
     now = time.time()
-    recent = [item for item in found if item.state == "failed" and not item.is_example
-              and now - (item.status.ended or item.status.heartbeat or item.created) < TROUBLE_SECONDS]  # fmt: skip
+    recent = [
+        item
+        for item in found
+        if item.state == "failed"
+        and not item.is_example
+        and now - (item.status.ended or item.status.heartbeat or item.created) < TROUBLE_SECONDS
+    ]
     pairs = [(item, run) for item in recent if (run := store.find(item.id)) and not run.meta.get("seen")]
     for item, run in pairs[:MAX_TROUBLES]:
         with st.container(border=True, key=f"trouble-{item.id}", gap="small"):
@@ -220,13 +225,19 @@ def troubles(found: list[index.Summary]) -> None:
                         run.path
                     ):  # others on their own page, which says more
                         st.button(
-                            run_actions.resume_label(run), key=f"trouble-resume-{item.id}", icon=":material/resume:",
-                            on_click=queue.resume, args=(item.id,),
-                        )  # fmt: skip
+                            run_actions.resume_label(run),
+                            key=f"trouble-resume-{item.id}",
+                            icon=":material/resume:",
+                            on_click=queue.resume,
+                            args=(item.id,),
+                        )
                     st.button(
-                        "Dismiss", key=f"trouble-dismiss-{item.id}", type="tertiary", on_click=run_actions.dismiss_run,
+                        "Dismiss",
+                        key=f"trouble-dismiss-{item.id}",
+                        type="tertiary",
+                        on_click=run_actions.dismiss_run,
                         args=(item.id,),
-                    )  # fmt: skip
+                    )
             st.markdown(escape.markdown(item.status.error or "It failed; its log tells more."))
 
 

@@ -51,9 +51,13 @@ def help_text(info: Any) -> str:
 
 
 def draw(
-    name: str, info: Any, errors: Mapping[str, str], values: dict[str, Any] | None = None, mark: str = "",
+    name: str,
+    info: Any,
+    errors: Mapping[str, str],
+    values: dict[str, Any] | None = None,
+    mark: str = "",
     words: Sequence[str] = (),
-) -> None:  # fmt: skip
+) -> None:
     """One option as a widget, its value kept, and under it what is wrong with it.
 
     Args:

@@ -41,9 +41,14 @@ def state() -> dict[str, Any]:
     """
     if STATE not in st.session_state:
         st.session_state[STATE] = {
-            "kind": "pretrain", "recipe": NO_RECIPE, "values": {}, "generation": 0, "place": "", "edit": "",
+            "kind": "pretrain",
+            "recipe": NO_RECIPE,
+            "values": {},
+            "generation": 0,
+            "place": "",
+            "edit": "",
             "slurm": {},
-        }  # fmt: skip
+        }
         refill("pretrain", default_recipe())
     return st.session_state[STATE]
 

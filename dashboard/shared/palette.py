@@ -16,6 +16,15 @@ GREY, RING = "#8a94a6", "#e76300"  # what is not meant; around what is
 # Petroff 2021 ("Accessible color sequences for data visualization"): ten colours told apart with every common colour
 # blindness.
 CATEGORIES = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", RING, "#b9ac70", "#717581", "#92dadd",
-)  # fmt: skip
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    RING,
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
 PALETTE = ("#4c6ef5", "#e07b28", "#159a74", "#c75fa1", "#2f9fd0", "#d64f48", "#ad8f1c", "#8468d8")

@@ -162,18 +162,33 @@ def _row(run: Run, place: int, count: int) -> None:
             )
             for name, icon, text, action, arguments, disabled in actions:
                 st.button(
-                    "", icon=icon, key=f"queue-{name}-{run.id}", help=text, type="tertiary", on_click=action,
-                    args=arguments, disabled=disabled,
-                )  # fmt: skip
+                    "",
+                    icon=icon,
+                    key=f"queue-{name}-{run.id}",
+                    help=text,
+                    type="tertiary",
+                    on_click=action,
+                    args=arguments,
+                    disabled=disabled,
+                )
             if st.button(
-                "", icon=":material/edit:", key=f"queue-edit-{run.id}", help="Change its options", type="tertiary",
+                "",
+                icon=":material/edit:",
+                key=f"queue-edit-{run.id}",
+                help="Change its options",
+                type="tertiary",
                 disabled=runs.is_begun(run.path),
-            ):  # fmt: skip
+            ):
                 st.switch_page(ui.PAGE_NEW, query_params={"edit": run.id})
             st.button(
-                "", icon=":material/close:", key=f"queue-drop-{run.id}", help="Take it out of the queue",
-                type="tertiary", on_click=drop, args=(run.id,),
-            )  # fmt: skip
+                "",
+                icon=":material/close:",
+                key=f"queue-drop-{run.id}",
+                help="Take it out of the queue",
+                type="tertiary",
+                on_click=drop,
+                args=(run.id,),
+            )
 
 
 def allow(run_id: str) -> None:

@@ -99,9 +99,13 @@ def check(
     ]
     found = [top1(similarity) for _, similarity in arms]
     return {
-        "top1": found, "chance": 1 / len(places), "num_images": len(places), "sprite": png_address(pictures),
-        "rows": rows, "revision": f"{zlib.crc32(pictures.data)}-{found}-{titles}",
-    }  # fmt: skip
+        "top1": found,
+        "chance": 1 / len(places),
+        "num_images": len(places),
+        "sprite": png_address(pictures),
+        "rows": rows,
+        "revision": f"{zlib.crc32(pictures.data)}-{found}-{titles}",
+    }
 
 
 def _described(pair: list[Array], similarity: Array, row: int, titles: list[str]) -> dict[str, Any]:

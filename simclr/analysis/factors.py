@@ -75,9 +75,11 @@ def on_circle(turns: Floats) -> Floats:
 
 
 def factor_scores(
-    train: NDArray[Any], train_factors: dict[str, NDArray[Any]], test: NDArray[Any],
+    train: NDArray[Any],
+    train_factors: dict[str, NDArray[Any]],
+    test: NDArray[Any],
     test_factors: dict[str, NDArray[Any]],
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """How well each of `FACTORS` can be read from features by a linear map: accuracy for the shape, R^2 for the others.
 
     Hue and background are points on the colour circle; rotation counts shapes whose rotation can be seen.

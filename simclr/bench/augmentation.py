@@ -31,10 +31,11 @@ def textbook_transform(size: int, blur: bool) -> Any:
     from torchvision import transforms
 
     steps = [
-        transforms.RandomResizedCrop(size, scale=(0.08, 1.0)), transforms.RandomHorizontalFlip(),
+        transforms.RandomResizedCrop(size, scale=(0.08, 1.0)),
+        transforms.RandomHorizontalFlip(),
         transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
         transforms.RandomGrayscale(p=0.2),
-    ]  # fmt: skip
+    ]
     if blur:
         steps.append(transforms.RandomApply([transforms.GaussianBlur(3)], p=0.5))
     return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3)])
@@ -85,6 +86,11 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
         for other in list(candidates)[1:]:
             theirs = [value / (2 * few) for value in seconds[other]]
             yield Row(
-                "augmentation", f"views of {SIDE} px, {name}, one thread", 1 / min(per_view),
-                "views/CPU-s", other, **speedup(per_view, theirs), repeats=repeats,
-            )  # fmt: skip
+                "augmentation",
+                f"views of {SIDE} px, {name}, one thread",
+                1 / min(per_view),
+                "views/CPU-s",
+                other,
+                **speedup(per_view, theirs),
+                repeats=repeats,
+            )

@@ -21,5 +21,12 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
     for _ in range(max(2, repeats // 2)):
         for micro, found in seconds.items():
             found.append(statistics.median(own_steps(4, micro_batch_size=micro, **options).step_seconds()))
-    yield Row("caching", f"time of {what}", min(seconds[64]), "s", "at once",
-              **speedup(seconds[64], seconds[None]), repeats=len(seconds[64]))  # fmt: skip
+    yield Row(
+        "caching",
+        f"time of {what}",
+        min(seconds[64]),
+        "s",
+        "at once",
+        **speedup(seconds[64], seconds[None]),
+        repeats=len(seconds[64]),
+    )

@@ -90,9 +90,14 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
             for own, other in pairs:
                 what = "NT-Xent" if own == "own" else "NT-Xent with ranks"
                 yield Row(
-                    "loss", f"{what}, 2N = {num_rows}, {name}", 1e3 * min(seconds[own]), "ms",
-                    other, **speedup(seconds[own], seconds[other]), repeats=turns,
-                )  # fmt: skip
+                    "loss",
+                    f"{what}, 2N = {num_rows}, {name}",
+                    1e3 * min(seconds[own]),
+                    "ms",
+                    other,
+                    **speedup(seconds[own], seconds[other]),
+                    repeats=turns,
+                )
     mine = peak_memory(loss_peak, function="own with ranks", num_rows=8192)
     for other in ("matrix + cross_entropy", *peers):
         theirs = peak_memory(loss_peak, function=other, num_rows=8192)

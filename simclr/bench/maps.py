@@ -27,7 +27,8 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
             # as ours: the same number of iterations, metric and start, and all cores
             other = TSNE(metric="cosine", init="pca", max_iter=750, random_state=0, n_jobs=-1)
             theirs = [seconds_of(partial(other.fit_transform, features), time.perf_counter)]
-            yield Row("maps", label, min(seconds[method]), "s", "scikit-learn", repeats=1,
-                      **speedup(seconds[method], theirs))  # fmt: skip
+            yield Row(
+                "maps", label, min(seconds[method]), "s", "scikit-learn", repeats=1, **speedup(seconds[method], theirs)
+            )
         else:
             yield Row("maps", label, statistics.median(seconds[method]), "s", repeats=2)

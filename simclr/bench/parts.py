@@ -18,6 +18,12 @@ from simclr.bench.timing import Row
 
 # Each takes the peers to compare with and the number of turns, and yields its rows.
 PARTS: dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]] = {
-    "augmentation": augmentation.measure, "loss": loss.measure, "step": step.measure, "caching": caching.measure,
-    "probe": probe.measure, "maps": maps.measure, "reading": reading.measure, "budget": budget.measure,
-}  # fmt: skip
+    "augmentation": augmentation.measure,
+    "loss": loss.measure,
+    "step": step.measure,
+    "caching": caching.measure,
+    "probe": probe.measure,
+    "maps": maps.measure,
+    "reading": reading.measure,
+    "budget": budget.measure,
+}

@@ -29,8 +29,11 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(image.permute(1, 2, 0).numpy()).save(path, quality=90)
             os.environ["SIMCLR_DATA_DIR"] = str(Path(folder, "cache"))
-            for name, limit, workers in (("in memory", None, 0), ("streamed, 0 readers", 0, 0),
-                                         ("streamed, 2 readers", 0, 2)):  # fmt: skip
+            for name, limit, workers in (
+                ("in memory", None, 0),
+                ("streamed, 0 readers", 0, 0),
+                ("streamed, 2 readers", 0, 2),
+            ):
                 start = time.perf_counter()
                 data = load_data(
                     str(Path(folder, "images")), image_size=min(side, 128), val_fraction=0, memory_limit=limit

@@ -100,9 +100,15 @@ def lightly_steps(steps: int, *, batch_size: int, workers: int = 0) -> StepClock
 
     clock = StepClock()
     trainer = L.Trainer(
-        max_steps=steps, accelerator="auto", devices=1, logger=False, callbacks=[clock], enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
+        max_steps=steps,
+        accelerator="auto",
+        devices=1,
+        logger=False,
+        callbacks=[clock],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
     loader = torch.utils.data.DataLoader(
         Pictures(), batch_size=batch_size, shuffle=True, drop_last=True, num_workers=workers
     )
@@ -110,8 +116,15 @@ def lightly_steps(steps: int, *, batch_size: int, workers: int = 0) -> StepClock
     return clock
 
 
-STEP = {"backbone": "resnet18", "batch_size": 128, "hidden_dim": 512, "optimizer": "sgd", "learning_rate": 0.06,
-        "image_size": SIDE, "checkpoint_every_minutes": 0}  # fmt: skip
+STEP = {
+    "backbone": "resnet18",
+    "batch_size": 128,
+    "hidden_dim": 512,
+    "optimizer": "sgd",
+    "learning_rate": 0.06,
+    "image_size": SIDE,
+    "checkpoint_every_minutes": 0,
+}
 
 
 def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:

@@ -25,10 +25,12 @@ def embed(arguments: list[str]) -> int:
     """
     parser = command_parser("embed")
     parser.add_argument(
-        "RUN", nargs="+", type=str,
+        "RUN",
+        nargs="+",
+        type=str,
         help="Runs by id, unique beginning or folder; also: untrained (the network before training), pixels. Each may "
         "end in a checkpoint and a layer of its own, as in RUN@epoch-8@z.",
-    )  # fmt: skip
+    )
     numbers = {name: option for options in projections.OPTIONS.values() for name, option in options.items()}
     texts = {
         "checkpoint": "best, last or epoch-N. Default: the final weights, else the last checkpoint.",

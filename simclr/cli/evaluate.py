@@ -20,10 +20,12 @@ def evaluate(arguments: list[str]) -> int:
     parser = command_parser("evaluate")
     add_run(parser)
     parser.add_argument(
-        "--protocol", type=str, metavar="VALUE",
+        "--protocol",
+        type=str,
+        metavar="VALUE",
         help="knn, linear, classifier, or several separated by commas. Default: those that the run's training "
         "measures, knn,linear for a pre-training and classifier for others.",
-    )  # fmt: skip
+    )
     parser.add_argument("--json", action="store_true", help="As JSON, for scripts.")
     add_runs_dir(parser)
     options = parse(parser, arguments)

@@ -41,9 +41,15 @@ set_loader("simclr_text", _text_loader, exceptions=(yaml.YAMLError,))
 def command_parser(command: str) -> ArgumentParser:
     """A parser with the texts of a command, and no options yet."""
     return ArgumentParser(
-        prog=f"python -m simclr {command}", description=SUMMARIES[command], epilog=EXAMPLES[command],
-        formatter_class=_Help, parser_mode="simclr_text", exit_on_error=False, allow_abbrev=False, default_env=False,
-    )  # fmt: skip
+        prog=f"python -m simclr {command}",
+        description=SUMMARIES[command],
+        epilog=EXAMPLES[command],
+        formatter_class=_Help,
+        parser_mode="simclr_text",
+        exit_on_error=False,
+        allow_abbrev=False,
+        default_env=False,
+    )
 
 
 def option_help(name: str, info: Any, default: Any) -> str:
@@ -67,14 +73,16 @@ def _add_slurm_options(parser: ArgumentParser) -> dict[str, bool]:
 
     group = parser.add_argument_group("Where to train")
     group.add_argument(
-        "--backend", metavar="VALUE",
+        "--backend",
+        metavar="VALUE",
         help="Allowed: local: here and now; queue: in the background, when its device is free; slurm: as a Slurm job. "
         "The last two return at once. Default: local.",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--device", metavar="VALUE",
+        "--device",
+        metavar="VALUE",
         help="In the queue: cpu, gpu:0, gpu:0,1, or auto for whatever is free first. Default: auto.",
-    )  # fmt: skip
+    )
     for name, info in cfg.option_names(SlurmOptions).items():
         shown = option_help(name, info, _default(SlurmOptions, name)).replace("Default:", "Default: the last, or")
         group.add_argument(f"--slurm.{name}", type=str, metavar="VALUE", default=None, help=shown)

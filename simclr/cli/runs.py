@@ -24,8 +24,17 @@ def list_runs(arguments: list[str]) -> int:
     slurm_runs.refresh(folder)
     found = runs.list_runs(folder)
     if options.json:
-        rows = [{"id": run.id, "kind": run.kind, "state": run.status.state, "name": run.name,
-                 "version": version_of(run), "folder": str(run.path)} for run in found]  # fmt: skip
+        rows = [
+            {
+                "id": run.id,
+                "kind": run.kind,
+                "state": run.status.state,
+                "name": run.name,
+                "version": version_of(run),
+                "folder": str(run.path),
+            }
+            for run in found
+        ]
         print(json.dumps(rows, indent=1))
         return FINISHED
     if not found:
@@ -63,9 +72,10 @@ def resume(arguments: list[str]) -> int:
     parser = command_parser("resume")
     add_run(parser)
     parser.add_argument(
-        "--foreign", action="store_true",
+        "--foreign",
+        action="store_true",
         help="Also a run that was not started here, such as a copied folder; with your own Slurm options.",
-    )  # fmt: skip
+    )
     add_runs_dir(parser)
     options = parse(parser, arguments)
     run = runs.find(options.RUN, folder_of_runs(options.runs_dir))

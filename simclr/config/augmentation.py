@@ -45,9 +45,13 @@ class Augmentation(Options):
         0.4, "Colour jitter: saturation is multiplied by 1 ± this.", group="Augmentation", common=True, ge=0, le=1
     )
     hue: float = option(
-        0.1, "Colour jitter: hue is turned by ± this share of the colour circle; 0.5 is the whole circle.",
-        group="Augmentation", common=True, ge=0, le=0.5,
-    )  # fmt: skip
+        0.1,
+        "Colour jitter: hue is turned by ± this share of the colour circle; 0.5 is the whole circle.",
+        group="Augmentation",
+        common=True,
+        ge=0,
+        le=0.5,
+    )
     grayscale_probability: float = option(
         0.2, "Share of views without colour.", group="Augmentation", common=True, ge=0, le=1
     )

@@ -27,9 +27,14 @@ MIN_RANGE = 16  # of 256 values; 12 bits kept in 16 come out with 15 at most
 
 
 def load(
-    dataset: str, root: Path, image_size: int | None, seed: int, labelled_only: bool, broken_images: str = "skip",
+    dataset: str,
+    root: Path,
+    image_size: int | None,
+    seed: int,
+    labelled_only: bool,
+    broken_images: str = "skip",
     progress: Progress | None = None,
-) -> RawSplits:  # fmt: skip
+) -> RawSplits:
     """Finds images, classes and splits below the folder `dataset`; `root` is where decoded images are kept.
 
     Broken images are left out before anything is cut, so that every path to the images has the same splits; the ids
@@ -81,8 +86,12 @@ def _readable(
             )
     log.warning(
         "dataset is %s: %s of %s %s images cannot be read and are left out: %s.",
-        dataset, f"{len(source.left_out):,}", f"{len(source):,}", name, source.naming(source.left_out),
-    )  # fmt: skip
+        dataset,
+        f"{len(source.left_out):,}",
+        f"{len(source):,}",
+        name,
+        source.naming(source.left_out),
+    )
     return good
 
 

@@ -155,8 +155,10 @@ class FileSource:
                 if len(self.replaced) <= MAX_NAMED:
                     log.warning(
                         "%s cannot be read (%s): %s is shown in its place.",
-                        self.paths[row], reason, self.paths[int(self.next_row[row])],
-                    )  # fmt: skip
+                        self.paths[row],
+                        reason,
+                        self.paths[int(self.next_row[row])],
+                    )
                 elif len(self.replaced) == MAX_NAMED + 1:
                     log.warning("More images cannot be read; they are not named any more.")
         if 2 * (len(self.left_out) + len(self.replaced)) > len(self):

@@ -33,9 +33,7 @@ DIGITS_SIDE = 32  # pixels
 DIGITS_SEED = 0  # of the fixed split of digits
 
 
-def load_run_data(
-    config: RunConfig, *, progress: Progress | None = None, max_bytes: int | None = None
-) -> ImageData:  # fmt: skip
+def load_run_data(config: RunConfig, *, progress: Progress | None = None, max_bytes: int | None = None) -> ImageData:
     """The images of a run, cut as its training cuts them; everything that shows a run's images again loads them here.
 
     Args:
@@ -48,12 +46,17 @@ def load_run_data(
     """
     assert config.dataset is not None
     return load_data(
-        config.dataset, data_dir=config.data_dir, image_size=config.image_size, seed=config.seed,
-        limit_images=config.limit_images, val_fraction=config.val_fraction,
-        labelled_only=isinstance(config, FinetuneConfig), progress=progress,
+        config.dataset,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+        seed=config.seed,
+        limit_images=config.limit_images,
+        val_fraction=config.val_fraction,
+        labelled_only=isinstance(config, FinetuneConfig),
+        progress=progress,
         memory_limit=memory.memory_limit(config.memory_share) if max_bytes is None else max_bytes,
         broken_images=config.broken_images,
-    )  # fmt: skip
+    )
 
 
 def load_data(

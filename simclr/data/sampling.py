@@ -9,9 +9,17 @@ from simclr.data.sources import Indices
 # All random streams of a run, so that they are independent of each other under the same seed: cuts of the images and
 # their order, the images of embeddings and films, halves, a network's own numbers, and those of a caller's transform.
 (
-    LIMIT_STREAM, VAL_STREAM, LABEL_STREAM, TEST_STREAM, ORDER_STREAM, EMBEDDING_STREAM, FILM_STREAM, HALVES_STREAM,
-    NETWORK_STREAM, TRANSFORM_STREAM,
-) = range(10)  # fmt: skip
+    LIMIT_STREAM,
+    VAL_STREAM,
+    LABEL_STREAM,
+    TEST_STREAM,
+    ORDER_STREAM,
+    EMBEDDING_STREAM,
+    FILM_STREAM,
+    HALVES_STREAM,
+    NETWORK_STREAM,
+    TRANSFORM_STREAM,
+) = range(10)
 
 
 def ranks_in_class(labels: Indices, generator: np.random.Generator) -> tuple[Indices, Indices]:

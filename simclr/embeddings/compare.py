@@ -99,9 +99,13 @@ def neighbors_kept(features: Floats, points: Floats, k: int = NUM_NEIGHBORS) -> 
 
 
 def map_numbers(
-    unit: Floats, near: Nearest, points: Floats, k: int = NUM_NEIGHBORS, progress: Progress | None = None,
+    unit: Floats,
+    near: Nearest,
+    points: Floats,
+    k: int = NUM_NEIGHBORS,
+    progress: Progress | None = None,
     max_anchors: int = MAX_ANCHORS,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """How far a map can be trusted, each number 0..1 and 1 for a perfect one.
 
     trustworthiness: lower the more images that are near on the map are far in the features; continuity: the other way
@@ -275,9 +279,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def pair_numbers(
-    first: Floats, second: Floats, near: Sequence[Ints], k: int = NUM_NEIGHBORS,
+    first: Floats,
+    second: Floats,
+    near: Sequence[Ints],
+    k: int = NUM_NEIGHBORS,
     progress: Progress | None = None,
-) -> tuple[dict[str, Any], Floats]:  # fmt: skip
+) -> tuple[dict[str, Any], Floats]:
     """What two models' features of the same images have in common, and (N,) each image's `neighbor_jaccard`."""
     found = neighbor_jaccard(near[0], near[1], k)
     k = min(k, near[0].shape[1], near[1].shape[1])

@@ -65,9 +65,14 @@ class _Bar:
 
 
 def compute(
-    models: Sequence[EncoderRef], choice: ImageSelection, methods: Sequence[str | Projection] = ("pca",), *,
-    report: Report = no_report, check: Callable[[], None] = lambda: None, job: Path | None = None,
-) -> list[Embedding]:  # fmt: skip
+    models: Sequence[EncoderRef],
+    choice: ImageSelection,
+    methods: Sequence[str | Projection] = ("pca",),
+    *,
+    report: Report = no_report,
+    check: Callable[[], None] = lambda: None,
+    job: Path | None = None,
+) -> list[Embedding]:
     """Features of all models on the same images, maps of them, and numbers; only what is missing is computed.
 
     Args:
@@ -101,9 +106,13 @@ def compute(
 
 
 def _all_features(
-    models: Sequence[EncoderRef], weights: Sequence[Weights | None], choice: ImageSelection,
-    asked: Sequence[Projection], report: Report, check: Callable[[], None],
-) -> tuple[_Bar, list[Embedding]]:  # fmt: skip
+    models: Sequence[EncoderRef],
+    weights: Sequence[Weights | None],
+    choice: ImageSelection,
+    asked: Sequence[Projection],
+    report: Report,
+    check: Callable[[], None],
+) -> tuple[_Bar, list[Embedding]]:
     """Features of all models, with a bar that has room for all that follows."""
     folders = [folder_for(model, choice, its) for model, its in zip(models, weights, strict=True)]
     found = [load_embedding(folder) for folder in folders]
@@ -187,9 +196,13 @@ def _make_map(embedding: Embedding, projection: Projection, model: EncoderRef, b
 
 
 def _draw(
-    projection: Projection, embedding: Embedding, features: NDArray[np.float32], seed: int,
-    progress: Progress, job: Path | None,
-) -> NDArray[np.float32]:  # fmt: skip
+    projection: Projection,
+    embedding: Embedding,
+    features: NDArray[np.float32],
+    seed: int,
+    progress: Progress,
+    job: Path | None,
+) -> NDArray[np.float32]:
     """The map; UMAP by the process that keeps it compiled, where there is a job and that process can."""
     near, wanted = embedding.near, projection.num_neighbors(embedding.num_images)
     if near.indices.shape[1] < wanted:

@@ -140,9 +140,13 @@ def parameters(method: str, num_images: int, seed: int) -> dict[str, Any]:
     if method == "pca":
         return {}
     return {
-        "n_neighbors": min(15, num_images - 1), "min_dist": 0.1, "metric": "cosine",
-        "alignment_regularisation": 0.01, "alignment_window_size": 3, "random_state": seed,
-    }  # fmt: skip
+        "n_neighbors": min(15, num_images - 1),
+        "min_dist": 0.1,
+        "metric": "cosine",
+        "alignment_regularisation": 0.01,
+        "alignment_window_size": 3,
+        "random_state": seed,
+    }
 
 
 def make_maps(film: Film, method: str, seed: int = 0, progress: neighbors.Progress | None = None) -> Floats:
@@ -160,11 +164,15 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: neighbors.Progre
     chosen = parameters(method, film.num_images, seed)
     found = aligned_pca(frames, progress) if method == "pca" else aligned_umap(frames, progress, **chosen)
     about = {
-        "method": method, "parameters": chosen, "epochs": list(film.epochs),
-        "seconds": round(time.perf_counter() - start, 3), "motion": motion(found),
-        "neighbors_kept": compare.neighbors_kept(frames[-1], found[-1]), "versions": runs.versions(),
+        "method": method,
+        "parameters": chosen,
+        "epochs": list(film.epochs),
+        "seconds": round(time.perf_counter() - start, 3),
+        "motion": motion(found),
+        "neighbors_kept": compare.neighbors_kept(frames[-1], found[-1]),
+        "versions": runs.versions(),
         "created": time.time(),
-    }  # fmt: skip
+    }
     path = film.map_path(method)
     for old in film.folder.glob(f"{method}-*"):  # of frames that have been written again
         if old.stem != path.stem:

@@ -33,9 +33,13 @@ class Measured:
 
 
 def measure(
-    model: EncoderRef, choice: ImageSelection, pictures: SelectedImages, features: NDArray[np.float32],
-    logits: NDArray[np.float32] | None, progress: Progress,
-) -> Measured:  # fmt: skip
+    model: EncoderRef,
+    choice: ImageSelection,
+    pictures: SelectedImages,
+    features: NDArray[np.float32],
+    logits: NDArray[np.float32] | None,
+    progress: Progress,
+) -> Measured:
     unit, labels = neighbors.unit_rows(features), pictures.labels
     near = neighbors.nearest(unit, KEPT_NEIGHBORS, lambda share: progress(0.5 * share))
     predictions: dict[str, NDArray[np.int64]] = {}

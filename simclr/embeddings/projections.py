@@ -51,21 +51,33 @@ OPTIONS: dict[str, dict[str, Option]] = {
     "pca": {},
     "umap": {
         "n_neighbors": Option(
-            15, 2, 200, 1, "Neighbours",
+            15,
+            2,
+            200,
+            1,
+            "Neighbours",
             "How many nearest images each one is held to. Few show fine structure, many the whole.",
         ),
         "min_dist": Option(
-            0.1, 0.0, 0.99, 0.01, "Smallest distance",
+            0.1,
+            0.0,
+            0.99,
+            0.01,
+            "Smallest distance",
             "How close points may lie on the map. Small values give tight clumps, large ones an even cloud.",
         ),
     },
     "tsne": {
         "perplexity": Option(
-            30, 2, 200, 1, "Perplexity",
+            30,
+            2,
+            200,
+            1,
+            "Perplexity",
             "About how many neighbours each image is held to; at most a third of the images.",
         ),
     },
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -179,9 +191,12 @@ def parse_projection(text: str, **defaults: float) -> Projection:
 
 
 def reduce(
-    asked: str | Projection, features: Floats, seed: int = 0, progress: Progress | None = None,
+    asked: str | Projection,
+    features: Floats,
+    seed: int = 0,
+    progress: Progress | None = None,
     near: Nearest | None = None,
-) -> Floats:  # fmt: skip
+) -> Floats:
     """Returns a map (N, dims) float32 of features (N, D); the same for the same features, projection and seed.
 
     Args:
@@ -257,9 +272,13 @@ def umap(features: Floats, near: Nearest, dims: int, progress: Progress | None =
         indices = np.concatenate([itself, near.indices], axis=1).astype(np.int64)
         distances = np.maximum(0.0, 1.0 - np.concatenate([np.ones_like(itself), near.similarities], axis=1))
         model = UMAP(
-            n_components=dims, n_jobs=1, verbose=progress is not None, tqdm_kwds=bar,
-            precomputed_knn=(indices, distances.astype(np.float32)), **chosen,
-        )  # fmt: skip
+            n_components=dims,
+            n_jobs=1,
+            verbose=progress is not None,
+            tqdm_kwds=bar,
+            precomputed_knn=(indices, distances.astype(np.float32)),
+            **chosen,
+        )
         # verbose is what turns the bar on; the log lines that come with it are not wanted
         with contextlib.redirect_stdout(io.StringIO()) if progress else contextlib.nullcontext(sys.stdout):
             found = model.fit_transform(np.ascontiguousarray(features, dtype=np.float32))
@@ -275,9 +294,16 @@ def _num_threads() -> int:
 
 
 def tsne(
-    features: Floats, near: Nearest, dims: int, progress: Progress | None = None, *, perplexity: float,
-    ints_in_interval: float, random_state: int, **_: Any,
-) -> Floats:  # fmt: skip
+    features: Floats,
+    near: Nearest,
+    dims: int,
+    progress: Progress | None = None,
+    *,
+    perplexity: float,
+    ints_in_interval: float,
+    random_state: int,
+    **_: Any,
+) -> Floats:
     """t-SNE (van der Maaten and Hinton 2008) by openTSNE on exact neighbours, started from the PCA."""
     from openTSNE import TSNE, affinity, initialization
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
@@ -302,12 +328,17 @@ def tsne(
             n_jobs=num_jobs,
         )
         model = TSNE(
-            n_components=dims, early_exaggeration_iter=250, n_iter=500, n_jobs=num_jobs, callbacks=[step],
-            callbacks_every_iters=every, random_state=random_state,
+            n_components=dims,
+            early_exaggeration_iter=250,
+            n_iter=500,
+            n_jobs=num_jobs,
+            callbacks=[step],
+            callbacks_every_iters=every,
+            random_state=random_state,
             # the quicker way for many points, by interpolation, is for a plane only
             negative_gradient_method="auto" if dims == 2 else "bh",
             ints_in_interval=ints_in_interval,
-        )  # fmt: skip
+        )
         start = pca(features, dims=dims).astype(np.float64)
         if not start[:, 0].std() > 0:  # all images are alike: any start does
             start = np.random.default_rng(random_state).normal(size=start.shape)

@@ -299,9 +299,15 @@ def find_pair(first: Embedding, second: Embedding) -> Pair | None:
 
 
 def save_embedding(
-    folder: Path, model: EncoderRef, weights: Weights | None, choice: ImageSelection, pictures: SelectedImages,
-    images: str, features: NDArray[np.float32], measured: Measured,
-) -> None:  # fmt: skip
+    folder: Path,
+    model: EncoderRef,
+    weights: Weights | None,
+    choice: ImageSelection,
+    pictures: SelectedImages,
+    images: str,
+    features: NDArray[np.float32],
+    measured: Measured,
+) -> None:
     """Writes a whole folder aside and puts it in place in one step. images: the digest of `pictures`."""
     from simclr.views import thumbnails
 
@@ -309,9 +315,13 @@ def save_embedding(
     try:
         aside.mkdir(parents=True)
         arrays: dict[str, NDArray[Any] | None] = {
-            FEATURES: features, IDS: pictures.ids, LABELS: pictures.labels, NEIGHBORS: measured.near.indices,
-            SIMILARITIES: measured.near.similarities, LABELLED: measured.labelled,
-        }  # fmt: skip
+            FEATURES: features,
+            IDS: pictures.ids,
+            LABELS: pictures.labels,
+            NEIGHBORS: measured.near.indices,
+            SIMILARITIES: measured.near.similarities,
+            LABELLED: measured.labelled,
+        }
         for name, array in arrays.items():
             if array is not None:
                 np.save(aside / name, array)

@@ -18,9 +18,11 @@ from simclr.embeddings.stored import Embedding
 
 
 def table(
-    embeddings: Sequence[Embedding], asked: str | Projection, names: Sequence[str] | None = None,
+    embeddings: Sequence[Embedding],
+    asked: str | Projection,
+    names: Sequence[str] | None = None,
     points: Sequence[NDArray[np.float32]] | None = None,
-) -> pandas.DataFrame:  # fmt: skip
+) -> pandas.DataFrame:
     """One row for each image: id, class, factors, and per model where it lies, what is predicted and what is right.
 
     Args:

@@ -93,9 +93,14 @@ def _peer_is_ours(connection: socket.socket) -> bool:
 
 
 def draw(
-    projection: Projection, features: Floats, near: Nearest, seed: int, job: Path,
-    progress: Callable[[str, float], None], idle_seconds: float = IDLE_SECONDS,
-) -> Floats | None:  # fmt: skip
+    projection: Projection,
+    features: Floats,
+    near: Nearest,
+    seed: int,
+    job: Path,
+    progress: Callable[[str, float], None],
+    idle_seconds: float = IDLE_SECONDS,
+) -> Floats | None:
     """The map (N, dims) that the worker draws, which is started if there is none; None if it cannot.
 
     Args:
@@ -111,9 +116,11 @@ def draw(
             np.save(folder / INDICES, near.indices)
             np.save(folder / SIMILARITIES, near.similarities)
             request = {
-                "folder": str(folder.resolve()), "method": projection.method, "dims": projection.dims,
+                "folder": str(folder.resolve()),
+                "method": projection.method,
+                "dims": projection.dims,
                 "parameters": projection.parameters(len(features), seed),
-            }  # fmt: skip
+            }
             line.sendall(json.dumps(request).encode() + b"\n")
             share = 0.0
             for answer in _lines(line):

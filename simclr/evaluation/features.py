@@ -26,9 +26,14 @@ def plain_batches(
 
 @torch.no_grad()
 def features_of(
-    network: Callable[[Tensor], Tensor], split: Split, size: int, *, device: torch.device, precision: str = "32-true",
+    network: Callable[[Tensor], Tensor],
+    split: Split,
+    size: int,
+    *,
+    device: torch.device,
+    precision: str = "32-true",
     on_batch: Callable[[int], None] | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """(N, D) float32 outputs of a network for the split's plain images, on `device`.
 
     Args:

@@ -35,9 +35,18 @@ KNN_FALL, KNN_FALL_UNKNOWN = 0.05, 0.15  # accuracy; where the number of images 
 
 # of `metrics.csv`
 USED_METRICS = (
-    "epoch", "lr", "train/loss", "train/mean_rank", "val/loss", "val/mean_rank", "val/knn_top1", "val/alignment",
-    "val/negative_similarity", "val/effective_rank", "val/effective_rank_z",
-)  # fmt: skip
+    "epoch",
+    "lr",
+    "train/loss",
+    "train/mean_rank",
+    "val/loss",
+    "val/mean_rank",
+    "val/knn_top1",
+    "val/alignment",
+    "val/negative_similarity",
+    "val/effective_rank",
+    "val/effective_rank_z",
+)
 
 Severity = Literal["ok", "note", "alarm"]
 Columns = Mapping[str, Sequence[float] | NDArray[np.float64]]
@@ -162,9 +171,14 @@ def _by_epoch(rows: Sequence[Row], records: Columns, config: Mapping[str, Any]) 
     batch, temperature, total = (_positive(config.get(name)) for name in ("batch_size", "temperature", "epochs"))
     rates = columns.get("lr", np.empty(0))
     return _Epochs(
-        known, [of_epoch.get(int(epoch)) for epoch in known], values, int(batch) if batch and batch >= 2 else None,
-        temperature, int(total or 0), float(np.nanmax(rates)) if np.isfinite(rates).any() else math.nan,
-    )  # fmt: skip
+        known,
+        [of_epoch.get(int(epoch)) for epoch in known],
+        values,
+        int(batch) if batch and batch >= 2 else None,
+        temperature,
+        int(total or 0),
+        float(np.nanmax(rates)) if np.isfinite(rates).any() else math.nan,
+    )
 
 
 def _per_epoch(name: str, epochs: Floats, column: Floats, known: NDArray[np.int64]) -> Floats:
@@ -213,10 +227,25 @@ def verdict(rows: Sequence[Row], records: Columns, config: Mapping[str, Any], re
     if (found := _diverged(known, reason)) is not None:
         return found
     if not len(known):
-        return Verdict("waiting", "ok", "No verdict yet", "The verdict comes with the first epoch.",
-                       "An epoch is judged once its validation is done.")  # fmt: skip
-    rules = (_not_normalised, _collapse, _chance, _unlearned, _same_views, _narrow_h, _overfitting, _forgetting,
-             _narrow_z, _plateau)  # fmt: skip
+        return Verdict(
+            "waiting",
+            "ok",
+            "No verdict yet",
+            "The verdict comes with the first epoch.",
+            "An epoch is judged once its validation is done.",
+        )
+    rules = (
+        _not_normalised,
+        _collapse,
+        _chance,
+        _unlearned,
+        _same_views,
+        _narrow_h,
+        _overfitting,
+        _forgetting,
+        _narrow_z,
+        _plateau,
+    )
     for rule in rules:
         if (found := rule(known)) is not None:
             return found
@@ -229,11 +258,14 @@ def _diverged(known: _Epochs, reason: str) -> Verdict | None:
         return None
     since = int(known.epoch[places[0]]) if len(places) else (int(known.epoch[-1]) + 1 if len(known) else 1)
     return Verdict(
-        "diverged", "alarm", "Diverged",
+        "diverged",
+        "alarm",
+        "Diverged",
         f"The loss stopped being a finite number in epoch {since}. Lower the learning rate, lengthen the warm-up, or "
         "raise a very low temperature; the checkpoint before it is kept.",
-        "Said when a training or validation loss is infinite or not a number.", since,
-    )  # fmt: skip
+        "Said when a training or validation loss is infinite or not a number.",
+        since,
+    )
 
 
 def _not_normalised(known: _Epochs) -> Verdict | None:
@@ -245,13 +277,16 @@ def _not_normalised(known: _Epochs) -> Verdict | None:
     if (since := known.since(outside)) is None:
         return None
     return Verdict(
-        "not normalised", "alarm", "Impossible loss",
+        "not normalised",
+        "alarm",
+        "Impossible loss",
         f"The training loss is {loss[-1]:.3g}; embeddings of length 1 allow {low:.3g} to {high:.3g} at temperature "
         f"{known.temperature:g} and {known.batch_size} images in a batch. The embeddings are not normalised before "
         "the loss, which then grows or falls with their length.",
         "Said when the mean training loss of an epoch's second half lies outside what cosine similarities allow: "
-        "below ln(1 + (2N - 2) exp(-N / ((N - 1) T))) or above ln(2N - 1) + 2 / T.", since,
-    )  # fmt: skip
+        "below ln(1 + (2N - 2) exp(-N / ((N - 1) T))) or above ln(2N - 1) + 2 / T.",
+        since,
+    )
 
 
 def _at_chance(known: _Epochs) -> NDArray[np.bool_]:
@@ -283,15 +318,23 @@ def _collapse(known: _Epochs) -> Verdict | None:
     seen = f"the features of z spread to {100 * spread[-1]:.2g} % of what the sphere allows"
     if known.lasting(narrow) < 2 and not _at_chance(known)[-1]:
         return Verdict(
-            "narrow cone", "note", "Nearly one point",
+            "narrow cone",
+            "note",
+            "Nearly one point",
             f"In epoch {since} all images came close to one point ({seen}), though views are still found: "
-            f"{_rank_text(known)}. If it stays so for another epoch, it is a collapse.", rule, since,
-        )  # fmt: skip
+            f"{_rank_text(known)}. If it stays so for another epoch, it is a collapse.",
+            rule,
+            since,
+        )
     return Verdict(
-        "collapse", "alarm", "Collapsed",
+        "collapse",
+        "alarm",
+        "Collapsed",
         f"All images are mapped to nearly the same point since epoch {since}: {seen}. Lower the learning rate, "
-        "lengthen the warm-up, and check that the batch holds different images.", rule, since,
-    )  # fmt: skip
+        "lengthen the warm-up, and check that the batch holds different images.",
+        rule,
+        since,
+    )
 
 
 def _chance(known: _Epochs) -> Verdict | None:
@@ -299,7 +342,9 @@ def _chance(known: _Epochs) -> Verdict | None:
     if (since := known.since(holds, CHANCE_EPOCHS)) is None:
         return None
     return Verdict(
-        "chance", "alarm", "No better than chance",
+        "chance",
+        "alarm",
+        "No better than chance",
         f"After {int(known.epoch[-1])} epochs the other view of an image is not found among the others: "
         f"{_rank_text(known)}, where guessing has the middle. Check the learning rate and that the views still share "
         "something.",
@@ -307,7 +352,7 @@ def _chance(known: _Epochs) -> Verdict | None:
         f"{CHANCE_EPOCHS} epochs; guessing has 50 %. It is judged by rank, never by loss: at a low temperature a "
         "network that knows nothing has a loss far above ln(2N - 1).",
         since,
-    )  # fmt: skip
+    )
 
 
 def _unlearned(known: _Epochs) -> Verdict | None:
@@ -319,13 +364,15 @@ def _unlearned(known: _Epochs) -> Verdict | None:
         return None
     at = int(known.epoch[np.nanargmin(share)])
     return Verdict(
-        "unlearned", "alarm", "Unlearning",
+        "unlearned",
+        "alarm",
+        "Unlearning",
         f"Since epoch {since} it has lost more than half of what it knew: {_rank_text(known)}; at epoch {at} the rank "
         f"stood at {100 * best[-1]:.2g} % of its range, now at {100 * share[-1]:.2g} %. The learning rate is likely "
         "too high; resume from before with a lower one.",
         "Said when, for two epochs, the mean rank has gone back by more than half of the way it had come from chance.",
         since,
-    )  # fmt: skip
+    )
 
 
 def _same_views(known: _Epochs) -> Verdict | None:
@@ -336,14 +383,16 @@ def _same_views(known: _Epochs) -> Verdict | None:
     if (since := known.since(same & found, 2)) is None:
         return None
     return Verdict(
-        "same views", "alarm", "Views are too alike",
+        "same views",
+        "alarm",
+        "Views are too alike",
         f"The two views of an image are mapped to the same point (alignment {alignment[-1]:.2g}) and are found without "
         "error, so there is nothing left to learn. Turn the augmentation up: random crops and colour jitter matter "
         "most.",
         f"Said when for two epochs the mean squared distance of positives (alignment) is below {100 * SAME_VIEWS:.0f} "
         "% of the same for different images, and positives are ranked first. Healthy runs end at 15 to 40 %.",
         since,
-    )  # fmt: skip
+    )
 
 
 def _narrow_h(known: _Epochs) -> Verdict | None:
@@ -357,14 +406,16 @@ def _narrow_h(known: _Epochs) -> Verdict | None:
         return None
     at_most = f" of at most {limit[-1]:,.0f}" if np.isfinite(limit[-1]) else ""
     return Verdict(
-        "narrow h", "alarm", "Few directions in h",
+        "narrow h",
+        "alarm",
+        "Few directions in h",
         f"The representation h uses {rank[-1]:.1f} directions{at_most}, and used {highest[-1]:.1f} at its best: "
         "dimensional collapse reaches the encoder. Weaker augmentation, a lower learning rate or less weight decay "
         "helps.",
         f"Said when for two epochs the effective rank of h is below {MAX_RANK_H:g} (less where few are possible), or "
         "below a third of its highest and 15 % of what is possible (Jing et al. 2022; RankMe, Garrido et al. 2023).",
         since,
-    )  # fmt: skip
+    )
 
 
 def _overfitting(known: _Epochs) -> Verdict | None:
@@ -378,14 +429,16 @@ def _overfitting(known: _Epochs) -> Verdict | None:
         return None
     since = int(known.epoch[best]) + 1
     return Verdict(
-        "overfitting", "note", "Overfitting",
+        "overfitting",
+        "note",
+        "Overfitting",
         f"Since epoch {since} training images get better (loss {train[best]:.3f} to {train[-1]:.3f}) and the probe "
         f"images worse ({val[best]:.3f} to {val[-1]:.3f}): it learns its images by heart. More images, stronger "
         "augmentation or fewer epochs help; best.ckpt holds the best epoch.",
         f"Said when the validation loss has been {100 * OVERFIT_LOSS:.0f} % above its lowest for {OVERFIT_EPOCHS} "
         "epochs while the training loss fell by over 1 %.",
         since,
-    )  # fmt: skip
+    )
 
 
 def _forgetting(known: _Epochs) -> Verdict | None:
@@ -403,14 +456,16 @@ def _forgetting(known: _Epochs) -> Verdict | None:
         return None
     since = int(known.epoch[places[np.flatnonzero(~below)[-1] + 1]])
     return Verdict(
-        "forgetting", "note", "kNN falls",
+        "forgetting",
+        "note",
+        "kNN falls",
         f"The kNN accuracy has fallen from {found[best]:.1%} to {found[-1]:.1%} since epoch {since}, though the loss "
         "does not tell: the features turn to what the views share beside the class. Stronger colour augmentation "
         "helps; best.ckpt holds the best epoch.",
         f"Said when the last two kNN accuracies lie {100 * KNN_FALL:.0f} points below the best, more where the probe "
         "images are few.",
         since,
-    )  # fmt: skip
+    )
 
 
 def _narrow_z(known: _Epochs) -> Verdict | None:
@@ -422,13 +477,15 @@ def _narrow_z(known: _Epochs) -> Verdict | None:
     at_most = f" of at most {limit[-1]:,.0f}" if np.isfinite(limit[-1]) else ""
     rank_h = known.get("val/effective_rank")[-1]
     return Verdict(
-        "narrow z", "note", "Few directions in z",
+        "narrow z",
+        "note",
+        "Few directions in z",
         f"The embedding z uses {rank[-1]:.1f} directions{at_most}, the representation h {rank_h:.1f}. Some collapse in "
         "z is normal, and h is what is kept; watch the kNN accuracy.",
         f"Said when for two epochs the effective rank of z is below {100 * MIN_RANK_SHARE_Z:.0f} % of what is possible "
         "(Jing et al. 2022). A high temperature brings it about.",
         since,
-    )  # fmt: skip
+    )
 
 
 def _plateau(known: _Epochs) -> Verdict | None:
@@ -449,14 +506,18 @@ def _plateau(known: _Epochs) -> Verdict | None:
         f"{100 * PLATEAU_KNN:g} points above. With the learning rate below a tenth of its peak, it is settled."
     )
     if rate < SETTLED_RATE * known.peak_rate:
-        return Verdict("settled", "ok", "Settled", f"It has settled with the learning rate: loss {now:.3f}{accuracy}.",
-                       rule, since)  # fmt: skip
+        return Verdict(
+            "settled", "ok", "Settled", f"It has settled with the learning rate: loss {now:.3f}{accuracy}.", rule, since
+        )
     return Verdict(
-        "plateau", "note", "Plateau",
+        "plateau",
+        "note",
+        "Plateau",
         f"Nothing has got better for {window} epochs: loss {now:.3f} (before {before:.3f}){accuracy}. More epochs at "
         "this learning rate will not help; a lower one, a larger network or stronger augmentation may.",
-        rule, since,
-    )  # fmt: skip
+        rule,
+        since,
+    )
 
 
 def _lowest(values: Floats) -> float:
@@ -470,15 +531,19 @@ def _learning(known: _Epochs) -> Verdict:
         "many directions, and something has got better lately."
     )
     if not math.isfinite(share):
-        return Verdict("unknown", "ok", "Not judged", "This run has recorded no ranks, so it cannot be judged by them.",
-                       rule)  # fmt: skip
+        return Verdict(
+            "unknown", "ok", "Not judged", "This run has recorded no ranks, so it cannot be judged by them.", rule
+        )
     if _at_chance(known)[-1]:
         return Verdict(
-            "early", "note", "Still at chance",
+            "early",
+            "note",
+            "Still at chance",
             f"After epoch {int(known.epoch[-1])} it ranks no better than guessing: {_rank_text(known)}. That is early "
             "days for one epoch; after a second one it is an alarm.",
-            rule, int(known.epoch[-1]),
-        )  # fmt: skip
+            rule,
+            int(known.epoch[-1]),
+        )
     knn = known.get("val/knn_top1")
     measured = knn[np.isfinite(knn)]
     parts = [f"{_rank_text(known)}, where guessing has the middle"]

@@ -12,9 +12,15 @@ KNN_TEMPERATURE = 0.07
 
 
 def knn_predict(
-    bank: Tensor, bank_labels: Tensor, queries: Tensor, num_classes: int, *,
-    num_neighbors: int = NUM_NEIGHBORS, temperature: float = KNN_TEMPERATURE, chunk_size: int = 1024,
-) -> Tensor:  # fmt: skip
+    bank: Tensor,
+    bank_labels: Tensor,
+    queries: Tensor,
+    num_classes: int,
+    *,
+    num_neighbors: int = NUM_NEIGHBORS,
+    temperature: float = KNN_TEMPERATURE,
+    chunk_size: int = 1024,
+) -> Tensor:
     """Class of each query by the weighted vote of its nearest neighbours in cosine similarity (Wu et al. 2018).
 
     Args:

@@ -45,10 +45,15 @@ class LinearProbe:
 
 
 def fit_linear_probe(
-    features: Tensor, labels: Tensor, val: tuple[Tensor, Tensor] | None, num_classes: int, *,
-    strengths: Sequence[float] = L2_STRENGTHS, tolerance: float = 1e-3,
+    features: Tensor,
+    labels: Tensor,
+    val: tuple[Tensor, Tensor] | None,
+    num_classes: int,
+    *,
+    strengths: Sequence[float] = L2_STRENGTHS,
+    tolerance: float = 1e-3,
     on_strength: Callable[[float], None] | None = None,
-) -> LinearProbe:  # fmt: skip
+) -> LinearProbe:
     """The L2-regularized logistic regression that does best on validation features: a linear probe.
 
     Fitted by L-BFGS without augmentation, the strength from a logarithmic grid (Kornblith et al. 2019; Chen et al.
@@ -141,9 +146,13 @@ class _Regression:
             return loss
 
         optimizer = torch.optim.LBFGS(
-            [position], max_iter=self.MAX_ITERATIONS, tolerance_grad=tolerance, tolerance_change=10.0 * tolerance**2,
-            history_size=20, line_search_fn="strong_wolfe",
-        )  # fmt: skip
+            [position],
+            max_iter=self.MAX_ITERATIONS,
+            tolerance_grad=tolerance,
+            tolerance_change=10.0 * tolerance**2,
+            history_size=20,
+            line_search_fn="strong_wolfe",
+        )
         optimizer.step(loss_and_gradient)  # type: ignore[arg-type]
         self.weight, self.bias = position[:, :-1] * units, position[:, -1:] * bias_units
         return self.weight @ self.directions.T, self.bias[:, 0]

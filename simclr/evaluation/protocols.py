@@ -83,9 +83,12 @@ def protocol_of(config: RunConfig, name: str, **found: Any) -> dict[str, Any]:
 
 
 def pretrain_figures(
-    config: PretrainConfig, state: Mapping[str, Tensor], data: ImageData, device: torch.device,
+    config: PretrainConfig,
+    state: Mapping[str, Tensor],
+    data: ImageData,
+    device: torch.device,
     report: Report = no_report,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """kNN and linear probe accuracy of a pre-trained encoder on the test images, as `evaluation.json` holds them.
 
     Args:
@@ -107,9 +110,12 @@ def pretrain_figures(
 
 
 def classifier_figures(
-    config: FinetuneConfig, state: Mapping[str, Tensor], data: ImageData, device: torch.device,
+    config: FinetuneConfig,
+    state: Mapping[str, Tensor],
+    data: ImageData,
+    device: torch.device,
     report: Report = no_report,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What a supervised run's own classifier reaches on the test images, as `evaluation.json` holds it.
 
     Args:
@@ -207,14 +213,23 @@ def _outputs(
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         return features_of(
             network.to(device).to(memory_format=torch.channels_last).eval(),  # type: ignore[call-overload]
-            split, config.image_size, device=device, precision=config.precision, on_batch=count,
-        )  # fmt: skip
+            split,
+            config.image_size,
+            device=device,
+            precision=config.precision,
+            on_batch=count,
+        )
 
 
 def _encoder_figures(
-    config: RunConfig, state: Mapping[str, Tensor], data: ImageData, train: Split, device: torch.device,
-    report: Report, protocols: Sequence[str],
-) -> dict[str, Any]:  # fmt: skip
+    config: RunConfig,
+    state: Mapping[str, Tensor],
+    data: ImageData,
+    train: Split,
+    device: torch.device,
+    report: Report,
+    protocols: Sequence[str],
+) -> dict[str, Any]:
     """Figures of the encoder by `knn` and `linear`, with all of `train` as the labelled images."""
     network = _encoder(config, state).network
     splits = {"training": train, "test": data.test}
@@ -241,16 +256,23 @@ def _encoder_figures(
     if "linear" in protocols:
         val = (features["validation"], labels["validation"]) if "validation" in features else None
         probe = linear_probe.fit_linear_probe(
-            features["training"], labels["training"], val, len(classes),
+            features["training"],
+            labels["training"],
+            val,
+            len(classes),
             on_strength=partial(report, "fitting the linear probe"),
-        )  # fmt: skip
+        )
         measured = evaluation_of(probe(features["test"]), data.test.labels, classes)  # type: ignore[union-attr,arg-type]
         names = {"test/top1": "test/linear_top1", "test/top5": "test/linear_top5", "test/loss": "test/linear_loss"}
         found |= {names.get(name, name): value for name, value in measured.items()}
         about["linear"] = protocol_of(
-            config, "linear", l2=probe.l2, C=probe.c,
-            tried={f"{l2:.3g}": top1 for l2, (top1, _) in probe.tried.items()}, **around,
-        )  # fmt: skip
+            config,
+            "linear",
+            l2=probe.l2,
+            C=probe.c,
+            tried={f"{l2:.3g}": top1 for l2, (top1, _) in probe.tried.items()},
+            **around,
+        )
     return found | {"protocols": about}
 
 

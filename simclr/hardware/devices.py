@@ -19,9 +19,15 @@ from simclr.hardware import nvidia
 CPU, ANY = "cpu", "auto"
 # What CUDA, NCCL, cuBLAS, cuDNN (for the host and for a GPU) and PyTorch say when no memory is left.
 OUT_OF_MEMORY = (
-    "CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
-    "Cuda failure 2 'out of memory'", "ALLOCATION_FAILED", "can't allocate memory", "DefaultCPUAllocator",
-)  # fmt: skip
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "Cuda failure 2 'out of memory'",
+    "ALLOCATION_FAILED",
+    "can't allocate memory",
+    "DefaultCPUAllocator",
+)
 
 
 @dataclass(frozen=True)

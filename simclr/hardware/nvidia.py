@@ -181,8 +181,11 @@ def _by_uuid(found: Sequence[Sequence[Unit]], entries: list[str], kind: str) -> 
     if kind == "MIG-":
         names = {name: unit for card in found for unit in card if unit.is_slice for name in (unit.uuid, unit.alias)}
     else:  # the name of a GPU that is cut is in the alias of its slices
-        names = {(card[0].alias[4:].partition("/")[0] if card[0].is_slice else card[0].uuid): card[0]
-                 for card in found if card}  # fmt: skip
+        names = {
+            (card[0].alias[4:].partition("/")[0] if card[0].is_slice else card[0].uuid): card[0]
+            for card in found
+            if card
+        }
     units: list[Unit] = []
     for place, entry in enumerate(entries):
         if entry in entries[:place]:

@@ -48,9 +48,19 @@ def run_job(folder: Path) -> int:
         where = os.environ.get("SLURM_JOB_NODELIST", "")
         log.write(f"Slurm job {job_id()}{f', start {_restarts() + 1},' if _restarts() else ''} on {where}\n".encode())
         runs.update_status(
-            folder, state="starting", reason="", error="", phase="", backend="slurm", job_id=job_id(),
-            job_state="RUNNING", job_reason="", heartbeat=time.time(), pid=None, process_start=None,
-        )  # fmt: skip
+            folder,
+            state="starting",
+            reason="",
+            error="",
+            phase="",
+            backend="slurm",
+            job_id=job_id(),
+            job_state="RUNNING",
+            job_reason="",
+            heartbeat=time.time(),
+            pid=None,
+            process_start=None,
+        )
         command = ["srun", "--unbuffered", "--kill-on-bad-exit=1", "--wait=0"]
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):  # srun does not take it from the job by itself
             command.append(f"--cpus-per-task={cpus}")
@@ -84,9 +94,12 @@ def _conclude(folder: Path, code: int) -> None:
         except slurm_client.SlurmError as error:
             reason = next((why for why, words in REQUEUED.items() if words == status.reason), "cancelled")
             runs.update_status(
-                folder, state="stopped", reason="on request" if stopped else reason, ended=time.time(),
+                folder,
+                state="stopped",
+                reason="on request" if stopped else reason,
+                ended=time.time(),
                 error="" if stopped else f"It has saved, and was not queued again: {error}.",
-            )  # fmt: skip
+            )
         return
     code = code if code <= 128 else 128 - code
     ended: dict[str, Any] = {"exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None}

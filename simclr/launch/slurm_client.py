@@ -31,9 +31,14 @@ def call(*command: str, seconds: float | None = None) -> str:
     """
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=seconds or ASK_SECONDS, env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds or ASK_SECONDS,
+            env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
+        )
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{command[0]} does not answer") from None
     except OSError as error:
@@ -107,8 +112,9 @@ def query_jobs(known: Mapping[str, Job]) -> dict[str, Job] | None:
     """
     wanted = sorted(known, key=int)
     try:
-        found = parse_jobs(call("squeue", "--noheader", "--states=all", f"--jobs={','.join(wanted)}",
-                                "--format=%i|%T|%r|%S"))  # fmt: skip
+        found = parse_jobs(
+            call("squeue", "--noheader", "--states=all", f"--jobs={','.join(wanted)}", "--format=%i|%T|%r|%S")
+        )
     except SlurmError as error:
         if "Invalid job id" not in str(error):
             return None
@@ -132,8 +138,16 @@ def _accounted(job_ids: list[str]) -> dict[str, Job]:
     if time.monotonic() < _no_accounting_until:
         return {}
     try:
-        return parse_accounts(call("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={','.join(job_ids)}",
-                                   "--format=JobID,State,ExitCode"))  # fmt: skip
+        return parse_accounts(
+            call(
+                "sacct",
+                "--noheader",
+                "--parsable2",
+                "--allocations",
+                f"--jobs={','.join(job_ids)}",
+                "--format=JobID,State,ExitCode",
+            )
+        )
     except SlurmError:
         _no_accounting_until = time.monotonic() + NO_ACCOUNTING_SECONDS
         return {}

@@ -32,25 +32,42 @@ class SlurmOptions(cfg.Options):
         None, "Which group of nodes; unset: the cluster's default.", group="Hardware", common=True, max_length=200
     )
     time_minutes: int = option(
-        60, "Time limit. Shortly before it the run saves, and Slurm queues it again.", group="Hardware", common=True,
-        unit="minutes", label="Time limit", ge=1, le=525_600,
-    )  # fmt: skip
+        60,
+        "Time limit. Shortly before it the run saves, and Slurm queues it again.",
+        group="Hardware",
+        common=True,
+        unit="minutes",
+        label="Time limit",
+        ge=1,
+        le=525_600,
+    )
     memory_gib: float | None = option(
-        None, "Memory on each node; unset: the cluster's default.", group="Hardware", common=True, unit="GiB",
-        label="Memory", gt=0, le=65_536,
-    )  # fmt: skip
+        None,
+        "Memory on each node; unset: the cluster's default.",
+        group="Hardware",
+        common=True,
+        unit="GiB",
+        label="Memory",
+        gt=0,
+        le=65_536,
+    )
     cpus_per_task: int | None = option(
-        None, "CPU cores of each process; unset: the cluster's default.", group="Hardware",
-        label="CPUs of each process", ge=1, le=1024,
-    )  # fmt: skip
+        None,
+        "CPU cores of each process; unset: the cluster's default.",
+        group="Hardware",
+        label="CPUs of each process",
+        ge=1,
+        le=1024,
+    )
     account: str | None = option(None, "Account that pays; unset: your default.", group="Hardware", max_length=200)
     qos: str | None = option(
         None, "Quality of service; unset: your default.", group="Hardware", label="Quality of service", max_length=200
     )
     extra_lines: Annotated[tuple[str, ...], BeforeValidator(_lines)] = option(
-        (), "Further #SBATCH lines, and shell lines run before the training, such as module load cuda.",
+        (),
+        "Further #SBATCH lines, and shell lines run before the training, such as module load cuda.",
         group="Hardware",
-    )  # fmt: skip
+    )
 
     @field_validator("partition", "account", "qos")
     @classmethod

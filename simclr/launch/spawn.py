@@ -29,10 +29,22 @@ from simclr.runs.status import Status
 
 END_SECONDS = 15.0  # from a process's final status to its end: freeing memory and unloading libraries takes time
 CLEARED_FIELDS: dict[str, Any] = {
-    "reason": "", "error": "", "phase": "", "pid": None, "process_start": None, "supervisor_pid": None,
-    "supervisor_start": None, "stop_requested": None, "started": None, "ended": None, "exit_code": None,
-    "signal": None, "job_id": "", "job_state": "", "job_reason": "",
-}  # fmt: skip
+    "reason": "",
+    "error": "",
+    "phase": "",
+    "pid": None,
+    "process_start": None,
+    "supervisor_pid": None,
+    "supervisor_start": None,
+    "stop_requested": None,
+    "started": None,
+    "ended": None,
+    "exit_code": None,
+    "signal": None,
+    "job_id": "",
+    "job_state": "",
+    "job_reason": "",
+}
 
 
 def restart_fields(status: Status) -> dict[str, Any]:
@@ -227,9 +239,12 @@ def start_job(name: str, arguments: list[str], runs_dir: Path, device: str = dev
 
 
 def _supervise(
-    folder: Path, command: list[str], more_environment: dict[str, str], changes: dict[str, Any],
+    folder: Path,
+    command: list[str],
+    more_environment: dict[str, str],
+    changes: dict[str, Any],
     check: Callable[[], None] | None = None,
-) -> subprocess.Popen[bytes]:  # fmt: skip
+) -> subprocess.Popen[bytes]:
     """Starts a supervisor, and makes `changes` to the status together with its name.
 
     The supervisor waits for this and goes on only if the status names it. So this process may be killed at any moment:

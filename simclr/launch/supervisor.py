@@ -160,12 +160,18 @@ def describe_end(folder: Path, status: Status, code: int | None) -> dict[str, st
             return {"state": "failed", "reason": "crashed", "error": runs.CRASHED}
         name = signal.Signals(-code).name if -code in signal.valid_signals() else "unknown"
         more = " The machine may have run out of memory." if -code == signal.SIGKILL else ""
-        return {"state": "failed", "reason": f"killed by signal {-code}",
-                "error": f"The process was killed by signal {-code} ({name}).{more}"}  # fmt: skip
+        return {
+            "state": "failed",
+            "reason": f"killed by signal {-code}",
+            "error": f"The process was killed by signal {-code} ({name}).{more}",
+        }
     if code == 0:
         return {"state": "finished", "reason": ""}
-    return {"state": "failed", "reason": f"exit status {code}",
-            "error": f"The process ended with exit status {code}; the end of the log tells more."}  # fmt: skip
+    return {
+        "state": "failed",
+        "reason": f"exit status {code}",
+        "error": f"The process ended with exit status {code}; the end of the log tells more.",
+    }
 
 
 def main(arguments: list[str]) -> int:

@@ -163,7 +163,7 @@ def _rounded(size: int, multiple: int) -> int | None:
 
 def conclude(
     figures: Figures, config: RunConfig, start_seconds: float, *, has_company: bool = False, crowd: float = 0.0
-) -> Estimate:  # fmt: skip
+) -> Estimate:
     """Puts together what was measured.
 
     Args:
@@ -200,12 +200,20 @@ def conclude(
         if isinstance(config, FinetuneConfig) and config.trains_on_features:
             batch_size = None
     return Estimate(
-        device=figures.device, memory=memory, free=figures.free, fits=fits, batch_size=batch_size,
-        micro_batch_size=micro_batch_size, images_per_second=figures.images_per_step / step,
-        seconds=sum(parts.values()), seconds_low=(low * figures.num_steps + rest * (1 - PART_MARGIN)) / wider,
-        seconds_high=(high * figures.num_steps + rest * (1 + PART_MARGIN)) * wider, parts=parts,
-        notes=_notes(figures, config, has_company, is_crowded), measured=time.time(),
-    )  # fmt: skip
+        device=figures.device,
+        memory=memory,
+        free=figures.free,
+        fits=fits,
+        batch_size=batch_size,
+        micro_batch_size=micro_batch_size,
+        images_per_second=figures.images_per_step / step,
+        seconds=sum(parts.values()),
+        seconds_low=(low * figures.num_steps + rest * (1 - PART_MARGIN)) / wider,
+        seconds_high=(high * figures.num_steps + rest * (1 + PART_MARGIN)) * wider,
+        parts=parts,
+        notes=_notes(figures, config, has_company, is_crowded),
+        measured=time.time(),
+    )
 
 
 def _notes(figures: Figures, config: RunConfig, has_company: bool, is_crowded: bool) -> list[str]:
@@ -248,9 +256,11 @@ def estimate_run(
         device = queue.emptiest_gpus(config.devices, runs_dir)
     options = cfg.to_dict(config) | ({"accelerator": "cpu"} if device == devices.CPU else {})
     request = {
-        "kind": config.kind, "options": options, "runs_dir": str(runs_dir.resolve()),
+        "kind": config.kind,
+        "options": options,
+        "runs_dir": str(runs_dir.resolve()),
         "free": devices.list_devices()[-1].free if free is None else free,
-    }  # fmt: skip
+    }
     root = str(PACKAGE.parent)
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     others, crowd = _others(device, runs_dir), psutil.getloadavg()[0] / (os.cpu_count() or 1)
@@ -297,9 +307,14 @@ class _Measuring:
 
     def __enter__(self) -> Iterator[dict[str, Any]]:
         self.process = subprocess.Popen(
-            self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=self.environment, start_new_session=True,
-        )  # fmt: skip
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+            start_new_session=True,
+        )
         self._said: list[str] = []
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._watch, self._listen)]
         for thread in self._threads:

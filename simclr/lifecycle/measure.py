@@ -258,9 +258,13 @@ class Measurement:
         found = self._head() if is_head else self._network()
         return Figures(
             device=torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU",
-            free=self.free, sharing=self.sharing, num_steps=self.prepared.num_steps,
-            num_epochs=self.prepared.num_epochs, peaks=self.peaks, **found,
-        )  # fmt: skip
+            free=self.free,
+            sharing=self.sharing,
+            num_steps=self.prepared.num_steps,
+            num_epochs=self.prepared.num_epochs,
+            peaks=self.peaks,
+            **found,
+        )
 
     def _with(self, num_steps: int, options: dict[str, Any], **splits: Split | None) -> Prepared:
         """The run with these splits and options, and so many steps."""
@@ -270,9 +274,13 @@ class Measurement:
         options.setdefault("epochs", -(-num_steps // max(1, _num(train_split) // batch_size)))
         known = {name: value for name, value in options.items() if name in type(self.config).model_fields}
         prepared = replace(
-            self.prepared, config=self.config.model_copy(update=known), num_steps=num_steps, warmup_steps=0,
-            num_epochs=options["epochs"], data=replace(self.prepared.data, **splits),  # type: ignore[arg-type]
-        )  # fmt: skip
+            self.prepared,
+            config=self.config.model_copy(update=known),
+            num_steps=num_steps,
+            warmup_steps=0,
+            num_epochs=options["epochs"],
+            data=replace(self.prepared.data, **splits),  # type: ignore[arg-type]
+        )
         if prepared.train is not None:
             prepared.train = train_split
         return prepared
@@ -327,10 +335,14 @@ class Measurement:
             num_values = self.prepared.encoder.num_features * _num(self.prepared.data.probe)
             need = max(need, self.base + 4 * num_values * FEATURE_COPIES)
         return {
-            "images_per_step": batch * processes, "measured_images": images(fits) * processes,
-            "step_seconds": trial.clock.steps[1:], "need": need, "is_whole": fits == wanted, "parts": parts,
+            "images_per_step": batch * processes,
+            "measured_images": images(fits) * processes,
+            "step_seconds": trial.clock.steps[1:],
+            "need": need,
+            "is_whole": fits == wanted,
+            "parts": parts,
             "view_bytes": view_bytes,
-        }  # fmt: skip
+        }
 
     def _whole(self, options: dict[str, Any], image_seconds: float) -> tuple[Trial, list[CostItem]]:
         """A training with all that belongs to it, on parts of the validation and test images where there are many."""
@@ -396,16 +408,25 @@ class Measurement:
         share = (_num(self.train_split) + _num(data.val)) / (_num(cut["train"]) + _num(cut["val"]))
         testing = trial.phases.first("testing", trial.end)
         left_out = sum(_num(split) - _num(cut[name]) for name, split in splits.items())
-        need = max(grown(self.peaks, EVALUATION_BATCH_SIZE) if room < EVALUATION_BATCH_SIZE else trial.peak,
-                   self.start_peak) + 4 * left_out * self.prepared.encoder.num_features  # fmt: skip
+        need = (
+            max(
+                grown(self.peaks, EVALUATION_BATCH_SIZE) if room < EVALUATION_BATCH_SIZE else trial.peak,
+                self.start_peak,
+            )
+            + 4 * left_out * self.prepared.encoder.num_features
+        )
         return {
-            "images_per_step": batch, "measured_images": batch, "need": need, "is_whole": True, "view_bytes": 0,
+            "images_per_step": batch,
+            "measured_images": batch,
+            "need": need,
+            "is_whole": True,
+            "view_bytes": 0,
             "step_seconds": [(after - before) / per_epoch for before, after in pairwise(seconds)],
             "parts": [
                 CostItem("features", feature_seconds(trial) * share, 1),
                 CostItem("test", (trial.end - testing) * _num(data.test) / max(1, _num(cut["test"])), 1),
             ],
-        }  # fmt: skip
+        }
 
 
 # --- the process ----------------------------------------------------------------------------------------------------

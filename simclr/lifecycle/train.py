@@ -42,10 +42,16 @@ class _InstallSignals(L.Callback):
 
 
 def train(
-    config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, resume: bool = False,
-    command: list[str] | None = None, recipe: str | None = None, callbacks: Sequence[L.Callback] = (),
+    config: RunConfig,
+    *,
+    runs_dir: Path,
+    run_dir: Path | None = None,
+    resume: bool = False,
+    command: list[str] | None = None,
+    recipe: str | None = None,
+    callbacks: Sequence[L.Callback] = (),
     stop_policy: StopPolicy | None = None,
-) -> Run:  # fmt: skip
+) -> Run:
     """Trains one run from its options to its last file; its `status.json` says how it ended.
 
     Args:
@@ -167,9 +173,13 @@ def _check_same_weights(run: Run, prepared: Prepared) -> None:
 
 
 def train_worker(
-    config: RunConfig, *, runs_dir: Path, run_dir: Path | None = None, resume: bool = False,
+    config: RunConfig,
+    *,
+    runs_dir: Path,
+    run_dir: Path | None = None,
+    resume: bool = False,
     stop_policy: StopPolicy | None = None,
-) -> int:  # fmt: skip
+) -> int:
     """Trains along in a process of a run that is not its main one; returns the exit status.
 
     It builds the same data and model, and leaves words and files to the main process.
@@ -254,15 +264,18 @@ def _run_to_end(
     signals: StopSignals,
     peers: rank_messages.RankMessages,
     resume: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Runs the training and turns every end into a state and a sentence."""
     device = compute.find_device(prepared.config.accelerator)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     runs.add_meta(
-        run.path, device=name, num_train_images=(prepared.train or prepared.data.train).num_images,
-        num_classes=len(prepared.data.classes or ()), num_skipped_images=len(prepared.data.skipped),
+        run.path,
+        device=name,
+        num_train_images=(prepared.train or prepared.data.train).num_images,
+        num_classes=len(prepared.data.classes or ()),
+        num_skipped_images=len(prepared.data.skipped),
         in_memory=prepared.data.train.in_memory,
-    )  # fmt: skip
+    )
     if reading := prepared.data.reading:
         runs.add_meta(run.path, data_reading=reading)
         print(reading, flush=True)

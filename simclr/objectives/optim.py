@@ -25,11 +25,20 @@ class LARS(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Any], lr: float, weight_decay: float = 0.0, momentum: float = MOMENTUM,
+        self,
+        params: Iterable[Any],
+        lr: float,
+        weight_decay: float = 0.0,
+        momentum: float = MOMENTUM,
         trust_coefficient: float = 0.001,
-    ) -> None:  # fmt: skip
-        defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "adapt": True,
-                    "trust_coefficient": trust_coefficient}  # fmt: skip
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "adapt": True,
+            "trust_coefficient": trust_coefficient,
+        }
         super().__init__(params, defaults)
 
     @torch.no_grad()

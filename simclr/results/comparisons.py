@@ -32,16 +32,20 @@ def warnings(sources: Sequence[Source], metrics: Sequence[str]) -> list[str]:
     if pretrainings and supervised and "loss" in metrics:
         found.append("Losses are not comparable: pre-trainings have NT-Xent, the other runs cross-entropy.")
     if pretrainings and supervised and {"top1", "top5"} & set(metrics):
-        found.append("Accuracies mean two things: of a pre-training, how often the other view of the same image is "
-                     "found in its batch; of the other runs, how often the class is right.")  # fmt: skip
+        found.append(
+            "Accuracies mean two things: of a pre-training, how often the other view of the same image is "
+            "found in its batch; of the other runs, how often the class is right."
+        )
     differing = {name: text for name in ("batch_size", "temperature") if (text := _differing(pretrainings, name))}
     if differing and "loss" in metrics:
         why = " and ".join(differing.values())
         found.append(f"Losses of these pre-trainings are not comparable: {why}. Their kNN accuracies are.")
     if "batch_size" in differing and contrastive:
         labels = " and ".join(METRICS[metric].label.lower() for metric in contrastive)
-        found.append(f"For pre-trainings, {labels} depend on the batch, from which the candidates come: "
-                     f"{differing['batch_size']}.")  # fmt: skip
+        found.append(
+            f"For pre-trainings, {labels} depend on the batch, from which the candidates come: "
+            f"{differing['batch_size']}."
+        )
     if data := _differing(sources, "dataset"):
         found.append(f"These runs do not share their data: {data}.")
     return found

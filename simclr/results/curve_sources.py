@@ -81,10 +81,14 @@ def by_seed(sources: Sequence[Source], every: Sequence[Source] = ()) -> list[Gro
     for source in sources:
         found.setdefault(_same_but_seed(source, known), []).append(source)
     return [
-        Group(f"group-{members[0].id}" if len(members) > 1 else members[0].id,
-              _shared_title([member.title for member in members]), members[-1].color, tuple(members))
+        Group(
+            f"group-{members[0].id}" if len(members) > 1 else members[0].id,
+            _shared_title([member.title for member in members]),
+            members[-1].color,
+            tuple(members),
+        )
         for members in found.values()
-    ]  # fmt: skip
+    ]
 
 
 def _same_but_seed(source: Source, known: dict[str, Source], depth: int = 2) -> str:

@@ -144,9 +144,24 @@ def chance_level(metric: str, config: Mapping[str, Any]) -> float | None:
 
 LOWER_WORDS = ("loss", "error", "err", "mae", "mse", "rmse", "nll", "perplexity", "ppl", "wer", "fid")
 HIGHER_WORDS = (
-    "acc", "accuracy", "top1", "top5", "f1", "auc", "auroc", "precision", "recall", "map", "iou", "r2", "dice", "psnr",
-    "ssim", "bleu", "reward",
-)  # fmt: skip
+    "acc",
+    "accuracy",
+    "top1",
+    "top5",
+    "f1",
+    "auc",
+    "auroc",
+    "precision",
+    "recall",
+    "map",
+    "iou",
+    "r2",
+    "dice",
+    "psnr",
+    "ssim",
+    "bleu",
+    "reward",
+)
 
 
 def spec_of(metric: str) -> Metric:

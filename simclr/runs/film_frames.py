@@ -36,9 +36,14 @@ def frame_path(folder: Path, epoch: int) -> Path:
 
 
 def begin(
-    run: Run, epochs: Iterable[int], *, ids: NDArray[np.int64], labels: NDArray[np.int64] | None,
-    write_sheets: Callable[[Path], dict[str, Any]], **about: Any,
-) -> Path:  # fmt: skip
+    run: Run,
+    epochs: Iterable[int],
+    *,
+    ids: NDArray[np.int64],
+    labels: NDArray[np.int64] | None,
+    write_sheets: Callable[[Path], dict[str, Any]],
+    **about: Any,
+) -> Path:
     """Creates the folder of a film and returns it; frames of an earlier training of the same run are deleted.
 
     Args:
@@ -55,8 +60,15 @@ def begin(
     np.save(folder / IDS, ids)
     if labels is not None:
         np.save(folder / LABELS, labels)
-    values = {"epochs": sorted(wanted), "num_images": len(ids), "layer": "h", "dtype": "float16",
-              "thumbnails": write_sheets(folder), "versions": versions(), **about}  # fmt: skip
+    values = {
+        "epochs": sorted(wanted),
+        "num_images": len(ids),
+        "layer": "h",
+        "dtype": "float16",
+        "thumbnails": write_sheets(folder),
+        "versions": versions(),
+        **about,
+    }
     writing.write_atomically(folder / ABOUT, json.dumps(values, indent=1))
     return folder
 

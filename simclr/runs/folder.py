@@ -45,9 +45,17 @@ from simclr.runs.status_writer import change_status, update_status
 
 # The options that lists of runs show.
 BRIEF_OPTIONS = (
-    "name", "version", "dataset", "backbone", "seed", "temperature", "experiment_version", "random_weight_init",
-    "freeze_encoder", "label_fraction",
-)  # fmt: skip
+    "name",
+    "version",
+    "dataset",
+    "backbone",
+    "seed",
+    "temperature",
+    "experiment_version",
+    "random_weight_init",
+    "freeze_encoder",
+    "label_fraction",
+)
 
 
 def default_runs_dir() -> Path:
@@ -74,9 +82,12 @@ def next_version(runs_dir: Path) -> int:
 
 
 def create(
-    config: cfg.RunConfig, runs_dir: Path, command: list[str] | None = None, status: dict[str, Any] | None = None,
+    config: cfg.RunConfig,
+    runs_dir: Path,
+    command: list[str] | None = None,
+    status: dict[str, Any] | None = None,
     **meta: Any,
-) -> Run:  # fmt: skip
+) -> Run:
     """Makes a run folder in state `starting` with its `config.yaml` and `meta.json`.
 
     Args:
@@ -99,8 +110,13 @@ def create(
                 with contextlib.suppress(FileExistsError):
                     path.mkdir()
                     break
-            first = {"state": "starting", "created": time.time(), "host": socket.gethostname(),
-                     "boot": processes.boot_id(), "epochs": config.epochs}  # fmt: skip
+            first = {
+                "state": "starting",
+                "created": time.time(),
+                "host": socket.gethostname(),
+                "boot": processes.boot_id(),
+                "epochs": config.epochs,
+            }
             try:
                 (path / CHECKPOINTS).mkdir()
                 write_meta(path, config, command or [], **meta)

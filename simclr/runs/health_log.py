@@ -100,11 +100,16 @@ def parse(line: bytes | str) -> Row | None:
     try:
         found = safe_read.parse_json(line)
         row = Row(
-            epoch=_count(found["epoch"]), step=_count(found["step"]), images=_count(found["images"]),
-            candidates=_count(found["candidates"]), h=_layer(found["h"]), z=_layer(found["z"]),
-            positive=_histogram(found["positive"]), negative=_histogram(found["negative"]),
+            epoch=_count(found["epoch"]),
+            step=_count(found["step"]),
+            images=_count(found["images"]),
+            candidates=_count(found["candidates"]),
+            h=_layer(found["h"]),
+            z=_layer(found["z"]),
+            positive=_histogram(found["positive"]),
+            negative=_histogram(found["negative"]),
             d_prime=_finite_or_none(found["d_prime"]),
-        )  # fmt: skip
+        )
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
     return row if row.epoch > 0 else None

@@ -25,15 +25,40 @@ if TYPE_CHECKING:
 
 MAX_TAILS = 64  # growing files of which what was read is kept
 PRETRAIN_METRICS = (
-    "epoch", "step", "lr", "train/loss", "train/top1", "train/top5", "train/mean_rank",
-    "val/loss", "val/top1", "val/top5", "val/mean_rank", "val/knn_top1", "val/alignment", "val/uniformity",
-    "val/positive_similarity", "val/negative_similarity", "val/effective_rank", "val/effective_rank_z",
-    "perf/images_per_second", "perf/seconds",
-)  # fmt: skip
+    "epoch",
+    "step",
+    "lr",
+    "train/loss",
+    "train/top1",
+    "train/top5",
+    "train/mean_rank",
+    "val/loss",
+    "val/top1",
+    "val/top5",
+    "val/mean_rank",
+    "val/knn_top1",
+    "val/alignment",
+    "val/uniformity",
+    "val/positive_similarity",
+    "val/negative_similarity",
+    "val/effective_rank",
+    "val/effective_rank_z",
+    "perf/images_per_second",
+    "perf/seconds",
+)
 FINETUNE_METRICS = (
-    "epoch", "step", "lr", "train/loss", "train/top1", "train/top5", "val/loss", "val/top1", "val/top5",
-    "perf/images_per_second", "perf/seconds",
-)  # fmt: skip
+    "epoch",
+    "step",
+    "lr",
+    "train/loss",
+    "train/top1",
+    "train/top5",
+    "val/loss",
+    "val/top1",
+    "val/top5",
+    "perf/images_per_second",
+    "perf/seconds",
+)
 
 
 class MetricsLog:
@@ -217,9 +242,15 @@ def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float
     for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):  # the second for a file with an unclosed quotation mark
         try:
             frame = pandas.read_csv(
-                io.BytesIO(block), usecols=lambda name: str(name).strip() in wanted, on_bad_lines="skip",
-                encoding="utf-8-sig", encoding_errors="replace", low_memory=False, quoting=quoting, index_col=False,
-            )  # fmt: skip
+                io.BytesIO(block),
+                usecols=lambda name: str(name).strip() in wanted,
+                on_bad_lines="skip",
+                encoding="utf-8-sig",
+                encoding_errors="replace",
+                low_memory=False,
+                quoting=quoting,
+                index_col=False,
+            )
         except (ValueError, OverflowError):  # also pandas' own errors of parsing
             continue
         return {

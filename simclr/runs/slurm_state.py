@@ -21,13 +21,14 @@ ENDS: dict[str, tuple[State, str, str]] = {
     "NODE_FAIL": ("failed", "node failed", "A machine that it ran on failed."),
     "BOOT_FAIL": ("failed", "node failed", "A machine that it was to run on did not start."),
     "OUT_OF_MEMORY": (
-        "failed", "out of memory",
+        "failed",
+        "out of memory",
         "It needed more memory than its Slurm job may use; ask for more, or try a smaller batch_size.",
     ),
     "FAILED": ("failed", "crashed", "Its Slurm job failed; the end of the log may tell more."),
     "COMPLETED": ("failed", "crashed", "Its Slurm job ended without the run's last word; the log may tell more."),
     "REVOKED": ("failed", "lost", "Slurm took its job back."),
-}  # fmt: skip
+}
 WAITING = ("", "PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 
 # Why a job waits, by the beginning of Slurm's reason.

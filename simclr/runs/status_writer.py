@@ -91,11 +91,24 @@ class StatusWriter:
         stop_requested = before.stop_requested if before.is_active else None
         now, self._began = time.time(), time.monotonic()
         self._last = update_status(
-            self.folder, state="running", pid=pid, process_start=processes.process_start(pid),
-            host=socket.gethostname(), boot=processes.boot_id(), started=now, heartbeat=now, progressed=now,
-            seconds_before=before.elapsed_seconds or 0.0, ended=None, exit_code=None, signal=None, error="", reason="",
-            stop_requested=stop_requested, **changes,
-        )  # fmt: skip
+            self.folder,
+            state="running",
+            pid=pid,
+            process_start=processes.process_start(pid),
+            host=socket.gethostname(),
+            boot=processes.boot_id(),
+            started=now,
+            heartbeat=now,
+            progressed=now,
+            seconds_before=before.elapsed_seconds or 0.0,
+            ended=None,
+            exit_code=None,
+            signal=None,
+            error="",
+            reason="",
+            stop_requested=stop_requested,
+            **changes,
+        )
         self._thread.start()
         return self
 

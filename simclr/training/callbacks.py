@@ -78,9 +78,16 @@ class Recorder(L.Callback):
     """
 
     def __init__(
-        self, log: MetricsLog | NullWriter, status: StatusWriter | NullWriter, *, num_steps: int, num_epochs: int,
-        time_left: TimeLeft, knn: KNNProbe | None = None, health_log: HealthLog | NullWriter | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        log: MetricsLog | NullWriter,
+        status: StatusWriter | NullWriter,
+        *,
+        num_steps: int,
+        num_epochs: int,
+        time_left: TimeLeft,
+        knn: KNNProbe | None = None,
+        health_log: HealthLog | NullWriter | None = None,
+    ) -> None:
         self.log_rows, self.status, self.num_steps, self.num_epochs = log, status, num_steps, num_epochs
         self.time_left, self.knn, self.health_log = time_left, knn, health_log
         self.meter = Meter()
@@ -103,9 +110,12 @@ class Recorder(L.Callback):
             means = means * dist.get_world_size()
             dist.all_gather_object(means, means[0])
         return {
-            "seconds": self.seconds(), "means": means, "val_loss": self.val_loss, "accuracy": self.accuracy,
+            "seconds": self.seconds(),
+            "means": means,
+            "val_loss": self.val_loss,
+            "accuracy": self.accuracy,
             "costs": self.time_left.state_dict(),
-        }  # fmt: skip
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds_before = float(state_dict["seconds"])
@@ -126,9 +136,12 @@ class Recorder(L.Callback):
         if self.knn is not None:
             self.time_left["knn"].done = epochs // self.knn.every_epochs
         self.status.set(
-            phase="training", steps=self.num_steps, epochs=self.num_epochs, accuracy=self.accuracy,
+            phase="training",
+            steps=self.num_steps,
+            epochs=self.num_epochs,
+            accuracy=self.accuracy,
             eta_seconds=self.time_left.seconds(),
-        )  # fmt: skip
+        )
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._mark is not None:
@@ -175,9 +188,11 @@ class Recorder(L.Callback):
         self.log_rows.append(row)
         self.last |= {name: float(value) for name, value in row.items()}
         self.status.set(
-            epoch=trainer.current_epoch + 1, images_per_second=speed, eta_seconds=self.time_left.seconds(),
+            epoch=trainer.current_epoch + 1,
+            images_per_second=speed,
+            eta_seconds=self.time_left.seconds(),
             loss=means["train/loss"] if self.val_loss is None else self.val_loss,
-        )  # fmt: skip
+        )
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0

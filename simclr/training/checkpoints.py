@@ -148,9 +148,11 @@ class Checkpoints(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "best": self.best, "best_epoch": self.best_epoch, "epochs_since_best": self.epochs_since_best,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "epochs_since_best": self.epochs_since_best,
             "has_ended": self.has_ended,
-        }  # fmt: skip
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         best = state_dict["best"]

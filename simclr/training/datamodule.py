@@ -128,9 +128,17 @@ class _ImageDataModule(L.LightningDataModule):
     on_wait: Callable[[float], None] | None = None
 
     def __init__(
-        self, train: Split, val: Split | None, *, batch_size: int, seed: int, size: int, drop_last: bool,
-        num_workers: int, skip_batches: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        train: Split,
+        val: Split | None,
+        *,
+        batch_size: int,
+        seed: int,
+        size: int,
+        drop_last: bool,
+        num_workers: int,
+        skip_batches: int = 0,
+    ) -> None:
         super().__init__()
         self.splits = {"train": train} | ({"val": val} if val is not None else {})
         self.batch_size, self.seed, self.size = batch_size, seed, size
@@ -145,13 +153,15 @@ class _ImageDataModule(L.LightningDataModule):
             batches.as_arrays = True
             num_bytes = self.batch_size * 3 * split.image_size**2
             options = {
-                "num_workers": self.num_workers, "persistent_workers": True, "worker_init_fn": _init_worker,
+                "num_workers": self.num_workers,
+                "persistent_workers": True,
+                "worker_init_fn": _init_worker,
                 "timeout": WAIT_SECONDS,
                 # Readers have to be the trainer's own children, which end with it; Python 3.14 starts them otherwise.
                 "multiprocessing_context": "fork" if sys.platform == "linux" else None,
                 "prefetch_factor": 2 if num_bytes > LARGE_BATCH else 4,
                 "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
-            }  # fmt: skip
+            }
         loader = _LazyDataLoader(dataset, batch_sampler=sampler, collate_fn=as_is, **options)
         loader.on_wait = self.on_wait
         return loader
@@ -160,9 +170,13 @@ class _ImageDataModule(L.LightningDataModule):
         """Positions of the batches, of which each process takes its part if they are `shared`."""
         rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if shared and self.trainer else (0, 1)
         return EpochBatches(
-            split.num_images, self.batch_size // num_ranks, seed=self.seed, drop_last=self.drop_last, rank=rank,
+            split.num_images,
+            self.batch_size // num_ranks,
+            seed=self.seed,
+            drop_last=self.drop_last,
+            rank=rank,
             num_ranks=num_ranks,
-        )  # fmt: skip
+        )
 
     def train_dataloader(self) -> DataLoader[Any]:
         split = self.splits["train"]

@@ -31,11 +31,17 @@ def film_callbacks(run: Run, prepared: Prepared, device: torch.device) -> list[L
     places = np.sort(stratified_order(strata, config.seed, FILM_STREAM)[: film_frames.MAX_IMAGES])
     chosen = split.take(torch.from_numpy(places))
     folder = film_frames.begin(
-        run, epochs, ids=chosen.ids.cpu().numpy(), labels=None if labels is None else labels[places],
-        write_sheets=lambda place: write_sheets(chosen, place), split=split.name, seed=config.seed,
-        classes=list(data.classes or []) if labels is not None else [], num_epochs=prepared.num_epochs,
+        run,
+        epochs,
+        ids=chosen.ids.cpu().numpy(),
+        labels=None if labels is None else labels[places],
+        write_sheets=lambda place: write_sheets(chosen, place),
+        split=split.name,
+        seed=config.seed,
+        classes=list(data.classes or []) if labels is not None else [],
+        num_epochs=prepared.num_epochs,
         images=images_digest(chosen),
-    )  # fmt: skip
+    )
 
     def features(module: Any) -> Tensor:
         return features_of(module.encoder, chosen, prepared.image_size, device=device, precision=config.precision)

@@ -47,22 +47,38 @@ def finetune(
     assert isinstance(config, FinetuneConfig) and train_split is not None
     checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, _accuracy_then_loss, patience=config.early_stopping_patience)
     model = Classifier(
-        config, prepared.encoder, config.num_classes or 0, num_steps=prepared.num_steps,
+        config,
+        prepared.encoder,
+        config.num_classes or 0,
+        num_steps=prepared.num_steps,
         warmup_steps=prepared.warmup_steps,
-    )  # fmt: skip
+    )
     if config.trains_on_features:
         assert isinstance(status, StatusWriter)
         train_on_features(run, prepared, status, stop, resume, model, checkpoints)
     else:
         loader = LabelledData(
-            train_split, prepared.data.val, config.augmentation, batch_size=config.batch_size, seed=config.seed,
-            size=prepared.image_size, num_workers=config.num_workers,
-        )  # fmt: skip
+            train_split,
+            prepared.data.val,
+            config.augmentation,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            size=prepared.image_size,
+            num_workers=config.num_workers,
+        )
         extra = film_callbacks(run, prepared, compute.find_device(config.accelerator))
         goes_on = fit(
-            run, prepared, status, stop, resume, model=model, data=loader, checkpoints=checkpoints,
-            columns=runs.FINETUNE_METRICS, extra=extra,
-        )  # fmt: skip
+            run,
+            prepared,
+            status,
+            stop,
+            resume,
+            model=model,
+            data=loader,
+            checkpoints=checkpoints,
+            columns=runs.FINETUNE_METRICS,
+            extra=extra,
+        )
         if not goes_on:
             return
         if checkpoints.best_epoch is not None:
@@ -75,9 +91,13 @@ def finetune(
 
 
 def _evaluate(
-    run: Run, prepared: Prepared, status: StatusWriter, state: dict[str, Tensor], best_epoch: int | None,
+    run: Run,
+    prepared: Prepared,
+    status: StatusWriter,
+    state: dict[str, Tensor],
+    best_epoch: int | None,
     stop: threading.Event,
-) -> None:  # fmt: skip
+) -> None:
     """Looks at the test images once, with the weights that were best on validation, and writes `evaluation.json`."""
     config, data = prepared.config, prepared.data
     assert isinstance(config, FinetuneConfig) and prepared.train is not None

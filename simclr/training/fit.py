@@ -94,10 +94,18 @@ def _environment(place: ranks.Place) -> ClusterEnvironment:
 
 
 def fit(
-    run: Run, prepared: Prepared, status: StatusWriter | NullWriter, stop: threading.Event, resume: bool, *,
-    model: SimCLR | Classifier, data: PretrainData | LabelledData, checkpoints: Checkpoints,
-    columns: tuple[str, ...], extra: list[L.Callback],
-) -> bool:  # fmt: skip
+    run: Run,
+    prepared: Prepared,
+    status: StatusWriter | NullWriter,
+    stop: threading.Event,
+    resume: bool,
+    *,
+    model: SimCLR | Classifier,
+    data: PretrainData | LabelledData,
+    checkpoints: Checkpoints,
+    columns: tuple[str, ...],
+    extra: list[L.Callback],
+) -> bool:
     """Trains; returns True in the process that then evaluates and writes the result.
 
     Args:
@@ -114,9 +122,14 @@ def fit(
         health_log = HealthLog(run.health_path, keep_steps=step) if place.is_main else NullWriter()
     probe = next((item for item in extra if isinstance(item, KNNProbe)), None)
     recorder = Recorder(
-        log, status, num_steps=prepared.num_steps, num_epochs=prepared.num_epochs,
-        time_left=_time_left(prepared, probe), knn=probe, health_log=health_log,
-    )  # fmt: skip
+        log,
+        status,
+        num_steps=prepared.num_steps,
+        num_epochs=prepared.num_epochs,
+        time_left=_time_left(prepared, probe),
+        knn=probe,
+        health_log=health_log,
+    )
     device = compute.find_device(config.accelerator)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compute.is_deterministic(config):
@@ -125,22 +138,35 @@ def fit(
     several = place.world_size > 1 or config.strategy == "ddp"
     interruptions = StopAndTimedCheckpoints(stop, checkpoints, config.checkpoint_every_minutes)
     trainer = L.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu", devices=config.devices, num_nodes=config.num_nodes,
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=config.devices,
+        num_nodes=config.num_nodes,
         strategy=_Strategy(gradient_as_bucket_view=True) if several else "auto",
         sync_batchnorm=several and device.type == "cuda",  # on a CPU each process has its own statistics
         precision=config.precision,  # type: ignore[arg-type]
         # Not max_steps: Lightning then resumes from the end of an epoch as from its middle. The recorder ends there.
-        max_epochs=prepared.num_epochs, min_epochs=0,
-        default_root_dir=run.path, logger=False,
+        max_epochs=prepared.num_epochs,
+        min_epochs=0,
+        default_root_dir=run.path,
+        logger=False,
         callbacks=[
-            *prepared.callbacks, _SameStart(), *extra, recorder, checkpoints,
+            *prepared.callbacks,
+            _SameStart(),
+            *extra,
+            recorder,
+            checkpoints,
             *([Progress(recorder, prepared.num_steps)] if place.is_main else []),
             interruptions,
         ],
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-        use_distributed_sampler=False, plugins=[AtomicCheckpointIO(), _environment(place)],
-        limit_val_batches=1.0 if "val" in data.splits else 0, barebones=False,
-    )  # fmt: skip
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        plugins=[AtomicCheckpointIO(), _environment(place)],
+        limit_val_batches=1.0 if "val" in data.splits else 0,
+        barebones=False,
+    )
     data.on_wait = partial(interruptions.while_waiting, trainer)
     trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     # also where nothing was left to train
@@ -173,4 +199,4 @@ def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> time_left.T
         step=time_left.Stage(prepared.num_steps, (reading + views * backward) * config.batch_size),
         between=time_left.Stage(epochs),
         test=time_left.Stage(1, (reading + 1) * num_test),
-    )  # fmt: skip
+    )

@@ -36,9 +36,14 @@ HEAD_STATUS_SECONDS = 0.5  # and a step far less than telling of it
 
 
 def train_on_features(
-    run: Run, prepared: Prepared, status: StatusWriter, stop: threading.Event, resume: bool, model: Classifier,
+    run: Run,
+    prepared: Prepared,
+    status: StatusWriter,
+    stop: threading.Event,
+    resume: bool,
+    model: Classifier,
     checkpoints: Checkpoints,
-) -> None:  # fmt: skip
+) -> None:
     """Frozen encoder: features of the plain images once, then the head alone."""
     config, train_split, data = prepared.config, prepared.train, prepared.data
     assert isinstance(config, FinetuneConfig) and train_split is not None and train_split.labels is not None
@@ -54,9 +59,10 @@ def train_on_features(
             return
     num_val, num_test = (split.num_images if split is not None else 0 for split in (data.val, data.test))
     left = time_left.TimeLeft(
-        image=time_left.Stage(train_split.num_images + num_val, 1), step=time_left.Stage(prepared.num_steps),
+        image=time_left.Stage(train_split.num_images + num_val, 1),
+        step=time_left.Stage(prepared.num_steps),
         test=time_left.Stage(1, num_test),
-    )  # fmt: skip
+    )
     left["step"].measure(*try_head(model.head, prepared.encoder.num_features, config))
     mark = time.monotonic()
 
@@ -78,7 +84,7 @@ def train_on_features(
 
         found = features_of(
             model.encoder, split, prepared.image_size, device=device, precision=config.precision, on_batch=count
-        )  # fmt: skip
+        )
         assert split.labels is not None
         return found, split.labels.to(device)
 
@@ -101,9 +107,15 @@ def train_on_features(
 
     bar = terminal_bar(prepared.num_steps, left["step"].done)
     epochs = train_head(
-        model.head, *train_features, val_features, config, num_steps=prepared.num_steps,
-        warmup_steps=prepared.warmup_steps, state=state, on_step=on_step,
-    )  # fmt: skip
+        model.head,
+        *train_features,
+        val_features,
+        config,
+        num_steps=prepared.num_steps,
+        warmup_steps=prepared.warmup_steps,
+        state=state,
+        on_step=on_step,
+    )
     best_head = state["best_head"] if state else None
     for measured, get_state in epochs:
         current["epoch"] = measured.epoch
@@ -126,10 +138,12 @@ def train_on_features(
         if checkpoints.judge(measured.epoch, val) or not val:
             best_head = {key: value.clone() for key, value in model.head.state_dict().items()}
         status.set(
-            epoch=measured.epoch, step=measured.step, images_per_second=speed,
+            epoch=measured.epoch,
+            step=measured.step,
+            images_per_second=speed,
             loss=measured.val.get("loss", measured.train["loss"]),
             accuracy=checkpoints.best[0] if checkpoints.best is not None else None,
-        )  # fmt: skip
+        )
         done = checkpoints.has_ended = measured.step >= prepared.num_steps or checkpoints.is_patience_over
         if time.monotonic() - checkpoints.saved_at > HEAD_CHECKPOINT_SECONDS or done or measured.epoch == 1:
             more = {"checkpoints": checkpoints.state_dict(), "best_head": best_head, "seconds": before + meter.elapsed}
@@ -164,10 +178,17 @@ def classify(head: nn.Module, features: Tensor, labels: Tensor) -> dict[str, flo
 
 
 def train_head(
-    head: nn.Module, features: Tensor, labels: Tensor, val: tuple[Tensor, Tensor] | None, config: FinetuneConfig, *,
-    num_steps: int, warmup_steps: int, state: dict[str, Any] | None = None,
+    head: nn.Module,
+    features: Tensor,
+    labels: Tensor,
+    val: tuple[Tensor, Tensor] | None,
+    config: FinetuneConfig,
+    *,
+    num_steps: int,
+    warmup_steps: int,
+    state: dict[str, Any] | None = None,
     on_step: Callable[[int], None] | None = None,
-) -> Iterator[tuple[HeadEpoch, Callable[[], dict[str, Any]]]]:  # fmt: skip
+) -> Iterator[tuple[HeadEpoch, Callable[[], dict[str, Any]]]]:
     """Trains a head on the features of a frozen encoder, in a bare loop: half a million steps are usual.
 
     Args:
@@ -215,16 +236,22 @@ def train_head(
                 break
         head.eval()
         measured = HeadEpoch(
-            epoch + 1, step, float(scheduler.get_last_lr()[0]), means.take(),
+            epoch + 1,
+            step,
+            float(scheduler.get_last_lr()[0]),
+            means.take(),
             classify(head, *val) if val is not None else {},
-        )  # fmt: skip
+        )
         done, now = epoch + 1, step
 
         def current(done: int = done, now: int = now) -> dict[str, Any]:
             return {
-                "head": head.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(),
-                "step": now, "epoch": done,
-            }  # fmt: skip
+                "head": head.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "scheduler": scheduler.state_dict(),
+                "step": now,
+                "epoch": done,
+            }
 
         yield measured, current
 

@@ -60,9 +60,14 @@ class _TrainingModule(L.LightningModule):
     """What both modules share: optimizer with warm-up and cosine, and running means of what was measured."""
 
     def __init__(
-        self, config: PretrainConfig | FinetuneConfig, encoder: Backbone, head: nn.Module, *, num_steps: int,
+        self,
+        config: PretrainConfig | FinetuneConfig,
+        encoder: Backbone,
+        head: nn.Module,
+        *,
+        num_steps: int,
         warmup_steps: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.run_config = config
         self.encoder, self.head = encoder.network, head
@@ -243,19 +248,22 @@ def health_of(h: Tensor, z1: Tensor, z2: Tensor, singular_h: Tensor, singular_z:
         count = len(singular)
         kept = (singular / len(features) ** 0.5).cpu()[torch.from_numpy(health_log.spectrum_indices(count))]
         return {
-            "dim": features.shape[1], "std": _five_digits(metrics.feature_std(features)),
-            "effective_rank": _five_digits(metrics.entropy_rank(singular)), "num_singular": count,
+            "dim": features.shape[1],
+            "std": _five_digits(metrics.feature_std(features)),
+            "effective_rank": _five_digits(metrics.entropy_rank(singular)),
+            "num_singular": count,
             "singular": [_five_digits(value) for value in kept] if bool(kept.isfinite().all()) else [],
-        }  # fmt: skip
+        }
 
     found: dict[str, Any] = {"images": len(h), "h": layer(h, singular_h), "z": layer(z1, singular_z)}
     if not bool(z1.isfinite().all() and z2.isfinite().all()):
         return found | {"positive": [], "negative": [], "d_prime": None}
     pairs = metrics.similarity_histograms(z1, z2, health_log.NUM_BINS)
     return found | {
-        "positive": [int(count) for count in pairs.positive], "negative": [int(count) for count in pairs.negative],
+        "positive": [int(count) for count in pairs.positive],
+        "negative": [int(count) for count in pairs.negative],
         "d_prime": _five_digits(pairs.d_prime),
-    }  # fmt: skip
+    }
 
 
 def _five_digits(value: Tensor | float) -> float | None:

@@ -42,9 +42,13 @@ def pretrain(
     device = compute.find_device(config.accelerator)
     model = SimCLR(config, prepared.encoder, num_steps=prepared.num_steps, warmup_steps=prepared.warmup_steps)
     loader = PretrainData(
-        data, config.augmentation, batch_size=config.batch_size, seed=config.seed, size=prepared.image_size,
+        data,
+        config.augmentation,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        size=prepared.image_size,
         num_workers=config.num_workers,
-    )  # fmt: skip
+    )
     if data.val is not None and data.val.num_images < 2:
         loader.splits.pop("val")
     extra: list[L.Callback] = film_callbacks(run, prepared, device)
@@ -59,9 +63,17 @@ def pretrain(
 
     checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, score, config.checkpoint_every_epochs)
     goes_on = fit(
-        run, prepared, status, stop, resume, model=model, data=loader, checkpoints=checkpoints,
-        columns=runs.PRETRAIN_METRICS, extra=extra,
-    )  # fmt: skip
+        run,
+        prepared,
+        status,
+        stop,
+        resume,
+        model=model,
+        data=loader,
+        checkpoints=checkpoints,
+        columns=runs.PRETRAIN_METRICS,
+        extra=extra,
+    )
     if not goes_on:
         return
     state = state_dicts.join_state(model.parts, model.head)

@@ -59,10 +59,16 @@ def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, ker
     flips = torch.stack([torch.zeros_like(factors.flip), factors.flip])
     source, target, boxes, flips, sigma, gray, *blurred = all_to_device(
         [
-            source[jitter.sorted], jitter.sorted, factors.box.T, flips, factors.sigma,
-            factors.grayscale.to(torch.float32), *blurred,
-        ], device,
-    )  # fmt: skip
+            source[jitter.sorted],
+            jitter.sorted,
+            factors.box.T,
+            flips,
+            factors.sigma,
+            factors.grayscale.to(torch.float32),
+            *blurred,
+        ],
+        device,
+    )
     # One block: the allocator keeps one for the next call but returns several to the system, whose clearing of new
     # pages would double the time of a batch of 128.
     block = torch.empty(step * sum(lengths), device=device)
@@ -126,9 +132,14 @@ def two_views(
     """Two independent random views of each image (Chen et al. 2020, section 2.1), each (N, 3, size, size)."""
     num = len(ids)
     factors = draw_factors(
-        augmentation, ids.repeat(2), seed=seed, epoch=epoch, view=torch.arange(2).repeat_interleave(num),
-        height=images.shape[2], width=images.shape[3],
-    )  # fmt: skip
+        augmentation,
+        ids.repeat(2),
+        seed=seed,
+        epoch=epoch,
+        view=torch.arange(2).repeat_interleave(num),
+        height=images.shape[2],
+        width=images.shape[3],
+    )
     views = _draw_views(images, torch.arange(num).repeat(2), factors, size, augmentation.blur_kernel_size)
     return views[:num], views[num:]
 

@@ -63,11 +63,13 @@ def draw_views(
     rows = []
     for place, number in enumerate(places):
         drawn = [_drawn(view, place) for view in factors]
-        rows.append({
-            "title": samples.title(number),
-            "boxes": [_box(one, height, width) for one in drawn],
-            "words": [in_words(one, height, width) for one in drawn],
-        })  # fmt: skip
+        rows.append(
+            {
+                "title": samples.title(number),
+                "boxes": [_box(one, height, width) for one in drawn],
+                "words": [in_words(one, height, width) for one in drawn],
+            }
+        )
     return {"sprite": png_address(drawn_views), "rows": rows, "revision": f"{zlib.crc32(drawn_views.data)}-{rows}"}
 
 
@@ -97,9 +99,11 @@ def draw_steps(
             views.append({"box": _box(drawn, height, width), "steps": steps})
         pictures = sprite_sheet(torch.stack(tiles))
     return {
-        "sprite": png_address(pictures), "title": samples.title(place), "views": views,
+        "sprite": png_address(pictures),
+        "title": samples.title(place),
+        "views": views,
         "revision": f"{zlib.crc32(pictures.data)}-{views}",
-    }  # fmt: skip
+    }
 
 
 STEP_NAMES = {"flip": "Mirror", "grayscale": "Grey"}

@@ -128,9 +128,15 @@ def crop(images: Tensor, boxes: Tensor, flips: Tensor, space: Tensor, planes: Te
 
 
 def _crop_by_taps(
-    images: Tensor, start: Tensor, length: Tensor, position: Tensor, top: Tensor, narrow: Tensor, scratch: Tensor,
+    images: Tensor,
+    start: Tensor,
+    length: Tensor,
+    position: Tensor,
+    top: Tensor,
+    narrow: Tensor,
+    scratch: Tensor,
     planes: Tensor,
-) -> None:  # fmt: skip
+) -> None:
     """`crop` where images shrink, antialiased: an output pixel mixes the K neighbours that its triangle reaches.
 
     start, length: (2N,) of both axes; position (2N, size). top: first line of each plane, (C, N, 1).

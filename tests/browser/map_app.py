@@ -54,8 +54,13 @@ def example(num_images: int, num_panels: int = 2, kind: str = "class", has_frame
     color: dict[str, Any] = {"label": "Class", "kind": "class", "names": CLASSES, "colors": COLORS, "values": labels}
     if kind == "right":  # differs between the models
         values = [(generator.random(num_images) < share).astype(int) for share in (0.1, 0.4)]
-        color = {"label": "Prediction", "kind": "category", "names": ["right", "wrong"],
-                 "colors": ["#3f90da", "#e76300"], "values": values[:num_panels]}  # fmt: skip
+        color = {
+            "label": "Prediction",
+            "kind": "category",
+            "names": ["right", "wrong"],
+            "colors": ["#3f90da", "#e76300"],
+            "values": values[:num_panels],
+        }
     elif kind != "class":
         values = generator.random(num_images)
         values[0] = np.nan
@@ -91,9 +96,10 @@ def page() -> None:
     def maps() -> None:
         shown = data(num_images, int(query.get("panels", "2")), query.get("kind", "class"), "frames" in query)
         start = MapState(
-            image=int(query.get("image", "-1")), frame=int(query.get("frame", "0")),
+            image=int(query.get("image", "-1")),
+            frame=int(query.get("frame", "0")),
             selection=selected_rows(query.get("selection", ""), num_images),
-        )  # fmt: skip
+        )
         token = str(st.session_state.get("cleared", "link"))
         begun = start if token == "link" else MapState()
         state = read_state("maps", shown["ids"], begun, token)

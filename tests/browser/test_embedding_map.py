@@ -81,8 +81,15 @@ def test_groups_take_a_byte_each_as_long_as_they_fit() -> None:
 
 def test_what_was_chosen_counts_only_for_the_same_images_and_token(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = np.arange(10) * 2
-    said = {"token": "a", "images": embedding_map.image_set(ids), "image": 4, "selection": selection_text([1, 2], 10),
-            "frame": 3, "hidden": [1], "zoom": [[2, 0.5, 0.25]]}  # fmt: skip
+    said = {
+        "token": "a",
+        "images": embedding_map.image_set(ids),
+        "image": 4,
+        "selection": selection_text([1, 2], 10),
+        "frame": 3,
+        "hidden": [1],
+        "zoom": [[2, 0.5, 0.25]],
+    }
     state: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", state)
     start = MapState(image=8)
@@ -507,8 +514,15 @@ def test_zoom_keeps_the_place_under_the_mouse_and_survives_the_server(server: Se
 
 @pytest.mark.browser
 def test_on_a_phone_panels_stack_fingers_pinch_and_draw_and_targets_are_large(server: Server, browser: Any) -> None:
-    maps = Maps(browser, f"{server.url}/?n=500", (390, 844), has_touch=True, is_mobile=True, device_scale_factor=2,
-                color_scheme="dark")  # fmt: skip
+    maps = Maps(
+        browser,
+        f"{server.url}/?n=500",
+        (390, 844),
+        has_touch=True,
+        is_mobile=True,
+        device_scale_factor=2,
+        color_scheme="dark",
+    )
     first, second = maps.box(0), maps.box(1)
     assert second["y"] > first["y"] + first["height"]
     assert maps.page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -44,10 +44,33 @@ WHOLE = [
     ":::note", "::a[b]", ":material/", "[a]: http://b.co", "\u202ertl", "日本 :火:", "\ud800 half",
 ]  # fmt: skip
 PIECES = [
-    *"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ \n", "a", "1", "b2", " ", "http",
-    "://", "www", ".co", "**", "__", "~~", "$$", "``", "](", "![",
-    "<b>", "</b>", ":red[", ":smile:", "material/bolt", "&lt;", "->", "--", "\\\\", "é",
-]  # fmt: skip
+    *"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ \n",
+    "a",
+    "1",
+    "b2",
+    " ",
+    "http",
+    "://",
+    "www",
+    ".co",
+    "**",
+    "__",
+    "~~",
+    "$$",
+    "``",
+    "](",
+    "![",
+    "<b>",
+    "</b>",
+    ":red[",
+    ":smile:",
+    "material/bolt",
+    "&lt;",
+    "->",
+    "--",
+    "\\\\",
+    "é",
+]
 
 
 def generated(count: int, seed: int = 0) -> list[str]:
@@ -101,9 +124,16 @@ def test_the_command_that_repeats_a_run_is_for_its_folder_alone(folder: Path, tm
     app = open_page("run", id=name)
     assert not app.exception
     command = next(item.value for item in app.code if item.value.startswith("python -m simclr"))
-    words = subprocess.run(
-        ["sh", "-c", f"python() {{ printf '%s\\0' \"$@\"; }}; {command}"], cwd=tmp_path, capture_output=True, check=True
-    ).stdout.decode().split("\0")[:-1]  # fmt: skip
+    words = (
+        subprocess.run(
+            ["sh", "-c", f"python() {{ printf '%s\\0' \"$@\"; }}; {command}"],
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+        )
+        .stdout.decode()
+        .split("\0")[:-1]
+    )
     assert words == ["-m", "simclr", "pretrain", "--config", str(folder / name / runs.CONFIG)]
     assert not (tmp_path / "pwned").exists()
 
@@ -251,7 +281,7 @@ def test_no_text_of_a_run_or_an_address_comes_alive_on_any_page(hostile: Any, br
         ("new-run", {"clone": NAME, "recipe": NAME}, NAME),
         ("new-run", {"edit": ids["queued"]}, NAME),
         ("new-run", {"dataset": NAME, "temperature": NAME, "kind": NAME, "place": NAME}, NAME),
-    ):  # fmt: skip
+    ):
         print(page, query)  # the last is shown where one fails
         tab.open(f"/{page}?{urlencode(query)}")
         tab.sees(words, timeout=15_000)

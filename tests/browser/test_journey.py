@@ -124,9 +124,12 @@ def test_journey(server: Server, browser: object) -> None:
     # the same pages with runs in them, on a phone
     phone = Tab(browser, server.url, "phone", PHONE, color_scheme="dark")
     for path in (
-        "/", f"/run?id={pretraining}", f"/results?experiment={pretraining}", f"/curves?runs={pretraining}",
+        "/",
+        f"/run?id={pretraining}",
+        f"/results?experiment={pretraining}",
+        f"/curves?runs={pretraining}",
         f"/embeddings?left={pretraining}&method=pca",
-    ):  # fmt: skip
+    ):
         phone.open(path)
         expect(phone.page.get_by_role("heading").first).to_be_visible()
         phone.page.wait_for_timeout(2_000)

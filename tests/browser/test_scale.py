@@ -63,10 +63,16 @@ def write_runs(folder: Path, with_figures: bool = True) -> None:
         path = folder / f"{moment}-{kind}-shapes-resnet_tiny-{number:04d}"
         shutil.copytree(moulds[kind].path, path)
         status = json.loads((path / runs.STATUS).read_text()) | {
-            "state": ("finished", "finished", "stopped", "failed")[number % 4], "epoch": NUM_EPOCHS,
-            "step": NUM_EPOCHS * STEPS_PER_EPOCH, "steps": NUM_EPOCHS * STEPS_PER_EPOCH, "created": created,
-            "started": created, "ended": created + 50, "heartbeat": created + 50, **figures[kind],
-        }  # fmt: skip
+            "state": ("finished", "finished", "stopped", "failed")[number % 4],
+            "epoch": NUM_EPOCHS,
+            "step": NUM_EPOCHS * STEPS_PER_EPOCH,
+            "steps": NUM_EPOCHS * STEPS_PER_EPOCH,
+            "created": created,
+            "started": created,
+            "ended": created + 50,
+            "heartbeat": created + 50,
+            **figures[kind],
+        }
         if not with_figures:
             status = {name: value for name, value in status.items() if name not in FIGURES}
         (path / runs.STATUS).write_text(json.dumps(status, indent=1))

@@ -54,7 +54,7 @@ def live_run(server: Server) -> Iterator[runs.Run]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "SIMCLR_DATA_DIR": str(server.folder / "data")}
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW_TRAINING, str(run.path)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
-    )  # fmt: skip
+    )
     while run.status.step < HEAD_START and process.poll() is None:
         time.sleep(0.2)
     yield run
@@ -99,8 +99,11 @@ def test_nothing_grows(server: Server, live_run: runs.Run, browser: object) -> N
         for name, tab in tabs.items():
             samples[name].append(tab.heap() / MIB)
         if number % 10 == 9:
-            print(", ".join(f"{name} {values[-1]:.1f} MiB" for name, values in samples.items()),
-                  f"{process.num_threads()} threads, {process.num_fds()} files", flush=True)  # fmt: skip
+            print(
+                ", ".join(f"{name} {values[-1]:.1f} MiB" for name, values in samples.items()),
+                f"{process.num_threads()} threads, {process.num_fds()} files",
+                flush=True,
+            )
     assert live_run.status.is_active, live_run.status.error
     assert live_run.status.step > first_step
     # and it is still seen: the page says what the files say

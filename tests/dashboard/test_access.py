@@ -39,9 +39,18 @@ def is_let_in(allowed="", **request):
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "LOCALHOST:8501", "localhost.", "localhost.:80", "127.0.0.1:8501", "127.8.9.1", "[::1]", "[::1]:8501",
-     "[::ffff:127.0.0.1]:80"],
-)  # fmt: skip
+    [
+        "localhost",
+        "LOCALHOST:8501",
+        "localhost.",
+        "localhost.:80",
+        "127.0.0.1:8501",
+        "127.8.9.1",
+        "[::1]",
+        "[::1]:8501",
+        "[::ffff:127.0.0.1]:80",
+    ],
+)
 def test_this_machines_own_names_are_answered(host):
     assert is_let_in(host=host)
 
@@ -311,9 +320,14 @@ def test_no_path_answers_a_foreign_host(port, path):
 
 @pytest.mark.parametrize(
     ("host", "origin"),
-    [("evil.example", None), ("evil.example", "http://evil.example"), (None, "http://evil.example"), (None, "null"),
-     (None, "http://localhost:1")],
-)  # fmt: skip
+    [
+        ("evil.example", None),
+        ("evil.example", "http://evil.example"),
+        (None, "http://evil.example"),
+        (None, "null"),
+        (None, "http://localhost:1"),
+    ],
+)
 def test_a_foreign_websocket_is_closed(port, host, origin):
     assert shake_hands(port, host=host, origin=origin) == 403
 
@@ -346,8 +360,12 @@ def test_another_machine_is_told_what_to_do(uvicorn):
 
 def test_a_setting_that_cannot_be_read_ends_the_server_with_a_sentence(tmp_path):
     ended = subprocess.run(
-        [sys.executable, "-m", "uvicorn", "dashboard.app:app"], cwd=tmp_path, capture_output=True, text=True,
-        env=os.environ | {SETTING: "https://hub", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-m", "uvicorn", "dashboard.app:app"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {SETTING: "https://hub", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
+        timeout=60,
+    )
     assert ended.returncode
     assert f"{SETTING}: 'https://hub' is none of" in ended.stderr and "Traceback" not in ended.stderr

@@ -118,9 +118,12 @@ class Real:
 
     def go_on(self, run, action=None, when=None):
         return self.train.train(
-            runs.load_config(run), runs_dir=run.path.parent, run_dir=run.path, resume=True,
+            runs.load_config(run),
+            runs_dir=run.path.parent,
+            run_dir=run.path,
+            resume=True,
             callbacks=self._once(action, when),
-        )  # fmt: skip
+        )
 
     def assert_whole(self, run):
         self.kill.assert_equal_ends(run, self.expected)
@@ -384,29 +387,58 @@ def foreign(folder, outside):
     (folder / "linked").symlink_to(outside / "linked")
     os.mkdir(os.fsencode(folder) + b"/\xff\xfe")
     shutil.copy(template.path / "status.json", os.fsencode(folder) + b"/\xff\xfe/status.json")
-    for name, make in (("pipes", os.mkfifo), ("endless", endless), ("itself", itself), ("folders", os.mkdir),
-                       ("junk", junk)):  # fmt: skip
+    for name, make in (
+        ("pipes", os.mkfifo),
+        ("endless", endless),
+        ("itself", itself),
+        ("folders", os.mkdir),
+        ("junk", junk),
+    ):
         run(name, **dict.fromkeys(everything[:1] + everything[2:], make))
         run(f"{name}-all", **dict.fromkeys(everything, make))
     for number, content in enumerate((b"", b"{", b"[]", b"1", b"null", b"\x00\xff\xfe", b"[" * 100_000, b'"\\ud800"')):
         run(f"bytes-{number}", **dict.fromkeys(everything, content))
-    odd = {"name": "\ud800", "notes": ["a"], "tags": ["\udfff", None, 3], "created": 1e300, "device": {"a": 1},
-           "recipe": [], "experiment": {"b": 2}, "num_classes": "many"}  # fmt: skip
+    odd = {
+        "name": "\ud800",
+        "notes": ["a"],
+        "tags": ["\udfff", None, 3],
+        "created": 1e300,
+        "device": {"a": 1},
+        "recipe": [],
+        "experiment": {"b": 2},
+        "num_classes": "many",
+    }
     run("odd-meta", meta=json.dumps(odd))
-    for number, changes in enumerate((
-        {"state": "queued\n"}, {"pid": "1"}, {"pid": -1, "process_start": 0, "state": "running"}, {"epoch": 10**400},
-        {"heartbeat": float("nan")}, {"state": "running", "pid": 1, "process_start": 0.5}, {"started": -1e308},
-        {"state": "running", "pid": 2**70, "process_start": 1.0}, {"error": "\ud800 <b>", "state": "failed"},
-        {"state": "running", "host": "another\ud800", "heartbeat": 1e18}, {"ended": 1e308, "started": -1e308},
-        {"eta_seconds": 1e308, "state": "starting", "supervisor_pid": 2}, {"steps": -5, "step": 10**18},
-        {"signal": 10**6},
-    )):  # fmt: skip
+    for number, changes in enumerate(
+        (
+            {"state": "queued\n"},
+            {"pid": "1"},
+            {"pid": -1, "process_start": 0, "state": "running"},
+            {"epoch": 10**400},
+            {"heartbeat": float("nan")},
+            {"state": "running", "pid": 1, "process_start": 0.5},
+            {"started": -1e308},
+            {"state": "running", "pid": 2**70, "process_start": 1.0},
+            {"error": "\ud800 <b>", "state": "failed"},
+            {"state": "running", "host": "another\ud800", "heartbeat": 1e18},
+            {"ended": 1e308, "started": -1e308},
+            {"eta_seconds": 1e308, "state": "starting", "supervisor_pid": 2},
+            {"steps": -5, "step": 10**18},
+            {"signal": 10**6},
+        )
+    ):
         run(f"status-{number}", status=json.dumps(status | changes))
     run("odd-config", config="temperature: [1]\ndataset: {a: 1}\nversion: .nan\nepochs: x\nbatch_size: 1e999\n")
-    for number, content in enumerate((
-        "a,b\n1\n", "epoch,step,train/loss\n1,2,3\n1,2\nx,y,z\n\x00,1e999,-1e999\n4,5", "epoch,epoch,step\n1,2,3\n",
-        '"epoch\n1,"2\n', "epoch,step,val/loss\n" + "1," * 10_000 + "\n", "\ufeffepoch,step,train/loss\r\n1,1,1\r\n",
-    )):  # fmt: skip
+    for number, content in enumerate(
+        (
+            "a,b\n1\n",
+            "epoch,step,train/loss\n1,2,3\n1,2\nx,y,z\n\x00,1e999,-1e999\n4,5",
+            "epoch,epoch,step\n1,2,3\n",
+            '"epoch\n1,"2\n',
+            "epoch,step,val/loss\n" + "1," * 10_000 + "\n",
+            "\ufeffepoch,step,train/loss\r\n1,1,1\r\n",
+        )
+    ):
         run(f"metrics-{number}", metrics=content)
     run("checkpoints")
     (folder / "checkpoints" / "checkpoints").rename(folder / "checkpoints" / "was")
@@ -488,9 +520,7 @@ def test_out_of_file_descriptors_is_no_damage_and_overwrites_nothing(tiny_runs):
         for number in taken:
             os.close(number)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert (status.reason, status.error) == (
-        "unreadable status", "status.json cannot be read: Too many open files."
-    )  # fmt: skip
+    assert (status.reason, status.error) == ("unreadable status", "status.json cannot be read: Too many open files.")
     assert run.status.state == "finished"
 
 
@@ -763,8 +793,14 @@ import fault_helpers; fault_helpers.scene_of_a_taken_pid({str(tmp_path / "runs")
 def test_after_a_restart_of_the_machine(stubbed):
     """Everything is gone but the files, and the pids belong to others."""
     pid, start = os.getpid(), processes.process_start(os.getpid())
-    before = {"boot": "another", "host": os.uname().nodename, "pid": pid, "process_start": start,
-              "supervisor_pid": pid, "supervisor_start": start}  # fmt: skip
+    before = {
+        "boot": "another",
+        "host": os.uname().nodename,
+        "pid": pid,
+        "process_start": start,
+        "supervisor_pid": pid,
+        "supervisor_start": start,
+    }
     running, stopping, starting, waiting = (runs.create(options(seed=seed), stubbed) for seed in range(4))
     runs.update_status(running.path, **before, state="running", started=time.time(), step=3)
     runs.update_status(stopping.path, **before, state="running", started=time.time(), stop_requested=time.time())
@@ -871,8 +907,10 @@ def test_two_servers_on_one_folder_agree(stubbed, monkeypatch):
     wait_for(lambda: not any(run.status.is_active for run in runs.list_runs(stubbed)), "the end of all", 600)
     found = runs.list_runs(stubbed)
     states = [run.status.state for run in found]
-    print(f"seed {SEED}: {len(found)} runs, {states.count('finished')} finished, {states.count('stopped')} stopped, "
-          f"{sum(map(len, told))} refusals")  # fmt: skip
+    print(
+        f"seed {SEED}: {len(found)} runs, {states.count('finished')} finished, {states.count('stopped')} stopped, "
+        f"{sum(map(len, told))} refusals"
+    )
     assert set(states) <= {"finished", "stopped"}, [run.status for run in found if run.status.state == "failed"]
     for run in found:
         if run.status.state == "finished":
@@ -902,10 +940,20 @@ def test_fifty_waiting_runs_are_trained_one_after_the_other_in_order(stubbed):
 # --- the dashboard --------------------------------------------------------------------------------------------------
 
 EVIL = (
-    "../../x", "<img src=x onerror=pwned()>", "$(touch pwned)", "[a](javascript:pwned())", ":material/bolt: :red[r]",
-    "two\nlines", "\u202eleft to right", "\N{SKULL} ' \" ` \\ ; rm -rf *", "# head", "$x^2$ **bold** ~~gone~~",
-    "{{7*7}} %s {0}", "<script>pwned()</script>", "x" * 10_000,
-)  # fmt: skip
+    "../../x",
+    "<img src=x onerror=pwned()>",
+    "$(touch pwned)",
+    "[a](javascript:pwned())",
+    ":material/bolt: :red[r]",
+    "two\nlines",
+    "\u202eleft to right",
+    "\N{SKULL} ' \" ` \\ ; rm -rf *",
+    "# head",
+    "$x^2$ **bold** ~~gone~~",
+    "{{7*7}} %s {0}",
+    "<script>pwned()</script>",
+    "x" * 10_000,
+)
 
 
 def named(folder):
@@ -999,8 +1047,11 @@ def test_the_dashboard_dies_alone_or_with_a_runs_processes(stubbed, tmp_path, mo
     """kill -9, Ctrl-C and a closed terminal; the run was resumed with a click, another one waits behind it."""
     monkeypatch.setenv("SIMCLR_TEST_STEP_SECONDS", "0.05")
     generator = random.Random(SEED)
-    faults = [(number, victims) for number in (signal.SIGKILL, signal.SIGINT, signal.SIGHUP)
-              for victims in ("", "trainer", "supervisor", "trainer supervisor")]  # fmt: skip
+    faults = [
+        (number, victims)
+        for number in (signal.SIGKILL, signal.SIGINT, signal.SIGHUP)
+        for victims in ("", "trainer", "supervisor", "trainer supervisor")
+    ]
     generator.shuffle(faults)
     run = spawn.start(options(epochs=600), stubbed)
     training(run)
@@ -1085,8 +1136,11 @@ def test_a_real_training_survives_every_kind_of_kill(background, tmp_path, real)
 @pytest.fixture(scope="module")
 def stopped(real, tmp_path_factory):
     """A real run that was stopped on its way."""
-    run = real.begin(tmp_path_factory.mktemp("stopped") / "runs", lambda: os.kill(os.getpid(), signal.SIGTERM),
-                     lambda step: step == 30)  # fmt: skip
+    run = real.begin(
+        tmp_path_factory.mktemp("stopped") / "runs",
+        lambda: os.kill(os.getpid(), signal.SIGTERM),
+        lambda step: step == 30,
+    )
     assert (run.status.state, run.status.step) == ("stopped", 30)
     return run
 

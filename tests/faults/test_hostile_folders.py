@@ -30,8 +30,25 @@ from simclr.runs import film_frames
 CPU_SECONDS = 1.5  # of one folder, on a slow machine; a reader that is not bounded takes many times more
 FOLDER = Path(runs.EMBEDDINGS) / "test"
 FILM = Path(runs.EMBEDDINGS) / "film"
-ODD_VALUES: tuple[Any, ...] = (None, True, [], {}, "x\x1b[31m\n", "", -1, 2**70, 10**400, 1e308, -0.0, [[[]]],
-                               {"a": {}}, float("nan"), float("inf"), "\ud800", ["x"] * 50)  # fmt: skip
+ODD_VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    [],
+    {},
+    "x\x1b[31m\n",
+    "",
+    -1,
+    2**70,
+    10**400,
+    1e308,
+    -0.0,
+    [[[]]],
+    {"a": {}},
+    float("nan"),
+    float("inf"),
+    "\ud800",
+    ["x"] * 50,
+)
 
 CHILD = """
 import json, os, resource, signal, sys, time
@@ -103,8 +120,12 @@ def template(folder: Path) -> Path:
     (run.path / runs.EVALUATION).write_text(json.dumps({"test/knn_top1": 0.5, "classes": ["a"], "per_class": [1.0]}))
     (run.path / runs.HEALTH).write_text('{"epoch": 1, "step": 3}\n')
     tiles = {"side": 8, "columns": 2, "per_sheet": 4, "sheets": ["thumbnails-0.png"]}
-    arrays = {"features": np.ones((4, 3), np.float32), "ids": np.arange(4), "neighbors": np.zeros((4, 2), np.int32),
-              "similarities": np.ones((4, 2), np.float32)}  # fmt: skip
+    arrays = {
+        "features": np.ones((4, 3), np.float32),
+        "ids": np.arange(4),
+        "neighbors": np.zeros((4, 2), np.int32),
+        "similarities": np.ones((4, 2), np.float32),
+    }
     for place, about in ((FOLDER, stored.PROVENANCE), (FILM, film_frames.ABOUT)):
         (run.path / place).mkdir(parents=True)
         (run.path / place / about).write_text(json.dumps({"seed": 0, "thumbnails": tiles, "classes": ["a"]}))
@@ -122,10 +143,18 @@ def template(folder: Path) -> Path:
 
 
 FILES = [
-    runs.CONFIG, runs.STATUS, runs.META, runs.METRICS, runs.EVALUATION, runs.HEALTH, runs.LOG, ".seal", ".lock",
+    runs.CONFIG,
+    runs.STATUS,
+    runs.META,
+    runs.METRICS,
+    runs.EVALUATION,
+    runs.HEALTH,
+    runs.LOG,
+    ".seal",
+    ".lock",
     *(str(FOLDER / name) for name in (stored.PROVENANCE, "features.npy", "ids.npy", "factors.npz")),
     *(str(FILM / name) for name in (film_frames.ABOUT, "ids.npy", "epoch-000002.npy")),
-]  # fmt: skip
+]
 
 
 def nested(depth: int, value: str = "1") -> str:
@@ -137,32 +166,60 @@ MERGE_BOMB = "a0: &a0 {x: 1}\n" + "".join(
     f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 30)
 )
 YAMLS = {
-    "date": "name: 2026-13-45\n", "bool": "name: !!bool x\n", "int": "name: !!int x\n", "empty int": 'name: !!int ""\n',
-    "float": "name: !!float x\n", "time": "name: !!timestamp x\n", "digits": f"name: {'9' * 5000}\n",
-    "sixties": f"name: {'1:' * 100_000}1\n", "hex": f"name: 0x{'f' * 50_000}\n", "binary": "name: !!binary x\n",
-    "set": "version: !!set {a, b}\n", "object": "name: !!python/object/apply:os.system [echo]\n", "tag": "name: !x y\n",
-    "bomb": ALIAS_BOMB, "merge": MERGE_BOMB, "self": "a: &a [*a]\n", "deep": nested(100_000), "deep map": "{a: " * 999,
-    "large": "".join(f"k{n}: {n}\n" for n in range(700_000)), "list": "- a\n" * 30_000, "number": "12",
+    "date": "name: 2026-13-45\n",
+    "bool": "name: !!bool x\n",
+    "int": "name: !!int x\n",
+    "empty int": 'name: !!int ""\n',
+    "float": "name: !!float x\n",
+    "time": "name: !!timestamp x\n",
+    "digits": f"name: {'9' * 5000}\n",
+    "sixties": f"name: {'1:' * 100_000}1\n",
+    "hex": f"name: 0x{'f' * 50_000}\n",
+    "binary": "name: !!binary x\n",
+    "set": "version: !!set {a, b}\n",
+    "object": "name: !!python/object/apply:os.system [echo]\n",
+    "tag": "name: !x y\n",
+    "bomb": ALIAS_BOMB,
+    "merge": MERGE_BOMB,
+    "self": "a: &a [*a]\n",
+    "deep": nested(100_000),
+    "deep map": "{a: " * 999,
+    "large": "".join(f"k{n}: {n}\n" for n in range(700_000)),
+    "list": "- a\n" * 30_000,
+    "number": "12",
     "dates": "2026-11-22: 1",
-    "keys": "? [a]\n: b\n? {c: d}\n: e\n", "surrogate": 'name: "\\ud800"\n', "two": "a: 1\n---\nb: 2\n", "null": "\x00",
+    "keys": "? [a]\n: b\n? {c: d}\n: e\n",
+    "surrogate": 'name: "\\ud800"\n',
+    "two": "a: 1\n---\nb: 2\n",
+    "null": "\x00",
     "infinite": "temperature: .inf\nversion: .nan\nseed: -.inf\ndevices: x\n",
-}  # fmt: skip
+}
 JSONS = {
-    "deep": nested(100_000), "deep object": '{"a":' * 5000 + "1" + "}" * 5000,
+    "deep": nested(100_000),
+    "deep object": '{"a":' * 5000 + "1" + "}" * 5000,
     "digits": '{"created": ' + "9" * 5000 + "}",
-    "NaN": '{"created": NaN, "name": Infinity, "test/top1": -Infinity}', "list": "[1]", "number": "3", "null": "null",
-    "floats": '{"created": 1e999, "test/top1": 1e999}', "halves": '{"name": "\\ud800", "error": "\\udfff"}',
+    "NaN": '{"created": NaN, "name": Infinity, "test/top1": -Infinity}',
+    "list": "[1]",
+    "number": "3",
+    "null": "null",
+    "floats": '{"created": 1e999, "test/top1": 1e999}',
+    "halves": '{"name": "\\ud800", "error": "\\udfff"}',
     "slurm": '{"state": "queued", "backend": "slurm", "job_id": "1,x; touch y"}',
     "queued": '{"state": "queued", "device": "gpu:x,99999999999999999999"}',
     "running": '{"state": "running", "pid": -1, "process_start": 0.0, "heartbeat": -1e300, "created": 1e300}',
-    "many": json.dumps({f"k{n}": n for n in range(50_000)}), "large": " " * (17 * 2**20),
-}  # fmt: skip
+    "many": json.dumps({f"k{n}": n for n in range(50_000)}),
+    "large": " " * (17 * 2**20),
+}
 TABLES = {
-    "columns": ",".join(f"c{n}" for n in range(300_000)) + "\n1\n", "no end": "a," * 3_000_000,
+    "columns": ",".join(f"c{n}" for n in range(300_000)) + "\n1\n",
+    "no end": "a," * 3_000_000,
     "lines": "\n" * 2_000_000,
-    "digits": f"epoch,step\n{'9' * 5000},{'1' * 5000}\n", "quotes": 'epoch,step\n"1,2\n"\n', "same": "a,a,a\n1,2,3\n",
-    "words": "epoch,step\nx,y\nnan,inf\n", "zeros": "\0" * 100_000 + "\n",
-}  # fmt: skip
+    "digits": f"epoch,step\n{'9' * 5000},{'1' * 5000}\n",
+    "quotes": 'epoch,step\n"1,2\n"\n',
+    "same": "a,a,a\n1,2,3\n",
+    "words": "epoch,step\nx,y\nnan,inf\n",
+    "zeros": "\0" * 100_000 + "\n",
+}
 HEADER = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
 
 
@@ -172,12 +229,16 @@ def npy(descr: str, shape: str, content: bytes = b"") -> bytes:
 
 
 ARRAYS = {
-    "huge": npy("<f4", f"({10**12}, {10**12})"), "long": npy("<f4", f"({10**9},)", b"1" * 64),
+    "huge": npy("<f4", f"({10**12}, {10**12})"),
+    "long": npy("<f4", f"({10**9},)", b"1" * 64),
     "object": npy("|O", "(4,)", b"cos\nsystem\n."),
-    "negative": npy("<f4", "(-4, -3)", b"1" * 48), "words": npy("<U3", "(4,)", b"\0" * 48),
+    "negative": npy("<f4", "(-4, -3)", b"1" * 48),
+    "words": npy("<U3", "(4,)", b"\0" * 48),
     "scalar": npy("<f4", "()", b"\0" * 4),
-    "brackets": npy("<f4", "(" * 3000), "code": npy("<f4", "__import__('os').abort()"), "void": npy("|V0", "(4,)"),
-}  # fmt: skip
+    "brackets": npy("<f4", "(" * 3000),
+    "code": npy("<f4", "__import__('os').abort()"),
+    "void": npy("|V0", "(4,)"),
+}
 
 
 def odd_bytes(name: str, good: bytes, draw: random.Random) -> Iterator[tuple[str, bytes]]:
@@ -245,9 +306,13 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     number = make_folders(top / "runs", mould)
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(top / "runs"), str(FOLDER)], capture_output=True, text=True, timeout=400,
-        cwd=root, env=os.environ | {"PYTHONPATH": str(root)},
-    )  # fmt: skip
+        [sys.executable, "-c", CHILD, str(top / "runs"), str(FOLDER)],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )
     found: dict[str, dict[str, Any]] = {}
     for line in done.stdout.splitlines():
         item = json.loads(line)
@@ -281,14 +346,24 @@ def test_yaml_gives_plain_values_or_one_error(text: str, as_text: bool) -> None:
 def test_a_value_that_yaml_cannot_make_stays_text() -> None:
     text = "a: 2026-13-45\nb: 2026-11-22\nc: !!bool x\nd: yes\ne: 12\nf: 1e-3\ng: 0.5\nh: null\ni: !!int 0x10\n"
     assert safe_read.parse_yaml(text) == {
-        "a": "2026-13-45", "b": "2026-11-22", "c": "x", "d": True, "e": 12, "f": "1e-3", "g": 0.5, "h": None, "i": 16,
-    }  # fmt: skip
+        "a": "2026-13-45",
+        "b": "2026-11-22",
+        "c": "x",
+        "d": True,
+        "e": 12,
+        "f": "1e-3",
+        "g": 0.5,
+        "h": None,
+        "i": 16,
+    }
 
 
 def test_aliases_that_are_few_are_values() -> None:
     assert safe_read.parse_yaml("a: &x {b: 1}\nc: *x\nd: {<<: *x, e: 2}\n") == {
-        "a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2},
-    }  # fmt: skip
+        "a": {"b": 1},
+        "c": {"b": 1},
+        "d": {"b": 1, "e": 2},
+    }
 
 
 def test_links_within_the_folder_and_of_the_folder_are_followed(tmp_path: Path) -> None:

@@ -15,8 +15,13 @@ from simclr import runs
 
 # 16 batches in an epoch, a row after each; a checkpoint within the epoch every 0.3 s
 PRETRAIN = TINY_PRETRAIN | {"limit_images": 300, "epochs": 6, "checkpoint_every_minutes": 0.005}
-SCRATCH = TINY | {"limit_images": 300, "epochs": 6, "checkpoint_every_minutes": 0.005, "backbone": "resnet_tiny",
-                  "random_weight_init": True}  # fmt: skip
+SCRATCH = TINY | {
+    "limit_images": 300,
+    "epochs": 6,
+    "checkpoint_every_minutes": 0.005,
+    "backbone": "resnet_tiny",
+    "random_weight_init": True,
+}
 # Of the random moments; $SIMCLR_FAULT_SEED repeats them.
 SEED = int(os.environ.get("SIMCLR_FAULT_SEED") or random.SystemRandom().randrange(10**6))
 

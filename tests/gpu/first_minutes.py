@@ -139,10 +139,21 @@ def _train(sizes: _Sizes, batch: int, mode: Any, callback: Any) -> None:
     from simclr.lifecycle import train
 
     options: dict[str, Any] = {
-        "dataset": "shapes", "limit_images": batch * sizes.steps, "image_size": 32, "backbone": sizes.backbone,
-        "batch_size": batch, "val_fraction": 0, "evaluate": False, "knn_every_epochs": 0, "film_frames": 0, "epochs": 1,
-        "optimizer": "adamw", "compile": mode, "accelerator": sizes.accelerator, "checkpoint_every_minutes": 0,
-    }  # fmt: skip
+        "dataset": "shapes",
+        "limit_images": batch * sizes.steps,
+        "image_size": 32,
+        "backbone": sizes.backbone,
+        "batch_size": batch,
+        "val_fraction": 0,
+        "evaluate": False,
+        "knn_every_epochs": 0,
+        "film_frames": 0,
+        "epochs": 1,
+        "optimizer": "adamw",
+        "compile": mode,
+        "accelerator": sizes.accelerator,
+        "checkpoint_every_minutes": 0,
+    }
     config = cfg.build(cfg.PretrainConfig, options)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         status = train.train(config, runs_dir=Path(folder), callbacks=[callback]).status

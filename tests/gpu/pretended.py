@@ -40,9 +40,22 @@ UUID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 STAGED_BYTES = 64 * 1024
 # Beside views, these give the device nothing to do.
 FREE = {
-    "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "detach", "alias", "lift_fresh", "set_",
-    "resize_", "record_stream", "is_same_size", "_has_compatible_shallow_copy_type", "device", "is_pinned",
-}  # fmt: skip
+    "empty",
+    "empty_like",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+    "detach",
+    "alias",
+    "lift_fresh",
+    "set_",
+    "resize_",
+    "record_stream",
+    "is_same_size",
+    "_has_compatible_shallow_copy_type",
+    "device",
+    "is_pinned",
+}
 # What they return has a size that the host has to learn first.
 SIZED_BY_VALUES = {"nonzero", "masked_select", "_unique2", "unique_consecutive", "unique_dim"}
 
@@ -91,10 +104,12 @@ class Counts(TorchDispatchMode):
         """What was counted after `before`, for JSON."""
         operations = self.operations - before.operations
         return {
-            "operations": operations.total(), "names": dict(operations.most_common()),
+            "operations": operations.total(),
+            "names": dict(operations.most_common()),
             "lines": dict((self.lines - before.lines).most_common()),
-            "waits": dict(self.waits - before.waits), "copies": dict(self.copies - before.copies),
-        }  # fmt: skip
+            "waits": dict(self.waits - before.waits),
+            "copies": dict(self.copies - before.copies),
+        }
 
     def wait(self, kind: str) -> None:
         self.waits[f"{where()} {kind}"] += 1
@@ -287,14 +302,31 @@ def _pretend_driver() -> None:
     )
     stream = Stream()
     answers: dict[str, Any] = {
-        "is_available": True, "is_initialized": False, "device_count": 1, "current_device": 0, "set_device": None,
-        "get_device_name": properties.name, "get_device_capability": (9, 0), "get_device_properties": properties,
-        "is_bf16_supported": True, "mem_get_info": (TOTAL_MEMORY - 10**9, TOTAL_MEMORY), "empty_cache": None,
-        "reset_peak_memory_stats": None, "max_memory_reserved": 10**9, "max_memory_allocated": 10**9,
-        "memory_allocated": 10**8, "memory_reserved": 10**8, "manual_seed": None, "manual_seed_all": None,
-        "get_rng_state_all": [], "set_rng_state": None, "set_rng_state_all": None, "current_stream": stream,
-        "default_stream": stream, "can_device_access_peer": True,
-    }  # fmt: skip
+        "is_available": True,
+        "is_initialized": False,
+        "device_count": 1,
+        "current_device": 0,
+        "set_device": None,
+        "get_device_name": properties.name,
+        "get_device_capability": (9, 0),
+        "get_device_properties": properties,
+        "is_bf16_supported": True,
+        "mem_get_info": (TOTAL_MEMORY - 10**9, TOTAL_MEMORY),
+        "empty_cache": None,
+        "reset_peak_memory_stats": None,
+        "max_memory_reserved": 10**9,
+        "max_memory_allocated": 10**9,
+        "memory_allocated": 10**8,
+        "memory_reserved": 10**8,
+        "manual_seed": None,
+        "manual_seed_all": None,
+        "get_rng_state_all": [],
+        "set_rng_state": None,
+        "set_rng_state_all": None,
+        "current_stream": stream,
+        "default_stream": stream,
+        "can_device_access_peer": True,
+    }
     for name, answer in answers.items():
         setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
     torch.cuda.get_rng_state = lambda *_: torch.get_rng_state()
@@ -311,10 +343,15 @@ def _pretend_driver() -> None:
     library = types.ModuleType("pynvml")
     library.NVMLError = RuntimeError  # type: ignore[attr-defined]
     told = {
-        "nvmlInit": None, "nvmlDeviceGetCount": 1, "nvmlDeviceGetHandleByIndex": 0, "nvmlDeviceGetUUID": f"GPU-{UUID}",
-        "nvmlDeviceGetMemoryInfo": Memory, "nvmlDeviceGetName": properties.name,
-        "nvmlDeviceGetComputeRunningProcesses": [], "nvmlDeviceGetProcessUtilization": [],
-    }  # fmt: skip
+        "nvmlInit": None,
+        "nvmlDeviceGetCount": 1,
+        "nvmlDeviceGetHandleByIndex": 0,
+        "nvmlDeviceGetUUID": f"GPU-{UUID}",
+        "nvmlDeviceGetMemoryInfo": Memory,
+        "nvmlDeviceGetName": properties.name,
+        "nvmlDeviceGetComputeRunningProcesses": [],
+        "nvmlDeviceGetProcessUtilization": [],
+    }
     for name, answer in told.items():
         setattr(library, name, lambda *_, answer=answer: answer)
     sys.modules["pynvml"] = library

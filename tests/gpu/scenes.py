@@ -198,5 +198,11 @@ def cpu_means_no_cuda(stage: Stage) -> str:
 
 
 SCENES = [
-    auto_precision, fine_tuning, embeddings, out_of_memory, memory_returned, cpu_means_no_cuda, stop_and_resume,
-]  # fmt: skip
+    auto_precision,
+    fine_tuning,
+    embeddings,
+    out_of_memory,
+    memory_returned,
+    cpu_means_no_cuda,
+    stop_and_resume,
+]

@@ -36,10 +36,24 @@ from simclr.runs import metrics_csv  # noqa: E402
 from simclr.training import callbacks  # noqa: E402
 
 callbacks.ROWS_PER_EPOCH = 2  # so that most steps of a short epoch write none
-FEW = {"dataset": "shapes", "limit_images": 64, "image_size": 16, "epochs": 1, "batch_size": 8, "num_threads": 1,
-       "accelerator": "gpu"}  # fmt: skip
-PRETRAIN = FEW | {"backbone": "resnet_tiny", "hidden_dim": 16, "projection_dim": 8, "optimizer": "adamw",
-                  "evaluate": False, "film_frames": 0, "knn_every_epochs": 0}  # fmt: skip
+FEW = {
+    "dataset": "shapes",
+    "limit_images": 64,
+    "image_size": 16,
+    "epochs": 1,
+    "batch_size": 8,
+    "num_threads": 1,
+    "accelerator": "gpu",
+}
+PRETRAIN = FEW | {
+    "backbone": "resnet_tiny",
+    "hidden_dim": 16,
+    "projection_dim": 8,
+    "optimizer": "adamw",
+    "evaluate": False,
+    "film_frames": 0,
+    "knn_every_epochs": 0,
+}
 
 
 class _Steps:
@@ -59,9 +73,12 @@ class _Steps:
 
 
 def walk(
-    kind: str, options: dict[str, Any], runs_dir: Path, resumed: runs.Run | None = None,
+    kind: str,
+    options: dict[str, Any],
+    runs_dir: Path,
+    resumed: runs.Run | None = None,
     more: list[L.Callback] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """A training of `kind` with options beside those of `FEW`.
 
     Returns:
@@ -82,15 +99,24 @@ def walk(
         metrics_csv.MetricsLog.append = noting  # type: ignore[method-assign]
         begin = counts.snapshot()
         run = train.train(
-            config, runs_dir=runs_dir, callbacks=more or [], run_dir=resumed.path if resumed else None,
+            config,
+            runs_dir=runs_dir,
+            callbacks=more or [],
+            run_dir=resumed.path if resumed else None,
             resume=resumed is not None,
-        )  # fmt: skip
+        )
         total = counts.since(begin)
     return {
-        "id": run.id, "state": run.status.state, "error": run.status.error, "device": run.status.device,
-        "precision": run.config["precision"], "log": run.log_path.read_text()[-3000:], "steps": steps.found,
-        "plain": [step for step in steps.found if not step["has_row"]], "total": total,
-    }  # fmt: skip
+        "id": run.id,
+        "state": run.status.state,
+        "error": run.status.error,
+        "device": run.status.device,
+        "precision": run.config["precision"],
+        "log": run.log_path.read_text()[-3000:],
+        "steps": steps.found,
+        "plain": [step for step in steps.found if not step["has_row"]],
+        "total": total,
+    }
 
 
 class _Stop(L.Callback):

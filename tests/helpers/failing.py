@@ -17,13 +17,27 @@ MOMENTS = {
     "validating": ("simclr.training.callbacks:Recorder.on_validation_batch_end", 1),
 }
 LAUNCHERS = {
-    "torchrun": {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "{rank}", "LOCAL_RANK": "{rank}",
-                 "GROUP_RANK": "0", "LOCAL_WORLD_SIZE": "2"},
-    "srun": {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_PROCID": "{rank}", "SLURM_LOCALID": "{rank}",
-             "SLURM_NODEID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2",
-             "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODELIST": "localhost",
-             "SLURM_JOB_NAME": "training"},
-}  # fmt: skip
+    "torchrun": {
+        "TORCHELASTIC_RUN_ID": "none",
+        "WORLD_SIZE": "2",
+        "RANK": "{rank}",
+        "LOCAL_RANK": "{rank}",
+        "GROUP_RANK": "0",
+        "LOCAL_WORLD_SIZE": "2",
+    },
+    "srun": {
+        "SLURM_JOB_ID": "7",
+        "SLURM_STEP_ID": "0",
+        "SLURM_PROCID": "{rank}",
+        "SLURM_LOCALID": "{rank}",
+        "SLURM_NODEID": "0",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NODELIST": "localhost",
+        "SLURM_JOB_NAME": "training",
+    },
+}
 
 
 def _fail(moment: str, error: object, told: str) -> None:
@@ -71,8 +85,12 @@ def run(arguments, folder, launcher, rank, moment, error, seconds=120):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
-              "SIMCLR_RUNS_DIR": str(folder)}  # fmt: skip
+    common = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+        "SIMCLR_RUNS_DIR": str(folder),
+    }
     processes = []
     for number in (0, 1):
         environment = common | {name: text.format(rank=number) for name, text in LAUNCHERS[launcher].items()}

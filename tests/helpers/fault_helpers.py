@@ -94,8 +94,9 @@ def scene_of_a_taken_pid(folder):
     trainer = take(500, sleeper)
     assert trainer.pid == 500
     start = processes.process_start(500)
-    runs.update_status(run.path, state="running", pid=500, process_start=start, supervisor_pid=499,
-                       supervisor_start=start)  # fmt: skip
+    runs.update_status(
+        run.path, state="running", pid=500, process_start=start, supervisor_pid=499, supervisor_start=start
+    )
     assert run.status.state == "running"
     trainer.kill()
     trainer.wait()

@@ -238,9 +238,14 @@ def _ensure(name: str, command: list[str]) -> None:
         return
     with (FOLDER / "log" / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=FOLDER,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=FOLDER,
             env=environment(),
-        )  # fmt: skip
+        )
     record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "command": command}
     (FOLDER / f"{name}.json").write_text(json.dumps(record))
 

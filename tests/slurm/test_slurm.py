@@ -118,8 +118,9 @@ def assert_finished(run):
 
 def test_slurm_is_offered_with_its_partitions(monkeypatch):
     assert [(found.name, found.is_default, found.nodes) for found in slurm_client.available_partitions()] == [
-        ("debug", True, 2), ("urgent", False, 2),
-    ]  # fmt: skip
+        ("debug", True, 2),
+        ("urgent", False, 2),
+    ]
     monkeypatch.setenv("PATH", "")
     assert slurm_client.available_partitions() == []
 
@@ -239,8 +240,16 @@ def test_time_limit_and_preemption_save_and_queue_it_again(runs_dir):
 
     watch(run, trains(saved + 20))
     assert run.status.seconds_before > 0
-    ask("sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null",
-                 "--wrap", "sleep 1")  # fmt: skip
+    ask(
+        "sbatch",
+        "--parsable",
+        "--partition=urgent",
+        "--nodes=2",
+        "--exclusive",
+        "--output=/dev/null",
+        "--wrap",
+        "sleep 1",
+    )
     status, seen = watch(run, waits_again(slurm_allocation.REQUEUED["preempted"]))
     assert {state for state, _ in seen} <= {"running", "queued"}
     assert status.step > saved + 20

@@ -58,8 +58,12 @@ def srun(slurm, folder, shape, *arguments):
     """`python -m simclr ARGUMENTS` in two tasks, started."""
     return subprocess.Popen(
         ["srun", *SHAPES[shape][0], sys.executable, "-m", "simclr", *arguments],
-        env=environment_for(slurm, folder), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        env=environment_for(slurm, folder),
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def end(step):
@@ -104,9 +108,13 @@ def test_two_nodes_handed_in_by_the_command_line_train_to_the_same_bytes(slurm, 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     options = [*flags(OPTIONS | {"num_nodes": 2}), "--backend", "slurm", "--slurm.time_minutes", "30"]
     done = subprocess.run(
-        [sys.executable, "-m", "simclr", "pretrain", *options], env=environment_for(slurm, tmp_path), cwd=ROOT,
-        capture_output=True, text=True, timeout=LIMIT,
-    )  # fmt: skip
+        [sys.executable, "-m", "simclr", "pretrain", *options],
+        env=environment_for(slurm, tmp_path),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     assert done.returncode == 0, done.stderr
     run = only_run(tmp_path)
     assert done.stdout.splitlines()[-1] == str(run.path)
@@ -174,8 +182,12 @@ def test_a_task_that_fails_before_the_tasks_have_met_ends_the_step(slurm, tmp_pa
     script = f"[ $SLURM_PROCID = {victim} ] && more='--dataset {missing}'; exec {sys.executable} -m simclr pretrain "
     step = subprocess.Popen(
         ["srun", "--kill-on-bad-exit=0", *SHAPES[shape][0], "bash", "-c", f"{script} {arguments} $more"],
-        env=environment_for(slurm, tmp_path), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        env=environment_for(slurm, tmp_path),
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     codes, _, err = end(step)
     assert codes[victim] == runs.BAD_INPUT_EXIT_CODE
     assert codes[1 - victim] != 0

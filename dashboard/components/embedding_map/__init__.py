@@ -209,6 +209,8 @@ def embedding_map(
         for part, arrays in parts.items():
             send_arrays(arrays, f"{key}-{part}")
         registered("embedding_map")(
-            key=key, data={**main, "start": {"token": token, **begun}, "details": details},
-            default={"view": None}, on_view_change=lambda: None,
-        )  # fmt: skip
+            key=key,
+            data={**main, "start": {"token": token, **begun}, "details": details},
+            default={"view": None},
+            on_view_change=lambda: None,
+        )

@@ -9,9 +9,15 @@ from dashboard.components import registered
 
 
 def image_grid(
-    items: Sequence[dict[str, Any]], key: str, *, sheets: Sequence[str], tile: dict[str, int],
-    on_click: Callable[[], None], side: int = 48, max_height: int | None = None,
-) -> None:  # fmt: skip
+    items: Sequence[dict[str, Any]],
+    key: str,
+    *,
+    sheets: Sequence[str],
+    tile: dict[str, int],
+    on_click: Callable[[], None],
+    side: int = 48,
+    max_height: int | None = None,
+) -> None:
     """Draws images, or updates those drawn before under `key`; a click sets `clicked`, an item's id, in its state.
 
     Args:
@@ -22,7 +28,10 @@ def image_grid(
         side: of an image, in pixels. max_height: in pixels; more is scrolled.
     """
     data = {
-        "items": tuple(items), "sheets": tuple(sheets), "tile": tile, "side": side,
+        "items": tuple(items),
+        "sheets": tuple(sheets),
+        "tile": tile,
+        "side": side,
         "height": max_height or 0,
-    }  # fmt: skip
+    }
     registered("image_grid")(key=key, data=data, on_clicked_change=on_click)

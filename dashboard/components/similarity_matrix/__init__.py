@@ -16,9 +16,16 @@ LOWEST, HIGHEST = 0.01, 2.0  # ends of the temperature's slider
 
 
 def similarity_matrix(
-    similarities: NDArray[np.floating[Any]], *, titles: Sequence[str], sprite: str, columns: int,
-    marks: Sequence[Mapping[str, Any]], temperature: float, revision: str, key: str,
-) -> None:  # fmt: skip
+    similarities: NDArray[np.floating[Any]],
+    *,
+    titles: Sequence[str],
+    sprite: str,
+    columns: int,
+    marks: Sequence[Mapping[str, Any]],
+    temperature: float,
+    revision: str,
+    key: str,
+) -> None:
     """Draws the matrix of a batch with pairs adjacent, or updates the one drawn before under `key`.
 
     The session's state of `key` keeps `temperature`, as it was when its slider was let go.
@@ -35,13 +42,19 @@ def similarity_matrix(
     registered("similarity_matrix")(
         key=key,
         data={
-            "similarities": values, "titles": list(titles), "sprite": sprite, "columns": columns,
-            "marks": [dict(mark) for mark in marks], "temperature": temperature, "low": LOWEST, "high": HIGHEST,
+            "similarities": values,
+            "titles": list(titles),
+            "sprite": sprite,
+            "columns": columns,
+            "marks": [dict(mark) for mark in marks],
+            "temperature": temperature,
+            "low": LOWEST,
+            "high": HIGHEST,
             "revision": revision,
         },
         default={"temperature": None},
         on_temperature_change=lambda: None,
-    )  # fmt: skip
+    )
 
 
 def chosen_temperature(key: str) -> float | None:

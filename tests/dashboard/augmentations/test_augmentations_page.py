@@ -214,13 +214,26 @@ def test_the_last_step_is_the_view_of_the_grid(tiny_runs: Path) -> None:
 
 
 def test_steps_say_what_was_drawn() -> None:
-    drawn = {"box": [8, 4, 16, 8], "flip": False, "jitter": True, "brightness": 1.2, "contrast": 1.0,
-             "saturation": 0.5, "hue": -0.25, "grayscale": True, "blur": True, "sigma": 1.234}  # fmt: skip
+    drawn = {
+        "box": [8, 4, 16, 8],
+        "flip": False,
+        "jitter": True,
+        "brightness": 1.2,
+        "contrast": 1.0,
+        "saturation": 0.5,
+        "hue": -0.25,
+        "grayscale": True,
+        "blur": True,
+        "sigma": 1.234,
+    }
     words = {name: pictures._step(name, drawn, 32, 32) for name in ("crop", "flip", "brightness", "hue", "blur")}
     assert words == {
-        "crop": ("12 %: 8 × 16 at 4, 8", True), "flip": ("not drawn", False), "brightness": ("× 1.20", True),
-        "hue": ("-0.25 turn, -90°", True), "blur": ("σ 1.23 px", True),
-    }  # fmt: skip
+        "crop": ("12 %: 8 × 16 at 4, 8", True),
+        "flip": ("not drawn", False),
+        "brightness": ("× 1.20", True),
+        "hue": ("-0.25 turn, -90°", True),
+        "blur": ("σ 1.23 px", True),
+    }
     without = drawn | {"jitter": False, "box": [0, 0, 32, 32]}
     assert pictures._step("contrast", without, 32, 32) == ("not drawn", False)
     assert pictures._step("crop", without, 32, 32) == ("whole image", False)
@@ -299,8 +312,9 @@ def test_train_with_these_of_a_run_keeps_its_other_options(tiny_runs: Path) -> N
     expected = runs.load_config(run)
     changed = cfg.differences(config, expected)
     assert {name: value for name, value in changed.items() if name != "version"} == {
-        "augmentation.hue": 0.2, "name": "Cold copy"
-    }  # fmt: skip
+        "augmentation.hue": 0.2,
+        "name": "Cold copy",
+    }
 
 
 def test_a_run_without_its_data_or_pairs_costs_a_sentence(tiny_runs: Path) -> None:
@@ -373,19 +387,28 @@ def encoded(image_format: str, side: int = 40, color: tuple[int, int, int] = (20
 
 
 def test_images_of_ones_own_are_read_and_broken_ones_named() -> None:
-    files = [("a.png", encoded("PNG")), ("b.JPG", encoded("JPEG")), ("c.webp", encoded("WEBP", 60)),
-             ("cut.png", encoded("PNG")[:60]), ("words.jpg", b"words"), ("film.mp4", b"1"), ("none.png", b""),
-             ("big.png", bytes(sample_images.MAX_UPLOAD_MIB * 2**20 + 1))]  # fmt: skip
+    files = [
+        ("a.png", encoded("PNG")),
+        ("b.JPG", encoded("JPEG")),
+        ("c.webp", encoded("WEBP", 60)),
+        ("cut.png", encoded("PNG")[:60]),
+        ("words.jpg", b"words"),
+        ("film.mp4", b"1"),
+        ("none.png", b""),
+        ("big.png", bytes(sample_images.MAX_UPLOAD_MIB * 2**20 + 1)),
+    ]
     found, problems = sample_images.uploaded(files)
     assert found is not None
     assert found.images.shape == (3, 3, 40, 40)
     assert [found.title(place) for place in range(3)] == ["a.png", "b.JPG", "c.webp"]
     np.testing.assert_array_equal(found.images[0, :, 20, 20], [200, 30, 60])
     assert problems == [
-        "cut.png cannot be read: it is cut short or damaged.", "words.jpg cannot be read: it is not an image.",
-        "film.mp4 is no PNG, JPEG or WebP image.", "none.png cannot be read: it is empty.",
+        "cut.png cannot be read: it is cut short or damaged.",
+        "words.jpg cannot be read: it is not an image.",
+        "film.mp4 is no PNG, JPEG or WebP image.",
+        "none.png cannot be read: it is empty.",
         "big.png has 10 MiB; allowed: up to 10 MiB.",
-    ]  # fmt: skip
+    ]
     many, problems = sample_images.uploaded([("a.png", encoded("PNG"))] * 70)
     assert many is not None
     assert (len(many.ids), problems) == (64, ["70 images were given; the first 64 are shown."])
@@ -470,13 +493,28 @@ def test_sixteen_images_are_drawn_in_one_go(tiny_runs: Path) -> None:
 
 
 def test_words_and_frames_say_what_was_drawn() -> None:
-    drawn = {"box": [8, 16, 16, 8], "flip": True, "jitter": True, "brightness": 1.2, "contrast": 1.0, "saturation": 0.5,
-             "hue": -0.25, "grayscale": True, "blur": True, "sigma": 1.23}  # fmt: skip
+    drawn = {
+        "box": [8, 16, 16, 8],
+        "flip": True,
+        "jitter": True,
+        "brightness": 1.2,
+        "contrast": 1.0,
+        "saturation": 0.5,
+        "hue": -0.25,
+        "grayscale": True,
+        "blur": True,
+        "sigma": 1.23,
+    }
     assert pictures._box(drawn, 32, 32) == [0.5, 0.25, 0.25, 0.5]
     assert pictures.in_words(drawn, 32, 32) == [
-        ["crop", "12 %"], ["mirrored", ""], ["brightness", "× 1.20"], ["saturation", "× 0.50"], ["hue", "-0.25"],
-        ["grey", ""], ["blur σ", "1.2"],
-    ]  # fmt: skip
+        ["crop", "12 %"],
+        ["mirrored", ""],
+        ["brightness", "× 1.20"],
+        ["saturation", "× 0.50"],
+        ["hue", "-0.25"],
+        ["grey", ""],
+        ["blur σ", "1.2"],
+    ]
     whole = drawn | {"box": [0, 0, 32, 32], "flip": False, "jitter": False, "grayscale": False, "blur": False}
     assert pictures._box(whole, 32, 32) is None
     assert pictures.in_words(whole, 32, 32) == [["unchanged", ""]]

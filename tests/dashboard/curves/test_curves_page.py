@@ -44,9 +44,16 @@ def test_an_address_brings_the_whole_view_back(folder):
     pretraining, found = make_experiment(folder)
     other = found["full-0.01"]
     view = {
-        "runs": f"{pretraining.id},{other.id}", "metric": ["top1", "lr"], "smoothing": "0.65", "log": "true",
-        "log_x": "true", "x": "step", "splits": "val", "seeds": "range", "large": "lr",
-    }  # fmt: skip
+        "runs": f"{pretraining.id},{other.id}",
+        "metric": ["top1", "lr"],
+        "smoothing": "0.65",
+        "log": "true",
+        "log_x": "true",
+        "x": "step",
+        "splits": "val",
+        "seeds": "range",
+        "large": "lr",
+    }
     app = open_page("curves", **view)
     assert not app.exception
     assert metrics(app) == ["top1", "lr"]
@@ -60,10 +67,18 @@ def test_an_address_brings_the_whole_view_back(folder):
 @pytest.mark.parametrize(
     "nonsense",
     [
-        {"runs": "nope"}, {"metric": "../x"}, {"smoothing": "nan"}, {"smoothing": "1e999"}, {"x": "moon"},
-        {"seeds": "<b>"}, {"large": "nope"}, {"folder": "/no/such/folder"}, {"folder": "\0"}, {"runs": "%%2,%2C"},
+        {"runs": "nope"},
+        {"metric": "../x"},
+        {"smoothing": "nan"},
+        {"smoothing": "1e999"},
+        {"x": "moon"},
+        {"seeds": "<b>"},
+        {"large": "nope"},
+        {"folder": "/no/such/folder"},
+        {"folder": "\0"},
+        {"runs": "%%2,%2C"},
     ],
-)  # fmt: skip
+)
 def test_nonsense_in_an_address_is_left_out(folder, nonsense):
     make_run(folder)
     app = open_page("curves", **nonsense)

@@ -238,9 +238,17 @@ def test_a_job_that_computes_shows_its_phase_and_can_be_cancelled(pair: list[Run
     # a process of its own, because cancelling sends it a signal
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        job = job_of(pair, tiny_runs, state="running", pid=process.pid,
-                     process_start=processes.process_start(process.pid),
-                     phase="Computing features of <b>x</b>", step=400, steps=1000, device="gpu:1")  # fmt: skip
+        job = job_of(
+            pair,
+            tiny_runs,
+            state="running",
+            pid=process.pid,
+            process_start=processes.process_start(process.pid),
+            phase="Computing features of <b>x</b>",
+            step=400,
+            steps=1000,
+            device="gpu:1",
+        )
         app = embeddings_page(method="pca")
         assert "Computing features of" in texts(app)
         assert re.search(r"2 min \d\d s so far, on GPU 1", texts(app))
@@ -386,8 +394,12 @@ def row(name: str, first: float, second: float, p: float, n: int = 100) -> Class
 
 def test_the_sentence_says_no_more_than_the_numbers() -> None:
     titles = ("SimCLR", "Scratch")
-    rows = [row("cat", 0.8, 0.5, 0.001), row("dog", 0.7, 0.6, 0.4), row("ship", 0.4, 0.6, 0.01),
-            row("all", 0.65, 0.55, 0.0001, 300)]  # fmt: skip
+    rows = [
+        row("cat", 0.8, 0.5, 0.001),
+        row("dog", 0.7, 0.6, 0.4),
+        row("ship", 0.4, 0.6, 0.01),
+        row("all", 0.65, 0.55, 0.0001, 300),
+    ]
     assert numbers.verdict(rows, "knn", titles) == (
         "SimCLR has the better neighbours: a vote of the nearest neighbours gets 65.0 % of the 300 images right, "
         "10.0 points more than with Scratch (55.0 %). It is clearly ahead in one class alone: cat (+30.0). "
@@ -421,8 +433,9 @@ def test_numbers_between_the_two_and_the_table_of_classes(ready: list[Run]) -> N
     shown = {metric.label: metric.value for metric in app.metric}
     overlap = compare.neighbor_jaccard(first.neighbors, second.neighbors, 10).mean()
     assert shown == {
-        "Mean Jaccard of neighbours": f"{100 * overlap:.1f} %", "Linear CKA": f"{between.linear_cka:.2f}",
-    }  # fmt: skip
+        "Mean Jaccard of neighbours": f"{100 * overlap:.1f} %",
+        "Linear CKA": f"{between.linear_cka:.2f}",
+    }
     assert "by chance 1.0 %" in texts(app)
     lines = next(data["rows"] for data in components(app, "columns") if "rows" in data)
     assert [line["class"]["text"] for line in lines] == [*first.classes, "All classes"]
@@ -554,8 +567,16 @@ def make_film(run: Run, epochs: list[int], seed: int, images: str = "same") -> f
         Image.new("RGB", (8 * 50, 8)).save(folder / "thumbnails-0.png")
         return {"side": 8, "columns": 50, "per_sheet": 2500, "sheets": ["thumbnails-0.png"]}
 
-    folder = film_frames.begin(run, epochs, ids=np.arange(40) * 2, labels=labels, write_sheets=write_sheets,
-                              split="val", classes=list("abcd"), images=images)  # fmt: skip
+    folder = film_frames.begin(
+        run,
+        epochs,
+        ids=np.arange(40) * 2,
+        labels=labels,
+        write_sheets=write_sheets,
+        split="val",
+        classes=list("abcd"),
+        images=images,
+    )
     for epoch in epochs:
         film_frames.write_frame(folder, epoch, generator.normal(size=(40, 6)) + (epoch + 1) * np.eye(6)[labels])
     found = film.load(run)
@@ -673,7 +694,11 @@ def test_the_page_needs_no_torch_umap_or_sklearn(ready: list[Run], tiny_runs: Pa
         "sum('panels' in node.proto.json for node in app.get('bidi_component')))"
     )
     found = subprocess.run(
-        [sys.executable, "-c", text], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3],
+        [sys.executable, "-c", text],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
         env=os.environ | {"SIMCLR_RUNS_DIR": str(tiny_runs)},
-    )  # fmt: skip
+    )
     assert found.stdout.split() == ["1"], found.stdout

@@ -421,10 +421,20 @@ def finish_check(folder, **changes):
     """What the job writes when it is done."""
     (job,) = (path for path in (folder / runs.JOBS).glob("*-estimate-*") if not (path / estimate.ESTIMATE).exists())
     values = {
-        "device": "CPU", "memory": 3 * GIB, "free": 20 * GIB, "fits": True, "batch_size": None,
-        "micro_batch_size": None, "images_per_second": 1234.0, "seconds": 125.0, "seconds_low": 110.0,
-        "seconds_high": 150.0, "parts": {"training": 125.0}, "notes": ["A note."], "measured": 0.0,
-    }  # fmt: skip
+        "device": "CPU",
+        "memory": 3 * GIB,
+        "free": 20 * GIB,
+        "fits": True,
+        "batch_size": None,
+        "micro_batch_size": None,
+        "images_per_second": 1234.0,
+        "seconds": 125.0,
+        "seconds_low": 110.0,
+        "seconds_high": 150.0,
+        "parts": {"training": 125.0},
+        "notes": ["A note."],
+        "measured": 0.0,
+    }
     (job / estimate.ESTIMATE).write_text(json.dumps(asdict(Estimate(**values | changes))))
     runs.update_status(job, state="finished")
 

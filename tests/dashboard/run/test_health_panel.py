@@ -32,15 +32,29 @@ def folder(tmp_path, monkeypatch):
 
 def health_line(epoch, **changes):
     """One line as training writes it: positives move to the right with the epochs."""
-    layer = {"dim": 64, "std": 0.05 + 0.003 * epoch, "effective_rank": 20.0 + epoch, "num_singular": 64,
-             "singular": [round(1 / (1 + place), 4) for place in range(64)]}  # fmt: skip
+    layer = {
+        "dim": 64,
+        "std": 0.05 + 0.003 * epoch,
+        "effective_rank": 20.0 + epoch,
+        "num_singular": 64,
+        "singular": [round(1 / (1 + place), 4) for place in range(64)],
+    }
     bins = np.arange(health_log.NUM_BINS)
 
     def hump(middle):
         return [int(1000 * math.exp(-(((place - middle) / 8) ** 2))) for place in bins]
 
-    row = {"epoch": epoch, "step": 16 * epoch, "candidates": 511, "images": 400, "h": layer, "z": layer,
-           "positive": hump(45 + epoch), "negative": hump(40), "d_prime": 0.2 * epoch}  # fmt: skip
+    row = {
+        "epoch": epoch,
+        "step": 16 * epoch,
+        "candidates": 511,
+        "images": 400,
+        "h": layer,
+        "z": layer,
+        "positive": hump(45 + epoch),
+        "negative": hump(40),
+        "d_prime": 0.2 * epoch,
+    }
     return json.dumps(row | changes) + "\n"
 
 
@@ -65,8 +79,13 @@ def test_a_finished_run_shows_verdict_slider_and_plots(folder):
     assert words(app).count("check_circle: Learning") == 2  # on top and in the panel
     slider = app.select_slider(f"health-epoch-{run.id}-20")
     assert (slider.value, len(slider.options)) == (20, 20)
-    for title in ("Alignment and uniformity", "Similarities of pairs", "Spectrum", "Spread of the features",
-                  "Effective rank"):  # fmt: skip
+    for title in (
+        "Alignment and uniformity",
+        "Similarities of pairs",
+        "Spectrum",
+        "Spread of the features",
+        "Effective rank",
+    ):
         assert f"**{title}**" in words(app)
     assert "400 validation images" in words(app)
     assert "epoch" not in app.query_params
@@ -209,8 +228,9 @@ def test_nothing_kept_is_no_figure():
     assert health_figures.histograms(rows(), 9) is None
     assert health_figures.spectrum(rows(), 9) is None
     assert health_figures.plane({}, 1) is None
-    collapsed = health_log.parse(health_line(1, h={"dim": 4, "std": 0, "effective_rank": 1, "num_singular": 4,
-                                               "singular": [0, 0, 0, 0]}))  # fmt: skip
+    collapsed = health_log.parse(
+        health_line(1, h={"dim": 4, "std": 0, "effective_rank": 1, "num_singular": 4, "singular": [0, 0, 0, 0]})
+    )
     assert [trace["name"] for trace in health_figures.spectrum([collapsed], 1)["data"]] == ["z"]
 
 

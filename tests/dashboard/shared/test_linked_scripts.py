@@ -52,11 +52,16 @@ def test_one_name_in_two_files_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        'import { a as b } from "./a.js";', 'import * as a from "./a.js";', 'import a from "./a.js";',
-        'import { a } from "https://example.org/a.js";', 'import "./a.js";', "export { a };",
-        'export * from "./a.js";', "export default 3;",
+        'import { a as b } from "./a.js";',
+        'import * as a from "./a.js";',
+        'import a from "./a.js";',
+        'import { a } from "https://example.org/a.js";',
+        'import "./a.js";',
+        "export { a };",
+        'export * from "./a.js";',
+        "export default 3;",
     ],
-)  # fmt: skip
+)
 def test_what_would_mean_something_else_when_linked_is_refused(tmp_path: Path, line: str) -> None:
     main = written(tmp_path, main=f"{line}\n", a="export const a = 1;\n")
     with pytest.raises(ValueError, match=r"main\.js cannot be linked"):

@@ -130,12 +130,18 @@ def test_operations_are_those_of_the_trainer() -> None:
     """Each operation at one strength is the view that explicit factors give."""
     images, num = images_of(4), 4
     still = {
-        "box": torch.tensor([[0, 0, 16, 16]]).repeat(num, 1), "flip": torch.zeros(num, dtype=torch.bool),
-        "jitter": torch.zeros(num, dtype=torch.bool), "order": torch.arange(4).repeat(num, 1),
-        "brightness": torch.ones(num), "contrast": torch.ones(num), "saturation": torch.ones(num),
-        "hue": torch.zeros(num), "grayscale": torch.zeros(num, dtype=torch.bool),
-        "blur": torch.zeros(num, dtype=torch.bool), "sigma": torch.ones(num),
-    }  # fmt: skip
+        "box": torch.tensor([[0, 0, 16, 16]]).repeat(num, 1),
+        "flip": torch.zeros(num, dtype=torch.bool),
+        "jitter": torch.zeros(num, dtype=torch.bool),
+        "order": torch.arange(4).repeat(num, 1),
+        "brightness": torch.ones(num),
+        "contrast": torch.ones(num),
+        "saturation": torch.ones(num),
+        "hue": torch.zeros(num),
+        "grayscale": torch.zeros(num, dtype=torch.bool),
+        "blur": torch.zeros(num, dtype=torch.bool),
+        "sigma": torch.ones(num),
+    }
     on, signs = torch.ones(num, dtype=torch.bool), torch.tensor([1.0, -1.0, 1.0, -1.0])
     cases = {
         ("flip", 1.0): {"flip": on},
@@ -187,8 +193,10 @@ def test_a_network_that_sees_colour_alone_ignores_mirroring_and_not_hue() -> Non
     rows = augment.normalize(augment.to_float(torch.from_numpy(images))).mean(dim=(2, 3)).double().numpy()
     cosines = [
         rows[i] @ rows[k] / np.linalg.norm(rows[i]) / np.linalg.norm(rows[k])
-        for i in range(16) for k in range(16) if i != k
-    ]  # fmt: skip
+        for i in range(16)
+        for k in range(16)
+        if i != k
+    ]
     assert others == pytest.approx(np.mean(cosines), abs=1e-5)
 
 

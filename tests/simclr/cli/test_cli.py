@@ -25,9 +25,12 @@ def call(capsys, *arguments):
 
 def process(*arguments, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "simclr", *map(str, arguments)], capture_output=True, text=True,
-        env=os.environ | environment, timeout=200,
-    )  # fmt: skip
+        [sys.executable, "-m", "simclr", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        timeout=200,
+    )
 
 
 def test_a_training_as_a_process_ends_with_its_folder_on_the_last_line(tiny_runs):
@@ -216,12 +219,16 @@ def test_a_run_is_handed_to_the_queue(tiny_runs, monkeypatch, capsys):
     [
         (["--backend", "cloud"], "backend is cloud; allowed: local, queue or slurm."),
         (["--device", "cpu"], "device is set and backend is local; allowed: backend queue."),
-        (["--backend", "queue", "--slurm.partition", "x"],
-         "slurm.partition is set and backend is queue; allowed: backend slurm."),
-        (["--backend", "queue", "--device", "tpu"],
-         "device is tpu; allowed: auto, cpu, or several GPUs such as gpu:0,1."),
+        (
+            ["--backend", "queue", "--slurm.partition", "x"],
+            "slurm.partition is set and backend is queue; allowed: backend slurm.",
+        ),
+        (
+            ["--backend", "queue", "--device", "tpu"],
+            "device is tpu; allowed: auto, cpu, or several GPUs such as gpu:0,1.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_place_that_cannot_be_is_one_sentence(tiny_runs, capsys, arguments, sentence):
     assert main(["pretrain", *flags(TINY_PRETRAIN), *arguments]) == 2
     assert capsys.readouterr().err.strip() == sentence

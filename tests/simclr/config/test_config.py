@@ -74,10 +74,18 @@ def test_a_pretraining_file_of_the_fields_own_keys_loads_unchanged(tmp_path, tex
     found = {key: getattr(config, key) for key in yaml.safe_load(PRETRAIN_FILES[0])}
     assert found.pop("version") in (1, None)
     assert found == {
-        "seed": 42, "epochs": 200, "eta_min": 0.0, "batch_size": 512, "dataset": "cifar10", "weight_decay": 1e-6,
-        "lr_scaling_method": "square-root", "hidden_dim": 2048, "temperature": 0.5, "backbone": "resnet50",
+        "seed": 42,
+        "epochs": 200,
+        "eta_min": 0.0,
+        "batch_size": 512,
+        "dataset": "cifar10",
+        "weight_decay": 1e-6,
+        "lr_scaling_method": "square-root",
+        "hidden_dim": 2048,
+        "temperature": 0.5,
+        "backbone": "resnet50",
         "projection_dim": 128,
-    }  # fmt: skip
+    }
     assert config.peak_learning_rate == pytest.approx(0.075 * math.sqrt(512))
     assert config.resolved().optimizer == "lars"
 
@@ -198,11 +206,17 @@ def test_an_experiment_is_a_number_or_a_run():
 
 @pytest.mark.parametrize(
     ("typo", "nearest"),
-    [("temperatur", "temperature"), ("batchsize", "batch_size"), ("temp", "temperature"), ("epoch", "epochs"),
-     ("lr_scaling", "lr_scaling_method"), ("augmentation.hues", "augmentation.hue"),
-     ("augmentation.flip_prob", "augmentation.flip_probability"),
-     ("learning-rate", "learning_rate")],
-)  # fmt: skip
+    [
+        ("temperatur", "temperature"),
+        ("batchsize", "batch_size"),
+        ("temp", "temperature"),
+        ("epoch", "epochs"),
+        ("lr_scaling", "lr_scaling_method"),
+        ("augmentation.hues", "augmentation.hue"),
+        ("augmentation.flip_prob", "augmentation.flip_probability"),
+        ("learning-rate", "learning_rate"),
+    ],
+)
 def test_a_typo_is_named_with_the_nearest_option(tmp_path, typo, nearest):
     expected = f"{typo} is not an option; did you mean {nearest}?"
     with pytest.raises(ConfigError) as caught:
@@ -269,12 +283,17 @@ def test_a_backbone_typo_is_answered_with_the_nearest():
 
 @pytest.mark.parametrize(
     ("content", "part"),
-    [(bytes(range(256)), "not a YAML file"), (b"- a\n- b\n", "no names with values"), (b"a: [1\n",
-     "not a YAML file (line"),
-     (b"just text", "no names with values"), (b"\x00\x01\x02", "not a YAML file"), (b"{1: {2: 3}, [a]: b}",
-     "config is"),
-     (b"a: &x [*x]\n", "not a YAML file"), (b"\xff\xfe", "config is")],
-)  # fmt: skip
+    [
+        (bytes(range(256)), "not a YAML file"),
+        (b"- a\n- b\n", "no names with values"),
+        (b"a: [1\n", "not a YAML file (line"),
+        (b"just text", "no names with values"),
+        (b"\x00\x01\x02", "not a YAML file"),
+        (b"{1: {2: 3}, [a]: b}", "config is"),
+        (b"a: &x [*x]\n", "not a YAML file"),
+        (b"\xff\xfe", "config is"),
+    ],
+)
 def test_files_that_are_no_options_end_in_a_sentence(tmp_path, content, part):
     path = tmp_path / "file.yaml"
     path.write_bytes(content)

@@ -37,12 +37,18 @@ CASES = {
     ),
     "all three, in other words": (
         {"TRAIN/a": 5, "TRAIN/b": 5, "Validation/a": 2, "Validation/b": 1, "test/a": 1, "test/b": 1},
-        "Read as 2 classes (a 5, b 5): 10 images from TRAIN/ train, 3 from Validation/ validate and 2 from test/ "
-        "test.",
+        "Read as 2 classes (a 5, b 5): 10 images from TRAIN/ train, 3 from Validation/ validate and 2 from test/ test.",
     ),
     "patients in classes": (
-        {"train/sick/p1": 5, "train/sick/p2": 5, "train/well/p3": 6, "train/well/p4": 4, "test/sick/p9": 2,
-         "test/well/p8/left": 1, "test/well/p8/right": 1},
+        {
+            "train/sick/p1": 5,
+            "train/sick/p2": 5,
+            "train/well/p3": 6,
+            "train/well/p4": 4,
+            "test/sick/p9": 2,
+            "test/well/p8/left": 1,
+            "test/well/p8/right": 1,
+        },
         "Read as 2 classes (sick 10, well 10): 18 images from train/ train, 2 from train/ validate and 4 from "
         "test/ test.",
     ),
@@ -52,8 +58,17 @@ CASES = {
         "class folders (such as overview.png).",
     ),
     "images beside the class folders of a split, and beside the splits": (
-        {"train/cat": 10, "train/dog": 10, "train/x.png": 1, "test/cat": 2, "test/dog": 2, "logo.png": 1,
-         "docs/old": 3, "train/notes.txt": 1, "labels.csv": 1},
+        {
+            "train/cat": 10,
+            "train/dog": 10,
+            "train/x.png": 1,
+            "test/cat": 2,
+            "test/dog": 2,
+            "logo.png": 1,
+            "docs/old": 3,
+            "train/notes.txt": 1,
+            "labels.csv": 1,
+        },
         "Read as 2 classes (cat 10, dog 10): 18 images from train/ train, 2 from train/ validate and 4 from test/ "
         "test. Left out: 1 image beside the class folders (such as train/x.png), 3 images in docs/, which is no "
         "folder of a split, 1 image beside train/ (such as logo.png) and 2 files of other kinds (.csv, .txt).",
@@ -98,7 +113,7 @@ CASES = {
         {"car": 10, "train": 10},
         "Read as 2 classes (car 10, train 10): 14 images train, 2 validate and 4 test.",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

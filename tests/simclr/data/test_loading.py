@@ -229,10 +229,19 @@ def test_epoch_batches_drop_the_incomplete_one_unless_it_is_the_only_one():
 @pytest.mark.parametrize(
     ("num_images", "batch_size", "num_ranks", "sizes"),
     [
-        (54, 53, 1, [54]), (21, 10, 1, [10, 11]), (5, 2, 1, [2, 3]), (22, 10, 1, [10, 10, 2]), (20, 10, 1, [10, 10]),
-        (3, 1, 1, [1, 1, 1]), (1, 10, 1, [1]), (9, 4, 2, [5]), (10, 4, 2, [5]), (11, 4, 2, [4, 2]), (3, 1, 2, [1, 1]),
+        (54, 53, 1, [54]),
+        (21, 10, 1, [10, 11]),
+        (5, 2, 1, [2, 3]),
+        (22, 10, 1, [10, 10, 2]),
+        (20, 10, 1, [10, 10]),
+        (3, 1, 1, [1, 1, 1]),
+        (1, 10, 1, [1]),
+        (9, 4, 2, [5]),
+        (10, 4, 2, [5]),
+        (11, 4, 2, [4, 2]),
+        (3, 1, 2, [1, 1]),
     ],
-)  # fmt: skip
+)
 def test_a_last_batch_of_one_image_joins_the_one_before(num_images, batch_size, num_ranks, sizes):
     """BatchNorm cannot train on one value per channel, and one image is a noisy step at best."""
     of_ranks = [
@@ -508,11 +517,21 @@ def test_the_validation_images_of_a_run_on_stl10_are_found_again(tmp_path):
     from simclr.embeddings.selection import ImageSelection, check_same_data
 
     make_stl10(tmp_path / "data_root", num_labelled=200)
-    options = {"dataset": "stl10", "data_dir": str(tmp_path / "data_root"), "limit_images": 60, "val_fraction": 0.5,
-               "image_size": 16, "seed": 3}  # fmt: skip
-    found = {kind: make_run(tmp_path, kind=kind, epochs=1, **options | more) for kind, more in (
-        ("pretrain", {}), ("finetune", {"experiment_version": "0"}),
-    )}  # fmt: skip
+    options = {
+        "dataset": "stl10",
+        "data_dir": str(tmp_path / "data_root"),
+        "limit_images": 60,
+        "val_fraction": 0.5,
+        "image_size": 16,
+        "seed": 3,
+    }
+    found = {
+        kind: make_run(tmp_path, kind=kind, epochs=1, **options | more)
+        for kind, more in (
+            ("pretrain", {}),
+            ("finetune", {"experiment_version": "0"}),
+        )
+    }
     for kind, run in found.items():
         config = runs.load_config(run)
         expected = loading.load_data(**options, labelled_only=kind == "finetune")
@@ -623,9 +642,14 @@ def test_download_with_progress_and_checksum(tmp_path, monkeypatch, web_server):
 
 @pytest.mark.parametrize(
     ("dataset", "file"),
-    [("cifar10", "cifar-10-python.tar.gz"), ("cifar100", "cifar-100-python.tar.gz"), ("stl10", "stl10_binary.tar.gz"),
-     ("svhn", "train_32x32.mat"), ("fashion_mnist", "-ubyte.gz")],
-)  # fmt: skip
+    [
+        ("cifar10", "cifar-10-python.tar.gz"),
+        ("cifar100", "cifar-100-python.tar.gz"),
+        ("stl10", "stl10_binary.tar.gz"),
+        ("svhn", "train_32x32.mat"),
+        ("fashion_mnist", "-ubyte.gz"),
+    ],
+)
 def test_no_network_is_said_at_once_with_what_to_do(tmp_path, monkeypatch, dataset, file):
     def unreachable(*_args, **_options):
         raise OSError("Network is unreachable")

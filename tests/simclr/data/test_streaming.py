@@ -142,9 +142,14 @@ def test_streamed_fine_tuning_equals_one_in_memory(tmp_path):
     for name in "ab":
         many_kinds(tmp_path / "set" / name)
     options = TINY | {
-        "dataset": str(tmp_path / "set"), "limit_images": 30, "data_dir": str(tmp_path / "root"), "num_workers": 1,
-        "backbone": "resnet_tiny", "random_weight_init": True, "label_fraction": 0.5,
-    }  # fmt: skip
+        "dataset": str(tmp_path / "set"),
+        "limit_images": 30,
+        "data_dir": str(tmp_path / "root"),
+        "num_workers": 1,
+        "backbone": "resnet_tiny",
+        "random_weight_init": True,
+        "label_fraction": 0.5,
+    }
 
     def trained(share):
         run = train(cfg.build(cfg.FinetuneConfig, options | {"memory_share": share}), runs_dir=tmp_path / "runs")
@@ -563,9 +568,12 @@ class Streaming:
         options = TINY_PRETRAIN | {"dataset": str(folder), "epochs": 10_000, "num_workers": 2, "memory_share": 0}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "simclr", "pretrain", *flags(options), "--runs_dir", str(self.runs_dir)],
-            cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            cwd=Path(__file__).parents[3],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             start_new_session=True,
-        )  # fmt: skip
+        )
         self.readers: list[psutil.Process] = []
         deadline = time.monotonic() + 90
         while time.monotonic() < deadline and self.process.poll() is None:

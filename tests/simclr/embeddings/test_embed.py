@@ -503,9 +503,10 @@ def test_bad_input_is_one_sentence_and_status_2(
     for name in needed:
         if any(f"{{{name}}}" in text for text in arguments):
             options: dict[str, Any] = {
-                "other": {"image_size": 32}, "digits": {"dataset": "digits"},
+                "other": {"image_size": 32},
+                "digits": {"dataset": "digits"},
                 "scratch": {"kind": "scratch", "experiment_version": "0"},
-            }.get(name, {})  # fmt: skip
+            }.get(name, {})
             run = trained_run(tmp_path, **options)
             if name == "unweighted":
                 run.model_path.unlink()

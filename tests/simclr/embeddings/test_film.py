@@ -27,10 +27,19 @@ def trained(tmp_path_factory):
     values = TINY_PRETRAIN | {"epochs": 4, "film_frames": 2, "evaluate": False, "limit_images": 120}
     pretraining = train(cfg.build(cfg.PretrainConfig, values), runs_dir=folder)
     scratch = train(
-        cfg.build(cfg.FinetuneConfig, TINY | {"epochs": 4, "random_weight_init": True, "backbone": "resnet_tiny",
-                                              "limit_images": 120, "film_frames": 2}),
+        cfg.build(
+            cfg.FinetuneConfig,
+            TINY
+            | {
+                "epochs": 4,
+                "random_weight_init": True,
+                "backbone": "resnet_tiny",
+                "limit_images": 120,
+                "film_frames": 2,
+            },
+        ),
         runs_dir=folder,
-    )  # fmt: skip
+    )
     return pretraining, scratch
 
 

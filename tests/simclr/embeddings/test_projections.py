@@ -132,9 +132,11 @@ def test_a_projection_that_is_not_allowed_is_told_what_is(values: dict, sentence
 
 def test_a_projection_is_read_from_its_own_text() -> None:
     for asked in (
-        Projection("pca"), Projection("pca", 3), Projection("umap", 3, n_neighbors=30, min_dist=0.25),
+        Projection("pca"),
+        Projection("pca", 3),
+        Projection("umap", 3, n_neighbors=30, min_dist=0.25),
         Projection("tsne", perplexity=50),
-    ):  # fmt: skip
+    ):
         assert projections.parse_projection(asked.text) == asked
     assert projections.parse_projection("umap", dims=3.0, n_neighbors=9.0, perplexity=4.0) == Projection("umap", 3, 9)
     with pytest.raises(ValueError, match="method is umap:colour=3; allowed:"):

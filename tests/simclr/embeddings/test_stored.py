@@ -52,10 +52,12 @@ def test_reading_needs_no_torch() -> None:
 
 def test_a_model_is_found_again_by_its_reference(pair: list[Run], folder: Path) -> None:
     asked = [
-        EncoderRef(pair[0]), EncoderRef(pair[1], checkpoint="epoch-12", layer="z"),
-        EncoderRef(pair[0], checkpoint="best"), EncoderRef(pair[0], "untrained", layer="z"),
+        EncoderRef(pair[0]),
+        EncoderRef(pair[1], checkpoint="epoch-12", layer="z"),
+        EncoderRef(pair[0], checkpoint="best"),
+        EncoderRef(pair[0], "untrained", layer="z"),
         EncoderRef(pair[0], "pixels"),
-    ]  # fmt: skip
+    ]
     texts = [model.reference for model in asked]
     assert texts[1:] == [f"{pair[1].id}@epoch-12@z", f"{pair[0].id}@best", "untrained@z", "pixels"]
     assert references.resolve_encoders(texts, folder) == asked
@@ -110,9 +112,12 @@ def test_only_pretrainings_have_a_projector(pair: list[Run], tmp_path: Path) -> 
 
 def test_the_key_follows_what_matters(pair: list[Run]) -> None:
     choices = (
-        SMALL, ImageSelection(num_images=61), ImageSelection(num_images=60, seed=1), ImageSelection("val", 60),
+        SMALL,
+        ImageSelection(num_images=61),
+        ImageSelection(num_images=60, seed=1),
+        ImageSelection("val", 60),
         ImageSelection(num_images=None),
-    )  # fmt: skip
+    )
     folders = {stored.embedding_folder(EncoderRef(pair[0]), choice) for choice in choices}
     others = (
         EncoderRef(pair[0], "pixels"),
@@ -126,9 +131,15 @@ def test_the_key_follows_what_matters(pair: list[Run]) -> None:
 
 def test_the_name_of_a_map_follows_method_dimensions_and_options(embedded: list[Embedding]) -> None:
     asked = [
-        "pca", "umap", "tsne", Projection("pca", 3), Projection("umap", 3), Projection("umap", n_neighbors=30),
-        Projection("umap", min_dist=0.5), Projection("tsne", perplexity=10),
-    ]  # fmt: skip
+        "pca",
+        "umap",
+        "tsne",
+        Projection("pca", 3),
+        Projection("umap", 3),
+        Projection("umap", n_neighbors=30),
+        Projection("umap", min_dist=0.5),
+        Projection("tsne", perplexity=10),
+    ]
     paths = {embedded[0].map_path(projection) for projection in asked}
     assert len(paths) == len(asked)
     default = projections.OPTIONS["umap"]["n_neighbors"].default

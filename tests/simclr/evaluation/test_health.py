@@ -25,12 +25,27 @@ NAN = float("nan")
 OPTIONS = {"batch_size": 64, "temperature": 0.5, "epochs": 20}
 # The quick recipe on fewer and smaller images: an epoch takes half a second.
 QUICK = {
-    "dataset": "shapes", "limit_images": 512, "image_size": 16, "backbone": "resnet_tiny", "epochs": 4,
-    "batch_size": 64, "temperature": 0.2, "hidden_dim": 256, "projection_dim": 128, "optimizer": "adamw",
-    "learning_rate": 0.002, "warmup_epochs": 1, "weight_decay": 1e-4, "num_threads": 1, "accelerator": "cpu",
-    "precision": "32-true", "evaluate": False, "knn_every_epochs": 1, "film_frames": 0,
+    "dataset": "shapes",
+    "limit_images": 512,
+    "image_size": 16,
+    "backbone": "resnet_tiny",
+    "epochs": 4,
+    "batch_size": 64,
+    "temperature": 0.2,
+    "hidden_dim": 256,
+    "projection_dim": 128,
+    "optimizer": "adamw",
+    "learning_rate": 0.002,
+    "warmup_epochs": 1,
+    "weight_decay": 1e-4,
+    "num_threads": 1,
+    "accelerator": "cpu",
+    "precision": "32-true",
+    "evaluate": False,
+    "knn_every_epochs": 1,
+    "film_frames": 0,
     "augmentation": {"crop_scale_min": 0.3, "jitter_probability": 0.9, "hue": 0.5},
-}  # fmt: skip
+}
 NO_AUGMENTATION = {f"{name}_probability": 0.0 for name in ("crop", "flip", "jitter", "grayscale", "blur")}
 
 
@@ -164,13 +179,33 @@ def test_what_is_not_finite_is_left_out_and_still_a_line(tmp_path):
 @pytest.mark.parametrize(
     "line",
     [
-        b"", b"[]", b"3", b"null", b"{}", b"\xff\xfe", b'{"epoch": 1}', b"[" * 100_000,
-        *(json.dumps(measured() | change).encode() for change in (
-            {"epoch": 0}, {"epoch": True}, {"epoch": "1"}, {"epoch": 1.5}, {"positive": [1, 2]}, {"h": None}, {"h": []},
-            {"negative": [-1] * 80}, {"negative": ["x"] * 80}, {"d_prime": NAN}, {"d_prime": "far"}, {"images": -1},
-        )),
+        b"",
+        b"[]",
+        b"3",
+        b"null",
+        b"{}",
+        b"\xff\xfe",
+        b'{"epoch": 1}',
+        b"[" * 100_000,
+        *(
+            json.dumps(measured() | change).encode()
+            for change in (
+                {"epoch": 0},
+                {"epoch": True},
+                {"epoch": "1"},
+                {"epoch": 1.5},
+                {"positive": [1, 2]},
+                {"h": None},
+                {"h": []},
+                {"negative": [-1] * 80},
+                {"negative": ["x"] * 80},
+                {"d_prime": NAN},
+                {"d_prime": "far"},
+                {"images": -1},
+            )
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_line_that_is_none_of_ours_is_left_out(tmp_path, line):
     path = tmp_path / "health.jsonl"
     path.write_bytes(line + b"\n" + json.dumps(measured(7)).encode() + b"\n")
@@ -189,19 +224,32 @@ def test_no_file_has_no_rows(tmp_path):
 def row(epoch=1, **changes):
     layer = health_log.LayerStats(128, 1 / math.sqrt(128), 60.0, (), 128)
     values = {
-        "epoch": epoch, "step": 10 * epoch, "images": 400, "candidates": 127, "h": layer, "z": layer, "positive": (),
-        "negative": (), "d_prime": None,
-    }  # fmt: skip
+        "epoch": epoch,
+        "step": 10 * epoch,
+        "images": 400,
+        "candidates": 127,
+        "h": layer,
+        "z": layer,
+        "positive": (),
+        "negative": (),
+        "d_prime": None,
+    }
     return health_log.Row(**values | changes)
 
 
 HEALTHY = {
-    "train/loss": lambda e: 3 + 2 * math.exp(-e / 6), "val/loss": lambda e: 3 + 2 * math.exp(-e / 6),
-    "train/mean_rank": lambda e: 10 + 30 * math.exp(-e / 3), "val/mean_rank": lambda e: 10 + 30 * math.exp(-e / 3),
-    "val/knn_top1": lambda e: 0.8 - 0.6 * math.exp(-e / 3), "val/alignment": lambda e: 0.5,
-    "val/uniformity": lambda e: -3, "val/negative_similarity": lambda e: 0.05, "val/effective_rank": lambda e: 60,
-    "val/effective_rank_z": lambda e: 40, "lr": lambda e: 0.001,
-}  # fmt: skip
+    "train/loss": lambda e: 3 + 2 * math.exp(-e / 6),
+    "val/loss": lambda e: 3 + 2 * math.exp(-e / 6),
+    "train/mean_rank": lambda e: 10 + 30 * math.exp(-e / 3),
+    "val/mean_rank": lambda e: 10 + 30 * math.exp(-e / 3),
+    "val/knn_top1": lambda e: 0.8 - 0.6 * math.exp(-e / 3),
+    "val/alignment": lambda e: 0.5,
+    "val/uniformity": lambda e: -3,
+    "val/negative_similarity": lambda e: 0.05,
+    "val/effective_rank": lambda e: 60,
+    "val/effective_rank_z": lambda e: 40,
+    "lr": lambda e: 0.001,
+}
 
 
 def course(epochs=10, **changes):
@@ -303,8 +351,16 @@ def test_an_end_by_divergence_is_one_though_no_row_tells():
     assert judge({"epoch": []}, reason="diverged").state == "diverged"
 
 
-@pytest.mark.parametrize("columns", [{}, {"epoch": []}, {"epoch": [1.0]}, {"epoch": [NAN], "val/loss": [NAN]},
-                                     {"epoch": [1.0, 2.0], "train/loss": [1.0]}])  # fmt: skip
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"epoch": []},
+        {"epoch": [1.0]},
+        {"epoch": [NAN], "val/loss": [NAN]},
+        {"epoch": [1.0, 2.0], "train/loss": [1.0]},
+    ],
+)
 @pytest.mark.parametrize("options", [{}, {"batch_size": "many", "temperature": None, "epochs": -3}])
 def test_little_or_nonsense_is_no_verdict_and_no_error(columns, options):
     assert health.verdict([], columns, options).severity == "ok"

@@ -103,5 +103,6 @@ def test_features_that_cannot_be_fitted_are_refused():
 def test_features_that_are_all_alike_give_the_shares_of_the_classes():
     labels = torch.tensor([0, 0, 0, 1])
     found = fit_linear_probe(torch.full((4, 8), 0.3), labels, None, 2)
-    torch.testing.assert_close(found(torch.full((1, 8), 0.3)).softmax(dim=1), torch.tensor([[0.75, 0.25]]), atol=1e-3,
-                               rtol=0)  # fmt: skip
+    torch.testing.assert_close(
+        found(torch.full((1, 8), 0.3)).softmax(dim=1), torch.tensor([[0.75, 0.25]]), atol=1e-3, rtol=0
+    )

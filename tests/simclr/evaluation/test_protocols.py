@@ -57,9 +57,12 @@ def copy(trained, tiny_runs):
 def data_and_state(run):
     config = runs.load_config(run)
     data = load_data(
-        config.dataset, image_size=config.image_size, seed=config.seed, limit_images=config.limit_images,
+        config.dataset,
+        image_size=config.image_size,
+        seed=config.seed,
+        limit_images=config.limit_images,
         val_fraction=config.val_fraction,
-    )  # fmt: skip
+    )
     return config, data, state_dicts.read_state(run.model_path)
 
 
@@ -164,9 +167,11 @@ def test_progress_is_told_and_may_end_the_work(copy):
     protocols.pretrain_figures(config, state, data, CPU, lambda what, share: told.append((what, share)))
     words = list(dict.fromkeys(what for what, _ in told))
     assert words == [
-        "features of the training images", "features of the test images", "features of the validation images",
+        "features of the training images",
+        "features of the test images",
+        "features of the validation images",
         "fitting the linear probe",
-    ]  # fmt: skip
+    ]
     assert all(0 < share <= 1 for _, share in told)
 
     def stop(what, share):

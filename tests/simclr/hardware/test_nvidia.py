@@ -79,8 +79,10 @@ def cuda(compiled, tmp_path, monkeypatch):
 
 ALIKE = [Gpu("GPU-aa11"), Gpu("GPU-aa22"), Gpu("GPU-bb33")]
 MIXED = [Gpu("GPU-aa11", "NVIDIA T4"), Gpu("GPU-bb22", "NVIDIA H100")]
-CUT = [Gpu("GPU-aa11", slices=[Gpu("MIG-ee1", "NVIDIA H100 MIG 1g.10gb"), Gpu("MIG-ee2", "NVIDIA H100 MIG 1g.10gb")]),
-       Gpu("GPU-bb22", slices=[Gpu("MIG-ff3", "NVIDIA H100 MIG 7g.80gb")])]  # fmt: skip
+CUT = [
+    Gpu("GPU-aa11", slices=[Gpu("MIG-ee1", "NVIDIA H100 MIG 1g.10gb"), Gpu("MIG-ee2", "NVIDIA H100 MIG 1g.10gb")]),
+    Gpu("GPU-bb22", slices=[Gpu("MIG-ff3", "NVIDIA H100 MIG 7g.80gb")]),
+]
 EIGHTH = [*ALIKE, Gpu("GPU-cc44", breaks=("handle",))]
 ONLY_CUDA = "only CUDA knows"
 VISIBLE = [
@@ -151,8 +153,11 @@ def test_a_broken_gpu_does_not_hide_the_others(nvml, monkeypatch):
 def test_a_slice_is_a_device_and_a_run_takes_one(nvml):
     nvml(*CUT, Gpu("GPU-whole"))
     assert [device.title for device in devices.list_devices()[:-1]] == [
-        "NVIDIA H100 MIG 1g.10gb", "NVIDIA H100 MIG 1g.10gb", "NVIDIA H100 MIG 7g.80gb", "NVIDIA H100",
-    ]  # fmt: skip
+        "NVIDIA H100 MIG 1g.10gb",
+        "NVIDIA H100 MIG 1g.10gb",
+        "NVIDIA H100 MIG 7g.80gb",
+        "NVIDIA H100",
+    ]
     assert devices.environment("gpu:1") == {"CUDA_VISIBLE_DEVICES": "MIG-ee2"}
     two = cfg.build(PretrainConfig, {"devices": 2})
     with pytest.raises(ConfigError, match=r"device is gpu:0,1; allowed: one slice of a GPU \(MIG\), or several whole"):

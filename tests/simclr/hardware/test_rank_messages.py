@@ -71,9 +71,11 @@ def test_the_first_to_fail_is_heard_and_the_others_end(tmp_path, launcher, rank,
 @pytest.mark.slow
 def test_it_is_heard_under_lightnings_own_launcher_too(tmp_path):
     environment = os.environ | {
-        "SIMCLR_RUNS_DIR": str(tmp_path), "OMP_NUM_THREADS": "1", "FAILED_AT": str(tmp_path / "failed_at"),
+        "SIMCLR_RUNS_DIR": str(tmp_path),
+        "OMP_NUM_THREADS": "1",
+        "FAILED_AT": str(tmp_path / "failed_at"),
         "PYTHONPATH": str(Path(failing.__file__).parent),
-    }  # fmt: skip
+    }
     command = [sys.executable, "-m", "failing", "pretrain", *flags(OPTIONS)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     ended_at = time.time()
@@ -196,8 +198,10 @@ def test_a_supervisor_says_what_the_other_process_said(tiny_runs):
     word = Message(1, time.time(), "bad input", str(BROKEN))
     (folder / "rank-1.json").write_text(json.dumps(vars(word)))
     assert supervisor.describe_end(run.path, status, -9) == {
-        "state": "failed", "reason": "bad input", "error": str(BROKEN),
-    }  # fmt: skip
+        "state": "failed",
+        "reason": "bad input",
+        "error": str(BROKEN),
+    }
 
 
 def test_torchruns_start_does_not_hear_the_one_before(tmp_path, monkeypatch):

@@ -14,8 +14,16 @@ from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, build
 from simclr.hardware.ranks import Place, place
 
-KNOWN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK", "TORCHELASTIC_RUN_ID", "SLURM_PROCID",
-         "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")  # fmt: skip
+KNOWN = (
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "NODE_RANK",
+    "TORCHELASTIC_RUN_ID",
+    "SLURM_PROCID",
+    "SLURM_STEP_NUM_TASKS",
+    "SLURM_NTASKS",
+)
 
 
 @pytest.fixture
@@ -74,9 +82,12 @@ def test_a_follower_ends_with_the_process_that_started_it():
     child = "from simclr.hardware import ranks; ranks.end_with_parent(); print('ready', flush=True); input()"
     parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}]); print(p.pid); p.wait()"
     started = subprocess.Popen(
-        [sys.executable, "-u", "-c", parent], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True,
+        [sys.executable, "-u", "-c", parent],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
         env=os.environ | {"LOCAL_RANK": "1"},
-    )  # fmt: skip
+    )
     pid = int(started.stdout.readline())
     assert started.stdout.readline() == "ready\n"
     os.kill(started.pid, signal.SIGKILL)
@@ -99,9 +110,13 @@ def test_a_signal_that_comes_as_it_ends_does_not_change_how_it_ended(number):
         "sys.argv = ['', 'nothing']; runpy.run_module('simclr', run_name='__main__')"
     )
     started = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, cwd=Path(__file__).parents[3],
-    )  # fmt: skip
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
     while started.stdout.readline() != "ending\n":
         assert started.poll() is None
     started.send_signal(number)

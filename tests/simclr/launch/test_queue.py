@@ -37,8 +37,13 @@ def frozen(tiny_runs, monkeypatch):
 
     def begin(run, device):
         begun.append((run.id, device))
-        runs.update_status(run.path, state="running", device=device, pid=os.getpid(),
-                           process_start=processes.process_start(os.getpid()))  # fmt: skip
+        runs.update_status(
+            run.path,
+            state="running",
+            device=device,
+            pid=os.getpid(),
+            process_start=processes.process_start(os.getpid()),
+        )
 
     gpus = [Device(f"gpu:{index}", "NVIDIA Test", 70 * GIB, 80 * GIB, f"GPU-{index}") for index in range(2)]
     monkeypatch.setattr(devices, "_gpus", lambda: gpus)
@@ -65,8 +70,10 @@ def test_each_device_takes_one_run_and_the_others_wait_in_order(frozen, tiny_run
     end(tiny_runs, made[1].id)
     assert frozen[-1] == (made[2].id, "gpu:1")
     assert {name: ids(found) for name, found in run_queue.device_usage(tiny_runs).items()} == {
-        "gpu:0": [made[0].id], "gpu:1": [made[2].id], "cpu": [cpu.id],
-    }  # fmt: skip
+        "gpu:0": [made[0].id],
+        "gpu:1": [made[2].id],
+        "cpu": [cpu.id],
+    }
 
 
 def test_who_needs_two_devices_is_not_overtaken(frozen, tiny_runs):
@@ -216,8 +223,9 @@ def test_a_job_takes_a_gpu_that_nobody_holds_or_waits_for(frozen, started, tiny_
     assert frozen[-1] == (waiting.id, "gpu:1")
     ask(tiny_runs, "c")  # all are held
     assert [(device, environment) for _, environment, device in started[1:]] == [
-        ("gpu:0", {"CUDA_VISIBLE_DEVICES": "GPU-0"}), ("cpu", {"CUDA_VISIBLE_DEVICES": ""}),
-    ]  # fmt: skip
+        ("gpu:0", {"CUDA_VISIBLE_DEVICES": "GPU-0"}),
+        ("cpu", {"CUDA_VISIBLE_DEVICES": ""}),
+    ]
 
 
 def test_a_job_does_not_overtake_a_run_that_waits_for_both(started, tiny_runs):
@@ -244,8 +252,9 @@ def test_a_job_that_needs_no_gpu_sees_none(started, tiny_runs):
     ask(tiny_runs, device="cpu")
     ask(tiny_runs, "b", device="")  # it gives its processes theirs
     assert [(device, environment) for _, environment, device in started] == [
-        ("cpu", {"CUDA_VISIBLE_DEVICES": ""}), ("", {}),
-    ]  # fmt: skip
+        ("cpu", {"CUDA_VISIBLE_DEVICES": ""}),
+        ("", {}),
+    ]
 
 
 def test_a_trial_is_made_on_the_emptiest_gpu_that_is_not_held(frozen, tiny_runs, monkeypatch):

@@ -16,8 +16,14 @@ from simclr.hardware import rank_messages
 from simclr.runs import health_log
 
 # Without BatchNorm, whose statistics are each process's own on a CPU, two processes are one up to rounding.
-OPTIONS = TINY_PRETRAIN | {"backbone": "squeezenet1_1", "image_size": 32, "epochs": 2, "optimizer": "sgd",
-                           "learning_rate": 0.01, "evaluate": False}  # fmt: skip
+OPTIONS = TINY_PRETRAIN | {
+    "backbone": "squeezenet1_1",
+    "image_size": 32,
+    "epochs": 2,
+    "optimizer": "sgd",
+    "learning_rate": 0.01,
+    "evaluate": False,
+}
 LONG = TINY_PRETRAIN | {"limit_images": 300, "epochs": 3, "evaluate": False}
 
 
@@ -69,8 +75,11 @@ def test_two_processes_train_as_one(one, two):
             assert values(two)[name] == pytest.approx(column, rel=2e-3, abs=2e-3), name
     for own, other in zip(health_log.read(one.health_path), health_log.read(two.health_path), strict=True):
         assert (own.epoch, own.step, own.candidates, own.images) == (
-            other.epoch, other.step, other.candidates, other.images,
-        )  # fmt: skip
+            other.epoch,
+            other.step,
+            other.candidates,
+            other.images,
+        )
         assert other.h.singular == pytest.approx(own.h.singular, rel=1e-2, abs=1e-3)
     first, second = (torch.load(run.model_path, weights_only=True) for run in (one, two))
     moved = torch.cat([(first[key] - second[key]).flatten() for key in first]).norm()
@@ -83,9 +92,16 @@ def test_the_main_process_alone_writes(two):
     ]
     assert steps == [1, 2, 3, 4, 5, 6]
     assert {path.name for path in two.path.iterdir() if not path.name.startswith(".")} == {
-        "config.yaml", "status.json", "metrics.csv", "health.jsonl", "meta.json", "log.txt", "checkpoints", "model.pt",
+        "config.yaml",
+        "status.json",
+        "metrics.csv",
+        "health.jsonl",
+        "meta.json",
+        "log.txt",
+        "checkpoints",
+        "model.pt",
         "embeddings",
-    }  # fmt: skip
+    }
     log = two.log_path.read_text()
     assert log.count("epoch 1/2") == log.count("epoch 2/2") == 1
     assert (two.config["devices"], two.config["batch_size"], two.config["num_threads"]) == (2, 16, 1)

@@ -24,11 +24,20 @@ ROOMY = 64 * GIB
 def figures(**changes):
     """Batch 256 for 1,000 steps of 0.1 s, a gibibyte at first and 10 MiB for each image."""
     values = {
-        "device": "CPU", "free": 8 * GIB, "sharing": 1, "num_steps": 1000, "num_epochs": 10, "images_per_step": 256,
-        "measured_images": 256, "step_seconds": [0.1] * 10,
-        "peaks": [(0, GIB // 2), (8, GIB + 80 * 2**20), (64, GIB + 640 * 2**20)], "need": GIB + 2560 * 2**20,
-        "is_whole": True, "view_bytes": 0, "parts": [CostItem("validation", 2.0, 10)],
-    }  # fmt: skip
+        "device": "CPU",
+        "free": 8 * GIB,
+        "sharing": 1,
+        "num_steps": 1000,
+        "num_epochs": 10,
+        "images_per_step": 256,
+        "measured_images": 256,
+        "step_seconds": [0.1] * 10,
+        "peaks": [(0, GIB // 2), (8, GIB + 80 * 2**20), (64, GIB + 640 * 2**20)],
+        "need": GIB + 2560 * 2**20,
+        "is_whole": True,
+        "view_bytes": 0,
+        "parts": [CostItem("validation", 2.0, 10)],
+    }
     return Figures(**values | changes)
 
 
@@ -315,10 +324,20 @@ def test_a_crash_is_a_sentence():
 
 def answer(**changes):
     values = {
-        "device": "CPU", "memory": GIB, "free": 8 * GIB, "fits": True, "batch_size": None, "micro_batch_size": None,
-        "images_per_second": 1000.0, "seconds": 125.0, "seconds_low": 110.0, "seconds_high": 150.0,
-        "parts": {"training": 125.0}, "notes": [], "measured": 0.0,
-    }  # fmt: skip
+        "device": "CPU",
+        "memory": GIB,
+        "free": 8 * GIB,
+        "fits": True,
+        "batch_size": None,
+        "micro_batch_size": None,
+        "images_per_second": 1000.0,
+        "seconds": 125.0,
+        "seconds_low": 110.0,
+        "seconds_high": 150.0,
+        "parts": {"training": 125.0},
+        "notes": [],
+        "measured": 0.0,
+    }
     return Estimate(**values | changes)
 
 

@@ -80,11 +80,20 @@ def ended(tmp_path, finished_run):
 
 
 KILLS = [
-    ("reading", 1), ("a first checkpoint half written", 1), ("a step", 5), ("validating", 1),
-    ("a row without its checkpoint", 1), ("between epochs", 1), ("a step", 3), ("the best without the last", 1),
-    ("the weights half written", 1), ("testing", 1), ("after the test", 1), ("the evaluation written", 1),
+    ("reading", 1),
+    ("a first checkpoint half written", 1),
+    ("a step", 5),
+    ("validating", 1),
+    ("a row without its checkpoint", 1),
+    ("between epochs", 1),
+    ("a step", 3),
+    ("the best without the last", 1),
+    ("the weights half written", 1),
+    ("testing", 1),
+    ("after the test", 1),
+    ("the evaluation written", 1),
     ("the last word", 1),
-]  # fmt: skip
+]
 STOPS = [("reading", 1), ("a step", 4), ("validating", 1), ("a step", 3), ("between epochs", 1), ("testing", 1)]
 
 
@@ -132,9 +141,14 @@ def test_a_transform_of_the_callers_own_draws_the_same_at_any_time():
     def views(epoch, positions, before):
         torch.manual_seed(before)
         module = PretrainData(
-            data, cfg.Augmentation(), transform=lambda x: x[..., :8, :8] * torch.rand(len(x), 1, 1, 1), batch_size=8,
-            seed=0, size=8, num_workers=0,
-        )  # fmt: skip
+            data,
+            cfg.Augmentation(),
+            transform=lambda x: x[..., :8, :8] * torch.rand(len(x), 1, 1, 1),
+            batch_size=8,
+            seed=0,
+            size=8,
+            num_workers=0,
+        )
         module.trainer = SimpleNamespace(current_epoch=epoch, validating=False, sanity_checking=False)
         return module.transfer_batch_to_device(torch.tensor(positions), torch.device("cpu"), 0)
 
@@ -191,10 +205,14 @@ def test_killed_and_stopped_wherever_it_may_be(ended, tmp_path, kind, end, varia
     if variant == "streamed":
         options["dataset"] = str(make_folder(tmp_path / "images", {"a": 100, "b": 100}))
     moments = [
-        (moment, generator.randint(1, 4) if moment == "a step" else 1,
-         signal.SIGTERM if moment in dict(STOPS) and generator.random() < 0.3 else signal.SIGKILL)
-        for moment, _ in KILLS if moment != "validating" or "val_fraction" not in options
-    ]  # fmt: skip
+        (
+            moment,
+            generator.randint(1, 4) if moment == "a step" else 1,
+            signal.SIGTERM if moment in dict(STOPS) and generator.random() < 0.3 else signal.SIGKILL,
+        )
+        for moment, _ in KILLS
+        if moment != "validating" or "val_fraction" not in options
+    ]
     expected, _ = ended(kind, options)
     run, reached = ended(kind, options, moments)
     print(f"{kind}, {end}, {variant}: ended {len(reached)} times")
@@ -204,10 +222,18 @@ def test_killed_and_stopped_wherever_it_may_be(ended, tmp_path, kind, end, varia
 
 @pytest.mark.slow
 def test_a_vision_transformer_is_killed(ended):
-    options = KINDS["scratch"] | ENDS["max_steps at the end of an epoch"] | {
-        "backbone": "vit_b_32", "image_size": 32, "batch_size": 48, "max_steps": 6, "optimizer": "sgd",
-        "checkpoint_every_minutes": 0,
-    }  # fmt: skip
+    options = (
+        KINDS["scratch"]
+        | ENDS["max_steps at the end of an epoch"]
+        | {
+            "backbone": "vit_b_32",
+            "image_size": 32,
+            "batch_size": 48,
+            "max_steps": 6,
+            "optimizer": "sgd",
+            "checkpoint_every_minutes": 0,
+        }
+    )
     expected, _ = ended("scratch", options)
     run, _ = ended("scratch", options, killed([("a step", 2), ("between epochs", 1), ("a step", 1), ("testing", 1)]))
     assert files_of(run) == files_of(expected)

@@ -76,8 +76,12 @@ def test_a_run_that_came_to_no_checkpoint_begins_anew_in_its_folder(tiny_runs, t
 def test_a_head_does_not_go_on_on_features_of_other_weights(tiny_runs, finished_run, tmp_path, capsys):
     weights = tmp_path / "weights.pt"
     shutil.copyfile(finished_run.model_path, weights)
-    options = TINY | {"backbone": "resnet_tiny", "freeze_encoder": True,
-                      "experiment_version": str(weights), "limit_images": 40}  # fmt: skip
+    options = TINY | {
+        "backbone": "resnet_tiny",
+        "freeze_encoder": True,
+        "experiment_version": str(weights),
+        "limit_images": 40,
+    }
     run = run_and_find(tiny_runs, "finetune", options)
     assert run.meta["weights_sha256"] == file_hash(weights)
     runs.update_status(run.path, state="failed")

@@ -52,12 +52,22 @@ def test_a_pretraining_writes_everything(finished_run, capfd):
     assert status.step == status.steps == 6  # 57 images, batches of 16, the incomplete one dropped
     assert status.images_per_second > 0
     assert {path.name for path in run.path.iterdir() if not path.name.startswith(".")} == {
-        "config.yaml", "status.json", "metrics.csv", "health.jsonl", "meta.json", "log.txt", "checkpoints", "model.pt",
-        "evaluation.json", "embeddings",
-    }  # fmt: skip
+        "config.yaml",
+        "status.json",
+        "metrics.csv",
+        "health.jsonl",
+        "meta.json",
+        "log.txt",
+        "checkpoints",
+        "model.pt",
+        "evaluation.json",
+        "embeddings",
+    }
     assert {path.name for path in (run.path / "checkpoints").iterdir()} == {
-        "last.ckpt", "previous.ckpt", "best.ckpt",
-    }  # fmt: skip
+        "last.ckpt",
+        "previous.ckpt",
+        "best.ckpt",
+    }
     assert run.meta["device"] == "CPU"
     assert run.meta["num_train_images"] == 58
     assert "epoch 2/2" in run.log_tail()
@@ -120,13 +130,17 @@ def test_a_run_repeats_from_its_own_config(finished_run, tiny_runs, capsys):
 @pytest.mark.parametrize(
     "options",
     [
-        {"val_fraction": 0}, {"knn_every_epochs": 0}, {"max_steps": 2}, {"checkpoint_every_epochs": 1, "epochs": 1},
+        {"val_fraction": 0},
+        {"knn_every_epochs": 0},
+        {"max_steps": 2},
+        {"checkpoint_every_epochs": 1, "epochs": 1},
         {"optimizer": "lars", "lr_scaling_method": "linear", "learning_rate": None, "warmup_epochs": 1},
-        {"optimizer": "sgd", "precision": "bf16-mixed"}, {"batch_size": 57, "epochs": 1},
+        {"optimizer": "sgd", "precision": "bf16-mixed"},
+        {"batch_size": 57, "epochs": 1},
         {"dataset": "digits", "epochs": 1},
     ],
     ids=lambda options: " ".join(options),
-)  # fmt: skip
+)
 def test_variants_run_to_the_end(tiny_runs, options):
     run = pretrain(tiny_runs, **options)
     status = run.status
@@ -251,9 +265,15 @@ def test_an_mlp_head(finished_run, finished_runs_dir):
 def test_early_stopping_ends_before_the_last_epoch(finished_run, finished_runs_dir):
     for freeze in (True, False):
         run = finetune(
-            finished_runs_dir, finished_run, freeze_encoder=freeze, epochs=30, early_stopping_patience=1,
-            learning_rate=1e-12, optimizer="sgd", weight_decay=0,
-        )  # fmt: skip
+            finished_runs_dir,
+            finished_run,
+            freeze_encoder=freeze,
+            epochs=30,
+            early_stopping_patience=1,
+            learning_rate=1e-12,
+            optimizer="sgd",
+            weight_decay=0,
+        )
         assert max(run.metrics()["epoch"]) < 30
         assert "ended after 1 epochs" in run.evaluation["budget"]
 
@@ -278,9 +298,11 @@ def test_a_weights_file_made_elsewhere_is_an_experiment(finished_run, tiny_runs,
     state = {f"module.{key}": value for key, value in weights(finished_run).items()}
     torch.save({"state_dict": state}, tmp_path / "elsewhere.pth")
     values = TINY_FINETUNE | {
-        "experiment_version": str(tmp_path / "elsewhere.pth"), "backbone": "resnet_tiny", "freeze_encoder": True,
+        "experiment_version": str(tmp_path / "elsewhere.pth"),
+        "backbone": "resnet_tiny",
+        "freeze_encoder": True,
         "epochs": 1,
-    }  # fmt: skip
+    }
     run = train(cfg.build(FinetuneConfig, values), runs_dir=tiny_runs)
     assert run.status.state == "finished"
     after = weights(run)
@@ -368,21 +390,29 @@ FINETUNE_PROBLEMS = {
     "no source": ([], "experiment_version is not set and random_weight_init is false"),
     "unknown version": (["--experiment_version", "99"], "experiment_version is 99; allowed: the version of"),
     "unknown run": (["--experiment_version", "nothing"], "experiment_version is nothing; allowed:"),
-    "no weights file": (["--experiment_version", "{text}", "--backbone", "resnet18", "--dataset", "shapes"],
-                        "which is not a weights file"),
+    "no weights file": (
+        ["--experiment_version", "{text}", "--backbone", "resnet18", "--dataset", "shapes"],
+        "which is not a weights file",
+    ),
     "no backbone": (["--random_weight_init", "true", "--dataset", "shapes"], "backbone is not set"),
     "no data set": (["--random_weight_init", "true", "--backbone", "resnet18"], "dataset is not set"),
     "wrong classes": (["--experiment_version", "{run}", "--num_classes", "7"], "num_classes is 7; allowed: 10"),
-    "other backbone": (["--experiment_version", "{run}", "--backbone", "resnet18"],
-                       "backbone is resnet18; allowed: resnet_tiny, as in the pre-training"),
+    "other backbone": (
+        ["--experiment_version", "{run}", "--backbone", "resnet18"],
+        "backbone is resnet18; allowed: resnet_tiny, as in the pre-training",
+    ),
     "other size": (["--experiment_version", "{run}", "--image_size", "32"], "image_size is 32; allowed: 16"),
-    "weights of another": (["--experiment_version", "{model}", "--backbone", "resnet18", "--dataset", "shapes"],
-                           "weights of the same backbone"),
+    "weights of another": (
+        ["--experiment_version", "{model}", "--backbone", "resnet18", "--dataset", "shapes"],
+        "weights of the same backbone",
+    ),
     "one class": (["--experiment_version", "{run}", "--dataset", "{one}"], "which has only one class (cat)"),
     "no classes": (["--experiment_version", "{run}", "--dataset", "{plain}"], "which has images without classes"),
-    "broken image": (["--experiment_version", "{run}", "--dataset", "{broken}", "--broken_images", "refuse"],
-                     "1 of whose 6 images cannot be read: b/001.png (it is not an image)"),
-}  # fmt: skip
+    "broken image": (
+        ["--experiment_version", "{run}", "--dataset", "{broken}", "--broken_images", "refuse"],
+        "1 of whose 6 images cannot be read: b/001.png (it is not an image)",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", FINETUNE_PROBLEMS)
@@ -391,10 +421,13 @@ def test_bad_input_to_finetune_is_one_sentence_and_leaves_nothing(finished_run, 
     broken = make_folder(tmp_path / "broken", {"a": 3, "b": 3})
     (broken / "b" / "001.png").write_bytes(b"\x89PNG broken")
     places = {
-        "{text}": tmp_path / "text.pt", "{run}": finished_run.path, "{model}": finished_run.model_path,
-        "{one}": make_folder(tmp_path / "one", {"cat": 4}), "{plain}": make_folder(tmp_path / "plain", {".": 4}),
+        "{text}": tmp_path / "text.pt",
+        "{run}": finished_run.path,
+        "{model}": finished_run.model_path,
+        "{one}": make_folder(tmp_path / "one", {"cat": 4}),
+        "{plain}": make_folder(tmp_path / "plain", {".": 4}),
         "{broken}": broken,
-    }  # fmt: skip
+    }
     arguments, expected = FINETUNE_PROBLEMS[name]
     arguments = [str(places.get(argument, argument)) for argument in arguments]
     assert expected in bad(capsys, "finetune", *arguments)
@@ -445,9 +478,15 @@ def test_train_raises_config_errors_for_callers():
 
 @pytest.mark.parametrize(
     ("capabilities", "precision"),
-    [([(9, 0)], "bf16-mixed"), ([(8, 0)], "bf16-mixed"), ([(7, 5)], "16-mixed"), ([(7, 0)], "16-mixed"),
-     ([(6, 1)], "32-true"), ([(8, 6), (7, 5)], "16-mixed")],
-)  # fmt: skip
+    [
+        ([(9, 0)], "bf16-mixed"),
+        ([(8, 0)], "bf16-mixed"),
+        ([(7, 5)], "16-mixed"),
+        ([(7, 0)], "16-mixed"),
+        ([(6, 1)], "32-true"),
+        ([(8, 6), (7, 5)], "16-mixed"),
+    ],
+)
 def test_auto_takes_the_precision_that_tensor_cores_are_made_for(monkeypatch, capabilities, precision):
     monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.__getitem__)
     found = resolve_precision("auto", torch.device("cuda", 0), len(capabilities))

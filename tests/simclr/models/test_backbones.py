@@ -19,12 +19,31 @@ from simclr.models.state_dicts import has_small_stem, load_encoder, pick_weights
 
 # One of each family, the smallest.
 FAMILIES = (
-    "resnet_tiny", "resnet18", "resnet50", "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0",
+    "resnet_tiny",
+    "resnet18",
+    "resnet50",
+    "alexnet",
+    "convnext_tiny",
+    "densenet121",
+    "efficientnet_b0",
     "efficientnet_v2_s",
-    "googlenet", "inception_v3", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf",
-    "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vgg11_bn", "vit_b_16",
+    "googlenet",
+    "inception_v3",
+    "maxvit_t",
+    "mnasnet0_5",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "regnet_x_400mf",
+    "resnext50_32x4d",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_1",
+    "swin_t",
+    "swin_v2_t",
+    "vgg11",
+    "vgg11_bn",
+    "vit_b_16",
     "wide_resnet50_2",
-)  # fmt: skip
+)
 
 
 def side_of(name):
@@ -62,13 +81,20 @@ def test_all_other_encoders_give_features(name):
 @pytest.mark.parametrize(
     ("name", "classifier"),
     [
-        ("resnet18", "fc"), ("resnet_tiny", "fc"), ("googlenet", "fc"), ("densenet121", "classifier"),
-        ("vgg16", "classifier.6"), ("alexnet", "classifier.6"), ("mobilenet_v3_large", "classifier.3"),
-        ("efficientnet_b0", "classifier.1"), ("convnext_tiny", "classifier.2"), ("vit_b_32", "heads.head"),
+        ("resnet18", "fc"),
+        ("resnet_tiny", "fc"),
+        ("googlenet", "fc"),
+        ("densenet121", "classifier"),
+        ("vgg16", "classifier.6"),
+        ("alexnet", "classifier.6"),
+        ("mobilenet_v3_large", "classifier.3"),
+        ("efficientnet_b0", "classifier.1"),
+        ("convnext_tiny", "classifier.2"),
+        ("vit_b_32", "heads.head"),
         ("swin_t", "head"),
         ("squeezenet1_0", "classifier"),
     ],
-)  # fmt: skip
+)
 def test_the_classifier_is_found(name, classifier):
     with torch.device("meta"):
         network = TinyResNet() if name == "resnet_tiny" else torchvision.models.get_model(name)
@@ -183,10 +209,22 @@ def test_model_pt_loads_strictly_into_torchvisions_resnet18(tmp_path, resnet18, 
 
 @pytest.mark.parametrize(
     "prefix",
-    ["", "module.", "_orig_mod.", "model.", "encoder.", "backbone.", "module.encoder_q.", "model.backbone.",
-     "module.model.",
-     "encoder.module.", "encoder._orig_mod.", "model.encoder.net.", "student.trunk."],
-)  # fmt: skip
+    [
+        "",
+        "module.",
+        "_orig_mod.",
+        "model.",
+        "encoder.",
+        "backbone.",
+        "module.encoder_q.",
+        "model.backbone.",
+        "module.model.",
+        "encoder.module.",
+        "encoder._orig_mod.",
+        "model.encoder.net.",
+        "student.trunk.",
+    ],
+)
 def test_prefixes_and_sections_of_other_programs_are_taken_off(tmp_path, resnet18, prefix):
     section = (None, "state_dict", "model")[len(prefix) % 3]
     state = {f"{prefix}{key}": value for key, value in resnet18.network.state_dict().items()}
@@ -235,10 +273,14 @@ def test_weights_of_another_backbone_are_refused(tmp_path, resnet18):
 
 
 DEEPER = [
-    ("resnet34", "resnet18", ""), ("resnet101", "resnet50", "module."), ("resnet152", "resnet50", "model.backbone."),
-    ("wide_resnet101_2", "wide_resnet50_2", ""), ("convnext_small", "convnext_tiny", "module."),
-    ("swin_s", "swin_t", ""), ("efficientnet_b1", "efficientnet_b0", "student."),
-]  # fmt: skip
+    ("resnet34", "resnet18", ""),
+    ("resnet101", "resnet50", "module."),
+    ("resnet152", "resnet50", "model.backbone."),
+    ("wide_resnet101_2", "wide_resnet50_2", ""),
+    ("convnext_small", "convnext_tiny", "module."),
+    ("swin_s", "swin_t", ""),
+    ("efficientnet_b1", "efficientnet_b0", "student."),
+]
 
 
 @functools.cache
@@ -298,9 +340,21 @@ def test_no_network_takes_the_weights_of_any_other(monkeypatch):
 
 
 # Beside the encoder: what other programs leave in a file, and under which names.
-BESIDE = ("fc.weight", "fc.0.weight", "head.weight", "projector.0.weight", "projection_head.layers.0.weight",
-          "classifier.weight", "prototypes.weight", "predictor.net.0.weight", "queue", "n_averaged",
-          "momentum_projector.0.weight", "online_classifier.bias", "layer4.1.bn3.num_batches_tracked")  # fmt: skip
+BESIDE = (
+    "fc.weight",
+    "fc.0.weight",
+    "head.weight",
+    "projector.0.weight",
+    "projection_head.layers.0.weight",
+    "classifier.weight",
+    "prototypes.weight",
+    "predictor.net.0.weight",
+    "queue",
+    "n_averaged",
+    "momentum_projector.0.weight",
+    "online_classifier.bias",
+    "layer4.1.bn3.num_batches_tracked",
+)
 
 
 @pytest.mark.parametrize("name", BESIDE)
@@ -321,12 +375,19 @@ def test_a_tensor_of_the_encoder_may_not(resnet18, name):
 
 # Of two encoders in one file: the names of the one that gradients train, and of the other.
 PAIRS = [
-    ("module.encoder_q.", "module.encoder_k."), ("backbone.", "momentum_backbone."),
-    ("backbone.", "backbone_momentum."), ("base_encoder.", "momentum_encoder."),
-    ("online_network.", "target_network."), ("online_encoder.net.", "target_encoder.net."),
-    ("student.backbone.", "teacher.backbone."), ("student_backbone.", "teacher_backbone."), ("model.", "model_ema."),
-    ("query_encoder.", "key_encoder."), ("encoder.", "target.encoder."), ("net.", "teacher.net."),
-]  # fmt: skip
+    ("module.encoder_q.", "module.encoder_k."),
+    ("backbone.", "momentum_backbone."),
+    ("backbone.", "backbone_momentum."),
+    ("base_encoder.", "momentum_encoder."),
+    ("online_network.", "target_network."),
+    ("online_encoder.net.", "target_encoder.net."),
+    ("student.backbone.", "teacher.backbone."),
+    ("student_backbone.", "teacher_backbone."),
+    ("model.", "model_ema."),
+    ("query_encoder.", "key_encoder."),
+    ("encoder.", "target.encoder."),
+    ("net.", "teacher.net."),
+]
 
 
 @pytest.mark.parametrize("trained_first", [True, False])
@@ -346,9 +407,12 @@ def test_of_two_encoders_the_trained_one_is_taken(capsys, resnet18, trained, ave
 )
 def test_two_encoders_may_stand_in_two_sections(tmp_path, capsys, resnet18, trained, average):
     state = resnet18.network.state_dict()
-    sections = {average: {f"module.backbone.{key}": value * 0 for key, value in state.items()}, "epoch": 3,
-                "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 1.0}]},
-                trained: {f"module.backbone.{key}": value for key, value in state.items()}}  # fmt: skip
+    sections = {
+        average: {f"module.backbone.{key}": value * 0 for key, value in state.items()},
+        "epoch": 3,
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 1.0}]},
+        trained: {f"module.backbone.{key}": value for key, value in state.items()},
+    }
     path = save(sections, tmp_path / "w.pth")
     encoder = fresh()
     load_encoder(encoder, read_state(path), path)

@@ -12,8 +12,11 @@ def test_the_projection_head_is_linear_relu_linear():
     head = heads.projection_head(12, 7, 5)
     assert [type(module) for module in head] == [nn.Linear, nn.ReLU, nn.Linear]
     assert {key: tuple(value.shape) for key, value in head.state_dict().items()} == {
-        "0.weight": (7, 12), "0.bias": (7,), "2.weight": (5, 7), "2.bias": (5,),
-    }  # fmt: skip
+        "0.weight": (7, 12),
+        "0.bias": (7,),
+        "2.weight": (5, 7),
+        "2.bias": (5,),
+    }
     h = torch.randn(4, 12)
     state = head.state_dict()
     expected = (h @ state["0.weight"].T + state["0.bias"]).clamp(min=0) @ state["2.weight"].T + state["2.bias"]

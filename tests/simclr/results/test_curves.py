@@ -25,11 +25,17 @@ def sources(folder):
     """All runs of a folder, as curves are drawn of them."""
     return [
         Source(
-            item.id, item.title, "", item.kind, folder / item.id / runs.METRICS, folder / item.id / runs.CONFIG, "",
+            item.id,
+            item.title,
+            "",
+            item.kind,
+            folder / item.id / runs.METRICS,
+            folder / item.id / runs.CONFIG,
+            "",
             item.is_active,
         )
         for item in RunIndex(folder).summaries(max_age=0)
-    ]  # fmt: skip
+    ]
 
 
 def of_logs(folder):
@@ -58,9 +64,16 @@ def test_runs_without_options_are_never_taken_for_seeds_of_each_other(folder):
 
 @pytest.mark.parametrize(
     ("name", "direction"),
-    [("train_loss", "low"), ("val/acc", "high"), ("valid_accuracy_epoch", "high"), ("bce_loss_step", "low"),
-     ("grad_norm", None), ("macc", None), ("val_RMSE", "low")],
-)  # fmt: skip
+    [
+        ("train_loss", "low"),
+        ("val/acc", "high"),
+        ("valid_accuracy_epoch", "high"),
+        ("bce_loss_step", "low"),
+        ("grad_norm", None),
+        ("macc", None),
+        ("val_RMSE", "low"),
+    ],
+)
 def test_the_good_direction_of_a_foreign_column_is_read_from_its_words(name, direction):
     assert metric_info.guessed_direction(name) == direction
 
@@ -99,8 +112,9 @@ def test_differences_hide_what_is_equal_and_name_nested_options_with_dots(folder
     rows, hidden = comparisons.differences(sources(folder))
     found = {name: dict(zip([source.id for source in sources(folder)], texts, strict=True)) for name, texts in rows}
     assert found == {
-        "temperature": {first.id: "0.5", second.id: "0.7"}, "augmentation.hue": {first.id: "0.1", second.id: "0.3"},
-    }  # fmt: skip
+        "temperature": {first.id: "0.5", second.id: "0.7"},
+        "augmentation.hue": {first.id: "0.1", second.id: "0.3"},
+    }
     assert hidden == 0
     assert len(comparisons.differences(sources(folder), everything=True)[0]) > 30
     make_run(folder, kind="scratch")

@@ -38,8 +38,10 @@ def test_logs_in_the_runs_folder_are_found_and_runs_are_left_out(tmp_path):
         write_log(tmp_path / name)
     write_log(tmp_path / "a/b/c/too-deep")
     assert [log.id for log in lightning_logs.find_logs(tmp_path)] == [
-        "alone", "lightning_logs/version_2", "lightning_logs/version_10",
-    ]  # fmt: skip
+        "alone",
+        "lightning_logs/version_2",
+        "lightning_logs/version_10",
+    ]
 
 
 def test_a_folder_may_be_a_log_itself_and_its_file_may_be_named(tmp_path):

@@ -50,8 +50,11 @@ def child():
 def test_a_new_folder_has_what_a_run_needs(tiny_runs):
     run = make(tiny_runs, name="first", notes="what for", tags="a, b")
     assert sorted(path.name for path in run.path.iterdir() if not path.name.startswith(".")) == [
-        "checkpoints", "config.yaml", "meta.json", "status.json",
-    ]  # fmt: skip
+        "checkpoints",
+        "config.yaml",
+        "meta.json",
+        "status.json",
+    ]
     assert (run.name, run.notes, run.tags, run.kind) == ("first", "what for", ["a", "b"], "pretrain")
     assert run.status.state == "starting"
     assert run.meta["versions"]["python"]
@@ -153,16 +156,32 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", '{"state": "runn', "[]", "5", "null", '"x"', '{"state": "dancing"}', '{"state": 3}',
-     '{"state": "running", "step": "x"}',
-     '{"state": "running", "steps": null}', '{"state": "running", "epoch": true}', '{"state": "running", "pid": "12"}',
-     '{"state": "running", "pid": 1.5}', '{"state": "running", "heartbeat": "now"}',
-     '{"state": "running", "started": []}',
-     '{"state": "running", "created": "x", "host": ""}', '{"state": "running", "error": 5}',
-     '{"state": "running", "reason": null}',
-     '{"state": "running", "step": NaN}', '{"state": "running", "step": Infinity, "steps": 5}',
-     "\x00\x01", "[" * 100_000],
-)  # fmt: skip
+    [
+        "",
+        "{",
+        '{"state": "runn',
+        "[]",
+        "5",
+        "null",
+        '"x"',
+        '{"state": "dancing"}',
+        '{"state": 3}',
+        '{"state": "running", "step": "x"}',
+        '{"state": "running", "steps": null}',
+        '{"state": "running", "epoch": true}',
+        '{"state": "running", "pid": "12"}',
+        '{"state": "running", "pid": 1.5}',
+        '{"state": "running", "heartbeat": "now"}',
+        '{"state": "running", "started": []}',
+        '{"state": "running", "created": "x", "host": ""}',
+        '{"state": "running", "error": 5}',
+        '{"state": "running", "reason": null}',
+        '{"state": "running", "step": NaN}',
+        '{"state": "running", "step": Infinity, "steps": 5}',
+        "\x00\x01",
+        "[" * 100_000,
+    ],
+)
 def test_a_damaged_status_is_a_failed_one_that_says_so(tiny_runs, text):
     run = make(tiny_runs)
     (run.path / "status.json").write_text(text)
@@ -244,9 +263,17 @@ def test_log_tail(tiny_runs):
 
 def running(run, process, **more):
     return update_status(
-        run.path, state="running", pid=process.pid, process_start=processes.process_start(process.pid),
-        host=socket.gethostname(), boot=processes.boot_id(), started=time.time(), step=5, steps=10, **more,
-    )  # fmt: skip
+        run.path,
+        state="running",
+        pid=process.pid,
+        process_start=processes.process_start(process.pid),
+        host=socket.gethostname(),
+        boot=processes.boot_id(),
+        started=time.time(),
+        step=5,
+        steps=10,
+        **more,
+    )
 
 
 def test_a_living_process_is_running_and_one_that_was_killed_has_crashed(tiny_runs, child):
@@ -446,8 +473,14 @@ def test_a_suspended_process_is_stalled_until_it_goes_on(tiny_runs):
 )
 def test_a_run_without_progress_is_stalled(changes, silence, words):
     now = 100_000.0
-    fields = {"state": "running", "phase": "training", "step": 500, "heartbeat": now - 1, "progressed": now - silence,
-              "started": now - silence - 1000.0}  # fmt: skip
+    fields = {
+        "state": "running",
+        "phase": "training",
+        "step": 500,
+        "heartbeat": now - 1,
+        "progressed": now - silence,
+        "started": now - silence - 1000.0,
+    }
     found = runs.stalled(Status(**fields | changes), now=now)
     assert found.startswith(words) if not words or words.startswith("No") else words in found
     assert bool(found) == bool(words)
@@ -570,10 +603,18 @@ def test_a_file_that_was_cut_or_replaced_is_read_anew(tmp_path):
 
 @pytest.mark.parametrize(
     "middle",
-    [b"x,y\n", b"1\n", b"\n", b"1,2,3,4\n", b"\xff\xfe,\x00\n", b"a\rb,c\n", b'"a\rb,c\n',
-     b'"' + b"x" * 200_000 + b'"\n',
-     b"1," + b"9" * 200_000 + b"\n"],
-)  # fmt: skip
+    [
+        b"x,y\n",
+        b"1\n",
+        b"\n",
+        b"1,2,3,4\n",
+        b"\xff\xfe,\x00\n",
+        b"a\rb,c\n",
+        b'"a\rb,c\n',
+        b'"' + b"x" * 200_000 + b'"\n',
+        b"1," + b"9" * 200_000 + b"\n",
+    ],
+)
 def test_garbage_between_rows_costs_no_more_than_its_own_block(tmp_path, middle):
     path = tmp_path / "metrics.csv"
     path.write_bytes(b"step,loss\n1,1\n")

@@ -82,8 +82,9 @@ def test_a_heartbeat_goes_before_an_old_word_of_slurm():
     assert seen(status(heartbeat=NOW - 2, job_state="PENDING", job_reason="BeginTime")) == ("running", "")
     assert seen(status(heartbeat=NOW - 2, job_state="UNKNOWN")) == ("running", "")
     assert seen(status(heartbeat=NOW - 200, job_state="PENDING", job_reason="Resources")) == (
-        "queued", "requeued: waits for free nodes",
-    )  # fmt: skip
+        "queued",
+        "requeued: waits for free nodes",
+    )
 
 
 def test_a_silent_run_is_lost_only_where_slurm_knows_no_such_job():
@@ -91,11 +92,13 @@ def test_a_silent_run_is_lost_only_where_slurm_knows_no_such_job():
     assert seen(status(job_state="UNKNOWN")) == ("failed", "lost")
     assert seen(status(heartbeat=NOW - 2000, job_state="RUNNING")) == ("running", "")
     assert seen(status(heartbeat=NOW - 2000, job_state="UNREACHABLE")) == (
-        "running", "Slurm's controller does not answer",
-    )  # fmt: skip
+        "running",
+        "Slurm's controller does not answer",
+    )
     assert seen(status(heartbeat=NOW - 1980, job_state="RUNNING"), asked=NOW - 900) == (
-        "running", "nothing was heard of it for 33 minutes",
-    )  # fmt: skip
+        "running",
+        "nothing was heard of it for 33 minutes",
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,8 +155,16 @@ def test_the_run_folder_shows_it_without_asking_slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     run = folder_with(tmp_path, state="queued", job_id="7", job_state="PENDING", job_reason="Resources")
     assert (run.status.state, run.status.reason) == ("queued", "pending: waits for free nodes")
-    runs.update_status(run.path, state="running", pid=os.getpid(), process_start=1.0, host="elsewhere",
-                       heartbeat=time.time(), job_state="RUNNING", job_reason="")  # fmt: skip
+    runs.update_status(
+        run.path,
+        state="running",
+        pid=os.getpid(),
+        process_start=1.0,
+        host="elsewhere",
+        heartbeat=time.time(),
+        job_state="RUNNING",
+        job_reason="",
+    )
     assert run.status.state == "running"  # its process is another machine's: not looked for here
     runs.update_status(run.path, state="finished", job_state="FAILED", job_reason="NonZeroExitCode 9:0")
     assert run.status.state == "finished"  # its own last word is believed first
@@ -187,8 +198,10 @@ def test_sacct_is_read():
         "5|CANCELLED by 1000|0:15\n6|FAILED|3:0\n6.batch|FAILED|3:0\n7|OUT_OF_MEMORY|0:125\n"
     )
     assert {job_id: (job.state, job.reason) for job_id, job in found.items()} == {
-        "5": ("CANCELLED", "None 0:15"), "6": ("FAILED", "None 3:0"), "7": ("OUT_OF_MEMORY", "None 0:125"),
-    }  # fmt: skip
+        "5": ("CANCELLED", "None 0:15"),
+        "6": ("FAILED", "None 3:0"),
+        "7": ("OUT_OF_MEMORY", "None 0:125"),
+    }
 
 
 def test_scontrol_is_read():
@@ -213,13 +226,16 @@ old|down|1:00|9|(null)
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        ("sbatch: error: invalid partition specified: x\nsbatch: error: Batch job submission failed: Invalid partition",
-         "Invalid partition"),
+        (
+            "sbatch: error: invalid partition specified: x\n"
+            "sbatch: error: Batch job submission failed: Invalid partition",
+            "Invalid partition",
+        ),
         ("slurm_load_jobs error: Invalid job id specified\n", "Invalid job id specified"),
         ("sbatch: fatal: too much.", "too much"),
         ("", "no reason was given"),
     ],
-)  # fmt: skip
+)
 def test_a_complaint_is_one_sentence(said, sentence):
     assert slurm_client.last_line(said).endswith(sentence) and "error" not in slurm_client.last_line(said).split()[0]
 
@@ -356,8 +372,14 @@ def test_a_stop_that_slurm_does_not_take_is_told_and_not_remembered(tmp_path, pr
 
 
 def test_options_are_checked_and_named():
-    built = slurm_options.build_options({"partition": "gpu", "time_minutes": "30", "memory_gib": "none",
-                                 "extra_lines": "#SBATCH --exclusive\n\n module load cuda \n"})  # fmt: skip
+    built = slurm_options.build_options(
+        {
+            "partition": "gpu",
+            "time_minutes": "30",
+            "memory_gib": "none",
+            "extra_lines": "#SBATCH --exclusive\n\n module load cuda \n",
+        }
+    )
     assert (built.partition, built.time_minutes, built.memory_gib) == ("gpu", 30, None)
     assert built.extra_lines == ("#SBATCH --exclusive", "module load cuda")
     for values, sentence in [
@@ -389,8 +411,13 @@ def test_the_script_asks_for_a_task_on_each_device(tmp_path, monkeypatch):
     monkeypatch.setattr(slurm_submit, "_has_gpus", lambda partition: partition == "gpu")
     run = folder_with(tmp_path)
     config = cfg.build(cfg.PretrainConfig, TINY_PRETRAIN | {"devices": 2, "num_nodes": 3, "batch_size": 12})
-    options = slurm_options.SlurmOptions(partition="gpu", time_minutes=4, memory_gib=1.5, cpus_per_task=8,
-                                 extra_lines=("module load cuda", "#SBATCH --exclusive"))  # fmt: skip
+    options = slurm_options.SlurmOptions(
+        partition="gpu",
+        time_minutes=4,
+        memory_gib=1.5,
+        cpus_per_task=8,
+        extra_lines=("module load cuda", "#SBATCH --exclusive"),
+    )
     found = slurm_submit._parameters(run, config, options)
     assert (found["nodes"], found["ntasks_per_node"], found["cpus_per_task"], found["mem"]) == (3, 2, 8, "1536M")
     assert found["signal_delay_s"] == 60 and "gres" not in found["additional_parameters"]  # accelerator cpu

@@ -74,8 +74,10 @@ def test_a_file_system_without_hard_links_gets_copies(tmp_path, monkeypatch):
     write(tmp_path, 1, runs.BEST_CHECKPOINT)
     write(tmp_path, 2)
     assert {path.name: step_of(path) for path in tmp_path.iterdir()} == {
-        "last.ckpt": 2, "previous.ckpt": 1, "best.ckpt": 1,
-    }  # fmt: skip
+        "last.ckpt": 2,
+        "previous.ckpt": 1,
+        "best.ckpt": 1,
+    }
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])

@@ -15,8 +15,21 @@ from simclr.models import backbones
 from simclr.models.compute import CUBLAS, deterministic_algorithms
 
 # What PyTorch 2.14 documents as refused on a GPU under `use_deterministic_algorithms`, as autograd names it.
-REFUSED = ("AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool3D", "FractionalMaxPool", "MaxUnpool", "Upsample",
-           "Reflection", "GridSampler", "CtcLoss", "NllLoss2D", "EmbeddingBag", "Put", "Median")  # fmt: skip
+REFUSED = (
+    "AdaptiveAvgPool",
+    "AdaptiveMaxPool",
+    "AvgPool3D",
+    "FractionalMaxPool",
+    "MaxUnpool",
+    "Upsample",
+    "Reflection",
+    "GridSampler",
+    "CtcLoss",
+    "NllLoss2D",
+    "EmbeddingBag",
+    "Put",
+    "Median",
+)
 
 
 def test_the_option_takes_words_and_truth_values():
@@ -29,9 +42,14 @@ def test_the_option_takes_words_and_truth_values():
 
 @pytest.mark.parametrize(
     ("option", "accelerator", "gpu", "is_set"),
-    [("true", "auto", True, True), ("true", "cpu", True, False), ("true", "auto", False, False),
-     ("auto", "auto", True, False), ("false", "gpu", True, False)],
-)  # fmt: skip
+    [
+        ("true", "auto", True, True),
+        ("true", "cpu", True, False),
+        ("true", "auto", False, False),
+        ("auto", "auto", True, False),
+        ("false", "gpu", True, False),
+    ],
+)
 def test_it_is_set_while_a_gpu_trains_and_put_back(monkeypatch, option, accelerator, gpu, is_set):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setenv(CUBLAS, ":0:0")

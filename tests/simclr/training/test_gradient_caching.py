@@ -46,10 +46,16 @@ def one_step(encoder, micro, precision="32-true", length=1.0, temperature=0.1):
         model.head[-1].weight.mul_(length)
     gradients = Gradients()
     trainer = L.Trainer(
-        max_steps=1, accelerator="cpu", logger=False, callbacks=[gradients], barebones=False,
+        max_steps=1,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[gradients],
+        barebones=False,
         **({"precision": precision} if isinstance(precision, str) else {"plugins": [precision]}),
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
     trainer.fit(model, torch.utils.data.DataLoader(Batches(), batch_size=None))
     assert trainer.global_step == 1
     return gradients, model

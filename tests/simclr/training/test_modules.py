@@ -66,9 +66,17 @@ def test_validation_measures_all_batches_together(simclr):
         simclr.on_validation_epoch_end()
     assert simclr.val_metrics["val/loss"] == pytest.approx((6 * losses[0] + 4 * losses[1]) / 10, rel=1e-5)
     assert set(simclr.val_metrics) == {
-        "val/loss", "val/top1", "val/top5", "val/mean_rank", "val/alignment", "val/uniformity",
-        "val/positive_similarity", "val/negative_similarity", "val/effective_rank", "val/effective_rank_z",
-    }  # fmt: skip
+        "val/loss",
+        "val/top1",
+        "val/top5",
+        "val/mean_rank",
+        "val/alignment",
+        "val/uniformity",
+        "val/positive_similarity",
+        "val/negative_similarity",
+        "val/effective_rank",
+        "val/effective_rank_z",
+    }
 
 
 def test_a_broken_encoder_is_measured_without_an_error(simclr):

@@ -80,15 +80,22 @@ class Training:
         self.knn = KNNProbe(lambda: self.passes(self.KNN) or 0.5, self.EVERY) if with_knn else None
         num_knn = -(-self.EPOCHS // self.EVERY) if with_knn else 0
         self.left = TimeLeft(
-            knn=Stage(num_knn, 900), validation=Stage(self.EPOCHS, 250), step=Stage(self.EPOCHS * self.BATCHES, 30),
-            between=Stage(self.EPOCHS), test=Stage(1, 2000),
-        )  # fmt: skip
+            knn=Stage(num_knn, 900),
+            validation=Stage(self.EPOCHS, 250),
+            step=Stage(self.EPOCHS * self.BATCHES, 30),
+            between=Stage(self.EPOCHS),
+            test=Stage(1, 2000),
+        )
         status = SimpleNamespace(set=self.note)
         self.status: dict = {}
         self.recorder = Recorder(
-            NullWriter(), status, num_steps=self.EPOCHS * self.BATCHES, num_epochs=self.EPOCHS, time_left=self.left,
+            NullWriter(),
+            status,
+            num_steps=self.EPOCHS * self.BATCHES,
+            num_epochs=self.EPOCHS,
+            time_left=self.left,
             knn=self.knn,
-        )  # fmt: skip
+        )
         self.module = SimpleNamespace(
             train_means=SimpleNamespace(
                 take=lambda: {"loss": torch.tensor(2.0)}, state_dict=dict, load_state_dict=lambda _: None
@@ -107,11 +114,19 @@ class Training:
 
     def go(self, first_epoch=0, last_epoch=None):
         trainer = SimpleNamespace(
-            num_training_batches=self.BATCHES, global_step=first_epoch * self.BATCHES, current_epoch=first_epoch,
-            world_size=1, global_rank=0, is_last_batch=False, max_epochs=self.EPOCHS, is_global_zero=True,
-            num_val_batches=[1], should_stop=False, strategy=SimpleNamespace(broadcast=lambda value: value),
+            num_training_batches=self.BATCHES,
+            global_step=first_epoch * self.BATCHES,
+            current_epoch=first_epoch,
+            world_size=1,
+            global_rank=0,
+            is_last_batch=False,
+            max_epochs=self.EPOCHS,
+            is_global_zero=True,
+            num_val_batches=[1],
+            should_stop=False,
+            strategy=SimpleNamespace(broadcast=lambda value: value),
             optimizers=[SimpleNamespace(param_groups=[{"lr": 0.1}])],
-        )  # fmt: skip
+        )
         self.recorder.on_train_start(trainer, self.module)
         for epoch in range(first_epoch, last_epoch or self.EPOCHS):
             trainer.current_epoch = epoch

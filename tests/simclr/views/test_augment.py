@@ -204,9 +204,13 @@ def test_strengths_are_uniform_over_their_ranges():
 @pytest.mark.parametrize("probability", [0.0, 0.2, 0.5, 0.8, 1.0])
 def test_operations_happen_with_their_probability(probability):
     a = Augmentation(
-        crop_probability=probability, flip_probability=probability, jitter_probability=probability,
-        grayscale_probability=probability, blur_probability=probability, crop_scale_max=0.9,
-    )  # fmt: skip
+        crop_probability=probability,
+        flip_probability=probability,
+        jitter_probability=probability,
+        grayscale_probability=probability,
+        blur_probability=probability,
+        crop_scale_max=0.9,
+    )
     drawn = draw(a)
     cropped = (drawn.box[:, 2:] < 32).any(dim=1)
     slack = 5 * math.sqrt(probability * (1 - probability) / 20_000)
@@ -253,12 +257,14 @@ def test_crops_have_torchvisions_distribution_at_32_pixels():
 @pytest.mark.parametrize(
     "options",
     [
-        {}, {"crop_scale_min": 0.001, "crop_scale_max": 0.002}, {"crop_scale_min": 1.0},
+        {},
+        {"crop_scale_min": 0.001, "crop_scale_max": 0.002},
+        {"crop_scale_min": 1.0},
         {"crop_ratio_min": 10, "crop_ratio_max": 10, "crop_scale_min": 0.9},
         {"crop_ratio_min": 0.1, "crop_ratio_max": 0.1, "crop_scale_min": 0.9},
         {"crop_ratio_min": 0.1, "crop_ratio_max": 10},
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (8, 8), (20, 200), (200, 20), (1, 5)])
 def test_crops_lie_inside_the_image(options, height, width):
     top, left, h, w = draw(Augmentation(**options), 3000, height=height, width=width).box.unbind(1)
@@ -282,9 +288,15 @@ def test_with_everything_off_a_view_is_the_image(pictures, images):
     view = augment.random_view(pictures, torch.arange(12), OFF, seed=0, epoch=0, view=0, size=32)
     assert_near(view, images, 6e-8)  # times 1/255, or divided by 255: the last bit
     assert torch.equal(augment.random_view(images, torch.arange(12), OFF, seed=0, epoch=0, view=0, size=32), images)
-    no_strength = OFF.model_copy(update={
-        "jitter_probability": 1.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0,
-    })  # fmt: skip
+    no_strength = OFF.model_copy(
+        update={
+            "jitter_probability": 1.0,
+            "brightness": 0.0,
+            "contrast": 0.0,
+            "saturation": 0.0,
+            "hue": 0.0,
+        }
+    )
     view = augment.random_view(pictures, torch.arange(12), no_strength, seed=0, epoch=0, view=0, size=32)
     assert_near(view, images, 1e-5)
 
@@ -443,8 +455,9 @@ def test_a_batch_on_another_device_draws_its_factors_on_the_cpu():
 
 
 def test_a_view_step_by_step_is_the_operations_one_after_the_other() -> None:
-    everything = Augmentation(flip_probability=0.5, jitter_probability=0.7, grayscale_probability=0.3,
-                              blur_probability=0.5, hue=0.5)  # fmt: skip
+    everything = Augmentation(
+        flip_probability=0.5, jitter_probability=0.7, grayscale_probability=0.3, blur_probability=0.5, hue=0.5
+    )
     images = torch.rand(40, 3, 24, 20)
     ids = torch.arange(40)
     factors = draw_factors(everything, ids, seed=1, epoch=2, view=1, height=24, width=20)
