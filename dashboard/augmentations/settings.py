@@ -35,7 +35,8 @@ OF_RUN = "run"  # stands for a preset and for a data set: those of the run that 
 def presets() -> dict[str, tuple[str, dict[str, Any], int | None, str | None]]:
     """Name to label, values, view size where it matters, and the recipe the rest of a training is taken from."""
     default = Augmentation().model_dump()
-    found, like_paper = {}, []
+    found: dict[str, tuple[str, dict[str, Any], int | None, str | None]] = {}
+    like_paper = []
     for name in cfg.recipe_names():
         try:
             config = cfg.build(cfg.PretrainConfig, cfg.recipe(name))

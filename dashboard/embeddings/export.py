@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,9 @@ def menu(
     def chosen() -> MapState:
         return shown.get(key, MapState())
 
+    def content(kind: str) -> bytes:
+        return table(embeddings, asked, kind, chosen().selection)
+
     titles = " and ".join(side.title for side in sides)
     with place.popover("Export", icon=":material/download:", key="embedding-export"):
         for kind, label, mime in (
@@ -70,7 +74,7 @@ def menu(
         ):
             st.download_button(
                 label,
-                lambda kind=kind: table(embeddings, asked, kind, chosen().selection),
+                partial(content, kind),
                 file_name=f"{name}.{kind}",
                 mime=mime,
                 key=f"embedding-{kind}",

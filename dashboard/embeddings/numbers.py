@@ -196,7 +196,7 @@ def overlap_sentence(stats: Sequence[Stat], k: int) -> str:
 def class_table(rows: Sequence[ClassRow], titles: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Columns and rows of the table of classes, for `components.table`."""
     first, second = titles
-    columns = [
+    columns: list[dict[str, Any]] = [
         {"key": "class", "label": "Class"},
         {"key": "n", "label": "Images", "align": "right", "rank": 3},
         {"key": "first", "label": first, "align": "right", "rank": 2},
@@ -221,7 +221,7 @@ def class_table(rows: Sequence[ClassRow], titles: Sequence[str]) -> tuple[list[d
             "help": "McNemar's exact test, for all classes together by Holm: the p that chance alone differs as much.",
         },
     ]
-    found = []
+    found: list[dict[str, Any]] = []
     for row in rows:
         is_all = row is rows[-1]
         is_clear = row.p_adjusted < CHANCE and row.difference != 0

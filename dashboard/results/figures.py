@@ -68,7 +68,10 @@ def label_efficiency(arms: Sequence[tuple[str, str, Sequence[tuple[float, float]
                 )
                 | {"marker": {"color": color, "size": 8}}
             )
-    figure = {"data": data, "layout": layout("Share of the training labels", "Test accuracy", percent=True)}
+    figure: dict[str, Any] = {
+        "data": data,
+        "layout": layout("Share of the training labels", "Test accuracy", percent=True),
+    }
     figure["layout"]["xaxis"] |= {
         "type": "log",
         "tickvals": fractions,
@@ -82,7 +85,7 @@ def label_efficiency(arms: Sequence[tuple[str, str, Sequence[tuple[float, float]
 def _bars(arms: Sequence[tuple[str, str, float]]) -> dict[str, Any]:
     """Test accuracies side by side, where there is one label fraction and so no line to draw."""
     values = rounded([100 * value for _, _, value in arms])
-    figure = {
+    figure: dict[str, Any] = {
         "data": [
             {
                 "type": "bar",

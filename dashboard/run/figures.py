@@ -11,7 +11,7 @@ from dashboard.shared.figures import layout, rounded
 def per_class(classes: Sequence[str], accuracies: Sequence[float], color: str) -> dict[str, Any]:
     """Test accuracy of each class, the best on top."""
     pairs = sorted(zip(accuracies, classes, strict=True), key=lambda pair: pair[0])
-    figure = {
+    figure: dict[str, Any] = {
         "data": [
             {
                 "type": "bar",
@@ -33,7 +33,7 @@ def per_class(classes: Sequence[str], accuracies: Sequence[float], color: str) -
 def confusion(classes: Sequence[str], counts: Sequence[Sequence[float]]) -> dict[str, Any]:
     """Shares of each true class (row) that were given each answer (column), in per cent."""
     shares = [[100 * value / max(1, sum(line)) for value in line] for line in counts]
-    figure = {
+    figure: dict[str, Any] = {
         "data": [
             {
                 "type": "heatmap",

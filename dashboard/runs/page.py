@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import streamlit as st
 
@@ -21,7 +22,7 @@ MAX_ROWS = 200
 TROUBLE_SECONDS = 86_400
 MAX_TROUBLES = 4
 
-COLUMNS = [
+COLUMNS: list[dict[str, Any]] = [
     {"key": "name", "label": "Run"},
     {"key": "state", "label": "State"},
     {"key": "kind", "label": "Kind", "rank": 2},
@@ -46,7 +47,7 @@ COLUMNS = [
 ]
 
 
-def row(summary: index.Summary) -> dict:
+def row(summary: index.Summary) -> dict[str, Any]:
     """One run as a row of the table; it leads to the run's own page by id."""
     status = summary.status
     seconds = index.elapsed(status)

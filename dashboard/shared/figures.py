@@ -116,7 +116,10 @@ def run_figure(
                 markers=name.startswith("val/") and len(xs) <= 60,
             )
         )
-    figure = {"data": data, "layout": layout(X_LABELS[x], percent=spec.percent, log=spec.log, legend=len(data) > 1)}
+    figure: dict[str, Any] = {
+        "data": data,
+        "layout": layout(X_LABELS[x], percent=spec.percent, log=spec.log, legend=len(data) > 1),
+    }
     if spec.log:
         shown = [value for trace in data for value in trace["y"]] + ([chance] if chance is not None else [])
         figure["layout"]["yaxis"]["tickvals"] = log_ticks(shown)

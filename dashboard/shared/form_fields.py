@@ -75,11 +75,11 @@ def draw(
         label = bare
     open_words = cfg.DATASETS if name == "dataset" else words
     if words := open_words or cfg.choices(info):
-        options = ([None] if optional else []) + list(words)
+        options: list[Any] = ([None] if optional else []) + list(words)
         if value is not None and value not in options:
             options.append(value)
         _start(key, value if value is not None or optional else options[0])
-        new = st.selectbox(
+        new: Any = st.selectbox(
             label,
             options,
             format_func=lambda word: "Unset" if word is None else word,
@@ -94,7 +94,7 @@ def draw(
         _start(key, value)
         step = 1 if kind is int else _step(value, info)
         # only a number that may be unset can be cleared
-        unset = {"value": None, "placeholder": "Unset"} if optional or value is None else {}
+        unset: dict[str, Any] = {"value": None, "placeholder": "Unset"} if optional or value is None else {}
         new = st.number_input(label, step=step, format="%d" if kind is int else "%.6g", **unset, **common)
     elif name in ("notes", "extra_lines"):
         _start(key, "\n".join(value) if isinstance(value, (list, tuple)) else value or "")

@@ -288,7 +288,7 @@ def from_address(query: Mapping[str, str]) -> tuple[str, str, dict[str, Any]]:
     kind = kind if kind in KINDS else "pretrain"
     recipe = query.get("recipe", default_recipe())
     recipe = recipe if recipe in cfg.recipe_names() else NO_RECIPE if recipe == "none" else default_recipe()
-    values = {
+    values: dict[str, Any] = {
         ("experiment_version" if name == "experiment" else name): value
         for name, value in query.items()
         if name == "experiment" or name == "arm" or name not in OTHER_PARAMETERS

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-STATE_COLORS = {
+from typing import Literal
+
+BadgeColor = Literal["red", "orange", "green", "blue", "gray"]
+STATE_COLORS: dict[str, BadgeColor] = {
     "queued": "gray",
     "starting": "blue",
     "running": "blue",

@@ -148,8 +148,13 @@ def _row(run: Run, place: int, count: int) -> None:
         facts.append("not started here")
     if runs.is_begun(run.path):
         facts.append(f"goes on from epoch {summary.status.epoch}")
-    line = {"horizontal": True, "vertical_alignment": "center", "horizontal_alignment": "distribute", "gap": "small"}
-    with st.container(**line, key=f"queued-{run.id}"):
+    with st.container(
+        horizontal=True,
+        vertical_alignment="center",
+        horizontal_alignment="distribute",
+        gap="small",
+        key=f"queued-{run.id}",
+    ):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
             st.markdown(f":gray[{place + 1}]", width=24)
             with st.container(gap=None, width="stretch"):
