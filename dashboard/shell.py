@@ -5,39 +5,38 @@ Streamlit runs this file for every click, whatever the page; app.py starts the s
 
 import streamlit as st
 
-from dashboard.shared import queue, store, ui
+from dashboard.shared import queue, store, ui, url_state
 
 st.set_page_config(page_title="SimCLR explorer", page_icon=str(store.ROOT / "dashboard/static/icon.png"), layout="wide")
 ui.style()
 
-PAGES = store.ROOT / "dashboard"
+FOLDER = store.ROOT / "dashboard"
 
 
 def to_runs() -> None:
-    st.switch_page(ui.PAGE_RUNS)
+    url_state.go_instead("")
 
 
-page = st.navigation(
-    {
-        "Experiments": [
-            st.Page(PAGES / "runs/page.py", title="Runs", icon=":material/list_alt:", url_path="home", default=True),
-            # the home page answers at the root only; whoever writes its name gets there too
-            st.Page(to_runs, title="All runs", url_path="runs", visibility="hidden"),
-            st.Page(PAGES / "new_run/page.py", title="New run", icon=":material/add_circle:", url_path="new-run"),
-            st.Page(PAGES / "curves/page.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
-            st.Page(PAGES / "results/page.py", title="Results", icon=":material/table_chart:", url_path="results"),
-            st.Page(PAGES / "run/page.py", title="Run", url_path="run", visibility="hidden"),
-        ],
-        "Representations": [
-            st.Page(path, title=title, icon=icon, url_path=name)
-            for name, title, icon in (
-                ("embeddings", "Embeddings", ":material/scatter_plot:"),
-                ("augmentations", "Augmentations", ":material/auto_fix_high:"),
-            )
-            if (path := PAGES / f"{name}/page.py").exists()
-        ],
-    }
-)
+PAGES = {
+    "Experiments": [
+        st.Page(FOLDER / "runs/page.py", title="Runs", icon=":material/list_alt:", url_path="home", default=True),
+        # the home page answers at the root only; whoever writes its name gets there too
+        st.Page(to_runs, title="All runs", url_path="runs", visibility="hidden"),
+        st.Page(FOLDER / "new_run/page.py", title="New run", icon=":material/add_circle:", url_path="new-run"),
+        st.Page(FOLDER / "curves/page.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
+        st.Page(FOLDER / "results/page.py", title="Results", icon=":material/table_chart:", url_path="results"),
+        st.Page(FOLDER / "run/page.py", title="Run", url_path="run", visibility="hidden"),
+    ],
+    "Representations": [
+        st.Page(path, title=title, icon=icon, url_path=name)
+        for name, title, icon in (
+            ("embeddings", "Embeddings", ":material/scatter_plot:"),
+            ("augmentations", "Augmentations", ":material/auto_fix_high:"),
+        )
+        if (path := FOLDER / f"{name}/page.py").exists()
+    ],
+}
+page = st.navigation(PAGES)
 
 
 @st.fragment(run_every=5)
@@ -58,6 +57,5 @@ store.get().summaries(max_age=0)  # whatever a click has changed is seen; parts 
 with st.sidebar:
     active_runs()
 
-if page.url_path != "new-run":
-    st.session_state.pop("new_run_entered", None)  # the next visit may bring an address of its own
+url_state.enter(page.url_path, [each.url_path for group in PAGES.values() for each in group])
 page.run()

@@ -14,9 +14,9 @@ import streamlit as st
 from dashboard.augmentations.encoder_batch import draw_matrix, draw_pairs
 from dashboard.augmentations.encoder_choice import choose_encoder
 from dashboard.augmentations.encoder_results import draw_factors, draw_invariance
-from dashboard.augmentations.encoder_state import remember, widget_key
+from dashboard.augmentations.encoder_state import VIEW
 from dashboard.components import escape
-from dashboard.shared import run_labels, store, ui
+from dashboard.shared import run_labels, store, url_state
 from simclr.config import ConfigError
 from simclr.embeddings.references import EncoderRef
 from simclr.views import sample_images
@@ -65,7 +65,7 @@ def section(kept: dict[str, Any], found: sample_images.SampleImages, numbers: Se
             st.markdown("**No encoder yet**")
             st.markdown("As soon as a run has finished, its network can be asked what it makes of these views.")
             if st.button("Start a run", key="lab-start", type="primary", icon=":material/play_arrow:"):
-                st.switch_page(ui.PAGE_NEW)
+                url_state.go("new-run")
         return
     items = {item.id: item for item in usable}
     show = (
@@ -75,11 +75,10 @@ def section(kept: dict[str, Any], found: sample_images.SampleImages, numbers: Se
             format_func=SHOWS.__getitem__,
             required=True,
             label_visibility="collapsed",
-            key=widget_key("show", list(SHOWS), "pairs"),
+            **VIEW.widget("show", list(SHOWS), "pairs"),
         )
         or "pairs"
     )
-    remember(show=show)
     chosen = choose_encoder(items, kept["dataset"], show)
     if chosen is None:
         return

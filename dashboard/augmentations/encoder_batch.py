@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dashboard.augmentations.encoder_choice import ChosenEncoder
 from dashboard.augmentations.encoder_figures import pairs_figure
-from dashboard.augmentations.encoder_state import remember, remembered, widget_key
+from dashboard.augmentations.encoder_state import VIEW
 from dashboard.components.live_chart import live_chart
 from dashboard.components.similarity_matrix import HIGHEST, LOWEST, chosen_temperature, similarity_matrix
 from dashboard.shared import formats
@@ -192,13 +192,12 @@ def draw_matrix(
             "Images in the batch",
             BATCHES,
             required=True,
-            key=widget_key("batch_of", BATCHES, "16"),
+            **VIEW.widget("batch_of", BATCHES, "16"),
             format_func=lambda size: "The chosen" if size == CHOSEN else size,
             help="The chosen images, or so many drawn from the data set; another draw of the views draws others.",
         )
         or "16"
     )
-    remember(batch_of=size)
     wanted = list(numbers) if size == CHOSEN else _others(found, [], int(size), kept["epoch"])
     if len(wanted) < 2:
         st.info("One image has no negatives; choose two or more, or a drawn batch.")
@@ -230,14 +229,14 @@ def draw_matrix(
         revision=f"{zlib.crc32(f'{batch.key}|{layer}'.encode())}",
         key=key,
     )
-    remember(temperature=f"{temperature:g}")
+    VIEW["temperature"] = f"{temperature:g}"
     if layer == "h" and len(references.layers_of(choice.model)) > 1:
         st.caption("Training compares projections z, not h: this is what the loss would be on the features.")
 
 
 def _temperature(model: EncoderRef) -> float:
     """Of the address, else of the run's training."""
-    for value in (remembered().get("temperature"), model.run.config.get("temperature")):
+    for value in (VIEW["temperature"], model.run.config.get("temperature")):
         try:
             found = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from dashboard.augmentations.encoder_state import remember, remembered, widget_key
+from dashboard.augmentations.encoder_state import VIEW
 from dashboard.shared import palette, run_labels, store
 from simclr import runs
 from simclr.embeddings import references
@@ -55,15 +55,14 @@ def choose_encoder(
 ) -> tuple[ChosenEncoder, Representation] | None:
     """The widgets of the encoder: run, weights, layer."""
     first = next((item for item in items.values() if has_data(item, dataset)), next(iter(items.values())))
-    asked = remembered().get("encoder", "")
-    if asked and asked not in items and "lab-encoder" not in st.session_state:
+    if VIEW["encoder"] not in (None, *items):
         st.warning("The run in the address is not there, or has no weights yet; another is shown.")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="lab-choice"):
         run_id = st.selectbox(
             "Encoder",
             list(items),
             format_func=lambda name: run_labels.label(items[name]),
-            key=widget_key("encoder", list(items), first.id),
+            **VIEW.widget("encoder", list(items), first.id),
             width=330,
             help="Runs with weights: pre-trainings, fine-tunings and trainings from scratch.",
         )
@@ -77,7 +76,7 @@ def choose_encoder(
                 "Weights",
                 options,
                 format_func=weights_label,
-                key=widget_key("weights", options, ""),
+                **VIEW.widget("weights", options, ""),
                 width=190,
                 help="Of which moment of the training.",
             )
@@ -94,14 +93,12 @@ def choose_encoder(
                     "Layer",
                     layers,
                     required=True,
-                    key=widget_key(name, layers, first_layer),
+                    **VIEW.widget(name, layers, first_layer),
                     format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
                     help="The loss compares projections z; the features h are kept after training.",
                 )
                 or "h"
             )
-            remember(**{name: layer})
-    remember(encoder=run_id, weights=weights)
     return ChosenEncoder(model, encoder_title(items[run_id], weights), store.colors(items)[run_id]), layer
 
 
@@ -138,19 +135,18 @@ def choose_compared(items: dict[str, index.Summary], choice: ChosenEncoder) -> l
     )
     others = [name for name in options if name]
     default = [name for name in (references.UNTRAINED, partner) if name in options]
-    key = "lab-against"
-    if key not in st.session_state or any(name not in others for name in st.session_state[key]):
-        asked = [name for name in remembered().get("against", "").split(",") if name in others]
-        st.session_state[key] = (asked or default)[: MOST_ENCODERS - 1]
+    asked = VIEW["against"]
+    if asked is None or any(name not in others for name in asked):
+        known = [name for name in asked or () if name in others]
+        VIEW["against"] = (known or default)[: MOST_ENCODERS - 1]
     picked = st.multiselect(
         "Beside it",
         others,
         format_func=lambda name: options[name].title,
-        key=key,
         max_selections=MOST_ENCODERS - 1,
         help="Other encoders for the same images: the same network before training, trained from scratch, other runs.",
+        **VIEW.widget("against"),
     )
-    remember(against=",".join(picked))
     wanted = [choice, *(options[name] for name in picked)]
     own = store.colors([item.model.run.id for item in wanted])
     taken: list[str] = []

@@ -19,7 +19,7 @@ from dashboard.augmentations.encoder_figures import (
     factor_figure,
     switch_figure,
 )
-from dashboard.augmentations.encoder_state import remember, widget_key
+from dashboard.augmentations.encoder_state import VIEW
 from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
 from dashboard.shared import formats, store
@@ -96,11 +96,10 @@ def draw_invariance(
             list(SCALES),
             format_func=SCALES.__getitem__,
             required=True,
-            key=widget_key("scale", list(SCALES), "relative"),
+            **VIEW.widget("scale", list(SCALES), "relative"),
         )
         or "relative"
     )
-    remember(scale=scale)
     shown = _layers(results, layer)
     _legend(wanted, results, layer)
     if sentence := extremes(shown[0]):

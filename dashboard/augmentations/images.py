@@ -103,7 +103,7 @@ def upload() -> sample_images.SampleImages | None:
         found, problems = sample_images.uploaded([(file.name, file.getvalue()) for file in files])
         held |= {"is_new": False, "found": found, "problems": problems}
         kept |= {"picked": [], "image": None}
-        kept["generation"] += 1
+        kept["round"] += 1
     for sentence in held["problems"]:
         st.warning(escape.markdown(sentence), icon=":material/broken_image:")
     return held["found"]
@@ -141,7 +141,7 @@ def images_of(kept: dict[str, Any]) -> sample_images.SampleImages | None:
 
 def picker_key(kept: dict[str, Any]) -> str:
     part = "one" if kept["part"] == "steps" else "many"
-    return f"{PICKER}-{part}-{kept['generation']}-{kept['run'] or kept['dataset']}"
+    return f"{PICKER}-{part}-{kept['round']}-{kept['run'] or kept['dataset']}"
 
 
 def take_picks(kept: dict[str, Any]) -> None:
@@ -187,7 +187,7 @@ def strip(kept: dict[str, Any], found: sample_images.SampleImages, numbers: list
             "items": items,
             "picked": [kept["image"]] if one else numbers,
             "most": 1 if one else MOST_IMAGES,
-            "revision": f"{kept['generation']}-{one}-{zlib.crc32(sprite.encode())}",
+            "revision": f"{kept['round']}-{one}-{zlib.crc32(sprite.encode())}",
         },
         key=picker_key(kept),
     )

@@ -11,7 +11,7 @@ from dashboard.augmentations import images
 from dashboard.augmentations import settings as choice
 from dashboard.components import escape
 from dashboard.components.view_grid import view_grid
-from dashboard.shared import formats, forms, store, ui
+from dashboard.shared import formats, forms, store, ui, url_state
 from simclr import config as cfg
 from simclr.analysis import color_shortcut
 from simclr.config import Augmentation, ConfigError
@@ -25,14 +25,6 @@ QUESTION = (
 MOST_CHECKED = 6  # images whose histograms are drawn
 SIZES = (32, 64, 96, 128, 224)
 OWN_SIZE = 0  # stands for "unset" among the sizes
-# Titles of the operations in the order they are applied; an option belongs to the one its name begins with.
-OPERATIONS = {
-    "crop": "Random crop",
-    "flip": "Mirror",
-    "jitter": "Colour jitter",
-    "grayscale": "Grey",
-    "blur": "Gaussian blur",
-}
 JITTER_PARTS = ("brightness", "contrast", "saturation", "hue")
 # Of a wide allowed range, the part that is worth a slider.
 SLIDER_RANGES = {"crop_ratio": (0.25, 4.0), "blur_sigma": (0.1, 5.0), "blur_kernel_size": (1, 31)}
@@ -62,7 +54,7 @@ def slider_range(stem: str, info: Any, *values: float) -> tuple[float, float]:
 def slide(kept: dict[str, Any], name: str) -> None:
     """One option, or a smallest and largest together, as a slider; its value goes back into the page's state."""
     values, info = kept["values"], Augmentation.model_fields[name]
-    key = f"augmentation-{kept['generation']}-{name}"
+    key = choice.widget(name)
     if name.endswith("_max"):
         return  # drawn with its smallest
     if name.endswith("_min"):
@@ -72,10 +64,9 @@ def slide(kept: dict[str, Any], name: str) -> None:
             SHORT_LABELS.get(stem, stem),
             float(low),
             float(high),
-            (float(values[name]), float(values[other])),
             step=0.01,
-            key=key,
             help=f"{info.description} {Augmentation.model_fields[other].description}",
+            **url_state.start(key, (float(values[name]), float(values[other]))),
         )
         # a slider rounds: what was not moved keeps its exact value
         for part, value in zip((name, other), chosen, strict=True):
@@ -85,27 +76,27 @@ def slide(kept: dict[str, Any], name: str) -> None:
     label = SHORT_LABELS.get(name) or ("Share of views" if name.endswith("_probability") else name.capitalize())
     low, high = slider_range(name, info, values[name])
     if cfg.field_type(info) is int:
-        values[name] = st.slider(label, int(low), int(high), int(values[name]), step=2, key=key, help=info.description)
+        whole = url_state.start(key, int(values[name]))
+        values[name] = st.slider(label, int(low), int(high), step=2, help=info.description, **whole)
         return
-    value = st.slider(label, float(low), float(high), float(values[name]), step=0.01, key=key, help=info.description)
+    own = url_state.start(key, float(values[name]))
+    value = st.slider(label, float(low), float(high), step=0.01, help=info.description, **own)
     if abs(value - values[name]) > 0.006:
         values[name] = round(value, 4)
 
 
 def controls(kept: dict[str, Any]) -> None:
     values = kept["values"]
-    for operation, title in OPERATIONS.items():
+    for operation, title in choice.OPERATIONS.items():
         names = [name for name in choice.NAMES if operation_of(name) == operation]
         probability = f"{operation}_probability"
-        switch = f"augmentation-{kept['generation']}-{operation}"
-        if switch not in st.session_state:
-            st.session_state[switch] = values[probability] > 0
-        on = st.toggle(f"**{title}**", key=switch, help=Augmentation.model_fields[probability].description)
+        switch = url_state.start(choice.widget(operation), values[probability] > 0)
+        on = st.toggle(f"**{title}**", help=Augmentation.model_fields[probability].description, **switch)
         before = kept.setdefault("before", {})
         if on and values[probability] == 0:
             values[probability] = before.get(operation) or (0.5 if operation in ("flip", "blur") else 1.0)
             # its slider is not there yet, or still says 0
-            st.session_state.pop(f"augmentation-{kept['generation']}-{probability}", None)
+            choice.forget(probability)
         elif not on and values[probability] > 0:
             before[operation] = values[probability]
             values[probability] = 0.0
@@ -208,7 +199,7 @@ def train_with_these() -> None:
     else:
         st.session_state["message"] = "Your images stay in this session: choose a data set or a folder to train on."
     forms.prefill("pretrain", values, recipe=recipe)
-    st.switch_page(ui.PAGE_NEW)
+    url_state.go("new-run")
 
 
 STYLE = """
@@ -226,13 +217,12 @@ STYLE = """
 
 def number(kept: dict[str, Any], name: str, label: str, low: int, high: int, about: str, shown_from: int = 0) -> None:
     """A whole number of the state, which is counted from 0 and shown counted from `shown_from`."""
-    key = f"augmentation-{name}"
+    key = choice.widget(name)
     kept[name] = min(max(kept[name] + shown_from, low), high) - shown_from
-    if not low <= int(st.session_state.get(key, low)) <= high:
+    if not low <= int(url_state.value_of(key, low)) <= high:
         choice.forget(name)
-    if key not in st.session_state:
-        st.session_state[key] = kept[name] + shown_from
-    value = st.number_input(label, low, high, step=1, key=key, width=120, help=about)
+    own = url_state.start(key, kept[name] + shown_from)
+    value = st.number_input(label, low, high, step=1, width=120, help=about, **own)
     kept[name] = int(value) - shown_from
 
 
@@ -240,41 +230,34 @@ def choices(kept: dict[str, Any]) -> None:
     """Images, settings to start from, size, and which random numbers."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="augmentation-head"):
         labels = {choice.OF_RUN: f"{index.short_dataset(kept['dataset'])} of the run"}
-        if "augmentation-dataset" not in st.session_state:
-            st.session_state["augmentation-dataset"] = choice.OF_RUN if kept["run"] else kept["dataset"]
         st.selectbox(
             "Data set",
             images.datasets(kept),
-            key="augmentation-dataset",
             width=160,
             accept_new_options=True,
             format_func=lambda name: labels.get(name) or index.short_dataset(name),
             on_change=choice.use_dataset,
             help="A data set that is here already, the path of a folder, or images of your own.",
+            **url_state.start(choice.widget("dataset"), choice.OF_RUN if kept["run"] else kept["dataset"]),
         )
-        size_key = f"augmentation-{kept['generation']}-size"
-        if size_key not in st.session_state:
-            st.session_state[size_key] = kept["size"] or OWN_SIZE
         sizes = sorted({OWN_SIZE, *SIZES, kept["size"] or OWN_SIZE})
         size = st.selectbox(
             "View size",
             sizes,
-            key=size_key,
             width=150,
             format_func=lambda size: f"{size} pixels" if size else "The data set's",
             help="Side of a view; a blur in pixels is weaker on larger views.",
+            **url_state.start(choice.widget("size"), kept["size"] or OWN_SIZE),
         )
         kept["size"] = size or None
         known = choice.bases(kept["origin"])
-        if "augmentation-preset" not in st.session_state:
-            st.session_state["augmentation-preset"] = kept["preset"]
         st.selectbox(
             "Start from",
             list(known),
             format_func=lambda name: known[name][0],
-            key="augmentation-preset",
             on_change=choice.use_preset,
             width=210,
+            **url_state.start(choice.widget("preset"), kept["preset"]),
         )
         number(kept, "seed", "Seed", 0, choice.MAX_SEED, "A training with this seed draws these very views.")
         number(kept, "epoch", "Epoch", 1, choice.last_epoch(kept), "Each epoch draws other views.", 1)
@@ -351,16 +334,14 @@ def explorer() -> None:
     images.freeze_torch()
 
     numbers = images.chosen_images(kept, found)
-    if "augmentation-part" not in st.session_state:
-        st.session_state["augmentation-part"] = kept["part"]
     st.segmented_control(
         "What to look at",
         list(choice.PARTS),
         format_func=choice.PARTS.__getitem__,
-        key="augmentation-part",
         required=True,
         label_visibility="collapsed",
         on_change=choice.use_part,
+        **url_state.start(choice.widget("part"), kept["part"]),
     )
     with st.container(key="augmentation-images", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):

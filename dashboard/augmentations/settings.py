@@ -7,12 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.shared import forms, store
+from dashboard.augmentations import encoder_state
+from dashboard.shared import forms, store, url_state
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import Augmentation, ConfigError, PretrainConfig
 
-STATE = "augmentations"
+PAGE = STATE = "augmentations"
 PARTS = {
     "pairs": "Pairs",
     "steps": "One image step by step",
@@ -25,6 +26,15 @@ MAX_SEED = int(cfg.bounds(SEED)["le"])
 MAX_EPOCH = 10**6
 NAMES = tuple(Augmentation.model_fields)
 PAPER, IMAGENET, NONE = "paper", "imagenet", "none"
+# Titles of the operations in the order they are applied; an option belongs to the one its name begins with.
+OPERATIONS = {
+    "crop": "Random crop",
+    "flip": "Mirror",
+    "jitter": "Colour jitter",
+    "grayscale": "Grey",
+    "blur": "Gaussian blur",
+}
+WIDGETS = ("dataset", "preset", "seed", "epoch", "batch", "part", "size", *NAMES, *OPERATIONS)
 OF_RUN = "run"  # stands for a preset and for a data set: those of the run that the page was opened from
 
 
@@ -71,19 +81,25 @@ def state() -> dict[str, Any]:
 
 
 def enter() -> None:
-    """Takes the state from the address at the first visit, and when a link of another page leads here."""
-    query = st.query_params.to_dict()
-    if STATE in st.session_state and ("run" not in query or "epoch" in query):
-        return  # an address with an epoch was written by this page
-    generation = st.session_state.get(STATE, {}).get("generation", -1)
-    st.session_state[STATE] = from_address(query) | {"generation": generation + 1}
-    forget("dataset", "preset", "seed", "epoch", "batch", "part")
+    """Takes the state from a new address, and at the first visit."""
+    query = url_state.news(PAGE)
+    if STATE in st.session_state and not query:
+        return
+    before = st.session_state.get(STATE, {}).get("round", -1)
+    st.session_state[STATE] = from_address({name: values[-1] for name, values in (query or {}).items()})
+    state()["round"] = before + 1
+    encoder_state.VIEW.take(query or {})
+    forget(*WIDGETS)
+
+
+def widget(name: str) -> str:
+    """What a widget of this page is called."""
+    return f"augmentation-{name}"
 
 
 def forget(*names: str) -> None:
     """Lets widgets take their values again."""
-    for name in names:
-        st.session_state.pop(f"augmentation-{name}", None)
+    url_state.forget(*map(widget, names))
 
 
 def from_address(query: Mapping[str, str]) -> dict[str, Any]:
@@ -117,7 +133,7 @@ def from_address(query: Mapping[str, str]) -> dict[str, Any]:
         "batch": whole_number(query.get("batch"), 1, MAX_EPOCH, 1) - 1,
         "part": query.get("part") if query.get("part") in PARTS else "pairs",
         "show": 0,
-        "generation": 0,
+        "round": 0,
         "image": whole_number(query.get("image"), 0, 2**53, None),
         "picked": [int(word) for word in query.get("images", "").split(",") if word.isdecimal()][:MOST_IMAGES],
     }
@@ -176,13 +192,8 @@ def to_address(kept: dict[str, Any]) -> dict[str, str]:
 
 
 def write_address(kept: dict[str, Any]) -> None:
-    address = to_address(kept)
-    if kept["part"] == "encoder":
-        from dashboard.augmentations import encoder_state
-
-        address |= encoder_state.address()
-    if st.query_params.to_dict() != address:
-        st.query_params.from_dict(address)
+    own = encoder_state.address() if kept["part"] == "encoder" else {}
+    url_state.write(to_address(kept) | own, "explorer")
 
 
 def problem(values: dict[str, Any]) -> str:
@@ -196,15 +207,15 @@ def problem(values: dict[str, Any]) -> str:
 
 def use_preset() -> None:
     kept = state()
-    name = st.session_state["augmentation-preset"]
+    name = url_state.value_of(widget("preset"))
     _, values, size = bases(kept["origin"])[name]
     kept |= {"preset": name, "values": dict(values), "size": size}
-    kept["generation"] += 1  # new widgets, which take the new values
+    forget(*NAMES, *OPERATIONS, "size")
 
 
 def use_dataset() -> None:
     kept = state()
-    chosen = st.session_state["augmentation-dataset"]
+    chosen = url_state.value_of(widget("dataset"))
     kept |= {"picked": [], "image": None, "show": 0}
     if chosen == OF_RUN:
         return
@@ -229,10 +240,10 @@ def other_images(num_batches: int) -> None:
     kept = state()
     kept["show"] += 1
     kept["batch"] = (kept["batch"] + 1) % num_batches
-    kept["generation"] += 1
+    kept["round"] += 1
     kept |= {"picked": [], "image": None}
     forget("batch")
 
 
 def use_part() -> None:
-    state()["part"] = st.session_state["augmentation-part"]
+    state()["part"] = url_state.value_of(widget("part"))

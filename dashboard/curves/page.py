@@ -12,15 +12,15 @@ from dashboard.components.run_picker import run_picker
 from dashboard.curves import curve_data
 from dashboard.curves.curve_data import group_title
 from dashboard.curves.tables import options_table, summary_table
-from dashboard.curves.view_state import MAX_RUNS, SEEDS, SPLITS, X, apply_widget_state, choice, write_address
-from dashboard.shared import figures, palette, store, ui
+from dashboard.curves.view_state import MAX_RUNS, SEEDS, SPLITS, VIEW, X, take_picked, write_address
+from dashboard.shared import figures, palette, store, ui, url_state
 from simclr.config import ConfigError
 from simclr.results import comparisons, curves, metric_info, smoothing
 from simclr.results.curve_sources import Group, Source, alone, by_seed
-from simclr.results.curves import View
 from simclr.runs import lightning_logs
 
 MAX_CHARTS = 12
+METRICS = "curves-metrics-shown"  # the widget; what was chosen in it is the view's `metrics`
 POINTS_PER_CHART = 10_000  # that many are redrawn in 40 ms; many lines share them
 X_NAMES = {"epoch": "Epoch", "step": "Step", "time": "Minute"}
 SEEDS_HELP = (
@@ -29,7 +29,7 @@ SEEDS_HELP = (
 )
 
 
-def other_logs(kept: dict[str, Any], container: Any) -> list[lightning_logs.Log]:
+def other_logs(container: Any) -> list[lightning_logs.Log]:
     """Logs of other programs: those in the runs folder, and those of the folder that the user names."""
     found = lightning_logs.find_logs(store.runs_dir())
     with container.popover("Other logs", icon=":material/folder_open:", key="curves-folder-box"):
@@ -38,45 +38,45 @@ def other_logs(kept: dict[str, Any], container: Any) -> list[lightning_logs.Log]
             "A folder with a metrics.csv in it, or up to three folders below. It is read, never changed. Logs that lie "
             "in the runs folder are in the list already."
         )
-        key = f"curves-folder-{kept['generation']}"
-        text = st.text_input("Folder", kept["folder"], key=key, placeholder="~/project/lightning_logs", max_chars=4000)
-        kept["folder"] = text.strip()
-    if not kept["folder"]:
+        text = st.text_input("Folder", placeholder="~/project/lightning_logs", max_chars=4000, **VIEW.widget("folder"))
+        folder = text.strip()
+    if not folder:
         return found
     try:
-        opened = lightning_logs.open_folder(kept["folder"])
+        opened = lightning_logs.open_folder(folder)
     except ConfigError as error:
         st.warning(escape.markdown(str(error)), icon=":material/folder_off:")
         return found
-    if kept["folder"] != kept.setdefault("opened", ""):
-        kept["opened"] = kept["folder"]
-        if kept["runs"] is not None and not {log.id for log in opened} & set(kept["runs"]):
-            kept["runs"] = [*kept["runs"], *[log.id for log in opened[:10]]][:MAX_RUNS]
-            kept["generation"] += 1
+    if folder != VIEW["opened"]:
+        VIEW["opened"] = folder
+        if VIEW["runs"] is not None and not {log.id for log in opened} & set(VIEW["runs"]):
+            VIEW["runs"] = [*VIEW["runs"], *[log.id for log in opened[:10]]][:MAX_RUNS]
+            VIEW.redraw()
     return [*opened, *found]
 
 
-def metric_choice(kept: dict[str, Any], shown: list[Source], sources: list[Source]) -> list[str]:
+def metric_choice(shown: list[Source], sources: list[Source]) -> list[str]:
     """The metrics chosen; until the user chooses, and where no run has any of those, they follow the runs."""
-    key = f"curves-metrics-{kept['generation']}"
     offered = curves.offered(shown)
-    chosen = st.session_state.get(key)
-    if chosen is not None and chosen != kept.get("followed"):
-        kept["metrics"] = chosen
-    if kept["metrics"]:
+    before = url_state.value_of(METRICS)
+    if before is not None and before != VIEW["followed"]:
+        VIEW["metrics"] = before
+    if VIEW["metrics"]:
         known = {*metric_info.METRICS, *curves.offered(sources)}
-        kept["metrics"] = [name for name in kept["metrics"] if name in known]
-        if offered and not set(kept["metrics"]) & set(offered):
-            kept["metrics"] = None
-    kept["followed"] = curves.first_metrics(shown, offered) if kept["metrics"] is None else None
-    st.session_state[key] = (kept["followed"] if kept["metrics"] is None else kept["metrics"])[:MAX_CHARTS]
+        VIEW["metrics"] = [name for name in VIEW["metrics"] if name in known]
+        if offered and not set(VIEW["metrics"]) & set(offered):
+            VIEW["metrics"] = None
+    VIEW["followed"] = curves.first_metrics(shown, offered) if VIEW["metrics"] is None else None
+    wanted = (VIEW["followed"] if VIEW["metrics"] is None else VIEW["metrics"])[:MAX_CHARTS]
+    if before is not None and before != wanted:
+        url_state.forget(METRICS)
     return st.multiselect(
         "Metrics",
-        [*offered, *[name for name in st.session_state[key] if name not in offered]],
+        [*offered, *[name for name in wanted if name not in offered]],
         format_func=metric_label,
         max_selections=MAX_CHARTS,
-        key=key,
         placeholder="Choose metrics",
+        **url_state.start(METRICS, wanted),
     )
 
 
@@ -86,41 +86,38 @@ def metric_label(metric: str) -> str:
     return f"{metric} (column)" if taken else metric_info.spec_of(metric).label
 
 
-def toolbar(kept: dict[str, Any], shown: list[Source], sources: list[Source]) -> list[str]:
+def toolbar(shown: list[Source], sources: list[Source]) -> list[str]:
     """The widgets above the charts; returns the metrics chosen."""
-    generation = kept["generation"]
-    chosen = metric_choice(kept, shown, sources)
+    chosen = metric_choice(shown, sources)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         for name, label, options_table, text in (
             ("splits", "Lines", SPLITS, "Training is dotted, validation solid."),
             ("x", "Against", X, "Time is minutes of training since the start of each run."),
             ("seeds", "Seeds", SEEDS, SEEDS_HELP),
         ):
-            kept[name] = st.segmented_control(
+            st.segmented_control(
                 label,
                 list(options_table),
-                default=kept[name],
                 required=True,
                 format_func=options_table.__getitem__,
                 help=text,
-                key=f"curves-{name}-{generation}",
+                **VIEW.widget(name, list(options_table)),
             )
-        kept["smoothing"] = st.slider(
+        st.slider(
             "Smoothing",
             0.0,
             0.99,
-            kept["smoothing"],
-            0.01,
+            step=0.01,
             width=150,
             help="Exponential moving average; the measured line stays behind, faint.",
-            key=f"curves-smoothing-{generation}",
+            **VIEW.widget("smoothing"),
         )
-        kept["log"] = st.toggle("Log y", kept["log"], key=f"curves-log-{generation}")
-        kept["log_x"] = st.toggle("Log x", kept["log_x"], key=f"curves-log_x-{generation}")
+        st.toggle("Log y", **VIEW.widget("log"))
+        st.toggle("Log x", **VIEW.widget("log_x"))
     return chosen
 
 
-def pick_runs(kept: dict[str, Any], sources: list[Source], looks: dict[str, tuple[str, str]]) -> None:
+def pick_runs(sources: list[Source], looks: dict[str, tuple[str, str]]) -> None:
     """The list of runs; `looks` holds colour and dash of those that are drawn."""
     items = [
         {
@@ -136,22 +133,22 @@ def pick_runs(kept: dict[str, Any], sources: list[Source], looks: dict[str, tupl
         }
         for source in sources
     ]
-    run_picker(items, kept["runs"], key=f"curves-runs-{kept['generation']}", most=MAX_RUNS)
+    run_picker(items, VIEW["runs"], key=VIEW.component_key("runs"), most=MAX_RUNS)
 
 
 # --- charts --------------------------------------------------------------------------------------------------------
 
 
-def view_of(kept: dict[str, Any], num_groups: int) -> View:
-    num_lines = num_groups * (2 if kept["splits"] == "both" else 1)
-    if kept["smoothing"] and kept["seeds"] == "each":  # with the measured ones behind
+def view_of(num_groups: int) -> curves.View:
+    num_lines = num_groups * (2 if VIEW["splits"] == "both" else 1)
+    if VIEW["smoothing"] and VIEW["seeds"] == "each":  # with the measured ones behind
         num_lines *= 2
     limit = min(smoothing.MAX_POINTS, max(30, POINTS_PER_CHART // max(1, num_lines)))
-    splits = ("train", "val") if kept["splits"] == "both" else (kept["splits"],)
-    return View(kept["x"], kept["smoothing"], kept["log_x"], splits, limit)
+    splits = ("train", "val") if VIEW["splits"] == "both" else (VIEW["splits"],)
+    return curves.View(VIEW["x"], VIEW["smoothing"], VIEW["log_x"], splits, limit)
 
 
-def card(metric: str, kept: dict[str, Any]) -> dict[str, Any]:
+def card(metric: str) -> dict[str, Any]:
     """What the grid has to know of one chart."""
     spec = metric_info.spec_of(metric)
     name = spec.label.lower() if metric in metric_info.METRICS else spec.label
@@ -159,40 +156,40 @@ def card(metric: str, kept: dict[str, Any]) -> dict[str, Any]:
         "id": metric,
         "title": spec.label,
         "help": spec.help,
-        "empty": f"None of these runs has recorded {name}{' with its time' if kept['x'] == 'time' else ''} yet.",
+        "empty": f"None of these runs has recorded {name}{' with its time' if VIEW['x'] == 'time' else ''} yet.",
         "percent": spec.percent,
         "digits": spec.digits if metric in metric_info.METRICS else None,
-        "log": kept["log"],
-        "log_x": kept["log_x"],
+        "log": VIEW["log"],
+        "log_x": VIEW["log_x"],
         "better": spec.better,
     }
 
 
-def draw(kept: dict[str, Any], groups: list[Group], metrics: list[str]) -> None:
+def draw(groups: list[Group], metrics: list[str]) -> None:
     """The grid with all its lines; what changes from then on is sent by `refresh`."""
-    view = view_of(kept, len(groups))
-    around = "range" if kept["seeds"] == "range" else "std"
+    view = view_of(len(groups))
+    around = "range" if VIEW["seeds"] == "range" else "std"
     before = {group.id: group.revision for group in groups}
     titles = [group.title for group in groups]
-    key = f"curves-grid-{kept['generation']}"
+    key = VIEW.component_key("grid")
     base = curve_grid(
         {
-            "charts": [card(metric, kept) for metric in metrics],
+            "charts": [card(metric) for metric in metrics],
             "runs": [
                 {"id": group.id, "title": group_title(group, titles), "color": group.color, "dash": dash}
                 for group, dash in zip(groups, dashes_of(groups), strict=True)
             ],
             "lines": curve_data.lines(groups, metrics, view, around),
-            "x_title": figures.X_LABELS[kept["x"]],
-            "x_name": X_NAMES[kept["x"]],
+            "x_title": figures.X_LABELS[VIEW["x"]],
+            "x_name": X_NAMES[VIEW["x"]],
             "height": 250 if len(metrics) > 1 else 480,
             "large_height": 480,
-            "large": kept["large"],
+            "large": VIEW["large"],
         },
         key=key,
     )
     state = st.session_state.get(key)
-    kept["large"] = str(state.get("large") or "") if state else ""
+    VIEW["large"] = str(state.get("large") or "") if state else ""
     refresh(key, base, tuple(groups), tuple(metrics), view, around, before)
 
 
@@ -205,7 +202,13 @@ def dashes_of(groups: list[Group]) -> list[str]:
 
 @st.fragment(run_every=2)
 def refresh(
-    key: str, base: str, groups: tuple[Group, ...], metrics: tuple[str, ...], view: View, around: str, before: dict
+    key: str,
+    base: str,
+    groups: tuple[Group, ...],
+    metrics: tuple[str, ...],
+    view: curves.View,
+    around: str,
+    before: dict,
 ) -> None:
     """Sends the lines of those runs that wrote something since the grid was drawn."""
     changed = [group for group in groups if group.revision != before[group.id]]
@@ -229,22 +232,23 @@ def moving() -> tuple[str, ...]:
 def page() -> None:
     summaries = store.get().summaries()
     right = ui.head("Curves")
-    kept = choice()
-    logs = other_logs(kept, right)
+    if VIEW.open():
+        url_state.forget(METRICS)
+    logs = other_logs(right)
     sources = [*curve_data.of_runs(summaries), *curve_data.of_logs(logs)]
     if not sources:
         st.write("Curves of your runs appear here, laid over each other. There is no run yet.")
         st.page_link(ui.PAGE_NEW, label="Start a run", icon=":material/play_arrow:")
         return
     known = {source.id: source for source in sources}
-    if kept["runs"] is None:
+    if VIEW["runs"] is None:
         alike = [
             item.id for item in summaries if (item.kind, item.dataset) == (summaries[0].kind, summaries[0].dataset)
         ]
-        kept["runs"] = alike[:4] or [source.id for source in sources[:4]]
-    apply_widget_state(kept, known)
-    shown = [known[run_id] for run_id in kept["runs"]]
-    groups = alone(shown) if kept["seeds"] == "each" else by_seed(shown, sources)
+        VIEW["runs"] = alike[:4] or [source.id for source in sources[:4]]
+    take_picked(known)
+    shown = [known[run_id] for run_id in VIEW["runs"]]
+    groups = alone(shown) if VIEW["seeds"] == "each" else by_seed(shown, sources)
     looks = {
         source.id: (group.color, dash)
         for group, dash in zip(groups, dashes_of(groups), strict=True)
@@ -252,28 +256,28 @@ def page() -> None:
     }
     left, middle = st.columns([1, 3.2], gap="medium")
     with left:
-        pick_runs(kept, sources, looks)
+        pick_runs(sources, looks)
     with middle:
-        metrics = toolbar(kept, shown, sources)
+        metrics = toolbar(shown, sources)
         if not shown or not metrics:
             st.caption("Choose runs to see their curves." if metrics else "Choose runs and metrics to see curves.")
         else:
             for sentence in comparisons.warnings(shown, metrics):
                 st.caption(f":orange[:material/warning:] {escape.markdown(sentence)}")
-            draw(kept, groups, metrics)
+            draw(groups, metrics)
             st.caption("Drag to zoom, double-click to see all; point at a chart to read all runs at one place.")
     if shown and metrics:
-        export(right, kept, groups, metrics)
+        export(right, groups, metrics)
         st.subheader("Last and best values", anchor=False)
         summary_table(tuple(groups), tuple(metrics))
         options_table(shown)
     watch(moving())
-    write_address(kept, metrics)
+    write_address(metrics)
 
 
-def export(container: Any, kept: dict[str, Any], groups: list[Group], metrics: list[str]) -> None:
-    view = view_of(kept, len(groups))
-    around = "range" if kept["seeds"] == "range" else "std"
+def export(container: Any, groups: list[Group], metrics: list[str]) -> None:
+    view = view_of(len(groups))
+    around = "range" if VIEW["seeds"] == "range" else "std"
     container.download_button(
         "CSV",
         lambda: curves.csv_text(groups, metrics, view, around),

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.components.table import table
 from dashboard.curves import curve_data
 from dashboard.curves.curve_data import group_title
-from dashboard.shared import store
+from dashboard.shared import url_state
 from simclr.results import comparisons, curves, metric_info
 from simclr.results.curve_sources import Group, Source, alone
 from simclr.results.statistics import mean_and_std
@@ -45,7 +45,7 @@ def summary_table(groups: tuple[Group, ...], metrics: tuple[str, ...]) -> None:
     for group in groups:
         row: dict[str, Any] = {"run": {"text": group_title(group, titles), "color": group.color, "title": group.id}}
         if len(group.members) == 1 and group.members[0].kind != "log":
-            row["href"] = store.run_address(group.id)
+            row["href"] = url_state.address("run", id=group.id)
         for metric in metrics:
             found = [curves.values(source, metric) for source in group.members]
             row[f"{metric} last"] = value_cell([item.last for item in found], metric)

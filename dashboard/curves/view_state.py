@@ -1,4 +1,4 @@
-"""What the Curves page shows: in the address, in the session, and in its widgets."""
+"""What the Curves page shows, and how an address says it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from urllib.parse import quote, unquote
 
 import streamlit as st
 
+from dashboard.shared import url_state
 from simclr.results.curve_sources import Source
 
 MAX_RUNS = 200
 X = {"epoch": "Epoch", "step": "Step", "time": "Time"}
 SPLITS = {"both": "Both", "train": "Training", "val": "Validation"}
 SEEDS = {"each": "Each run", "std": "Mean ± std", "range": "Mean, min–max"}
-CHOICE = "curves_choice"  # the session's own copy: widgets forget when another page is shown
 FIRST = {
     "runs": None,
     "metrics": None,
@@ -26,27 +26,15 @@ FIRST = {
     "log_x": False,
     "large": "",
     "folder": "",
-    "generation": 0,
+    "opened": "",
+    "followed": None,
 }
 
 
-# --- what is shown: address, session, widgets ----------------------------------------------------------------------
-
-
-def choice() -> dict[str, Any]:
-    """What is shown: the address first, then what this session chose before."""
-    kept = st.session_state.setdefault(CHOICE, dict(FIRST))
-    given = {name: st.query_params.get_all(name) for name in st.query_params if name in (*FIRST, "metric")}
-    if given and given != st.session_state.get("curves_address"):
-        kept["generation"] += 1
-        kept |= read_address(given)
-    return kept
-
-
-def read_address(given: dict[str, list[str]]) -> dict[str, Any]:
-    """The choices that an address makes; what it does not name is as at first, and what makes no sense too."""
+def read_address(given: url_state.Query) -> dict[str, Any]:
+    """The choices that an address makes; what makes no sense is left out."""
     one = {name: values[-1] for name, values in given.items() if values}
-    found: dict[str, Any] = {name: value for name, value in FIRST.items() if name not in ("generation", "folder")}
+    found: dict[str, Any] = {}
     if "runs" in one:
         found["runs"] = [unquote(run_id) for run_id in one["runs"].split(",") if run_id]
     if given.get("metric"):
@@ -54,9 +42,8 @@ def read_address(given: dict[str, list[str]]) -> dict[str, Any]:
     for name, allowed in (("x", X), ("splits", SPLITS), ("seeds", SEEDS)):
         if one.get(name) in allowed:
             found[name] = one[name]
-    found["log"], found["log_x"] = one.get("log") == "true", one.get("log_x") == "true"
-    found["large"] = one.get("large", "")
-    found["folder"] = one.get("folder", "")
+    found |= {name: one.get(name) == "true" for name in ("log", "log_x")}
+    found |= {name: one.get(name, "") for name in ("large", "folder")}
     try:
         smoothing = float(one.get("smoothing", 0))
     except ValueError:
@@ -65,28 +52,24 @@ def read_address(given: dict[str, list[str]]) -> dict[str, Any]:
     return found
 
 
-def write_address(kept: dict[str, Any], metrics: list[str]) -> None:
+VIEW = url_state.View("curves", FIRST, read_address)
+
+
+def write_address(metrics: list[str]) -> None:
     """Puts the view into the address; what is as at first is left out."""
     query: dict[str, str | list[str]] = {
-        "runs": ",".join(quote(run_id, safe="/") for run_id in kept["runs"]),
+        "runs": ",".join(quote(run_id, safe="/") for run_id in VIEW["runs"]),
         "metric": metrics,
     }
-    query |= {name: kept[name] for name in ("x", "splits", "seeds", "folder", "large") if kept[name] != FIRST[name]}
-    query |= {name: "true" for name in ("log", "log_x") if kept[name]}
-    if kept["smoothing"]:
-        query["smoothing"] = f"{kept['smoothing']:.2f}"
-    address = {name: [value] if isinstance(value, str) else value for name, value in query.items()}
-    address = {name: values for name, values in address.items() if values}
-    if address != {name: st.query_params.get_all(name) for name in st.query_params}:
-        st.query_params.from_dict(query)
-    st.session_state["curves_address"] = address
+    query |= VIEW.changed("x", "splits", "seeds", "folder", "large", "log", "log_x")
+    if VIEW["smoothing"]:
+        query["smoothing"] = f"{VIEW['smoothing']:.2f}"
+    url_state.write(query)
 
 
-def apply_widget_state(kept: dict[str, Any], known: dict[str, Source]) -> None:
-    """Takes over from two widgets what is needed before they are drawn: the runs ticked, and what is drawn as one."""
-    kept["seeds"] = st.session_state.get(f"curves-seeds-{kept['generation']}") or kept["seeds"]
-    state = st.session_state.get(f"curves-runs-{kept['generation']}")
+def take_picked(known: dict[str, Source]) -> None:
+    """Takes over which runs are ticked, which is needed before their list is drawn."""
+    state = st.session_state.get(VIEW.component_key("runs"))
     picked = state.get("picked") if state else None
-    if picked is not None:
-        kept["runs"] = [str(run_id) for run_id in picked]
-    kept["runs"] = [run_id for run_id in kept["runs"] if run_id in known][:MAX_RUNS]
+    runs = VIEW["runs"] if picked is None else [str(run_id) for run_id in picked]
+    VIEW["runs"] = [run_id for run_id in runs if run_id in known][:MAX_RUNS]

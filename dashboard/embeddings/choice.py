@@ -1,7 +1,4 @@
-"""What the Embeddings page is asked to show: read from the address, chosen with widgets, written back into the address.
-
-The address alone says what is shown; who comes back without one finds that of the last visit.
-"""
+"""What the Embeddings page is asked to show: read from the address, chosen with widgets, put into the address."""
 
 from __future__ import annotations
 
@@ -17,11 +14,11 @@ from numpy.typing import NDArray
 from dashboard.components import escape
 from dashboard.components.embedding_map import MapState, read_state, selected_rows, selection_text
 from dashboard.embeddings import colors as embedding_colors
-from dashboard.shared import formats, run_labels, store
+from dashboard.shared import formats, run_labels, store, url_state
 from dashboard.shared.palette import PALETTE
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.embeddings import projections, references, selection
+from simclr.embeddings import film, projections, references, selection
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection
@@ -30,7 +27,6 @@ from simclr.results import arms, index
 from simclr.runs import Run
 
 BLUE, ORANGE = PALETTE[:2]
-KEPT = "embeddings-kept"
 START = "embeddings-start"
 OPEN = "embeddings-open"
 SHOWN = "embeddings-shown"
@@ -48,50 +44,76 @@ OTHER_SUBTITLES = {
 
 # --- the address ----------------------------------------------------------------------------------------------------
 
-
-def recall() -> None:
-    """Brings back the address of the last visit where there is none."""
-    if not st.query_params.to_dict():
-        st.query_params.update(st.session_state.get(KEPT, {}))
-
-
-def put(**values: Any) -> None:
-    """Writes values into the address; what is empty leaves it."""
-    for name, value in values.items():
-        text = "" if value is None else str(value)
-        if st.query_params.get(name, "") == text:
-            continue
-        if text:
-            st.query_params[name] = text
-        else:
-            del st.query_params[name]
-    st.session_state[KEPT] = st.query_params.to_dict()
-
-
-def start_value(name: str, options: Sequence[Any], default: Any, asked: str | None = None) -> str:
-    """Sets a choice that is not made yet, or cannot be made any more, from the address; returns its key.
-
-    Args:
-        asked: what the address says; unset: its value of this name.
-    """
-    key = f"embeddings-{name}"
-    if st.session_state.get(key) not in options or key not in st.session_state:
-        texts = {str(option): option for option in options}
-        st.session_state[key] = texts.get(str(st.query_params.get(name) if asked is None else asked), default)
-    return key
+NUMBERS = {name: option for options in projections.OPTIONS.values() for name, option in options.items()}
+MAP_PARTS = ("image", "selection", "hidden", "zoom")  # what is chosen in the maps, as text
+FIRST: dict[str, Any] = {
+    "left": None,
+    "left-checkpoint": "",
+    "left-layer": "h",
+    "right": None,
+    "right-checkpoint": "",
+    "right-layer": "h",
+    "partner-of": None,
+    "references": ("", ""),
+    "mode": "maps",
+    "mode-before": None,
+    "method": "umap",
+    "film-method": "pca",
+    "dims": 2,
+    "images": selection.DEFAULT_IMAGES,
+    "split": "auto",
+    "color": None,
+    "k": 20,
+    "by": "knn",
+    "epoch": "",
+    **dict.fromkeys(MAP_PARTS, ""),
+    **{name: int(option.default) if option.step == 1 else float(option.default) for name, option in NUMBERS.items()},
+}
 
 
-def start_number(name: str, option: projections.Option) -> str:
-    """The same for a number in a range."""
-    key = f"embeddings-{name}"
-    if key not in st.session_state:
+def read_address(query: url_state.Query) -> dict[str, Any]:
+    """What an address says of the page; what makes no sense is left out."""
+    one = {name: values[-1] for name, values in query.items() if values}
+    found: dict[str, Any] = {name: one[name] for name in (*MAP_PARTS, "epoch", "color", "by") if name in one}
+    for place in ("left", "right"):
+        name, checkpoint, layer = taken_apart(one.get(place, ""))
+        found |= {place: name or None, f"{place}-checkpoint": checkpoint, f"{place}-layer": layer or "h"}
+    for name, options in (
+        ("mode", list(MODES)),
+        ("method", projections.METHODS),
+        ("dims", projections.DIMS),
+        ("images", NUM_IMAGES),
+        ("split", list(SPLITS)),
+        ("k", NUM_NEIGHBORS),
+    ):
+        found |= {each: option for each in [name] for option in options if str(option) == one.get(each)}
+    if one.get("method") in film.METHODS:
+        found["film-method"] = one["method"]
+    for name, option in NUMBERS.items():
         try:
-            value = float(st.query_params.get(name, ""))
+            value = float(one.get(name, ""))
             option.check(name, value)
         except ValueError:
-            value = option.default
-        st.session_state[key] = int(value) if option.step == 1 else value
-    return key
+            continue
+        found[name] = int(value) if option.step == 1 else value
+    return found
+
+
+VIEW = url_state.View("embeddings", FIRST, read_address)
+
+
+def write_address(part: str = "page") -> None:
+    """Puts what the page shows into the address."""
+    is_film = VIEW["mode"] == "film"
+    method = VIEW["film-method" if is_film else "method"]
+    left, right = VIEW["references"]
+    query = {"left": left, "right": right} | VIEW.changed("mode") | {"method": method}
+    if not is_film:
+        query["images"] = str(VIEW["images"])
+        query |= VIEW.changed("dims", "split", "k", "by", *projections.OPTIONS[method])
+        query["color"] = VIEW["color"] or ""
+    query |= VIEW.changed(*MAP_PARTS, *(["epoch"] if is_film else []))
+    url_state.write(query, part)
 
 
 # --- the two models -------------------------------------------------------------------------------------------------
@@ -177,18 +199,17 @@ def choose_side(
     is_film: bool,
 ) -> Side:
     """The widgets of the left or the right model."""
-    name, asked_checkpoint, asked_layer = taken_apart(st.query_params.get(place, ""))
     names = {item.id: run_labels.label(item) for item in items.values()} | OTHERS
-    asked = next((option for option in options if name and option.startswith(name)), "")
-    key = start_value(place, options, default, asked)
+    if (asked := VIEW[place]) and asked not in options:
+        VIEW[place] = next((option for option in options if option.startswith(asked)), None)
     with column:
         what = st.selectbox(
             place.capitalize(),
             options,
             format_func=names.__getitem__,
-            key=key,
             help="Finished runs with weights; a network before its training; or the bare pixels."
             + (" Runs that cannot be shown the same images as the left one are left out." if place == "right" else ""),
+            **VIEW.widget(place, options, default),
         )
         run = None if what in OTHERS else store.find(what)
         checkpoints = ["", *(references.checkpoints_of(run) if run else [])]
@@ -203,7 +224,7 @@ def choose_side(
                     label_visibility="collapsed",
                     width=190,
                     disabled=is_film,
-                    key=start_value(f"{place}-checkpoint", checkpoints, "", asked_checkpoint),
+                    **VIEW.widget(f"{place}-checkpoint", checkpoints),
                 )
             if len(layers) > 1:
                 layer = (
@@ -213,8 +234,8 @@ def choose_side(
                         required=True,
                         label_visibility="collapsed",
                         disabled=is_film,
-                        key=start_value(f"{place}-layer", layers, "h", asked_layer),
                         format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
+                        **VIEW.widget(f"{place}-layer", layers),
                     )
                     or "h"
                 )
@@ -226,41 +247,37 @@ def choose_side(
 
 
 def swap() -> None:
-    """Left becomes right; what they were stands in the address."""
-    left, right = (st.query_params.get(place, "") for place in ("left", "right"))
-    st.query_params.update(left=right, right=left)
-    for name in [name for name in st.session_state if str(name).startswith(("embeddings-left", "embeddings-right"))]:
-        del st.session_state[name]
-    st.session_state.pop("embeddings-partner-of", None)
+    """Left becomes right, with weights and layer."""
+    for part in ("", "-checkpoint", "-layer"):
+        VIEW.update(**{f"left{part}": VIEW[f"right{part}"], f"right{part}": VIEW[f"left{part}"]})
+    VIEW["partner-of"] = None
 
 
-def choose_sides(found: list[index.Summary], split: str, is_film: bool = False) -> tuple[Side, Side]:
+def choose_sides(found: list[index.Summary], is_asked: bool) -> tuple[Side, Side]:
     """Left and right model; another one on the left brings its own partner.
 
     Args:
-        is_film: weights and layers make no difference.
+        is_asked: an address has just named them.
     """
+    split, is_film = VIEW["split"], VIEW["mode"] == "film"  # in a film weights and layers make no difference
     items = {item.id: item for item in found}
     colors = store.colors(items)
-    asked = {place: taken_apart(st.query_params.get(place, ""))[0] for place in ("left", "right")}
-    wanted = asked["left"] if "embeddings-left" not in st.session_state else ""
+    asked = {place: VIEW[place] if is_asked else None for place in ("left", "right")}
+    wanted = asked["left"]
     if wanted and wanted not in OTHERS and not any(run_id.startswith(wanted) for run_id in items):
         st.warning("The run in the address is not there, or has no weights yet; another is shown.")
     left_column, middle, right_column = st.columns([1, 0.09, 1], gap="small", vertical_alignment="top")
-    before = st.session_state.get("embeddings-partner-of")
+    before = VIEW["partner-of"]
     left = choose_side("left", left_column, [*items, *OTHERS], found[0].id, items, colors, is_film)
     if before not in (None, left.what):
-        for name in ("right", "right-checkpoint", "right-layer"):
-            st.session_state.pop(f"embeddings-{name}", None)
-        put(right=None)
-    st.session_state["embeddings-partner-of"] = left.what
+        VIEW.update(**{name: FIRST[name] for name in ("right", "right-checkpoint", "right-layer")})
+    VIEW["partner-of"] = left.what
     if left.what in OTHERS:
         fine, default = found, found[0].id
     else:
         fine = comparable(left.what, found, split)
         default = default_right(items[left.what], [item for item in fine if item.id != left.what])
-        is_new = asked["right"] in items and "embeddings-right" not in st.session_state
-        if is_new and (sentence := reason_against(left.what, asked["right"], split)):
+        if asked["right"] in items and (sentence := reason_against(left.what, asked["right"], split)):
             st.warning(escape.markdown(sentence))
     options = [item.id for item in fine] + ([] if left.what in OTHERS else list(OTHERS))
     right = choose_side("right", right_column, options, default, items, colors, is_film)
@@ -270,6 +287,7 @@ def choose_sides(found: list[index.Summary], split: str, is_film: bool = False) 
         )
     if right.color == left.color:
         right = replace(right, color=ORANGE if left.color != ORANGE else BLUE)
+    VIEW["references"] = (left.reference, right.reference)
     return left, right
 
 
@@ -283,7 +301,7 @@ def choose_images(place: Any) -> ImageSelection:
             "Images",
             NUM_IMAGES,
             format_func=lambda number: f"{number:,}",
-            key=start_value("images", NUM_IMAGES, selection.DEFAULT_IMAGES),
+            **VIEW.widget("images", NUM_IMAGES),
             help="At most so many, in class proportion, and the same ones for both.",
         )
         split = (
@@ -292,7 +310,7 @@ def choose_images(place: Any) -> ImageSelection:
                 list(SPLITS),
                 format_func=SPLITS.__getitem__,
                 required=True,
-                key=start_value("split", list(SPLITS), "auto"),
+                **VIEW.widget("split", list(SPLITS)),
                 help="Test images were seen by no training; data without any show validation images.",
             )
             or "auto"
@@ -312,7 +330,7 @@ def choose_map(place: Any, method: str, dims: int) -> Projection:
                 kind(option.low),
                 kind(option.high),
                 step=kind(option.step),
-                key=start_number(name, option),
+                **VIEW.widget(name),
                 help=f"{option.help} Default: {option.default:g}.",
             )
             if value is not None and value != option.default:
@@ -329,7 +347,7 @@ def choose_color(place: Any, embeddings: Sequence[Embedding]) -> str:
             "Colour",
             list(options),
             format_func=options.__getitem__,
-            key=start_value("color", list(options), next(iter(options))),
+            **VIEW.widget("color", list(options), next(iter(options))),
         )
         or ""
     )
@@ -344,7 +362,7 @@ def choose_measures(place: Any, embeddings: Sequence[Embedding]) -> tuple[int, s
         k = st.selectbox(
             "Neighbours compared",
             numbers,
-            key=start_value("k", numbers, 20 if 20 in numbers else numbers[-1]),
+            **VIEW.widget("k", numbers, 20 if 20 in numbers else numbers[-1]),
             help="The nearest of each image by cosine of the features: for agreement and the lists of neighbours.",
         )
         judge = "knn"
@@ -353,7 +371,7 @@ def choose_measures(place: Any, embeddings: Sequence[Embedding]) -> tuple[int, s
                 "Predictions by",
                 list(judges),
                 format_func=judges.__getitem__,
-                key=start_value("by", list(judges), "knn"),
+                **VIEW.widget("by", list(judges)),
                 help="Whose predicted classes are coloured, counted and compared.",
             )
     return k, judge
@@ -363,22 +381,19 @@ def choose_measures(place: Any, embeddings: Sequence[Embedding]) -> tuple[int, s
 
 
 def _start_of_address(ids: NDArray[Any], frame: int) -> MapState:
-    query = st.query_params
-    image = query.get("image", "")
-    hidden = tuple(int(word) for word in query.get("hidden", "").split(".") if word.isdecimal() and len(word) < 6)
+    image, selected, hidden, zoom = (VIEW[name] for name in MAP_PARTS)
     try:
-        zoom = tuple(
-            (float(size), float(x), float(y))
-            for size, x, y in (part.split("~") for part in query.get("zoom", "").split("_"))
+        places = tuple(
+            (float(size), float(x), float(y)) for size, x, y in (part.split("~") for part in zoom.split("_"))
         )
     except ValueError:
-        zoom = ()
+        places = ()
     return MapState(
         image=int(image) if image.isdecimal() and len(image) < 12 else -1,
-        selection=selected_rows(query.get("selection", ""), len(ids)),
+        selection=selected_rows(selected, len(ids)),
         frame=frame,
-        hidden=hidden,
-        zoom=zoom,
+        hidden=tuple(int(word) for word in hidden.split(".") if word.isdecimal() and len(word) < 6),
+        zoom=places,
     )
 
 
@@ -390,14 +405,15 @@ def map_state(key: str, ids: NDArray[Any], frame: int = 0) -> tuple[MapState, Ma
     Args:
         frame: of the film, as the address says.
     """
+    origin = VIEW.component_key(key)
     kept = st.session_state.get(START)
-    if kept is None or kept[0] != key or key not in st.session_state:
-        kept = st.session_state[START] = (key, _start_of_address(ids, frame), "link")
+    if kept is None or kept[0] != origin or key not in st.session_state:
+        kept = st.session_state[START] = (origin, _start_of_address(ids, frame), origin)
     state = read_state(key, ids, kept[1], kept[2])
     clicked = st.session_state.pop(OPEN, None)
     if clicked is not None:
         state = replace(state, image=int(clicked))
-        kept = st.session_state[START] = (key, state, uuid.uuid4().hex[:8])
+        kept = st.session_state[START] = (origin, state, uuid.uuid4().hex[:8])
     shown()[key] = state
     return state, kept[1], kept[2]
 
@@ -407,13 +423,13 @@ def shown() -> dict[str, MapState]:
     return st.session_state.setdefault(SHOWN, {})
 
 
-def put_map_state(state: MapState, num_images: int) -> None:
+def keep_map_state(state: MapState, num_images: int) -> None:
     is_zoomed = any(size > 1.001 for size, *_ in state.zoom)
-    put(
-        image=state.image if state.image >= 0 else None,
+    VIEW.update(
+        image=str(state.image) if state.image >= 0 else "",
         selection=selection_text(state.selection, num_images),
         hidden=".".join(map(str, state.hidden)),
-        zoom="_".join("~".join(f"{value:.5g}" for value in each) for each in state.zoom) if is_zoomed else None,
+        zoom="_".join("~".join(f"{value:.5g}" for value in each) for each in state.zoom) if is_zoomed else "",
     )
 
 

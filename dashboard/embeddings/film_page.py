@@ -15,7 +15,7 @@ from dashboard.components.embedding_map import embedding_map
 from dashboard.components.live_chart import live_chart
 from dashboard.embeddings import choice, view
 from dashboard.embeddings.choice import Side
-from dashboard.shared import figures, palette, store, ui
+from dashboard.shared import figures, palette, store, url_state
 from dashboard.shared.jobs import offer, progress
 from simclr import runs
 from simclr.embeddings import film, neighbors, projections
@@ -144,11 +144,10 @@ def page(sides: Sequence[Side], place: Any) -> None:
             film.METHODS,
             format_func=film.LABEL.__getitem__,
             required=True,
-            key=choice.start_value("film-method", film.METHODS, "pca", st.query_params.get("method")),
+            **choice.VIEW.widget("film-method", film.METHODS),
         )
         or "pca"
     )
-    choice.put(method=method)
     found = [(side, film.load(side.run) if side.run is not None else None) for side in sides]
     if sides[0].what == sides[1].what:
         found = found[:1]
@@ -164,7 +163,7 @@ def page(sides: Sequence[Side], place: Any) -> None:
             )
             run = next((side.run for side in sides if side.run is not None), None)
             if run is not None and st.button("Train it again, with a film", key="film-again", icon=":material/replay:"):
-                st.switch_page(ui.PAGE_NEW, query_params={"clone": run.id})
+                url_state.go("new-run", clone=run.id)
         return
     if len(shown) == 2 and not same_images([item for _, item in shown]):
         notes.append(
@@ -202,10 +201,11 @@ def screen(sides: Sequence[Side], method: str) -> None:
         st.rerun()
     epochs = timeline(films)
     first = films[0]
-    state, start, token = choice.map_state(FILM, first.ids, frame_of(epochs, st.query_params.get("epoch", "")))
+    state, start, token = choice.map_state(FILM, first.ids, frame_of(epochs, choice.VIEW["epoch"]))
     frame = min(max(0, state.frame), len(epochs) - 1)
-    choice.put_map_state(state, first.num_images)
-    choice.put(epoch=epochs[frame])
+    choice.keep_map_state(state, first.num_images)
+    choice.VIEW["epoch"] = str(epochs[frame])
+    choice.write_address(FILM)
     prefix = str(st.get_option("server.baseUrlPath") or "")
     side_length = first.about["thumbnails"]["side"]
     panels = []

@@ -15,8 +15,8 @@ from dashboard.components.table import table
 from dashboard.embeddings import choice as embedding_choice
 from dashboard.embeddings import colors, export, film_page, selection, view
 from dashboard.embeddings import numbers as embedding_numbers
-from dashboard.embeddings.choice import Side
-from dashboard.shared import formats, forms, run_labels, store, ui
+from dashboard.embeddings.choice import VIEW, Side
+from dashboard.shared import formats, forms, run_labels, store, ui, url_state
 from dashboard.shared.jobs import offer, progress
 from simclr import config as cfg
 from simclr import runs
@@ -32,7 +32,6 @@ QUESTION = (
     "both maps show the same images."
 )
 MAP = "embedding-map"
-MODE = "embeddings-mode-before"
 SPACE_HEIGHT = 460
 TIMES = {
     "pca": "This takes a few seconds.",
@@ -80,7 +79,7 @@ def empty(summaries: list[index.Summary]) -> None:
         if st.button("Start a pre-training", type="primary", icon=":material/play_arrow:", key="embeddings-first"):
             if "quick" in cfg.recipe_names():
                 forms.prefill("pretrain", {}, "quick")
-            st.switch_page(ui.PAGE_NEW)
+            url_state.go("new-run")
 
 
 def suggest_partner(sides: Sequence[Side], found: list[index.Summary]) -> None:
@@ -134,7 +133,8 @@ def maps(folders: list[str], asked: Projection, sides: Sequence[Side], color: st
         st.rerun()
     first = embeddings[0]
     state, start, token = embedding_choice.map_state(MAP, first.ids)
-    embedding_choice.put_map_state(state, first.num_images)
+    embedding_choice.keep_map_state(state, first.num_images)
+    embedding_choice.write_address(MAP)
     common: dict[str, Any] = {"k": k, "judge": judge, "prefix": prefix()}
     if asked.dims == embedding_choice.SPACE:
         space(data, state.selection, view.row_of(first.ids, state.image))
@@ -214,13 +214,13 @@ def explanation(asked: Projection, embeddings: Sequence[Embedding]) -> None:
 
 def forget_other_images(mode: str) -> None:
     """Film and final maps show other images: what is selected in one means nothing in the other."""
-    if st.session_state.get(MODE, mode) != mode:
-        embedding_choice.put(image=None, selection=None, hidden=None, zoom=None, epoch=None)
-    st.session_state[MODE] = mode
+    if VIEW["mode-before"] not in (None, mode):
+        VIEW.update(epoch="", **dict.fromkeys(embedding_choice.MAP_PARTS, ""))
+    VIEW["mode-before"] = mode
 
 
 def page() -> None:
-    embedding_choice.recall()
+    is_asked = VIEW.open()
     head = ui.head("Embeddings", QUESTION)
     ui.show_message()
     summaries = store.get().summaries()
@@ -228,11 +228,7 @@ def page() -> None:
     if not found:
         empty(summaries)
         return
-    asked_split = st.session_state.get("embeddings-split") or st.query_params.get("split", "auto")
-    asked_mode = st.session_state.get("embeddings-mode") or st.query_params.get("mode")
-    sides = embedding_choice.choose_sides(
-        found, asked_split if asked_split in embedding_choice.SPLITS else "auto", asked_mode == "film"
-    )
+    sides = embedding_choice.choose_sides(found, is_asked)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         modes = embedding_choice.MODES
         mode = (
@@ -241,7 +237,7 @@ def page() -> None:
                 list(modes),
                 format_func=modes.__getitem__,
                 required=True,
-                key=embedding_choice.start_value("mode", list(modes), "maps"),
+                **VIEW.widget("mode", list(modes)),
             )
             or "maps"
         )
@@ -249,13 +245,12 @@ def page() -> None:
         dims_place = st.container(width="content")
         color_place = st.container(width=220)
         options = st.popover("Options", icon=":material/tune:", key="embedding-options") if mode == "maps" else None
-    left, right = sides
-    embedding_choice.put(left=left.reference, right=right.reference, mode=mode if mode != "maps" else None)
     forget_other_images(mode)
     if mode == "film":
         film_page.page(sides, method_place)
     else:
         final_maps(sides, found, head, method_place, dims_place, color_place, options)
+    embedding_choice.write_address()
 
 
 def final_maps(
@@ -274,7 +269,7 @@ def final_maps(
             projections.METHODS,
             format_func=projections.LABELS.__getitem__,
             required=True,
-            key=embedding_choice.start_value("method", list(projections.METHODS), "umap"),
+            **VIEW.widget("method", projections.METHODS),
         )
         or "umap"
     )
@@ -284,20 +279,12 @@ def final_maps(
             projections.DIMS,
             format_func="{}-D".format,
             required=True,
-            key=embedding_choice.start_value("dims", list(projections.DIMS), 2),
+            **VIEW.widget("dims", projections.DIMS),
         )
         or 2
     )
     choice = embedding_choice.choose_images(options)
     asked = embedding_choice.choose_map(options, method, dims)
-    numbers = {name: f"{value:g}" for name, value in asked.asked.items()}
-    embedding_choice.put(
-        method=method,
-        images=choice.num_images,
-        dims=dims if dims != 2 else None,
-        split=choice.split if choice.split != "auto" else None,
-        **{name: numbers.get(name) for method_options in projections.OPTIONS.values() for name in method_options},
-    )
     suggest_partner(sides, found)
     pca = Projection("pca", dims)
     methods = [pca] if method == "pca" else [pca, asked]
@@ -324,8 +311,6 @@ def final_maps(
         st.caption(f"Shown meanwhile: the PCA maps of the same features. The {asked.label} maps take their place.")
     color = embedding_choice.choose_color(color_place, embeddings)
     k, judge = embedding_choice.choose_measures(options, embeddings)
-    embedding_choice.put(color=color, k=k if k != 20 else None, by=judge if judge != "knn" else None)
-
     titles = [side.title for side in sides]
     rows = embedding_numbers.class_rows(embeddings, judge)
     stats = embedding_numbers.pair_stats(embeddings, pair, k)

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import form_fields, formats, forms, store, ui
+from dashboard.shared import form_fields, formats, forms, store, ui, url_state
 from dashboard.shared import queue as waiting
 from simclr import config as cfg
 from simclr import runs
@@ -191,10 +191,9 @@ def choose() -> str:
             "Where",
             kinds,
             format_func=KINDS.__getitem__,
-            default=kind,
             required=True,
             width="stretch",
-            key=f"where-{kept['generation']}",
+            **url_state.start(f"{forms.WIDGETS}where", kind),
         )
     chosen = target
     if kind in (devices.CPU, SLURM):
@@ -221,10 +220,9 @@ def _choose_gpus(gpus: list[Device], target: str) -> str:
         "GPUs",
         [gpu.name for gpu in gpus],
         selection_mode="multi",
-        default=devices.names_in(target),
         format_func=waiting.device_text,
-        key=f"gpus-{kept['generation']}",
         help="With none chosen, the run takes the first that is free.",
+        **url_state.start(f"{forms.WIDGETS}gpus", devices.names_in(target)),
     )
     if names:
         return devices.join_names(sorted(names, key=[gpu.name for gpu in gpus].index))
@@ -233,9 +231,8 @@ def _choose_gpus(gpus: list[Device], target: str) -> str:
         "Number of GPUs",
         1,
         most,
-        min(most, max(1, int(kept["values"].get("devices") or 1))),
-        key=f"num-gpus-{kept['generation']}",
         help="Whichever are free first; the batch is divided among them.",
+        **url_state.start(f"{forms.WIDGETS}num-gpus", min(most, max(1, int(kept["values"].get("devices") or 1)))),
     )
     kept["values"]["devices"] = number
     return devices.ANY
@@ -243,9 +240,7 @@ def _choose_gpus(gpus: list[Device], target: str) -> str:
 
 def _forget(*names: str) -> None:
     """Lets widgets of these options take their value again."""
-    kept = forms.state()
-    for name in names:
-        st.session_state.pop(f"option-{kept['kind']}-{kept['generation']}-{name}", None)
+    url_state.forget(*[f"{forms.WIDGETS}{forms.state()['kind']}-{name}" for name in names])
 
 
 @st.fragment(run_every=5)
@@ -325,7 +320,7 @@ def slurm_options() -> Any:
     from simclr.launch import slurm_options as slurm
 
     values = slurm_values()
-    form_fields.apply_widget(slurm.SlurmOptions, f"{SLURM_MARK}-{forms.state()['generation']}", values)
+    form_fields.apply_widget(slurm.SlurmOptions, SLURM_MARK, values)
     return slurm.build_options(values)
 
 

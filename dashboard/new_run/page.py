@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.new_run import compute_target, folder_reading, preflight
-from dashboard.shared import form_fields, formats, forms, store, ui
+from dashboard.shared import form_fields, formats, forms, store, ui, url_state
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
@@ -29,19 +29,13 @@ NAME_LENGTH = 100
 
 
 def take_address() -> None:
-    """Lets the address fill the form when the page is entered, and never afterwards.
-
-    While one types, a browser still sends the address of before its last answer: taken for a new one, it would undo
-    what was typed meanwhile. The address that this page left is no news either: whoever comes back to it finds the
-    form as it was.
-    """
-    if st.session_state.get("new_run_entered"):
+    """Fills the form from a new address."""
+    kept, news = forms.state(), url_state.news("new-run")
+    if news is None:
         return
-    st.session_state["new_run_entered"] = True
-    kept = forms.state()
-    query = forms.own_parameters({name: st.query_params[name] for name in st.query_params})
+    query = forms.own_parameters({name: values[-1] for name, values in news.items() if values})
     kept["edit"] = query.get("edit", "")
-    if not query or query == st.session_state.get("new_run_address"):
+    if not query:
         return
     kept["place"] = compute_target.known(query.get("place", ""))
     run = store.find(query.get("clone") or kept["edit"])
@@ -88,10 +82,9 @@ def choose_kind() -> None:
         "Kind",
         list(forms.KINDS),
         format_func=forms.KINDS.__getitem__,
-        default=kept["kind"],
         required=True,
-        key=f"kind-{kept['generation']}",
         label_visibility="collapsed",
+        **url_state.start(f"{forms.WIDGETS}kind", kept["kind"]),
     )
     if kind and kind != kept["kind"]:
         carried = {name: kept["values"].get(name) for name in ("experiment_version", "label_fraction")}
@@ -102,14 +95,12 @@ def choose_kind() -> None:
 def choose_recipe() -> None:
     kept = forms.state()
     names = [*cfg.recipe_names(), forms.NO_RECIPE]
-    index = names.index(kept["recipe"]) if kept["recipe"] in names else len(names) - 1
     recipe = st.selectbox(
         "Recipe",
         names,
-        index=index,
         format_func=lambda name: name or CUSTOM,
-        key=f"recipe-{kept['generation']}",
         help="Values to start from; choosing another fills the form again.",
+        **url_state.start(f"{forms.WIDGETS}recipe", kept["recipe"] if kept["recipe"] in names else names[-1]),
     )
     if recipe != kept["recipe"]:
         own = {name: kept["values"].get(name) for name in ("experiment_version", "label_fraction")}
@@ -150,12 +141,11 @@ def choose_experiment() -> None:
         chosen = st.selectbox(
             "Compared with" if scratch else "Pre-training",
             options,
-            index=options.index(str(current)) if current is not None else 0,
             format_func=title,
-            key=f"experiment-{kept['kind']}-{kept['generation']}",
             help="The pre-training this run is set against on the Results page; nothing is loaded from it."
             if scratch
             else "Its encoder is loaded. Only pre-trainings with final weights are listed.",
+            **url_state.start(f"{forms.WIDGETS}experiment", None if current is None else str(current)),
         )
         if chosen != (None if current is None else str(current)):
             values["experiment_version"] = chosen
@@ -171,10 +161,9 @@ def choose_experiment() -> None:
             "Labels used",
             fractions,
             format_func=formats.fraction_text,
-            default=values.get("label_fraction") or 1.0,
             required=True,
-            key=f"fraction-{kept['kind']}-{kept['generation']}",
             help="Share of the training labels: the same images for every run with the same seed.",
+            **url_state.start(f"{forms.WIDGETS}fraction", values.get("label_fraction") or 1.0),
         )
         values["label_fraction"] = fraction or 1.0
     if not scratch:
@@ -182,9 +171,8 @@ def choose_experiment() -> None:
             "What is trained",
             [True, False],
             format_func=forms.ARMS.__getitem__,
-            default=bool(values.get("freeze_encoder")),
             required=True,
-            key=f"arm-{kept['kind']}-{kept['generation']}",
+            **url_state.start(f"{forms.WIDGETS}arm", bool(values.get("freeze_encoder"))),
         )
         if bool(frozen) != bool(values.get("freeze_encoder")):
             # rates and budget that suit a head on frozen features do not suit a whole network, and the reverse
@@ -201,7 +189,7 @@ def draw_folded(group: str, names: list[str], errors: dict[str, str]) -> None:
     model = cfg.MODELS[kept["kind"]]
     options = cfg.option_names(model)
     wrong = any(name in errors for name in names)
-    opened = st.expander(group, expanded=wrong, key=f"group-{group}-{kept['generation']}-{wrong}", on_change="rerun")
+    opened = st.expander(group, expanded=wrong, key=f"group-{group}-{kept['kind']}-{wrong}", on_change="rerun")
     if not opened.open:  # forty widgets that nobody looks at are half of the time the page takes
         return
     with opened:
@@ -347,7 +335,7 @@ def page() -> None:
     take_address()
     kept = forms.state()
     if run_id := st.session_state.pop("new_run_open", None):
-        st.switch_page(ui.PAGE_RUN, query_params={"id": run_id})
+        url_state.go("run", id=run_id)
     edited = store.find(kept["edit"]) if kept["edit"] else None
     if edited is None:
         ui.head("New run")
@@ -382,9 +370,7 @@ def page() -> None:
         start_card()
     target = "" if compute_target.current() == compute_target.usual() else compute_target.current()
     query = forms.address(kept["kind"], kept["recipe"], kept["values"], place=target, edit=kept["edit"])
-    if query != {name: st.query_params[name] for name in st.query_params}:
-        st.query_params.from_dict(query)
-    st.session_state["new_run_address"] = query
+    url_state.write(query)
 
 
 if __name__ == "__main__":  # Streamlit runs a page as the main module

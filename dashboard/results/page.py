@@ -8,7 +8,7 @@ from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
 from dashboard.results import figures
-from dashboard.shared import formats, palette, run_labels, store, ui
+from dashboard.shared import formats, palette, run_labels, store, ui, url_state
 from simclr.results import index, metric_info, statistics, tables
 from simclr.results.arms import ARMS
 from simclr.runs import metrics_csv
@@ -60,7 +60,13 @@ PROTOCOLS = (
     "**Fine-tuned**: all weights, from the pre-trained ones.\n\n"
     "**From scratch**: all weights, from random ones."
 )
-CHOICE = "results_choice"
+
+
+def read_address(query: url_state.Query) -> dict[str, str]:
+    return {name: query[name][-1] for name in ("experiment", "labels") if query.get(name)}
+
+
+VIEW = url_state.View("results", {"experiment": None, "labels": None}, read_address)
 
 
 def cells(row: tables.ResultRow, evaluation: dict) -> dict:
@@ -69,7 +75,7 @@ def cells(row: tables.ResultRow, evaluation: dict) -> dict:
     is_probe = row.protocol in run_labels.PROBE_HELP
     labels = f" · {formats.thousands(row.num_labels)}" if row.num_labels else ""
     return {
-        "href": store.run_address(item.id),
+        "href": url_state.address("run", id=item.id),
         "best": row.is_best,
         "tight": not row.is_last,
         "arm": {"text": ARM_NAMES[row.protocol], "color": ARM_COLORS[row.protocol], "title": item.id},
@@ -130,25 +136,16 @@ def worth(pretraining: index.Summary) -> str:
 def choose(pretrainings: list[index.Summary]) -> index.Summary:
     """The pre-training looked at: the address first, then what this session looked at, then the newest with results."""
     by_id = {item.id: item for item in pretrainings}
-    asked = st.query_params.get("experiment")
-    kept = st.session_state.setdefault(CHOICE, {"id": None, "generation": 0})
-    if asked in by_id and asked != kept["id"]:
-        kept["id"] = asked
-        kept["generation"] += 1
-    if kept["id"] not in by_id:
-        with_results = [item for item in pretrainings if store.partners(item.id)]
-        kept["id"] = (with_results or pretrainings)[0].id
+    with_results = [item for item in pretrainings if store.partners(item.id)]
+    arguments = VIEW.widget("experiment", list(by_id), (with_results or pretrainings)[0].id)
     if len(pretrainings) > 1:
-        kept["id"] = st.selectbox(
+        st.selectbox(
             "Pre-training",
             list(by_id),
-            index=list(by_id).index(kept["id"]),
-            key=f"results-{kept['generation']}",
             format_func=lambda run_id: f"{by_id[run_id].title} · {worth(by_id[run_id])}",
+            **arguments,
         )
-    if st.query_params.get("experiment") != kept["id"]:
-        st.query_params["experiment"] = kept["id"]
-    return by_id[kept["id"]]
+    return by_id[VIEW["experiment"]]
 
 
 @st.fragment(run_every=3)
@@ -219,6 +216,8 @@ def page() -> None:
         )
         st.page_link(ui.PAGE_NEW, label="Start a pre-training", icon=":material/play_arrow:")
         return
+    if VIEW.open() and VIEW["experiment"] not in (None, *(item.id for item in pretrainings)):
+        st.warning(escape.markdown(f"There is no pre-training {VIEW['experiment']} here; another is shown."))
     own = choose(pretrainings)
     partners = tables.comparable(own.id, store.get().summaries())
     if not partners:
@@ -234,6 +233,7 @@ def page() -> None:
             st.page_link(
                 ui.PAGE_RUN, query_params={"id": own.id}, label="Open the pre-training", icon=":material/arrow_forward:"
             )
+        url_state.write({"experiment": own.id})
         return
     compared(own.id)
     picked = tables.arm_runs(partners)
@@ -247,12 +247,12 @@ def page() -> None:
                 "Labels used",
                 fractions,
                 format_func=formats.fraction_text,
-                default=fractions[0],
                 required=True,
-                key=f"results-fraction-{own.id}-{len(fractions)}",
+                **VIEW.widget("labels", fractions, fractions[0]),
             )
             or fractions[0]
         )
+    url_state.write({"experiment": own.id, "labels": url_state.text_of(fraction) if fraction != fractions[0] else ""})
     overlaid(tuple((item.id, arm) for (other, arm), item in picked.items() if other == fraction))
     st.page_link(
         ui.PAGE_RUN, query_params={"id": own.id}, label="Open the pre-training", icon=":material/arrow_forward:"

@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
 from dashboard.run.health_figures import histograms, plane, spectrum, spread, with_cursor
+from dashboard.run.view_state import VIEW, write_address
 from dashboard.shared import figures, formats, store
 from simclr.evaluation import health
 from simclr.evaluation.health import Verdict
@@ -127,6 +128,7 @@ def _section(run_id: str) -> None:
         nothing(run, summary)
         return
     epoch = choose(run.id, epochs)
+    write_address("health")
     is_last = epoch == epochs[-1]
     found = verdict_of(run, summary.status.reason if is_last else "", None if is_last else epoch)
     line(found, f"health-verdict-{run.id}", before="" if is_last else f"After epoch {epoch}: ")
@@ -159,17 +161,14 @@ def nothing(run: Run, summary: index.Summary) -> None:
 
 def choose(run_id: str, epochs: Sequence[int]) -> int:
     """The epoch shown, which the address names; the last one is followed while new ones come."""
-    chosen = epoch_asked(st.query_params.get("epoch", ""), epochs)
+    chosen = epoch_asked(VIEW["epoch"], epochs)
     if len(epochs) < 2:
         st.caption(f"Only epoch {epochs[0]} was measured so far, so there is no course to see yet.")
         return chosen
     key = f"health-epoch-{run_id}-{epochs[-1]}"  # a new one with each epoch: it is made with its options
 
     def moved() -> None:
-        if st.session_state[key] == epochs[-1]:
-            st.query_params.pop("epoch", None)
-        else:
-            st.query_params["epoch"] = str(st.session_state[key])
+        VIEW["epoch"] = "" if st.session_state[key] == epochs[-1] else str(st.session_state[key])
 
     options = list(epochs)
     picked = st.select_slider(

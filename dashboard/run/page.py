@@ -9,7 +9,8 @@ from dashboard.run import health_panel
 from dashboard.run.details_panel import final_test, log_section, options_and_origin, show_traceback
 from dashboard.run.partners_panel import next_steps, partner_states, run_link, watch_partners
 from dashboard.run.progress_panel import draw_curves, draw_progress, live
-from dashboard.shared import formats, queue, run_actions, run_labels, store, ui
+from dashboard.run.view_state import VIEW, write_address
+from dashboard.shared import formats, queue, run_actions, run_labels, store, ui, url_state
 from simclr import runs
 from simclr.results import index
 from simclr.runs import Run
@@ -53,7 +54,7 @@ def queue_actions(run: Run) -> None:
             "Start next", key="queue-first", icon=":material/vertical_align_top:", on_click=queue.move, args=(run.id, 0)
         )
         if not runs.is_begun(run.path) and st.button("Change its options", key="queue-edit", icon=":material/tune:"):
-            st.switch_page(ui.PAGE_NEW, query_params={"edit": run.id})
+            url_state.go("new-run", edit=run.id)
 
 
 def unknown(run_id: str) -> None:
@@ -73,7 +74,7 @@ def header(run: Run, summary: index.Summary) -> None:
             if own and st.button("Edit", key="edit", icon=":material/edit:", help="Name, notes and tags"):
                 run_actions.edit_details(run.id)
             if st.button("Clone", key="clone", icon=":material/content_copy:", help="A new run with these options"):
-                st.switch_page(ui.PAGE_NEW, query_params={"clone": run.id})
+                url_state.go("new-run", clone=run.id)
             if summary.state == "queued" and summary.status.backend == "local":
                 st.button(
                     "Take out of the queue", key="drop", icon=":material/close:", on_click=queue.drop, args=(run.id,)
@@ -127,13 +128,15 @@ def header(run: Run, summary: index.Summary) -> None:
 
 
 def page() -> None:
-    run_id = st.query_params.get("id", "")
+    VIEW.open()
+    run_id = VIEW["id"]
     run = store.find(run_id)
     if run is None:
         if st.session_state.get("deleted", {}).get("id") == run_id:  # taken out of the queue: the undo is there
-            st.switch_page(ui.PAGE_RUNS)
+            url_state.go_instead("")
         unknown(run_id)
         return
+    write_address()
     summary = store.get().summary(run)
     ui.show_message()
     header(run, summary)

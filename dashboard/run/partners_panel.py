@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import formats, run_labels, store, ui
+from dashboard.shared import formats, run_labels, store, ui, url_state
 from simclr.config import ConfigError
 from simclr.results import arms, index
 from simclr.runs import Run
@@ -77,7 +77,7 @@ def next_steps(run: Run, summary: index.Summary) -> None:
 def run_link(label: str, run_id: str, icon: str) -> None:
     """Leads to another run. A page link would show it too, but leave this run's id in the address."""
     if st.button(label, key=f"to-{run_id}", type="tertiary", icon=icon):
-        st.switch_page(ui.PAGE_RUN, query_params={"id": run_id})
+        url_state.go("run", id=run_id)
 
 
 def partner_line(partner: index.Summary) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.components.table import table
-from dashboard.shared import formats, forms, palette, queue, run_actions, run_labels, store, ui
+from dashboard.shared import formats, forms, palette, queue, run_actions, run_labels, store, ui, url_state
 from simclr import config as cfg
 from simclr import runs
 from simclr.launch import queue as run_queue
@@ -46,6 +46,22 @@ COLUMNS: list[dict[str, Any]] = [
     {"key": "created", "label": "Started", "align": "right", "rank": 2},
 ]
 
+KINDS = ("pretrain", "finetune", "scratch")
+STATES = ("active", "finished", "stopped", "failed")
+
+
+def read_address(query: url_state.Query) -> dict[str, Any]:
+    """The filters of an address, by their own words or those on the page."""
+    kinds = {word: kind for kind in KINDS for word in (kind, run_labels.KIND_LABELS[kind].lower())}
+    return {
+        "kind": [kinds[word.lower()] for word in query.get("filter-kind", ()) if word.lower() in kinds],
+        "state": [word.lower() for word in query.get("filter-state", ()) if word.lower() in STATES],
+        "text": " ".join(query.get("filter-text", ())[-1:])[:1000],
+    }
+
+
+VIEW = url_state.View("", {"kind": [], "state": [], "text": ""}, read_address, name="filter")
+
 
 def row(summary: index.Summary) -> dict[str, Any]:
     """One run as a row of the table; it leads to the run's own page by id."""
@@ -59,7 +75,7 @@ def row(summary: index.Summary) -> dict[str, Any]:
     if summary.is_example:
         sub = f"Example · {sub}" if sub else "Example"
     return {
-        "href": store.run_address(summary.id),
+        "href": url_state.address("run", id=summary.id),
         "name": {"text": summary.title, "title": summary.id, "sub": sub},
         "state": {
             "text": run_labels.STATE_LABELS[summary.state],
@@ -110,7 +126,7 @@ def empty() -> None:
     if st.button("Start your first run", type="primary", icon=":material/play_arrow:", key="first-run"):
         if "quick" in cfg.recipe_names():
             forms.prefill("pretrain", {}, "quick")
-        st.switch_page(ui.PAGE_NEW)
+        url_state.go("new-run")
     st.caption("The recipe “quick” is chosen for you: images that ship with it, about a minute on two CPU cores.")
     st.space("small")
     with st.container(width=790, gap="small", key="views"):
@@ -187,7 +203,7 @@ def card(summary: index.Summary) -> None:
         live_card(summary.id)
         with st.container(horizontal=True, gap="small"):
             if st.button("Open", key=f"open-{summary.id}", icon=":material/open_in_full:"):
-                st.switch_page(ui.PAGE_RUN, query_params={"id": summary.id})
+                url_state.go("run", id=summary.id)
             stopping = summary.state == "stopping"
             if st.button(
                 "Stopping" if stopping else "Stop",
@@ -221,7 +237,7 @@ def troubles(found: list[index.Summary]) -> None:
                     st.caption(escape.markdown(f"{item.status.reason or 'failed'} · {progress}"), width="content")
                 with st.container(horizontal=True, width="content", gap="small"):
                     if st.button("Open", key=f"trouble-open-{item.id}", icon=":material/open_in_full:"):
-                        st.switch_page(ui.PAGE_RUN, query_params={"id": item.id})
+                        url_state.go("run", id=item.id)
                     if run_actions.resumable(run) and runs.is_own(
                         run.path
                     ):  # others on their own page, which says more
@@ -285,6 +301,8 @@ def undo_delete() -> None:
 
 
 def page() -> None:
+    if (query := url_state.news("")) is not None:
+        VIEW.take(query)  # opened without an address, it shows all
     ui.show_message()
     undo_delete()
     found = store.get().summaries()
@@ -298,7 +316,7 @@ def page() -> None:
     active = [item for item in found if item.is_active and (item.state, item.status.backend) != ("queued", "local")]
     right = ui.head("Runs")
     if right.button("New run", type="primary", icon=":material/add:", key="new-run"):
-        st.switch_page(ui.PAGE_NEW)
+        url_state.go("new-run")
     watch(moving(found))
     troubles(found)
     if active:
@@ -320,32 +338,30 @@ def page() -> None:
             st.subheader("All runs", anchor=False, width="content")
             kinds = st.pills(
                 "Kind",
-                ["pretrain", "finetune", "scratch"],
+                KINDS,
                 selection_mode="multi",
-                key="filter-kind",
                 format_func=run_labels.KIND_LABELS.__getitem__,
                 label_visibility="collapsed",
-                bind="query-params",
+                **VIEW.widget("kind"),
             )
             states = st.pills(
                 "State",
-                ["active", "finished", "stopped", "failed"],
+                STATES,
                 selection_mode="multi",
                 format_func=str.capitalize,
-                key="filter-state",
                 label_visibility="collapsed",
-                bind="query-params",
+                **VIEW.widget("state"),
             )
             text = st.text_input(
                 "Search",
                 placeholder="Search name, data, tag",
                 label_visibility="collapsed",
-                key="filter-text",
                 width=220,
                 icon=":material/search:",
-                bind="query-params",
+                **VIEW.widget("text"),
             )
         all_runs(list(kinds), list(states), text or "")
+    url_state.write({"filter-kind": kinds, "filter-state": states, "filter-text": text or ""})
 
 
 if __name__ == "__main__":  # Streamlit runs a page as the main module

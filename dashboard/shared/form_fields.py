@@ -9,35 +9,35 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared.forms import section_names, state
+from dashboard.shared import url_state
+from dashboard.shared.forms import WIDGETS, section_names, state
 from simclr import config as cfg
 
 
 def apply_widget(model: type[cfg.Options], mark: str, values: dict[str, Any]) -> None:
     """Takes over what the widgets of a model's options hold, where they are drawn."""
     for name, info in cfg.option_names(model).items():
-        key = f"option-{mark}-{name}"
-        if key in st.session_state:
-            new = st.session_state[key]
+        widget = f"{WIDGETS}{mark}-{name}"
+        if url_state.is_started(widget):
+            new = url_state.value_of(widget)
             values[name] = (None if cfg.is_optional(info) else "") if new == "" else new
 
 
 def collect() -> None:
     """Takes over what the widgets hold now. A callback runs before the page is drawn, and so before `draw` does it."""
     kept = state()
-    mark = f"{kept['kind']}-{kept['generation']}"
     values, model = kept["values"], cfg.MODELS[kept["kind"]]
-    apply_widget(model, mark, values)
+    apply_widget(model, kept["kind"], values)
     for section in section_names(model):
-        if st.session_state.get(f"section-{mark}-{section}") is False:
+        if url_state.value_of(f"{WIDGETS}section-{section}") is False:
             values |= {name: None for name in cfg.option_names(model) if name.startswith(f"{section}.")}
     for control, name in (
         ("experiment", "experiment_version"),
         ("fraction", "label_fraction"),
         ("arm", "freeze_encoder"),
     ):
-        if f"{control}-{mark}" in st.session_state:
-            new = st.session_state[f"{control}-{mark}"]
+        if url_state.is_started(WIDGETS + control):
+            new = url_state.value_of(WIDGETS + control)
             if new is not None or name == "experiment_version":
                 values[name] = new
 
@@ -65,11 +65,15 @@ def draw(
         words: to choose from, where any other text may stand too.
     """
     kept = state()
-    key = f"option-{mark or kept['kind']}-{kept['generation']}-{name}"
+    widget = f"{WIDGETS}{mark or kept['kind']}-{name}"
     values = kept["values"] if values is None else values
     value = values.get(name)
     kind, optional = cfg.field_type(info), cfg.is_optional(info)
-    common: dict[str, Any] = {"key": key, "help": f"{help_text(info)} In a file or behind a flag: `{name}`."}
+    about = f"{help_text(info)} In a file or behind a flag: `{name}`."
+
+    def common(first: Any) -> dict[str, Any]:
+        return {"help": about, **url_state.start(widget, first)}
+
     label = cfg.label(name.rpartition(".")[2], info)
     if (unit := cfg.extra(info, "unit")) and unit in (bare := label.removesuffix(f" ({unit})")).lower().split():
         label = bare
@@ -78,38 +82,34 @@ def draw(
         options: list[Any] = ([None] if optional else []) + list(words)
         if value is not None and value not in options:
             options.append(value)
-        _start(key, value if value is not None or optional else options[0])
         new: Any = st.selectbox(
             label,
             options,
             format_func=lambda word: "Unset" if word is None else word,
             accept_new_options=bool(open_words),
             placeholder="Unset",
-            **common,
+            **common(value if value is not None or optional else options[0]),
         )
     elif kind is bool:
-        _start(key, bool(value))
-        new = st.toggle(label, **common)
+        new = st.toggle(label, **common(bool(value)))
     elif kind in (int, float):
-        _start(key, value)
         step = 1 if kind is int else _step(value, info)
         # only a number that may be unset can be cleared
         unset: dict[str, Any] = {"value": None, "placeholder": "Unset"} if optional or value is None else {}
-        new = st.number_input(label, step=step, format="%d" if kind is int else "%.6g", **unset, **common)
+        new = st.number_input(label, step=step, format="%d" if kind is int else "%.6g", **unset, **common(value))
     elif name in ("notes", "extra_lines"):
-        _start(key, "\n".join(value) if isinstance(value, (list, tuple)) else value or "")
-        new = st.text_area(label, height=80, **common)
+        new = st.text_area(
+            label, height=80, **common("\n".join(value) if isinstance(value, (list, tuple)) else value or "")
+        )
     else:
-        _start(key, ", ".join(value) if isinstance(value, (list, tuple)) else value or "")
-        new = st.text_input(label, placeholder="Unset" if optional else "", **common) or (None if optional else "")
+        new = st.text_input(
+            label,
+            placeholder="Unset" if optional else "",
+            **common(", ".join(value) if isinstance(value, (list, tuple)) else value or ""),
+        ) or (None if optional else "")
     values[name] = new
     if name in errors:
         st.markdown(f":small[:red[{escape.markdown(errors[name])}]]")
-
-
-def _start(key: str, value: Any) -> None:
-    if key not in st.session_state:
-        st.session_state[key] = value
 
 
 def _step(value: Any, info: Any) -> float:
@@ -129,12 +129,12 @@ def section_toggle(section: str) -> bool:
     if not cfg.is_optional(info):
         return True
     names = [name for name in cfg.option_names(model) if name.startswith(f"{section}.")]
-    key = f"section-{kept['kind']}-{kept['generation']}-{section}"
     given = any(kept["values"].get(name) is not None for name in names)
-    _start(key, given)
-    wanted = st.toggle(f"Set {section} by hand", key=key, help=help_text(info))
+    switch = url_state.start(f"{WIDGETS}section-{section}", given)
+    wanted = st.toggle(f"Set {section} by hand", help=help_text(info), **switch)
     if wanted and not given:
         kept["values"] |= {name: getattr(cfg.CROP_AND_FLIP, name.partition(".")[2]) for name in names}
     if not wanted:
         kept["values"] |= dict.fromkeys(names)
+        url_state.forget(*[f"{WIDGETS}{kept['kind']}-{name}" for name in names])
     return wanted

@@ -13,13 +13,14 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.shared import store
+from dashboard.shared import store, url_state
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.runs import Run
 
 STATE = "new_run_form"
+WIDGETS = "form-"  # so all widgets of the form are called
 KINDS = {"pretrain": "Pre-train", "finetune": "Fine-tune", "scratch": "From scratch"}
 ARMS = {True: "Frozen encoder, train the head", False: "Fine-tune all weights"}
 # Drawn by the page itself, above the form: choices that decide what kind of run it is.
@@ -35,16 +36,14 @@ NO_RECIPE = ""
 def state() -> dict[str, Any]:
     """The session's copy of the form.
 
-    `kind`, `recipe`, `values` by dotted option name, and `generation`, new at each refill; `place` where it is to run,
-    "" for the usual one; `edit` the waiting run that is changed, "" for a new one; `slurm`, a job's options once they
-    are shown.
+    `kind`, `recipe`, and `values` by dotted option name; `place` where it is to run, "" for the usual one; `edit` the
+    waiting run that is changed, "" for a new one; `slurm`, a job's options once they are shown.
     """
     if STATE not in st.session_state:
         st.session_state[STATE] = {
             "kind": "pretrain",
             "recipe": NO_RECIPE,
             "values": {},
-            "generation": 0,
             "place": "",
             "edit": "",
             "slurm": {},
@@ -63,11 +62,11 @@ def refill(kind: str, recipe: str, values: Mapping[str, Any] | None = None) -> N
     kept = st.session_state[STATE]
     kept["kind"], kept["recipe"] = kind, recipe
     kept["values"] = start_values(kind, recipe) | _known(kind, values or {})
-    kept["generation"] += 1
+    url_state.forget_all(WIDGETS)
 
 
 def prefill(kind: str, values: Mapping[str, Any], recipe: str | None = None) -> None:
-    """Lets another page fill the form; follow it with `st.switch_page`.
+    """Lets another page fill the form; follow it with `url_state.go("new-run")`.
 
     Args:
         kind: `pretrain`, `finetune` or `scratch`.

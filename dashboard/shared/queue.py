@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import formats, run_labels, store, ui
+from dashboard.shared import formats, run_labels, store, ui, url_state
 from simclr import runs
 from simclr.hardware import devices
 from simclr.launch import control, queue, spawn
@@ -184,7 +184,7 @@ def _row(run: Run, place: int, count: int) -> None:
                 type="tertiary",
                 disabled=runs.is_begun(run.path),
             ):
-                st.switch_page(ui.PAGE_NEW, query_params={"edit": run.id})
+                url_state.go("new-run", edit=run.id)
             st.button(
                 "",
                 icon=":material/close:",

@@ -7,8 +7,8 @@ import time
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import store
-from dashboard.shared.ui import PAGE_RUNS, report_errors
+from dashboard.shared import store, url_state
+from dashboard.shared.ui import report_errors
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.launch import control, spawn
@@ -104,7 +104,8 @@ def confirm_stop(run_id: str) -> None:
 def confirm_delete(run_id: str) -> None:
     """Asks, then moves the run to the trash, from where the Runs page can bring it back."""
     if _named(run_id) is None:
-        st.switch_page(PAGE_RUNS)
+        url_state.go_instead("")
+        return
     st.caption("Its weights, curves and log go to the trash of the runs folder; the next page offers to undo it.")
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Keep it", key="delete-no"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import quote
 
 import streamlit as st
 
@@ -45,11 +44,6 @@ def find(run_id: str) -> Run | None:
 
 def num_active() -> int:
     return sum(summary.is_active for summary in get().summaries())
-
-
-def run_address(run_id: str) -> str:
-    """The address of a run's page on this server."""
-    return f"/run?id={quote(run_id, safe='')}"
 
 
 def colors(run_ids: Iterable[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import palette, run_labels, store
+from dashboard.shared import palette, run_labels, store, url_state
 from simclr.config import ConfigError
 from simclr.runs import Run
 from simclr.runs.status import Status
@@ -29,6 +29,7 @@ STYLE = """
     position: sticky; top: 1rem; align-self: flex-start;
   }
 }
+[class*="st-key-address-"] { display: none; }
 .st-key-verdict p { font-size: 1.12rem; line-height: 1.5; }
 [class*="st-key-health-"][class*="-text"] { min-width: min(20rem, 100%); }
 .st-key-facts [data-testid="stMetric"] { padding-right: 1rem; }
@@ -93,9 +94,9 @@ PAGE_RUNS, PAGE_RUN, PAGE_NEW = "runs/page.py", "run/page.py", "new_run/page.py"
 def text_link(title: str, run_id: str, key: str = "") -> None:
     """A run's name that leads to its page."""
     if st.button(escape.markdown(title), key=f"link-{key}{run_id}", type="tertiary"):
-        st.switch_page(PAGE_RUN, query_params={"id": run_id})
+        url_state.go("run", id=run_id)
 
 
 def open_run(run: Run) -> None:
     """Goes to the page of a run, named by its id."""
-    st.switch_page(PAGE_RUN, query_params={"id": run.id})
+    url_state.go("run", id=run.id)

@@ -22,7 +22,7 @@ from trainings import trained_run
 
 from dashboard.components import escape
 from dashboard.run import figures
-from dashboard.shared import forms, store
+from dashboard.shared import forms, url_state
 from simclr import runs
 from simclr.embeddings import embed
 from simclr.embeddings.projections import Projection
@@ -150,7 +150,7 @@ def test_the_command_of_the_form_gives_each_option_back(folder: Path, name: str)
 
 
 def test_addresses_hold_any_id(folder: Path) -> None:
-    assert store.run_address("a&b=#c/?d") == "/run?id=a%26b%3D%23c%2F%3Fd"
+    assert url_state.address("run", id="a&b=#c/?d") == "/run?id=a%26b%3D%23c%2F%3Fd"
 
 
 # --- in a browser ---------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import os
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +38,34 @@ def open_page(page: str | None = None, **query: str) -> AppTest:
     return app
 
 
+def address(app: AppTest) -> dict[str, list[str]]:
+    """The query parameters that the page has put into the address."""
+    visits = app.session_state["url-visits"]
+    return parse_qs("".join(visits.of[visits.page].written[-1:]), keep_blank_values=True)
+
+
 def query(app: AppTest, name: str) -> str:
-    """A query parameter of the page shown."""
-    value = app.query_params.get(name, "")
-    return value[0] if isinstance(value, list) else value
+    """One of them."""
+    return address(app).get(name, [""])[-1]
+
+
+def named(widgets: Any, name: str) -> Any:
+    """Of the widgets of one kind that which the page calls so, however often it was drawn anew."""
+    return next(item for item in widgets if str(item.key).partition("~")[0] == name)
+
+
+def follow(app: AppTest) -> AppTest:
+    """Goes where the page sends the browser, if it does."""
+    leaving = components_with(app, '"instead":')
+    if not leaving:
+        return app
+    href = urlsplit(leaving[-1]["href"])
+    page = href.path.strip("/").replace("-", "_") or "runs"
+    app.switch_page(f"{page}/page.py")
+    app.query_params.clear()
+    for name, values in parse_qs(href.query).items():
+        app.query_params[name] = values
+    return app.run()
 
 
 def texts(app: AppTest) -> str:
@@ -65,6 +90,11 @@ def component_with(app: AppTest, text: str) -> dict[str, Any]:
     found = components_with(app, text)
     assert found, f"no component with {text}"
     return found[0]
+
+
+def press(app: AppTest, key: str) -> AppTest:
+    """Clicks a button, and goes where that leads."""
+    return follow(app.button(key).click().run())
 
 
 def write_metrics(run: Run, epochs: int, steps_per_epoch: int = 16, torn: bool = False) -> dict[str, float]:

@@ -1,6 +1,7 @@
 // A table of links. Every text is set with textContent: names of runs and data sets are never read as markup.
 
 import { button, element } from "../common/elements.js";
+import { openAddress } from "../common/leaving.js";
 import { discardState, stateIn } from "../common/states.js";
 
 /** @import { Component } from "../common/types.js" */
@@ -36,16 +37,6 @@ function fill(cell, value, href) {
   }
   holder.append(text);
   if (value.sub) cell.append(element("span", "sub", value.sub));
-}
-
-/**
- * Streamlit changes pages over its socket; a link of its own sidebar does it without loading the app again.
- * @param {string} href
- */
-function open(href) {
-  const url = new URL(href, window.location.origin);
-  window.history.pushState({}, "", url);
-  window.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
 }
 
 /** @param {Table} table */
@@ -94,7 +85,7 @@ function draw(table) {
         if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
         if (window.getSelection()?.toString()) return;
         event.preventDefault();
-        open(href);
+        openAddress(href);
       };
     }
     body.append(line);

@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dashboard_fixtures
 import numpy as np
 import pytest
 from conftest import TINY_PRETRAIN, make_folder
-from dashboard_fixtures import component_with, make_run, open_page, shown, texts
+from dashboard_fixtures import component_with, follow, make_run, named, open_page, shown, texts
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -53,12 +54,12 @@ def assert_same_views(address: str, views: Any) -> None:
 
 
 def address(app: AppTest) -> dict[str, str]:
-    return dict(app.query_params)
+    return {name: values[-1] for name, values in dashboard_fixtures.address(app).items()}
 
 
 def sliders(app: AppTest) -> dict[str, Any]:
     """The sliders by the option they move."""
-    return {slider.key.split("-", 2)[2]: slider for slider in app.slider}
+    return {slider.key.split("~")[0].split("-", 1)[1]: slider for slider in app.slider}
 
 
 def test_views_are_the_trainers_own(tiny_runs: Path) -> None:
@@ -119,11 +120,11 @@ def test_a_switch_turns_an_operation_off_and_on_again(tiny_runs: Path) -> None:
 
 def test_presets(tiny_runs: Path) -> None:
     app = augmentations_page()
-    app.selectbox(key="augmentation-preset").set_value("none").run()
+    named(app.selectbox, "augmentation-preset").set_value("none").run()
     drawn = component(app, "views")
     plain, views = tiles(drawn["originals"], 6, 1), tiles(drawn["sprite"], 6, 2)
     np.testing.assert_array_equal(views, plain.repeat(2, axis=1))
-    app.selectbox(key="augmentation-preset").set_value("notebook").run()
+    named(app.selectbox, "augmentation-preset").set_value("notebook").run()
     assert not app.exception
     assert address(app)["size"] == "128"
     assert sliders(app)["blur_kernel_size"].value == 9
@@ -139,9 +140,9 @@ def test_a_new_draw_gives_other_views_of_the_same_images(tiny_runs: Path) -> Non
     assert before["sprite"] != after["sprite"]
     assert address(app)["epoch"] == "2"
     assert "epoch 2" in texts(app)
-    app.number_input(key="augmentation-epoch").set_value(1).run()
+    named(app.number_input, "augmentation-epoch").set_value(1).run()
     assert component(app, "views")["sprite"] == before["sprite"]
-    app.number_input(key="augmentation-seed").set_value(7).run()
+    named(app.number_input, "augmentation-seed").set_value(7).run()
     assert component(app, "views")["sprite"] != before["sprite"]
     assert address(app)["seed"] == "7"
     assert component(augmentations_page(**address(app)), "views")["sprite"] == component(app, "views")["sprite"]
@@ -176,7 +177,7 @@ def test_a_folder_can_be_shown_and_one_that_is_not_there_is_said_so(tiny_runs: P
 def test_train_with_these_fills_the_form(tiny_runs: Path) -> None:
     app = augmentations_page(preset="notebook")
     sliders(app)["hue"].set_value(0.33).run()
-    app.button(key="train-with-these").click().run()
+    follow(app.button(key="train-with-these").click().run())
     assert not app.exception
     form = app.session_state[forms.STATE]
     assert (form["kind"], form["recipe"]) == ("pretrain", "notebook")
@@ -191,7 +192,7 @@ def test_train_with_these_fills_the_form(tiny_runs: Path) -> None:
 def test_the_form_says_what_the_preset_would_not(tiny_runs: Path) -> None:
     app = augmentations_page(preset="notebook")
     app.selectbox(key=next(item.key for item in app.selectbox if item.key.endswith("-size"))).set_value(0).run()
-    app.button(key="train-with-these").click().run()
+    follow(app.button(key="train-with-these").click().run())
     assert app.session_state[forms.STATE]["values"]["image_size"] is None  # the recipe has 128
 
 
@@ -274,7 +275,7 @@ def test_a_run_shows_the_very_pairs_its_training_drew(tiny_runs: Path, monkeypat
     # first the start of the batch; the same images in another epoch; then the next batch
     app = augmentations_page(run=run.id)
     assert component(app, "picker")["picked"] == seen[0][0][0][:6].tolist()
-    app.number_input(key="augmentation-epoch").set_value(2).run()
+    named(app.number_input, "augmentation-epoch").set_value(2).run()
     assert component(app, "picker")["picked"] == seen[0][0][0][:6].tolist()
     app.button(key="augmentation-others").click().run()
     assert component(app, "picker")["picked"] == seen[1][1][0][:6].tolist()
@@ -286,7 +287,7 @@ def test_a_run_shows_the_very_pairs_its_training_drew(tiny_runs: Path, monkeypat
 def test_what_is_trained_with_these_draws_these(tiny_runs: Path) -> None:
     app = augmentations_page(seed="7", size="24", blur_probability="0", hue="0.3", images="2,5,11")
     shown = component(app, "views")
-    app.button(key="train-with-these").click().run()
+    follow(app.button(key="train-with-these").click().run())
     form = app.session_state[forms.STATE]
     config = forms.to_config("pretrain", form["values"])
     run = runs.create(config, tiny_runs)
@@ -307,7 +308,7 @@ def test_train_with_these_of_a_run_keeps_its_other_options(tiny_runs: Path) -> N
     run = make_run(tiny_runs, temperature=0.13, batch_size=64, dataset="shapes", name="Cold")
     app = augmentations_page(run=run.id)
     sliders(app)["hue"].set_value(0.2).run()
-    app.button(key="train-with-these").click().run()
+    follow(app.button(key="train-with-these").click().run())
     config = forms.to_config("pretrain", app.session_state[forms.STATE]["values"])
     expected = runs.load_config(run)
     changed = cfg.differences(config, expected)
@@ -343,7 +344,7 @@ def test_a_run_that_waits_has_the_size_it_will_train_at(tiny_runs: Path, tmp_pat
     assert runs.load_config(run).image_size is None
     app = augmentations_page(run=run.id)
     assert tiles(component(app, "views")["sprite"], 4, 2).shape[-1] == 224  # kept larger, for crops
-    assert "of the run" in str(app.selectbox(key="augmentation-dataset").options)
+    assert "of the run" in str(named(app.selectbox, "augmentation-dataset").options)
 
 
 def test_a_link_from_a_run_replaces_what_was_shown(tiny_runs: Path) -> None:
@@ -360,8 +361,8 @@ def test_a_link_from_a_run_replaces_what_was_shown(tiny_runs: Path) -> None:
     query = address(app)
     assert (query["run"], query["seed"], query["part"]) == (run.id, "3", "pairs")
     assert "hue" not in query
-    assert app.number_input(key="augmentation-seed").value == 3
-    app.selectbox(key="augmentation-dataset").set_value("shapes").run()
+    assert named(app.number_input, "augmentation-seed").value == 3
+    named(app.selectbox, "augmentation-dataset").set_value("shapes").run()
     assert not app.exception
     assert (address(app)["dataset"], "run" in address(app)) == ("shapes", False)
 
@@ -422,7 +423,7 @@ def test_uploaded_images_are_shown(tiny_runs: Path) -> None:
     assert not app.exception
     assert [row["title"] for row in component(app, "views")["rows"]] == ["a.png"]
     assert [shown(item.value) for item in app.warning] == ["bad.png cannot be read: it is not an image."]
-    app.button(key="train-with-these").click().run()
+    follow(app.button(key="train-with-these").click().run())
     assert not app.exception
     assert "choose a data set or a folder" in texts(app)
     app.switch_page("augmentations/page.py").run()

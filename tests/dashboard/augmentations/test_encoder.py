@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dashboard_fixtures import component_with, components_with, make_run, texts
+from dashboard_fixtures import component_with, components_with, make_run, query, texts
 from streamlit.testing.v1 import AppTest
 
 from dashboard.augmentations import encoder_batch, encoder_choice, encoder_figures, encoder_results
@@ -43,11 +43,6 @@ def open_lab(**query: str) -> AppTest:
 def component(app: AppTest, field: str) -> dict[str, Any]:
     """The data of the component that has a field of this name."""
     return component_with(app, f'"{field}"')
-
-
-def asked(app: AppTest, name: str) -> str:
-    value = app.query_params.get(name, "")
-    return value[0] if isinstance(value, list) else value
 
 
 @pytest.fixture
@@ -117,10 +112,10 @@ def test_pairs_are_shown_beside_others(run: runs.Run) -> None:
 
 
 def test_the_address_brings_the_view_back(run: runs.Run) -> None:
-    query = {"show": "batch", "batch_of": "8", "layer": "h", "weights": "untrained", "temperature": "0.07"}
-    app = open_lab(**query)
-    assert {name: asked(app, name) for name in query} == query
-    assert asked(app, "encoder") == run.id
+    view = {"show": "batch", "batch_of": "8", "layer": "h", "weights": "untrained", "temperature": "0.07"}
+    app = open_lab(**view)
+    assert {name: query(app, name) for name in view} == view
+    assert query(app, "encoder") == run.id
     assert component(app, "similarities")["temperature"] == 0.07
 
 
@@ -238,7 +233,7 @@ def test_what_is_compared_can_be_chosen_and_stands_in_the_address(run: runs.Run)
     assert app.multiselect[0].value == ["untrained"]
     app.multiselect[0].set_value([]).run()
     assert not app.exception
-    assert asked(app, "against") == ""
+    assert query(app, "against") == ""
 
 
 def test_other_moments_of_a_training_can_be_compared(run: runs.Run) -> None:

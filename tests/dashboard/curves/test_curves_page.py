@@ -2,6 +2,7 @@
 
 import json
 
+import dashboard_fixtures
 import pytest
 from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
 from lightning_log import write_log
@@ -19,15 +20,19 @@ def chosen(app):
 
 
 def address(app, *names):
-    """Query parameters as lists, as an address may hold a name more than once."""
-    found = {name: app.query_params[name] for name in names}
-    return {name: value if isinstance(value, list) else [value] for name, value in found.items()}
+    found = dashboard_fixtures.address(app)
+    return {name: found[name] for name in names}
 
 
 def sent(app, name):
     """What a component was given: the first of its name on the page."""
     proto = next(item.proto for item in app.get("bidi_component") if item.proto.component_name == f"simclr_{name}")
     return json.loads(proto.json or proto.mixed.json)
+
+
+def picker(app):
+    """The key of the list of runs."""
+    return f"curves-runs-{app.session_state['view-curves'][' round']}"
 
 
 def metrics(app):
@@ -105,9 +110,7 @@ def test_without_an_address_the_newest_runs_of_one_kind_are_shown(folder, kind, 
 def test_ticking_runs_changes_what_is_shown(folder):
     first, second = make_run(folder), make_run(folder)
     app = open_page("curves", runs=first.id)
-    app.session_state[f"curves-runs-{app.session_state['curves_choice']['generation']}"] = {
-        "picked": [second.id, first.id, "gone"]
-    }
+    app.session_state[picker(app)] = {"picked": [second.id, first.id, "gone"]}
     app.run()
     assert not app.exception
     assert chosen(app) == [second.id, first.id]
@@ -117,7 +120,7 @@ def test_metrics_follow_the_runs_until_the_user_chooses(folder):
     pretraining, supervised = make_run(folder), make_run(folder, kind="scratch")
     write_log(folder / "version_0")
     app = open_page("curves", runs=pretraining.id)
-    key = f"curves-runs-{app.session_state['curves_choice']['generation']}"
+    key = picker(app)
 
     def tick(*run_ids):
         app.session_state[key] = {"picked": list(run_ids)}

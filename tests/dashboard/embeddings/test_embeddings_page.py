@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-from dashboard_fixtures import make_run, open_page, texts, unpacked
+from dashboard_fixtures import address, make_run, named, open_page, query, texts, unpacked
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 from trainings import trained_run
@@ -123,8 +123,8 @@ def test_while_the_first_run_trains_it_leads_to_it(tiny_runs: Path) -> None:
 def test_one_run_is_compared_with_its_untrained_network(tiny_runs: Path) -> None:
     run = trained_run(tiny_runs)
     app = embeddings_page()
-    assert app.selectbox(key="embeddings-left").value == run.id
-    assert app.selectbox(key="embeddings-right").value == "untrained"
+    assert named(app.selectbox, "embeddings-left").value == run.id
+    assert named(app.selectbox, "embeddings-right").value == "untrained"
     assert "start the partner on the run's page" in texts(app)
     assert "Compute" in buttons(app)
     assert maps_of(app) is None
@@ -132,9 +132,9 @@ def test_one_run_is_compared_with_its_untrained_network(tiny_runs: Path) -> None
 
 def test_the_from_scratch_partner_is_chosen_and_the_address_reproduces_the_page(pair: list[Run]) -> None:
     app = embeddings_page()
-    assert [app.selectbox(key=f"embeddings-{side}").value for side in ("left", "right")] == [run.id for run in pair]
-    query = {name: app.query_params[name] for name in ("left", "right", "method", "images")}
-    assert query == {"left": pair[0].id, "right": pair[1].id, "method": "umap", "images": "500"}
+    assert [named(app.selectbox, f"embeddings-{side}").value for side in ("left", "right")] == [run.id for run in pair]
+    view = {name: query(app, name) for name in ("left", "right", "method", "images")}
+    assert view == {"left": pair[0].id, "right": pair[1].id, "method": "umap", "images": "500"}
     again = embeddings_page(left=pair[1].id, right="pixels", method="tsne")
     assert [again.selectbox(key=f"embeddings-{side}").value for side in ("left", "right")] == [pair[1].id, "pixels"]
     assert again.segmented_control(key="embeddings-method").value == "tsne"
@@ -145,15 +145,16 @@ def test_another_run_on_the_left_brings_its_own_partner_and_a_choice_outlives_a_
 ) -> None:
     other = trained_run(tiny_runs, 2)
     app = embeddings_page(left=pair[0].id)
-    assert app.selectbox(key="embeddings-right").value == pair[1].id
-    app.selectbox(key="embeddings-left").set_value(other.id).run()
+    assert named(app.selectbox, "embeddings-right").value == pair[1].id
+    named(app.selectbox, "embeddings-left").set_value(other.id).run()
     assert not app.exception
-    assert app.selectbox(key="embeddings-right").value == "untrained"
-    app.selectbox(key="embeddings-right").set_value("pixels").run()
-    assert app.query_params["right"] == "pixels"
+    assert named(app.selectbox, "embeddings-right").value == "untrained"
+    named(app.selectbox, "embeddings-right").set_value("pixels").run()
+    assert query(app, "right") == "pixels"
     app.switch_page("runs/page.py").run()
+    app.query_params.clear()
     app.switch_page("embeddings/page.py").run()
-    assert [app.selectbox(key=f"embeddings-{side}").value for side in ("left", "right")] == [other.id, "pixels"]
+    assert [named(app.selectbox, f"embeddings-{side}").value for side in ("left", "right")] == [other.id, "pixels"]
 
 
 def test_names_with_markup_are_shown_as_they_are(ready: list[Run]) -> None:
@@ -166,7 +167,7 @@ def test_names_with_markup_are_shown_as_they_are(ready: list[Run]) -> None:
 def test_runs_on_other_data_are_not_offered_and_the_address_is_told_why(pair: list[Run], tiny_runs: Path) -> None:
     other = trained_run(tiny_runs, 3, image_size=32)
     app = embeddings_page(left=pair[0].id, right=other.id)
-    assert not any(other.id[-4:] in option for option in app.selectbox(key="embeddings-right").options)
+    assert not any(other.id[-4:] in option for option in named(app.selectbox, "embeddings-right").options)
     assert "image" in "".join(item.value for item in app.warning)
 
 
@@ -193,7 +194,7 @@ def test_ready_maps_are_shown_at_once(ready: list[Run]) -> None:
         "of neighbours kept": f"{100 * about['neighbors_kept']:.0f} %",
     }
     assert all(stat["help"] for stat in data["panels"][0]["stats"])
-    assert app.query_params["color"] == "hue"
+    assert query(app, "color") == "hue"
 
 
 def test_pca_is_shown_until_umap_is_there(ready: list[Run]) -> None:
@@ -218,7 +219,7 @@ def test_a_chosen_image_brings_its_neighbours_and_stands_in_the_address(ready: l
         assert [place for place, *_ in near] == np.argsort(-similarity, kind="stable")[:20].tolist()
         assert near[0][1] == pytest.approx(similarity.max(), abs=1e-4)
     assert ["Size", view.fact_text(float(found[0].factors["size"][7]))] in data["details"]["facts"]  # type: ignore[union-attr]
-    assert app.query_params["image"] == str(image)
+    assert query(app, "image") == str(image)
     assert maps_of(embeddings_page(method="pca", image="99999999"))["details"] is None  # type: ignore[index]
     assert maps_of(embeddings_page(method="pca", image="<script>"))["details"] is None  # type: ignore[index]
 
@@ -319,22 +320,22 @@ def test_any_checkpoint_and_layer_can_be_chosen_and_stands_in_the_address(pair: 
     for name in ("best", "epoch-8"):
         (folder / f"{name}.ckpt").write_bytes(name.encode())
     app = embeddings_page(left=f"{pair[0].id}@epoch-8@z", right=pair[0].id)
-    assert app.selectbox(key="embeddings-left-checkpoint").value == "epoch-8"
+    assert named(app.selectbox, "embeddings-left-checkpoint").value == "epoch-8"
     assert app.segmented_control(key="embeddings-left-layer").value == "z"
-    assert app.selectbox(key="embeddings-right").value == pair[0].id  # the same run, as it ended
-    assert app.query_params["left"] == f"{pair[0].id}@epoch-8@z"
-    app.selectbox(key="embeddings-left-checkpoint").set_value("best").run()
-    assert app.query_params["left"] == f"{pair[0].id}@best@z"
+    assert named(app.selectbox, "embeddings-right").value == pair[0].id  # the same run, as it ended
+    assert query(app, "left") == f"{pair[0].id}@epoch-8@z"
+    named(app.selectbox, "embeddings-left-checkpoint").set_value("best").run()
+    assert query(app, "left") == f"{pair[0].id}@best@z"
     app.button(key="embeddings-swap").click().run()
     assert not app.exception
-    assert (app.query_params["left"], app.query_params["right"]) == (pair[0].id, f"{pair[0].id}@best@z")
-    assert app.selectbox(key="embeddings-right-checkpoint").value == "best"
+    assert (query(app, "left"), query(app, "right")) == (pair[0].id, f"{pair[0].id}@best@z")
+    assert named(app.selectbox, "embeddings-right-checkpoint").value == "best"
 
 
 def test_the_left_may_be_no_run(pair: list[Run]) -> None:
     app = embeddings_page(left="pixels", right=pair[1].id)
-    assert [app.selectbox(key=f"embeddings-{side}").value for side in ("left", "right")] == ["pixels", pair[1].id]
-    assert "pixels" not in app.selectbox(key="embeddings-right").options
+    assert [named(app.selectbox, f"embeddings-{side}").value for side in ("left", "right")] == ["pixels", pair[1].id]
+    assert "pixels" not in named(app.selectbox, "embeddings-right").options
     assert "Compute" in buttons(app)
 
 
@@ -345,11 +346,11 @@ def test_the_same_model_twice_is_said(pair: list[Run]) -> None:
 
 def test_numbers_of_a_map_stand_in_the_address(pair: list[Run]) -> None:
     app = embeddings_page(method="umap", n_neighbors="30", min_dist="7", dims="3", split="val", k="50", by="linear")
-    assert app.number_input(key="embeddings-n_neighbors").value == 30
-    assert app.number_input(key="embeddings-min_dist").value == 0.1  # 7 is out of range
-    assert app.query_params["n_neighbors"] == "30"
-    assert "min_dist" not in app.query_params
-    assert (app.query_params["dims"], app.query_params["split"]) == ("3", "val")
+    assert named(app.number_input, "embeddings-n_neighbors").value == 30
+    assert named(app.number_input, "embeddings-min_dist").value == 0.1  # 7 is out of range
+    assert query(app, "n_neighbors") == "30"
+    assert "min_dist" not in address(app)
+    assert (query(app, "dims"), query(app, "split")) == ("3", "val")
     assert "UMAP in 3-D maps of these two are not computed" in texts(app)
 
 
@@ -475,7 +476,7 @@ def test_a_selection_in_the_address_is_told_of(ready: list[Run], rows: list[int]
     data = maps_of(app)
     assert data is not None
     assert selected_rows(data["start"]["selection"], 500).tolist() == rows
-    assert selected_rows(app.query_params["selection"], 500).tolist() == rows
+    assert selected_rows(query(app, "selection"), 500).tolist() == rows
     drawn = [[item["row"] for item in data["items"]] for data in components(app, "items")]
     assert rows[: selection.MOST_IMAGES] in drawn
     assert first.labels is not None
@@ -500,7 +501,7 @@ def test_the_five_that_differ_most_lead_to_their_neighbours(ready: list[Run], mo
     monkeypatch.setattr(choice.st, "session_state", kept)
     choice.open_clicked(selection.DIFFERING)()
     begun = MapState(image=3, selection=np.array([1, 2]))
-    kept |= {choice.START: ("maps", begun, "link"), "maps": {}}  # type: ignore[dict-item]
+    kept |= {choice.START: (choice.VIEW.component_key("maps"), begun, "link"), "maps": {}}  # type: ignore[dict-item]
     state, start, token = choice.map_state("maps", first.ids)
     assert (state.image, start.image, state.selection.tolist()) == (17, 17, [1, 2])
     assert token != "link"  # else the browser would not take it up
@@ -511,8 +512,8 @@ def test_the_five_that_differ_most_lead_to_their_neighbours(ready: list[Run], mo
 def test_a_damaged_address_shows_the_page_all_the_same(ready: list[Run]) -> None:
     app = embeddings_page(method="pca", selection="b!!", hidden="x.9999999", zoom="1~2", k="7", by="no", color="<b>")
     assert maps_of(app) is not None
-    assert app.query_params["color"] == "class"
-    assert "selection" not in app.query_params
+    assert query(app, "color") == "class"
+    assert "selection" not in address(app)
 
 
 def test_zoom_and_legend_stand_in_the_address(ready: list[Run]) -> None:
@@ -592,7 +593,7 @@ def test_the_film_reopens_at_its_epoch_with_both_runs_turned_alike(pair: list[Ru
     assert data is not None
     assert data["frame_names"] == ["0", "4", "6", "8", "12"]
     assert data["start"]["frame"] == 3
-    assert app.query_params["epoch"] == "8"
+    assert query(app, "epoch") == "8"
     frames = [panel["frames"].reshape(5, 40, 2) for panel in data["panels"]]
     np.testing.assert_allclose(frames[0], maps[0][[0, 1, 1, 2, 3]])
     np.testing.assert_allclose(frames[1][-1], projections.align(maps[0][-1], maps[1][-1]), atol=1e-4)
@@ -640,7 +641,7 @@ def test_without_films_it_says_how_to_get_one(pair: list[Run]) -> None:
     assert "Train it again, with a film" in buttons(app)
     app.segmented_control(key="embeddings-mode").set_value("maps").run()
     assert not app.exception
-    assert "image" not in app.query_params  # the film's images are others
+    assert "image" not in address(app)  # the film's images are others
 
 
 # --- exports --------------------------------------------------------------------------------------------------------

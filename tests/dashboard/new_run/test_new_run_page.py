@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pytest
 from conftest import make_folder, supervise_nothing
-from dashboard_fixtures import make_experiment, make_run, open_page, query, shown, texts
+from dashboard_fixtures import address, make_experiment, make_run, open_page, press, query, shown, texts
 
 from dashboard.new_run import compute_target, folder_reading
 from dashboard.shared import queue as shared_queue
@@ -58,13 +58,13 @@ def wait(folder, device, **options):
 
 
 def group(app, name):
-    return next(item for item in app.button_group if item.key.startswith(f"{name}-"))
+    return next(item for item in app.button_group if item.key.partition("~")[0] == f"form-{name}")
 
 
 def option(app, kind, name):
     """The widget of an option, by its name."""
     for widget in getattr(app, kind):
-        if widget.key.endswith(f"-{name}"):
+        if widget.key.partition("~")[0].endswith(f"-{name}"):
             return widget
     raise AssertionError(f"no {kind} for {name}")
 
@@ -95,7 +95,7 @@ def test_a_wrong_value_is_named_beside_its_field_and_cannot_be_started(folder):
 def test_start_makes_one_run_and_opens_it(folder):
     app = open_page("new_run")
     option(app, "number_input", "epochs").set_value(3).run()
-    app.button("start").click().run()
+    press(app, "start")
     made = runs.list_runs(folder)
     assert len(made) == 1
     assert made[0].config["epochs"] == 3
@@ -103,7 +103,7 @@ def test_start_makes_one_run_and_opens_it(folder):
     assert query(app, "id") == made[0].id
     app.switch_page("new_run/page.py").run()
     assert option(app, "number_input", "epochs").value == 3  # kept while other pages were shown
-    app.button("start").click().run()  # the second half of a double click
+    press(app, "start")  # the second half of a double click
     assert len(runs.list_runs(folder)) == 1
 
 
@@ -132,7 +132,7 @@ def test_an_address_reproduces_a_finetuning(folder):
     assert not app.exception
     assert f"--experiment_version {pretraining.id}" in app.code[0].value
     assert "--label_fraction 0.05" in app.code[0].value
-    app.button("start").click().run()
+    press(app, "start")
     newest = max(store.partners(pretraining.id), key=lambda item: item.created)
     assert (newest.arm, newest.label_fraction) == ("frozen", 0.05)
 
@@ -146,7 +146,7 @@ def test_from_scratch_needs_no_pretraining(folder):
 
 def test_the_kind_can_be_changed_in_the_page(folder):
     app = open_page("new_run")
-    next(group for group in app.button_group if group.key.startswith("kind-")).set_value("scratch").run()
+    next(group for group in app.button_group if group.key.startswith("form-kind")).set_value("scratch").run()
     assert not app.exception
     assert "finetune --config simclr/recipes/quick-scratch.yaml" in app.code[0].value
     assert query(app, "kind") == "scratch"
@@ -157,7 +157,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(folder, monkeypatch):
     file.write_text("")
     monkeypatch.setenv("SIMCLR_RUNS_DIR", str(file / "runs"))
     app = open_page("new_run")
-    app.button("start").click().run()
+    press(app, "start")
     assert not app.exception
     assert "cannot be written" in texts(app)
 
@@ -185,7 +185,7 @@ def test_a_free_device_starts_and_a_busy_one_queues(folder):
     said = texts(app)
     assert "CPU is held by Long night (34 s left). It starts by itself when its turn comes." in said
     assert app.button(f"link-cpu-{holder.id}").label == "Long night"
-    app.button("start").click().run()
+    press(app, "start")
     waiting = queue.entries(folder)
     assert [run.id for run in waiting] == [query(app, "id")]
     app.switch_page("new_run/page.py").run()
@@ -209,7 +209,7 @@ def test_gpus_are_named_and_the_number_of_devices_follows(gpus):
     assert query(app, "place") == "gpu:0,2"
     assert "--devices 2" in app.code[0].value
     assert not [item for item in app.number_input if item.key.endswith("-devices")]
-    app.button("start").click().run()
+    press(app, "start")
     run = store.find(query(app, "id"))
     assert (run.status.state, run.status.device, run.config["devices"]) == ("starting", "gpu:0,2", 2)
 
@@ -219,7 +219,7 @@ def test_any_gpus_are_enough_where_their_number_is_free(gpus):
     app = open_page("new_run", batch_size="240")  # three have to divide it
     wait(gpus, "gpu:0")  # what waits for one takes nothing from the rest
     for number, label in ((2, "Start"), (3, "Add to queue"), (1, "Start")):
-        next(item for item in app.number_input if item.key.startswith("num-gpus")).set_value(number).run()
+        next(item for item in app.number_input if item.key.startswith("form-num-gpus")).set_value(number).run()
         assert app.button("start").label == label
         assert ("The GPUs are held by Sweep" in texts(app)) == (number == 3)
 
@@ -244,7 +244,7 @@ def test_slices_are_chosen_one_at_a_time_and_free_memory_may_be_unknown(folder, 
     app = open_page("new_run")
     assert not app.exception and not app.button("start").disabled
     assert "free memory unknown" in texts(app)
-    assert next(item for item in app.number_input if item.key.startswith("num-gpus")).max == 1
+    assert next(item for item in app.number_input if item.key.startswith("form-num-gpus")).max == 1
 
 
 def test_the_cpu_can_be_chosen_beside_gpus(gpus):
@@ -253,7 +253,7 @@ def test_the_cpu_can_be_chosen_beside_gpus(gpus):
     group(app, "where").set_value("cpu").run()
     assert not app.exception
     assert "--accelerator cpu" in app.code[0].value and "--devices" not in app.code[0].value
-    app.button("start").click().run()
+    press(app, "start")
     run = store.find(query(app, "id"))
     assert (run.status.device, run.config["accelerator"]) == ("cpu", "cpu")
 
@@ -267,8 +267,8 @@ def test_a_device_that_is_not_there_any_more_is_left_out_of_the_address(folder):
 
 def test_two_tabs_start_one_run(folder):
     first, second = open_page("new_run"), open_page("new_run")
-    first.button("start").click().run()
-    second.button("start").click().run()
+    press(first, "start")
+    press(second, "start")
     assert len(runs.list_runs(folder)) == 1
     assert query(first, "id") == query(second, "id") != ""
 
@@ -286,7 +286,7 @@ def test_a_partner_goes_through_the_queue_and_only_once(folder):
 
 
 def test_slurm_is_offered_only_where_it_answers(folder, monkeypatch):
-    assert not [item for item in open_page("new_run").button_group if item.key.startswith("where-")]
+    assert not [item for item in open_page("new_run").button_group if item.key.startswith("form-where")]
     monkeypatch.setattr(
         slurm_client, "available_partitions", lambda: [slurm_client.Partition("short", True, "1:00:00", 2, "gpu:2")]
     )
@@ -308,7 +308,7 @@ def test_slurm_is_offered_only_where_it_answers(folder, monkeypatch):
     option(app, "number_input", "time_minutes").set_value(30).run()
     option(app, "selectbox", "partition").set_value("short").run()
     assert "--backend slurm --slurm.partition short --slurm.time_minutes 30" in app.code[0].value
-    app.button("start").click().run()
+    press(app, "start")
     assert not app.exception
     (config, options, meta), kept = submitted[0], slurm_options.load_options()[0]
     assert (options.partition, options.time_minutes, meta) == ("short", 30, {"recipe": "quick"})
@@ -327,7 +327,7 @@ def test_a_clone_has_all_options_and_a_name_of_its_own(folder):
     original.edit(notes="as found")
     app = open_page("new_run", clone=original.id)
     assert not app.exception
-    app.button("start").click().run()
+    press(app, "start")
     made = store.find(query(app, "id"))
     assert made.id != original.id
     assert made.name == "Night one copy" and made.notes == "as found" and made.tags == ["a", "b"]
@@ -341,7 +341,7 @@ def test_a_clone_of_a_finetuning_keeps_its_experiment(folder):
     pretraining, partners = make_experiment(folder)
     app = open_page("new_run", clone=partners["frozen-0.01"].id)
     assert not app.exception
-    app.button("start").click().run()
+    press(app, "start")
     made = store.find(query(app, "id"))
     assert (made.kind, made.experiment, made.config["freeze_encoder"]) == ("finetune", pretraining.id, True)
 
@@ -349,7 +349,7 @@ def test_a_clone_of_a_finetuning_keeps_its_experiment(folder):
 def test_a_clone_without_a_recipe_stays_without_one_when_the_address_is_opened_again(folder):
     original = make_run(folder, recipe=None, epochs=3)
     app = open_page("new_run", clone=original.id)
-    left = {name: query(app, name) for name in app.query_params}
+    left = {name: query(app, name) for name in address(app)}
     assert left["recipe"] == "none" and "clone" not in left
     again = open_page("new_run", **left)
     assert again.code[0].value == app.code[0].value
@@ -365,7 +365,7 @@ def test_a_waiting_run_is_changed_in_place(folder):
     option(app, "number_input", "epochs").set_value(12).run()
     option(app, "text_input", "name").set_value("Second, shorter").run()
     assert app.button("start").label == "Save changes"
-    app.button("start").click().run()
+    press(app, "start")
     assert not app.exception
     assert query(app, "id") == waiting.id
     changed = store.find(waiting.id)
@@ -379,14 +379,14 @@ def test_a_run_that_began_meanwhile_is_not_changed_and_nothing_typed_is_lost(fol
     app = open_page("new_run", edit=waiting.id)
     option(app, "number_input", "epochs").set_value(12).run()
     spawn.begin(waiting, "cpu")
-    app.button("start").click().run()
+    press(app, "start")
     assert not app.exception
     assert "Second does not wait in the queue any more" in texts(app)
     assert store.find(waiting.id).config["epochs"] == 30
     assert option(app, "number_input", "epochs").value == 12
     assert app.title[0].value == "New run"
     assert app.button("start").label == "Add to queue"
-    app.button("start").click().run()
+    press(app, "start")
     assert store.find(query(app, "id")).config["epochs"] == 12
 
 
@@ -401,9 +401,9 @@ def test_an_address_of_a_run_that_is_gone_is_a_form_all_the_same(folder, name):
 def test_who_comes_back_finds_the_form_as_it_was(folder):
     app = open_page("new_run", kind="pretrain", recipe="quick", epochs="4")
     option(app, "number_input", "epochs").set_value(7).run()
-    left = {name: query(app, name) for name in app.query_params}
+    left = {name: query(app, name) for name in address(app)}
     option(app, "text_input", "name").set_value("typed at the last moment")  # and left by the click on Start
-    app.button("start").click().run()
+    press(app, "start")
     assert store.find(query(app, "id")).name == "typed at the last moment"
     app.switch_page("new_run/page.py")  # as the browser's Back does, to the address that was left
     app.query_params.clear()

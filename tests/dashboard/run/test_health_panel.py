@@ -8,7 +8,7 @@ import time
 import dashboard_fixtures
 import numpy as np
 import pytest
-from dashboard_fixtures import open_page, query, texts, write_metrics
+from dashboard_fixtures import address, open_page, query, texts, write_metrics
 from server import PAGE_MS, PHONE, Server, Tab
 
 from dashboard.run import health_figures
@@ -88,7 +88,7 @@ def test_a_finished_run_shows_verdict_slider_and_plots(folder):
     ):
         assert f"**{title}**" in words(app)
     assert "400 validation images" in words(app)
-    assert "epoch" not in app.query_params
+    assert "epoch" not in address(app)
 
 
 def test_the_slider_moves_and_the_address_brings_it_back(folder):

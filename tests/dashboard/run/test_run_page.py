@@ -6,7 +6,7 @@ import time
 
 import pytest
 from conftest import supervise_nothing
-from dashboard_fixtures import CLASSES, make_experiment, make_run, open_page, query, shown, texts
+from dashboard_fixtures import CLASSES, make_experiment, make_run, open_page, press, query, shown, texts
 
 from dashboard.components import escape
 from dashboard.run import progress_panel
@@ -119,7 +119,7 @@ def test_a_resume_on_a_busy_device_waits_for_its_turn(folder, no_processes):
     assert "Waiting for CPU: next of 1 in the queue" in words
     assert "the holder holds it, 34 s left" in words
     assert "goes on from epoch 5 of 20" in words
-    app.button("drop").click().run()
+    press(app, "drop")
     assert (store.find(run.id).status.state, store.find(run.id).status.reason) == ("stopped", "taken out of the queue")
 
 
@@ -130,10 +130,10 @@ def test_a_waiting_run_can_be_put_first_edited_or_taken_out(folder, no_processes
     assert "2nd of 2" in texts(app)
     app.button("queue-first").click().run()
     assert [run.id for run in queue.entries(folder)] == [second.id, first.id]
-    app.button("queue-edit").click().run()
+    press(app, "queue-edit")
     assert app.title[0].value in ("New run", "Edit run")
     app = open_page("run", id=second.id)
-    app.button("drop").click().run()
+    press(app, "drop")
     assert not app.exception
     assert store.find(second.id) is None
     assert app.title[0].value == "Runs"
@@ -203,7 +203,7 @@ def test_one_click_starts_a_partner_and_opens_it(folder, no_processes, arm):
     run = make_run(folder)
     app = open_page("run", id=run.id)
     app.button_group(f"next-fraction-{run.id}").set_value(0.1).run()
-    app.button(f"partner-{arm}").click().run()
+    press(app, f"partner-{arm}")
     assert not app.exception
     made = store.partners(run.id)
     assert [item.arm for item in made] == [arm]
@@ -220,7 +220,7 @@ def test_partners_that_exist_show_their_accuracy_and_lead_to_their_page(folder):
     partner = found["frozen-0.01"].id
     assert app.button(f"to-{partner}").label == "42.0 % test accuracy"
     assert "See the results" in [item.proto.label for item in app.get("page_link")]
-    app.button(f"to-{partner}").click().run()
+    press(app, f"to-{partner}")
     assert query(app, "id") == partner
     assert app.button(f"to-{run.id}").label.startswith("From ")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import supervise_nothing
-from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
+from dashboard_fixtures import make_experiment, make_run, open_page, press, query, texts
 
 from dashboard.runs import page
 from dashboard.shared import store
@@ -28,7 +28,7 @@ def test_empty_says_what_this_is_and_leads_to_the_first_run(folder):
     assert "recognize two distorted views" in texts(app)
     primary = [button for button in app.button if button.proto.type == "primary"]
     assert [button.label for button in primary] == ["Start your first run"]
-    app.button("first-run").click().run()
+    press(app, "first-run")
     assert app.title[0].value == "New run"
     assert "recipes/quick.yaml" in app.code[0].value
 
@@ -67,7 +67,7 @@ def test_open_leads_to_the_run_by_its_id(folder):
     run = make_run(folder, "running", done=8)
     make_run(folder, "running", done=3)
     app = open_page()
-    app.button(f"open-{run.id}").click().run()
+    press(app, f"open-{run.id}")
     assert query(app, "id") == run.id
     assert run.id in texts(app)
 
@@ -168,7 +168,7 @@ def test_deleting_can_be_undone(folder):
     app = open_page("run", id=run.id)
     app.button("delete").click().run()
     assert store.find(run.id) is not None  # asked first
-    app.button("delete-yes").click().run()
+    press(app, "delete-yes")
     assert store.find(run.id) is None
     app.switch_page("runs/page.py").run()
     assert "gone is in the trash" in texts(app)

@@ -6,7 +6,7 @@ import pytest
 import streamlit as st
 from dashboard_fixtures import shown
 
-from dashboard.shared import form_fields, forms
+from dashboard.shared import form_fields, forms, url_state
 from simclr import config as cfg
 from simclr.config import ConfigError
 
@@ -112,9 +112,12 @@ def test_prefill_takes_nested_sections():
     config = forms.to_config(kept["kind"], kept["values"])
     assert (config.augmentation.hue, config.augmentation.blur_kernel_size, config.epochs) == (0.33, 5, 4)
     assert kept["recipe"] == forms.default_recipe()
-    generation = kept["generation"]
+    name = f"{forms.WIDGETS}pretrain-epochs"
+    before = url_state.start(name, 4)
     forms.prefill("pretrain", {"epochs": 5})
-    assert forms.state()["generation"] > generation  # the widgets are drawn anew
+    after = url_state.start(name, 5)
+    assert before["key"] != after["key"]  # another widget: what a browser says of the old one is not heard
+    assert url_state.value_of(name) == 5
 
 
 def test_an_unset_section_stays_unset_and_one_set_is_complete():

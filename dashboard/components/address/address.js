@@ -1,0 +1,63 @@
+// Writes what a page shows into the address, in place: no entry is added to the browser's history.
+
+import { openAddress } from "../common/leaving.js";
+
+/** @import { Component } from "../common/types.js" */
+/** @import { AddressData, Leaving } from "./types.js" */
+
+const OWN = /^embed(_options)?$/i; // Streamlit's own parameters stay
+const last = { visit: "", order: 0, href: "" };
+const left = new Set();
+
+/** @param {string} query in an order of its own, so that two can be compared */
+function ordered(query) {
+  const own = [...new URLSearchParams(query)].filter(([name, value]) => value && !OWN.test(name));
+  const found = new URLSearchParams(own);
+  found.sort();
+  return found.toString();
+}
+
+/** @param {AddressData} data */
+function isShown(data) {
+  const last = window.location.pathname.split("/").filter(Boolean).at(-1) ?? "";
+  return (data.pages.includes(last) ? last : "") === data.page;
+}
+
+/** @param {AddressData} data */
+function write(data) {
+  if (!isShown(data)) return; // another page was opened meanwhile
+  const { location, history } = window;
+  const { state } = history;
+  if (data.visit !== last.visit) {
+    const asked = ordered(data.asked);
+    const isOwn = asked === ordered(location.search) || asked === state?.asked;
+    if (!isOwn && !data.is_first) return; // of a page that was left again
+    if (!isOwn && last.href !== location.href) {
+      // the server is another one, and was told an older address than this
+      last.href = location.href;
+      openAddress(location.href);
+      return;
+    }
+    if (data.is_first) last.order = 0;
+  } else if (state?.visit !== data.visit) {
+    return; // Back was pressed
+  }
+  if (data.order <= last.order) return;
+  last.visit = data.visit;
+  last.order = data.order;
+  const asked = state?.asked ?? ordered(location.search); // what this entry said when it was opened
+  const own = [...new URLSearchParams(location.search)].filter(([name]) => OWN.test(name));
+  const query = [data.query, new URLSearchParams(own).toString()].filter(Boolean).join("&");
+  const address = `${location.pathname}${query ? `?${query}` : ""}${location.hash}`;
+  history.replaceState({ ...state, visit: data.visit, asked }, "", address);
+}
+
+/** @param {Component<AddressData | Leaving>} component */
+export default function address({ data }) {
+  if ("query" in data) {
+    write(data);
+  } else if (!left.has(data.token)) {
+    left.add(data.token);
+    openAddress(data.href, data.instead);
+  }
+}

@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+const ORIGIN = "http://127.0.0.1:8501";
+let listened = 0;
+let visits = 0;
+
+/** A browser's bar and its history, as far as they are used. */
+class Bar {
+  constructor(/** @type {string} */ href) {
+    this.entries = [{ href: ORIGIN + href, state: /** @type {any} */ ({}) }];
+    this.place = 0;
+  }
+  get location() {
+    return new URL(this.entries[this.place].href);
+  }
+  get history() {
+    const bar = this;
+    return {
+      get state() {
+        return bar.entries[bar.place].state;
+      },
+      /** @param {any} state @param {string} _ @param {string | URL} href */
+      replaceState(state, _, href) {
+        bar.entries[bar.place] = { href: new URL(href, ORIGIN).href, state };
+      },
+      /** @param {any} state @param {string} _ @param {string | URL} href */
+      pushState(state, _, href) {
+        bar.entries.splice(++bar.place, Infinity, { href: new URL(href, ORIGIN).href, state });
+      },
+    };
+  }
+  dispatchEvent() {
+    listened += 1;
+  }
+  get shown() {
+    return this.entries[this.place].href.slice(ORIGIN.length);
+  }
+}
+
+/** @type {any} */ (globalThis).PopStateEvent = class {};
+const { default: address } = await import("../../dashboard/components/address/address.js");
+
+/** @param {string} href */
+function open(href) {
+  const bar = new Bar(href);
+  /** @type {any} */ (globalThis).window = bar;
+  listened = 0;
+  visits += 1;
+  return bar;
+}
+
+/** @param {{ order?: number } & Record<string, any>} more */
+function show({ order = 1, ...more }) {
+  const own = { query: "", asked: "", page: "curves", pages: ["curves", "run"], visit: `v${visits}`, is_first: false };
+  address(/** @type {any} */ ({ data: { ...own, ...more, order: 100 * visits + order } }));
+}
+
+beforeEach(() => {
+  visits += 10;
+});
+
+test("what is shown is written in place", () => {
+  const bar = open("/curves");
+  show({ query: "x=step" });
+  show({ query: "x=time", order: 2 });
+  assert.equal(bar.shown, "/curves?x=time");
+  assert.equal(bar.entries.length, 1);
+  assert.equal(listened, 0);
+});
+
+test("what comes late is not written", () => {
+  const bar = open("/curves");
+  show({ query: "x=time", order: 5 });
+  show({ query: "x=step", order: 4 });
+  show({ query: "x=step", order: 5 });
+  assert.equal(bar.shown, "/curves?x=time");
+});
+
+test("an entry that Back led to is left alone by the page that was there", () => {
+  const bar = open("/run?id=a");
+  const visit = `v${visits}`;
+  show({ page: "run", query: "id=a", asked: "id=a" });
+  bar.history.pushState({}, "", "/run?id=b");
+  show({ page: "run", query: "id=b", asked: "id=b", visit: "other", order: 2 });
+  bar.place = 0;
+  show({ page: "run", query: "id=b&epoch=3", asked: "id=b", visit: "other", order: 3 });
+  assert.deepEqual([bar.shown, bar.entries[0].state.visit], ["/run?id=a", visit]);
+  show({ page: "run", query: "id=a&epoch=1", asked: "id=a", visit: "third", order: 4 });
+  assert.equal(bar.shown, "/run?id=a&epoch=1");
+});
+
+test("another page is never written over", () => {
+  const bar = open("/run?id=a");
+  show({ query: "x=step" });
+  assert.equal(bar.shown, "/run?id=a");
+  const first = open("/hub/user/");
+  show({ page: "", query: "filter-text=a" });
+  assert.equal(first.shown, "/hub/user/?filter-text=a");
+});
+
+test("a server that knows an older address is told the one there is, once", () => {
+  const bar = open("/curves?x=time&runs=a+b");
+  show({ query: "x=step", asked: "x=step" });
+  assert.deepEqual([bar.shown, listened], ["/curves?x=time&runs=a+b", 0]); // of a page that was left again
+  show({ query: "x=step", asked: "x=step", is_first: true });
+  assert.deepEqual([bar.shown, listened], ["/curves?x=time&runs=a+b", 1]);
+  show({ query: "x=step", asked: "x=step", is_first: true, visit: "again", order: 2 });
+  assert.deepEqual([bar.shown, listened], ["/curves?x=step", 1]);
+});
+
+test("the order of parameters, empty ones and Streamlit's own are no difference", () => {
+  const bar = open("/curves?b=2&embed=true&a=1&c=");
+  show({ query: "a=1&b=3", asked: "a=1&b=2" });
+  assert.deepEqual([bar.shown, listened], ["/curves?a=1&b=3&embed=true", 0]);
+});
+
+test("another page is opened once, as one entry or instead of this one", () => {
+  const bar = open("/curves");
+  const leave = (/** @type {object} */ data) => address(/** @type {any} */ ({ data }));
+  leave({ href: "/run?id=a", instead: false, token: `t${visits}` });
+  leave({ href: "/run?id=a", instead: false, token: `t${visits}` });
+  assert.deepEqual([bar.entries.length, bar.shown, listened], [2, "/run?id=a", 1]);
+  leave({ href: "/run?id=a", instead: false, token: `u${visits}` });
+  leave({ href: "/", instead: true, token: `w${visits}` });
+  assert.deepEqual([bar.entries.length, bar.shown, listened], [2, "/", 3]);
+});
