@@ -77,7 +77,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 class Tab:
     """A browser tab that remembers what must not happen: errors of a page or its console, such as what the
-    Content-Security-Policy forbids, and requests to other machines."""
+    Content-Security-Policy forbids, options that the theme refuses, and requests to other machines."""
 
     def __init__(
         self, browser: object, url: str, name: str, size: tuple[int, int] = (1440, 900), **options: object
@@ -99,7 +99,8 @@ class Tab:
         # Streamlit looks for its server below the page's own path before it looks at the root
         is_search = "404" in message.text and "/_stcore/" in message.location.get("url", "")
         is_gone = re.search("net::ERR_|WebSocket connection|disconnected from server", message.text)  # tests kill it
-        if message.type == "error" and not is_search and not is_gone:
+        is_refused = message.type == "warning" and "in theme" in message.text  # an option of the theme
+        if (message.type == "error" and not is_search and not is_gone) or is_refused:
             self.errors.append(f"{message.text} ({message.location.get('url')})")
 
     def open(self, path: str) -> None:

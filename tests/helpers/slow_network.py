@@ -38,7 +38,7 @@ def slow_network(port: int, delay: float) -> Iterator[int]:
     """The port of a proxy on this machine before the server at `port`, whose answers come `delay` seconds later."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
             await asyncio.gather(_pass_on(reader, server_writer, 0), _pass_on(server_reader, writer, delay))
 

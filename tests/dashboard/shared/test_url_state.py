@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -12,6 +13,7 @@ import pytest
 
 from dashboard.shared import url_state
 
+ROOT = Path(__file__).resolve().parents[3]
 PAGES = ("", "curves", "run")
 OPTIONS = ("a", "b", "c")
 
@@ -131,6 +133,12 @@ def test_addresses_stand_below_the_servers_own_path(server: Server, base: str, a
 )
 def test_values_as_text(value: Any, text: str) -> None:
     assert url_state.text_of(value) == text
+
+
+@pytest.mark.parametrize("own", ["st.query_params", "switch_page", "query-params", "bind="])
+def test_no_page_has_a_way_of_its_own(own: str) -> None:
+    files = [file for file in (ROOT / "dashboard").rglob("*.py") if own in file.read_text(encoding="utf-8")]
+    assert [file for file in files if file.name != "url_state.py"] == []
 
 
 # --- any order of events ---------------------------------------------------------------------------------------------

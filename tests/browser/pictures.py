@@ -1,0 +1,142 @@
+"""Takes the pictures of the documents anew, from real runs: `make pictures`, some ten minutes on a machine at rest.
+
+    python tests/browser/pictures.py [FOLDER]
+
+FOLDER: CIFAR-10 as a folder of images per class, for the one picture that shows some; without it that one stays.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/helpers")]
+
+from chromium import opened  # noqa: E402
+from PIL import Image  # noqa: E402
+from playwright.sync_api import expect  # noqa: E402
+from server import Server, Tab  # noqa: E402
+
+from simclr import runs  # noqa: E402
+
+PICTURES = ROOT / "dashboard" / "screenshots"
+JOB_MS, RUN_MS = 600_000, 900_000
+
+
+def keep(page: Any, name: str, height: int | None = None, area: Any = None) -> None:
+    """Saves what is seen, or one part of it, in 256 colours."""
+    if height:
+        page.set_viewport_size({"width": page.viewport_size["width"], "height": height})
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(2500)
+    file = PICTURES / f"{name}.png"
+    (area or page).screenshot(path=file)
+    with Image.open(file) as picture:
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+    print(file.name, file.stat().st_size, flush=True)
+
+
+def example(folder: Path, name: str) -> str:
+    """The id of the shipped run of this name."""
+    return next(run.id for path in sorted(folder.iterdir()) if (run := runs.Run(path)).name == name)
+
+
+def computed(tab: Tab) -> None:
+    """Waits until the maps of the page are there; they are computed if they are not."""
+    start = tab.page.locator(".st-key-embedding-compute button")
+    tab.page.wait_for_timeout(3000)
+    if start.count():
+        start.first.click()
+    expect(tab.page.get_by_text("taken for it").or_(tab.page.get_by_text("Between the two")).first).to_be_visible(
+        timeout=JOB_MS
+    )
+    expect(tab.page.get_by_text("Shown meanwhile")).to_have_count(0, timeout=JOB_MS)
+
+
+def training(tab: Tab, server: Server) -> list[str]:
+    """Starts the recipe `quick` with three seeds, one after the other; takes the first while it trains."""
+    made = []
+    for seed in range(3):
+        tab.open("/new-run?kind=pretrain&recipe=quick")
+        tab.fill("Name", f"Quick, seed {seed}")
+        tab.fill("Seed", str(seed))
+        tab.page.wait_for_timeout(1500)
+        tab.button("Start").click()
+        tab.page.wait_for_url(re.compile(r"/run\?id="))
+        if not seed:
+            tab.page.set_viewport_size({"width": 1440, "height": 1250})
+            expect(tab.page.get_by_text(re.compile("^1[0-2] of 20$")).first).to_be_visible(timeout=RUN_MS)
+            keep(tab.page, "run")
+        expect(tab.page.get_by_text("Finished", exact=True).first).to_be_visible(timeout=RUN_MS)
+        made.append(re.search(r"id=([\w-]+)", tab.page.url)[1])  # type: ignore[index]
+    return made
+
+
+def take(tab: Tab, server: Server, images: Path | None) -> None:
+    page = tab.page
+    examples = server.runs_dir / runs.EXAMPLES
+    made = training(tab, server)
+    tab.open(f"/run?id={made[0]}&epoch=2")
+    page.set_viewport_size({"width": 1440, "height": 3200})
+    expect(page.get_by_text("Alignment and uniformity").first).to_be_visible()
+    page.wait_for_timeout(3000)
+    top = page.get_by_role("heading", name="Health", exact=True).bounding_box()
+    end = page.get_by_text(re.compile("^Measured on")).first.bounding_box()
+    file = PICTURES / "health.png"
+    clip = {"x": top["x"] - 24, "y": top["y"] - 16, "width": 1160, "height": end["y"] + end["height"] - top["y"] + 32}
+    page.screenshot(path=file, clip=clip)
+    with Image.open(file) as picture:
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    tab.open(f"/curves?runs={','.join(made)}&metric=loss&metric=knn_top1&metric=top1&metric=effective_rank")
+    tab.charts_are_drawn()
+    keep(page, "curves", 1384)
+    tab.open(f"/embeddings?left={example(examples, 'SimCLR, shapes')}&method=umap&images=2000&image=1336&color=class")
+    computed(tab)
+    keep(page, "embeddings", 1630)
+    tab.open("/augmentations?dataset=shapes")
+    expect(page.get_by_role("img", name=re.compile("^View 1 of")).first).to_be_visible()
+    keep(page, "augmentations", 1000)
+    tab.open(f"/results?experiment={example(examples, 'SimCLR, seed 0')}")
+    tab.charts_are_drawn()
+    page.set_viewport_size({"width": 1280, "height": 1022})
+    keep(page, "results")
+    page.set_viewport_size({"width": 1440, "height": 1340})
+    if images is None:
+        return
+    encoder = example(examples, "SimCLR, seed 0")
+    tab.open(
+        f"/augmentations?dataset={images}&preset=quick&seed=0&part=encoder&show=batch&batch_of=32&layer=z"
+        f"&encoder={encoder}&temperature=0.2"
+    )
+    pair = page.get_by_role("button", name=re.compile("false negative|hard negative")).first
+    expect(pair).to_be_visible(timeout=JOB_MS)
+    pair.click()
+    keep(page, "encoder")
+
+
+def main() -> None:
+    images = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
+    with tempfile.TemporaryDirectory() as folder, opened() as browser:
+        server = Server(Path(folder))
+        shutil.copytree(ROOT / "runs" / runs.EXAMPLES, server.runs_dir / runs.EXAMPLES)
+        server.start()
+        try:
+            tab = Tab(browser, server.url, "pictures")
+            tab.page.set_default_timeout(60_000)
+            start = time.monotonic()
+            take(tab, server, images)
+            tab.has_no_errors()
+            print(f"{time.monotonic() - start:.0f} s")
+        finally:
+            server.kill()
+
+
+if __name__ == "__main__":
+    main()
