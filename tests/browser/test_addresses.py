@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -175,34 +176,48 @@ def test_the_view_outlives_the_server(found: Any, browser: Any) -> None:
 # --- a slow network --------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
 class Clicker:
-    """Clicks on one page, and what must be chosen when all have arrived.
+    """What is clicked on one page, and how its address says it.
 
-    Args:
-        rows: query parameter to the choices it takes, as label and value; that which an address leaves out has "".
-        switches: query parameter to the label of a switch.
+    rows: parameter to the choices of a row, as label and value; that which an address leaves out has "".
+    toggles: what each click on them adds or takes away: label to parameter and value, where a run stands for its id.
     """
 
-    def __init__(self, path: str, rows: dict[str, dict[str, str]], switches: dict[str, str]) -> None:
-        self.path, self.rows, self.switches = path, rows, switches
+    path: str
+    rows: dict[str, dict[str, str]] = field(default_factory=dict)
+    toggles: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def run(self, page: Any, count: int, dice: random.Random) -> tuple[dict[str, str], dict[str, str]]:
-        """Clicks `count` times at a human pace; what was chosen last, and what the address says in the end."""
-        wanted: dict[str, str] = {}
-        on = dict.fromkeys(self.switches, False)
+    def toggle(self, page: Any, label: str) -> Any:
+        """A switch, a box to tick, or one of a row of which any number can be chosen."""
+        switch = page.get_by_test_id("stCheckbox").filter(has_text=label).locator("label")
+        box = page.locator(".rp-row").filter(has_text=label)
+        return switch.or_(box).or_(page.get_by_role("button", name=label, exact=True)).first
+
+    def run(self, page: Any, made: dict[str, runs.Run], count: int, dice: random.Random) -> dict[str, set[str]]:
+        """Clicks `count` times at a human pace; returns what is chosen then, by parameter."""
+        ids = {name: run.id for name, run in made.items()}
+        values = {label: (name, ids.get(value, value)) for label, (name, value) in self.toggles.items()}
+        names = {name for name, _ in values.values()}
+        wanted = {name: chosen for name, chosen in said(page).items() if name in names}
         for _ in range(count):
-            name = dice.choice([*self.rows, *self.switches])
+            name = dice.choice([*self.rows, *self.toggles])
             if name in self.rows:
-                label, wanted[name] = dice.choice(list(self.rows[name].items()))
+                label, value = dice.choice(list(self.rows[name].items()))
+                wanted[name] = {value} - {""}
                 choice(page, label).click()
             else:
-                on[name] = not on[name]
-                page.get_by_test_id("stCheckbox").filter(has_text=self.switches[name]).locator("label").first.click()
-                wanted[name] = "true" if on[name] else ""
+                parameter, value = values[name]
+                wanted[parameter] = wanted.get(parameter, set()) ^ {value}
+                self.toggle(page, name).click()
             page.wait_for_timeout(dice.uniform(30, 350))
         rests(page, 1.5)
-        said = place(page)[1]
-        return wanted, {name: said.get(name, [""])[-1] for name in wanted}
+        return wanted
+
+
+def said(page: Any) -> dict[str, set[str]]:
+    """What the address says, by parameter; runs are separated by commas, the rest stands once for each value."""
+    return {name: {each for value in values for each in value.split(",")} for name, values in place(page)[1].items()}
 
 
 CLICKERS = {
@@ -213,36 +228,49 @@ CLICKERS = {
             "x": {"Epoch": "", "Step": "step", "Time": "time"},
             "seeds": {"Each run": "", "Mean ± std": "std", "Mean, min–max": "range"},
         },
-        {"log": "Log y", "log_x": "Log x"},
+        {"Log y": ("log", "true"), "Log x": ("log_x", "true")},
     ),
-    "results": Clicker("/results?experiment={first}", {"labels": {"1 %": "", "10 %": "0.1"}}, {}),
+    "runs of curves": Clicker(
+        "/curves?runs={seed 0}",
+        {"x": {"Epoch": "", "Step": "step"}},
+        {"Seed 1": ("runs", "seed 1"), "Seed 2": ("runs", "seed 2"), "Second": ("runs", "second")},
+    ),
+    "results": Clicker("/results?experiment={first}", {"labels": {"1 %": "", "10 %": "0.1"}}),
+    "runs": Clicker(
+        "/",
+        toggles={
+            "Pre-training": ("filter-kind", "pretrain"),
+            "Fine-tuning": ("filter-kind", "finetune"),
+            "Finished": ("filter-state", "finished"),
+            "Failed": ("filter-state", "failed"),
+        },
+    ),
     "embeddings": Clicker(
         "/embeddings",
         {"method": {"UMAP": "umap", "t-SNE": "tsne", "PCA": "pca"}, "dims": {"2-D": "", "3-D": "3"}},
-        {},
     ),
     "augmentations": Clicker(
         "/augmentations?dataset=shapes",
         {"part": {"Pairs": "pairs", "One image step by step": "steps"}},
-        {},
     ),
+    "new run": Clicker("/new-run", {"kind": {"Pre-train": "pretrain", "From scratch": "scratch"}}),
 }
 
 
 @pytest.mark.parametrize("delay", [0.1])
-@pytest.mark.parametrize("name", ["curves", "results"])
+@pytest.mark.parametrize("name", ["curves", "runs"])
 def test_no_click_is_lost_on_a_slow_network(found: Any, browser: Any, name: str, delay: float) -> None:
-    lost(found, browser, name, delay, 30)
+    none_is_lost(found, browser, name, delay, 30)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.02, 0.1, 0.3])
-@pytest.mark.parametrize("name", [name for name, clicker in CLICKERS.items() if clicker.rows])
+@pytest.mark.parametrize("name", CLICKERS)
 def test_none_of_two_hundred_clicks_is_lost(found: Any, browser: Any, name: str, delay: float) -> None:
-    lost(found, browser, name, delay, 200)
+    none_is_lost(found, browser, name, delay, 200)
 
 
-def lost(found: Any, browser: Any, name: str, delay: float, count: int) -> None:
+def none_is_lost(found: Any, browser: Any, name: str, delay: float, count: int) -> None:
     server, made = found
     clicker = CLICKERS[name]
     with slow_network(server.port, delay) as port:
@@ -251,10 +279,10 @@ def lost(found: Any, browser: Any, name: str, delay: float, count: int) -> None:
         tab.open(clicker.path.format(**{key: run.id for key, run in made.items()}))
         expect(page.get_by_role("heading", level=1).first).to_be_visible(timeout=60_000)
         rests(page, 2)
-        wanted, said = clicker.run(page, count, random.Random(17))
-        assert said == wanted
+        wanted = clicker.run(page, made, count, random.Random(17))
+        assert {name: said(page).get(name, set()) for name in wanted} == wanted
         for key, options in clicker.rows.items():
-            label = next(label for label, value in options.items() if value == wanted[key])
+            label = next(label for label, value in options.items() if {value} - {""} == wanted[key])
             expect(choice(page, label)).to_have_attribute("aria-checked", "true")
         tab.has_no_errors()
         tab.context.close()
