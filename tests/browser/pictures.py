@@ -27,18 +27,22 @@ from simclr import runs  # noqa: E402
 
 PICTURES = ROOT / "dashboard" / "screenshots"
 JOB_MS, RUN_MS = 600_000, 900_000
+LARGE = 150_000  # bytes
 
 
-def keep(page: Any, name: str, height: int | None = None, area: Any = None) -> None:
-    """Saves what is seen, or one part of it, in 256 colours."""
+def keep(page: Any, name: str, height: int | None = None, clip: dict[str, float] | None = None) -> None:
+    """Saves what is seen, or a part of it; a large picture in 256 colours."""
     if height:
         page.set_viewport_size({"width": page.viewport_size["width"], "height": height})
-    page.mouse.move(0, 0)
+    page.mouse.move(page.viewport_size["width"] - 5, 5)  # points at nothing
     page.wait_for_timeout(2500)
     file = PICTURES / f"{name}.png"
-    (area or page).screenshot(path=file)
+    page.screenshot(path=file, clip=clip)
     with Image.open(file) as picture:
-        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+        colors = picture.convert("RGB")
+    colors.save(file, optimize=True)
+    if file.stat().st_size > LARGE:
+        colors.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
     print(file.name, file.stat().st_size, flush=True)
 
 
@@ -81,6 +85,7 @@ def training(tab: Tab, server: Server) -> list[str]:
 def take(tab: Tab, server: Server, images: Path | None) -> None:
     page = tab.page
     examples = server.runs_dir / runs.EXAMPLES
+    cifar = example(examples, "SimCLR, CIFAR-10 (JPEG copy)")
     made = training(tab, server)
     tab.open(f"/run?id={made[0]}&epoch=2")
     page.set_viewport_size({"width": 1440, "height": 3200})
@@ -88,11 +93,8 @@ def take(tab: Tab, server: Server, images: Path | None) -> None:
     page.wait_for_timeout(3000)
     top = page.get_by_role("heading", name="Health", exact=True).bounding_box()
     end = page.get_by_text(re.compile("^Measured on")).first.bounding_box()
-    file = PICTURES / "health.png"
-    clip = {"x": top["x"] - 24, "y": top["y"] - 16, "width": 1160, "height": end["y"] + end["height"] - top["y"] + 32}
-    page.screenshot(path=file, clip=clip)
-    with Image.open(file) as picture:
-        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+    box = {"x": top["x"] - 24, "y": top["y"] - 4, "width": 1160, "height": end["y"] + end["height"] - top["y"] + 20}
+    keep(page, "health", clip=box)
     page.set_viewport_size({"width": 1440, "height": 900})
     tab.open(f"/curves?runs={','.join(made)}&metric=loss&metric=knn_top1&metric=top1&metric=effective_rank")
     tab.charts_are_drawn()
@@ -103,17 +105,16 @@ def take(tab: Tab, server: Server, images: Path | None) -> None:
     tab.open("/augmentations?dataset=shapes")
     expect(page.get_by_role("img", name=re.compile("^View 1 of")).first).to_be_visible()
     keep(page, "augmentations", 1000)
-    tab.open(f"/results?experiment={example(examples, 'SimCLR, seed 0')}")
+    tab.open(f"/results?experiment={cifar}")
     tab.charts_are_drawn()
     page.set_viewport_size({"width": 1280, "height": 1022})
     keep(page, "results")
     page.set_viewport_size({"width": 1440, "height": 1340})
     if images is None:
         return
-    encoder = example(examples, "SimCLR, seed 0")
     tab.open(
         f"/augmentations?dataset={images}&preset=quick&seed=0&part=encoder&show=batch&batch_of=32&layer=z"
-        f"&encoder={encoder}&temperature=0.2"
+        f"&encoder={cifar}&temperature=0.2"
     )
     pair = page.get_by_role("button", name=re.compile("false negative|hard negative")).first
     expect(pair).to_be_visible(timeout=JOB_MS)
