@@ -109,6 +109,16 @@ test("a server that knows an older address is told the one there is, once", () =
   assert.deepEqual([bar.shown, listened], ["/curves?x=step", 1]);
 });
 
+test("a server that comes back to an entry it wrote before is told what stands there now", () => {
+  const bar = open("/curves?x=step");
+  show({ query: "x=step&y=1", asked: "x=step" });
+  const anew = 2 - 100 * visits; // it counts from one again
+  show({ query: "x=step&y=2", asked: "x=step", is_first: true, visit: "new", order: anew });
+  assert.deepEqual([bar.shown, listened], ["/curves?x=step&y=1", 1]);
+  show({ query: "x=step&y=3", asked: "x=step&y=1", visit: "newer", order: anew + 1 });
+  assert.deepEqual([bar.shown, listened], ["/curves?x=step&y=3", 1]);
+});
+
 test("the order of parameters, empty ones and Streamlit's own are no difference", () => {
   const bar = open("/curves?b=2&embed=true&a=1&c=");
   show({ query: "a=1&b=3", asked: "a=1&b=2" });

@@ -29,8 +29,9 @@ function write(data) {
   const { location, history } = window;
   const { state } = history;
   if (data.visit !== last.visit) {
+    if (data.is_first) last.order = 0; // another server, which counts anew
     const asked = ordered(data.asked);
-    const isOwn = asked === ordered(location.search) || asked === state?.asked;
+    const isOwn = asked === ordered(location.search) || (!data.is_first && asked === state?.asked);
     if (!isOwn && !data.is_first) return; // of a page that was left again
     if (!isOwn && last.href !== location.href) {
       // the server is another one, and was told an older address than this
@@ -38,7 +39,6 @@ function write(data) {
       openAddress(location.href);
       return;
     }
-    if (data.is_first) last.order = 0;
   } else if (state?.visit !== data.visit) {
     return; // Back was pressed
   }
