@@ -10,6 +10,7 @@ import pytest
 from conftest import TINY_PRETRAIN, flags
 from slurm import cluster
 from trainings import rows_of
+from waiting import wait_for
 
 from simclr import config as cfg
 from simclr import runs
@@ -88,7 +89,11 @@ def waits_again(reason):
 
 
 def go_on_now(run):
-    """Ends the two minutes that Slurm lets a requeued job wait."""
+    """Ends the two minutes that Slurm lets a requeued job wait.
+
+    They are there so that its nodes have told how the job ended; told to a job that goes on already, that is its end.
+    """
+    wait_for(lambda: "completing" not in ask("sinfo", "--noheader", "--format=%T"), "the job's nodes")
     ask("scontrol", "update", f"JobId={run.status.job_id}", "StartTime=now")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import TINY_PRETRAIN
-from dashboard_fixtures import open_page, query, texts
+from dashboard_fixtures import open_page, press, query, texts
 from test_slurm import here, watch  # noqa: F401
 
 from dashboard.shared import store
@@ -18,7 +18,7 @@ def test_a_run_is_started_watched_and_stopped_from_the_pages(tmp_path):
     app = open_page("new_run", kind="pretrain", recipe="none", place="slurm", **address)
     assert not app.exception
     assert "--backend slurm" in app.code[0].value
-    app.button("start").click().run()
+    press(app, "start")
     assert not app.exception and not app.error, [item.value for item in app.error]
     (run,) = runs.list_runs(tmp_path / "runs")
     assert run.status.backend == "slurm"
