@@ -10,7 +10,7 @@ NAMES = ("encoder", "weights", "layer", "compared_layer", "show", "batch_of", "t
 
 
 def read_address(query: url_state.Query) -> dict[str, Any]:
-    found: dict[str, Any] = {name: query[name][-1] for name in NAMES if query.get(name)}
+    found: dict[str, Any] = {name: text for name, text in url_state.last_values(query).items() if name in NAMES}
     if "against" in found:
         found["against"] = found["against"].split(",")
     return found

@@ -86,7 +86,7 @@ def enter() -> None:
     if STATE in st.session_state and not query:
         return
     before = st.session_state.get(STATE, {}).get("round", -1)
-    st.session_state[STATE] = from_address({name: values[-1] for name, values in (query or {}).items()})
+    st.session_state[STATE] = from_address(url_state.last_values(query or {}))
     state()["round"] = before + 1
     encoder_state.VIEW.take(query or {})
     forget(*WIDGETS)

@@ -33,7 +33,7 @@ FIRST = {
 
 def read_address(given: url_state.Query) -> dict[str, Any]:
     """The choices that an address makes; what makes no sense is left out."""
-    one = {name: values[-1] for name, values in given.items() if values}
+    one = url_state.last_values(given)
     found: dict[str, Any] = {}
     if "runs" in one:
         found["runs"] = [unquote(run_id) for run_id in one["runs"].split(",") if run_id]

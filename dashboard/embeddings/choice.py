@@ -46,6 +46,13 @@ OTHER_SUBTITLES = {
 
 NUMBERS = {name: option for options in projections.OPTIONS.values() for name, option in options.items()}
 MAP_PARTS = ("image", "selection", "hidden", "zoom")  # what is chosen in the maps, as text
+
+
+def kind_of(option: projections.Option) -> Callable[[float], float]:
+    """Whole numbers stay whole: a widget takes all of its numbers in one type."""
+    return int if option.step == 1 else float
+
+
 FIRST: dict[str, Any] = {
     "left": None,
     "left-checkpoint": "",
@@ -67,13 +74,13 @@ FIRST: dict[str, Any] = {
     "by": "knn",
     "epoch": "",
     **dict.fromkeys(MAP_PARTS, ""),
-    **{name: int(option.default) if option.step == 1 else float(option.default) for name, option in NUMBERS.items()},
+    **{name: kind_of(option)(option.default) for name, option in NUMBERS.items()},
 }
 
 
 def read_address(query: url_state.Query) -> dict[str, Any]:
     """What an address says of the page; what makes no sense is left out."""
-    one = {name: values[-1] for name, values in query.items() if values}
+    one = url_state.last_values(query)
     found: dict[str, Any] = {name: one[name] for name in (*MAP_PARTS, "epoch", "color", "by") if name in one}
     for place in ("left", "right"):
         name, checkpoint, layer = taken_apart(one.get(place, ""))
@@ -86,7 +93,9 @@ def read_address(query: url_state.Query) -> dict[str, Any]:
         ("split", list(SPLITS)),
         ("k", NUM_NEIGHBORS),
     ):
-        found |= {each: option for each in [name] for option in options if str(option) == one.get(each)}
+        texts = {str(option): option for option in options}
+        if one.get(name) in texts:
+            found[name] = texts[one[name]]
     if one.get("method") in film.METHODS:
         found["film-method"] = one["method"]
     for name, option in NUMBERS.items():
@@ -95,7 +104,7 @@ def read_address(query: url_state.Query) -> dict[str, Any]:
             option.check(name, value)
         except ValueError:
             continue
-        found[name] = int(value) if option.step == 1 else value
+        found[name] = kind_of(option)(value)
     return found
 
 
@@ -323,8 +332,7 @@ def choose_map(place: Any, method: str, dims: int) -> Projection:
     values: dict[str, Any] = {}
     with place:
         for name, option in projections.OPTIONS[method].items():
-            whole = option.step == 1
-            kind: Callable[[float], float] = int if whole else float
+            kind = kind_of(option)
             value = st.number_input(
                 f"{option.label} of {projections.LABELS[method]}",
                 kind(option.low),

@@ -240,7 +240,7 @@ def _choose_gpus(gpus: list[Device], target: str) -> str:
 
 def _forget(*names: str) -> None:
     """Lets widgets of these options take their value again."""
-    url_state.forget(*[f"{forms.WIDGETS}{forms.state()['kind']}-{name}" for name in names])
+    url_state.forget(*[form_fields.widget_name(forms.state()["kind"], name) for name in names])
 
 
 @st.fragment(run_every=5)

@@ -33,7 +33,7 @@ def take_address() -> None:
     kept, news = forms.state(), url_state.news("new-run")
     if news is None:
         return
-    query = forms.own_parameters({name: values[-1] for name, values in news.items() if values})
+    query = forms.own_parameters(url_state.last_values(news))
     kept["edit"] = query.get("edit", "")
     if not query:
         return

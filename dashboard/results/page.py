@@ -63,7 +63,7 @@ PROTOCOLS = (
 
 
 def read_address(query: url_state.Query) -> dict[str, str]:
-    return {name: query[name][-1] for name in ("experiment", "labels") if query.get(name)}
+    return {name: text for name, text in url_state.last_values(query).items() if name in ("experiment", "labels")}
 
 
 VIEW = url_state.View("results", {"experiment": None, "labels": None}, read_address)
@@ -136,8 +136,10 @@ def worth(pretraining: index.Summary) -> str:
 def choose(pretrainings: list[index.Summary]) -> index.Summary:
     """The pre-training looked at: the address first, then what this session looked at, then the newest with results."""
     by_id = {item.id: item for item in pretrainings}
-    with_results = [item for item in pretrainings if store.partners(item.id)]
-    arguments = VIEW.widget("experiment", list(by_id), (with_results or pretrainings)[0].id)
+    if VIEW["experiment"] not in by_id:
+        with_results = [item for item in pretrainings if store.partners(item.id)]
+        VIEW["experiment"] = (with_results or pretrainings)[0].id
+    arguments = VIEW.widget("experiment", list(by_id))
     if len(pretrainings) > 1:
         st.selectbox(
             "Pre-training",

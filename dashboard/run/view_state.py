@@ -7,7 +7,7 @@ from dashboard.shared import url_state
 VIEW = url_state.View(
     "run",
     {"id": "", "epoch": ""},
-    lambda query: {name: query[name][-1] for name in ("id", "epoch") if query.get(name)},
+    lambda query: {name: text for name, text in url_state.last_values(query).items() if name in ("id", "epoch")},
 )
 
 

@@ -14,10 +14,15 @@ from dashboard.shared.forms import WIDGETS, section_names, state
 from simclr import config as cfg
 
 
+def widget_name(mark: str, option: str) -> str:
+    """What the widget of an option is called; `mark` is the kind of run, or what else the option belongs to."""
+    return f"{WIDGETS}{mark}-{option}"
+
+
 def apply_widget(model: type[cfg.Options], mark: str, values: dict[str, Any]) -> None:
     """Takes over what the widgets of a model's options hold, where they are drawn."""
     for name, info in cfg.option_names(model).items():
-        widget = f"{WIDGETS}{mark}-{name}"
+        widget = widget_name(mark, name)
         if url_state.is_started(widget):
             new = url_state.value_of(widget)
             values[name] = (None if cfg.is_optional(info) else "") if new == "" else new
@@ -65,7 +70,7 @@ def draw(
         words: to choose from, where any other text may stand too.
     """
     kept = state()
-    widget = f"{WIDGETS}{mark or kept['kind']}-{name}"
+    widget = widget_name(mark or kept["kind"], name)
     values = kept["values"] if values is None else values
     value = values.get(name)
     kind, optional = cfg.field_type(info), cfg.is_optional(info)
@@ -136,5 +141,5 @@ def section_toggle(section: str) -> bool:
         kept["values"] |= {name: getattr(cfg.CROP_AND_FLIP, name.partition(".")[2]) for name in names}
     if not wanted:
         kept["values"] |= dict.fromkeys(names)
-        url_state.forget(*[f"{WIDGETS}{kept['kind']}-{name}" for name in names])
+        url_state.forget(*[widget_name(kept["kind"], name) for name in names])
     return wanted

@@ -62,8 +62,7 @@ def _visit(page: str) -> _Visit:
 
 def _text(query: Mapping[str, str | Sequence[str]]) -> str:
     """A query string; what is empty is left out."""
-    kept = {name: value if isinstance(value, str) else list(value) for name, value in query.items()}
-    return urlencode({name: value for name, value in kept.items() if value}, doseq=True)
+    return urlencode({name: value for name, value in query.items() if value}, doseq=True)
 
 
 def enter(page: str, pages: Sequence[str]) -> None:
@@ -95,6 +94,11 @@ def news(page: str) -> Query | None:
     visit = _visit(page)
     found, visit.news = visit.news, None
     return found
+
+
+def last_values(query: Query) -> dict[str, str]:
+    """Of each parameter the value that stands last, where it is to have only one."""
+    return {name: values[-1] for name, values in query.items() if values}
 
 
 def write(query: Mapping[str, str | Sequence[str]], part: str = "page") -> None:

@@ -19,8 +19,8 @@ function ordered(query) {
 
 /** @param {AddressData} data */
 function isShown(data) {
-  const last = window.location.pathname.split("/").filter(Boolean).at(-1) ?? "";
-  return (data.pages.includes(last) ? last : "") === data.page;
+  const name = window.location.pathname.split("/").filter(Boolean).at(-1) ?? "";
+  return (data.pages.includes(name) ? name : "") === data.page;
 }
 
 /** @param {AddressData} data */
