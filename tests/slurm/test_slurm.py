@@ -92,9 +92,11 @@ def go_on_now(run):
     """Ends the two minutes that Slurm lets a requeued job wait.
 
     They are there so that its nodes have told how the job ended; told to a job that goes on already, that is its end.
+    A node counts in whole seconds: in the one in which it ended the job, it refuses to start it ("Job credential
+    revoked"), and Slurm calls the job failed. So it goes on two seconds later.
     """
     wait_for(lambda: "completing" not in ask("sinfo", "--noheader", "--format=%T"), "the job's nodes")
-    ask("scontrol", "update", f"JobId={run.status.job_id}", "StartTime=now")
+    ask("scontrol", "update", f"JobId={run.status.job_id}", "StartTime=now+2")
 
 
 def tasks_of(run):
