@@ -1,6 +1,7 @@
 """Every option of a run, declared once: types, ranges, defaults, sentences, files."""
 
 from simclr.config.augmentation import CROP_AND_FLIP, Augmentation
+from simclr.config.common_options import CommonOptions
 from simclr.config.errors import ConfigError
 from simclr.config.fields import (
     Options,
@@ -17,8 +18,10 @@ from simclr.config.fields import (
     option_names,
     option_text,
 )
+from simclr.config.finetune_options import FinetuneConfig
 from simclr.config.names import BACKBONES, BUILT_IN_DATASETS, CUDA_GRAPHS, DATASETS, GROUPS
-from simclr.config.options import MODELS, CommonOptions, FinetuneConfig, PretrainConfig, RunConfig
+from simclr.config.options import MODELS, RunConfig
+from simclr.config.pretrain_options import PretrainConfig
 from simclr.config.recipes import (
     RECIPES_DIR,
     arm_recipe,

@@ -1,0 +1,140 @@
+"""Options of a supervised run: a head on a frozen encoder, fine-tuning, or training from scratch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, model_validator
+from pydantic_core import PydanticCustomError
+
+from simclr.config.augmentation import Augmentation
+from simclr.config.common_options import CommonOptions, check_batch, check_compile, check_schedule
+from simclr.config.fields import option
+from simclr.config.names import DATASETS, Kind
+from simclr.config.spellings import Backbone, Dataset, Experiment, Optimizer, lowercase
+
+
+class FinetuneConfig(CommonOptions):
+    """One supervised run: a head on a frozen encoder, fine-tuning of all weights, or training from scratch."""
+
+    experiment_version: Experiment | None = option(
+        None,
+        "The pre-training to start from: its version number, a run's id, prefix or folder, or a weights file.",
+        group="Experiment",
+        common=True,
+    )
+    random_weight_init: bool = option(
+        False,
+        "Train from scratch: load nothing; the experiment is then the run it is compared with.",
+        group="Experiment",
+        common=True,
+    )
+    freeze_encoder: bool = option(
+        False, "Train the head only, on features of the frozen encoder.", group="Experiment", common=True
+    )
+    dataset: Dataset | None = option(
+        None,
+        f"{', '.join(DATASETS)}, or a folder with classes; unset: the experiment's.",
+        group="Data",
+        common=True,
+        label="Data set",
+        min_length=1,
+    )
+    label_fraction: float = option(
+        1.0,
+        "Share of the training labels used, the same images for every arm with the same seed.",
+        group="Data",
+        common=True,
+        gt=0,
+        le=1,
+    )
+    image_size: int | None = option(
+        None,
+        "Side of an image; unset: the experiment's, else the data set's own.",
+        group="Data",
+        unit="pixels",
+        ge=8,
+        le=1024,
+    )
+    num_classes: int | None = option(
+        None,
+        "Must agree with the data; unset: taken from it.",
+        group="Data",
+        label="Number of classes",
+        unit="classes",
+        ge=2,
+    )
+    backbone: Backbone | None = option(None, "Unset: the experiment's.", group="Model")
+    head: Annotated[Literal["linear", "mlp"], BeforeValidator(lowercase)] = option(
+        "linear", "The classifier: one linear layer, or one hidden layer before it.", group="Model", common=True
+    )
+    hidden_dim: int = option(
+        512,
+        "Width of the hidden layer of an mlp head.",
+        group="Model",
+        label="Hidden width",
+        unit="features",
+        ge=1,
+        le=65_536,
+    )
+    batch_size: int = option(64, "Images in a batch.", group="Training", common=True, unit="images", ge=1, le=65_536)
+    early_stopping_patience: int | None = option(
+        None,
+        "Stop after this many epochs without a better validation accuracy; unset: never.",
+        group="Training",
+        label="Early stopping after",
+        unit="epochs",
+        ge=1,
+    )
+    optimizer: Optimizer = option("adam", "Optimizer of the head, and of the encoder unless frozen.", group="Optimizer")
+    learning_rate: float = option(1e-3, "Peak learning rate.", group="Optimizer", common=True, gt=0, le=100)
+    augmentation: Augmentation | None = option(
+        None,
+        "Unset: none with a frozen encoder (features are computed once), else crop and flip.",
+        group="Augmentation",
+    )
+
+    @model_validator(mode="after")
+    def _check_processes(self) -> Self:
+        if self.trains_on_features and self.devices * self.num_nodes > 1:
+            raise PydanticCustomError(
+                "order",
+                f"devices is {self.devices} and num_nodes is {self.num_nodes}; allowed: 1 and 1 with freeze_encoder "
+                "true and no augmentation, since the head is trained on features computed once.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if self.experiment_version is None and not self.random_weight_init:
+            raise PydanticCustomError(
+                "source",
+                "experiment_version is not set and random_weight_init is false; allowed: the version, id or weights "
+                "file of a pre-training, or random_weight_init true to train from scratch.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_batch_and_compile(self) -> Self:
+        return check_batch(check_compile(self))
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        return check_schedule(self)
+
+    @property
+    def kind(self) -> Kind:
+        return "scratch" if self.random_weight_init else "finetune"
+
+    @property
+    def trains_on_features(self) -> bool:
+        """Whether the head is trained on features that are computed once, without the encoder."""
+        return self.freeze_encoder and self.augmentation is None
+
+    @property
+    def peak_learning_rate(self) -> float:
+        return self.learning_rate
+
+    def resolved(self) -> FinetuneConfig:
+        """The same options; what stays unset is the experiment's, and is filled in when the run is prepared."""
+        return self

@@ -1,0 +1,168 @@
+"""Options of a contrastive pre-training."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+from pydantic import model_validator
+
+from simclr.config.augmentation import Augmentation
+from simclr.config.common_options import CommonOptions, check_batch, check_compile, check_schedule
+from simclr.config.fields import option
+from simclr.config.names import DATASETS, Kind
+from simclr.config.spellings import Backbone, Dataset, Optimizer, Scaling
+
+
+class PretrainConfig(CommonOptions):
+    """One contrastive pre-training run (SimCLR, Chen et al. 2020)."""
+
+    version: int | None = option(
+        None,
+        "Number by which fine-tuning can name this pre-training; unset: the next free one.",
+        group="Experiment",
+        ge=0,
+        le=10**9,
+    )
+    dataset: Dataset = option(
+        "shapes",
+        f"{', '.join(DATASETS)}, or a folder of images.",
+        group="Data",
+        common=True,
+        label="Data set",
+        min_length=1,
+    )
+    image_size: int | None = option(
+        None, "Side of a view; unset: the data set's own.", group="Data", unit="pixels", ge=8, le=1024
+    )
+    backbone: Backbone = option(
+        "resnet_tiny", "Encoder network; resnet_tiny is made for CPUs.", group="Model", common=True
+    )
+    hidden_dim: int = option(
+        256,
+        "Width of the projection head's hidden layer.",
+        group="Model",
+        label="Hidden width",
+        unit="features",
+        ge=1,
+        le=65_536,
+    )
+    projection_dim: int = option(
+        128,
+        "Width of the projection head's output, in which views are compared.",
+        group="Model",
+        label="Projection width",
+        unit="features",
+        ge=2,
+        le=65_536,
+    )
+    temperature: float = option(
+        0.5,
+        "Divides the cosine similarities in the loss; lower weighs the hardest negatives more.",
+        group="Training",
+        common=True,
+        ge=0.005,
+        le=100,
+    )
+    batch_size: int = option(
+        256,
+        "Images in a batch; each gives two views, so each view has 2 x this - 2 negatives.",
+        group="Training",
+        common=True,
+        unit="images",
+        ge=2,
+        le=65_536,
+    )
+    micro_batch_size: int | None = option(
+        None,
+        "Images at once through the network of each process, for batches beyond memory (BatchNorm sees only "
+        "these); unset: all.",
+        group="Training",
+        unit="images",
+        ge=1,
+        le=65_536,
+    )
+    optimizer: Optimizer | None = option(
+        None, "Unset: lars when the learning rate is scaled with the batch, else adam.", group="Optimizer"
+    )
+    learning_rate: float | None = option(
+        None,
+        "Before scaling; unset: 0.3 for linear, 0.075 for square-root, 0.0005 for none.",
+        group="Optimizer",
+        common=True,
+        gt=0,
+        le=100,
+    )
+    lr_scaling_method: Scaling = option(
+        "none",
+        "linear: learning_rate x batch / 256; square-root: learning_rate x sqrt(batch).",
+        group="Optimizer",
+        label="Learning rate scaling",
+    )
+    augmentation: Augmentation = option(Augmentation(), "How views are drawn.", group="Augmentation")
+    knn_every_epochs: int = option(
+        1,
+        "How often the kNN accuracy is measured; 0: never.",
+        group="Monitoring",
+        label="kNN every",
+        unit="epochs",
+        ge=0,
+        le=100_000,
+    )
+    evaluate: bool = option(
+        True,
+        "After training, kNN and linear probe accuracy on the test images, where there are labels.",
+        group="Monitoring",
+        label="Test when done",
+    )
+    checkpoint_every_epochs: int = option(
+        0,
+        "Keep a checkpoint this often besides the last and the best; 0: only those two.",
+        group="Monitoring",
+        label="Epochs to a kept checkpoint",
+        unit="epochs",
+        ge=0,
+        le=100_000,
+    )
+
+    @model_validator(mode="after")
+    def _check_batch_and_compile(self) -> Self:
+        return check_batch(check_compile(self))
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        return check_schedule(self)
+
+    @property
+    def batch_per_process(self) -> int:
+        """Images of a batch that each process holds."""
+        return self.batch_size // (self.devices * self.num_nodes)
+
+    @property
+    def kind(self) -> Kind:
+        return "pretrain"
+
+    @property
+    def _base_learning_rate(self) -> float:
+        """Learning rate before scaling with the batch."""
+        return self.learning_rate or {"linear": 0.3, "square-root": 0.075, "none": 5e-4}[self.lr_scaling_method]
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """Learning rate after scaling with the batch (Chen et al. 2020, sections 2.2 and B.1)."""
+        base = self._base_learning_rate
+        if self.lr_scaling_method == "linear":
+            return base * self.batch_size / 256
+        if self.lr_scaling_method == "square-root":
+            return base * math.sqrt(self.batch_size)
+        return base
+
+    def resolved(self) -> PretrainConfig:
+        """The same options with optimizer and learning rate filled in, as `config.yaml` shows them."""
+        scaled = self.lr_scaling_method != "none"
+        return self.model_copy(
+            update={
+                "optimizer": self.optimizer or ("lars" if scaled else "adam"),
+                "learning_rate": self._base_learning_rate,
+            }
+        )
