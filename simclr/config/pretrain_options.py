@@ -6,6 +6,7 @@ import math
 from typing import Self
 
 from pydantic import model_validator
+from pydantic_core import PydanticCustomError
 
 from simclr.config.augmentation import Augmentation
 from simclr.config.common_options import CommonOptions, check_batch, check_compile, check_schedule
@@ -34,6 +35,19 @@ class PretrainConfig(CommonOptions):
     )
     image_size: int | None = option(
         None, "Side of a view; unset: the data set's own.", group="Data", unit="pixels", ge=8, le=1024
+    )
+    initial_image_size: int | None = option(
+        None,
+        "Side of a view in the first part of the training, which small views make quicker (progressive resizing); "
+        "unset: image_size all the time.",
+        group="Data",
+        label="Initial image size",
+        unit="pixels",
+        ge=8,
+        le=1024,
+    )
+    initial_size_share: float = option(
+        0.7, "Share of the training steps with views of initial_image_size, if that is set.", group="Data", gt=0, le=1
     )
     backbone: Backbone = option(
         "resnet_tiny", "Encoder network; resnet_tiny is made for CPUs.", group="Model", common=True
@@ -130,6 +144,12 @@ class PretrainConfig(CommonOptions):
         return check_batch(check_compile(self))
 
     @model_validator(mode="after")
+    def _check_image_sizes(self) -> Self:
+        if self.image_size is not None and (problem := self.initial_size_problem(self.image_size)):
+            raise PydanticCustomError("order", problem)
+        return self
+
+    @model_validator(mode="after")
     def _check_schedule(self) -> Self:
         return check_schedule(self)
 
@@ -141,6 +161,19 @@ class PretrainConfig(CommonOptions):
     @property
     def kind(self) -> Kind:
         return "pretrain"
+
+    def initial_size_problem(self, image_size: int) -> str:
+        """A sentence if first views would not be smaller than the later ones of `image_size` pixels; else empty."""
+        if self.initial_image_size is None or self.initial_image_size < image_size:
+            return ""
+        return (
+            f"initial_image_size is {self.initial_image_size} and image_size is {image_size}; allowed: an initial size "
+            "below the later one, or unset."
+        )
+
+    def num_initial_steps(self, num_steps: int) -> int:
+        """How many of a training's steps see views of `initial_image_size`; they are the first."""
+        return round(self.initial_size_share * num_steps) if self.initial_image_size is not None else 0
 
     @property
     def _base_learning_rate(self) -> float:

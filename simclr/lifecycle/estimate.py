@@ -66,6 +66,7 @@ class Figures:
     peaks: images at once, with the peak memory then; the first is before any training.
     sharing: processes of the run that divide the same memory.
     images_per_step: of the whole run; measured_images: of the steps that were measured.
+    num_initial_steps, initial_step_seconds: of the first steps, whose views are smaller, if any.
     is_whole: whether what is wanted was tried, or extrapolated from less.
     view_bytes: of the two views of one image.
     """
@@ -83,6 +84,8 @@ class Figures:
     is_whole: bool
     view_bytes: int
     parts: list[CostItem]
+    num_initial_steps: int = 0
+    initial_step_seconds: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -172,15 +175,23 @@ def conclude(
         crowd: processes that wanted to work before, for each core. Who shares a core may be alone later, or have even
             more company, so that the range is that much wider.
     """
-    ordered = sorted(figures.step_seconds)
     scale = figures.images_per_step / figures.measured_images
-    step = scale * sum(ordered) / len(ordered)
     margin = STEP_MARGIN if figures.is_whole else FURTHER_STEP_MARGIN
-    low = min(scale * ordered[len(ordered) // 10], step) * (1 - margin)
-    high = max(scale * ordered[-1 - len(ordered) // 10], step) * (1 + margin)
+    training = low = high = 0.0
+    num_initial = figures.num_initial_steps
+    for number, seconds in (
+        (num_initial, figures.initial_step_seconds),
+        (figures.num_steps - num_initial, figures.step_seconds),
+    ):
+        if number:
+            ordered = sorted(seconds)
+            step = sum(ordered) / len(ordered)
+            training += number * scale * step
+            low += number * scale * min(ordered[len(ordered) // 10], step) * (1 - margin)
+            high += number * scale * max(ordered[-1 - len(ordered) // 10], step) * (1 + margin)
     is_crowded = figures.device == "CPU" and crowd > CROWDED
     wider = min(crowd, MOST_CROWDED) if is_crowded else 1.0
-    parts = {"start": start_seconds, "training": step * figures.num_steps}
+    parts = {"start": start_seconds, "training": training}
     parts |= {part.name: part.seconds * part.times for part in figures.parts}
     rest = sum(parts.values()) - parts["training"]
     memory, limit = round(figures.need * LONG_RUN) * figures.sharing, SAFE_SHARE * figures.free
@@ -206,10 +217,10 @@ def conclude(
         fits=fits,
         batch_size=batch_size,
         micro_batch_size=micro_batch_size,
-        images_per_second=figures.images_per_step / step,
+        images_per_second=figures.images_per_step * figures.num_steps / training,
         seconds=sum(parts.values()),
-        seconds_low=(low * figures.num_steps + rest * (1 - PART_MARGIN)) / wider,
-        seconds_high=(high * figures.num_steps + rest * (1 + PART_MARGIN)) * wider,
+        seconds_low=(low + rest * (1 - PART_MARGIN)) / wider,
+        seconds_high=(high + rest * (1 + PART_MARGIN)) * wider,
         parts=parts,
         notes=_notes(figures, config, has_company, is_crowded),
         measured=time.time(),

@@ -57,6 +57,7 @@ NO_EXTRAS: dict[str, Any] = {
     "checkpoint_every_epochs": 0,
     "checkpoint_every_minutes": 0.0,
     "early_stopping_patience": None,
+    "initial_image_size": None,  # measured by itself
 }
 
 
@@ -330,6 +331,7 @@ class Measurement:
         except OutOfMemory:
             fits = max(size for size in ladder if size < fits)
             trial, parts = self._whole(options(fits), image_seconds)
+        initial = self._initial(options(fits) | few)
         need = max(trial.peak, self.start_peak) if fits == wanted else max(trial.peak, predicted(wanted))
         if isinstance(config, PretrainConfig) and config.evaluate:
             num_values = self.prepared.encoder.num_features * _num(self.prepared.data.probe)
@@ -342,7 +344,20 @@ class Measurement:
             "is_whole": fits == wanted,
             "parts": parts,
             "view_bytes": view_bytes,
+            **initial,
         }
+
+    def _initial(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Steps with the smaller views that a training begins with; nothing where it has none."""
+        if not self.prepared.num_initial_steps:
+            return {}
+        assert isinstance(self.config, PretrainConfig) and self.config.initial_image_size is not None
+        self.say("training with smaller views", 0.9)
+        smaller = replace(
+            self._with(2 * FEW_STEPS, options, val=None, test=None), image_size=self.config.initial_image_size
+        )
+        steps = _try(smaller, self.gauge).clock.steps[1:]
+        return {"num_initial_steps": self.prepared.num_initial_steps, "initial_step_seconds": steps}
 
     def _whole(self, options: dict[str, Any], image_seconds: float) -> tuple[Trial, list[CostItem]]:
         """A training with all that belongs to it, on parts of the validation and test images where there are many."""

@@ -66,17 +66,25 @@ def prepare(config: RunConfig, runs_dir: Path, report: Report = no_report) -> Pr
 def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
     compute.find_device(config.accelerator, config.devices)
     if config.image_size is not None:
-        backbones.build_encoder(config.backbone, config.image_size)  # before minutes are spent on reading images
+        _check_sizes(config, config.image_size)  # before minutes are spent on reading images
     data = compute.load_images(config, report)
     size = config.image_size or data.image_size
     if config.batch_size > data.train.num_images:
         raise ConfigError(
             f"batch_size is {config.batch_size}; allowed: at most the {data.train.num_images:,} training images."
         )
+    _check_sizes(config, size)
     config = _fill_in(config, image_size=size)
     torch.manual_seed(config.seed)
     encoder = backbones.build_encoder(config.backbone, size)
     return Prepared(config, data, encoder, size, *_count_steps(config, data.train.num_images, drop_last=True))
+
+
+def _check_sizes(config: PretrainConfig, image_size: int) -> None:
+    """Whether the encoder can take views of all sizes that the training has."""
+    if problem := config.initial_size_problem(image_size):
+        raise ConfigError(problem)
+    backbones.check_size(config.backbone, image_size, config.initial_image_size)
 
 
 def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) -> Prepared:

@@ -95,20 +95,9 @@ def build_encoder(name: str, image_size: int, *, small_stem: bool | None = None)
     Raises:
         ConfigError: if the network cannot take images of this size, with the reason.
     """
-    if name not in BACKBONES:
-        raise ConfigError(f"backbone is {name}; allowed: one of {', '.join(BACKBONES)}.")
+    check_size(name, image_size, small_stem=small_stem)
     if small_stem is None:
         small_stem = image_size <= SMALL_IMAGE_SIDE
-    try:
-        # a RegNet computes its widths with tensors, so it is built for real and then emptied
-        with torch.device("cpu" if name.startswith("regnet") else "meta"):
-            trial = build_network(name, image_size, small_stem).eval()
-        trial.to("meta")(torch.empty(2, 3, image_size, image_size, device="meta"))
-    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
-        reason = " ".join(str(error).split())[:160] or "it is too small"
-        raise ConfigError(
-            f"backbone is {name}, which cannot take images of {image_size} x {image_size} pixels: {reason}."
-        ) from None
     network = build_network(name, image_size, small_stem)
     classifier_name = find_classifier(network)
     classifier = network.get_submodule(classifier_name)
@@ -119,6 +108,39 @@ def build_encoder(name: str, image_size: int, *, small_stem: bool | None = None)
         num_features = next(m for m in classifier.modules() if isinstance(m, nn.Conv2d)).in_channels
         network.set_submodule(classifier_name, nn.AdaptiveAvgPool2d(1))
     return Backbone(network, num_features, classifier_name)
+
+
+def check_size(name: str, image_size: int, initial_size: int | None = None, *, small_stem: bool | None = None) -> None:
+    """Checks that an encoder for images of `image_size` pixels can be built, and also takes smaller first views.
+
+    Raises:
+        ConfigError: if not, with the reason. A ViT, for instance, takes one size alone.
+    """
+    if name not in BACKBONES:
+        raise ConfigError(f"backbone is {name}; allowed: one of {', '.join(BACKBONES)}.")
+    if small_stem is None:
+        small_stem = image_size <= SMALL_IMAGE_SIDE
+    if reason := _obstacle(name, image_size, small_stem, image_size):
+        raise ConfigError(
+            f"backbone is {name}, which cannot take images of {image_size} x {image_size} pixels: {reason}."
+        )
+    if initial_size is not None and (reason := _obstacle(name, image_size, small_stem, initial_size)):
+        raise ConfigError(
+            f"initial_image_size is {initial_size}, and {name} for images of {image_size} pixels cannot take such "
+            f"views: {reason}. Allowed: unset, or a convolutional backbone."
+        )
+
+
+def _obstacle(name: str, image_size: int, small_stem: bool, side: int) -> str:
+    """Why a network built for images of `image_size` pixels cannot take some of `side` pixels; empty if it can."""
+    try:
+        # a RegNet computes its widths with tensors, so it is built for real and then emptied
+        with torch.device("cpu" if name.startswith("regnet") else "meta"):
+            trial = build_network(name, image_size, small_stem).eval()
+        trial.to("meta")(torch.empty(2, 3, side, side, device="meta"))
+    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+        return " ".join(str(error).split())[:160] or "it is too small"
+    return ""
 
 
 def build_network(name: str, image_size: int, small_stem: bool) -> nn.Module:

@@ -72,7 +72,9 @@ class Recorder(L.Callback):
         log: where rows go.
         status: the run's status file.
         num_steps, num_epochs: of the whole training.
-        time_left: the parts of the training: `step`, `validation`, `knn`, `between` (two epochs) and others.
+        num_initial_steps: those at its beginning that take another time, with views of `initial_image_size`.
+        time_left: the parts of the training: `initial_step`, `step`, `validation`, `knn`, `between` (two epochs) and
+            others.
         knn: says how long its probe took.
         health_log: where a pre-training's lines on its health go.
     """
@@ -84,11 +86,13 @@ class Recorder(L.Callback):
         *,
         num_steps: int,
         num_epochs: int,
+        num_initial_steps: int = 0,
         time_left: TimeLeft,
         knn: KNNProbe | None = None,
         health_log: HealthLog | NullWriter | None = None,
     ) -> None:
         self.log_rows, self.status, self.num_steps, self.num_epochs = log, status, num_steps, num_epochs
+        self.num_initial_steps = num_initial_steps
         self.time_left, self.knn, self.health_log = time_left, knn, health_log
         self.meter = Meter()
         self.seconds_before = 0.0
@@ -129,7 +133,8 @@ class Recorder(L.Callback):
             self._means.load_state_dict(self._restored_means[trainer.global_rank])
         num_batches = int(trainer.num_training_batches)
         self._row_every = max(1, num_batches // ROWS_PER_EPOCH)
-        self.time_left["step"].done = trainer.global_step
+        self.time_left["initial_step"].done = min(trainer.global_step, self.num_initial_steps)
+        self.time_left["step"].done = max(0, trainer.global_step - self.num_initial_steps)
         epochs = trainer.global_step // num_batches if num_batches else 0
         for name in ("validation", "between"):
             self.time_left[name].done = epochs
@@ -156,11 +161,12 @@ class Recorder(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.meter.add(len(batch[0]) * trainer.world_size)
         step = trainer.global_step
+        steps = self.time_left["initial_step" if step <= self.num_initial_steps else "step"]
         if self._mark is None:  # the first in this process takes longer, and stands for no other
-            self.time_left["step"].done += 1
+            steps.done += 1
             self._since_mark()
         else:
-            self.time_left["step"].add(self._since_mark())
+            steps.add(self._since_mark())
         self.status.set(phase="training", step=step)
         if step % self._row_every == 0 or step == self.num_steps or trainer.is_last_batch:
             self._write_row(trainer, pl_module, step)

@@ -227,6 +227,7 @@ class PretrainData(_ImageDataModule):
 
     Args:
         augmentation: how views are drawn.
+        initial_size, num_initial_steps: side of the views in so many first steps, in pixels; then it is `size`.
         transform: in place of that, any callable that turns (N, 3, H, W) uint8 images into one random view
             (N, 3, S, S), float in 0..1; it is called twice for a batch. Its random numbers have to come from torch for
             a resumed run to repeat them.
@@ -235,10 +236,23 @@ class PretrainData(_ImageDataModule):
     shares_validation = True
 
     def __init__(
-        self, data: ImageData, augmentation: Augmentation, *, transform: Transform | None = None, **options: Any
+        self,
+        data: ImageData,
+        augmentation: Augmentation,
+        *,
+        initial_size: int | None = None,
+        num_initial_steps: int = 0,
+        transform: Transform | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(data.train, data.val, drop_last=True, **options)
         self.augmentation, self.transform = augmentation, transform
+        self.initial_size, self.num_initial_steps = initial_size, num_initial_steps
+
+    def _size_of(self, stage: str) -> int:
+        """Side of the views of the batch at hand; validation has the last size all the time, to be comparable."""
+        is_first = self.trainer is not None and self.trainer.global_step < self.num_initial_steps
+        return self.initial_size if stage == "train" and is_first and self.initial_size else self.size
 
     def _prepare(self, images: Tensor, split: Split, positions: Tensor, stage: str) -> Views:
         ids = split.ids[positions]
@@ -250,7 +264,7 @@ class PretrainData(_ImageDataModule):
             first, second = self.transform(images), self.transform(images)
         else:
             first, second = augment.two_views(
-                images, ids, self.augmentation, seed=self.seed, epoch=epoch, size=self.size
+                images, ids, self.augmentation, seed=self.seed, epoch=epoch, size=self._size_of(stage)
             )
         return Views(augment.normalize(first), augment.normalize(second), ids)
 

@@ -126,6 +126,7 @@ def fit(
         status,
         num_steps=prepared.num_steps,
         num_epochs=prepared.num_epochs,
+        num_initial_steps=prepared.num_initial_steps,
         time_left=_time_left(prepared, probe),
         knn=probe,
         health_log=health_log,
@@ -191,12 +192,17 @@ def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> time_left.T
         is_judged = config.evaluate and data.probe is not None and num_test
         num_test = num_test + num_val + data.probe.num_images if is_judged and data.probe is not None else 0
     reading = 0 if data.train.in_memory else time_left.READING
+    initial_work = 1.0
+    if isinstance(config, PretrainConfig) and config.initial_image_size is not None:
+        initial_work = (config.initial_image_size / prepared.image_size) ** 2
+    num_initial = prepared.num_initial_steps
     return time_left.TimeLeft(
+        initial_step=time_left.Stage(num_initial, (reading + views * backward * initial_work) * config.batch_size),
         knn=time_left.Stage(
             math.ceil(epochs / probe.every_epochs) if probe is not None else 0, (reading + 1) * (num_bank + num_val)
         ),
         validation=time_left.Stage(epochs if num_val else 0, (reading + views) * num_val),
-        step=time_left.Stage(prepared.num_steps, (reading + views * backward) * config.batch_size),
+        step=time_left.Stage(prepared.num_steps - num_initial, (reading + views * backward) * config.batch_size),
         between=time_left.Stage(epochs),
         test=time_left.Stage(1, (reading + 1) * num_test),
     )

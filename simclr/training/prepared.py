@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import lightning as L
 
-from simclr.config import RunConfig
+from simclr.config import PretrainConfig, RunConfig
 from simclr.data.splits import ImageData, Split
 from simclr.hardware import rank_messages
 from simclr.models.backbones import Backbone
@@ -30,3 +30,8 @@ class Prepared:
     weights_sha256: str | None = None  # of the file that the encoder was loaded from
     callbacks: Sequence[L.Callback] = ()  # come before the training's own
     peers: rank_messages.RankMessages | None = None  # the run's other processes
+
+    @property
+    def num_initial_steps(self) -> int:
+        """The first steps of a pre-training, whose views are of `initial_image_size`."""
+        return self.config.num_initial_steps(self.num_steps) if isinstance(self.config, PretrainConfig) else 0

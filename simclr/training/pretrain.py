@@ -48,6 +48,8 @@ def pretrain(
         seed=config.seed,
         size=prepared.image_size,
         num_workers=config.num_workers,
+        initial_size=config.initial_image_size,
+        num_initial_steps=prepared.num_initial_steps,
     )
     if data.val is not None and data.val.num_images < 2:
         loader.splits.pop("val")

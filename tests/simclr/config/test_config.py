@@ -422,6 +422,8 @@ def test_any_valid_options_survive_the_file_and_the_flags(tmp_path, number):
         values.pop("micro_batch_size", None)
     if "eta_min" in values:  # at most the peak rate, which depends on three other options
         values["eta_min"] = min(values["eta_min"], 1e-9)
+    if values.get("initial_image_size") and values.get("image_size"):  # the first views are the smaller ones
+        values["initial_image_size"], values["image_size"] = 8, max(9, values["image_size"])
     config = cfg.build(model, cfg.nest(values)).resolved()
     command = "pretrain" if model is PretrainConfig else "finetune"
     text = cfg.to_yaml(config)

@@ -66,6 +66,14 @@ def test_the_range_follows_the_spread_of_the_steps():
     assert uneven.seconds_high - uneven.seconds_low > 2 * (even.seconds_high - even.seconds_low)
 
 
+def test_first_steps_with_smaller_views_count_with_their_own_time():
+    found = estimate.conclude(figures(num_initial_steps=700, initial_step_seconds=[0.04] * 5), pretrain(), 5.0)
+    assert found.parts["training"] == pytest.approx(700 * 0.04 + 300 * 0.1)
+    assert found.images_per_second == pytest.approx(256 * 1000 / 58)
+    low = (700 * 0.04 + 300 * 0.1) * (1 - estimate.STEP_MARGIN) + 25 * (1 - estimate.PART_MARGIN)
+    assert found.seconds_low == pytest.approx(low)
+
+
 def test_what_was_extrapolated_is_said_and_less_certain():
     whole = estimate.conclude(figures(), pretrain(), 0.0)
     part = estimate.conclude(figures(measured_images=64, step_seconds=[0.025] * 5, is_whole=False), pretrain(), 0.0)
@@ -189,6 +197,14 @@ def test_a_pretraining_is_tried_from_small_batches_up_to_its_own(measured):
     assert names(found) == {"validation", "kNN accuracy", "checkpoints", "test"}
     assert next(part.times for part in found.parts if part.name == "kNN accuracy") == 3  # epochs 3, 6 and the last
     assert all(seconds > 0 for seconds in found.step_seconds)
+
+
+def test_smaller_first_views_are_tried_too(measured):
+    config = pretrain(batch_size=32, limit_images=256, epochs=7, initial_image_size=8, initial_size_share=0.5)
+    found, tried = measured(config)
+    assert [prepared.image_size for prepared in tried] == [16, 16, 16, 8]
+    assert all(prepared.num_initial_steps == 0 for prepared in tried)
+    assert (found.num_initial_steps, len(found.initial_step_seconds)) == (round(0.5 * 49), 5)
 
 
 def test_a_batch_that_would_not_fit_is_never_tried(measured):

@@ -14,6 +14,7 @@ from trainings import rows_of
 from simclr import config as cfg
 from simclr import runs
 from simclr.data.loading import load_data
+from simclr.runs import film_frames
 from simclr.training.datamodule import PretrainData
 
 # 144 images train, in nine steps an epoch; a checkpoint after nearly each step
@@ -35,7 +36,8 @@ KINDS = {
 
 def files_of(run):
     """Everything that has to be the same, whatever happened on the way."""
-    film = {path.name: path.read_bytes() for path in (run.path / "film").glob("*") if path.suffix == ".npy"}
+    film = {path.name: path.read_bytes() for path in film_frames.folder_of(run).glob("*.npy")}
+    assert film or run.config["freeze_encoder"]  # which changes nothing that a film could show
     evaluation = run.evaluation
     for about in evaluation["protocols"].values():
         del about["seen_at"]
@@ -108,7 +110,7 @@ def stopped(moments=STOPS):
 @pytest.mark.parametrize(
     ("kind", "end", "more"),
     [
-        ("pretrain", "max_steps", {}),
+        ("pretrain", "max_steps", {"initial_image_size": 12}),  # up to a step within the second epoch
         ("scratch", "max_steps at the end of an epoch", {"backbone": "mobilenet_v3_small"}),  # it has dropout
         ("frozen", "max_steps", {}),
     ],
@@ -169,6 +171,7 @@ VARIANTS = {
     "streamed": {"memory_share": 0, "num_workers": 1},
     "uneven": {"batch_size": 20, "knn_every_epochs": 2},
     "micro batches": {"micro_batch_size": 6},
+    "small views first": {"initial_image_size": 12, "initial_size_share": 0.5},
     "bfloat16": {"precision": "bf16-mixed"},
     "two processes": {"devices": 2},
     "augmented": {"augmentation.crop_scale_min": 0.5},
@@ -180,7 +183,7 @@ def allowed(kind, end, variant):
     return not (
         ("early_stopping_patience" in ENDS[end] and (kind == "pretrain" or "val_fraction" in names))
         or ("backbone" in names and kind in ("full", "frozen"))
-        or ({"micro_batch_size", "knn_every_epochs"} & set(names) and kind != "pretrain")
+        or ({"micro_batch_size", "knn_every_epochs", "initial_image_size"} & set(names) and kind != "pretrain")
         or ("devices" in names and kind == "frozen")
     )
 

@@ -70,19 +70,21 @@ class Training:
     """Calls the callbacks in the order in which Lightning does, and lets the clock run meanwhile."""
 
     EPOCHS, BATCHES, EVERY = 30, 20, 7
-    FIRST, STEP, VALIDATION, KNN, BETWEEN, TEST = 4.0, 0.3, 2.5, 9.0, 0.6, 20.0
+    FIRST, INITIAL_STEP, STEP, VALIDATION, KNN, BETWEEN, TEST = 4.0, 0.12, 0.3, 2.5, 9.0, 0.6, 20.0
 
-    def __init__(self, monkeypatch, with_knn=True, noise=0.0):
+    def __init__(self, monkeypatch, with_knn=True, noise=0.0, num_initial=0):
         self.now = 1000.0
+        self.num_initial = num_initial
         monkeypatch.setattr(callbacks.time, "monotonic", lambda: self.now)
         self.noise = torch.Generator().manual_seed(0), noise
         self.said: list[tuple[float, int, float | None]] = []  # when, at which step, the time left
         self.knn = KNNProbe(lambda: self.passes(self.KNN) or 0.5, self.EVERY) if with_knn else None
         num_knn = -(-self.EPOCHS // self.EVERY) if with_knn else 0
         self.left = TimeLeft(
+            initial_step=Stage(num_initial, 12),
             knn=Stage(num_knn, 900),
             validation=Stage(self.EPOCHS, 250),
-            step=Stage(self.EPOCHS * self.BATCHES, 30),
+            step=Stage(self.EPOCHS * self.BATCHES - num_initial, 30),
             between=Stage(self.EPOCHS),
             test=Stage(1, 2000),
         )
@@ -93,6 +95,7 @@ class Training:
             status,
             num_steps=self.EPOCHS * self.BATCHES,
             num_epochs=self.EPOCHS,
+            num_initial_steps=num_initial,
             time_left=self.left,
             knn=self.knn,
         )
@@ -132,7 +135,8 @@ class Training:
             trainer.current_epoch = epoch
             self.recorder.on_train_epoch_start(trainer, self.module)
             for batch in range(self.BATCHES):
-                self.passes(self.FIRST if (epoch, batch) == (first_epoch, 0) else self.STEP)
+                step = self.INITIAL_STEP if trainer.global_step < self.num_initial else self.STEP
+                self.passes(self.FIRST if (epoch, batch) == (first_epoch, 0) else step)
                 trainer.global_step += 1
                 trainer.is_last_batch = batch == self.BATCHES - 1
                 self.recorder.on_train_batch_end(trainer, self.module, None, [[0] * 10], batch)
@@ -165,6 +169,13 @@ def test_a_tenth_of_a_training_tells_how_long_the_rest_takes(monkeypatch, with_k
     assert max(map(abs, errors)) < 0.1
     # near the end only the test is guessed
     assert training.said[-1][2] == pytest.approx(training.TEST + training.BETWEEN, rel=0.2 if with_knn else 0.3)
+
+
+def test_small_first_views_are_quicker_and_counted_so(monkeypatch):
+    training = Training(monkeypatch, num_initial=420)
+    training.go()
+    assert max(map(abs, training.errors())) < 0.12
+    assert training.left["initial_step"].done == 420 and training.left["step"].done == 180
 
 
 def test_a_resumed_training_knows_from_its_first_steps(monkeypatch):
