@@ -77,6 +77,15 @@ class FinetuneConfig(CommonOptions):
         ge=1,
         le=65_536,
     )
+    passes_per_epoch: int = option(
+        1,
+        "Passes over the labelled images that count as one epoch; with many, epochs of few labels are as long as those "
+        "of all.",
+        group="Training",
+        unit="passes",
+        ge=1,
+        le=100_000,
+    )
     batch_size: int = option(64, "Images in a batch.", group="Training", common=True, unit="images", ge=1, le=65_536)
     early_stopping_patience: int | None = option(
         None,

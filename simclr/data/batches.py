@@ -78,6 +78,8 @@ class EpochBatches(torch.utils.data.Sampler[Any]):
 class SplitDataset(torch.utils.data.Dataset):
     """A split for a DataLoader with `batch_sampler=EpochBatches(...)` and `collate_fn=as_is`.
 
+    Positions count on from one pass over the images to the next, where an epoch has several.
+
     One item is a whole batch: images (n, 3, S, S) uint8, their positions (n,) int64, and the rows that turned out to
     be broken since the last batch of this process, with the reason. An error of the user or the system comes as an
     exception in place of the batch: PyTorch would pass on only its text, inside a trace.
@@ -99,7 +101,7 @@ class SplitDataset(torch.utils.data.Dataset):
     def __getitems__(self, positions: Tensor | Sequence[int]) -> tuple[Any, Any, dict[int, str]] | Exception:
         positions = torch.as_tensor(positions, dtype=torch.int64)
         try:
-            images = self.split.images_at(positions)
+            images = self.split.images_at(positions % self.split.num_images)  # of a later pass over them
         except (ConfigError, OSError, MemoryError) as error:
             return error
         broken = list(self.split.source.replaced.items()) if isinstance(self.split.source, FileSource) else []

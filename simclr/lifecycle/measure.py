@@ -272,7 +272,8 @@ class Measurement:
         options = {"max_steps": num_steps, **NO_LEARNING, **ONE_PROCESS, **NO_EXTRAS, **options}
         train_split = splits.pop("train", self.train_split)
         batch_size = options.get("batch_size", self.config.batch_size)
-        options.setdefault("epochs", -(-num_steps // max(1, _num(train_split) // batch_size)))
+        passes = getattr(self.config, "passes_per_epoch", 1)
+        options.setdefault("epochs", -(-num_steps // max(1, _num(train_split) * passes // batch_size)))
         known = {name: value for name, value in options.items() if name in type(self.config).model_fields}
         prepared = replace(
             self.prepared,
@@ -291,7 +292,7 @@ class Measurement:
     def _network(self) -> dict[str, Any]:
         config = self.config
         processes = config.devices * config.num_nodes
-        batch = min(config.batch_size, _num(self.train_split)) // processes
+        batch = min(config.batch_size, self.prepared.images_per_epoch) // processes
         micro = config.micro_batch_size if isinstance(config, PretrainConfig) else None
         micro = micro if micro is not None and micro < batch else None
         wanted = micro or batch
@@ -364,7 +365,7 @@ class Measurement:
         data, images = self.prepared.data, options["batch_size"]
         is_pretrain = isinstance(self.config, PretrainConfig)
         num_views = 2 if is_pretrain else 1
-        per_epoch = max(1, _num(self.train_split) // images)
+        per_epoch = max(1, self.prepared.images_per_epoch // images)
         num_steps = round(min(max(STEP_SECONDS / (image_seconds * images), FEW_STEPS + 1), MOST_STEPS))
         num_steps = max(FEW_STEPS + 1, min(num_steps, 2 * per_epoch))
         # forward takes a third of forward and backward
@@ -404,7 +405,8 @@ class Measurement:
             cut = {name: _cut(split, num_images) for name, split in splits.items()}
             per_epoch = len(EpochBatches(_num(cut["train"]), batch, drop_last=False))
             epochs = max(least, min(HEAD_STEPS // per_epoch, HEAD_STEPS))
-            trial = _try(self._with(epochs * per_epoch, {"epochs": epochs}, **cut), self.gauge)
+            options = {"epochs": epochs, "passes_per_epoch": 1}
+            trial = _try(self._with(epochs * per_epoch, options, **cut), self.gauge)
             self.peaks.append((min(num_images, EVALUATION_BATCH_SIZE), trial.peak))
             return trial, cut, per_epoch
 

@@ -164,7 +164,7 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
     encoder = backbones.build_encoder(backbone, size, small_stem=small_stem)
     if state is not None and weights is not None:
         state_dicts.load_encoder(encoder, state, weights)
-    steps = _count_steps(config, train.num_images, drop_last=False)
+    steps = _count_steps(config, train.num_images * config.passes_per_epoch, drop_last=False)
     return Prepared(config, data, encoder, size, *steps, experiment=experiment, train=train, weights_sha256=digest)
 
 

@@ -119,6 +119,7 @@ class _ImageDataModule(L.LightningDataModule):
         size: side of what the network is given, in pixels.
         drop_last: leave out an incomplete last batch, unless it is the only one.
         skip_batches: batches of the first epoch to leave out, when a run is resumed in the middle of one.
+        passes: over the training images in one epoch. Position p of pass r is p + r N, N the number of images.
     """
 
     # Whether several processes divide the validation batches: a contrastive loss is theirs together, while a share of
@@ -138,15 +139,17 @@ class _ImageDataModule(L.LightningDataModule):
         drop_last: bool,
         num_workers: int,
         skip_batches: int = 0,
+        passes: int = 1,
     ) -> None:
         super().__init__()
         self.splits = {"train": train} | ({"val": val} if val is not None else {})
         self.batch_size, self.seed, self.size = batch_size, seed, size
         self.drop_last, self.num_workers, self.skip_batches = drop_last, num_workers, skip_batches
+        self.passes = passes
 
     def _loader(self, split: Split, batches: EpochBatches) -> DataLoader[Any]:
         batches.sampler = batches  # type: ignore[attr-defined]  # where Lightning looks for `set_epoch`
-        dataset: Any = _Positions(split.num_images) if split.in_memory else SplitDataset(split)
+        dataset: Any = _Positions(batches.num_images) if split.in_memory else SplitDataset(split)
         sampler: Any = batches
         options: dict[str, Any] = {}
         if not split.in_memory and self.num_workers > 0:
@@ -166,11 +169,11 @@ class _ImageDataModule(L.LightningDataModule):
         loader.on_wait = self.on_wait
         return loader
 
-    def _batches(self, split: Split, *, shared: bool) -> EpochBatches:
+    def _batches(self, split: Split, *, shared: bool, passes: int = 1) -> EpochBatches:
         """Positions of the batches, of which each process takes its part if they are `shared`."""
         rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if shared and self.trainer else (0, 1)
         return EpochBatches(
-            split.num_images,
+            split.num_images * passes,
             self.batch_size // num_ranks,
             seed=self.seed,
             drop_last=self.drop_last,
@@ -180,7 +183,7 @@ class _ImageDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         split = self.splits["train"]
-        batches = self._batches(split, shared=True)
+        batches = self._batches(split, shared=True, passes=self.passes)
         batches.skip, self.skip_batches = self.skip_batches, 0
         return self._loader(split, batches)
 
@@ -212,9 +215,10 @@ class _ImageDataModule(L.LightningDataModule):
         if split.images is not None and split.images.device != device:
             # ids and labels stay: random factors are drawn on the CPU, and positions are there
             split = self.splits[stage] = replace(split.to(device), ids=split.ids, labels=split.labels)
-        return self._prepare(split.images_at(batch), split, batch, stage)
+        return self._prepare(split.images_at(batch % split.num_images), split, batch, stage)
 
     def _prepare(self, images: Tensor, split: Split, positions: Tensor, stage: str) -> Any:
+        """A batch as the network takes it; `positions` (N,) also say which pass over the split it is."""
         raise NotImplementedError
 
     @property
@@ -277,6 +281,7 @@ class LabelledData(_ImageDataModule):
         self.augmentation = augmentation
 
     def _prepare(self, images: Tensor, split: Split, positions: Tensor, stage: str) -> Labelled:
+        passed, positions = positions // split.num_images, positions % split.num_images
         if stage == "train" and self.augmentation is not None:
             images = augment.random_view(
                 images,
@@ -284,7 +289,7 @@ class LabelledData(_ImageDataModule):
                 self.augmentation,
                 seed=self.seed,
                 epoch=self._epoch,
-                view=0,
+                view=passed,  # another random view in each pass
                 size=self.size,
             )
         else:

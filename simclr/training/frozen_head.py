@@ -119,7 +119,7 @@ def train_on_features(
     best_head = state["best_head"] if state else None
     for measured, get_state in epochs:
         current["epoch"] = measured.epoch
-        meter.add(train_split.num_images)
+        meter.add(train_split.num_images * config.passes_per_epoch)
         speed = meter.rate()
         row = {
             "epoch": measured.epoch,
@@ -212,7 +212,8 @@ def train_head(
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
         step, first_epoch = state["step"], state["epoch"]
-    batches = EpochBatches(len(features), config.batch_size, seed=config.seed, drop_last=False)
+    num_rows = len(features) * config.passes_per_epoch
+    batches = EpochBatches(num_rows, config.batch_size, seed=config.seed, drop_last=False)
     for epoch in range(first_epoch, config.epochs):
         if step >= num_steps:
             return
@@ -220,7 +221,7 @@ def train_head(
         head.train()
         means = RunningMeans()
         positions = list(batches)
-        on_device = to_device(torch.cat(positions), features.device)  # once for the epoch
+        on_device = to_device(torch.cat(positions) % len(features), features.device)  # once for the epoch
         for rows in on_device.split([len(batch) for batch in positions]):
             logits, target = head(features[rows]), labels[rows]
             loss = F.cross_entropy(logits, target)

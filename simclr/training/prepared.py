@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import lightning as L
 
-from simclr.config import PretrainConfig, RunConfig
+from simclr.config import FinetuneConfig, PretrainConfig, RunConfig
 from simclr.data.splits import ImageData, Split
 from simclr.hardware import rank_messages
 from simclr.models.backbones import Backbone
@@ -30,6 +30,19 @@ class Prepared:
     weights_sha256: str | None = None  # of the file that the encoder was loaded from
     callbacks: Sequence[L.Callback] = ()  # come before the training's own
     peers: rank_messages.RankMessages | None = None  # the run's other processes
+
+    @property
+    def images_per_epoch(self) -> int:
+        """Images that an epoch goes over, those that it sees several times counted as often; before any is dropped."""
+        passes = self.config.passes_per_epoch if isinstance(self.config, FinetuneConfig) else 1
+        return (self.train or self.data.train).num_images * passes
+
+    def images_seen(self, epoch: int) -> int:
+        """Training images that went through the network by the end of an epoch; a view of one counts once."""
+        size, whole = self.config.batch_size, self.images_per_epoch
+        if isinstance(self.config, PretrainConfig):  # an incomplete last batch is dropped
+            whole = max(whole // size, 1) * size
+        return min(epoch * whole, self.num_steps * size)
 
     @property
     def num_initial_steps(self) -> int:

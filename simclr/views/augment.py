@@ -113,9 +113,11 @@ def apply_factors(images: Tensor, factors: Factors, size: int, kernel_size: int)
 
 
 def random_view(
-    images: Tensor, ids: Tensor, augmentation: Augmentation, *, seed: int, epoch: int, view: int, size: int
+    images: Tensor, ids: Tensor, augmentation: Augmentation, *, seed: int, epoch: int, view: int | Tensor, size: int
 ) -> Tensor:
     """One random view of each image; `ids` (N,) on the CPU name the images to the random numbers.
+
+    `view` may be one number or one per image, (N,).
 
     Returns:
         (N, 3, size, size) float32 in 0..1; the same for the same (seed, epoch, id, view), whatever the batch.
