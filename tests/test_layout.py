@@ -17,6 +17,7 @@ ORDER = """
     runs
     launch
     results
+    experiments
     data
     views
     models

@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.shared import formats, run_labels, store, ui, url_state
 from simclr.config import ConfigError
+from simclr.experiments import partners
 from simclr.results import arms, index
 from simclr.runs import Run
 
@@ -50,7 +51,7 @@ def next_steps(run: Run, summary: index.Summary) -> None:
                     help="It was run already; this runs it again." if done else None,
                 ):
                     try:
-                        ui.open_run(arms.start_partner(run, arm, fraction, store.runs_dir()))
+                        ui.open_run(partners.start_partner(run, arm, fraction, store.runs_dir()))
                     except ConfigError as error:
                         st.error(escape.markdown(str(error)))
                 if partner is None:

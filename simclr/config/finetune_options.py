@@ -77,14 +77,19 @@ class FinetuneConfig(CommonOptions):
         ge=1,
         le=65_536,
     )
-    passes_per_epoch: int = option(
-        1,
-        "Passes over the labelled images that count as one epoch; with many, epochs of few labels are as long as those "
-        "of all.",
+    images_per_epoch: int | None = option(
+        None,
+        "Images that count as one epoch: few labelled ones are passed over as often as that takes; unset: each once.",
         group="Training",
-        unit="passes",
+        unit="images",
         ge=1,
-        le=100_000,
+        le=10**9,
+    )
+    match_experiment: bool = option(
+        False,
+        "Train for as many epochs as the experiment, with as many images in each; sets epochs, max_steps and "
+        "images_per_epoch.",
+        group="Training",
     )
     batch_size: int = option(64, "Images in a batch.", group="Training", common=True, unit="images", ge=1, le=65_536)
     early_stopping_patience: int | None = option(
@@ -120,6 +125,15 @@ class FinetuneConfig(CommonOptions):
                 "source",
                 "experiment_version is not set and random_weight_init is false; allowed: the version, id or weights "
                 "file of a pre-training, or random_weight_init true to train from scratch.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_match(self) -> Self:
+        if self.match_experiment and self.experiment_version is None:
+            raise PydanticCustomError(
+                "source",
+                "match_experiment is true and experiment_version is not set; allowed: the pre-training to be matched.",
             )
         return self
 

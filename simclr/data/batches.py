@@ -26,6 +26,8 @@ class EpochBatches(torch.utils.data.Sampler[Any]):
 
     skip: batches left out at the start of the next iteration only, to go on in the middle of an epoch; the length
     stays that of a whole epoch.
+    counts_on: positions of epoch e begin at e N, N the number of images, where images are passed over in turn and no
+        epoch ends with a pass.
     as_arrays: give NumPy arrays, for other processes: PyTorch sends each tensor as a file in shared memory.
     """
 
@@ -39,11 +41,13 @@ class EpochBatches(torch.utils.data.Sampler[Any]):
         drop_last: bool = True,
         rank: int = 0,
         num_ranks: int = 1,
+        counts_on: bool = False,
     ) -> None:
         if num_images < 1 or batch_size < 1:
             raise ValueError(f"num_images is {num_images} and batch_size is {batch_size}; allowed: at least 1.")
         self.num_images, self.batch_size, self.seed = num_images, batch_size, seed
         self.shuffle, self.drop_last, self.rank, self.num_ranks = shuffle, drop_last, rank, num_ranks
+        self.counts_on = counts_on
         self.epoch = 0
         self.skip = 0
         self.as_arrays = False
@@ -58,10 +62,11 @@ class EpochBatches(torch.utils.data.Sampler[Any]):
 
     def order(self) -> Tensor:
         """All positions (N,) in this epoch's order."""
+        first = self.epoch * self.num_images if self.counts_on else 0
         if not self.shuffle:
-            return torch.arange(self.num_images)
+            return first + torch.arange(self.num_images)
         generator = np.random.default_rng([ORDER_STREAM, self.seed, self.epoch])
-        return torch.from_numpy(generator.permutation(self.num_images))
+        return first + torch.from_numpy(generator.permutation(self.num_images))
 
     def __iter__(self) -> Iterator[Any]:
         order, whole = self.order(), self.batch_size * self.num_ranks

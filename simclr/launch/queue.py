@@ -308,17 +308,33 @@ def _advance(runs_dir: Path) -> None:
 
 
 def _plan(runs_dir: Path, found: list[tuple[Run, Status]]) -> tuple[list[tuple[Run, str]], dict[str, int]]:
-    """Which runs to start on which device now, and how many more each device takes after that."""
+    """Which runs to start on which device now, and how many more each device takes after that.
+
+    Runs that train side by side share one place, see `slot_of`: once one has it, the other begins beside it.
+    """
     waiting = {run.id: (run, status) for run, status in found if _is_mine(run, status)}
     limits, starts = slots(runs_dir), []
-    held = Counter(name for run, status in found for name in _devices_held(run, status)) + jobs_on(runs_dir)
+    taken = {slot_of(run): names for run, status in found if (names := _devices_held(run, status))}
+    held = Counter(name for names in taken.values() for name in names) + jobs_on(runs_dir)
     gpus = devices.list_devices()[:-1]
     free = {name: limits.get(name, 1) - held[name] for name in (*devices.gpus_for(1, gpus), devices.CPU)}
     for run in _in_order(runs_dir, [run for run, _ in waiting.values()]):
-        wanted, is_free = claim_devices(run, waiting[run.id][1].device, free, gpus)
+        slot, device = slot_of(run), waiting[run.id][1].device
+        beside = taken.get(slot)
+        if beside is not None and set(devices.names_in(device)) <= set(beside):
+            wanted, is_free = beside, True
+        else:
+            wanted, is_free = claim_devices(run, device, free, gpus)
         if is_free:
+            taken[slot] = wanted
             starts.append((run, devices.join_names(wanted)))
     return starts, free
+
+
+def slot_of(run: Run) -> str:
+    """Names the place that a run takes on a device: that of the run it trains beside, as in a race, else its own."""
+    beside = run.meta.get("beside")
+    return beside if isinstance(beside, str) and beside else run.id
 
 
 def claim_devices(

@@ -272,8 +272,8 @@ class Measurement:
         options = {"max_steps": num_steps, **NO_LEARNING, **ONE_PROCESS, **NO_EXTRAS, **options}
         train_split = splits.pop("train", self.train_split)
         batch_size = options.get("batch_size", self.config.batch_size)
-        passes = getattr(self.config, "passes_per_epoch", 1)
-        options.setdefault("epochs", -(-num_steps // max(1, _num(train_split) * passes // batch_size)))
+        per_epoch = options.get("images_per_epoch", getattr(self.config, "images_per_epoch", None))
+        options.setdefault("epochs", -(-num_steps // max(1, (per_epoch or _num(train_split)) // batch_size)))
         known = {name: value for name, value in options.items() if name in type(self.config).model_fields}
         prepared = replace(
             self.prepared,
@@ -405,7 +405,7 @@ class Measurement:
             cut = {name: _cut(split, num_images) for name, split in splits.items()}
             per_epoch = len(EpochBatches(_num(cut["train"]), batch, drop_last=False))
             epochs = max(least, min(HEAD_STEPS // per_epoch, HEAD_STEPS))
-            options = {"epochs": epochs, "passes_per_epoch": 1}
+            options = {"epochs": epochs, "images_per_epoch": None}
             trial = _try(self._with(epochs * per_epoch, options, **cut), self.gauge)
             self.peaks.append((min(num_images, EVALUATION_BATCH_SIZE), trial.peak))
             return trial, cut, per_epoch

@@ -146,6 +146,8 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
     if state is not None and state_dicts.has_small_stem(state) is not None:
         small_stem = state_dicts.has_small_stem(state)
 
+    if config.match_experiment:
+        config = _match(config, experiment, data.train.num_images)
     train = data.train.take(label_subset(data.train.labels, config.label_fraction, config.seed))
     augmentation = config.augmentation
     if augmentation is None and not config.freeze_encoder:
@@ -164,8 +166,34 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
     encoder = backbones.build_encoder(backbone, size, small_stem=small_stem)
     if state is not None and weights is not None:
         state_dicts.load_encoder(encoder, state, weights)
-    steps = _count_steps(config, train.num_images * config.passes_per_epoch, drop_last=False)
+    num_images = config.images_per_epoch or train.num_images
+    steps = _count_steps(config, num_images, drop_last=False)
     return Prepared(config, data, encoder, size, *steps, experiment=experiment, train=train, weights_sha256=digest)
+
+
+def _match(config: FinetuneConfig, experiment: Run | None, num_images: int) -> FinetuneConfig:
+    """The options with the budget of the pre-training: as many epochs, and as many images in each.
+
+    Args:
+        num_images: training images, before labels are left out.
+    """
+    if experiment is None:
+        raise ConfigError(
+            f"match_experiment is true and experiment_version is {config.experiment_version}, a weights file; allowed: "
+            "a pre-training, whose epochs can be matched."
+        )
+    theirs = runs.load_config(experiment)
+    num_steps, _, epochs = _count_steps(theirs, num_images, drop_last=True)
+    per_epoch = max(num_images // theirs.batch_size, 1) * theirs.batch_size
+    is_cut = num_steps * theirs.batch_size < epochs * per_epoch
+    size = min(config.batch_size, per_epoch)
+    return config.model_copy(
+        update={
+            "epochs": epochs,
+            "images_per_epoch": per_epoch,
+            "max_steps": -(-num_steps * theirs.batch_size // size) if is_cut else None,
+        }
+    )
 
 
 def _inherit_options(config: FinetuneConfig, experiment: Run | None) -> FinetuneConfig:

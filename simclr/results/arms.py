@@ -9,9 +9,7 @@ from typing import Any
 
 from simclr import config as cfg
 from simclr.config import ConfigError
-from simclr.launch import queue
 from simclr.results.index import Summary
-from simclr.runs import Run
 
 LABEL_FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 ARMS = ("frozen", "full", "scratch")
@@ -65,17 +63,6 @@ def partner_config(
     config = cfg.build(cfg.FinetuneConfig, values)
     assert isinstance(config, cfg.FinetuneConfig)
     return config
-
-
-def start_partner(run: Run, arm: str, label_fraction: float, runs_dir: Path) -> Run:
-    """Starts a partner of a finished pre-training as soon as a device is free; a second click gives the first's run.
-
-    Raises:
-        ConfigError: if the values do not make a valid run, or the folder cannot be written.
-    """
-    recipe = run.meta.get("recipe")
-    config = partner_config(run.config, run.id, arm, label_fraction, recipe)
-    return queue.submit(config, runs_dir, experiment=run.id, recipe=guess_recipe(run.config, recipe))
 
 
 def belongs_to(summary: Summary, pretraining: Summary) -> bool:

@@ -119,7 +119,8 @@ class _ImageDataModule(L.LightningDataModule):
         size: side of what the network is given, in pixels.
         drop_last: leave out an incomplete last batch, unless it is the only one.
         skip_batches: batches of the first epoch to leave out, when a run is resumed in the middle of one.
-        passes: over the training images in one epoch. Position p of pass r is p + r N, N the number of images.
+        images_per_epoch: training images that count as one epoch; None: each once. Positions then count on through
+            the training: image i in pass r over the N images is i + r N.
     """
 
     # Whether several processes divide the validation batches: a contrastive loss is theirs together, while a share of
@@ -139,13 +140,13 @@ class _ImageDataModule(L.LightningDataModule):
         drop_last: bool,
         num_workers: int,
         skip_batches: int = 0,
-        passes: int = 1,
+        images_per_epoch: int | None = None,
     ) -> None:
         super().__init__()
         self.splits = {"train": train} | ({"val": val} if val is not None else {})
         self.batch_size, self.seed, self.size = batch_size, seed, size
         self.drop_last, self.num_workers, self.skip_batches = drop_last, num_workers, skip_batches
-        self.passes = passes
+        self.images_per_epoch = images_per_epoch
 
     def _loader(self, split: Split, batches: EpochBatches) -> DataLoader[Any]:
         batches.sampler = batches  # type: ignore[attr-defined]  # where Lightning looks for `set_epoch`
@@ -169,21 +170,22 @@ class _ImageDataModule(L.LightningDataModule):
         loader.on_wait = self.on_wait
         return loader
 
-    def _batches(self, split: Split, *, shared: bool, passes: int = 1) -> EpochBatches:
+    def _batches(self, split: Split, *, shared: bool, num_images: int | None = None) -> EpochBatches:
         """Positions of the batches, of which each process takes its part if they are `shared`."""
         rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if shared and self.trainer else (0, 1)
         return EpochBatches(
-            split.num_images * passes,
+            num_images or split.num_images,
             self.batch_size // num_ranks,
             seed=self.seed,
             drop_last=self.drop_last,
             rank=rank,
             num_ranks=num_ranks,
+            counts_on=num_images is not None,
         )
 
     def train_dataloader(self) -> DataLoader[Any]:
         split = self.splits["train"]
-        batches = self._batches(split, shared=True, passes=self.passes)
+        batches = self._batches(split, shared=True, num_images=self.images_per_epoch)
         batches.skip, self.skip_batches = self.skip_batches, 0
         return self._loader(split, batches)
 

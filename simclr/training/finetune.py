@@ -65,7 +65,7 @@ def finetune(
             seed=config.seed,
             size=prepared.image_size,
             num_workers=config.num_workers,
-            passes=config.passes_per_epoch,
+            images_per_epoch=config.images_per_epoch,
         )
         extra = film_callbacks(run, prepared, compute.find_device(config.accelerator))
         goes_on = fit(
@@ -127,10 +127,10 @@ def budget_of(config: FinetuneConfig, prepared: Prepared) -> str:
     """What this arm was allowed, in one sentence, so that arms can be compared fairly."""
     assert prepared.train is not None
     num_val_images = prepared.data.val.num_images if prepared.data.val is not None else 0
-    batch_size = min(config.batch_size, prepared.train.num_images * config.passes_per_epoch)
+    batch_size = min(config.batch_size, prepared.images_per_epoch)
     sentence = f"{prepared.num_epochs} epochs, {prepared.num_steps:,} steps of batch {batch_size}"
-    if config.passes_per_epoch > 1:
-        sentence += f", {config.passes_per_epoch:,} passes over the labelled images in an epoch"
+    if config.images_per_epoch is not None:
+        sentence += f", {config.images_per_epoch:,} images in an epoch"
     if num_val_images:
         sentence += f"; best epoch chosen on {num_val_images:,} labelled validation images"
         if config.early_stopping_patience is not None:

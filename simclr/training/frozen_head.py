@@ -119,7 +119,7 @@ def train_on_features(
     best_head = state["best_head"] if state else None
     for measured, get_state in epochs:
         current["epoch"] = measured.epoch
-        meter.add(train_split.num_images * config.passes_per_epoch)
+        meter.add(prepared.images_per_epoch)
         speed = meter.rate()
         row = {
             "epoch": measured.epoch,
@@ -212,8 +212,13 @@ def train_head(
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
         step, first_epoch = state["step"], state["epoch"]
-    num_rows = len(features) * config.passes_per_epoch
-    batches = EpochBatches(num_rows, config.batch_size, seed=config.seed, drop_last=False)
+    batches = EpochBatches(
+        config.images_per_epoch or len(features),
+        config.batch_size,
+        seed=config.seed,
+        drop_last=False,
+        counts_on=config.images_per_epoch is not None,
+    )
     for epoch in range(first_epoch, config.epochs):
         if step >= num_steps:
             return

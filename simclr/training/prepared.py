@@ -34,8 +34,8 @@ class Prepared:
     @property
     def images_per_epoch(self) -> int:
         """Images that an epoch goes over, those that it sees several times counted as often; before any is dropped."""
-        passes = self.config.passes_per_epoch if isinstance(self.config, FinetuneConfig) else 1
-        return (self.train or self.data.train).num_images * passes
+        asked = self.config.images_per_epoch if isinstance(self.config, FinetuneConfig) else None
+        return asked or (self.train or self.data.train).num_images
 
     def images_seen(self, epoch: int) -> int:
         """Training images that went through the network by the end of an epoch; a view of one counts once."""

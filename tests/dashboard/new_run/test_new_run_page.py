@@ -14,11 +14,11 @@ from dashboard.new_run import compute_target, folder_reading
 from dashboard.shared import queue as shared_queue
 from dashboard.shared import store
 from simclr import runs
+from simclr.experiments import partners
 from simclr.hardware import devices, processes
 from simclr.launch import queue, slurm_client, slurm_options, slurm_submit, spawn
 from simclr.lifecycle import estimate
 from simclr.lifecycle.estimate import Estimate
-from simclr.results import arms
 
 GIB = 2**30
 
@@ -276,7 +276,7 @@ def test_two_tabs_start_one_run(folder):
 def test_a_partner_goes_through_the_queue_and_only_once(folder):
     pretraining = make_run(folder)
     hold(folder, "cpu", "Long night")
-    first, second = (arms.start_partner(pretraining, "scratch", 0.01, store.runs_dir()) for _ in range(2))
+    first, second = (partners.start_partner(pretraining, "scratch", 0.01, store.runs_dir()) for _ in range(2))
     assert first.id == second.id
     assert first.status.state == "queued"
     assert first.meta["experiment"] == pretraining.id

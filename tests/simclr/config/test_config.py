@@ -412,6 +412,7 @@ def test_any_valid_options_survive_the_file_and_the_flags(tmp_path, number):
             values[key] |= 1
     if model is FinetuneConfig:
         values["random_weight_init"] = True
+        values["match_experiment"] = "experiment_version" in values
     if "batch_size" in values:  # a multiple of the processes that share it
         values |= {"devices": 2, "num_nodes": 3, "batch_size": max(6, values["batch_size"] // 6 * 6)}
     else:

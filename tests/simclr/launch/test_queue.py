@@ -98,6 +98,28 @@ def test_slots_let_a_device_take_more(frozen, tiny_runs):
         run_queue.set_slots(tiny_runs, "cpu", 0)
 
 
+def test_runs_side_by_side_share_one_place(frozen, tiny_runs):
+    config = options(accelerator="auto")
+    held = run_queue.submit(config.model_copy(update={"seed": 9}), tiny_runs, "gpu:1")
+    first = run_queue.submit(config, tiny_runs)
+    beside = run_queue.submit(config.model_copy(update={"seed": 1}), tiny_runs, beside=first.id)
+    assert frozen[1:] == [(first.id, "gpu:0"), (beside.id, "gpu:0")]
+    later = run_queue.submit(config.model_copy(update={"seed": 2}), tiny_runs, "gpu:0")
+    end(tiny_runs, first.id)
+    assert ids(run_queue.entries(tiny_runs)) == [later.id]  # the other still holds the place of both
+    end(tiny_runs, beside.id)
+    assert frozen[-1] == (later.id, "gpu:0")
+    # two that wait begin together, and take one place of two
+    run_queue.set_slots(tiny_runs, "gpu:0", 2)
+    third = run_queue.submit(config.model_copy(update={"seed": 3}), tiny_runs, "gpu:0")
+    waits = run_queue.submit(config.model_copy(update={"seed": 4}), tiny_runs, "gpu:0")
+    partner = run_queue.submit(config.model_copy(update={"seed": 5}), tiny_runs, "gpu:0", beside=waits.id)
+    assert ids(run_queue.entries(tiny_runs)) == [waits.id, partner.id]
+    end(tiny_runs, third.id)
+    assert frozen[-2:] == [(waits.id, "gpu:0"), (partner.id, "gpu:0")]
+    assert held.status.state == "running"
+
+
 def test_the_order_can_be_changed_and_damage_to_it_costs_the_order_alone(frozen, tiny_runs):
     made = [run_queue.submit(options(seed=seed), tiny_runs, "cpu") for seed in range(5)]
     run_queue.move(made[4].id, 0, tiny_runs)

@@ -175,7 +175,7 @@ VARIANTS = {
     "bfloat16": {"precision": "bf16-mixed"},
     "two processes": {"devices": 2},
     "augmented": {"augmentation.crop_scale_min": 0.5},
-    "several passes": {"passes_per_epoch": 3, "label_fraction": 0.5},
+    "several passes": {"images_per_epoch": 150, "label_fraction": 0.2},
 }
 
 
@@ -186,7 +186,7 @@ def allowed(kind, end, variant):
         or ("backbone" in names and kind in ("full", "frozen"))
         or ({"micro_batch_size", "knn_every_epochs", "initial_image_size"} & set(names) and kind != "pretrain")
         or ("devices" in names and kind == "frozen")
-        or ("passes_per_epoch" in names and kind == "pretrain")
+        or ("images_per_epoch" in names and kind == "pretrain")
     )
 
 

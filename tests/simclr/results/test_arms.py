@@ -7,6 +7,7 @@ from dashboard_fixtures import make_experiment, make_run
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
+from simclr.experiments import partners
 from simclr.launch import spawn
 from simclr.results import arms, index
 
@@ -67,9 +68,9 @@ def test_recipe_is_the_recorded_one_else_the_one_with_its_data_and_network():
 def test_a_second_click_gives_the_run_of_the_first(folder, monkeypatch):
     monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
     run = make_run(folder)
-    first = arms.start_partner(run, "frozen", 0.1, folder)
-    again = arms.start_partner(run, "frozen", 0.1, folder)
-    other = arms.start_partner(run, "full", 0.1, folder)
+    first = partners.start_partner(run, "frozen", 0.1, folder)
+    again = partners.start_partner(run, "frozen", 0.1, folder)
+    other = partners.start_partner(run, "full", 0.1, folder)
     assert first.id == again.id != other.id
     assert first.meta["experiment"] == run.id
     assert runs.load_config(first).freeze_encoder
@@ -79,11 +80,11 @@ def test_partners_are_those_of_this_pretraining(folder):
     own, found = make_experiment(folder)
     other, _ = make_experiment(folder)
 
-    def partners(run_id):
+    def partners_of(run_id):
         return arms.partners_of(run_id, index.RunIndex(folder).summaries())
 
-    assert {item.id for item in partners(own.id)} == {run.id for run in found.values()}
-    assert partners(other.id)[0].id not in {run.id for run in found.values()}
-    best = arms.newest_partner(partners(own.id), "frozen", 0.01)
+    assert {item.id for item in partners_of(own.id)} == {run.id for run in found.values()}
+    assert partners_of(other.id)[0].id not in {run.id for run in found.values()}
+    best = arms.newest_partner(partners_of(own.id), "frozen", 0.01)
     assert best.id == found["frozen-0.01"].id
-    assert arms.newest_partner(partners(own.id), "frozen", 0.5) is None
+    assert arms.newest_partner(partners_of(own.id), "frozen", 0.5) is None

@@ -7,7 +7,8 @@ import torch
 from conftest import TINY, make_folder
 
 from simclr import config as cfg
-from simclr.config import FinetuneConfig
+from simclr.config import ConfigError, FinetuneConfig
+from simclr.embeddings import film
 from simclr.lifecycle import prepare
 from simclr.lifecycle.train import train
 from simclr.runs import film_frames
@@ -43,16 +44,17 @@ def test_each_image_is_seen_as_often_as_asked_and_each_time_anew(tiny_runs, tmp_
     if streamed:
         folder = make_folder(tmp_path / "images", {"a": 100, "b": 100})
         more = {"dataset": str(folder), "memory_share": 0, "num_workers": 0}
-    config = cfg.build(FinetuneConfig, OPTIONS | more | {"passes_per_epoch": 7})
+    config = cfg.build(FinetuneConfig, OPTIONS | more | {"images_per_epoch": 100})
     run = train(config, runs_dir=tiny_runs)
     assert run.status.state == "finished", run.status.error
     labels = run.evaluation["num_labels"]
-    counts = Counter((epoch, image) for epoch, image, _ in seen)
-    assert len(counts) == 2 * labels and set(counts.values()) == {7}
+    assert labels < 20 and Counter(epoch for epoch, _, _ in seen) == {0: 100, 1: 100}
+    counts = Counter(image for _, image, _ in seen)
+    assert len(counts) == labels and set(counts.values()) <= {200 // labels, 200 // labels + 1}
     assert len(set(seen)) == len(seen)  # another random view each time
-    assert run.status.step == 2 * -(-labels * 7 // 16)
+    assert run.status.step == 2 * -(-100 // 16)
     assert sum(value == value for value in run.metrics()["val/loss"]) == 2  # once an epoch
-    assert "7 passes over the labelled images in an epoch" in run.evaluation["budget"]
+    assert "100 images in an epoch" in run.evaluation["budget"]
 
 
 def test_one_pass_is_what_it_was(tiny_runs, seen):
@@ -62,28 +64,53 @@ def test_one_pass_is_what_it_was(tiny_runs, seen):
 
 def test_a_head_on_features_takes_as_many_steps(finished_run, finished_runs_dir, tiny_runs):
     options = TINY | {"experiment_version": str(finished_run.path), "freeze_encoder": True, "batch_size": 16}
-    run = train(cfg.build(FinetuneConfig, options | {"passes_per_epoch": 5, "epochs": 3}), runs_dir=tiny_runs)
-    assert run.status.step == 3 * -(-run.evaluation["num_labels"] * 5 // 16)
+    run = train(cfg.build(FinetuneConfig, options | {"images_per_epoch": 90, "epochs": 3}), runs_dir=tiny_runs)
+    assert run.status.step == 3 * -(-90 // 16)
 
 
 def test_images_seen_are_counted_the_same_way_in_both_kinds(tmp_path):
-    values = {
-        name: OPTIONS[name] for name in ("limit_images", "batch_size", "seed", "dataset", "image_size", "backbone")
-    }
-    pretraining = prepare.prepare(cfg.build(cfg.PretrainConfig, TINY | values | {"epochs": 4}), tmp_path)
+    same = {name: OPTIONS[name] for name in ("limit_images", "batch_size", "dataset")}
+    pretraining = prepare.prepare(cfg.build(cfg.PretrainConfig, TINY | same | {"epochs": 4}), tmp_path)
     assert [pretraining.images_seen(epoch) for epoch in (0, 1, 4)] == [0, 144, 576]
-    scratch = prepare.prepare(cfg.build(FinetuneConfig, OPTIONS | {"passes_per_epoch": 9, "max_steps": 12}), tmp_path)
-    labels = scratch.train.num_images
-    assert [scratch.images_seen(epoch) for epoch in (0, 1, 2)] == [0, 9 * labels, min(18 * labels, 12 * 16)]
+    options = OPTIONS | {"images_per_epoch": 150, "max_steps": 12}
+    scratch = prepare.prepare(cfg.build(FinetuneConfig, options), tmp_path)
+    assert [scratch.images_seen(epoch) for epoch in (0, 1, 2)] == [0, 150, 12 * 16]
+
+
+@pytest.mark.parametrize(
+    ("more", "seen_in_all"),
+    [({"epochs": 4}, 4 * 144), ({"epochs": 4, "max_steps": 20}, 20 * 16), ({"epochs": 4, "batch_size": 48}, 4 * 144)],
+    ids=str,
+)
+def test_the_budget_of_an_experiment_is_matched(tiny_runs, more, seen_in_all):
+    same = {name: OPTIONS[name] for name in ("limit_images", "batch_size", "dataset")}
+    pretraining = train(cfg.build(cfg.PretrainConfig, TINY | same | more), runs_dir=tiny_runs)
+    options = OPTIONS | {"experiment_version": pretraining.id, "match_experiment": True, "batch_size": 8}
+    run = train(cfg.build(FinetuneConfig, options), runs_dir=tiny_runs)
+    assert run.status.state == "finished", run.status.error
+    frames = [film.load(each).about for each in (pretraining, run)]
+    assert frames[0]["images_seen"][-1] == frames[1]["images_seen"][-1] == seen_in_all
+    if "max_steps" not in more:
+        assert frames[0]["images_seen"] == frames[1]["images_seen"]
+    config = run.config
+    assert (config["epochs"], config["images_per_epoch"]) == (
+        pretraining.status.epochs,
+        144,
+    )  # as trained, for a repeat
+
+
+def test_only_a_pretraining_can_be_matched(finished_run, tiny_runs):
+    with pytest.raises(ConfigError, match="match_experiment is true and experiment_version is not set; allowed: the"):
+        cfg.build(FinetuneConfig, OPTIONS | {"match_experiment": True})
+    options = OPTIONS | {"match_experiment": True, "experiment_version": str(finished_run.model_path)}
+    with pytest.raises(ConfigError, match="a weights file; allowed: a pre-training, whose epochs can be matched"):
+        prepare.prepare(cfg.build(FinetuneConfig, options), tiny_runs)
 
 
 def test_the_film_says_how_many_images_each_frame_has_seen(tiny_runs):
-    run = train(cfg.build(FinetuneConfig, OPTIONS | {"passes_per_epoch": 9, "film_frames": 2}), runs_dir=tiny_runs)
-    from simclr.embeddings import film
-
+    run = train(cfg.build(FinetuneConfig, OPTIONS | {"images_per_epoch": 90, "film_frames": 2}), runs_dir=tiny_runs)
     found = film.load(run)
-    labels = run.evaluation["num_labels"]
     assert found.epochs == (0, 1, 2)
-    assert found.about["images_seen"] == [0, 9 * labels, 18 * labels]
+    assert found.about["images_seen"] == [0, 90, 180]
     assert film_frames.planned_epochs(2, 2) == found.about["epochs"]
     assert torch.isfinite(torch.from_numpy(found.features(2))).all()
