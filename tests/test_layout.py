@@ -26,13 +26,14 @@ ORDER = """
     training
     lifecycle
     embeddings
+    films
     analysis
     bench
     cli
     entry
     components
     shared
-    page_runs page_new_run page_run page_curves page_results page_embeddings page_augmentations
+    page_runs page_new_run page_run page_curves page_results page_race page_embeddings page_augmentations
     shell
 """
 LEVELS = {wing: level for level, line in enumerate(ORDER.split("\n")) for wing in line.split()}
@@ -48,6 +49,7 @@ WITHOUT_TORCH = (
     "simclr.evaluation.health",
     "simclr.evaluation.knn",
     "simclr.embeddings",
+    "simclr.films",
     "simclr.analysis",
     "simclr.cli",
 )

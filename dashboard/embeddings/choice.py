@@ -18,11 +18,12 @@ from dashboard.shared import formats, run_labels, store, url_state
 from dashboard.shared.palette import PALETTE
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.embeddings import film, projections, references, selection
+from simclr.embeddings import projections, references, selection
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import Embedding
+from simclr.films import film
 from simclr.results import arms, index
 from simclr.runs import Run
 

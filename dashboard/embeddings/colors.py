@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.shared.palette import CATEGORIES
+from dashboard.shared import palette
 from simclr.embeddings import compare
 from simclr.embeddings.stored import Embedding
 
-YES, NO = CATEGORIES[0], CATEGORIES[6]
+YES, NO = palette.CATEGORIES[0], palette.RING
 CYCLIC = ("hue", "background")  # shares of the colour circle: 0 and 1 are the same
 FACTOR_LABELS = {
     "hue": "Hue of the shape",
@@ -33,18 +32,6 @@ LABELS = {
 }
 # Who predicts: what stands in `Embedding.predictions`.
 JUDGES = {"knn": "kNN vote", "linear": "linear classifier", "classifier": "own classifier"}
-
-
-def category_colors(count: int) -> list[str]:
-    """A colour for each of `count` categories; beyond ten they can no longer all be told apart."""
-    if count <= len(CATEGORIES):
-        return list(CATEGORIES[:count])
-    colors = []
-    for number in range(count):
-        lightness = (0.42, 0.55, 0.68)[number % 3]
-        red, green, blue = colorsys.hls_to_rgb((number * 0.618034) % 1.0, lightness, 0.65)
-        colors.append(f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}")
-    return colors
 
 
 def factor_label(name: str) -> str:
@@ -89,10 +76,10 @@ def color_of(embeddings: Sequence[Embedding], name: str, *, judge: str = "knn", 
     if name in LABELS and name not in color_choices(embeddings):
         return color | {"values": values}
     if name == CLASS and first.labels is not None:
-        color |= _groups(LABELS[name], first.classes, category_colors(len(first.classes)), "class")
+        color |= _groups(LABELS[name], first.classes, palette.category_colors(len(first.classes)), "class")
         values = first.labels
     elif name == PREDICTED:
-        color |= _groups(f"{LABELS[name]}: {JUDGES[judge]}", first.classes, category_colors(len(first.classes)))
+        color |= _groups(f"{LABELS[name]}: {JUDGES[judge]}", first.classes, palette.category_colors(len(first.classes)))
         values = [item.predictions[judge] for item in embeddings]
     elif name == RIGHT:
         color |= _groups(f"By {JUDGES[judge]}", ["right", "wrong"], [YES, NO])
@@ -108,7 +95,7 @@ def color_of(embeddings: Sequence[Embedding], name: str, *, judge: str = "knn", 
         color |= {"label": f"{LABELS[name]}, {k} nearest", "kind": "share", "high": high}
     elif name in first.factors and first.factors[name].dtype.kind in "US":
         words, values = np.unique(first.factors[name], return_inverse=True)
-        color |= _groups(factor_label(name), [str(word) for word in words], category_colors(len(words)))
+        color |= _groups(factor_label(name), [str(word) for word in words], palette.category_colors(len(words)))
     elif name in first.factors:
         values = first.factors[name].astype(np.float64)
         low, high = (0.0, 1.0) if name in CYCLIC else (float(values.min()), float(values.max()))

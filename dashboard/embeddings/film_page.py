@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from dashboard.components import escape
 from dashboard.components.embedding_map import embedding_map
 from dashboard.components.live_chart import live_chart
-from dashboard.embeddings import choice, view
+from dashboard.embeddings import choice
 from dashboard.embeddings.choice import Side
-from dashboard.shared import figures, palette, store, url_state
+from dashboard.shared import figures, map_images, palette, store, url_state
 from dashboard.shared.jobs import offer, progress
 from simclr import runs
-from simclr.embeddings import film, neighbors, projections
-from simclr.embeddings.film import Film
+from simclr.embeddings import neighbors, projections
+from simclr.films import film
+from simclr.films.film import Film
 from simclr.results import metric_info, smoothing
 from simclr.runs import metrics_csv
 
@@ -220,7 +221,7 @@ def screen(sides: Sequence[Side], method: str) -> None:
                 "frames": points[places_on(epochs, item)],
             }
         )
-    classes = view.classes_of(first.classes)
+    classes = map_images.classes_of(first.classes)
     has_classes = first.labels is not None and bool(classes)
     names, colors = ([entry[name] for entry in classes] for name in ("name", "color"))
     data = {
@@ -237,9 +238,9 @@ def screen(sides: Sequence[Side], method: str) -> None:
             "high": 1.0,
             "values": first.labels if has_classes else np.zeros(first.num_images),
         },
-        "sheets": view.sheet_addresses(first.sheets, str(first.about.get("images")), side_length, prefix),
-        "tile": view.tile_of(first.about["thumbnails"]),
-        "split": view.split_name(str(first.about.get("split"))),
+        "sheets": map_images.sheet_addresses(first.sheets, str(first.about.get("images")), side_length, prefix),
+        "tile": map_images.tile_of(first.about["thumbnails"]),
+        "split": map_images.split_name(str(first.about.get("split"))),
         "frame_names": [f"{epoch}" for epoch in epochs],
         "frame_label": "Epoch",
     }
@@ -258,7 +259,7 @@ def screen(sides: Sequence[Side], method: str) -> None:
 
 def details(films: Sequence[Film], epoch: int, image: int) -> dict[str, Any] | None:
     """The open image and its nearest neighbours in the features of the epoch shown; None if it is not there."""
-    row = view.row_of(films[0].ids, image)
+    row = map_images.row_of(films[0].ids, image)
     if row < 0:
         return None
     found = []

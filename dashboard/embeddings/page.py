@@ -16,7 +16,7 @@ from dashboard.embeddings import choice as embedding_choice
 from dashboard.embeddings import colors, export, film_page, selection, view
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import VIEW, Side
-from dashboard.shared import formats, forms, run_labels, store, ui, url_state
+from dashboard.shared import formats, forms, map_images, run_labels, store, ui, url_state
 from dashboard.shared.jobs import offer, progress
 from simclr import config as cfg
 from simclr import runs
@@ -137,7 +137,7 @@ def maps(folders: list[str], asked: Projection, sides: Sequence[Side], color: st
     embedding_choice.write_address(MAP)
     common: dict[str, Any] = {"k": k, "judge": judge, "prefix": prefix()}
     if asked.dims == embedding_choice.SPACE:
-        space(data, state.selection, view.row_of(first.ids, state.image))
+        space(data, state.selection, map_images.row_of(first.ids, state.image))
         selection.neighbors(embeddings, sides, state.image, **common)
     else:
         titles = [side.title for side in sides]
@@ -199,7 +199,7 @@ def explanation(asked: Projection, embeddings: Sequence[Embedding]) -> None:
     }
     numbers = [f"{projections.OPTIONS[asked.method][name].label.lower()} {value:g}" for name, value in chosen.items()]
     words = [
-        f"{first['num_images']:,} {view.split_name(first['split'])} images of {dataset}, not augmented",
+        f"{first['num_images']:,} {map_images.split_name(first['split'])} images of {dataset}, not augmented",
         f"layer {' and '.join(layers)}, {' and '.join(map(str, widths))} features",
         ", ".join([asked.label, *numbers, f"seed {first['seed']}"]),
         f"computed {formats.ago(made)}",

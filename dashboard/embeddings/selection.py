@@ -14,7 +14,7 @@ from dashboard.components.image_grid import image_grid
 from dashboard.components.live_chart import live_chart
 from dashboard.embeddings import choice, colors, view
 from dashboard.embeddings.choice import Side
-from dashboard.shared import figures
+from dashboard.shared import figures, map_images
 from dashboard.shared.formats import fine_percent
 from simclr.embeddings import compare
 from simclr.embeddings.stored import Embedding
@@ -106,7 +106,7 @@ def grid(embedding: Embedding, items: list[dict[str, Any]], key: str, prefix: st
         items,
         key,
         sheets=view.sheets_of(embedding, prefix),
-        tile=view.tile_of(embedding.provenance["thumbnails"]),
+        tile=map_images.tile_of(embedding.provenance["thumbnails"]),
         on_click=choice.open_clicked(key),
         **options,
     )
@@ -174,7 +174,7 @@ def neighbors(
 ) -> None:
     """The open image and its neighbours in each model, beside maps that do not show them themselves."""
     first = embeddings[0]
-    row = view.row_of(first.ids, image)
+    row = map_images.row_of(first.ids, image)
     if row < 0:
         return
     with st.container(border=True, key="embedding-open"):

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.embeddings import colors
+from dashboard.shared import map_images
 from dashboard.shared.palette import GREY, RING
 from simclr.embeddings import compare, projections
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.stored import Embedding
-from simclr.files import safe_read, writing
 
 Points = NDArray[np.float32]
 
-SHEET_CACHE = Path(__file__).parents[1] / "static" / "cache"
-MAX_CACHED_SHEETS = 60
 MAX_SHOWN = 24  # neighbours shown of an image, however many are compared
-SPLIT_NAMES = {"val": "validation", "train": "training"}
-
-
-def split_name(split: str) -> str:
-    return SPLIT_NAMES.get(split, "test")
 
 
 def maps(embeddings: Sequence[Embedding], asked: Projection) -> list[Points] | None:
@@ -37,15 +26,6 @@ def maps(embeddings: Sequence[Embedding], asked: Projection) -> list[Points] | N
     if len(found) < len(embeddings):
         return None
     return [found[0], *(projections.align(found[0], points) for points in found[1:])]
-
-
-def classes_of(names: Sequence[str]) -> list[dict[str, str]]:
-    shades = colors.category_colors(len(names))
-    return [{"name": name, "color": color} for name, color in zip(names, shades, strict=True)]
-
-
-def tile_of(thumbnails: dict[str, Any]) -> dict[str, int]:
-    return {name: thumbnails[name] for name in ("side", "columns", "per_sheet")}
 
 
 def payload(
@@ -57,18 +37,12 @@ def payload(
         "panels": list(panels),
         "ids": first.ids,
         "labels": first.labels,
-        "classes": classes_of(first.classes),
+        "classes": map_images.classes_of(first.classes),
         "color": color,
         "sheets": sheets,
-        "tile": tile_of(first.provenance["thumbnails"]),
-        "split": split_name(first.provenance["split"]),
+        "tile": map_images.tile_of(first.provenance["thumbnails"]),
+        "split": map_images.split_name(first.provenance["split"]),
     }
-
-
-def row_of(ids: NDArray[np.int64], image: int) -> int:
-    """The row of an image by its number in the data set; -1 if it is not there."""
-    places = np.flatnonzero(ids == image)
-    return int(places[0]) if len(places) else -1
 
 
 def nearest(embeddings: Sequence[Embedding], row: int, k: int) -> list[list[tuple[int, float, bool]]]:
@@ -113,7 +87,7 @@ def details(
         image: its number in the data set.
         k: neighbours compared; at most `MAX_SHOWN` of them are shown.
     """
-    row = row_of(embeddings[0].ids, image)
+    row = map_images.row_of(embeddings[0].ids, image)
     if row < 0:
         return None
     near = [[list(entry) for entry in each[:MAX_SHOWN]] for each in nearest(embeddings, row, k)]
@@ -213,44 +187,7 @@ def _cloud(
 # --- images ---------------------------------------------------------------------------------------------------------
 
 
-def sheet_addresses(sheets: Sequence[Path], images: str, side: int, prefix: str = "") -> list[str]:
-    """Puts the sheets of thumbnails where the server can serve them, and returns their addresses.
-
-    Named by content, so that the browser fetches each once. Where that folder cannot be written, the sheets go along
-    with the page.
-
-    Args:
-        images: a name of what is on them. side: of a tile, in pixels.
-    """
-    found = []
-    for number, path in enumerate(sheets):
-        name = f"images-{re.sub('[^0-9A-Za-z]', '', images)}-{side}-{number}.png"
-        target = SHEET_CACHE / name
-        try:
-            if not target.exists():
-                SHEET_CACHE.mkdir(parents=True, exist_ok=True)
-                with writing.replacing(target, sync=False) as stream:
-                    stream.write(safe_read.read_bytes(path, safe_read.MAX_SHEET_BYTES))
-                _forget_old_sheets()
-            found.append("/".join(["", *filter(None, [prefix.strip("/")]), "app/static/cache", name]))
-        except OSError:
-            with contextlib.suppress(OSError):
-                content = safe_read.read_bytes(path, safe_read.MAX_SHEET_BYTES)
-                found.append("data:image/png;base64," + base64.b64encode(content).decode())
-    return found
-
-
 def sheets_of(embedding: Embedding, prefix: str = "") -> list[str]:
     """The addresses of an embedding's sheets."""
     side = embedding.provenance["thumbnails"]["side"]
-    return sheet_addresses(embedding.sheets, str(embedding.provenance["images"]), side, prefix)
-
-
-def _forget_old_sheets() -> None:
-    def age(path: Path) -> float:
-        with contextlib.suppress(OSError):
-            return path.stat().st_mtime
-        return 0.0
-
-    for path in sorted(SHEET_CACHE.glob("images-*.png"), key=age, reverse=True)[MAX_CACHED_SHEETS:]:
-        path.unlink(missing_ok=True)
+    return map_images.sheet_addresses(embedding.sheets, str(embedding.provenance["images"]), side, prefix)

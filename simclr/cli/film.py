@@ -5,7 +5,7 @@ from __future__ import annotations
 from simclr import runs
 from simclr.cli.parser import add_job_options, comma_words, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
-from simclr.embeddings.film import LABEL, METHODS, load, make_maps
+from simclr.films.film import LABEL, METHODS, load, make_maps
 from simclr.launch import jobs
 from simclr.runs import film_frames
 

@@ -1,4 +1,4 @@
-"""Frames of the training film, written to RUN/embeddings/film while a run trains; format in `embeddings.film`."""
+"""Frames of the training film, written to RUN/embeddings/film while a run trains; format in `films.film`."""
 
 from __future__ import annotations
 

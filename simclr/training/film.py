@@ -40,6 +40,7 @@ def film_callbacks(run: Run, prepared: Prepared, device: torch.device) -> list[L
         seed=config.seed,
         classes=list(data.classes or []) if labels is not None else [],
         num_epochs=prepared.num_epochs,
+        num_labels=prepared.train.num_images if prepared.train is not None else 0,
         images_seen=[prepared.images_seen(epoch) for epoch in epochs],
         images=images_digest(chosen),
     )

@@ -23,8 +23,9 @@ import pytest
 from dashboard_fixtures import make_run
 
 from simclr import runs
-from simclr.embeddings import film, stored
+from simclr.embeddings import stored
 from simclr.files import safe_read
+from simclr.films import film
 from simclr.runs import film_frames
 
 CPU_SECONDS = 1.5  # of one folder, on a slow machine; a reader that is not bounded takes many times more
@@ -57,7 +58,8 @@ from simclr.results import index
 from simclr import runs
 from simclr.cli import main as cli
 from simclr.cli.runs import version_of
-from simclr.embeddings import film, stored
+from simclr.embeddings import stored
+from simclr.films import film
 from simclr.launch import queue, slurm_runs, spawn
 from simclr.runs import health_log, lightning_logs, metrics_csv
 from simclr.config import ConfigError

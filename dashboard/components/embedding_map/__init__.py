@@ -36,6 +36,7 @@ class MapState:
     image: the number in its data set of the image that is open; -1 for none.
     selection: rows of the selected images, rising.
     frame: place of the film.
+    follows: it is the last one, also when more come.
     hidden: groups that are switched off in the legend.
     zoom: per panel the enlargement (1: all) and the middle x, y in the map's own units; empty: all.
     """
@@ -43,6 +44,7 @@ class MapState:
     image: int = -1
     selection: NDArray[np.int64] = field(default_factory=_no_rows)
     frame: int = 0
+    follows: bool = True
     hidden: tuple[int, ...] = ()
     zoom: tuple[tuple[float, float, float], ...] = ()
 
@@ -169,6 +171,7 @@ def read_state(key: str, ids: ArrayLike, start: MapState | None = None, token: s
             image=int(found["image"]),
             selection=selected_rows(str(found["selection"]), len(np.asarray(ids))),
             frame=int(found["frame"]),
+            follows=bool(found.get("follows")),
             hidden=tuple(int(group) for group in found["hidden"]),
             zoom=tuple((float(size), float(x), float(y)) for size, x, y in found["zoom"]),
         )
@@ -191,12 +194,14 @@ def embedding_map(
     Args:
         data: for N images
             `panels`: one or two of title, subtitle, stats (value, label, help), note, and points (N, 2) or, for a
-            film, frames (F, N, 2); optional neighbors and similarities (N, K), used where `details` are missing;
+            film, frames (F, N, 2); optional extent, the radius around (0, 0) that is shown; optional neighbors and
+            similarities (N, K), used where `details` are missing;
             `ids` (N,) numbers in the data set; `labels` (N,), -1 without, or None; `classes` (name, color);
             `color`: label, kind, names, colors, low, high and values, one array (N,) or a list of one per panel.
             kind `class` or `category`: places in `names`, -1 for none; `number`, `cycle` (low and high are the same)
             or `share` (shown as per cent): numbers, NaN for unknown; `none`;
-            `sheets` (addresses), `tile` (side, columns, per_sheet), `split`; for a film `frame_names`, `frame_label`.
+            `sheets` (addresses), `tile` (side, columns, per_sheet), `split`; for a film `frame_names`, `frame_label`
+            and, while more frames come, `grows`: who looks at the last one is then led to the next.
         key: names the component.
         start: what is chosen when the maps are first drawn, and again whenever `token` changes.
         details: of the open image: its row as `index`, `facts` (label, text), `neighbors` per panel (row, similarity).

@@ -8,8 +8,6 @@ import { CHOICE_MS, report } from "./report.js";
 
 /** @import { EmbeddingMap, Neighbor } from "./types.js" */
 
-const PICTURE_SIDE = 128;
-
 /** @param {EmbeddingMap} map @param {string} color */
 export function dotOf(map, color) {
   const dot = element("span", "dot");
@@ -27,7 +25,7 @@ export function drawDetails(map) {
   const details = detailsOf(map);
   const about = element("div", "about");
   const tile = element("div", "tile");
-  showImage(tile, map, index, PICTURE_SIDE);
+  showImage(tile, map, index);
   const what = element("div", "what");
   const name = element("div", "name");
   const own = className(map, index);

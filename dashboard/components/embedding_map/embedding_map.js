@@ -11,7 +11,7 @@ import { choiceFrom } from "./choice_text.js";
 import { drawDetails, open } from "./details.js";
 import { redraw, refreshLevels } from "./drawing.js";
 import { groupColor, isScale, scaleColor, UNKNOWN_COLOR } from "./elements.js";
-import { makeFilm, pause, setFrame, showPlaying } from "./film.js";
+import { glide, makeFilm, pause, setFrame, showPlaying } from "./film.js";
 import { bounds } from "./geometry.js";
 import { leave } from "./gestures.js";
 import { drawLegend } from "./legend.js";
@@ -130,7 +130,13 @@ function takeInPanel(map, panel, given, place, arrays) {
     panel.frames = arrays[given.frames ?? ""] ?? null;
     panel.points = arrays[given.points ?? ""] ?? panel.frames?.subarray(0, 2 * map.count);
     panel.between = panel.grid = null;
-    panel.box = bounds(panel.frames ?? panel.points); // one box for all frames, or the cloud would jump
+    const isSamePlace = given.extent !== undefined && given.extent === panel.extent;
+    panel.extent = given.extent;
+    if (isSamePlace) return; // a film that has grown: the zoom stays
+    // one box for all frames, or the cloud would jump
+    panel.box = given.extent
+      ? { x: 0, y: 0, width: 2 * given.extent, height: 2 * given.extent }
+      : bounds(panel.frames ?? panel.points);
     panel.zoom = 1;
     panel.center = { x: panel.box.x, y: panel.box.y };
     panel.node.classList.remove("zoomed");
@@ -147,6 +153,7 @@ function takeIn(map, data) {
   pause(map);
   const isOther = map.data?.images !== data.images;
   const opened = map.data && map.opened >= 0 ? map.ids[map.opened] : -1;
+  const before = map.data && !isOther ? map.numFrames : 0;
   const kept = new Set(map.data && isOther && map.numChosen ? map.ids.filter((_, i) => map.chosen[i]) : []);
   if (map.data?.color.label !== data.color.label) map.hidden = new Set();
   map.data = data;
@@ -175,7 +182,9 @@ function takeIn(map, data) {
   map.slider.max = String(map.numFrames - 1);
   map.frameLabel.textContent = data.frame_label || "Frame";
   map.slider.setAttribute("aria-label", data.frame_label || "Frame");
-  setFrame(map, map.frame);
+  const follows = data.grows && before > 0 && map.frame >= before - 1;
+  setFrame(map, follows ? before - 1 : map.frame);
+  if (follows) glide(map, map.numFrames - 1);
   applyColors(map);
   return true;
 }
@@ -261,8 +270,13 @@ function mount() {
   map.help.setAttribute("aria-label", "Keys and gestures");
   map.help.hidden = true;
   map.node.addEventListener("keydown", (event) => event.key === "Escape" && leave(map));
-  map.node.append(makeToolbar(map), map.help, map.holder, map.film, map.legend);
-  map.node.append(map.hint, map.details, map.said, map.tip);
+  const stage = element("div", "stage");
+  stage.append(map.holder, map.film);
+  const side = element("div", "side");
+  side.append(map.legend, map.hint, map.details);
+  const body = element("div", "body");
+  body.append(stage, side);
+  map.node.append(makeToolbar(map), map.help, body, map.said, map.tip);
   showPlaying(map);
   map.resize = new ResizeObserver(() => {
     for (const panel of map.panels) panel.stale = true;

@@ -9,6 +9,7 @@ import { FRAME_MS, report } from "./report.js";
 /** @import { EmbeddingMap } from "./types.js" */
 
 const FRAMES_PER_SECOND = 10;
+const GLIDE_MS = 700;
 
 /**
  * Places the points at a frame; between two frames for a broken number.
@@ -56,6 +57,32 @@ export function showPlaying(map) {
   map.play.setAttribute("aria-label", map.play.title);
 }
 
+/**
+ * Moves to a frame that has just come, unless motion is not wanted.
+ * @param {EmbeddingMap} map @param {number} target
+ */
+export function glide(map, target) {
+  if (window.matchMedia("(prefers-reduced-motion: reduce)").matches) return setFrame(map, target);
+  const from = map.frame;
+  /** @type {number | undefined} */
+  let start;
+  const next = (/** @type {number} */ now) => {
+    start ??= now;
+    const share = Math.min(1, (now - start) / GLIDE_MS);
+    map.gliding = share < 1 ? requestAnimationFrame(next) : 0;
+    setFrame(map, from + (target - from) * share * share * (3 - 2 * share));
+  };
+  map.gliding = requestAnimationFrame(next);
+}
+
+/** @param {EmbeddingMap} map */
+function endGlide(map) {
+  if (!map.gliding) return;
+  cancelAnimationFrame(map.gliding);
+  map.gliding = 0;
+  setFrame(map, Math.ceil(map.frame));
+}
+
 /** @param {EmbeddingMap} map */
 export function playOrPause(map) {
   if (map.playing) return pause(map);
@@ -80,6 +107,7 @@ export function playOrPause(map) {
 
 /** @param {EmbeddingMap} map */
 export function pause(map) {
+  endGlide(map);
   if (!map.playing) return;
   cancelAnimationFrame(map.playing);
   map.playing = 0;

@@ -21,6 +21,7 @@ export function report(map, delay) {
       image: map.opened < 0 ? -1 : map.ids[map.opened],
       selection: choiceText(map.chosen),
       frame: Math.round(map.frame),
+      follows: Boolean(map.gliding) || Math.round(map.frame) >= map.numFrames - 1,
       hidden: [...map.hidden],
       zoom: map.panels.map(({ zoom, center }) =>
         [zoom, center.x, center.y].map((value) => Number(value.toPrecision(5))),

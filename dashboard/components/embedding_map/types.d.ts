@@ -28,6 +28,8 @@ export interface PanelData {
   stats: { value: string; label: string; help: string }[];
   points?: string;
   frames?: string;
+  /** Radius around (0, 0) that the map shows; without it, what the points take. */
+  extent?: number;
   neighbors?: string;
   similarities?: string;
 }
@@ -65,6 +67,8 @@ export interface MapData {
   split: string;
   frame_names?: string[];
   frame_label?: string;
+  /** More frames come while the networks train. */
+  grows?: boolean;
   start: Start;
   details?: Details | null;
   /** Arrays in base64, in a page that has no server. */
@@ -152,6 +156,7 @@ export interface Panel {
   zoom: number;
   center: { x: number; y: number };
   box: Box;
+  extent?: number;
   /** x and y of each image, and all frames of a film. */
   points: Float32Array<ArrayBuffer>;
   frames: Float32Array<ArrayBuffer> | null;
@@ -212,6 +217,8 @@ export interface EmbeddingMap {
   timer?: number;
   waiting?: number;
   playing?: number;
+  /** On its way to a frame that has just come. */
+  gliding?: number;
   node: HTMLElement;
   holder: HTMLElement;
   film: HTMLElement;

@@ -22,14 +22,15 @@ from trainings import trained_run
 from dashboard.components.embedding_map import MapState, selected_rows, selection_text
 from dashboard.embeddings import choice, colors, export, numbers, selection, view
 from dashboard.embeddings.choice import Side
-from dashboard.shared import formats
+from dashboard.shared import formats, map_images, palette
 from simclr import runs
-from simclr.embeddings import compare, embed, embed_job, film, neighbors, projections, stored
+from simclr.embeddings import compare, embed, embed_job, neighbors, projections, stored
 from simclr.embeddings.compare import ClassRow
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import Embedding
+from simclr.films import film
 from simclr.hardware import processes
 from simclr.launch import jobs
 from simclr.runs import Run, film_frames
@@ -294,21 +295,21 @@ def test_sheets_are_served_under_a_name_of_their_content(
     ready: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = found_of(ready)[0]
-    monkeypatch.setattr(view, "SHEET_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(map_images, "SHEET_CACHE", tmp_path / "cache")
     address = view.sheets_of(found, "base")[0]
     assert address == f"/base/app/static/cache/images-{found.provenance['images']}-16-0.png"
     assert (tmp_path / "cache" / Path(address).name).read_bytes() == found.sheets[0].read_bytes()
     (tmp_path / "blocked").write_text("")
-    monkeypatch.setattr(view, "SHEET_CACHE", tmp_path / "blocked")
+    monkeypatch.setattr(map_images, "SHEET_CACHE", tmp_path / "blocked")
     assert view.sheets_of(found)[0].startswith("data:image/png;base64,")
-    monkeypatch.setattr(view, "SHEET_CACHE", tmp_path / "cache")
-    odd = view.sheet_addresses(found.sheets, "../../x", 16)[0]
+    monkeypatch.setattr(map_images, "SHEET_CACHE", tmp_path / "cache")
+    odd = map_images.sheet_addresses(found.sheets, "../../x", 16)[0]
     assert odd == "/app/static/cache/images-x-16-0.png"  # a run folder from elsewhere may hold any text
 
 
 def test_many_classes_get_a_colour_each() -> None:
-    assert len(set(colors.category_colors(100))) == 100
-    assert all(len(color) == 7 for color in colors.category_colors(100))
+    assert len(set(palette.category_colors(100))) == 100
+    assert all(len(color) == 7 for color in palette.category_colors(100))
 
 
 # --- which models ---------------------------------------------------------------------------------------------------

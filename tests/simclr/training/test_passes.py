@@ -8,7 +8,7 @@ from conftest import TINY, make_folder
 
 from simclr import config as cfg
 from simclr.config import ConfigError, FinetuneConfig
-from simclr.embeddings import film
+from simclr.films import film
 from simclr.lifecycle import prepare
 from simclr.lifecycle.train import train
 from simclr.runs import film_frames

@@ -8,7 +8,8 @@ from conftest import TINY, TINY_PRETRAIN
 
 from simclr import config as cfg
 from simclr import runs
-from simclr.embeddings import film, neighbors, projections
+from simclr.embeddings import neighbors, projections
+from simclr.films import film
 from simclr.lifecycle.train import train
 from simclr.runs import film_frames
 

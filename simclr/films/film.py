@@ -39,7 +39,7 @@ from simclr.runs import Run, film_frames
 
 METHODS = ("pca", "umap")
 LABEL = {"pca": "PCA, turned to fit", "umap": "AlignedUMAP"}
-MIN_FRAMES = 2
+MIN_FRAMES = 2  # of a film; one that is being taken is shown from the first
 FORMAT = 1  # part of the key of a map: raise it when what is stored changes its meaning
 
 Floats = NDArray[np.float32]
@@ -69,6 +69,16 @@ class Film:
     @property
     def sheets(self) -> list[Path]:
         return sheet_paths(self.folder, self.about)
+
+    @property
+    def images_seen(self) -> tuple[int, ...]:
+        """Training images that the network had seen at each of `epochs`; empty in films of older versions."""
+        planned, counts = self.about.get("epochs"), self.about.get("images_seen")
+        if not isinstance(planned, list) or not isinstance(counts, list) or len(planned) != len(counts):
+            return ()
+        known = {epoch: count for epoch, count in zip(planned, counts, strict=True) if isinstance(count, int)}
+        found = [known.get(epoch) for epoch in self.epochs]
+        return tuple(count for count in found if count is not None) if None not in found else ()
 
     def features(self, epoch: int) -> Floats:
         """(N, num_features) float32 after that epoch."""
@@ -101,8 +111,8 @@ def read_frame(folder: Path, epoch: int) -> Floats:
     return safe_read.read_array(film_frames.frame_path(folder, epoch)).astype(np.float32)
 
 
-def load(run: Run) -> Film | None:
-    """The film of a run; None if it has kept none, or not two epochs yet."""
+def load(run: Run, min_frames: int = MIN_FRAMES) -> Film | None:
+    """The film of a run; None if it has kept none, or not so many epochs yet."""
     folder = film_frames.folder_of(run)
     try:
         about = safe_read.json_dict(folder / film_frames.ABOUT)
@@ -117,7 +127,7 @@ def load(run: Run) -> Film | None:
         return None
     paths = {epoch: film_frames.frame_path(folder, epoch) for epoch in _epochs_there(folder)}
     epochs = tuple(epoch for epoch, path in paths.items() if _is_whole(path, len(ids)))
-    return Film(folder, epochs, ids, labels, about) if len(epochs) >= MIN_FRAMES else None
+    return Film(folder, epochs, ids, labels, about) if len(epochs) >= min_frames else None
 
 
 def _epochs_there(folder: Path) -> list[int]:

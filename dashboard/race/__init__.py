@@ -1,0 +1,1 @@
+"""The page of a race: two networks side by side while they train."""

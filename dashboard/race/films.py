@@ -1,0 +1,162 @@
+"""The two films of a race as they are now: frames at equal numbers of images seen. Imports no streamlit."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dashboard.shared import map_images
+from simclr.embeddings import neighbors
+from simclr.films import film, growing
+from simclr.films.film import Film
+from simclr.films.growing import GrowingFilm
+from simclr.runs import Run, film_frames
+
+NUM_NEIGHBORS = 8
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Both films on one timeline.
+
+    films: of SimCLR and of the network from scratch, with `growing` their maps and shares of right neighbours.
+    seen: training images that both had seen, at each frame; a frame shows the newest of each network by then.
+    places: for each film, the place of its own frame at each of `seen`.
+    """
+
+    films: tuple[Film, Film]
+    growing: tuple[GrowingFilm, GrowingFilm]
+    seen: tuple[int, ...]
+    places: tuple[tuple[int, ...], tuple[int, ...]]
+
+    @property
+    def total(self) -> int:
+        """Training images that a whole training sees."""
+        return max(max(item.about["images_seen"], default=0) for item in self.films)
+
+    @property
+    def has_classes(self) -> bool:
+        return self.films[0].labels is not None and bool(self.films[0].classes)
+
+    def right(self, side: int, frame: int) -> float | None:
+        """Share of the images whose nearest neighbours are right; None without classes."""
+        found = self.growing[side].right
+        place = self.places[side][frame]
+        return found[place] if place < len(found) else None
+
+
+def num_frames(run: Run) -> int:
+    """How many frames a run has kept so far; cheap, to be asked twice a second."""
+    try:
+        return sum(path.name.startswith("epoch-") for path in film_frames.folder_of(run).iterdir())
+    except OSError:
+        return 0
+
+
+def timeline(first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]:
+    """The numbers of images at which one of two films has a new frame, as far as both have come."""
+    begin, end = max(first[0], second[0]), min(first[-1], second[-1])
+    return tuple(sorted({seen for seen in (*first, *second) if begin <= seen <= end}))
+
+
+def newest(seen: Sequence[int], at: Sequence[int]) -> tuple[int, ...]:
+    """For each of `at` the place of the newest frame by then."""
+    return tuple(bisect.bisect_right(seen, each) - 1 for each in at)
+
+
+def together(runs: Sequence[Run], growing: Sequence[GrowingFilm]) -> Frames | None:
+    """The films of both runs; None before both have a frame, or where they show different images.
+
+    Args:
+        growing: takes in the new frames.
+    """
+    found = [film.load(run, min_frames=1) for run in runs]
+    first, second = found
+    if first is None or second is None or not first.images_seen or not second.images_seen:
+        return None
+    if not np.array_equal(first.ids, second.ids) or first.about.get("images") != second.about.get("images"):
+        return None
+    for item, kept in zip((first, second), growing, strict=True):
+        kept.take_in(item)
+    seen = timeline(first.images_seen, second.images_seen)
+    places = newest(first.images_seen, seen), newest(second.images_seen, seen)
+    return Frames((first, second), (growing[0], growing[1]), seen, places)
+
+
+RIGHT_HELP = (
+    "Share of the images whose class most of their 20 nearest neighbours have, in all dimensions of the features, the "
+    "image itself left out."
+)
+
+
+def stats(frames: Frames, side: int, frame: int) -> list[dict[str, str]]:
+    """The share of right neighbours of one network at a frame, as the component takes it."""
+    share = frames.right(side, frame)
+    return [] if share is None else [{"value": f"{100 * share:.0f} %", "label": "neighbours right", "help": RIGHT_HELP}]
+
+
+def payload(
+    frames: Frames, titles: Sequence[tuple[str, str]], frame: int, prefix: str, is_going_on: bool
+) -> dict[str, Any]:
+    """Everything that the component draws, without the chosen image.
+
+    Args:
+        titles: title and subtitle of each map.
+        frame: that is shown.
+        prefix: of the server's addresses.
+    """
+    first = frames.films[0]
+    classes = map_images.classes_of(first.classes) if frames.has_classes else []
+    panels = [
+        {
+            "title": title,
+            "subtitle": subtitle,
+            "stats": stats(frames, side, frame),
+            "note": "",
+            "frames": np.stack([kept.maps[place] for place in places]),
+            "extent": growing.EXTENT,
+        }
+        for side, ((title, subtitle), kept, places) in enumerate(
+            zip(titles, frames.growing, frames.places, strict=True)
+        )
+    ]
+    return {
+        "panels": panels,
+        "ids": first.ids,
+        "labels": first.labels if frames.has_classes else None,
+        "classes": classes,
+        "color": {
+            "label": "Class" if frames.has_classes else "",
+            "kind": "class" if frames.has_classes else "none",
+            "names": [entry["name"] for entry in classes],
+            "colors": [entry["color"] for entry in classes],
+            "low": 0.0,
+            "high": 1.0,
+            "values": first.labels if frames.has_classes else np.zeros(first.num_images),
+        },
+        "sheets": map_images.sheet_addresses(
+            first.sheets, str(first.about.get("images")), first.about["thumbnails"]["side"], prefix
+        ),
+        "tile": map_images.tile_of(first.about["thumbnails"]),
+        "split": map_images.split_name(str(first.about.get("split"))),
+        "frame_names": [f"{seen:,}" for seen in frames.seen],
+        "frame_label": "Images seen",
+        "grows": is_going_on,
+    }
+
+
+def details(frames: Frames, frame: int, image: int) -> dict[str, Any] | None:
+    """The open image and its nearest neighbours in the features of that frame; None if it is not there."""
+    row = map_images.row_of(frames.films[0].ids, image)
+    if row < 0:
+        return None
+    found = []
+    for item, places in zip(frames.films, frames.places, strict=True):
+        rows = neighbors.unit_rows(item.features(item.epochs[places[frame]]))
+        near, similarity = neighbors.neighbors(rows, row, NUM_NEIGHBORS)
+        found.append([[int(place), round(float(value), 4)] for place, value in zip(near, similarity, strict=True)])
+    return {"index": row, "facts": [["After", f"{frames.seen[frame]:,} images"]], "neighbors": found}

@@ -1,0 +1,76 @@
+"""What maps show of images, as plain values: their thumbnails, classes and places. Imports no streamlit."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.shared import palette
+from simclr.files import safe_read, writing
+
+SHEET_CACHE = Path(__file__).parents[1] / "static" / "cache"
+MAX_CACHED_SHEETS = 60
+SPLIT_NAMES = {"val": "validation", "train": "training"}
+
+
+def split_name(split: str) -> str:
+    return SPLIT_NAMES.get(split, "test")
+
+
+def classes_of(names: Sequence[str]) -> list[dict[str, str]]:
+    shades = palette.category_colors(len(names))
+    return [{"name": name, "color": color} for name, color in zip(names, shades, strict=True)]
+
+
+def tile_of(thumbnails: dict[str, Any]) -> dict[str, int]:
+    return {name: thumbnails[name] for name in ("side", "columns", "per_sheet")}
+
+
+def row_of(ids: NDArray[np.int64], image: int) -> int:
+    """The row of an image by its number in the data set; -1 if it is not there."""
+    places = np.flatnonzero(ids == image)
+    return int(places[0]) if len(places) else -1
+
+
+def sheet_addresses(sheets: Sequence[Path], images: str, side: int, prefix: str = "") -> list[str]:
+    """Puts the sheets of thumbnails where the server can serve them, and returns their addresses.
+
+    Named by content, so that the browser fetches each once. Where that folder cannot be written, the sheets go along
+    with the page.
+
+    Args:
+        images: a name of what is on them. side: of a tile, in pixels.
+    """
+    found = []
+    for number, path in enumerate(sheets):
+        name = f"images-{re.sub('[^0-9A-Za-z]', '', images)}-{side}-{number}.png"
+        target = SHEET_CACHE / name
+        try:
+            if not target.exists():
+                SHEET_CACHE.mkdir(parents=True, exist_ok=True)
+                with writing.replacing(target, sync=False) as stream:
+                    stream.write(safe_read.read_bytes(path, safe_read.MAX_SHEET_BYTES))
+                _forget_old_sheets()
+            found.append("/".join(["", *filter(None, [prefix.strip("/")]), "app/static/cache", name]))
+        except OSError:
+            with contextlib.suppress(OSError):
+                content = safe_read.read_bytes(path, safe_read.MAX_SHEET_BYTES)
+                found.append("data:image/png;base64," + base64.b64encode(content).decode())
+    return found
+
+
+def _forget_old_sheets() -> None:
+    def age(path: Path) -> float:
+        with contextlib.suppress(OSError):
+            return path.stat().st_mtime
+        return 0.0
+
+    for path in sorted(SHEET_CACHE.glob("images-*.png"), key=age, reverse=True)[MAX_CACHED_SHEETS:]:
+        path.unlink(missing_ok=True)

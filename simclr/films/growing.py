@@ -1,0 +1,160 @@
+"""Maps of a film while it is being taken: each follows from the frame and the map before it, never from what comes.
+
+So nothing on the screen moves by what is trained later, and the cloud does not jump. Two ways:
+
+- t-SNE (van der Maaten and Hinton 2008) goes on from the map before for some steps. It pulls groups apart.
+- A plane through the features (PCA), held to how the points lay before. It bends nothing, and shows little.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simclr.embeddings import compare, neighbors, projections
+from simclr.embeddings.neighbors import Nearest
+from simclr.evaluation.knn import NUM_NEIGHBORS
+from simclr.films.film import Film, Floats
+from simclr.runs import film_frames
+
+METHODS = ("tsne", "pca")
+LABELS = {"tsne": "t-SNE", "pca": "PCA"}
+EXTENT = 1.0  # radius that holds all maps, so that the scale on the screen stays
+
+# How much a plane holds on to the map before, against showing as much of the features as it can. On the two networks
+# of a race on `shapes` (recipe quick, 21 frames each), points move 5 to 50 % less at 1 than at 0, where directions of
+# equal variance change places, and the plane shows at least 96 % of the variance that the best one would.
+HOLD, HOLD_STEPS = 1.0, 30
+# Steps of t-SNE for the first frame, with near images drawn together and then without, and for each one after.
+# Measured on the same two networks, 410 images: 0.11 s of one core for a frame.
+FIRST_STEPS, NEXT_STEPS = (250, 250), 100
+PERPLEXITY = 15
+RMS_RADIUS = 0.5  # of a t-SNE map, whose unit means nothing
+
+
+def centered_unit_rows(features: Floats) -> Floats:
+    """(N, D): the mean taken off, then each row at length 1, so that an untrained network's rows spread out too."""
+    return neighbors.unit_rows(features - features.mean(axis=0, keepdims=True))
+
+
+def next_plane(rows: Floats, before: Floats | None) -> Floats:
+    """The places (N, 2) of an epoch on a plane through its rows, given the map before alone.
+
+    The plane on which the rows vary most and lie as they did before: W (D, 2) with orthonormal columns that makes
+    tr(W' C W) / 2 + HOLD tr(W' X' Y / N) large, C the covariance of the rows X and Y their places before. Found by
+    steps that never make it smaller: W becomes the orthonormal matrix nearest to C W + HOLD X' Y / N.
+
+    Args:
+        rows: (N, D), as `centered_unit_rows` gives them.
+        before: (N, 2) places of the same images; None for the first epoch.
+    """
+    x = rows.astype(np.float64)
+    covariance = x.T @ x / len(x)  # (D, D)
+    plane = np.linalg.eigh(covariance)[1][:, ::-1][:, :2]
+    if before is not None:
+        held = x.T @ before.astype(np.float64) / len(x)  # (D, 2)
+        plane = plane @ _orthonormal(plane.T @ held)
+        for _ in range(HOLD_STEPS):
+            plane = _orthonormal(covariance @ plane + HOLD * held)
+    return (x @ plane).astype(np.float32)
+
+
+def _orthonormal(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The matrix with orthonormal columns that is nearest to `matrix`."""
+    left, _, right = np.linalg.svd(matrix, full_matrices=False)
+    return left @ right
+
+
+def next_tsne(rows: Floats, near: Nearest, before: Floats | None) -> Floats:
+    """The places (N, 2) of an epoch by t-SNE (openTSNE), which goes on from those before for `NEXT_STEPS` steps.
+
+    Args:
+        rows: (N, D) features; the first map starts from their PCA.
+        near: the nearest neighbours of each row; three times the perplexity is used of them.
+        before: (N, 2) places of the same images; None for the first epoch.
+    """
+    from openTSNE import TSNEEmbedding, affinity, initialization
+    from openTSNE.nearest_neighbors import PrecomputedNeighbors
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        distances = np.maximum(0.0, 1.0 - near.similarities.astype(np.float64))
+        affinities = affinity.PerplexityBasedNN(
+            perplexity=max(1.0, min(PERPLEXITY, near.indices.shape[1] / 3)),
+            knn_index=PrecomputedNeighbors(near.indices.astype(np.int64), distances),
+            n_jobs=1,
+        )
+        if before is None:
+            start = projections.pca(rows).astype(np.float64)
+            if not start[:, 0].std() > 0:  # all images are alike: any start does
+                start = np.random.default_rng(0).normal(size=start.shape)
+            initialization.jitter(initialization.rescale(start, inplace=True), inplace=True, random_state=0)
+        else:
+            start = before.astype(np.float64)
+        options = {"negative_gradient_method": "bh", "n_jobs": 1, "random_state": 0, "learning_rate": "auto"}
+        points = TSNEEmbedding(start, affinities, **options)
+        if before is None:
+            points = points.optimize(FIRST_STEPS[0], exaggeration=12, momentum=0.5)
+            points = points.optimize(FIRST_STEPS[1], momentum=0.8)
+        else:
+            points = points.optimize(NEXT_STEPS, momentum=0.8)
+    return np.asarray(points, dtype=np.float32)
+
+
+def at_size(points: Floats) -> Floats:
+    """A t-SNE map (N, 2) in the middle and at the size that all its kind have on the screen."""
+    found = points - points.mean(axis=0, dtype=np.float64)
+    found *= RMS_RADIUS / max(float(np.sqrt(np.square(found).sum(axis=1).mean())), 1e-12)
+    length = np.linalg.norm(found, axis=1, keepdims=True)
+    return (found / np.maximum(1.0, length / EXTENT)).astype(np.float32)  # one that strays stays in sight
+
+
+class GrowingFilm:
+    """Maps of a film by one method, and how many neighbours are right: each frame is computed once.
+
+    maps: (N, 2) for each epoch so far. right: share of the images whose class most of their nearest neighbours in the
+    features have, themselves left out; empty without labels.
+    """
+
+    def __init__(self, method: str) -> None:
+        assert method in METHODS
+        self.method = method
+        self.maps: list[Floats] = []
+        self.right: list[float] = []
+        self._newest: Floats | None = None  # the last map in its own unit
+        self._known: list[tuple[str, int, int]] = []
+        self._lock = threading.Lock()
+
+    def take_in(self, film: Film) -> None:
+        """Adds the frames that are new; one that was written again, and what comes after it, is drawn again."""
+        with self._lock:
+            stamps = [_stamp(film, epoch) for epoch in film.epochs]
+            kept = 0
+            while kept < min(len(stamps), len(self._known)) and stamps[kept] == self._known[kept]:
+                kept += 1
+            if kept < len(self._known):  # a run that was resumed wrote the same again: from the first, to be the same
+                kept = 0
+                del self.maps[:], self.right[:], self._known[:]
+            for epoch, stamp in zip(film.epochs[kept:], stamps[kept:], strict=True):
+                self._add(film.features(epoch), film.labels)
+                self._known.append(stamp)
+
+    def _add(self, features: Floats, labels: NDArray[np.int64] | None) -> None:
+        before = self._newest if self.maps else None
+        near = neighbors.nearest(neighbors.unit_rows(features), max(NUM_NEIGHBORS, 3 * PERPLEXITY))
+        if self.method == "pca":
+            self._newest = next_plane(centered_unit_rows(features), before)
+            self.maps.append(self._newest)
+        else:
+            self._newest = next_tsne(features, near, before)
+            self.maps.append(at_size(self._newest))
+        if labels is not None:
+            self.right.append(float((compare.knn_votes(near, labels) == labels).mean()))
+
+
+def _stamp(film: Film, epoch: int) -> tuple[str, int, int]:
+    stat = film_frames.frame_path(film.folder, epoch).stat()
+    return f"{film.about.get('images')} {epoch}", stat.st_mtime_ns, stat.st_size
