@@ -33,6 +33,7 @@ ORDER = """
     entry
     components
     shared
+    maps
     page_runs page_new_run page_run page_curves page_results page_race page_embeddings page_augmentations
     shell
 """

@@ -15,7 +15,8 @@ from dashboard.components.embedding_map import embedding_map
 from dashboard.components.live_chart import live_chart
 from dashboard.embeddings import choice
 from dashboard.embeddings.choice import Side
-from dashboard.shared import figures, map_images, palette, store, url_state
+from dashboard.maps import map_images
+from dashboard.shared import figures, palette, store, url_state
 from dashboard.shared.jobs import offer, progress
 from simclr import runs
 from simclr.embeddings import neighbors, projections

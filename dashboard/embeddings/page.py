@@ -16,7 +16,8 @@ from dashboard.embeddings import choice as embedding_choice
 from dashboard.embeddings import colors, export, film_page, selection, view
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import VIEW, Side
-from dashboard.shared import formats, forms, map_images, run_labels, store, ui, url_state
+from dashboard.maps import map_images
+from dashboard.shared import formats, forms, run_labels, store, ui, url_state
 from dashboard.shared.jobs import offer, progress
 from simclr import config as cfg
 from simclr import runs

@@ -14,7 +14,8 @@ from dashboard.components.image_grid import image_grid
 from dashboard.components.live_chart import live_chart
 from dashboard.embeddings import choice, colors, view
 from dashboard.embeddings.choice import Side
-from dashboard.shared import figures, map_images
+from dashboard.maps import map_images
+from dashboard.shared import figures
 from dashboard.shared.formats import fine_percent
 from simclr.embeddings import compare
 from simclr.embeddings.stored import Embedding

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.embeddings import colors
-from dashboard.shared import map_images
+from dashboard.maps import map_images
 from dashboard.shared.palette import GREY, RING
 from simclr.embeddings import compare, projections
 from simclr.embeddings.projections import Projection

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dashboard.race.films import Frames
+from dashboard.maps import race_films
+from dashboard.maps.race_films import Frames
 from dashboard.shared import figures, palette
 from simclr.results import metric_info, smoothing
 from simclr.runs import Run, metrics_csv
 
 BLUE, ORANGE = palette.PALETTE[:2]
 COLORS = (BLUE, ORANGE)
-NAMES = ("SimCLR", "From scratch")
 
 
 def neighbors_right(frames: Frames) -> dict[str, Any] | None:
@@ -21,7 +21,7 @@ def neighbors_right(frames: Frames) -> dict[str, Any] | None:
         return None
     traces = [
         figures.line_trace(item.images_seen[: len(kept.right)], kept.right, name, color, percent=True, markers=True)
-        for item, kept, name, color in zip(frames.films, frames.growing, NAMES, COLORS, strict=True)
+        for item, kept, name, color in zip(frames.films, frames.growing, race_films.NAMES, COLORS, strict=True)
     ]
     return _figure(traces, percent=True, chance=100 / len(frames.films[0].classes), word="chance")
 

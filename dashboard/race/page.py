@@ -11,15 +11,15 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.components.embedding_map import MapState, embedding_map, read_state
 from dashboard.components.live_chart import live_chart
-from dashboard.race import curves, films
-from dashboard.race.films import Frames
+from dashboard.maps import map_images, race_films
+from dashboard.maps.race_films import Frames
+from dashboard.race import curves
 from dashboard.shared import formats, run_actions, run_labels, store, ui, url_state
 from simclr import config as cfg
 from simclr import runs
 from simclr.experiments import race
 from simclr.experiments.race import Race
 from simclr.films import growing as growing_films
-from simclr.films.growing import GrowingFilm
 from simclr.runs.status import Status
 
 TITLE = "SimCLR and from scratch, side by side"
@@ -109,19 +109,9 @@ def starter(label: str) -> None:
 # --- what is going on -----------------------------------------------------------------------------------------------
 
 
-@st.cache_resource(max_entries=12, ttl=3600, show_spinner=False)
-def growing(folder: str, method: str) -> GrowingFilm:
-    """The maps of a run's film, each frame drawn once for all browser sessions."""
-    return GrowingFilm(method)
-
-
-def frames_of(found: Race, method: str) -> Frames | None:
-    return films.together(found, [growing(str(run.path), method) for run in found])
-
-
 def mark(found: Race) -> tuple[Any, ...]:
     """What the page is drawn for: it is drawn again when this changes."""
-    return tuple((run.status.state, films.num_frames(run)) for run in found)
+    return tuple((run.status.state, race_films.num_frames(run)) for run in found)
 
 
 @st.fragment(run_every=WATCH_SECONDS)
@@ -147,25 +137,19 @@ def badge(statuses: list[Status]) -> tuple[str, str]:
     return ("Stopped", "gray") if "stopped" in states else ("Finished", "green")
 
 
-def answer(found: Race, frames: Frames | None, frame: int) -> str:
+def answer(frames: Frames, frame: int) -> str:
     """The sentence above the maps."""
-    if frames is None:
-        return ""
     num_labels = frames.films[1].about.get("num_labels") or 0
     labels = f"from scratch, trained on {num_labels:,} labels" if num_labels else "from scratch"
     seen = f"After **{frames.seen[frame]:,} images** each"
     ours, theirs = (frames.right(side, frame) for side in (0, 1))
     if ours is None or theirs is None:
         return f"{seen}. The images have no classes, so no neighbour can be right or wrong."
-    split = map_split(frames)
+    split = map_images.split_name(str(frames.films[0].about.get("split")))
     return (
         f"{seen}, SimCLR's nearest neighbours name the class of **{100 * ours:.0f} %** of the {split} images, without "
         f"a label; {labels}, **{100 * theirs:.0f} %**."
     )
-
-
-def map_split(frames: Frames) -> str:
-    return films.map_images.split_name(str(frames.films[0].about.get("split")))
 
 
 @st.fragment(run_every=1.0)
@@ -175,7 +159,7 @@ def progress(run_id: str) -> None:
     found = race.find(run) if run is not None else None
     if found is None:
         return
-    for column, item, name in zip(st.columns(2, gap="medium"), found, curves.NAMES, strict=True):
+    for column, item, name in zip(st.columns(2, gap="medium"), found, race_films.NAMES, strict=True):
         status = item.status
         facts = [name]
         if status.state == "stopping":
@@ -231,7 +215,7 @@ def actions(found: Race) -> None:
 
 def failures(found: Race) -> None:
     """What went wrong, and what is missing."""
-    for run, name in zip(found, curves.NAMES, strict=True):
+    for run, name in zip(found, race_films.NAMES, strict=True):
         if run.status.state == "failed":
             text = run.status.error or "Its log tells more."
             st.error(escape.markdown(f"{name} has failed. {text}"), icon=":material/error:")
@@ -263,15 +247,15 @@ def frame_at(frames: Frames, text: str) -> int:
     """The frame that an address names by its number of images, or the one before it; without one, the last."""
     if not text.isdecimal() or len(text) > 15:
         return len(frames.seen) - 1
-    return max(0, films.newest(frames.seen, [int(text)])[0])
+    return max(0, race_films.newest(frames.seen, [int(text)])[0])
 
 
 @st.fragment
-def maps(run_id: str, method: str, titles: list[tuple[str, str]], is_going_on: bool) -> None:
+def maps(run_id: str, method: str, is_going_on: bool) -> None:
     """The sentence, both maps and the curves; what moves in them draws only this part again."""
     run = store.find(run_id)
     found = race.find(run) if run is not None else None
-    frames = frames_of(found, method) if found is not None else None
+    frames = race_films.frames_of(found, method) if found is not None else None
     if found is None or frames is None:
         st.rerun()
         return
@@ -283,10 +267,10 @@ def maps(run_id: str, method: str, titles: list[tuple[str, str]], is_going_on: b
     )
     url_state.write(VIEW.changed(), part=MAP)
     key = f"{MAP}-{found.scratch.id}"
-    st.markdown(answer(found, frames, state.frame), width="stretch")
+    st.markdown(answer(frames, state.frame), width="stretch")
     prefix = str(st.get_option("server.baseUrlPath") or "")
-    data = films.payload(frames, titles, state.frame, prefix, is_going_on)
-    embedding_map(data, key, start=begun, token=token, details=films.details(frames, state.frame, state.image))
+    data = race_films.payload(found, frames, state.frame, prefix) | {"grows": is_going_on}
+    embedding_map(data, key, start=begun, token=token, details=race_films.details(frames, state.frame, state.image))
     num_labels = frames.films[1].about.get("num_labels") or 0
     num_classes = len(frames.films[0].classes)
     drawn: Mapping[str, dict[str, Any] | None] = {
@@ -348,7 +332,7 @@ def next_steps(found: Race) -> None:
             url_state.go("embeddings", **pair, mode="film", method="umap")
         if st.button("Final maps", icon=":material/bubble_chart:", key="race-maps"):
             url_state.go("embeddings", **pair)
-        for run, name in zip(found, curves.NAMES, strict=True):
+        for run, name in zip(found, race_films.NAMES, strict=True):
             if st.button(f"Run of {name}", icon=":material/open_in_full:", key=f"race-run-{run.id}"):
                 url_state.go("run", id=run.id)
 
@@ -387,13 +371,11 @@ def page() -> None:
     if is_going_on or "stopped" in {status.state for status in statuses}:
         progress(found.scratch.id)
     method = method or methods[0]
-    if frames_of(found, method) is None:
+    if race_films.frames_of(found, method) is None:
         waiting(found)
         url_state.write(VIEW.changed(), part=MAP)
     else:
-        fraction = formats.fraction_text(found.scratch.config.get("label_fraction"))
-        titles = [(curves.NAMES[0], "no label"), (curves.NAMES[1], f"{fraction} of the labels")]
-        maps(found.scratch.id, method, titles, is_going_on)
+        maps(found.scratch.id, method, is_going_on)
         if not is_going_on and all(status.state == "finished" for status in statuses):
             next_steps(found)
         with st.expander("How to read this"):

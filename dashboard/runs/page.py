@@ -8,10 +8,13 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
+from dashboard.components.embedding_map import MapState, embedding_map, read_state
 from dashboard.components.table import table
+from dashboard.maps import race_films
 from dashboard.shared import formats, forms, palette, queue, run_actions, run_labels, store, ui, url_state
 from simclr import config as cfg
 from simclr import runs
+from simclr.experiments import race
 from simclr.launch import queue as run_queue
 from simclr.results import index, smoothing
 from simclr.runs import metrics_csv
@@ -21,6 +24,7 @@ MAX_ROWS = 200
 # Failures older than this are in the table only.
 TROUBLE_SECONDS = 86_400
 MAX_TROUBLES = 4
+PICTURE, PICTURE_METHOD, PICTURE_SPEED = "race-picture", "tsne", 4  # of the shipped race; frames a second
 
 COLUMNS: list[dict[str, Any]] = [
     {"key": "name", "label": "Run"},
@@ -115,40 +119,49 @@ def examples(found: list[index.Summary]) -> None:
     table(COLUMNS, [row(item) for item in found[:MAX_ROWS]], key="examples")
 
 
-def empty() -> None:
+def empty(found: list[index.Summary]) -> None:
+    """Before the first run: what this is, in a sentence, a button and a picture that moves."""
     st.title("Train a network without labels, and see what it learned", anchor=False)
     st.markdown(
         "SimCLR teaches a network to recognize two distorted views of one image, without being told what is in it. "
-        "Here you start such trainings with a click, watch them live, and compare what they learned with networks "
-        "trained from scratch."
+        "Watch it beside the same network trained from scratch on a few labels."
     )
-    st.space("small")
-    if st.button("Start your first run", type="primary", icon=":material/play_arrow:", key="first-run"):
-        if "quick" in cfg.recipe_names():
-            forms.prefill("pretrain", {}, "quick")
-        url_state.go("new-run")
-    st.caption("The recipe “quick” is chosen for you: images that ship with it, about a minute on two CPU cores.")
-    st.space("small")
-    with st.container(width=790, gap="small", key="views"):
-        st.image(str(store.ROOT / "dashboard/static/views.png"), width="stretch")
-        st.caption(
-            "Above, eight of those images. Below each, two random views of it, as the trainer draws them. The network "
-            "learns which views belong together, and so to see the shape and ignore colour and place."
-        )
-    st.space("small")
-    with st.container(key="journey"):
-        steps = (
-            ("Pre-train", "Two views of every image, no labels. Loss and accuracy curves grow while it trains."),
-            (
-                "Fine-tune",
-                "A classifier on the trained encoder, and the same network from scratch on the same few labels.",
-            ),
-            ("Compare", "Test accuracy side by side, embeddings on a map, and what each augmentation does."),
-        )
-        for column, (number, (title, text)) in zip(st.columns(3, gap="medium"), enumerate(steps, start=1), strict=True):
-            with column.container(border=True, height="stretch"):
-                st.markdown(f"**{number}  {title}**")
-                st.caption(text)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if st.button("Start the race", type="primary", icon=":material/flag:", key="first-race"):
+            first_race()
+        if st.button("Start a run of your own", icon=":material/add_circle:", key="first-run"):
+            if "quick" in cfg.recipe_names():
+                forms.prefill("pretrain", {}, "quick")
+            url_state.go("new-run")
+        st.caption("Some three minutes on two processor cores, on images that ship with it.", width="content")
+    picture(found)
+
+
+def first_race() -> None:
+    """Starts SimCLR and from scratch side by side, and shows them."""
+    with ui.report_errors():
+        started = race.start("quick", store.runs_dir())
+        url_state.go("race", id=started.scratch.id)
+
+
+@st.fragment
+def picture(found: list[index.Summary]) -> None:
+    """The shipped race, playing."""
+    shipped = race.list_races(found, store.runs_dir(), shipped=True)
+    frames = race_films.frames_of(shipped[0], PICTURE_METHOD) if shipped else None
+    if frames is None:
+        return
+    last = len(frames.seen) - 1
+    state = read_state(PICTURE, frames.films[0].ids, MapState(frame=last), PICTURE)
+    prefix = str(st.get_option("server.baseUrlPath") or "")
+    data = race_films.payload(shipped[0], frames, last, prefix) | {"plays": PICTURE_SPEED}
+    details = race_films.details(frames, min(max(0, state.frame), last), state.image)
+    embedding_map(data, PICTURE, start=MapState(frame=last), token=PICTURE, details=details)
+    st.caption(
+        f"A finished race: each point is one of {frames.films[0].num_images:,} validation images, its colour the shape "
+        f"that it shows. Neighbours are right for {100 * (frames.right(0, last) or 0):.0f} % of them under SimCLR, for "
+        f"{100 * (frames.right(1, last) or 0):.0f} % from scratch on {frames.films[1].about.get('num_labels')} labels."
+    )
 
 
 def headline(summary: index.Summary, columns: dict[str, list[float]]) -> tuple[str, str, list[float]]:
@@ -307,7 +320,7 @@ def page() -> None:
     undo_delete()
     found = store.get().summaries()
     if all(item.is_example for item in found):
-        empty()
+        empty(found)
         if found:
             examples(found)
         watch(moving(found))
@@ -315,6 +328,8 @@ def page() -> None:
     # what waits for a device of this machine has its place in the queue below
     active = [item for item in found if item.is_active and (item.state, item.status.backend) != ("queued", "local")]
     right = ui.head("Runs")
+    if right.button("Race", icon=":material/flag:", key="race"):
+        url_state.go("race")
     if right.button("New run", type="primary", icon=":material/add:", key="new-run"):
         url_state.go("new-run")
     watch(moving(found))

@@ -101,9 +101,10 @@ def find(scratch: Run) -> Race | None:
     return None
 
 
-def list_races(summaries: Iterable[Summary], runs_dir: Path) -> list[Race]:
-    """The races of a folder, newest first."""
-    found = (Run(runs_dir / item.id) for item in summaries if item.kind == "scratch" and not item.is_example)
+def list_races(summaries: Iterable[Summary], runs_dir: Path, *, shipped: bool = False) -> list[Race]:
+    """The races of a folder, newest first; or those that are shipped as examples."""
+    folder = runs_dir / runs.EXAMPLES if shipped else runs_dir
+    found = (Run(folder / item.id) for item in summaries if item.kind == "scratch" and item.is_example == shipped)
     return [race for run in found if run.meta.get("beside") and (race := find(run)) is not None]
 
 

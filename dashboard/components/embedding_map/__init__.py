@@ -201,7 +201,8 @@ def embedding_map(
             kind `class` or `category`: places in `names`, -1 for none; `number`, `cycle` (low and high are the same)
             or `share` (shown as per cent): numbers, NaN for unknown; `none`;
             `sheets` (addresses), `tile` (side, columns, per_sheet), `split`; for a film `frame_names`, `frame_label`
-            and, while more frames come, `grows`: who looks at the last one is then led to the next.
+            and, while more frames come, `grows`: who looks at the last one is then led to the next. `plays`: a
+            picture without tools that begins to play, so many frames a second.
         key: names the component.
         start: what is chosen when the maps are first drawn, and again whenever `token` changes.
         details: of the open image: its row as `index`, `facts` (label, text), `neighbors` per panel (row, similarity).

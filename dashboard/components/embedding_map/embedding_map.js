@@ -11,7 +11,7 @@ import { choiceFrom } from "./choice_text.js";
 import { drawDetails, open } from "./details.js";
 import { redraw, refreshLevels } from "./drawing.js";
 import { groupColor, isScale, scaleColor, UNKNOWN_COLOR } from "./elements.js";
-import { glide, makeFilm, pause, setFrame, showPlaying } from "./film.js";
+import { glide, makeFilm, pause, playOrPause, setFrame, showPlaying } from "./film.js";
 import { bounds } from "./geometry.js";
 import { leave } from "./gestures.js";
 import { drawLegend } from "./legend.js";
@@ -157,6 +157,7 @@ function takeIn(map, data) {
   const kept = new Set(map.data && isOther && map.numChosen ? map.ids.filter((_, i) => map.chosen[i]) : []);
   if (map.data?.color.label !== data.color.label) map.hidden = new Set();
   map.data = data;
+  map.node.classList.toggle("plain", Boolean(data.plays));
   map.revision = data.revision;
   map.ids = arrays[data.ids];
   map.count = map.ids.length;
@@ -203,6 +204,10 @@ function begin(map, { token, image, selection, frame, hidden, zoom }) {
   zoom.forEach(([size, x, y], place) => map.panels[place] && moveTo(map, map.panels[place], size, x, y));
   open(map, map.ids.indexOf(image));
   choose(map, choiceFrom(selection, map.count));
+  if (map.data.plays && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    setFrame(map, 0);
+    playOrPause(map);
+  }
   map.quiet = false;
   clearTimeout(map.timer);
   map.delay = undefined;

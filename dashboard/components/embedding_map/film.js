@@ -93,7 +93,7 @@ export function playOrPause(map) {
   let start;
   const next = (/** @type {number} */ now) => {
     start ??= now;
-    const frame = from + ((now - start) / 1000) * FRAMES_PER_SECOND;
+    const frame = from + ((now - start) / 1000) * (map.data.plays || FRAMES_PER_SECOND);
     if (frame >= map.numFrames - 1) {
       setFrame(map, map.numFrames - 1);
       return pause(map);

@@ -67,6 +67,8 @@ export interface MapData {
   split: string;
   frame_names?: string[];
   frame_label?: string;
+  /** A picture: without tools, and playing from the beginning, so many frames a second. */
+  plays?: number;
   /** More frames come while the networks train. */
   grows?: boolean;
   start: Start;

@@ -22,7 +22,8 @@ from trainings import trained_run
 from dashboard.components.embedding_map import MapState, selected_rows, selection_text
 from dashboard.embeddings import choice, colors, export, numbers, selection, view
 from dashboard.embeddings.choice import Side
-from dashboard.shared import formats, map_images, palette
+from dashboard.maps import map_images
+from dashboard.shared import formats, palette
 from simclr import runs
 from simclr.embeddings import compare, embed, embed_job, neighbors, projections, stored
 from simclr.embeddings.compare import ClassRow

@@ -27,7 +27,7 @@ def test_empty_says_what_this_is_and_leads_to_the_first_run(folder):
     assert not app.exception
     assert "recognize two distorted views" in texts(app)
     primary = [button for button in app.button if button.proto.type == "primary"]
-    assert [button.label for button in primary] == ["Start your first run"]
+    assert [button.label for button in primary] == ["Start the race"]
     press(app, "first-run")
     assert app.title[0].value == "New run"
     assert "recipes/quick.yaml" in app.code[0].value
@@ -37,7 +37,7 @@ def test_shipped_examples_leave_the_first_steps_in_place_and_cannot_be_changed(f
     example = make_run(folder / runs.EXAMPLES, "finished", name="SimCLR on shapes")
     app = open_page()
     assert not app.exception
-    assert [button.label for button in app.button if button.proto.type == "primary"] == ["Start your first run"]
+    assert [button.label for button in app.button if button.proto.type == "primary"] == ["Start the race"]
     assert "Or look at finished ones first" in texts(app)
     (line,) = [page.row(item) for item in store.get().summaries()]
     assert line["name"]["sub"].startswith("Example")

@@ -1,4 +1,4 @@
-"""The two films of a race as they are now: frames at equal numbers of images seen. Imports no streamlit."""
+"""The two films of a race as they are now, frames at equal numbers of images seen: on its page and on the first one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import streamlit as st
 
-from dashboard.shared import map_images
+from dashboard.maps import map_images
+from dashboard.shared import formats
 from simclr.embeddings import neighbors
+from simclr.experiments.race import Race
 from simclr.films import film, growing
 from simclr.films.film import Film
 from simclr.films.growing import GrowingFilm
 from simclr.runs import Run, film_frames
 
 NUM_NEIGHBORS = 8
+NAMES = ("SimCLR", "From scratch")
 
 
 @dataclass(frozen=True)
@@ -99,16 +103,26 @@ def stats(frames: Frames, side: int, frame: int) -> list[dict[str, str]]:
     return [] if share is None else [{"value": f"{100 * share:.0f} %", "label": "neighbours right", "help": RIGHT_HELP}]
 
 
-def payload(
-    frames: Frames, titles: Sequence[tuple[str, str]], frame: int, prefix: str, is_going_on: bool
-) -> dict[str, Any]:
+@st.cache_resource(max_entries=12, ttl=3600, show_spinner=False)
+def _growing(folder: str, method: str) -> GrowingFilm:
+    """The maps of a run's film, each frame drawn once for all browser sessions."""
+    return GrowingFilm(method)
+
+
+def frames_of(found: Race, method: str) -> Frames | None:
+    """Both films as they are now, with maps by `tsne` or `pca`; None where they cannot be shown together."""
+    return together(found, [_growing(str(run.path), method) for run in found])
+
+
+def payload(found: Race, frames: Frames, frame: int, prefix: str) -> dict[str, Any]:
     """Everything that the component draws, without the chosen image.
 
     Args:
-        titles: title and subtitle of each map.
         frame: that is shown.
         prefix: of the server's addresses.
     """
+    fraction = formats.fraction_text(found.scratch.config.get("label_fraction"))
+    subtitles = ("no label", f"{fraction} of the labels")
     first = frames.films[0]
     classes = map_images.classes_of(first.classes) if frames.has_classes else []
     panels = [
@@ -121,7 +135,7 @@ def payload(
             "extent": growing.EXTENT,
         }
         for side, ((title, subtitle), kept, places) in enumerate(
-            zip(titles, frames.growing, frames.places, strict=True)
+            zip(zip(NAMES, subtitles, strict=True), frames.growing, frames.places, strict=True)
         )
     ]
     return {
@@ -145,7 +159,6 @@ def payload(
         "split": map_images.split_name(str(first.about.get("split"))),
         "frame_names": [f"{seen:,}" for seen in frames.seen],
         "frame_label": "Images seen",
-        "grows": is_going_on,
     }
 
 

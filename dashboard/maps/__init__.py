@@ -1,0 +1,1 @@
+"""What several pages draw of maps: their images, and the films of a race."""
