@@ -7,6 +7,7 @@ DESCRIPTION = """SimCLR: contrastive pre-training, fine-tuning and comparison of
 commands:
   pretrain   train an encoder without labels
   finetune   train a classifier on a pre-trained encoder, or the same network from scratch
+  race       both at the same time, SimCLR and from scratch, on as many images
   estimate   will it fit, and how long will it take: a few real steps of a run that is not started
   evaluate   repeat a run's test figures from its weights and compare
   embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
@@ -30,6 +31,9 @@ EXAMPLES = {
   python -m simclr finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0
   python -m simclr finetune --experiment_version RUN --freeze_encoder true --label_fraction 0.01
   python -m simclr finetune --config simclr/recipes/quick-scratch.yaml --experiment_version RUN""",
+    "race": """examples:
+  python -m simclr race
+  python -m simclr race --recipe quick --label_fraction 0.05 --device cpu""",
     "estimate": """examples:
   python -m simclr estimate pretrain --config simclr/recipes/cifar10.yaml --batch_size 1024
   python -m simclr estimate finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0 --json""",
@@ -62,6 +66,7 @@ EXAMPLES = {
 SUMMARIES = {
     "pretrain": "Trains an encoder without labels (SimCLR, Chen et al. 2020).",
     "finetune": "Trains a classifier on a pre-trained encoder, frozen or free, or the same network from scratch.",
+    "race": "Trains SimCLR and the same network from scratch at the same time, on as many images: the page Race.",
     "estimate": "Says whether a run fits into memory and how long it takes, by a few real steps; status 1: no fit.",
     "evaluate": "Measures a finished run on the test images, from its weights alone, and compares with what is stored.",
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",

@@ -50,7 +50,9 @@ def options_of(recipe: str, changes: dict[str, Any] | None = None) -> PretrainCo
     return config
 
 
-def scratch_options(pretraining: dict[str, Any], run_id: str, label_fraction: float, recipe: str) -> cfg.FinetuneConfig:
+def scratch_options(
+    pretraining: dict[str, Any], run_id: str, label_fraction: float | str, recipe: str
+) -> cfg.FinetuneConfig:
     """The from-scratch run beside a pre-training: its partner, with its budget of images.
 
     Raises:
@@ -70,7 +72,7 @@ def start(
     runs_dir: Path,
     device: str = devices.ANY,
     *,
-    label_fraction: float = LABEL_FRACTION,
+    label_fraction: float | str = LABEL_FRACTION,
     changes: dict[str, Any] | None = None,
 ) -> Race:
     """Starts both as soon as the device is free; a second click within seconds gives the first's.

@@ -34,7 +34,7 @@ def shared_options(pretraining: dict[str, Any]) -> dict[str, Any]:
 
 
 def partner_config(
-    pretraining: dict[str, Any], run_id: str, arm: str, label_fraction: float, recipe: object = None
+    pretraining: dict[str, Any], run_id: str, arm: str, label_fraction: float | str, recipe: object = None
 ) -> cfg.FinetuneConfig:
     """The supervised run that belongs to a pre-training: the partner recipe's values on the same data and network.
 

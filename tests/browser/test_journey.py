@@ -27,7 +27,7 @@ def test_journey(server: Server, browser: object) -> None:
     tab.open("/")
     tab.sees("Train a network without labels")
     tab.shot("home-empty")
-    tab.button("Start your first run").click()
+    tab.button("Start a run of your own").click()
 
     # the recipe is chosen, the command follows the form
     tab.sees("simclr/recipes/quick.yaml")

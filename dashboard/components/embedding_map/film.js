@@ -9,7 +9,7 @@ import { FRAME_MS, report } from "./report.js";
 /** @import { EmbeddingMap } from "./types.js" */
 
 const FRAMES_PER_SECOND = 10;
-const GLIDE_MS = 700;
+const GLIDE_MS = 500;
 
 /**
  * Places the points at a frame; between two frames for a broken number.
