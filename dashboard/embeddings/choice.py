@@ -212,7 +212,7 @@ def choose_side(
     names = {item.id: run_labels.label(item) for item in items.values()} | OTHERS
     if (asked := VIEW[place]) and asked not in options:
         VIEW[place] = next((option for option in options if option.startswith(asked)), None)
-    with column:
+    with column, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         what = st.selectbox(
             place.capitalize(),
             options,
@@ -225,30 +225,29 @@ def choose_side(
         checkpoints = ["", *(references.checkpoints_of(run) if run else [])]
         layers = ("h", "z") if what == references.UNTRAINED or (run and items[what].kind == "pretrain") else ("h",)
         checkpoint, layer = "", "h"
-        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            if len(checkpoints) > 1:
-                checkpoint = st.selectbox(
-                    f"Weights, {place}",
-                    checkpoints,
-                    format_func=run_labels.checkpoint_label,
+        if len(checkpoints) > 1:
+            checkpoint = st.selectbox(
+                f"Weights, {place}",
+                checkpoints,
+                format_func=run_labels.checkpoint_label,
+                label_visibility="collapsed",
+                width=190,
+                disabled=is_film,
+                **VIEW.widget(f"{place}-checkpoint", checkpoints),
+            )
+        if len(layers) > 1:
+            layer = (
+                st.segmented_control(
+                    f"Layer, {place}",
+                    layers,
+                    required=True,
                     label_visibility="collapsed",
-                    width=190,
                     disabled=is_film,
-                    **VIEW.widget(f"{place}-checkpoint", checkpoints),
+                    format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
+                    **VIEW.widget(f"{place}-layer", layers),
                 )
-            if len(layers) > 1:
-                layer = (
-                    st.segmented_control(
-                        f"Layer, {place}",
-                        layers,
-                        required=True,
-                        label_visibility="collapsed",
-                        disabled=is_film,
-                        format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
-                        **VIEW.widget(f"{place}-layer", layers),
-                    )
-                    or "h"
-                )
+                or "h"
+            )
     more = [run_labels.checkpoint_label(checkpoint).lower()] * bool(checkpoint) + [f"layer {layer}"] * (layer != "h")
     reference = "@".join([what, *([checkpoint] if checkpoint else []), *([layer] if layer != "h" else [])])
     below = OTHER_SUBTITLES[what] if what in OTHERS else subtitle(items[what])

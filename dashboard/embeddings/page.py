@@ -169,10 +169,16 @@ def space(data: dict[str, Any], chosen: Any, opened: int) -> None:
 
 
 def between(
-    embeddings: Sequence[Embedding], sides: Sequence[Side], stats: list[dict[str, str]], rows: list, judge: str
+    embeddings: Sequence[Embedding],
+    sides: Sequence[Side],
+    sentences: Sequence[str],
+    stats: list[dict[str, str]],
+    rows: list,
+    judge: str,
 ) -> None:
     """Numbers about the two models together, and where one beats the other."""
     st.subheader("Between the two", anchor=False)
+    st.markdown(escape.markdown(" ".join(sentences)))
     with st.container(horizontal=True, gap="large"):
         for stat in stats:
             with st.container(width="content", gap=None):
@@ -222,7 +228,7 @@ def forget_other_images(mode: str) -> None:
 
 def page() -> None:
     is_asked = VIEW.open()
-    head = ui.head("Embeddings", QUESTION)
+    head = ui.head("Embeddings", about=QUESTION)
     ui.show_message()
     summaries = store.get().summaries()
     found = run_labels.usable(summaries)
@@ -321,11 +327,11 @@ def final_maps(
             "Both sides show the same model: choose another run, other weights or another layer on one of them."
         ]
     says = " ".join(filter(None, sentences))
-    with st.container(key="verdict"):
-        st.markdown(escape.markdown(says))
+    with st.container(key="answer"):
+        st.markdown(escape.markdown(sentences[0] or says))  # the rest stands with its numbers, below
     maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge)
     explanation(shown, embeddings)
-    between(embeddings, sides, stats, rows, judge)
+    between(embeddings, sides, sentences[1:], stats, rows, judge)
     export.menu(
         head,
         embeddings,

@@ -55,10 +55,14 @@ def style() -> None:
     )
 
 
-def head(title: str, caption: str = "") -> Any:
-    """Title left, room for one action right; returns the container on the right."""
+def head(title: str, caption: str = "", about: str | None = None) -> Any:
+    """Title left, room for one action right; returns the container on the right.
+
+    Args:
+        caption: below the title. about: shown on demand beside it.
+    """
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
-        st.title(title, anchor=False, width="content")
+        st.title(title, anchor=False, width="content", help=about)
         right = st.container(horizontal=True, width="content", gap="small")
     if caption:
         st.caption(caption)

@@ -110,6 +110,7 @@ function takeInPanel(map, panel, given, place, arrays) {
       return item;
     }),
   );
+  panel.stats.classList.toggle("many", given.stats.length > 2); // the map comes first then
   panel.canvas.setAttribute(
     "aria-label",
     `Map of ${map.count} images by ${given.title}. Arrow keys walk from image to image, Enter opens, ` +

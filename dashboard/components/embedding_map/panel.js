@@ -35,10 +35,10 @@ export function makePanel(map) {
     button("−", "Zoom out", () => zoomAt(map, panel, 1 / ZOOM_STEP)),
     button("Reset", "Show the whole map", () => showAll(map, panel)),
   );
-  head.append(words, panel.tools, panel.stats);
+  head.append(words, panel.tools);
   panel.note = element("div", "note");
   plane.append(panel.picture, panel.canvas, panel.note);
-  panel.node.append(head, plane);
+  panel.node.append(head, panel.stats, plane);
   listen(map, panel);
   return panel;
 }
