@@ -13,7 +13,7 @@ from dashboard.components.embedding_map import embedding_map
 from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
 from dashboard.embeddings import choice as embedding_choice
-from dashboard.embeddings import colors, export, film_page, selection, view
+from dashboard.embeddings import colors, disagreement_panel, export, film_page, selection, view
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import VIEW, Side
 from dashboard.maps import map_images
@@ -331,6 +331,8 @@ def final_maps(
         st.markdown(escape.markdown(sentences[0] or says))  # the rest stands with its numbers, below
     maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge)
     explanation(shown, embeddings)
+    if references[0] != references[1]:
+        disagreement_panel.panel(embeddings, sides)
     between(embeddings, sides, sentences[1:], stats, rows, judge)
     export.menu(
         head,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from dashboard.shared import palette
 from simclr.files import safe_read, writing
@@ -64,6 +66,33 @@ def sheet_addresses(sheets: Sequence[Path], images: str, side: int, prefix: str 
                 content = safe_read.read_bytes(path, safe_read.MAX_SHEET_BYTES)
                 found.append("data:image/png;base64," + base64.b64encode(content).decode())
     return found
+
+
+def contact_sheet(
+    sheets: Sequence[Path], thumbnails: dict[str, Any], rows: Sequence[int], side: int, columns: int = 3, gap: int = 3
+) -> NDArray[np.uint8] | None:
+    """Some images in a square, (H, W, 4); None where the sheets cannot be read.
+
+    Args:
+        thumbnails: how tiles lie on the sheets. rows: which. side: of an image, in pixels.
+    """
+    try:
+        opened: dict[int, Image.Image] = {}
+        count = -(-len(rows) // columns)
+        size = (columns * (side + gap) - gap, count * (side + gap) - gap)
+        found = Image.new("RGBA", size)  # between the images the page is seen
+        tile, per_row, per_sheet = (int(thumbnails[name]) for name in ("side", "columns", "per_sheet"))
+        for place, row in enumerate(rows):
+            number, at = divmod(int(row), per_sheet)
+            if number not in opened:
+                content = safe_read.read_bytes(sheets[number], safe_read.MAX_SHEET_BYTES)
+                opened[number] = Image.open(io.BytesIO(content)).convert("RGB")
+            left, top = at % per_row * tile, at // per_row * tile
+            image = opened[number].crop((left, top, left + tile, top + tile)).resize((side, side))
+            found.paste(image, (place % columns * (side + gap), place // columns * (side + gap)))
+    except (OSError, ValueError, IndexError, Image.DecompressionBombError):
+        return None
+    return np.asarray(found)
 
 
 def _forget_old_sheets() -> None:

@@ -136,8 +136,13 @@ def sentence(card: Card, titles: Sequence[str]) -> str:
     """A card in words: what the images share, and what each encoder makes of them."""
     shared = "; ".join(trait.text for trait in card.traits)
     shared = f"{shared[0].upper()}{shared[1:]}. " if shared else "Nothing that is recorded explains it. "
+    return shared + who(card, titles)
+
+
+def who(card: Card, titles: Sequence[str]) -> str:
+    """Who holds the images of a card together, and who scatters them."""
     return (
-        f"{shared}{titles[card.together]} holds these {len(card.rows)} images together (cosine {card.similarity:.2f}), "
+        f"{titles[card.together]} holds these {len(card.rows)} images together (cosine {card.similarity:.2f}), "
         f"{titles[1 - card.together]} scatters them over {card.spread} of {card.num_groups} groups "
         f"({card.elsewhere:.2f})."
     )
