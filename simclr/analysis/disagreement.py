@@ -247,7 +247,7 @@ def _shared_word(name: str, own: NDArray[Any], all_values: NDArray[Any]) -> tupl
     total = dict(zip(everywhere[0].tolist(), everywhere[1].tolist(), strict=True)).get(best, number)
     p = float(hypergeom.sf(number - 1, len(all_values), total, len(own))) * len(everywhere[0])
     whole = "all" if number == len(own) else f"{number} of {len(own)}"
-    return (f"{whole} are {best}" if name == "class" else f"{whole} have {name} {best}"), min(1.0, p)
+    return (f"{whole} are “{best}”" if name == "class" else f"{whole} have {name} {best}"), min(1.0, p)
 
 
 def _shared_value(name: str, own: NDArray[Any], all_values: NDArray[Any], sets: Ints) -> tuple[str, float]:

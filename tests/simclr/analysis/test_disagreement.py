@@ -61,7 +61,7 @@ def test_the_sentence_says_who_holds_what_together():
     card = next(card for card in cards if card.together == 0)
     name = CLASSES[labels[card.rows[0]]]
     text = disagreement.sentence(card, ("SimCLR", "From scratch"))
-    assert text.startswith(f"All are {name}. SimCLR holds these {len(card.rows)} images together")
+    assert text.startswith(f"All are “{name}”. SimCLR holds these {len(card.rows)} images together")
     assert f"From scratch scatters them over {card.spread} of {card.num_groups} groups" in text
     other = next(card for card in cards if card.together == 1)
     assert " in colour. From scratch holds these" in disagreement.sentence(other, ("SimCLR", "From scratch"))
