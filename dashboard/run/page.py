@@ -12,6 +12,8 @@ from dashboard.run.progress_panel import draw_curves, draw_progress, live
 from dashboard.run.view_state import VIEW, write_address
 from dashboard.shared import formats, queue, run_actions, run_labels, store, ui, url_state
 from simclr import runs
+from simclr.experiments import race
+from simclr.experiments.race import Race
 from simclr.results import index
 from simclr.runs import Run
 
@@ -123,8 +125,21 @@ def header(run: Run, summary: index.Summary) -> None:
     if summary.kind == "pretrain":
         pairs = "augmentations/page.py"
         st.page_link(pairs, label="Its augmented pairs", icon=":material/auto_fix_high:", query_params={"run": run.id})
+    if (found := race_of(run)) is not None:
+        label = "The race: both networks side by side"
+        st.page_link("race/page.py", label=label, icon=":material/flag:", query_params={"id": found.scratch.id})
     if run.notes:
         st.text(run.notes)
+
+
+def race_of(run: Run) -> Race | None:
+    """The race that a run is one half of, if any; the newest where it has several partners."""
+    if run.meta.get("beside"):
+        return race.find(run)
+    if run.kind != "pretrain":
+        return None
+    partners = (store.find(item.id) for item in store.partners(run.id) if item.kind == "scratch")
+    return next((race.find(item) for item in partners if item is not None and item.meta.get("beside") == run.id), None)
 
 
 def page() -> None:

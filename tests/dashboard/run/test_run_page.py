@@ -7,6 +7,7 @@ import time
 import pytest
 from conftest import supervise_nothing
 from dashboard_fixtures import CLASSES, make_experiment, make_run, open_page, press, query, shown, texts
+from races import make_race
 
 from dashboard.components import escape
 from dashboard.run import progress_panel
@@ -302,3 +303,16 @@ def test_a_pre_training_that_was_not_tested_shows_its_best_knn(folder):
     app = open_page("run", id=make_run(folder).id)
     assert "Best kNN accuracy" in metrics(app)
     assert "kNN, test" not in metrics(app)
+
+
+def test_both_halves_of_a_race_lead_to_it_and_other_runs_to_none(folder):
+    found = make_race(folder)
+    alone, _ = make_experiment(folder)
+
+    def links(run):
+        app = open_page("run", id=run.id)
+        assert not app.exception
+        return {link.proto.query_string for link in app.get("page_link") if "side by side" in link.proto.label}
+
+    assert links(found.simclr) == links(found.scratch) == {f"id={found.scratch.id}"}
+    assert links(alone) == set()
