@@ -316,11 +316,16 @@ def waiting(found: Race) -> None:
     """Before both have a first frame."""
     with st.container(border=True, height=420, horizontal_alignment="center", vertical_alignment="center"):
         if any(run.status.is_active for run in found):
-            st.markdown(":material/hourglass_top: Both networks are on their way: libraries and images are loaded.")
-            st.caption("The maps appear with the untrained networks, some twenty seconds after the start.")
+            st.markdown(
+                ":material/hourglass_top: Both networks are on their way: libraries and images are loaded.",
+                width="content",
+            )
+            st.caption(
+                "The maps appear with the untrained networks, some twenty seconds after the start.", width="content"
+            )
         else:
-            st.markdown("This pair has kept no frames that can be shown together.")
-            st.caption("A race that is started here keeps them by itself.")
+            st.markdown("This pair has kept no frames that can be shown together.", width="content")
+            st.caption("A race that is started here keeps them by itself.", width="content")
 
 
 def next_steps(found: Race) -> None:
