@@ -20,7 +20,8 @@ PER_ROW, TILES, TILE_SIDE = 2, 9, 52
 METHOD = (
     "Half of the images are grouped in one encoder (k-means on directions); the other half alone decides how near the "
     "images of a group are to each other there and in the other encoder, and what they share. Claims are corrected for "
-    "all groups and factors that were looked at (Holm): by chance, one comparison of 20 makes one."
+    "all groups and factors that were looked at (Holm): chance finds a scattered group in one of 20 comparisons at "
+    "most, and something shared in one of 100."
 )
 
 

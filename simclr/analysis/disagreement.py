@@ -3,8 +3,8 @@
 Found and judged on different halves of the images. One half is clustered in one encoder (k-means on directions: the
 mean taken off, length 1). The images of the other half fall into these clusters, and they alone decide: how near they
 are to each other in this encoder, how far apart in the other, and what they share, by class and recorded factors. What
-is claimed is corrected for all groups and factors that were looked at (Holm 1979), so that chance makes a claim in one
-of twenty comparisons at most.
+is claimed is corrected for all groups and factors that were looked at (Holm 1979): chance calls a group scattered in
+one of 20 comparisons at most, and says of one what its images share in one of 100.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 
 MIN_IMAGES, MAX_IMAGES = 100, 2000  # more are thinned out: random sets of them are drawn thousands of times
+NUM_TRIALS, MAX_STEPS = 4, 50  # of k-means
 IMAGES_PER_GROUP, MIN_GROUPS, MAX_GROUPS = 50, 4, 40
 MIN_JUDGED = 8  # images of the judged half in a group
 KEPT = 0.5  # scattered: nearer to each other by less than this share of what the other's own groups are
-ALPHA = 0.05
+ALPHA, TRAIT_ALPHA = 0.05, 0.01  # of all groups together, and of all that is said to be shared
 NUM_DRAWS = 20_000
 CIRCULAR = ("hue", "background")  # a full circle is 1
 HUES = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
@@ -153,11 +154,37 @@ def _with(card: Card, **changes: Any) -> Card:
 
 
 def _middles(rows: Floats, num_groups: int, seed: int) -> Floats:
-    """(G, D) directions of the groups of (N, D) rows by k-means."""
-    from sklearn.cluster import KMeans
+    """(G, D) directions of the groups of (N, D) rows by k-means on directions (Dhillon and Modha 2001).
 
-    found = KMeans(num_groups, n_init=4, random_state=seed).fit(np.ascontiguousarray(rows)).cluster_centers_
-    return neighbors.unit_rows(found.astype(np.float32))
+    Each row belongs to the direction of largest cosine, each direction is the mean of its rows at length 1; first
+    directions as by k-means++. Of `NUM_TRIALS` the one with the largest sum of cosines. Written out here, since the
+    page that shows the cards loads neither scipy nor scikit-learn.
+    """
+    best: tuple[float, Floats] | None = None
+    for trial in range(NUM_TRIALS):
+        generator = np.random.default_rng([seed, trial])
+        middles = rows[[generator.integers(len(rows))]]
+        while len(middles) < num_groups:
+            distance = np.maximum(0.0, 1.0 - (rows @ middles.T).max(axis=1).astype(np.float64))
+            total = distance.sum()
+            share = distance / total if total > 1e-9 else np.full(len(rows), 1 / len(rows))
+            middles = np.concatenate([middles, rows[[generator.choice(len(rows), p=share)]]])
+        groups = np.full(len(rows), -1)
+        for _ in range(MAX_STEPS):
+            cosines = rows @ middles.T
+            nearest = cosines.argmax(axis=1)
+            if np.array_equal(nearest, groups):
+                break
+            groups = nearest
+            sums = np.zeros_like(middles)
+            np.add.at(sums, groups, rows)
+            is_used = np.square(sums).sum(axis=1) > 0  # a direction that has lost its rows stays
+            middles = np.where(is_used[:, None], neighbors.unit_rows(sums), middles)
+        score = float((rows @ middles.T).max(axis=1).sum())
+        if best is None or score > best[0]:
+            best = score, middles
+    assert best is not None
+    return best[1]
 
 
 def _mean_cosine(rows: Floats) -> float:
@@ -219,7 +246,7 @@ def _with_traits(
     corrected = holm([p for *_, p in tests])
     traits: dict[int, list[Trait]] = {}
     for (number, name, text, _), p in zip(tests, corrected, strict=True):
-        if p < ALPHA:
+        if p < TRAIT_ALPHA:
             traits.setdefault(number, []).append(Trait(name, text, p))
     return [
         _with(card, traits=tuple(sorted(traits.get(number, ()), key=lambda trait: trait.p)))
@@ -239,15 +266,22 @@ def random_sets(count: int, size: int, generator: np.random.Generator) -> Ints:
 
 def _shared_word(name: str, own: NDArray[Any], all_values: NDArray[Any]) -> tuple[str, float]:
     """The most common word of a set, and how likely one is as common in a random set of that size."""
-    from scipy.stats import hypergeom
-
     words, counts = np.unique(own, return_counts=True)
     best, number = words[counts.argmax()], int(counts.max())
     everywhere = np.unique(all_values, return_counts=True)
     total = dict(zip(everywhere[0].tolist(), everywhere[1].tolist(), strict=True)).get(best, number)
-    p = float(hypergeom.sf(number - 1, len(all_values), total, len(own))) * len(everywhere[0])
+    p = hypergeometric_tail(number, len(all_values), total, len(own)) * len(everywhere[0])
     whole = "all" if number == len(own) else f"{number} of {len(own)}"
     return (f"{whole} are “{best}”" if name == "class" else f"{whole} have {name} {best}"), min(1.0, p)
+
+
+def hypergeometric_tail(least: int, count: int, marked: int, drawn: int) -> float:
+    """How likely at least `least` marked ones are among `drawn` of `count`, of which so many are marked."""
+    ways = sum(
+        math.comb(marked, number) * math.comb(count - marked, drawn - number)
+        for number in range(least, min(marked, drawn) + 1)
+    )
+    return ways / math.comb(count, drawn)
 
 
 def _shared_value(name: str, own: NDArray[Any], all_values: NDArray[Any], sets: Ints) -> tuple[str, float]:

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.cluster import KMeans
 
 from simclr.analysis import disagreement
 
@@ -123,6 +124,26 @@ def test_the_numbers_are_those_of_slow_formulas():
     assert mean == pytest.approx(np.mean(pairs))
     assert error == pytest.approx(np.sqrt(8 / 9 * np.square(without - np.mean(without)).sum()))
     assert disagreement._normal_tail(1.3) == pytest.approx(stats.norm.sf(1.3))
+
+
+@pytest.mark.parametrize(("least", "count", "marked", "drawn"), [(3, 40, 10, 8), (0, 40, 10, 8), (8, 1000, 200, 19)])
+def test_the_tail_of_the_hypergeometric_distribution_is_scipy_s(least, count, marked, drawn):
+    expected = stats.hypergeom.sf(least - 1, count, marked, drawn)
+    assert disagreement.hypergeometric_tail(least, count, marked, drawn) == pytest.approx(expected)
+
+
+def test_k_means_finds_the_groups_that_are_there_and_as_good_ones_as_scikit_learn():
+    labels, _ = world()
+    rows = disagreement.neighbors.unit_rows(by_class(labels))
+    middles = disagreement._middles(rows, 4, seed=0)
+    groups = (rows @ middles.T).argmax(axis=1)
+    assert len({(group, label) for group, label in zip(groups, labels, strict=True)}) == 4
+    assert np.linalg.norm(middles, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+    cloud = disagreement.neighbors.unit_rows(np.random.default_rng(0).normal(size=(400, 12)).astype(np.float32))
+    theirs = KMeans(20, n_init=4, random_state=0).fit(cloud).cluster_centers_
+    theirs /= np.linalg.norm(theirs, axis=1, keepdims=True)
+    ours = disagreement._middles(cloud, 20, seed=0)
+    assert (cloud @ ours.T).max(axis=1).sum() > 0.98 * (cloud @ theirs.T).max(axis=1).sum()
 
 
 def test_holm_is_the_textbook_s():
