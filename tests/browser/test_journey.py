@@ -97,7 +97,7 @@ def test_journey(server: Server, browser: object) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     tab.sees(re.compile("^Nearest in"))
-    page.wait_for_timeout(500)
+    page.wait_for_url(re.compile("image="))  # the server has heard of it
     tab.shot("embeddings-image")
     tab.open(page.url.removeprefix(server.url))  # the address brings it all back, at once
     expect(page.locator("canvas.marks").first).to_be_visible(timeout=5_000)
