@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.shared import palette
+from simclr.analysis import disagreement
+from simclr.analysis.factors import CIRCULAR
 from simclr.embeddings import compare
 from simclr.embeddings.stored import Embedding
 
 YES, NO = palette.CATEGORIES[0], palette.RING
-CYCLIC = ("hue", "background")  # shares of the colour circle: 0 and 1 are the same
 FACTOR_LABELS = {
     "hue": "Hue of the shape",
     "background": "Hue of the background",
@@ -42,8 +43,7 @@ def factors(embedding: Embedding) -> dict[str, str]:
     """Recorded factors: name to label. One that only repeats the class is left out."""
     found = {}
     for name, values in embedding.factors.items():
-        is_words = values.dtype.kind in "US"
-        if is_words and embedding.labels is not None and set(values.tolist()) <= set(embedding.classes):
+        if embedding.labels is not None and disagreement.repeats_the_class(values, embedding.classes):
             continue
         found[name] = factor_label(name)
     return found
@@ -98,8 +98,8 @@ def color_of(embeddings: Sequence[Embedding], name: str, *, judge: str = "knn", 
         color |= _groups(factor_label(name), [str(word) for word in words], palette.category_colors(len(words)))
     elif name in first.factors:
         values = first.factors[name].astype(np.float64)
-        low, high = (0.0, 1.0) if name in CYCLIC else (float(values.min()), float(values.max()))
-        kind = "cycle" if name in CYCLIC else "number"
+        low, high = (0.0, 1.0) if name in CIRCULAR else (float(values.min()), float(values.max()))
+        kind = "cycle" if name in CIRCULAR else "number"
         color |= {"label": factor_label(name), "kind": kind, "low": low, "high": high}
     return color | {"values": values}
 

@@ -74,9 +74,7 @@ def draw(card: Card, number: int, embedding: Embedding, titles: Sequence[str]) -
         if sheet is not None:
             st.image(sheet, width=3 * TILE_SIDE)
         with st.container(gap="small", width="stretch"):
-            shared = "; ".join(trait.text for trait in card.traits)
-            head = f"{shared[0].upper()}{shared[1:]}" if shared else "Nothing that is recorded explains it"
-            st.markdown(f"**{escape.markdown(head)}**")
+            st.markdown(f"**{escape.markdown(disagreement.shared(card))}**")
             st.caption(escape.markdown(disagreement.who(card, titles)))
             st.button(
                 "Select on both maps",

@@ -327,8 +327,7 @@ def final_maps(
             "Both sides show the same model: choose another run, other weights or another layer on one of them."
         ]
     says = " ".join(filter(None, sentences))
-    with st.container(key="answer"):
-        st.markdown(escape.markdown(sentences[0] or says))  # the rest stands with its numbers, below
+    st.markdown(escape.markdown(sentences[0] or says))  # the rest stands with its numbers, below
     maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge)
     explanation(shown, embeddings)
     if references[0] != references[1]:

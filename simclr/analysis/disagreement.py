@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr.embeddings import neighbors
+from simclr.analysis.factors import CIRCULAR
+from simclr.embeddings import compare, neighbors
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
@@ -29,7 +30,6 @@ MIN_JUDGED = 8  # images of the judged half in a group
 KEPT = 0.5  # scattered: nearer to each other by less than this share of what the other's own groups are
 ALPHA, TRAIT_ALPHA = 0.05, 0.01  # of all groups together, and of all that is said to be shared
 NUM_DRAWS = 20_000
-CIRCULAR = ("hue", "background")  # a full circle is 1
 HUES = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
 # Words for the lower, middle and upper third of a factor's values.
 THIRDS = {
@@ -69,7 +69,7 @@ class Card:
     spread: int
     num_groups: int
     p: float
-    traits: tuple[Trait, ...] = field(default=())
+    traits: tuple[Trait, ...] = ()
 
 
 def find_cards(
@@ -119,25 +119,25 @@ def find_cards(
             spread = len(np.unique(groups[other][members]))
             card = Card(side, judged[members[order]], inside, outside, spread, num_groups, p)
             candidates.append((inside / own[side] - outside / max(own[other], 1e-12), card))
-    corrected = holm([card.p for _, card in candidates])
-    kept = [(gap, _with(card, p=p)) for (gap, card), p in zip(candidates, corrected, strict=True) if p < ALPHA]
+    corrected = compare.holm([card.p for _, card in candidates])
+    kept = [(gap, replace(card, p=p)) for (gap, card), p in zip(candidates, corrected, strict=True) if p < ALPHA]
     kept = sorted(kept, key=lambda pair: -pair[0])[:num_cards]
     cards = [card for _, card in kept]
-    told = {name: values for name, values in (factors or {}).items() if not _repeats_the_class(values, classes)}
+    told = {name: values for name, values in (factors or {}).items() if not repeats_the_class(values, classes)}
     if labels is not None and len(classes) > 1:
         told = {"class": np.array(classes, dtype=object)[labels].astype(str), **told}
     return _with_traits(cards, told, judged, generator)
 
 
-def _repeats_the_class(values: NDArray[Any], classes: Sequence[str]) -> bool:
+def repeats_the_class(values: NDArray[Any], classes: Sequence[str]) -> bool:
+    """True for a factor that is the class in other words."""
     return values.dtype.kind in "USO" and set(values.tolist()) <= set(classes)
 
 
-def sentence(card: Card, titles: Sequence[str]) -> str:
-    """A card in words: what the images share, and what each encoder makes of them."""
-    shared = "; ".join(trait.text for trait in card.traits)
-    shared = f"{shared[0].upper()}{shared[1:]}. " if shared else "Nothing that is recorded explains it. "
-    return shared + who(card, titles)
+def shared(card: Card) -> str:
+    """What the images of a card share, in words."""
+    text = "; ".join(trait.text for trait in card.traits)
+    return f"{text[0].upper()}{text[1:]}" if text else "Nothing that is recorded explains it"
 
 
 def who(card: Card, titles: Sequence[str]) -> str:
@@ -147,10 +147,6 @@ def who(card: Card, titles: Sequence[str]) -> str:
         f"{titles[1 - card.together]} scatters them over {card.spread} of {card.num_groups} groups "
         f"({card.elsewhere:.2f})."
     )
-
-
-def _with(card: Card, **changes: Any) -> Card:
-    return Card(**{**card.__dict__, **changes})
 
 
 def _middles(rows: Floats, num_groups: int, seed: int) -> Floats:
@@ -215,16 +211,6 @@ def _normal_tail(z: float) -> float:
     return 0.5 * math.erfc(z / math.sqrt(2.0))
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """The p-values corrected for their number (Holm 1979): below alpha, all together are wrong in alpha of cases."""
-    order = np.argsort(p)
-    found, largest = [0.0] * len(p), 0.0
-    for place, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p) - place) * p[index]))
-        found[index] = largest
-    return found
-
-
 # --- what a group shares --------------------------------------------------------------------------------------------
 
 
@@ -243,13 +229,13 @@ def _with_traits(
             else:
                 text, p = _shared_value(name, values[card.rows], values[judged], sets[size])
             tests.append((number, name, text, p))
-    corrected = holm([p for *_, p in tests])
+    corrected = compare.holm([p for *_, p in tests])
     traits: dict[int, list[Trait]] = {}
     for (number, name, text, _), p in zip(tests, corrected, strict=True):
         if p < TRAIT_ALPHA:
             traits.setdefault(number, []).append(Trait(name, text, p))
     return [
-        _with(card, traits=tuple(sorted(traits.get(number, ()), key=lambda trait: trait.p)))
+        replace(card, traits=tuple(sorted(traits.get(number, ()), key=lambda trait: trait.p)))
         for number, card in enumerate(cards)
     ]
 
@@ -268,9 +254,8 @@ def _shared_word(name: str, own: NDArray[Any], all_values: NDArray[Any]) -> tupl
     """The most common word of a set, and how likely one is as common in a random set of that size."""
     words, counts = np.unique(own, return_counts=True)
     best, number = words[counts.argmax()], int(counts.max())
-    everywhere = np.unique(all_values, return_counts=True)
-    total = dict(zip(everywhere[0].tolist(), everywhere[1].tolist(), strict=True)).get(best, number)
-    p = hypergeometric_tail(number, len(all_values), total, len(own)) * len(everywhere[0])
+    total, num_words = int((all_values == best).sum()), len(np.unique(all_values))
+    p = hypergeometric_tail(number, len(all_values), total, len(own)) * num_words
     whole = "all" if number == len(own) else f"{number} of {len(own)}"
     return (f"{whole} are “{best}”" if name == "class" else f"{whole} have {name} {best}"), min(1.0, p)
 
@@ -290,11 +275,9 @@ def _shared_value(name: str, own: NDArray[Any], all_values: NDArray[Any], sets: 
     if not (np.isfinite(own).all() and np.isfinite(all_values).all()) or not np.ptp(all_values) > 0:
         return "", 1.0
     if name in CIRCULAR:
-        points = np.exp(2j * np.pi * all_values)
-        length = abs(np.exp(2j * np.pi * own).mean())
-        p = (1 + int((np.abs(points[sets].mean(axis=1)) >= length).sum())) / (1 + len(sets))
-        middle = (np.angle(np.exp(2j * np.pi * own).mean()) / (2 * np.pi)) % 1.0
-        word = hue_name(middle)
+        points, middle = np.exp(2j * np.pi * all_values), np.exp(2j * np.pi * own).mean()
+        p = (1 + int((np.abs(points[sets].mean(axis=1)) >= abs(middle)).sum())) / (1 + len(sets))
+        word = hue_name((np.angle(middle) / (2 * np.pi)) % 1.0)
         return (f"on {word} background" if name == "background" else f"{word} in colour"), p
     spread = own.std()
     p = (1 + int((all_values[sets].std(axis=1) <= spread).sum())) / (1 + len(sets))

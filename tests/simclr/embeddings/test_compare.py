@@ -186,6 +186,7 @@ def test_mcnemar_equals_the_binomial_test() -> None:
 def test_holm_equals_its_definition() -> None:
     assert compare.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert compare.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert compare.holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
     assert compare.holm([]) == []
 
 
