@@ -54,7 +54,7 @@ class Frames:
 
 
 def num_frames(run: Run) -> int:
-    """How many frames a run has kept so far; cheap, to be asked twice a second."""
+    """How many frames a run has kept so far; cheap, to be asked some times a second."""
     try:
         return sum(path.name.startswith("epoch-") for path in film_frames.folder_of(run).iterdir())
     except OSError:

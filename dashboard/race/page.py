@@ -60,13 +60,16 @@ VIEW = url_state.View("race", {"id": "", "method": "tsne", "seen": "", "image": 
 # --- which race -------------------------------------------------------------------------------------------------------
 
 
+def named(run_id: str) -> Race | None:
+    """The race of the run from scratch with this id; None if there is none."""
+    run = store.find(run_id)
+    return race.find(run) if run is not None else None
+
+
 def find(known: list[Race]) -> Race | None:
     """The race that the address names, else the newest; says so where it names none."""
-    wanted = VIEW["id"]
-    if wanted:
-        run = store.find(wanted)
-        found = race.find(run) if run is not None else None
-        if found is not None:
+    if wanted := VIEW["id"]:
+        if (found := named(wanted)) is not None:
             return found
         st.warning(
             escape.markdown(f"There is no race {wanted} here; allowed: the id of a run from scratch with its partner."),
@@ -117,8 +120,7 @@ def mark(found: Race) -> tuple[Any, ...]:
 @st.fragment(run_every=WATCH_SECONDS)
 def watch(run_id: str, drawn: tuple[Any, ...]) -> None:
     """Draws the page again when a frame has come, or a run has begun or ended."""
-    run = store.find(run_id)
-    found = race.find(run) if run is not None else None
+    found = named(run_id)
     if found is None or mark(found) != drawn:
         st.rerun()
 
@@ -155,8 +157,7 @@ def answer(frames: Frames, frame: int) -> str:
 @st.fragment(run_every=1.0)
 def progress(run_id: str) -> None:
     """How far both are, and how long it takes. It holds no widget: a refresh could lose a click."""
-    run = store.find(run_id)
-    found = race.find(run) if run is not None else None
+    found = named(run_id)
     if found is None:
         return
     for column, item, name in zip(st.columns(2, gap="medium"), found, race_films.NAMES, strict=True):
@@ -178,16 +179,14 @@ def progress(run_id: str) -> None:
 
 
 def stop(run_id: str) -> None:
-    run = store.find(run_id)
     with ui.report_errors():
-        if run is not None and (found := race.find(run)) is not None:
+        if (found := named(run_id)) is not None:
             race.stop(found)
 
 
 def resume(run_id: str) -> None:
-    run = store.find(run_id)
     with ui.report_errors():
-        if run is not None and (found := race.find(run)) is not None:
+        if (found := named(run_id)) is not None:
             race.resume(found)
 
 
@@ -206,7 +205,12 @@ def actions(found: Race) -> None:
         )
     elif own and any(status.state in ("stopped", "failed") for status in statuses):
         st.button(
-            "Resume", type="primary", icon=":material/resume:", key="race-resume", on_click=resume, args=(found[1].id,)
+            "Resume",
+            type="primary",
+            icon=":material/resume:",
+            key="race-resume",
+            on_click=resume,
+            args=(found.scratch.id,),
         )
     if not any(status.is_active for status in statuses):
         with st.popover("New race", icon=":material/flag:", key="race-new"):
@@ -253,8 +257,7 @@ def frame_at(frames: Frames, text: str) -> int:
 @st.fragment
 def maps(run_id: str, method: str, is_going_on: bool) -> None:
     """The sentence, both maps and the curves; what moves in them draws only this part again."""
-    run = store.find(run_id)
-    found = race.find(run) if run is not None else None
+    found = named(run_id)
     frames = race_films.frames_of(found, method) if found is not None else None
     if found is None or frames is None:
         st.rerun()

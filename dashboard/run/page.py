@@ -134,12 +134,10 @@ def header(run: Run, summary: index.Summary) -> None:
 
 def race_of(run: Run) -> Race | None:
     """The race that a run is one half of, if any; the newest where it has several partners."""
-    if run.meta.get("beside"):
+    if run.beside:
         return race.find(run)
-    if run.kind != "pretrain":
-        return None
-    partners = (store.find(item.id) for item in store.partners(run.id) if item.kind == "scratch")
-    return next((race.find(item) for item in partners if item is not None and item.meta.get("beside") == run.id), None)
+    halves = (store.find(item.id) for item in store.partners(run.id) if item.beside == run.id)
+    return next((race.find(half) for half in halves if half is not None), None)
 
 
 def page() -> None:

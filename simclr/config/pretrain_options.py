@@ -171,6 +171,10 @@ class PretrainConfig(CommonOptions):
             "below the later one, or unset."
         )
 
+    def images_in_epoch(self, num_images: int) -> int:
+        """Images that an epoch over so many sees: an incomplete last batch is dropped unless it is the only one."""
+        return max(num_images // self.batch_size, 1) * self.batch_size
+
     def num_initial_steps(self, num_steps: int) -> int:
         """How many of a training's steps see views of `initial_image_size`; they are the first."""
         return round(self.initial_size_share * num_steps) if self.initial_image_size is not None else 0

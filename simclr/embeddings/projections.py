@@ -305,8 +305,7 @@ def tsne(
     **_: Any,
 ) -> Floats:
     """t-SNE (van der Maaten and Hinton 2008) by openTSNE on exact neighbours, started from the PCA."""
-    from openTSNE import TSNE, affinity, initialization
-    from openTSNE.nearest_neighbors import PrecomputedNeighbors
+    from openTSNE import TSNE
 
     # Threads that wait for each other cost more than they bring where there is little to do.
     num_jobs = 1 if len(features) < MANY_IMAGES else _num_threads()
@@ -321,12 +320,7 @@ def tsne(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        distances = np.maximum(0.0, 1.0 - near.similarities.astype(np.float64))
-        affinities = affinity.PerplexityBasedNN(
-            perplexity=perplexity,
-            knn_index=PrecomputedNeighbors(near.indices.astype(np.int64), distances),
-            n_jobs=num_jobs,
-        )
+        affinities = tsne_affinities(near, perplexity, num_jobs)
         model = TSNE(
             n_components=dims,
             early_exaggeration_iter=250,
@@ -339,12 +333,30 @@ def tsne(
             negative_gradient_method="auto" if dims == 2 else "bh",
             ints_in_interval=ints_in_interval,
         )
-        start = pca(features, dims=dims).astype(np.float64)
-        if not start[:, 0].std() > 0:  # all images are alike: any start does
-            start = np.random.default_rng(random_state).normal(size=start.shape)
-        initialization.jitter(initialization.rescale(start, inplace=True), inplace=True, random_state=random_state)
+        start = tsne_start(features, dims, random_state)
         found = model.fit(affinities=affinities, initialization=start)
     return np.asarray(found, dtype=np.float32)
+
+
+def tsne_affinities(near: Nearest, perplexity: float, num_jobs: int = 1) -> Any:
+    """openTSNE's affinities of exact neighbours, by cosine distance."""
+    from openTSNE import affinity
+    from openTSNE.nearest_neighbors import PrecomputedNeighbors
+
+    distances = np.maximum(0.0, 1.0 - near.similarities.astype(np.float64))
+    index = PrecomputedNeighbors(near.indices.astype(np.int64), distances)
+    return affinity.PerplexityBasedNN(perplexity=perplexity, knn_index=index, n_jobs=num_jobs)
+
+
+def tsne_start(features: Floats, dims: int, random_state: int) -> NDArray[np.float64]:
+    """(N, dims) places by PCA, small and a little apart, from which t-SNE starts."""
+    from openTSNE import initialization
+
+    start = pca(features, dims=dims).astype(np.float64)
+    if not start[:, 0].std() > 0:  # all images are alike: any start does
+        start = np.random.default_rng(random_state).normal(size=start.shape)
+    initialization.jitter(initialization.rescale(start, inplace=True), inplace=True, random_state=random_state)
+    return start
 
 
 def align(reference: Floats, moving: Floats) -> Floats:

@@ -35,7 +35,7 @@ class Race(NamedTuple):
 
 
 def options_of(recipe: str, changes: dict[str, Any] | None = None) -> PretrainConfig:
-    """The pre-training of a race: a recipe with more frames, on half the processor's cores where it has no GPU.
+    """The pre-training of a race: a recipe with more frames.
 
     Args:
         recipe: a shipped recipe.
@@ -77,6 +77,8 @@ def start(
 ) -> Race:
     """Starts both as soon as the device is free; a second click within seconds gives the first's.
 
+    On a CPU each takes half of its cores.
+
     Raises:
         ConfigError: if the values do not make valid runs, there is no such device, or the folder cannot be written.
     """
@@ -106,8 +108,8 @@ def find(scratch: Run) -> Race | None:
 def list_races(summaries: Iterable[Summary], runs_dir: Path, *, shipped: bool = False) -> list[Race]:
     """The races of a folder, newest first; or those that are shipped as examples."""
     folder = runs_dir / runs.EXAMPLES if shipped else runs_dir
-    found = (Run(folder / item.id) for item in summaries if item.kind == "scratch" and item.is_example == shipped)
-    return [race for run in found if run.meta.get("beside") and (race := find(run)) is not None]
+    found = (Run(folder / item.id) for item in summaries if item.beside and item.is_example == shipped)
+    return [race for run in found if (race := find(run)) is not None]
 
 
 def stop(race: Sequence[Run]) -> None:

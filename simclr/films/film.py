@@ -84,12 +84,16 @@ class Film:
         """(N, num_features) float32 after that epoch."""
         return read_frame(self.folder, epoch)
 
+    def stamp(self, epoch: int) -> tuple[int, int, int]:
+        """Epoch, time and size of a frame: another one when it is written again."""
+        stat = film_frames.frame_path(self.folder, epoch).stat()
+        return epoch, stat.st_mtime_ns, stat.st_size
+
     @cached_property
     def _key(self) -> str:
         found = hashlib.sha256(f"{FORMAT} {self.about.get('images')} ".encode())
         for epoch in self.epochs:
-            stat = film_frames.frame_path(self.folder, epoch).stat()
-            found.update(f"{epoch} {stat.st_mtime_ns} {stat.st_size} ".encode())
+            found.update("{} {} {} ".format(*self.stamp(epoch)).encode())
         return found.hexdigest()[:12]
 
     def map_path(self, method: str) -> Path:

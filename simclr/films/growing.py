@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ from simclr.embeddings import compare, neighbors, projections
 from simclr.embeddings.neighbors import Nearest
 from simclr.evaluation.knn import NUM_NEIGHBORS
 from simclr.films.film import Film, Floats
-from simclr.runs import film_frames
 
 METHODS = ("tsne", "pca")
 LABELS = {"tsne": "t-SNE", "pca": "PCA"}
@@ -76,24 +76,12 @@ def next_tsne(rows: Floats, near: Nearest, before: Floats | None) -> Floats:
         near: the nearest neighbours of each row; three times the perplexity is used of them.
         before: (N, 2) places of the same images; None for the first epoch.
     """
-    from openTSNE import TSNEEmbedding, affinity, initialization
-    from openTSNE.nearest_neighbors import PrecomputedNeighbors
+    from openTSNE import TSNEEmbedding
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        distances = np.maximum(0.0, 1.0 - near.similarities.astype(np.float64))
-        affinities = affinity.PerplexityBasedNN(
-            perplexity=max(1.0, min(PERPLEXITY, near.indices.shape[1] / 3)),
-            knn_index=PrecomputedNeighbors(near.indices.astype(np.int64), distances),
-            n_jobs=1,
-        )
-        if before is None:
-            start = projections.pca(rows).astype(np.float64)
-            if not start[:, 0].std() > 0:  # all images are alike: any start does
-                start = np.random.default_rng(0).normal(size=start.shape)
-            initialization.jitter(initialization.rescale(start, inplace=True), inplace=True, random_state=0)
-        else:
-            start = before.astype(np.float64)
+        affinities = projections.tsne_affinities(near, max(1.0, min(PERPLEXITY, near.indices.shape[1] / 3)))
+        start = projections.tsne_start(rows, 2, 0) if before is None else before.astype(np.float64)
         options = {"negative_gradient_method": "bh", "n_jobs": 1, "random_state": 0, "learning_rate": "auto"}
         points = TSNEEmbedding(start, affinities, **options)
         if before is None:
@@ -125,19 +113,16 @@ class GrowingFilm:
         self.maps: list[Floats] = []
         self.right: list[float] = []
         self._newest: Floats | None = None  # the last map in its own unit
-        self._known: list[tuple[str, int, int]] = []
+        self._known: list[tuple[Any, ...]] = []
         self._lock = threading.Lock()
 
     def take_in(self, film: Film) -> None:
-        """Adds the frames that are new; one that was written again, and what comes after it, is drawn again."""
+        """Adds the frames that are new; where one was written again, or is gone, all are drawn again."""
         with self._lock:
-            stamps = [_stamp(film, epoch) for epoch in film.epochs]
-            kept = 0
-            while kept < min(len(stamps), len(self._known)) and stamps[kept] == self._known[kept]:
-                kept += 1
-            if kept < len(self._known):  # a run that was resumed wrote the same again: from the first, to be the same
-                kept = 0
+            stamps = [(film.about.get("images"), *film.stamp(epoch)) for epoch in film.epochs]
+            if stamps[: len(self._known)] != self._known:
                 del self.maps[:], self.right[:], self._known[:]
+            kept = len(self._known)
             for epoch, stamp in zip(film.epochs[kept:], stamps[kept:], strict=True):
                 self._add(film.features(epoch), film.labels)
                 self._known.append(stamp)
@@ -153,8 +138,3 @@ class GrowingFilm:
             self.maps.append(at_size(self._newest))
         if labels is not None:
             self.right.append(float((compare.knn_votes(near, labels) == labels).mean()))
-
-
-def _stamp(film: Film, epoch: int) -> tuple[str, int, int]:
-    stat = film_frames.frame_path(film.folder, epoch).stat()
-    return f"{film.about.get('images')} {epoch}", stat.st_mtime_ns, stat.st_size

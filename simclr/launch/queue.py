@@ -333,8 +333,7 @@ def _plan(runs_dir: Path, found: list[tuple[Run, Status]]) -> tuple[list[tuple[R
 
 def slot_of(run: Run) -> str:
     """Names the place that a run takes on a device: that of the run it trains beside, as in a race, else its own."""
-    beside = run.meta.get("beside")
-    return beside if isinstance(beside, str) and beside else run.id
+    return run.beside or run.id
 
 
 def claim_devices(

@@ -73,7 +73,8 @@ def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
         raise ConfigError(
             f"batch_size is {config.batch_size}; allowed: at most the {data.train.num_images:,} training images."
         )
-    _check_sizes(config, size)
+    if config.image_size is None:
+        _check_sizes(config, size)
     config = _fill_in(config, image_size=size)
     torch.manual_seed(config.seed)
     encoder = backbones.build_encoder(config.backbone, size)
@@ -183,8 +184,9 @@ def _match(config: FinetuneConfig, experiment: Run | None, num_images: int) -> F
             "a pre-training, whose epochs can be matched."
         )
     theirs = runs.load_config(experiment)
+    assert isinstance(theirs, PretrainConfig)
     num_steps, _, epochs = _count_steps(theirs, num_images, drop_last=True)
-    per_epoch = max(num_images // theirs.batch_size, 1) * theirs.batch_size
+    per_epoch = theirs.images_in_epoch(num_images)
     is_cut = num_steps * theirs.batch_size < epochs * per_epoch
     size = min(config.batch_size, per_epoch)
     return config.model_copy(

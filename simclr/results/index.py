@@ -24,7 +24,10 @@ FILL_DELAY_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Summary:
-    """One run in one line of a table. Times are seconds since the epoch, accuracies fractions 0..1."""
+    """One run in one line of a table. Times are seconds since the epoch, accuracies fractions 0..1.
+
+    beside: id of the pre-training that it trains beside, in a race.
+    """
 
     id: str
     name: str
@@ -36,6 +39,7 @@ class Summary:
     experiment: str | None
     arm: str | None
     label_fraction: float | None
+    beside: str | None
     seed: Any
     best_knn: float | None
     test_accuracy: float | None
@@ -167,6 +171,7 @@ def _read(run: Run) -> Summary:
         experiment=run.experiment,
         arm=arm_of(config, run.kind),
         label_fraction=finite_number(config.get("label_fraction")),
+        beside=run.beside,
         seed=config.get("seed"),
         best_knn=status.accuracy if run.kind == "pretrain" else None,
         test_accuracy=finite_number(evaluation.get("test/top1")),

@@ -97,6 +97,12 @@ class Run:
         return str(value) if value is not None else None
 
     @property
+    def beside(self) -> str | None:
+        """Id of the pre-training that this run trains beside, in one place of a device, as in a race."""
+        value = self.meta.get("beside")
+        return value if isinstance(value, str) and value else None
+
+    @property
     def status(self) -> Status:
         return current_status(self.path)
 

@@ -39,10 +39,10 @@ class Prepared:
 
     def images_seen(self, epoch: int) -> int:
         """Training images that went through the network by the end of an epoch; a view of one counts once."""
-        size, whole = self.config.batch_size, self.images_per_epoch
-        if isinstance(self.config, PretrainConfig):  # an incomplete last batch is dropped
-            whole = max(whole // size, 1) * size
-        return min(epoch * whole, self.num_steps * size)
+        whole = self.images_per_epoch
+        if isinstance(self.config, PretrainConfig):
+            whole = self.config.images_in_epoch(whole)
+        return min(epoch * whole, self.num_steps * self.config.batch_size)
 
     @property
     def num_initial_steps(self) -> int:
