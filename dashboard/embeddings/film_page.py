@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,18 +14,17 @@ from dashboard.components.embedding_map import embedding_map
 from dashboard.components.live_chart import live_chart
 from dashboard.embeddings import choice
 from dashboard.embeddings.choice import Side
-from dashboard.maps import map_images
+from dashboard.maps import film_maps
 from dashboard.shared import figures, palette, store, url_state
 from dashboard.shared.jobs import offer, progress
 from simclr import runs
-from simclr.embeddings import neighbors, projections
+from simclr.embeddings import projections
 from simclr.films import film
 from simclr.films.film import Film
 from simclr.results import metric_info, smoothing
 from simclr.runs import metrics_csv
 
 FILM = "embedding-film"
-NUM_NEIGHBORS = 8
 CURVE_HEIGHT = 190
 NOTES = {
     "pca": "Each epoch's own PCA, turned to lie as that of the next epoch does and never bent: what moves, moves.",
@@ -41,24 +39,10 @@ Floats = NDArray[np.float32]
 # --- values ---------------------------------------------------------------------------------------------------------
 
 
-def same_images(films: Sequence[Film]) -> bool:
-    """True if all films show the very same images."""
-    first = films[0]
-    return all(
-        np.array_equal(first.ids, other.ids) and first.about.get("images") == other.about.get("images")
-        for other in films
-    )
-
-
 def timeline(films: Sequence[Film]) -> list[int]:
     """The epochs at which any of the films has a frame, once all have begun."""
     begun = max(item.epochs[0] for item in films)
     return sorted({epoch for item in films for epoch in item.epochs if epoch >= begun})
-
-
-def places_on(epochs: Sequence[int], item: Film) -> NDArray[np.intp]:
-    """(F,) for each of `epochs` the place of the newest frame that the film has by then."""
-    return np.searchsorted(item.epochs, epochs, side="right") - 1
 
 
 def together(maps: Sequence[Floats]) -> list[Floats]:
@@ -105,19 +89,7 @@ def curve(
     }
     layout["showlegend"] = False
     layout["annotations"] = []
-    x = epochs[frame]
-    layout["shapes"] = [
-        {
-            "type": "line",
-            "yref": "paper",
-            "x0": x,
-            "x1": x,
-            "y0": 0,
-            "y1": 1,
-            "line": {"width": 2, "color": palette.RING},
-        }
-    ]
-    layout["meta"] = {"follow": FILM, "places": list(epochs)}
+    figures.follow_film(figure, FILM, epochs, frame, palette.RING)
     return figure
 
 
@@ -167,7 +139,7 @@ def page(sides: Sequence[Side], place: Any) -> None:
             if run is not None and st.button("Train it again, with a film", key="film-again", icon=":material/replay:"):
                 url_state.go("new-run", clone=run.id)
         return
-    if len(shown) == 2 and not same_images([item for _, item in shown]):
+    if len(shown) == 2 and not film_maps.same_images([item for _, item in shown]):
         notes.append(
             f"The film of {shown[1][0].title} shows other images (another seed, data or share of validation images), "
             "so it cannot be shown beside."
@@ -208,10 +180,9 @@ def screen(sides: Sequence[Side], method: str) -> None:
     choice.keep_map_state(state, first.num_images)
     choice.VIEW["epoch"] = str(epochs[frame])
     choice.write_address(FILM)
-    prefix = str(st.get_option("server.baseUrlPath") or "")
-    side_length = first.about["thumbnails"]["side"]
+    own_places = [list(film_maps.newest(item.epochs, epochs)) for item in films]
     panels = []
-    for side, item, points in zip(sides, films, together(maps), strict=True):
+    for side, item, points, places in zip(sides, films, together(maps), own_places, strict=True):
         last = f"epochs {item.epochs[0]} to {item.epochs[-1]}, {len(item.epochs)} frames"
         panels.append(
             {
@@ -219,36 +190,21 @@ def screen(sides: Sequence[Side], method: str) -> None:
                 "subtitle": side.subtitle,
                 "stats": [],
                 "note": last,
-                "frames": points[places_on(epochs, item)],
+                "frames": points[places],
             }
         )
-    classes = map_images.classes_of(first.classes)
-    has_classes = first.labels is not None and bool(classes)
-    names, colors = ([entry[name] for entry in classes] for name in ("name", "color"))
     data = {
+        **film_maps.images(first),
         "panels": panels,
-        "ids": first.ids,
-        "labels": first.labels if has_classes else None,
-        "classes": classes,
-        "color": {
-            "label": "Class" if has_classes else "",
-            "kind": "class" if has_classes else "none",
-            "names": names,
-            "colors": colors,
-            "low": 0.0,
-            "high": 1.0,
-            "values": first.labels if has_classes else np.zeros(first.num_images),
-        },
-        "sheets": map_images.sheet_addresses(first.sheets, str(first.about.get("images")), side_length, prefix),
-        "tile": map_images.tile_of(first.about["thumbnails"]),
-        "split": map_images.split_name(str(first.about.get("split"))),
         "frame_names": [f"{epoch}" for epoch in epochs],
         "frame_label": "Epoch",
     }
-    embedding_map(data, FILM, start=start, token=token, details=details(films, epochs[frame], state.image))
-    for column, side, item in zip(st.columns(len(sides), gap="medium"), sides, films, strict=True):
+    shown = [item.epochs[places[frame]] for item, places in zip(films, own_places, strict=True)]
+    details = film_maps.details(films, shown, state.image, ["Neighbours after epoch", str(epochs[frame])])
+    embedding_map(data, FILM, start=start, token=token, details=details)
+    for column, side, item, places in zip(st.columns(len(sides), gap="medium"), sides, films, own_places, strict=True):
         assert side.run is not None
-        own = [item.epochs[place] for place in places_on(epochs, item)]
+        own = [item.epochs[place] for place in places]
         columns = metrics_csv.live_columns(side.run.metrics_path)
         with column, st.container(horizontal=True, gap="small"):
             for number, metrics in enumerate((("loss",), ("knn_top1", "top1"))):
@@ -256,22 +212,3 @@ def screen(sides: Sequence[Side], method: str) -> None:
                 with st.container(width="stretch"):
                     if figure is not None:
                         live_chart(figure, f"film-curve-{side.what}-{number}", height=CURVE_HEIGHT)
-
-
-def details(films: Sequence[Film], epoch: int, image: int) -> dict[str, Any] | None:
-    """The open image and its nearest neighbours in the features of the epoch shown; None if it is not there."""
-    row = map_images.row_of(films[0].ids, image)
-    if row < 0:
-        return None
-    found = []
-    for item in films:
-        newest = max(own for own in item.epochs if own <= epoch)
-        near, similarity = neighbors.neighbors(unit_rows(str(item.folder), newest), row, NUM_NEIGHBORS)
-        found.append([[int(place), round(float(value), 4)] for place, value in zip(near, similarity, strict=True)])
-    return {"index": row, "facts": [["Neighbours after epoch", str(epoch)]], "neighbors": found}
-
-
-@st.cache_resource(max_entries=8, ttl=600, show_spinner=False)
-def unit_rows(folder: str, epoch: int) -> Floats:
-    """Features of one frame at length 1, kept for the next click."""
-    return neighbors.unit_rows(film.read_frame(Path(folder), epoch))

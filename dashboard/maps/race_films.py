@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,16 +9,14 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from dashboard.maps import map_images
+from dashboard.maps import film_maps
 from dashboard.shared import formats
-from simclr.embeddings import neighbors
 from simclr.experiments.race import Race
 from simclr.films import film, growing
 from simclr.films.film import Film
 from simclr.films.growing import GrowingFilm
 from simclr.runs import Run, film_frames
 
-NUM_NEIGHBORS = 8
 NAMES = ("SimCLR", "From scratch")
 
 
@@ -44,7 +41,7 @@ class Frames:
 
     @property
     def has_classes(self) -> bool:
-        return self.films[0].labels is not None and bool(self.films[0].classes)
+        return film_maps.has_classes(self.films[0])
 
     def right(self, side: int, frame: int) -> float | None:
         """Share of the images whose nearest neighbours are right; None without classes."""
@@ -67,11 +64,6 @@ def timeline(first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted({seen for seen in (*first, *second) if begin <= seen <= end}))
 
 
-def newest(seen: Sequence[int], at: Sequence[int]) -> tuple[int, ...]:
-    """For each of `at` the place of the newest frame by then."""
-    return tuple(bisect.bisect_right(seen, each) - 1 for each in at)
-
-
 def together(runs: Sequence[Run], growing: Sequence[GrowingFilm]) -> Frames | None:
     """The films of both runs; None before both have a frame, or where they show different images.
 
@@ -82,12 +74,12 @@ def together(runs: Sequence[Run], growing: Sequence[GrowingFilm]) -> Frames | No
     first, second = found
     if first is None or second is None or not first.images_seen or not second.images_seen:
         return None
-    if not np.array_equal(first.ids, second.ids) or first.about.get("images") != second.about.get("images"):
+    if not film_maps.same_images((first, second)):
         return None
     for item, kept in zip((first, second), growing, strict=True):
         kept.take_in(item)
     seen = timeline(first.images_seen, second.images_seen)
-    places = newest(first.images_seen, seen), newest(second.images_seen, seen)
+    places = film_maps.newest(first.images_seen, seen), film_maps.newest(second.images_seen, seen)
     return Frames((first, second), (growing[0], growing[1]), seen, places)
 
 
@@ -114,17 +106,14 @@ def frames_of(found: Race, method: str) -> Frames | None:
     return together(found, [_growing(str(run.path), method) for run in found])
 
 
-def payload(found: Race, frames: Frames, frame: int, prefix: str) -> dict[str, Any]:
+def payload(found: Race, frames: Frames, frame: int) -> dict[str, Any]:
     """Everything that the component draws, without the chosen image.
 
     Args:
         frame: that is shown.
-        prefix: of the server's addresses.
     """
     fraction = formats.fraction_text(found.scratch.config.get("label_fraction"))
     subtitles = ("no label", f"{fraction} of the labels")
-    first = frames.films[0]
-    classes = map_images.classes_of(first.classes) if frames.has_classes else []
     panels = [
         {
             "title": title,
@@ -134,29 +123,13 @@ def payload(found: Race, frames: Frames, frame: int, prefix: str) -> dict[str, A
             "frames": np.stack([kept.maps[place] for place in places]),
             "extent": growing.EXTENT,
         }
-        for side, ((title, subtitle), kept, places) in enumerate(
-            zip(zip(NAMES, subtitles, strict=True), frames.growing, frames.places, strict=True)
+        for side, (title, subtitle, kept, places) in enumerate(
+            zip(NAMES, subtitles, frames.growing, frames.places, strict=True)
         )
     ]
     return {
+        **film_maps.images(frames.films[0]),
         "panels": panels,
-        "ids": first.ids,
-        "labels": first.labels if frames.has_classes else None,
-        "classes": classes,
-        "color": {
-            "label": "Class" if frames.has_classes else "",
-            "kind": "class" if frames.has_classes else "none",
-            "names": [entry["name"] for entry in classes],
-            "colors": [entry["color"] for entry in classes],
-            "low": 0.0,
-            "high": 1.0,
-            "values": first.labels if frames.has_classes else np.zeros(first.num_images),
-        },
-        "sheets": map_images.sheet_addresses(
-            first.sheets, str(first.about.get("images")), first.about["thumbnails"]["side"], prefix
-        ),
-        "tile": map_images.tile_of(first.about["thumbnails"]),
-        "split": map_images.split_name(str(first.about.get("split"))),
         "frame_names": [f"{seen:,}" for seen in frames.seen],
         "frame_label": "Images seen",
     }
@@ -164,12 +137,5 @@ def payload(found: Race, frames: Frames, frame: int, prefix: str) -> dict[str, A
 
 def details(frames: Frames, frame: int, image: int) -> dict[str, Any] | None:
     """The open image and its nearest neighbours in the features of that frame; None if it is not there."""
-    row = map_images.row_of(frames.films[0].ids, image)
-    if row < 0:
-        return None
-    found = []
-    for item, places in zip(frames.films, frames.places, strict=True):
-        rows = neighbors.unit_rows(item.features(item.epochs[places[frame]]))
-        near, similarity = neighbors.neighbors(rows, row, NUM_NEIGHBORS)
-        found.append([[int(place), round(float(value), 4)] for place, value in zip(near, similarity, strict=True)])
-    return {"index": row, "facts": [["After", f"{frames.seen[frame]:,} images"]], "neighbors": found}
+    epochs = [item.epochs[places[frame]] for item, places in zip(frames.films, frames.places, strict=True)]
+    return film_maps.details(frames.films, epochs, image, ["After", f"{frames.seen[frame]:,} images"])

@@ -1,4 +1,4 @@
-"""The curves below a race: the same measure of both networks, and what each one is trained on. Imports no streamlit."""
+"""The curves below a race: the same measure of both networks, and what each one is trained on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def neighbors_right(frames: Frames) -> dict[str, Any] | None:
         figures.line_trace(item.images_seen[: len(kept.right)], kept.right, name, color, percent=True, markers=True)
         for item, kept, name, color in zip(frames.films, frames.growing, race_films.NAMES, COLORS, strict=True)
     ]
-    return _figure(traces, percent=True, chance=100 / len(frames.films[0].classes), word="chance")
+    return _figure("knn_top1", traces, 100 / len(frames.films[0].classes))
 
 
 def of_training(run: Run, metric: str, color: str, num_classes: int = 0) -> dict[str, Any] | None:
@@ -57,9 +57,7 @@ def of_training(run: Run, metric: str, color: str, num_classes: int = 0) -> dict
     if not traces:
         return None
     chance = 100 / num_classes if num_classes else metric_info.chance_level(metric, run.config)
-    return _figure(
-        traces, percent=spec.percent, chance=chance, word="equal similarities" if metric == "loss" else "chance"
-    )
+    return _figure(metric, traces, chance)
 
 
 def _seen(step: float, batch_size: int, images_per_epoch: object) -> float:
@@ -71,46 +69,21 @@ def _seen(step: float, batch_size: int, images_per_epoch: object) -> float:
     return epochs * images_per_epoch + rest * batch_size
 
 
-def _figure(traces: list[dict[str, Any]], *, percent: bool, chance: float | None, word: str) -> dict[str, Any]:
+def _figure(metric: str, traces: list[dict[str, Any]], chance: float | None) -> dict[str, Any]:
+    percent = metric_info.METRICS[metric].percent
     layout = figures.layout("", percent=percent, legend=False)
     layout["margin"] = {"l": 44, "r": 10, "t": 8, "b": 26}
     layout["xaxis"] |= {"tickformat": "~s", "nticks": 6, "hoverformat": ",.0f"}
-    layout["shapes"], layout["annotations"] = [], []
     if percent:
         layout["yaxis"] |= {"rangemode": "tozero"}
+    figure = {"data": traces, "layout": layout}
     if chance is not None:
-        furthest = max([x for trace in traces for x in trace["x"]] or [1.0])
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": [0, furthest],
-                "y": [chance, chance],
-                "name": word,
-                "hoverinfo": "skip",
-                "line": {"color": "muted", "width": 1.2, "dash": "dash"},
-            }
-        )
-        layout["annotations"] = [
-            {
-                "text": f"{word} {chance:.3g}" + (" %" if percent else ""),
-                "showarrow": False,
-                "xref": "paper",
-                "x": 1,
-                "xanchor": "right",
-                "y": chance,
-                "yanchor": "bottom",
-            }
-        ]
-    return {"data": traces, "layout": layout}
+        figures.add_chance(figure, metric, chance, max([x for trace in traces for x in trace["x"]] or [1.0]))
+    return figure
 
 
 def with_cursor(figure: dict[str, Any], follow: str, seen: Sequence[int], frame: int, total: int) -> dict[str, Any]:
     """The figure over the whole training, with a line at the frame that is shown, which goes along with the maps."""
-    at = seen[frame]
-    cursor = {"type": "line", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1}
-    layout = figure["layout"]
-    layout["shapes"] = [cursor | {"line": {"width": 2, "color": palette.GREY}}, *layout["shapes"]]
-    layout["xaxis"] |= {"range": [0, total], "autorange": False}
-    layout["meta"] = {"follow": follow, "places": list(seen)}
+    figure["layout"]["xaxis"] |= {"range": [0, total], "autorange": False}
+    figures.follow_film(figure, follow, seen, frame, palette.GREY)
     return figure

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.components.embedding_map import MapState, embedding_map, read_state
 from dashboard.components.live_chart import live_chart
-from dashboard.maps import map_images, race_films
+from dashboard.maps import film_maps, map_images, race_films
 from dashboard.maps.race_films import Frames
 from dashboard.race import curves
 from dashboard.shared import formats, run_actions, run_labels, store, ui, url_state
@@ -251,7 +251,7 @@ def frame_at(frames: Frames, text: str) -> int:
     """The frame that an address names by its number of images, or the one before it; without one, the last."""
     if not text.isdecimal() or len(text) > 15:
         return len(frames.seen) - 1
-    return max(0, race_films.newest(frames.seen, [int(text)])[0])
+    return max(0, film_maps.newest(frames.seen, [int(text)])[0])
 
 
 @st.fragment
@@ -271,8 +271,7 @@ def maps(run_id: str, method: str, is_going_on: bool) -> None:
     url_state.write(VIEW.changed(), part=MAP)
     key = f"{MAP}-{found.scratch.id}"
     st.markdown(answer(frames, state.frame), width="stretch")
-    prefix = str(st.get_option("server.baseUrlPath") or "")
-    data = race_films.payload(found, frames, state.frame, prefix) | {"grows": is_going_on}
+    data = race_films.payload(found, frames, state.frame) | {"grows": is_going_on}
     embedding_map(data, key, start=begun, token=token, details=race_films.details(frames, state.frame, state.image))
     num_labels = frames.films[1].about.get("num_labels") or 0
     num_classes = len(frames.films[0].classes)

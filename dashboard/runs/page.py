@@ -153,8 +153,7 @@ def picture(found: list[index.Summary]) -> None:
         return
     last = len(frames.seen) - 1
     state = read_state(PICTURE, frames.films[0].ids, MapState(frame=last), PICTURE)
-    prefix = str(st.get_option("server.baseUrlPath") or "")
-    data = race_films.payload(shipped[0], frames, last, prefix) | {"plays": PICTURE_SPEED}
+    data = race_films.payload(shipped[0], frames, last) | {"plays": PICTURE_SPEED}
     details = race_films.details(frames, min(max(0, state.frame), last), state.image)
     embedding_map(data, PICTURE, start=MapState(frame=last), token=PICTURE, details=details)
     st.caption(

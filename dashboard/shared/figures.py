@@ -126,32 +126,49 @@ def run_figure(
     if metric == "lr":
         figure["layout"]["yaxis"]["tickformat"] = "~e"
     # "no better than chance" is judged by the rank; at a low temperature a network that knows nothing lies above this
-    level = "equal similarities" if metric == "loss" else "chance"
     if chance is not None and data:
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": [0, furthest],
-                "y": [chance, chance],
-                "name": level,
-                "hoverinfo": "skip",
-                "showlegend": False,
-                "line": {"color": "muted", "width": 1.2, "dash": "dash"},
-            }
-        )
-        figure["layout"]["annotations"] = [
-            {
-                "text": f"{level} {chance:.3g}" + (" %" if spec.percent else ""),
-                "showarrow": False,
-                "xref": "paper",
-                "x": 1,
-                "xanchor": "right",
-                "y": math.log10(chance) if spec.log else chance,
-                "yanchor": "bottom",
-            }
-        ]
+        add_chance(figure, metric, chance, furthest)
     return figure
+
+
+def add_chance(figure: dict[str, Any], metric: str, chance: float, furthest: float) -> None:
+    """Adds to a figure of a metric a dashed line, named, where a model that knows nothing stands; to x = `furthest`."""
+    spec, level = METRICS[metric], "equal similarities" if metric == "loss" else "chance"
+    figure["data"].append(
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [0, furthest],
+            "y": [chance, chance],
+            "name": level,
+            "hoverinfo": "skip",
+            "showlegend": False,
+            "line": {"color": "muted", "width": 1.2, "dash": "dash"},
+        }
+    )
+    figure["layout"]["annotations"] = [
+        {
+            "text": f"{level} {chance:.3g}" + (" %" if spec.percent else ""),
+            "showarrow": False,
+            "xref": "paper",
+            "x": 1,
+            "xanchor": "right",
+            "y": math.log10(chance) if spec.log else chance,
+            "yanchor": "bottom",
+        }
+    ]
+
+
+def follow_film(figure: dict[str, Any], film: str, places: Sequence[float], frame: int, color: str) -> None:
+    """Gives a figure a cursor that goes along with a film on the same page.
+
+    Args:
+        film: key of the map that plays it. places: the cursor's x at each frame. frame: that is shown.
+    """
+    at = places[frame]
+    line = {"width": 2, "color": color}
+    cursor = {"type": "line", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line}
+    figure["layout"] |= {"shapes": [cursor], "meta": {"follow": film, "places": list(places)}}
 
 
 def dashes(colors: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from conftest import supervise_nothing
 from dashboard_fixtures import component_with, components_with, open_page, press, query, texts
 from races import make_race, write_frame
 
-from dashboard.maps import race_films
+from dashboard.maps import film_maps, race_films
 from simclr import runs
 from simclr.launch import spawn
 
@@ -111,7 +111,7 @@ def test_films_of_other_images_are_not_laid_side_by_side(folder):
 
 def test_frames_lie_on_one_line_of_images_seen():
     assert race_films.timeline((0, 100, 200), (0, 60, 120, 180, 240)) == (0, 60, 100, 120, 180, 200)
-    assert race_films.newest((0, 60, 120), (0, 59, 60, 130)) == (0, 0, 1, 2)
+    assert film_maps.newest((0, 60, 120), (0, 59, 60, 130)) == (0, 0, 1, 2)
     assert race_films.timeline((0,), (0, 50)) == (0,)
 
 
