@@ -12,7 +12,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.components import escape
-from dashboard.components.embedding_map import MapState, read_state, selected_rows, selection_text
+from dashboard.components.embedding_map import MapState, read_state, state_from_texts, state_texts
 from dashboard.embeddings import colors as embedding_colors
 from dashboard.shared import formats, run_labels, store, url_state
 from dashboard.shared.palette import PALETTE
@@ -389,20 +389,7 @@ def choose_measures(place: Any, embeddings: Sequence[Embedding]) -> tuple[int, s
 
 
 def _start_of_address(ids: NDArray[Any], frame: int) -> MapState:
-    image, selected, hidden, zoom = (VIEW[name] for name in MAP_PARTS)
-    try:
-        places = tuple(
-            (float(size), float(x), float(y)) for size, x, y in (part.split("~") for part in zoom.split("_"))
-        )
-    except ValueError:
-        places = ()
-    return MapState(
-        image=int(image) if image.isdecimal() and len(image) < 12 else -1,
-        selection=selected_rows(selected, len(ids)),
-        frame=frame,
-        hidden=tuple(int(word) for word in hidden.split(".") if word.isdecimal() and len(word) < 6),
-        zoom=places,
-    )
+    return replace(state_from_texts({name: VIEW[name] for name in MAP_PARTS}, len(ids)), frame=frame)
 
 
 def map_state(key: str, ids: NDArray[Any], frame: int = 0) -> tuple[MapState, MapState, str]:
@@ -432,13 +419,7 @@ def shown() -> dict[str, MapState]:
 
 
 def keep_map_state(state: MapState, num_images: int) -> None:
-    is_zoomed = any(size > 1.001 for size, *_ in state.zoom)
-    VIEW.update(
-        image=str(state.image) if state.image >= 0 else "",
-        selection=selection_text(state.selection, num_images),
-        hidden=".".join(map(str, state.hidden)),
-        zoom="_".join("~".join(f"{value:.5g}" for value in each) for each in state.zoom) if is_zoomed else "",
-    )
+    VIEW.update(**state_texts(state, num_images))
 
 
 def open_clicked(key: str) -> Callable[[], None]:

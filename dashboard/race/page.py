@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.components.embedding_map import MapState, embedding_map, read_state
+from dashboard.components.embedding_map import MapState, embedding_map, read_state, state_from_texts, state_texts
 from dashboard.components.live_chart import live_chart
 from dashboard.maps import film_maps, map_images, race_films
 from dashboard.maps.race_films import Frames
@@ -25,6 +25,7 @@ from simclr.runs.status import Status
 TITLE = "SimCLR and from scratch, side by side"
 MAP = "race-map"
 START = "race-start"
+MAP_PARTS = ("image", "hidden")  # what is chosen in the maps, as text
 FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 CURVE_HEIGHT = 190
 WATCH_SECONDS = 0.3  # a frame is on the screen within a second of its epoch
@@ -51,10 +52,10 @@ training images as neighbours and is higher. When both have finished, AlignedUMA
 def read_address(query: url_state.Query) -> dict[str, Any]:
     """What an address says of the page."""
     one = url_state.last_values(query)
-    return {name: one[name] for name in ("id", "method", "seen", "image", "hidden") if name in one}
+    return {name: one[name] for name in ("id", "method", "seen", *MAP_PARTS) if name in one}
 
 
-VIEW = url_state.View("race", {"id": "", "method": "tsne", "seen": "", "image": "", "hidden": ""}, read_address)
+VIEW = url_state.View("race", {"id": "", "method": "tsne", "seen": "", **dict.fromkeys(MAP_PARTS, "")}, read_address)
 
 
 # --- which race -------------------------------------------------------------------------------------------------------
@@ -235,12 +236,8 @@ def map_state(found: Race, frames: Frames) -> tuple[MapState, MapState, str]:
     origin = VIEW.component_key(key)
     kept = st.session_state.get(START)
     if not isinstance(kept, tuple) or kept[1] != origin or key not in st.session_state:
-        begun = MapState(
-            image=int(VIEW["image"]) if VIEW["image"].isdecimal() and len(VIEW["image"]) < 12 else -1,
-            frame=frame_at(frames, VIEW["seen"]),
-            follows=not VIEW["seen"],
-            hidden=tuple(int(word) for word in VIEW["hidden"].split(".") if word.isdecimal() and len(word) < 6),
-        )
+        begun = state_from_texts({name: VIEW[name] for name in MAP_PARTS}, len(ids))
+        begun = replace(begun, frame=frame_at(frames, VIEW["seen"]), follows=not VIEW["seen"])
         kept = st.session_state[START] = (begun, origin)
     begun = replace(kept[0], frame=last) if kept[0].follows else kept[0]
     state = read_state(key, ids, begun, origin)
@@ -263,10 +260,9 @@ def maps(run_id: str, method: str, is_going_on: bool) -> None:
         st.rerun()
         return
     state, begun, token = map_state(found, frames)
+    texts = state_texts(state, frames.films[0].num_images)
     VIEW.update(
-        seen="" if state.follows else str(frames.seen[state.frame]),
-        image=str(state.image) if state.image >= 0 else "",
-        hidden=".".join(map(str, state.hidden)),
+        seen="" if state.follows else str(frames.seen[state.frame]), **{name: texts[name] for name in MAP_PARTS}
     )
     url_state.write(VIEW.changed(), part=MAP)
     key = f"{MAP}-{found.scratch.id}"

@@ -97,6 +97,35 @@ def selected_rows(text: str, num_images: int) -> NDArray[np.int64]:
     return np.array(rows, dtype=np.int64)
 
 
+def state_texts(state: MapState, num_images: int) -> dict[str, str]:
+    """What is chosen, but for the frame, as texts for an address: image, selection, hidden and zoom."""
+    is_zoomed = any(size > 1.001 for size, *_ in state.zoom)
+    return {
+        "image": str(state.image) if state.image >= 0 else "",
+        "selection": selection_text(state.selection, num_images),
+        "hidden": ".".join(map(str, state.hidden)),
+        "zoom": "_".join("~".join(f"{value:.5g}" for value in each) for each in state.zoom) if is_zoomed else "",
+    }
+
+
+def state_from_texts(texts: Mapping[str, str], num_images: int) -> MapState:
+    """What such texts say; what is missing or makes no sense is as at first."""
+    image, hidden = texts.get("image", ""), texts.get("hidden", "").split(".")
+    try:
+        zoom = tuple(
+            (float(size), float(x), float(y))
+            for size, x, y in (part.split("~") for part in texts.get("zoom", "").split("_"))
+        )
+    except ValueError:
+        zoom = ()
+    return MapState(
+        image=int(image) if image.isdecimal() and len(image) < 12 else -1,
+        selection=selected_rows(texts.get("selection", ""), num_images),
+        hidden=tuple(int(word) for word in hidden if word.isdecimal() and len(word) < 6),
+        zoom=zoom,
+    )
+
+
 # --- what goes to the browser --------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import { choiceFrom } from "./choice_text.js";
 import { drawDetails, open } from "./details.js";
 import { redraw, refreshLevels } from "./drawing.js";
 import { groupColor, isScale, scaleColor, UNKNOWN_COLOR } from "./elements.js";
-import { glide, makeFilm, pause, playOrPause, setFrame, showPlaying } from "./film.js";
+import { glide, isStill, makeFilm, pause, playOrPause, setFrame, showPlaying } from "./film.js";
 import { bounds } from "./geometry.js";
 import { leave } from "./gestures.js";
 import { drawLegend } from "./legend.js";
@@ -205,7 +205,7 @@ function begin(map, { token, image, selection, frame, hidden, zoom }) {
   zoom.forEach(([size, x, y], place) => map.panels[place] && moveTo(map, map.panels[place], size, x, y));
   open(map, map.ids.indexOf(image));
   choose(map, choiceFrom(selection, map.count));
-  if (map.data.plays && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
+  if (map.data.plays && !isStill()) {
     setFrame(map, 0);
     playOrPause(map);
   }

@@ -57,12 +57,17 @@ export function showPlaying(map) {
   map.play.setAttribute("aria-label", map.play.title);
 }
 
+/** Whether motion is not wanted. */
+export function isStill() {
+  return window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+}
+
 /**
  * Moves to a frame that has just come, unless motion is not wanted.
  * @param {EmbeddingMap} map @param {number} target
  */
 export function glide(map, target) {
-  if (window.matchMedia("(prefers-reduced-motion: reduce)").matches) return setFrame(map, target);
+  if (isStill()) return setFrame(map, target);
   const from = map.frame;
   /** @type {number | undefined} */
   let start;
@@ -88,7 +93,7 @@ export function playOrPause(map) {
   if (map.playing) return pause(map);
   hover(map, -1);
   const from = map.frame >= map.numFrames - 1 ? 0 : map.frame;
-  const isStill = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const jumps = isStill();
   /** @type {number | undefined} */
   let start;
   const next = (/** @type {number} */ now) => {
@@ -99,7 +104,7 @@ export function playOrPause(map) {
       return pause(map);
     }
     map.playing = requestAnimationFrame(next);
-    if (!isStill || Math.floor(frame) !== map.frame) setFrame(map, isStill ? Math.floor(frame) : frame);
+    if (!jumps || Math.floor(frame) !== map.frame) setFrame(map, jumps ? Math.floor(frame) : frame);
   };
   map.playing = requestAnimationFrame(next);
   showPlaying(map);
