@@ -12,7 +12,7 @@ from simclr.cli import help_texts, parser
 from simclr.cli import main as cli
 from simclr.cli.main import main
 from simclr.config import FinetuneConfig, PretrainConfig
-from simclr.models import backbones
+from simclr.models import small_networks
 
 OPTIONS = [(model, name) for model in (PretrainConfig, FinetuneConfig) for name in cfg.option_names(model)]
 
@@ -140,11 +140,11 @@ def test_readme_code_loads_a_real_model(finished_run):
     assert "torchvision.models.resnet18()" in code
     config = finished_run.config
     assert config["backbone"] == "resnet_tiny"  # so that the test stays quick: the same lines on its own network
-    code = code.replace("torchvision.models.resnet18()", "backbones.TinyResNet()").replace("runs/.../model.pt", "PATH")
+    code = code.replace("torchvision.models.resnet18()", "small_networks.TinyResNet()").replace("runs/.../model.pt", "PATH")
     code = code.replace('"PATH"', "path").replace("512, 2048", f"128, {config['hidden_dim']}")
     code = code.replace("2048, 128", f"{config['hidden_dim']}, {config['projection_dim']}")
     code = code.replace("net.conv1, net.maxpool =", "_, net.maxpool =")
-    scope = {"backbones": backbones, "path": finished_run.model_path}
+    scope = {"small_networks": small_networks, "path": finished_run.model_path}
     exec(code, scope)
     import torch
 

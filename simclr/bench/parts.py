@@ -2,6 +2,7 @@
 
     python -m simclr bench                       every part, under five minutes on two CPU cores
     python -m simclr bench --only loss,step --against lightly
+    python -m simclr bench --only accuracy --data FOLDER --repeats 3 --against lightly
     python -m simclr bench --plot costs.html     tables and curves of time and memory against size
 
 Absolute times mean little on shared machines. So the candidates of a comparison take turns in one process. A ratio is
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from simclr.bench import augmentation, budget, caching, loss, maps, probe, reading, step
+from simclr.bench import accuracy, augmentation, budget, caching, loss, maps, probe, reading, step
 from simclr.bench.timing import Row
 
 # Each takes the peers to compare with and the number of turns, and yields its rows.
@@ -27,3 +28,5 @@ PARTS: dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]] = {
     "reading": reading.measure,
     "budget": budget.measure,
 }
+# Takes half an hour a turn, and a folder of images: measured where it is asked for.
+ON_REQUEST = {"accuracy": accuracy.measure}

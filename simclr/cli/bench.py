@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial, update_wrapper
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from simclr.cli.parser import command_parser, parse
 from simclr.config import ConfigError
 
+if TYPE_CHECKING:
+    from simclr.bench.timing import Row
+
 PEERS = ("lightly", "sklearn")
+METAVARS = {"plot": "FILE", "json": "FILE", "data": "FOLDER"}
 
 
 def bench(arguments: list[str]) -> int:
@@ -19,26 +26,31 @@ def bench(arguments: list[str]) -> int:
         ConfigError: for bad input, or a peer that is not installed.
     """
     from simclr.bench.growth import CostCurve, cost_curves, draw
-    from simclr.bench.parts import PARTS
-    from simclr.bench.timing import Row, machine
+    from simclr.bench.parts import ON_REQUEST, PARTS
+    from simclr.bench.timing import machine
 
     parser = command_parser("bench")
     texts = {
-        "only": f"Parts, separated by commas: {', '.join(PARTS)}. Default: all.",
+        "only": f"Parts, separated by commas: {', '.join(PARTS)} (default: all these), {', '.join(ON_REQUEST)}.",
         "against": f"Peers to compare with where they are installed, separated by commas: {', '.join(PEERS)}.",
-        "repeats": "Turns of each comparison, 2 to 100. Default: 5.",
+        "repeats": "Turns of each comparison, or seeds of `accuracy`, 2 to 100. Default: 5.",
+        "data": "FOLDER of images with train/ and test/, each with a folder per class, for `accuracy`.",
+        "epochs": "Epochs of `accuracy`. Default: those of its recipe.",
         "plot": "FILE.html to draw time and memory against batch, image and data size into; takes minutes more.",
         "json": "FILE.json for all figures, with the machine.",
     }
     for name, text in texts.items():
-        parser.add_argument(f"--{name}", type=str, metavar="FILE" if name in ("plot", "json") else "VALUE", help=text)
+        parser.add_argument(f"--{name}", type=str, metavar=METAVARS.get(name, "VALUE"), help=text)
     options = parse(parser, arguments)
 
-    parts = _words("only", options.only, tuple(PARTS), tuple(PARTS))
+    parts = _words("only", options.only, (*PARTS, *ON_REQUEST), tuple(PARTS))
     peers = _words("against", options.against, PEERS, ())
     repeats = int(options.repeats) if str(options.repeats or "5").isdecimal() and options.repeats else 5
     if options.repeats and not (str(options.repeats).isdecimal() and 2 <= repeats <= 100):
         raise ConfigError(f"repeats is {options.repeats}; allowed: a whole number from 2 to 100.")
+    measures: dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]] = dict(PARTS)
+    if "accuracy" in parts:
+        measures["accuracy"] = _with_data(ON_REQUEST["accuracy"], options.data, options.epochs)
     files = {name: Path(value) for name in ("plot", "json") if (value := getattr(options, name))}
     for name, path in files.items():
         if not path.parent.is_dir():
@@ -52,8 +64,8 @@ def bench(arguments: list[str]) -> int:
     print(", ".join(f"{key} {value}" for key, value in machine().items() if value is not None), flush=True)
     rows: list[Row] = []
     for part in parts:
-        print(f"\n{(PARTS[part].__doc__ or '').splitlines()[0]}", flush=True)
-        for row in PARTS[part](peers, repeats):
+        print(f"\n{(measures[part].__doc__ or '').splitlines()[0]}", flush=True)
+        for row in measures[part](peers, repeats):
             rows.append(row)
             print(f"  {row.text()}", flush=True)
     curves: list[CostCurve] = []
@@ -68,6 +80,15 @@ def bench(arguments: list[str]) -> int:
         content = {"machine": machine(), "rows": [asdict(row) for row in rows], "growth": [asdict(c) for c in curves]}
         files["json"].write_text(json.dumps(content, indent=1), encoding="utf-8")
     return 0
+
+
+def _with_data(measure: Callable[..., Iterator[Row]], data: str | None, epochs: str | None) -> Any:
+    """A part that needs a folder of images, given it and the number of epochs."""
+    if not data or not all((Path(data) / part).is_dir() for part in ("train", "test")):
+        raise ConfigError(f"data is {data or 'unset'}; allowed for accuracy: a folder that holds train/ and test/.")
+    if epochs is not None and not (epochs.isdecimal() and int(epochs) >= 1):
+        raise ConfigError(f"epochs is {epochs}; allowed: a whole number from 1.")
+    return update_wrapper(partial(measure, data=Path(data), epochs=int(epochs) if epochs else None), measure)
 
 
 def _words(name: str, text: str | None, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:

@@ -16,10 +16,11 @@ DOWNLOADED_FILES = {
 DOWNLOADED_DATASETS = tuple(DOWNLOADED_FILES)
 DATASETS = BUILT_IN_DATASETS + DOWNLOADED_DATASETS
 
-# torchvision's classifiers, as `torchvision.models.list_models(module=torchvision.models)` names them; a test
-# compares. Written out so that a configuration can be checked, and a form drawn, without importing torch.
+# Two small networks of our own, then torchvision's classifiers as
+# `torchvision.models.list_models(module=torchvision.models)` names them; a test compares. Written out so that a
+# configuration can be checked, and a form drawn, without importing torch.
 BACKBONES: tuple[str, ...] = (
-    "resnet_tiny", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "alexnet", "convnext_base",
+    "resnet_tiny", "cnn_tiny", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "alexnet", "convnext_base",
     "convnext_large", "convnext_small", "convnext_tiny", "densenet121", "densenet161", "densenet169",
     "densenet201", "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4",
     "efficientnet_b5", "efficientnet_b6", "efficientnet_b7", "efficientnet_v2_l", "efficientnet_v2_m",

@@ -50,7 +50,7 @@ class PretrainConfig(CommonOptions):
         0.7, "Share of the training steps with views of initial_image_size, if that is set.", group="Data", gt=0, le=1
     )
     backbone: Backbone = option(
-        "resnet_tiny", "Encoder network; resnet_tiny is made for CPUs.", group="Model", common=True
+        "resnet_tiny", "Encoder network; resnet_tiny and cnn_tiny are made for CPUs.", group="Model", common=True
     )
     hidden_dim: int = option(
         256,

@@ -1,4 +1,4 @@
-"""Encoders h = f(x): torchvision's classifiers with the classifier taken off, and a small ResNet for CPUs."""
+"""Encoders h = f(x): torchvision's classifiers with the classifier taken off, and small networks for CPUs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torchvision import models
-from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.models.resnet import ResNet
 
 from simclr.config import BACKBONES, ConfigError
+from simclr.models.small_networks import SMALL_NETWORKS
 
 SMALL_IMAGE_SIDE = 64  # up to here a ResNet gets the 3x3 stem without pooling (Chen et al. 2020, section B.9)
-TINY_WIDTHS = (16, 32, 64, 128)
 
 
 class Backbone(NamedTuple):
@@ -54,34 +54,6 @@ def make_deterministic(network: nn.Module) -> None:
             size = module.output_size if isinstance(module.output_size, tuple) else (module.output_size,) * 2
             if size != (1, 1):
                 network.set_submodule(name, AveragePool(size))  # type: ignore[arg-type]
-
-
-class TinyResNet(nn.Module):
-    """A ResNet of four basic blocks, 16 to 128 channels wide, under torchvision's key names; 0.3 M parameters."""
-
-    def __init__(self, num_classes: int = 1000) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, TINY_WIDTHS[0], 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(TINY_WIDTHS[0])
-        before = TINY_WIDTHS[0]
-        for number, width in enumerate(TINY_WIDTHS, start=1):
-            stride = 1 if number == 1 else 2
-            shortcut = None
-            if stride != 1 or before != width:
-                shortcut = nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-            setattr(self, f"layer{number}", nn.Sequential(BasicBlock(before, width, stride, shortcut)))
-            before = width
-        self.fc = nn.Linear(before, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn1(self.conv1(x)))  # (N, 16, S, S)
-        for number in range(1, len(TINY_WIDTHS) + 1):
-            x = self.get_submodule(f"layer{number}")(x)  # at last (N, 128, S / 8, S / 8)
-        out: Tensor = self.fc(x.mean(dim=(2, 3)))
-        return out
 
 
 def build_encoder(name: str, image_size: int, *, small_stem: bool | None = None) -> Backbone:
@@ -144,8 +116,8 @@ def _obstacle(name: str, image_size: int, small_stem: bool, side: int) -> str:
 
 
 def build_network(name: str, image_size: int, small_stem: bool) -> nn.Module:
-    if name == "resnet_tiny":
-        return TinyResNet()
+    if name in SMALL_NETWORKS:
+        return SMALL_NETWORKS[name]()
     options: dict[str, object] = {}
     if name.startswith("vit_"):
         options = {"image_size": image_size}

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torchvision import models
 
 from simclr.config import BACKBONES, ConfigError
-from simclr.models.backbones import Backbone, TinyResNet, build_network, find_classifier
+from simclr.models.backbones import Backbone, build_network, find_classifier
+from simclr.models.small_networks import SMALL_NETWORKS, TinyResNet
 
 GUESS_SIDE = 224  # pixels that every network can take
 
@@ -177,7 +178,7 @@ def _guess(encoder: Backbone, state: Mapping[str, Tensor]) -> str:
     """The network of the same family whose tensors a file holds, by names and shapes; empty where none fits."""
     family = models.resnet.__name__ if isinstance(encoder.network, TinyResNet) else type(encoder.network).__module__
     for name in BACKBONES:
-        if name != "resnet_tiny" and models.get_model_builder(name).__module__ != family:
+        if name not in SMALL_NETWORKS and models.get_model_builder(name).__module__ != family:
             continue
         if name.startswith("regnet"):  # cannot be built without memory for its weights
             continue

@@ -14,12 +14,14 @@ from torchvision.models import regnet
 
 from simclr.config import BACKBONES, ConfigError
 from simclr.models import backbones, heads, state_dicts
-from simclr.models.backbones import TinyResNet, build_encoder, find_classifier
+from simclr.models.backbones import build_encoder, find_classifier
+from simclr.models.small_networks import SMALL_NETWORKS, TinyCNN
 from simclr.models.state_dicts import has_small_stem, load_encoder, pick_weights, read_state
 
 # One of each family, the smallest.
 FAMILIES = (
     "resnet_tiny",
+    "cnn_tiny",
     "resnet18",
     "resnet50",
     "alexnet",
@@ -50,8 +52,8 @@ def side_of(name):
     return {"inception_v3": 96, "maxvit_t": 224}.get(name, 64)
 
 
-def test_the_list_is_torchvisions_and_the_tiny_one():
-    expected = set(torchvision.models.list_models(module=torchvision.models)) | {"resnet_tiny"}
+def test_the_list_is_torchvisions_and_the_small_ones():
+    expected = set(torchvision.models.list_models(module=torchvision.models)) | set(SMALL_NETWORKS)
     assert set(BACKBONES) == expected
     assert len(BACKBONES) == len(set(BACKBONES))
 
@@ -97,7 +99,7 @@ def test_all_other_encoders_give_features(name):
 )
 def test_the_classifier_is_found(name, classifier):
     with torch.device("meta"):
-        network = TinyResNet() if name == "resnet_tiny" else torchvision.models.get_model(name)
+        network = SMALL_NETWORKS[name]() if name in SMALL_NETWORKS else torchvision.models.get_model(name)
     assert find_classifier(network) == classifier
 
 
@@ -122,6 +124,30 @@ def test_the_tiny_encoder_computes_on_the_cpu():
     assert encoder.network(torch.randn(2, 3, 16, 16)).shape == (2, 128)
     count = sum(p.numel() for p in encoder.network.parameters())
     assert 250_000 < count < 350_000
+
+
+def test_the_tiny_chain_is_convolutions_alone():
+    encoder = build_encoder("cnn_tiny", 32)
+    assert encoder.num_features == 256
+    kinds = [type(module) for module in encoder.network.features if not isinstance(module, (nn.ReLU, nn.BatchNorm2d))]
+    assert kinds == [nn.Conv2d, nn.Conv2d, nn.MaxPool2d, nn.Conv2d, nn.MaxPool2d, nn.Conv2d]
+    assert 380_000 < sum(p.numel() for p in encoder.network.parameters()) < 420_000
+    for side in (8, 20, 32, 33):
+        assert encoder.network(torch.randn(2, 3, side, side)).shape == (2, 256)
+
+
+def test_pooling_before_normalizing_is_the_same_function():
+    network = TinyCNN(10).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -1, 1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    layers = list(network.features)
+    for place, module in enumerate(network.features):  # conv, pool, norm, relu becomes conv, norm, relu, pool
+        if isinstance(module, nn.MaxPool2d):
+            layers[place : place + 3] = [*layers[place + 1 : place + 3], module]
+    x = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(nn.Sequential(*layers)(x), network.features(x))
 
 
 @pytest.mark.parametrize(
