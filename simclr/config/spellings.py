@@ -56,7 +56,7 @@ def _tag_list(value: Any) -> Any:
     return value
 
 
-Optimizer = Annotated[Literal["adamw", "adam", "sgd", "lars"], BeforeValidator(lowercase)]
+Optimizer = Annotated[Literal["adamw", "adam", "sgd", "lars", "muon"], BeforeValidator(lowercase)]
 Scaling = Annotated[Literal["none", "linear", "square-root"], BeforeValidator(_dashed)]
 Precision = Annotated[Literal["auto", "32-true", "bf16-mixed", "16-mixed"], BeforeValidator(_precision_name)]
 Compile = Annotated[Literal["false", "true", "reduce-overhead", "max-autotune"], BeforeValidator(boolean_word)]

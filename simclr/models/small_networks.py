@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 RESNET_WIDTHS = (16, 32, 64, 128)
-STEM_WIDTH, CNN_WIDTHS = 32, (64, 128, 256)
+STEM_WIDTH, CNN_WIDTHS = 32, (96, 192, 384)
 
 
 class TinyResNet(nn.Module):
@@ -37,17 +37,21 @@ class TinyResNet(nn.Module):
 
 
 class TinyCNN(nn.Module):
-    """A plain chain of convolutions, 0.4 M parameters: more accurate per CPU second than `TinyResNet` on photographs.
+    """A plain chain of convolutions, 0.9 M parameters: more accurate per CPU second than `TinyResNet` on photographs.
 
     A CPU spends its time on large maps of few channels, so the first convolution halves the image at once, without
     overlap; and each map is pooled before it is normalized, as in Jordan 2024 (arXiv 2404.00498), so that normalizing
-    costs a quarter.
+    costs a quarter. Features are the means of the last map's four quarters, so that a linear layer sees where things
+    are.
     """
 
     def __init__(self, num_classes: int = 1000) -> None:
         super().__init__()
-        stem = [nn.Conv2d(3, STEM_WIDTH, 2, stride=2, bias=False), nn.BatchNorm2d(STEM_WIDTH), nn.ReLU()]
-        layers: list[nn.Module] = [*stem]
+        layers: list[nn.Module] = [
+            nn.Conv2d(3, STEM_WIDTH, 2, stride=2, bias=False),
+            nn.BatchNorm2d(STEM_WIDTH),
+            nn.ReLU(),
+        ]
         before = STEM_WIDTH
         for width in CNN_WIDTHS:
             layers.append(nn.Conv2d(before, width, 3, padding=1, bias=False))
@@ -56,12 +60,13 @@ class TinyCNN(nn.Module):
             layers += [nn.BatchNorm2d(width), nn.ReLU()]
             before = width
         self.features = nn.Sequential(*layers)
-        self.fc = nn.Linear(before, num_classes)
+        self.avgpool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(before * 4, num_classes)
         _initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.features(x)  # (N, 3, S, S) to (N, 256, S / 8, S / 8)
-        out: Tensor = self.fc(x.mean(dim=(2, 3)))
+        x = self.features(x)  # (N, 3, S, S) to (N, 384, S / 8, S / 8)
+        out: Tensor = self.fc(self.avgpool(x).flatten(1))  # of (N, 1536)
         return out
 
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 MOMENTUM = 0.9
+ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # a, b, c of x <- a x + b (x x^T) x + c (x x^T)^2 x: steep at zero
 
 
 class LARS(torch.optim.Optimizer):
@@ -75,6 +77,79 @@ def _trust(parameters: list[Tensor], steps: list[Tensor], coefficient: float) ->
     return torch.where((weights > 0) & (lengths > 0), trust, torch.ones_like(trust)).unbind()
 
 
+class Muon(torch.optim.Optimizer):
+    """Momentum whose step is the nearest orthogonal matrix (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
+
+    A convolution's weights are taken as a matrix with a row for each output channel. The step is scaled to the size
+    that one of AdamW has (Liu et al. 2025, arXiv 2502.16982), so that the learning rates of AdamW serve. Groups with
+    `adapt=False` (biases and normalization layers) take the steps of Adam. `torch.optim.Muon` does the same for
+    matrices, and takes nothing else.
+
+    Args:
+        lr: peak learning rate.
+        weight_decay: taken off the weights themselves, as in AdamW.
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float, weight_decay: float = 0.0, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "adapt": True})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                step = self._orthogonal_step if group["adapt"] and parameter.ndim > 1 else self._adam_step
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(step(parameter, group["momentum"]), alpha=-group["lr"])
+        return loss
+
+    def _orthogonal_step(self, parameter: Tensor, momentum: float) -> Tensor:
+        state, gradient = self.state[parameter], parameter.grad
+        assert gradient is not None
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        buffer = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
+        matrix = gradient.lerp(buffer, momentum).flatten(1)  # Nesterov's
+        scale = 0.2 * math.sqrt(max(matrix.shape))
+        return scale * orthogonalized(matrix).to(parameter.dtype).view(parameter.shape)
+
+    def _adam_step(self, parameter: Tensor, momentum: float) -> Tensor:
+        state, gradient = self.state[parameter], parameter.grad
+        assert gradient is not None
+        if not state:
+            state |= {"step": 0, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
+        first, second = ADAM_BETAS
+        state["step"] += 1
+        state["exp_avg"].lerp_(gradient, 1 - first)
+        state["exp_avg_sq"].lerp_(gradient.square(), 1 - second)
+        mean = state["exp_avg"] / (1 - first ** state["step"])
+        deviation = (state["exp_avg_sq"] / (1 - second ** state["step"])).sqrt_()
+        return mean / (deviation + ADAM_EPSILON)
+
+
+def orthogonalized(matrix: Tensor) -> Tensor:
+    """About U V^T of a matrix U S V^T, in bfloat16: most singular values are between 0.7 and 1.2, by five steps of
+    Newton and Schulz.
+
+    Args:
+        matrix: (rows, columns); of zeros alone, it stays so.
+    """
+    x = matrix.bfloat16()
+    if is_tall := x.shape[0] > x.shape[1]:
+        x = x.mT
+    x = x / x.norm().clamp(min=1e-7)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(5):
+        gram = x @ x.mT
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if is_tall else x
+
+
 def parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
     """Two groups: weights with decay, and biases and normalization layers (one-dimensional) without."""
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
@@ -85,12 +160,12 @@ def parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[
 
 
 def make_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    """The optimizer called `name`: adamw, adam, sgd (momentum 0.9) or lars."""
+    """The optimizer called `name`: adamw, adam, sgd (momentum 0.9), lars or muon."""
     groups = parameter_groups(modules, weight_decay)
-    if name == "lars":
-        return LARS(groups, lr=lr)
+    if name in ("lars", "muon"):
+        return {"lars": LARS, "muon": Muon}[name](groups, lr=lr)
     for group in groups:
-        group.pop("adapt")  # only LARS reads it
+        group.pop("adapt")  # only those two read it
     fused = all(p.dtype == torch.float32 for group in groups for p in group["params"])
     if name == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, fused=fused)

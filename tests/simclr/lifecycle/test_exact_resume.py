@@ -173,6 +173,7 @@ VARIANTS = {
     "micro batches": {"micro_batch_size": 6},
     "small views first": {"initial_image_size": 12, "initial_size_share": 0.5},
     "bfloat16": {"precision": "bf16-mixed"},
+    "muon": {"optimizer": "muon"},
     "two processes": {"devices": 2},
     "augmented": {"augmentation.crop_scale_min": 0.5},
     "several passes": {"images_per_epoch": 150, "label_fraction": 0.2},

@@ -128,12 +128,12 @@ def test_the_tiny_encoder_computes_on_the_cpu():
 
 def test_the_tiny_chain_is_convolutions_alone():
     encoder = build_encoder("cnn_tiny", 32)
-    assert encoder.num_features == 256
+    assert encoder.num_features == 1536
     kinds = [type(module) for module in encoder.network.features if not isinstance(module, (nn.ReLU, nn.BatchNorm2d))]
     assert kinds == [nn.Conv2d, nn.Conv2d, nn.MaxPool2d, nn.Conv2d, nn.MaxPool2d, nn.Conv2d]
-    assert 380_000 < sum(p.numel() for p in encoder.network.parameters()) < 420_000
+    assert 830_000 < sum(p.numel() for p in encoder.network.parameters()) < 900_000
     for side in (8, 20, 32, 33):
-        assert encoder.network(torch.randn(2, 3, side, side)).shape == (2, 256)
+        assert encoder.network(torch.randn(2, 3, side, side)).shape == (2, 1536)
 
 
 def test_pooling_before_normalizing_is_the_same_function():

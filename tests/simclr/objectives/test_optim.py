@@ -58,6 +58,50 @@ def test_lars_at_zero_weights_and_zero_gradients_takes_plain_steps():
     torch.testing.assert_close(weight.detach(), torch.ones(2, 2))
 
 
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_muon_takes_torchs_steps_on_matrices_and_adams_on_the_rest(weight_decay):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(16, 4))
+    named = [p.detach().clone() for p in network.parameters()]
+    matrices = [nn.Parameter(p.flatten(1).clone()) for p in named if p.ndim > 1]
+    vectors = [nn.Parameter(p.clone()) for p in named if p.ndim == 1]
+    lr = 0.01
+    by_torch = torch.optim.Muon(
+        matrices, lr=lr, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    adam = torch.optim.AdamW(vectors, lr=lr, weight_decay=0)
+    optimizer = optim.make_optimizer("muon", [network], lr, weight_decay)
+    for number in range(4):
+        generator = torch.Generator().manual_seed(number)
+        for parameter in network.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        gradients = [p.grad for p in network.parameters()]
+        for theirs, gradient in zip(matrices, [g for g in gradients if g.ndim > 1], strict=True):
+            theirs.grad = gradient.flatten(1)
+        for theirs, gradient in zip(vectors, [g for g in gradients if g.ndim == 1], strict=True):
+            theirs.grad = gradient
+        optimizer.step(), by_torch.step(), adam.step()
+    expected = {id(p): p for p in network.parameters()}
+    mine = list(expected.values())
+    for parameter, theirs in zip([p for p in mine if p.ndim > 1], matrices, strict=True):
+        torch.testing.assert_close(parameter.flatten(1), theirs, rtol=1e-5, atol=1e-6)
+    for parameter, theirs in zip([p for p in mine if p.ndim == 1], vectors, strict=True):
+        torch.testing.assert_close(parameter, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(32, 200), (200, 32), (64, 64)])
+def test_muons_step_is_nearly_orthogonal(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    found = optim.orthogonalized(matrix).float()
+    values = torch.linalg.svdvals(found)
+    assert values.quantile(0.05) > 0.5  # a square one of noise has values near zero, which take more steps
+    assert values.max() < 1.3
+    cosine = torch.nn.functional.cosine_similarity(found.flatten(), (left @ right).flatten(), dim=0)
+    assert cosine > 0.97
+    assert (optim.orthogonalized(torch.zeros(shape)) == 0).all()
+
+
 class LarsLoop(torch.optim.Optimizer):
     """LARS tensor by tensor, with the state of checkpoints written before it took them all at once."""
 
