@@ -6,8 +6,9 @@ import time
 import numpy as np
 import pytest
 import torch
+from conftest import make_folder
 
-from simclr.bench import budget, growth, loss, parts, step, timing
+from simclr.bench import accuracy, budget, growth, loss, parts, step, timing
 from simclr.bench.peak_memory import peak_memory
 from simclr.cli.main import main
 from simclr.objectives import nt_xent
@@ -107,3 +108,31 @@ def test_the_budget_on_paper_adds_up(tmp_path, capsys):
     assert all("removed by" in row["note"] for row in parts)
     # ResNet-18 with the small stem: 0.56 billion multiplications with additions for an image of 32 px (He et al. 2015)
     assert budget.forward_work().products == pytest.approx(0.56e9, rel=0.02)
+
+
+@pytest.fixture(scope="module")
+def small_accuracy(tmp_path_factory):
+    """A folder of images with its test images, and the recipe cut down to it."""
+    folder = tmp_path_factory.mktemp("images")
+    make_folder(folder / "train", {"a": 80, "b": 80})
+    make_folder(folder / "test", {"a": 20, "b": 20})
+    config = accuracy.recipe_config(folder, seed=3, epochs=2)
+    small = {"batch_size": 32, "image_size": 16, "initial_image_size": 12, "val_fraction": 0.2}
+    return config.model_copy(update=small)
+
+
+def test_accuracy_is_that_of_a_whole_training(small_accuracy):
+    outcome, complete = accuracy.own_outcome(small_accuracy)
+    assert (complete.backbone, complete.seed, complete.num_threads) == ("cnn_tiny", 3, 1)
+    assert outcome.steps == 2 * (128 // 32)
+    assert outcome.cpu_seconds > 0
+    assert 0 <= outcome.knn <= 1 and 0 <= outcome.linear <= 1
+
+
+def test_lightly_gets_as_many_processor_seconds(small_accuracy):
+    pytest.importorskip("lightly")
+    _, complete = accuracy.own_outcome(small_accuracy)
+    outcome = accuracy.lightly_outcome(complete, cpu_seconds=6)
+    assert 4 < outcome.cpu_seconds < 9
+    assert outcome.steps > 5 * accuracy.WARM_UP_STEPS
+    assert 0 <= outcome.knn <= 1 and 0 <= outcome.linear <= 1
