@@ -68,8 +68,8 @@ def lightly_outcome(config: PretrainConfig, cpu_seconds: float) -> Outcome:
     """Trains the same network for as many CPU seconds with lightly's loader, transform, head and loss.
 
     Optimizer, rate, schedule, batch, temperature, precision and the strength of the augmentation are those of `config`;
-    the number of steps is what fits, by the time of the first ones. It sees all training images, where a tenth of them is
-    held out from the own training for validation.
+    the number of steps is what fits, by the time of the first ones. It sees all training images, where the own training
+    holds a tenth of them out for validation.
 
     Args:
         config: complete options; `dataset` is a folder with `train/`.
