@@ -47,7 +47,12 @@ class PretrainConfig(CommonOptions):
         le=1024,
     )
     initial_size_share: float = option(
-        0.7, "Share of the training steps with views of initial_image_size, if that is set.", group="Data", gt=0, le=1
+        0.7,
+        "Share of the training steps with views of initial_image_size, if that is set. With 1 the encoder is judged at "
+        "image_size alone: things look larger in cropped views, and that makes up for it (Touvron et al. 2019).",
+        group="Data",
+        gt=0,
+        le=1,
     )
     backbone: Backbone = option(
         "resnet_tiny", "Encoder network; resnet_tiny and cnn_tiny are made for CPUs.", group="Model", common=True

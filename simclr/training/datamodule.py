@@ -233,7 +233,8 @@ class PretrainData(_ImageDataModule):
 
     Args:
         augmentation: how views are drawn.
-        initial_size, num_initial_steps: side of the views in so many first steps, in pixels; then it is `size`.
+        initial_size, num_initial_steps: side of the views in so many first steps, in pixels; then, and in validation,
+            it is `size`.
         transform: in place of that, any callable that turns (N, 3, H, W) uint8 images into one random view
             (N, 3, S, S), float in 0..1; it is called twice for a batch. Its random numbers have to come from torch for
             a resumed run to repeat them.

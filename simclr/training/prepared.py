@@ -48,3 +48,10 @@ class Prepared:
     def num_initial_steps(self) -> int:
         """The first steps of a pre-training, whose views are of `initial_image_size`."""
         return self.config.num_initial_steps(self.num_steps) if isinstance(self.config, PretrainConfig) else 0
+
+    @property
+    def last_view_size(self) -> int:
+        """Side of the views of a pre-training's last step, in pixels."""
+        if isinstance(self.config, PretrainConfig) and self.num_initial_steps >= self.num_steps:
+            return self.config.initial_image_size or self.image_size
+        return self.image_size

@@ -46,7 +46,7 @@ def pretrain(
         config.augmentation,
         batch_size=config.batch_size,
         seed=config.seed,
-        size=prepared.image_size,
+        size=prepared.last_view_size,
         num_workers=config.num_workers,
         initial_size=config.initial_image_size,
         num_initial_steps=prepared.num_initial_steps,
