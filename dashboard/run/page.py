@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.run import health_panel
+from dashboard.run import health_panel, verdict_panel
 from dashboard.run.details_panel import final_test, log_section, options_and_origin, show_traceback
 from dashboard.run.partners_panel import next_steps, partner_states, run_link, watch_partners
 from dashboard.run.progress_panel import draw_curves, draw_progress, live
@@ -153,14 +153,11 @@ def page() -> None:
     summary = store.get().summary(run)
     ui.show_message()
     header(run, summary)
-    if summary.kind == "pretrain" and not summary.is_active:
-        health_panel.headline(run, summary)
+    if not summary.is_active:
+        verdict_panel.headline(run, summary)
     if summary.state == "failed":
-        st.error(escape.markdown(summary.status.error or "It failed."), icon=":material/error:")
         show_traceback(run)
         log_section(run, summary)
-    elif summary.state == "stopped" and summary.status.error:
-        st.warning(escape.markdown(summary.status.error))
     if summary.state == "queued":
         queued(run.id)
         if summary.status.backend == "local":
