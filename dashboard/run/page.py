@@ -140,6 +140,23 @@ def race_of(run: Run) -> Race | None:
     return next((race.find(half) for half in halves if half is not None), None)
 
 
+def after_training(run: Run, summary: index.Summary) -> None:
+    """What a pre-training that has ended is for."""
+    ended_well = summary.state == "finished" or (summary.state == "stopped" and run.model_path.exists())
+    if summary.kind != "pretrain" or not ended_well:
+        return
+    if run.meta.get("num_classes") != 0:
+        next_steps(run, summary)
+        watch_partners(run.id, partner_states(run.id))
+        return
+    with st.container(border=True, key="next-steps"):
+        st.markdown("These images have no classes, so there is nothing to fine-tune on. What was learned:")
+        embeddings = {"left": run.id}
+        st.page_link(
+            "embeddings/page.py", label="See the embeddings", icon=":material/scatter_plot:", query_params=embeddings
+        )
+
+
 def page() -> None:
     VIEW.open()
     run_id = VIEW["id"]
@@ -164,24 +181,11 @@ def page() -> None:
             queue_actions(run)
         options_and_origin(run)
         return
-    ended_well = summary.state == "finished" or (summary.state == "stopped" and run.model_path.exists())
-    if summary.kind == "pretrain" and ended_well:
-        if run.meta.get("num_classes") == 0:
-            with st.container(border=True, key="next-steps"):
-                st.markdown("These images have no classes, so there is nothing to fine-tune on. What was learned:")
-                st.page_link(
-                    "embeddings/page.py",
-                    label="See the embeddings",
-                    icon=":material/scatter_plot:",
-                    query_params={"left": run.id},
-                )
-        else:
-            next_steps(run, summary)
-            watch_partners(run.id, partner_states(run.id))
     if summary.is_active:
         live(run.id, summary.state)
     else:
         draw_progress(run, summary)
+        after_training(run, summary)
         draw_curves(run, summary)
     if summary.kind == "pretrain" and summary.state not in ("queued", "starting"):
         health_panel.section(run.id, summary.is_active)

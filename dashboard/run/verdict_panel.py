@@ -93,7 +93,7 @@ def headline(run: Run, summary: index.Summary) -> None:
             return
     elif summary.state == "stopped" and summary.status.error:
         st.warning(escape.markdown(summary.status.error))
-    line(found, rules_of(summary), "verdict")
+    line(found, rules_of(summary), "run-verdict")
 
 
 def advice(run: Run, summary: index.Summary) -> None:

@@ -14,10 +14,8 @@ CHANCE_SHARE = 0.45  # of the ranks' range: guessing stands at 0.5, an untrained
 CHANCE_EPOCHS = 2
 GAINED, KEPT = 0.15, 0.5  # of the ranks' range; share of it
 FIRST_EPOCHS = 3  # before the third, an untrained network is not told from one that learns
-BETTER_THAN_START, BETTER_THAN_FIRST = (
-    0.7,
-    0.85,
-)  # of the first steps' rank, which few images told; of the first epoch's
+BETTER_THAN_START = 0.7  # of the rank in the first steps, which few images told
+BETTER_THAN_FIRST = 0.85  # of the rank in the first epoch
 KNN_CHANGE_UNKNOWN = 0.15  # accuracy; where the number of images is not known
 
 CHANCE = Rule(
