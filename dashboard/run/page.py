@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.run import health_panel, verdict_panel
+from dashboard.run import diagram_panel, health_panel, verdict_panel
 from dashboard.run.details_panel import final_test, log_section, options_and_origin, show_traceback
 from dashboard.run.partners_panel import next_steps, partner_states, run_link, watch_partners
 from dashboard.run.progress_panel import draw_curves, draw_progress, live
@@ -183,8 +183,10 @@ def page() -> None:
         return
     if summary.is_active:
         live(run.id, summary.state)
+        diagram_panel.section(run, summary)
     else:
         draw_progress(run, summary)
+        diagram_panel.section(run, summary)
         after_training(run, summary)
         draw_curves(run, summary)
     if summary.kind == "pretrain" and summary.state not in ("queued", "starting"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,8 +128,9 @@ def learning(known: Epochs) -> Verdict:
     if len(measured):
         first_text = f", up from {percent(measured[0])}" if len(measured) > 1 and measured[-1] > measured[0] else ""
         parts.append(f"its kNN accuracy is {percent(measured[-1])}{first_text}")
-    verb = "It has learned" if known.ended else "It learns"
-    return LEARNING.found(f"{verb}: {', and '.join(parts)}.")
+    if known.ended:
+        return replace(LEARNING.found(f"It has learned: {', and '.join(parts)}."), title="Learned")
+    return LEARNING.found(f"It learns: {', and '.join(parts)}.")
 
 
 def knn_noise(known: Epochs, least: float) -> float:
