@@ -53,6 +53,10 @@ def test_journey(server: Server, browser: object) -> None:
     assert runs.find(pretraining, server.runs_dir).name == "typed last"
     tab.charts_are_drawn()
     tab.sees("Next steps")
+    # its own images by its own network: computed once somebody looks at the figure
+    page.locator(".run-diagram").scroll_into_view_if_needed()
+    expect(page.locator(".run-diagram .matrix .pair")).to_have_count(8, timeout=TRAINING_MS)
+    expect(page.locator(".run-diagram a.stage")).to_have_count(8)
     tab.shot("pretraining-finished")
     second.has_no_errors()
     second.context.close()

@@ -1,4 +1,4 @@
-"""The diagram on the Run page: its boxes and where they lead, with and without pictures, and when these are asked for."""
+"""The diagram on the Run page: its boxes and where they lead, with and without pictures, and when it asks for them."""
 
 from urllib.parse import parse_qs, urlsplit
 

@@ -1,6 +1,7 @@
 """The diagram of a run: what its own network makes of its own images, kept with it."""
 
 import base64
+import shutil
 
 import numpy as np
 import pytest
@@ -12,19 +13,26 @@ from simclr import runs
 from simclr.analysis import diagram
 from simclr.cli.main import main
 from simclr.config import ConfigError
+from simclr.embeddings import references
 from simclr.lifecycle.train import train
 from simclr.objectives.nt_xent import nt_xent
 from simclr.views import augment, sample_images
 
 
 def is_picture(address):
-    return (
-        address.startswith("data:image/png;base64,") and base64.b64decode(address.partition(",")[2])[:4] == b"\x89PNG"
-    )
+    kind, _, content = address.partition(",")
+    return kind == "data:image/png;base64" and base64.b64decode(content)[:4] == b"\x89PNG"
 
 
-def test_a_pretraining_is_drawn_from_image_to_loss(finished_run, monkeypatch):
-    run = runs.Run(finished_run.path)
+@pytest.fixture
+def own_run(tmp_path, finished_run):
+    """A copy of a finished pre-training, to be written to."""
+    shutil.copytree(finished_run.path, tmp_path / finished_run.path.name)
+    return runs.Run(tmp_path / finished_run.path.name)
+
+
+def test_a_pretraining_is_drawn_from_image_to_loss(own_run, monkeypatch):
+    run = own_run
     config = runs.load_config(run)
     found = diagram.compute(run)
     assert is_picture(found["image"]) and [is_picture(view) for view in found["views"]] == [True, True]
@@ -47,7 +55,9 @@ def test_a_pretraining_is_drawn_from_image_to_loss(finished_run, monkeypatch):
             epoch=0,
             size=found["side"],
         )
-        encoder = diagram.load_encoder(diagram.EncoderRef(run, layer="z"), open_weights(run))
+        model = diagram.EncoderRef(run, layer="z")
+        with references.open_weights(model) as weights:
+            encoder = diagram.load_encoder(model, weights)
         z1, z2 = (torch.from_numpy(encoder(view)["z"]) for view in views)
     assert found["loss"] == pytest.approx(float(nt_xent(z1, z2, config.temperature)), rel=1e-4)
     expected = {"encoder": encoder.network, "head": encoder.projector}
@@ -64,15 +74,6 @@ def test_a_pretraining_is_drawn_from_image_to_loss(finished_run, monkeypatch):
     assert diagram.load(path) is None
     path.write_text('{"format": 0, "views": [], "h": []}')
     assert diagram.load(path) is None
-    path.unlink()
-
-
-def open_weights(run):
-    from simclr.embeddings import references
-
-    with references.open_weights(diagram.EncoderRef(run)) as weights:
-        weights.read_state()
-        return weights
 
 
 def test_a_supervised_run_is_drawn_from_image_to_classes(tmp_path, capsys):
@@ -87,16 +88,12 @@ def test_a_supervised_run_is_drawn_from_image_to_classes(tmp_path, capsys):
     assert "similarities" not in found
 
 
-def test_without_weights_or_images_it_is_one_sentence(tmp_path, finished_run):
-    import shutil
-
-    copy = tmp_path / finished_run.path.name
-    shutil.copytree(finished_run.path, copy)
-    run = runs.Run(copy)
-    runs.write_config(copy, runs.load_config(run).model_copy(update={"dataset": str(tmp_path / "gone")}))
+def test_without_weights_or_images_it_is_one_sentence(tmp_path, own_run):
+    run = own_run
+    runs.write_config(run.path, runs.load_config(run).model_copy(update={"dataset": str(tmp_path / "gone")}))
     with pytest.raises(ConfigError, match="gone"):
         diagram.compute(run)
-    shutil.rmtree(copy / runs.CHECKPOINTS, ignore_errors=True)
+    shutil.rmtree(run.path / runs.CHECKPOINTS, ignore_errors=True)
     run.model_path.unlink()
     with pytest.raises(ConfigError):
         diagram.path_of(run)
