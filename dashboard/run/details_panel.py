@@ -8,6 +8,7 @@ import time
 import streamlit as st
 
 from dashboard.components import escape
+from dashboard.components.confusion_matrix import confusion_matrix
 from dashboard.components.live_chart import live_chart
 from dashboard.run import figures as run_figures
 from dashboard.shared import formats, store
@@ -15,10 +16,12 @@ from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.files import safe_read
-from simclr.results import index
+from simclr.results import confusion, index
 from simclr.runs import Run
 
 LOG_LINES = 400
+MOST_BESIDE = 13  # columns of a matrix that has half of the page
+MOST_HEIGHT = 620  # pixels; more classes are scrolled
 
 
 @st.fragment(run_every=2)
@@ -107,24 +110,32 @@ def final_test(run: Run) -> None:
         or not classes
     ):
         return
-    left, right = st.columns(2, gap="small")
+    names = [str(name) for name in classes]
+    matrix = confusion.readable(names, found.get("confusion") or [])
+    beside = matrix is not None and len(matrix.columns) <= MOST_BESIDE
+    left, right = st.columns([0.42, 0.58], gap="small") if beside else (st.container(), st.container())
     with left.container(border=True, height="stretch"):
         is_probe = run.kind == "pretrain"
         st.markdown("**Linear probe: test accuracy by class**" if is_probe else "**Test accuracy by class**")
         st.caption(escape.markdown(budget_sentence(found)))
-        live_chart(
-            run_figures.per_class([str(name) for name in classes], per_class, "primary"),
-            key=f"classes-{run.id}",
-            height=340,
-        )
-    confusion = found.get("confusion")
-    if isinstance(confusion, list) and len(confusion) == len(classes):
+        height = run_figures.per_class_height(len(names))
+        with st.container(height=MOST_HEIGHT if height > MOST_HEIGHT else "content", border=False):
+            live_chart(run_figures.per_class(names, per_class, "primary"), key=f"classes-{run.id}", height=height)
+    if matrix is not None:
         with right.container(border=True, height="stretch"):
             st.markdown("**What was taken for what**")
-            st.caption("Rows: the true class; columns: the answer; shares of each row.")
-            live_chart(
-                run_figures.confusion([str(name) for name in classes], confusion), key=f"confusion-{run.id}", height=340
-            )
+            st.caption(matrix_caption(matrix))
+            confusion_matrix(matrix, key=f"confusion-{run.id}")
+
+
+def matrix_caption(matrix: confusion.Confusion) -> str:
+    text = "Rows: the true class; columns: the answer; per cent of each row, blue where it is right."
+    if matrix.num_classes > len(matrix.rows):
+        text += (
+            f" Of {matrix.num_classes} classes these {len(matrix.rows)} are in the most frequent confusions; the last "
+            "column holds all other answers."
+        )
+    return text
 
 
 def budget_sentence(found: dict) -> str:

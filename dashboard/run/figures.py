@@ -7,6 +7,8 @@ from typing import Any
 
 from dashboard.shared.figures import layout, rounded
 
+BAR_HEIGHT, MARGINS = 26, 70  # pixels
+
 
 def per_class(classes: Sequence[str], accuracies: Sequence[float], color: str) -> dict[str, Any]:
     """Test accuracy of each class, the best on top."""
@@ -19,6 +21,8 @@ def per_class(classes: Sequence[str], accuracies: Sequence[float], color: str) -
                 "x": rounded([100 * value for value, _ in pairs]),
                 "y": [name for _, name in pairs],
                 "marker": {"color": color},
+                "text": [f"{100 * value:.0f} %" for value, _ in pairs],
+                "textposition": "auto",
                 "hovertemplate": "%{x:.1f} %<extra>%{y}</extra>",
             }
         ],
@@ -26,37 +30,11 @@ def per_class(classes: Sequence[str], accuracies: Sequence[float], color: str) -
     }
     figure["layout"] |= {"hovermode": "closest", "bargap": 0.35}
     figure["layout"]["xaxis"] |= {"range": [0, 100], "ticksuffix": " %"}
-    figure["layout"]["yaxis"] |= {"type": "category", "showgrid": False}
+    # a tick for each class: plotly would leave out every other name where it finds them crowded
+    figure["layout"]["yaxis"] |= {"type": "category", "showgrid": False, "tickmode": "linear", "dtick": 1, "tick0": 0}
     return figure
 
 
-def confusion(classes: Sequence[str], counts: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Shares of each true class (row) that were given each answer (column), in per cent."""
-    shares = [[100 * value / max(1, sum(line)) for value in line] for line in counts]
-    figure: dict[str, Any] = {
-        "data": [
-            {
-                "type": "heatmap",
-                "z": [rounded(line) for line in shares],
-                "x": list(classes),
-                "y": list(classes),
-                "zmin": 0,
-                "zmax": 100,
-                "colorscale": [[0, "rgba(76,110,245,0.03)"], [1, "rgba(76,110,245,1)"]],
-                "showscale": False,
-                "xgap": 1,
-                "ygap": 1,
-                "hovertemplate": "%{y} taken for %{x}: %{z:.1f} %<extra></extra>",
-            }
-        ],
-        "layout": layout("Answer", "True class", legend=False),
-    }
-    figure["layout"]["hovermode"] = "closest"
-    figure["layout"]["xaxis"] = {"title": {"text": "Answer"}, "type": "category", "showgrid": False}
-    figure["layout"]["yaxis"] = {
-        "title": {"text": "True class"},
-        "type": "category",
-        "autorange": "reversed",
-        "showgrid": False,
-    }
-    return figure
+def per_class_height(num_classes: int) -> int:
+    """Pixels in which each class has its name."""
+    return max(320, BAR_HEIGHT * num_classes + MARGINS)

@@ -1,27 +1,24 @@
-"""Health of a pre-training on the Run page: a verdict in words, and what its probe images showed after each epoch."""
+"""Health of a pre-training on the Run page: what its probe images showed after each epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
+from dashboard.run import verdict_panel
 from dashboard.run.health_figures import histograms, plane, spectrum, spread, with_cursor
 from dashboard.run.view_state import VIEW, write_address
 from dashboard.shared import figures, formats, store
 from simclr.evaluation import health
-from simclr.evaluation.health import Verdict
 from simclr.results import index, metric_info, smoothing
-from simclr.runs import Run, health_log, metrics_csv
+from simclr.runs import Run, metrics_csv
 from simclr.runs.health_log import Row
 
 HEIGHT = 240
-BADGES = {"ok": ("green", "check_circle"), "note": ("orange", "info"), "alarm": ("red", "warning")}
 HELP = {
     "plane": "Both are better the lower they are, so a good run moves to the lower left: views of one image come "
     "together (alignment) while all images stay spread (uniformity). A path up to uniformity 0 is a collapse; "
@@ -39,33 +36,9 @@ HELP = {
     "effective_rank": "How many directions h and z really use, at most the smaller of features and images. Near 1 is "
     "collapse. Compare runs of one method and one network only, on the same images (Roy and Vetterli 2007; RankMe, "
     "Garrido et al. 2023, who use some 25,000 images).",
-    "knn_top1": "Validation images classified by their nearest training images in h. It uses labels: for watching, not "
-    "for choosing on test images. It should rise; if it falls while the loss does too, the features lose the classes "
-    "(Wu et al. 2018; Caron et al. 2021).",
     "similarity": "Mean cosine similarity of two views of one image, and of views of different images. Good: the first "
     "near 1, the second near 0, and far from each other (Wang and Liu 2021).",
 }
-
-
-# --- values ---------------------------------------------------------------------------------------------------------
-
-
-def rows_of(run: Run) -> list[Row]:
-    """The lines of its `health.jsonl`, read again only when the file changed."""
-    return _read(str(run.health_path), metrics_csv.signature(run.health_path))
-
-
-@st.cache_resource(max_entries=16, ttl=600, show_spinner=False)
-def _read(path: str, signature: Any) -> list[Row]:
-    return health_log.read(Path(path))
-
-
-def verdict_of(run: Run, reason: str = "", epoch: int | None = None) -> Verdict:
-    """How the run does now, or did after an epoch."""
-    rows, columns = rows_of(run), metrics_csv.live_columns(run.metrics_path)
-    if epoch is not None:
-        rows, columns = health.up_to(rows, columns, epoch)
-    return health.verdict(rows, columns, run.config, reason)
 
 
 def epochs_of(rows: Sequence[Row], columns: smoothing.Columns) -> list[int]:
@@ -85,32 +58,6 @@ def epoch_asked(text: str, epochs: Sequence[int]) -> int:
 # --- the page's parts -----------------------------------------------------------------------------------------------
 
 
-def badge(found: Verdict) -> str:
-    color, icon = BADGES[found.severity]
-    return f":{color}-badge[:material/{icon}: {escape.markdown(found.title)}]"
-
-
-def line(found: Verdict, key: str, *, short: bool = False, before: str = "") -> None:
-    """A verdict as a badge with its sentence; the rule behind it is one click away."""
-    sentence = found.sentence
-    if short and found.severity == "ok":
-        sentence = sentence.partition(";")[0].rstrip(".") + "."
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=key):
-        with st.container(width="stretch", key=f"{key}-text"):
-            st.markdown(f"{before}{badge(found)} {escape.markdown(sentence)}")
-        with st.popover("Why", type="tertiary", icon=":material/help:", width="content"):
-            st.markdown(escape.markdown(found.rule))
-            if found.since is not None:
-                st.caption(f"True from epoch {found.since} on.")
-
-
-def headline(run: Run, summary: index.Summary) -> None:
-    """The verdict as a line on top of the page; nothing before a first epoch."""
-    found = verdict_of(run, summary.status.reason)
-    if found.state not in ("waiting", "unknown"):
-        line(found, "health-headline", short=True)
-
-
 def section(run_id: str, active: bool) -> None:
     """The panel; it follows a run that is going on, and the slider draws it alone again."""
     st.fragment(run_every=3 if active else None)(_section)(run_id)
@@ -121,7 +68,7 @@ def _section(run_id: str) -> None:
     if run is None:
         return
     summary = store.get().summary(run)
-    rows, columns = rows_of(run), metrics_csv.live_columns(run.metrics_path)
+    rows, columns = verdict_panel.rows_of(run), metrics_csv.live_columns(run.metrics_path)
     epochs = epochs_of(rows, columns)
     st.subheader("Health", anchor=False)
     if not epochs:
@@ -129,9 +76,9 @@ def _section(run_id: str) -> None:
         return
     epoch = choose(run.id, epochs)
     write_address("health")
-    is_last = epoch == epochs[-1]
-    found = verdict_of(run, summary.status.reason if is_last else "", None if is_last else epoch)
-    line(found, f"health-verdict-{run.id}", before="" if is_last else f"After epoch {epoch}: ")
+    if epoch != epochs[-1]:  # the last one's is said on top of the page
+        found = verdict_panel.verdict_of(run, summary, epoch)
+        verdict_panel.line(found, health.PRETRAIN_RULES, f"health-verdict-{run.id}", before=f"After epoch {epoch}: ")
     if not rows:
         st.caption(
             "This run kept no histograms and no spectra (it was trained before these were kept, or its health.jsonl is "
@@ -147,9 +94,6 @@ def nothing(run: Run, summary: index.Summary) -> None:
     """Why there is nothing to draw, in a sentence."""
     has_none = run.config.get("val_fraction") == 0 or (not summary.is_active and summary.status.epoch > 1)
     if has_none:
-        found = verdict_of(run, summary.status.reason)
-        if found.state != "waiting":
-            line(found, f"health-verdict-{run.id}")
         st.caption("It had no validation images, so there is no probe set; the verdict is by training ranks alone.")
     else:
         st.caption(
@@ -184,8 +128,6 @@ def choose(run_id: str, epochs: Sequence[int]) -> int:
 
 def draw(run: Run, rows: list[Row], columns: smoothing.Columns, epoch: int) -> None:
     color = store.colors([run.id])[run.id]
-    num_classes = index.finite_number(run.meta.get("num_classes"))
-    chance = 100 / num_classes if num_classes else None
     drawn: list[tuple[str, str, dict[str, Any] | None]] = [("plane", "Alignment and uniformity", plane(columns, epoch))]
     if rows:
         drawn += [
@@ -193,8 +135,8 @@ def draw(run: Run, rows: list[Row], columns: smoothing.Columns, epoch: int) -> N
             ("spectrum", "Spectrum", spectrum(rows, epoch)),
             ("std", "Spread of the features", spread(rows, epoch)),
         ]
-    for metric in ("effective_rank", "knn_top1") if rows else ("similarity", "effective_rank", "knn_top1"):
-        figure = figures.run_figure(columns, metric, color, chance=chance if metric == "knn_top1" else None)
+    for metric in ("effective_rank",) if rows else ("similarity", "effective_rank"):
+        figure = figures.run_figure(columns, metric, color)
         drawn.append(
             (metric, metric_info.METRICS[metric].label, with_cursor(figure, epoch) if figure["data"] else None)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.run import health_panel
+from dashboard.run import diagram_panel, health_panel, verdict_panel
 from dashboard.run.details_panel import final_test, log_section, options_and_origin, show_traceback
 from dashboard.run.partners_panel import next_steps, partner_states, run_link, watch_partners
 from dashboard.run.progress_panel import draw_curves, draw_progress, live
@@ -140,6 +140,23 @@ def race_of(run: Run) -> Race | None:
     return next((race.find(half) for half in halves if half is not None), None)
 
 
+def after_training(run: Run, summary: index.Summary) -> None:
+    """What a pre-training that has ended is for."""
+    ended_well = summary.state == "finished" or (summary.state == "stopped" and run.model_path.exists())
+    if summary.kind != "pretrain" or not ended_well:
+        return
+    if run.meta.get("num_classes") != 0:
+        next_steps(run, summary)
+        watch_partners(run.id, partner_states(run.id))
+        return
+    with st.container(border=True, key="next-steps"):
+        st.markdown("These images have no classes, so there is nothing to fine-tune on. What was learned:")
+        embeddings = {"left": run.id}
+        st.page_link(
+            "embeddings/page.py", label="See the embeddings", icon=":material/scatter_plot:", query_params=embeddings
+        )
+
+
 def page() -> None:
     VIEW.open()
     run_id = VIEW["id"]
@@ -153,38 +170,24 @@ def page() -> None:
     summary = store.get().summary(run)
     ui.show_message()
     header(run, summary)
-    if summary.kind == "pretrain" and not summary.is_active:
-        health_panel.headline(run, summary)
+    if not summary.is_active:
+        verdict_panel.headline(run, summary)
     if summary.state == "failed":
-        st.error(escape.markdown(summary.status.error or "It failed."), icon=":material/error:")
         show_traceback(run)
         log_section(run, summary)
-    elif summary.state == "stopped" and summary.status.error:
-        st.warning(escape.markdown(summary.status.error))
     if summary.state == "queued":
         queued(run.id)
         if summary.status.backend == "local":
             queue_actions(run)
         options_and_origin(run)
         return
-    ended_well = summary.state == "finished" or (summary.state == "stopped" and run.model_path.exists())
-    if summary.kind == "pretrain" and ended_well:
-        if run.meta.get("num_classes") == 0:
-            with st.container(border=True, key="next-steps"):
-                st.markdown("These images have no classes, so there is nothing to fine-tune on. What was learned:")
-                st.page_link(
-                    "embeddings/page.py",
-                    label="See the embeddings",
-                    icon=":material/scatter_plot:",
-                    query_params={"left": run.id},
-                )
-        else:
-            next_steps(run, summary)
-            watch_partners(run.id, partner_states(run.id))
     if summary.is_active:
         live(run.id, summary.state)
+        diagram_panel.section(run, summary)
     else:
         draw_progress(run, summary)
+        diagram_panel.section(run, summary)
+        after_training(run, summary)
         draw_curves(run, summary)
     if summary.kind == "pretrain" and summary.state not in ("queued", "starting"):
         health_panel.section(run.id, summary.is_active)

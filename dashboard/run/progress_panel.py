@@ -6,11 +6,12 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
-from dashboard.run import health_panel
+from dashboard.run import verdict_panel
 from dashboard.shared import figures, formats, run_actions, run_labels, store
 from simclr import runs
 from simclr.results import index, metric_info
 from simclr.results.metric_info import chance_level
+from simclr.results.speed import mean_images_per_second
 from simclr.runs import Run, metrics_csv
 from simclr.runs.status import Status
 
@@ -48,7 +49,7 @@ def facts(run: Run, summary: index.Summary) -> list[tuple[str, str] | tuple[str,
     found: list[tuple[str, str] | tuple[str, str, str]] = [
         ("Epoch", f"{status.epoch} of {status.epochs}" if status.epochs else "–"),
         ("Step", f"{formats.thousands(status.step)} of {formats.thousands(status.steps)}" if status.steps else "–"),
-        ("Images per second", formats.thousands(status.images_per_second)),
+        speed(run, status),
     ]
     if status.is_active:
         found.append(("Time left", formats.duration(status.eta_seconds)))
@@ -62,6 +63,21 @@ def facts(run: Run, summary: index.Summary) -> list[tuple[str, str] | tuple[str,
         found.append(("Test accuracy", formats.percent(summary.test_accuracy)))
     found.append(("Elapsed" if status.is_active else "Duration", formats.duration(index.elapsed(status))))
     return found
+
+
+def speed(run: Run, status: Status) -> tuple[str, str, str]:
+    """How many images per second it trained on, on average, and lately."""
+    mean = mean_images_per_second(status, metrics_csv.live_columns(run.metrics_path))
+    is_head = run.config.get("freeze_encoder") and not run.config.get("augmentation")
+    what = "features, computed once from the images, that the head trained on" if is_head else "images trained on"
+    about = f"Average: all {what}, by the seconds of their steps; without validation and pauses."
+    if status.mean_images_per_second is None:
+        about += " This run kept no sum of them, so it is estimated from the speeds in its metrics.csv."
+    if status.epoch_images_per_second is not None:
+        about += f" In the last whole epoch: {formats.thousands(status.epoch_images_per_second)}."
+    if status.is_active and status.images_per_second is not None:
+        about += f" Now: {formats.thousands(status.images_per_second)}."
+    return "Features per second" if is_head else "Images per second", formats.thousands(mean), about
 
 
 def device_facts(status: Status) -> list[tuple[str, str, str]]:
@@ -110,8 +126,7 @@ def live(run_id: str, state: str) -> None:
         st.warning(escape.markdown(stalled), icon=":material/hourglass_disabled:")
     elif summary.status.reason:
         st.info(escape.markdown(summary.status.reason), icon=":material/info:")
-    if summary.kind == "pretrain":
-        health_panel.headline(run, summary)
+    verdict_panel.headline(run, summary)
     draw_progress(run, summary)
     draw_curves(run, summary)
 
@@ -130,6 +145,7 @@ def draw_progress(run: Run, summary: index.Summary) -> None:
     with st.container(border=True, key="facts", horizontal=True, horizontal_alignment="distribute", gap="small"):
         for label, value, *help_text in facts(run, summary):
             st.metric(label, value, width="content", help=help_text[0] if help_text else None)
+    verdict_panel.advice(run, summary)
 
 
 def draw_curves(run: Run, summary: index.Summary) -> None:

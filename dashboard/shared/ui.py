@@ -30,8 +30,9 @@ STYLE = """
   }
 }
 [class*="st-key-address-"] { display: none; }
-.st-key-verdict p { font-size: 1.12rem; line-height: 1.5; }
-[class*="st-key-health-"][class*="-text"] { min-width: min(20rem, 100%); }
+.st-key-verdict p, .st-key-run-verdict-text [data-testid="stMarkdown"] p { font-size: 1.12rem; line-height: 1.5; }
+.st-key-run-verdict-text [data-testid="stCaptionContainer"] p { font-size: 0.9rem !important; }
+:is([class*="-verdict"], [class*="st-key-advice-"])[class*="-text"] { min-width: min(20rem, 100%); }
 .st-key-facts [data-testid="stMetric"] { padding-right: 1rem; }
 [class*="st-key-queue-actions-"] { gap: 0 !important; }
 [class*="st-key-queue-actions-"] button { min-width: 2.1rem; min-height: 2.1rem; justify-content: center; }

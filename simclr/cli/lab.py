@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclr import runs
+from simclr.analysis import diagram
 from simclr.analysis.stored import KINDS, MAX_PROFILE_IMAGES, compute
 from simclr.cli.parser import add_job_options, comma_words, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
@@ -31,14 +32,21 @@ def lab(arguments: list[str]) -> int:
         "RUN", nargs="+", type=str, help="Runs by id, beginning or folder; @epoch-N for a checkpoint; untrained:RUN."
     )
     texts = {
-        "what": "profile, factors, or both separated by a comma. Default: profile,factors.",
+        "what": "profile, factors, or both separated by a comma; or diagram, what the Run page draws of a run. "
+        "Default: profile,factors.",
         "images": "NumPy file (N, 3, S, S) uint8 for the profile. Default: 64 test images of the first run.",
     }
     add_job_options(parser, texts)
     options = parse(parser, arguments)
     with jobs.running(options.job_dir) as tell:
-        kinds = comma_words("what", options.what, KINDS)
+        kinds = comma_words("what", options.what or ",".join(KINDS), (*KINDS, diagram.JOB_NAME))
         models = _resolve_encoders(options.RUN, folder_of_runs(options.runs_dir))
+        if diagram.JOB_NAME in kinds:
+            kinds.remove(diagram.JOB_NAME)
+            for model in models:
+                tell(f"Encoding images of {model.run.name}", 0.0)
+                found = diagram.compute(model.run)
+                print(json.dumps({"model": model.name, "what": diagram.JOB_NAME, "dims": found["dims"]}), flush=True)
         images = None
         if "profile" in kinds:
             tell("Reading the images", 0.0)
@@ -55,8 +63,8 @@ def lab(arguments: list[str]) -> int:
                 tell(phase, (place + share) / len(work))
 
             report(0.0)
-            found = compute(model, kind, images if kind == "profile" else None, report)
-            print(json.dumps({"model": model.name, "what": kind, **found["layers"]}), flush=True)
+            result = compute(model, kind, images if kind == "profile" else None, report)
+            print(json.dumps({"model": model.name, "what": kind, **result["layers"]}), flush=True)
     return 0
 
 

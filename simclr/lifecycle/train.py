@@ -272,9 +272,11 @@ def _run_to_end(
         run.path,
         device=name,
         num_train_images=(prepared.train or prepared.data.train).num_images,
+        num_val_images=prepared.data.val.num_images if prepared.data.val is not None else 0,
         num_classes=len(prepared.data.classes or ()),
         num_skipped_images=len(prepared.data.skipped),
         in_memory=prepared.data.train.in_memory,
+        device_bytes=torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None,
     )
     if reading := prepared.data.reading:
         runs.add_meta(run.path, data_reading=reading)

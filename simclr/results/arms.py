@@ -65,6 +65,35 @@ def partner_config(
     return config
 
 
+# Two runs of an arm are the same comparison where these agree: data, network, labels and steps. How an arm is tuned
+# (its learning rate, say) and where it runs are its own affair.
+COMPARED = (
+    "seed",
+    "dataset",
+    "limit_images",
+    "val_fraction",
+    "image_size",
+    "backbone",
+    "head",
+    "label_fraction",
+    "epochs",
+    "max_steps",
+    "batch_size",
+    "images_per_epoch",
+    "match_experiment",
+    "early_stopping_patience",
+)
+
+
+def same_comparison(wanted: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether a run's options `other` are those of a partner that is `wanted`; what that leaves unset may be anything
+    of the data and the network, which a run fills in."""
+    filled_in = ("dataset", "image_size", "backbone", "limit_images")
+    return all(
+        wanted.get(name) == other.get(name) or (wanted.get(name) is None and name in filled_in) for name in COMPARED
+    )
+
+
 def belongs_to(summary: Summary, pretraining: Summary) -> bool:
     """True if a supervised run starts from, or is compared with, this pre-training."""
     return (

@@ -62,7 +62,10 @@ class Status:
     epochs: int = 0
     step: int = 0
     steps: int = 0
-    images_per_second: float | None = None
+    images_per_second: float | None = None  # now
+    mean_images_per_second: float | None = None  # of all training steps, before and after each resume
+    epoch_images_per_second: float | None = None  # of the last whole epoch
+    wait_share: float | None = None  # of the seconds of these steps: reading images and drawing views, 0..1
     eta_seconds: float | None = None
     loss: float | None = None  # the newest validation loss, else training loss
     accuracy: float | None = None  # the best on validation images: kNN for a pre-training
@@ -71,6 +74,11 @@ class Status:
     gpu_percent: float | None = None
     gpu_memory: int | None = None
     gpu_scope: str | None = None  # whose these two are: the run's, or the whole gpu's
+    # over the training since the process began
+    usage_samples: int = 0
+    mean_gpu_percent: float | None = None
+    peak_gpu_memory: int | None = None
+    peak_memory: int | None = None
     stop_requested: float | None = None
     exit_code: int | None = None
     signal: int | None = None

@@ -60,6 +60,33 @@ def change_status(
     return status
 
 
+class _TrainingUsage:
+    """What a training used of the machine so far: means and peaks of what was measured while it trained."""
+
+    def __init__(self) -> None:
+        self._samples = 0
+        self._gpu: list[float] = [0.0, 0.0]  # sum, count
+        self._peaks: dict[str, int] = {}
+
+    def add(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Takes in a sample of `UsageMeter` and gives the fields of the status."""
+        self._samples += 1
+        if found.get("gpu_percent") is not None:
+            self._gpu = [self._gpu[0] + found["gpu_percent"], self._gpu[1] + 1]
+        for name in ("memory", "gpu_memory"):
+            if found.get(name) is not None:
+                self._peaks[name] = max(found[name], self._peaks.get(name, 0))
+        return self.values()
+
+    def values(self) -> dict[str, Any]:
+        return {
+            "usage_samples": self._samples,
+            "mean_gpu_percent": self._gpu[0] / self._gpu[1] if self._gpu[1] else None,
+            "peak_memory": self._peaks.get("memory"),
+            "peak_gpu_memory": self._peaks.get("gpu_memory"),
+        }
+
+
 class StatusWriter:
     """Writes a process's own progress to `status.json` from a thread of its own, so that work never waits for a disk.
 
@@ -81,6 +108,7 @@ class StatusWriter:
         self._done_at: float | None = None  # when the work should be done
         self._last: Status | None = None  # as written last
         self._began = time.monotonic()
+        self._training_usage = _TrainingUsage()
         self._thread = threading.Thread(target=self._loop, name="status", daemon=True)
 
     def start(self, **changes: Any) -> StatusWriter:
@@ -107,6 +135,7 @@ class StatusWriter:
             error="",
             reason="",
             stop_requested=stop_requested,
+            **self._training_usage.values(),
             **changes,
         )
         self._thread.start()
@@ -155,7 +184,10 @@ class StatusWriter:
         usage = UsageMeter()
         while not self._end.wait(self._interval):
             with contextlib.suppress(Exception):  # an error in a driver must not stop the heartbeat
-                self.set(**usage.sample_if_due(self._last.device if self._last is not None else ""))
+                found = usage.sample_if_due(self._last.device if self._last is not None else "")
+                self.set(**found)
+                if found and self._seen.get("phase") == "training":
+                    self.set(**self._training_usage.add(found))
             # A full disk or a deleted folder must not end the training: the next beat tries again.
             with contextlib.suppress(OSError):
                 self.set(heartbeat=time.time())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import lightning as L
@@ -32,20 +33,46 @@ class NullWriter:
         pass
 
 
+@dataclass
+class Tally:
+    """Images trained on, and the seconds of their steps; in them, those until a batch of views was there."""
+
+    images: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+    def add(self, images: int, seconds: float, waited: float = 0.0) -> None:
+        self.images, self.seconds, self.waited = self.images + images, self.seconds + seconds, self.waited + waited
+
+    @property
+    def images_per_second(self) -> float | None:
+        return self.images / self.seconds if self.images and self.seconds > 0 else None
+
+
 class Meter:
-    """Counts images and seconds, and says how fast it goes now and how long it will take."""
+    """Counts images and the seconds of their steps: how fast it goes now, in this epoch and in the whole training.
+
+    Attributes:
+        all, epoch: of the whole training, before and after each resume, and of the epoch that is going on. Validation,
+            what comes between two epochs, and the time in which a run was stopped are in neither.
+    """
 
     def __init__(self) -> None:
         self._start = self._last = time.monotonic()
-        self._images = 0
+        self._images, self._waited = 0, 0.0
         self._rate: float | None = None
+        self.all, self.epoch = Tally(), Tally()
 
     def add(self, num_images: int) -> None:
         self._images += num_images
 
+    def add_wait(self, seconds: float) -> None:
+        """Takes in that so much of the interval was spent on reading images and drawing views."""
+        self._waited += seconds
+
     def restart(self) -> None:
         """Starts a new interval, so that what happened since (a validation, say) does not count as training."""
-        self._last, self._images = time.monotonic(), 0
+        self._last, self._images, self._waited = time.monotonic(), 0, 0.0
 
     def rate(self) -> float | None:
         """Images per second in the interval since the last call, smoothed."""
@@ -55,8 +82,25 @@ class Meter:
             fresh = self._images / interval
             weight = 1.0 - math.exp(-interval / SPEED_MEMORY_SECONDS)
             self._rate = fresh if self._rate is None else self._rate + max(weight, 0.2) * (fresh - self._rate)
-        self._last, self._images = now, 0
+            for tally in (self.all, self.epoch):
+                tally.add(self._images, interval, self._waited)
+        self._last, self._images, self._waited = now, 0, 0.0
         return self._rate
+
+    def state_dict(self) -> dict[str, dict[str, float]]:
+        """Both tallies with the interval that is going on, for a training that is resumed."""
+        found = {}
+        for name, tally in (("all", self.all), ("epoch", self.epoch)):
+            kept = replace(tally)
+            if self._images:
+                kept.add(self._images, time.monotonic() - self._last, self._waited)
+            found[name] = asdict(kept)
+        return found
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues what `state_dict` gave; a checkpoint from before these were kept has none."""
+        if state:
+            self.all, self.epoch = Tally(**state["all"]), Tally(**state["epoch"])
 
     @property
     def elapsed(self) -> float:
@@ -101,6 +145,7 @@ class Recorder(L.Callback):
         self.accuracy: float | None = None  # the best on validation images
         self._row_every = 1
         self._mark: float | None = None  # until when all time is accounted for
+        self._waits_since: float | None = None  # when the step before was done
         self._means: Any = None
         self._restored_means: list[dict[str, Any]] | None = None
 
@@ -119,6 +164,7 @@ class Recorder(L.Callback):
             "val_loss": self.val_loss,
             "accuracy": self.accuracy,
             "costs": self.time_left.state_dict(),
+            "speed": self.meter.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -126,6 +172,7 @@ class Recorder(L.Callback):
         self._restored_means = state_dict["means"]
         self.val_loss, self.accuracy = state_dict.get("val_loss"), state_dict.get("accuracy")
         self.time_left.load_state_dict(state_dict.get("costs", {}))
+        self.meter.load_state_dict(state_dict.get("speed", {}))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         self._means = pl_module.train_means
@@ -147,11 +194,18 @@ class Recorder(L.Callback):
             accuracy=self.accuracy,
             eta_seconds=self.time_left.seconds(),
         )
+        self.meter.restart()  # an epoch that is resumed in its middle does not start
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._mark is not None:
             self.time_left["between"].add(self._since_mark())
         self.meter.restart()
+        self.meter.epoch = Tally()
+        self._waits_since = time.monotonic()
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if self._waits_since is not None:
+            self.meter.add_wait(time.monotonic() - self._waits_since)
 
     def _since_mark(self) -> float:
         """Seconds since the last call."""
@@ -173,6 +227,7 @@ class Recorder(L.Callback):
         if step >= self.num_steps:
             # Lightning validates at the end of an epoch; this is how it does so too where max_steps ends within one
             trainer.should_stop = True
+        self._waits_since = time.monotonic()
 
     def _write_row(self, trainer: L.Trainer, pl_module: Any, step: int) -> None:
         means = {f"train/{name}": value for name, value in pl_module.train_means.take().items()}
@@ -193,9 +248,14 @@ class Recorder(L.Callback):
             row["perf/images_per_second"] = speed
         self.log_rows.append(row)
         self.last |= {name: float(value) for name, value in row.items()}
+        if trainer.is_last_batch:
+            self.status.set(epoch_images_per_second=self.meter.epoch.images_per_second)
+        total = self.meter.all
         self.status.set(
             epoch=trainer.current_epoch + 1,
             images_per_second=speed,
+            mean_images_per_second=total.images_per_second,
+            wait_share=total.waited / total.seconds if total.seconds > 0 else None,
             eta_seconds=self.time_left.seconds(),
             loss=means["train/loss"] if self.val_loss is None else self.val_loss,
         )

@@ -6,7 +6,7 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from simclr.objectives.metrics import RunningMeans, classification_shares
 from simclr.runs import Run, StatusWriter
 from simclr.runs.metrics_csv import MetricsLog
 from simclr.training import time_left
-from simclr.training.callbacks import Meter
+from simclr.training.callbacks import Tally
 from simclr.training.checkpoints import Checkpoints, DivergedError, StopRequested, load_last
 from simclr.training.modules import Classifier
 from simclr.training.prepared import Prepared
@@ -91,7 +91,8 @@ def train_on_features(
     train_features = features(train_split, "training")
     val_features = features(data.val, "validation") if data.val is not None else None
     log = MetricsLog(run.metrics_path, runs.FINETUNE_METRICS, keep_steps=state["step"] if state else None)
-    meter, before = Meter(), state["seconds"] if state else 0.0
+    began, before = time.monotonic(), state["seconds"] if state else 0.0
+    total = Tally(**state.get("speed", {})) if state else Tally()
     left["step"].done = state["step"] if state else 0
     current = {"epoch": state["epoch"] if state else 0}
     since_mark()
@@ -119,17 +120,17 @@ def train_on_features(
     best_head = state["best_head"] if state else None
     for measured, get_state in epochs:
         current["epoch"] = measured.epoch
-        meter.add(prepared.images_per_epoch)
-        speed = meter.rate()
+        total.add(measured.images, measured.seconds)
+        speed = measured.images / max(measured.seconds, 1e-9)
         row = {
             "epoch": measured.epoch,
             "step": measured.step,
             "lr": measured.lr,
-            "perf/seconds": before + meter.elapsed,
+            "perf/seconds": before + time.monotonic() - began,
         }
         row |= {f"train/{name}": value for name, value in measured.train.items()}
         val = {f"val/{name}": value for name, value in measured.val.items()}
-        row |= val | ({"perf/images_per_second": speed} if speed is not None else {})
+        row |= val | {"perf/images_per_second": speed}
         log.append(row)
         if not torch.isfinite(torch.tensor(measured.train["loss"])):
             raise DivergedError(
@@ -141,12 +142,19 @@ def train_on_features(
             epoch=measured.epoch,
             step=measured.step,
             images_per_second=speed,
+            mean_images_per_second=total.images_per_second,
+            epoch_images_per_second=speed,
             loss=measured.val.get("loss", measured.train["loss"]),
             accuracy=checkpoints.best[0] if checkpoints.best is not None else None,
         )
         done = checkpoints.has_ended = measured.step >= prepared.num_steps or checkpoints.is_patience_over
         if time.monotonic() - checkpoints.saved_at > HEAD_CHECKPOINT_SECONDS or done or measured.epoch == 1:
-            more = {"checkpoints": checkpoints.state_dict(), "best_head": best_head, "seconds": before + meter.elapsed}
+            more = {
+                "checkpoints": checkpoints.state_dict(),
+                "best_head": best_head,
+                "seconds": before + time.monotonic() - began,
+                "speed": asdict(total),
+            }
             checkpoints.save_content(get_state() | more)
         if measured.epoch == 1 or measured.epoch % 10 == 0 or done:
             (bar.write if bar is not None else print)(epoch_line(measured.epoch, prepared.num_epochs, row))
@@ -160,10 +168,17 @@ def train_on_features(
 
 @dataclass(frozen=True)
 class HeadEpoch:
-    """What one epoch of head training measured; `step` counts optimizer steps since the start."""
+    """What one epoch of head training measured.
+
+    Attributes:
+        step: optimizer steps since the start.
+        images, seconds: passed through the head, and how long that took.
+    """
 
     epoch: int
     step: int
+    images: int
+    seconds: float
     lr: float
     train: dict[str, float]
     val: dict[str, float]
@@ -224,7 +239,7 @@ def train_head(
             return
         batches.set_epoch(epoch)
         head.train()
-        means = RunningMeans()
+        means, num_images, start = RunningMeans(), 0, time.monotonic()
         positions = list(batches)
         on_device = to_device(torch.cat(positions) % len(features), features.device)  # once for the epoch
         for rows in on_device.split([len(batch) for batch in positions]):
@@ -236,16 +251,20 @@ def train_head(
             scheduler.step()
             means.add({"loss": loss, **classification_shares(logits.detach(), target)}, len(rows))
             step += 1
+            num_images += len(rows)
             if on_step is not None:
                 on_step(step)
             if step >= num_steps:
                 break
         head.eval()
+        train = means.take()  # waits for the device
         measured = HeadEpoch(
             epoch + 1,
             step,
+            num_images,
+            time.monotonic() - start,
             float(scheduler.get_last_lr()[0]),
-            means.take(),
+            train,
             classify(head, *val) if val is not None else {},
         )
         done, now = epoch + 1, step

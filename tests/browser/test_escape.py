@@ -94,7 +94,7 @@ def test_markdown_has_no_sign_of_its_own_and_stands_for_the_text(text: str) -> N
 
 
 def test_a_figure_keeps_what_it_is_and_has_no_markup_in_its_texts() -> None:
-    figure = figures.confusion(["<a href='x'>a</a>", "b & {c}"], [[1, 2], [3, 4]])
+    figure = figures.per_class(["<a href='x'>a</a>", "b & {c}"], [0.1, 0.2], "primary")
     found = escape.plotly(figure)
     assert not re.search(r"[<{]a|&(?!#)", json.dumps({**found, "data": [{**found["data"][0], "hovertemplate": ""}]}))
     assert html.unescape(json.dumps(found)) == json.dumps(figure)

@@ -178,6 +178,7 @@ def make_run(
         "step": 16 * done,
         "steps": 16 * epochs,
         "images_per_second": 1834.0,
+        "mean_images_per_second": 1612.0,
         "started": now - 40,
         "heartbeat": now,
         **figures,

@@ -76,7 +76,7 @@ def test_a_finished_run_shows_verdict_slider_and_plots(folder):
     app = open_page("run", id=run.id)
     assert not app.exception
     assert "Health" in headings(app)
-    assert words(app).count("check_circle: Learning") == 2  # on top and in the panel
+    assert words(app).count("It has learned") == words(app).count("check_circle: Learned") == 1
     slider = app.select_slider(f"health-epoch-{run.id}-20")
     assert (slider.value, len(slider.options)) == (20, 20)
     for title in (
@@ -121,7 +121,7 @@ def test_a_run_from_before_is_judged_by_its_metrics_and_says_what_it_did_not_kee
     app = open_page("run", id=run.id)
     assert not app.exception
     assert "kept no histograms and no spectra" in words(app)
-    assert "Learning" in words(app)
+    assert "check_circle: Learned" in words(app)
     assert "**Similarity of pairs**" in words(app) and "**Spectrum**" not in words(app)
 
 

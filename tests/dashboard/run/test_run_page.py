@@ -6,13 +6,15 @@ import time
 
 import pytest
 from conftest import supervise_nothing
-from dashboard_fixtures import CLASSES, make_experiment, make_run, open_page, press, query, shown, texts
+from dashboard_fixtures import CLASSES, component_with, make_experiment, make_run, open_page, press, query, shown, texts
 from races import make_race
 
 from dashboard.components import escape
 from dashboard.run import progress_panel
 from dashboard.shared import run_actions, run_labels, store
+from simclr import config as cfg
 from simclr import runs
+from simclr.experiments import partners
 from simclr.launch import queue, spawn
 from simclr.results import arms, metric_info
 from simclr.runs.status import Status
@@ -50,7 +52,9 @@ def test_running(folder):
     assert app.title[0].value == "jitter"
     shown = metrics(app)
     assert shown["Epoch"] == "8 of 20"
-    assert shown["Images per second"] == "1 834"
+    assert shown["Images per second"] == "1 612"  # the average, not the newest
+    (speed,) = [item.help for item in app.metric if item.label == "Images per second"]
+    assert "Now: 1 834." in speed
     assert shown["Time left"] == "34 s"
     assert [button.key for button in app.button] == ["edit", "clone", "stop"]  # no delete while it is active
 
@@ -148,7 +152,7 @@ def test_a_stop_counts_down_to_the_kill(folder):
     runs.update_status(run.path, stop_requested=time.time() - 20)
     app = open_page("run", id=run.id)
     (text,) = [shown(bar.proto.text) for bar in app.get("progress")]
-    assert re.fullmatch(r"Stopping: saving, (39|40) s until it is killed\.", text)
+    assert re.fullmatch(r"Stopping: saving, (3[5-9]|40) s until it is killed\.", text)
     assert run_actions.stopping_text(Status(stop_requested=time.time() - 100)) == "being killed"
     assert run_actions.stopping_text(Status(stop_requested=time.time() + 1000)).startswith(
         "saving, 60 s"
@@ -183,44 +187,84 @@ def test_failed_says_why_on_top_with_the_log_open(folder):
     assert "not a number after step 80" in app.error[0].value
     assert any("epoch 1/20" in block.value for block in app.code)
     assert not [button for button in app.button if button.key.startswith("partner")]
+    assert "**Diverged.**" in app.error[0].value and texts(app).count("is infinite or not a number") == 1
 
 
-def test_finished_pretraining_offers_three_next_steps(folder):
+def test_finished_pretraining_offers_three_next_steps_at_one_click(folder):
     run = make_run(folder)
+    runs.add_meta(run.path, num_train_images=3686)
     app = open_page("run", id=run.id)
     assert not app.exception
-    partners = [button for button in app.button if button.key.startswith("partner")]
-    assert [button.label for button in partners] == [
-        "Frozen encoder + head",
-        "Fine-tune everything",
-        "From scratch, same labels",
-    ]
-    assert {button.proto.type for button in partners} == {"primary"}
+    assert app.button("partners-start").label == "Start all three"
+    words = texts(app)
+    for title in ("Frozen encoder + head", "Fine-tune everything", "From scratch, same labels"):
+        assert f"**{title}**" in words
+    assert "1 % of the labels (about 37 images) and seed 42: 100 epochs in batches of up to 64" in words
+    links = [link.proto for link in app.get("page_link") if link.proto.label == "With other settings"]
+    assert len(links) == 3
+    assert all(f"experiment={run.id}" in link.query_string for link in links)
     assert metrics(app)["Best kNN accuracy"].endswith("%")
 
 
-@pytest.mark.parametrize("arm", arms.ARMS)
-def test_one_click_starts_a_partner_and_opens_it(folder, no_processes, arm):
+def test_one_click_queues_all_three_and_a_second_none(folder, no_processes):
     run = make_run(folder)
     app = open_page("run", id=run.id)
     app.button_group(f"next-fraction-{run.id}").set_value(0.1).run()
-    press(app, f"partner-{arm}")
-    assert not app.exception
+    other_tab = open_page("run", id=run.id)
+    other_tab.button_group(f"next-fraction-{run.id}").set_value(0.1).run()
+    app.button("partners-start").click().run()
+    assert not app.exception and not app.error
     made = store.partners(run.id)
-    assert [item.arm for item in made] == [arm]
-    assert made[0].label_fraction == 0.1
-    assert query(app, "id") == made[0].id
-    config = runs.load_config(store.find(made[0].id))
-    assert config.experiment_version == run.id
-    assert config.seed == run.config["seed"]
+    assert {item.arm for item in made} == set(arms.ARMS)
+    assert {item.label_fraction for item in made} == {0.1}
+    assert all(item.is_active for item in made)
+    configs = [runs.load_config(store.find(item.id)) for item in made]
+    assert {(config.experiment_version, config.seed) for config in configs} == {(run.id, run.config["seed"])}
+    assert len({(config.epochs, config.max_steps, config.batch_size) for config in configs}) == 1
+    assert "partners-start" not in [button.key for button in app.button]  # they are there now, and shown
+    assert len(app.get("progress")) == 3
+    assert query(app, "id") == run.id
+    other_tab.button("partners-start").click().run()  # drawn before they were there
+    assert not other_tab.exception
+    assert len(store.partners(run.id)) == 3
 
 
-def test_partners_that_exist_show_their_accuracy_and_lead_to_their_page(folder):
-    run, found = make_experiment(folder)
+def test_what_is_there_is_not_started_again(folder, no_processes):
+    run = make_run(folder)
+    partner = partners.start_partner(run, "full", 0.01, folder)
     app = open_page("run", id=run.id)
+    assert app.button("partners-start").label == "Start the other two"
+    runs.update_status(partner.path, state="failed", error="Out of memory.", ended=time.time())
+    app = open_page("run", id=run.id)
+    assert app.button("partners-start").label == "Start all three"
+    assert "Out of memory" in texts(app)
+    app.button("partners-start").click().run()
+    assert sorted(item.arm for item in store.partners(run.id)) == ["frozen", "full", "full", "scratch"]
+    assert "partners-start" not in [button.key for button in app.button]
+
+
+def test_a_partner_with_other_steps_or_data_is_another_comparison(folder):
+    run = make_run(folder)
+    options = cfg.to_dict(partners.config_of(run, "scratch", 0.01))
+    for name, value in (("epochs", 7), ("seed", 3), ("match_experiment", True), ("label_fraction", 0.05)):
+        assert not arms.same_comparison(options, options | {name: value})
+    for name, value in (("learning_rate", 0.5), ("name", "mine"), ("num_threads", 1), ("image_size", 32)):
+        assert arms.same_comparison(options, options | {name: value})
+
+
+def test_results_of_partners_stand_side_by_side_and_lead_to_their_pages(folder):
+    run, found = make_experiment(folder)
+    for partner in found.values():  # with the steps that this page would start them with
+        budget = {"epochs": 100, "max_steps": 2000}
+        runs.write_config(partner.path, runs.load_config(partner).model_copy(update=budget))
+    app = open_page("run", id=run.id)
+    assert not app.exception
+    shown = {item.label: (item.value, item.delta) for item in app.metric}
+    assert shown["Frozen encoder + head"] == ("42.0 %", "+24.0 pp against from scratch")
+    assert shown["From scratch, same labels"] == ("18.0 %", "")
+    assert "partners-start" not in [button.key for button in app.button]
+    assert "All results" in [item.proto.label for item in app.get("page_link")]
     partner = found["frozen-0.01"].id
-    assert app.button(f"to-{partner}").label == "42.0 % test accuracy"
-    assert "See the results" in [item.proto.label for item in app.get("page_link")]
     press(app, f"to-{partner}")
     assert query(app, "id") == partner
     assert app.button(f"to-{run.id}").label.startswith("From ")
@@ -232,6 +276,9 @@ def test_finished_supervised_run_shows_its_test(folder):
     assert not app.exception
     assert metrics(app)["Test accuracy"] == "48.0 %"
     assert "37 labels" in texts(app)
+    matrix = component_with(app, '"shares":')
+    assert matrix["rows"] == matrix["columns"] == CLASSES
+    assert matrix["shares"][0] == [48.0, 52.0, 0.0]
 
 
 @pytest.mark.parametrize("name", [runs.STATUS, runs.META, runs.METRICS, runs.CONFIG, runs.EVALUATION, runs.LOG])

@@ -59,11 +59,11 @@ def test_label_efficiency_sorts_the_fractions_and_names_them():
     assert figure["layout"]["xaxis"]["ticktext"] == ["1 %", "100 %"]
 
 
-def test_confusion_shows_shares_of_each_true_class():
-    figure = run_figures.confusion(["a", "b"], [[3, 1], [0, 0]])
-    assert figure["data"][0]["z"] == [[75.0, 25.0], [0.0, 0.0]]
-    best_on_top = run_figures.per_class(["a", "b"], [0.9, 0.2], "#111111")["data"][0]
-    assert best_on_top["y"] == ["b", "a"]
+def test_the_best_class_stands_on_top_and_each_has_its_name():
+    figure = run_figures.per_class(["a", "b"], [0.9, 0.2], "#111111")
+    assert figure["data"][0]["y"] == ["b", "a"]
+    assert figure["layout"]["yaxis"]["dtick"] == 1
+    assert run_figures.per_class_height(100) >= 100 * 20
 
 
 def test_charts_import_no_streamlit():

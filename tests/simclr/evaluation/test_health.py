@@ -16,6 +16,7 @@ from conftest import TINY_PRETRAIN
 from simclr import config as cfg
 from simclr import runs
 from simclr.evaluation import health
+from simclr.evaluation.health import records
 from simclr.lifecycle.train import train
 from simclr.objectives import metrics
 from simclr.runs import health_log
@@ -265,30 +266,67 @@ def course(epochs=10, **changes):
     return columns
 
 
-def judge(columns, with_rows=True, reason="", **options):
+def judge(columns, with_rows=True, reason="", ended=False, **options):
     last = int(max(columns["epoch"], default=0))
     rows = [row(epoch) for epoch in range(1, last + 1)] if with_rows else []
-    return health.verdict(rows, columns, OPTIONS | options, reason)
+    return health.verdict(rows, columns, OPTIONS | options, reason, ended=ended)
 
 
 @pytest.mark.parametrize("with_rows", [True, False])
-def test_a_healthy_course_is_learning_at_every_epoch(with_rows):
+def test_a_healthy_course_is_learning_from_the_third_epoch_on(with_rows):
     for epochs in range(1, 15):
         found = judge(course(epochs), with_rows)
-        assert (found.state, found.severity) == ("learning", "ok")
-    assert "127" in found.sentence
+        assert (found.state, found.severity) == (("early", "wait") if epochs < 3 else ("learning", "ok"))
+    assert "127" in found.sentence and found.sentence.startswith("It learns: ")
+    assert judge(course(10), with_rows, ended=True).sentence.startswith("It has learned: ")
 
 
-from_5 = lambda before, then: lambda e: before if e < 5 else then  # noqa: E731
+def test_before_the_third_epoch_it_says_when_it_can_be_said():
+    assert "first epoch is going on; whether it learns can be said after epoch 3" in judge({"epoch": []}).sentence
+    assert judge(course(2)).sentence == "Whether it learns can be said after epoch 3; 2 is over."
+    assert "1 epoch this run is too short" in judge(course(1), ended=True).sentence
+    assert "2 epochs this run is too short" in judge(course(1), epochs=2).sentence
+
+
+LEARNED = {  # ranks in training at the first steps, in the first epoch and now; whether that is learning
+    "15 % below the first epoch, counted from 0": (21, 21, 18.1, False),
+    "more than that": (21, 21, 17.9, True),
+    "30 % below the first steps": (21, 16, 15.1, False),
+    "more than these": (21, 16, 14.9, True),
+}
+
+
+@pytest.mark.parametrize("case", LEARNED)
+def test_learning_is_said_where_the_rank_in_training_has_come_down(case):
+    start, first, now, is_learning = LEARNED[case]
+    columns = course(3, train__mean_rank=lambda e: (first, 30, now)[e - 1])
+    before = dict.fromkeys(columns, NAN) | {"epoch": 1, "train/mean_rank": start}  # the first half of epoch 1
+    columns = {name: [before[name], *values] for name, values in columns.items()}
+    assert judge(columns).state == ("learning" if is_learning else "unproven")
+
+
+def test_a_rank_on_the_probe_images_alone_is_no_learning():
+    """It falls in a network that does not change, while BatchNorm gathers its statistics."""
+    found = judge(course(6, train__mean_rank=lambda e: 50, val__mean_rank=lambda e: 50 - 5 * e))
+    assert (found.state, found.severity) == ("unproven", "note")
+    assert found.advice
+
+
+def then(value, name=None):
+    """Healthy up to epoch 4, and `value` from epoch 5 on."""
+    return lambda e: value if e >= 5 else HEALTHY[name](e)
+
+
+from_5 = lambda before, later: lambda e: before if e < 5 else later  # noqa: E731
 
 BROKEN = {
-    "chance": {"train__mean_rank": from_5(20, 63), "val__mean_rank": from_5(20, 62)},
+    "chance": {"train__mean_rank": then(63, "train/mean_rank"), "val__mean_rank": then(62, "val/mean_rank")},
     "narrow h": {"val__effective_rank": from_5(60, 3)},
-    "unlearned": {"train__mean_rank": from_5(10, 45), "val__mean_rank": from_5(10, 45)},
+    "unlearned": {"train__mean_rank": then(45, "train/mean_rank"), "val__mean_rank": then(45, "val/mean_rank")},
     "same views": {
         "val__alignment": from_5(0.5, 0.001),
-        "val__mean_rank": from_5(9, 1),
-        "train__mean_rank": from_5(9, 1),
+        "val__mean_rank": then(1, "val/mean_rank"),
+        "train__mean_rank": then(1, "train/mean_rank"),
     },
     "not normalised": {"train__loss": from_5(4, 0.2)},
     "diverged": {"train__loss": from_5(4, math.inf)},
@@ -319,7 +357,7 @@ def test_chance_is_judged_by_rank_and_never_by_loss():
 
 def test_one_epoch_at_chance_is_no_alarm_yet():
     found = judge(course(1, train__mean_rank=lambda e: 64, val__mean_rank=lambda e: 64))
-    assert (found.state, found.severity) == ("early", "note")
+    assert (found.state, found.severity) == ("early", "wait")
 
 
 def test_a_collapse_needs_two_epochs_or_ranks_at_chance():
@@ -363,15 +401,15 @@ def test_an_end_by_divergence_is_one_though_no_row_tells():
 )
 @pytest.mark.parametrize("options", [{}, {"batch_size": "many", "temperature": None, "epochs": -3}])
 def test_little_or_nonsense_is_no_verdict_and_no_error(columns, options):
-    assert health.verdict([], columns, options).severity == "ok"
+    assert health.verdict([], columns, options).severity == "wait"
 
 
 def test_an_epoch_comes_to_its_last_value_and_in_training_to_the_mean_of_its_later_half():
     epochs = np.array([1, 1, 1, 2, 2, 1, 3])
     column = np.array([5.0, NAN, 1.0, 4.0, NAN, 3.0, NAN])
     known = np.array([1, 2, 3])
-    assert health._per_epoch("val/loss", epochs, column, known) == pytest.approx([3, 4, NAN], nan_ok=True)
-    assert health._per_epoch("train/loss", epochs, column, known) == pytest.approx([2, 4, NAN], nan_ok=True)
+    assert records.per_epoch("val/loss", epochs, column, known) == pytest.approx([3, 4, NAN], nan_ok=True)
+    assert records.per_epoch("train/loss", epochs, column, known) == pytest.approx([2, 4, NAN], nan_ok=True)
 
 
 def test_a_thousand_epochs_are_judged_quickly():
@@ -459,6 +497,12 @@ def test_a_real_run_writes_its_health_and_learns(tmp_path):
         assert item.z.std * math.sqrt(128) == pytest.approx(spread, abs=0.1)
 
 
+def test_a_network_that_does_not_change_is_never_said_to_learn(tmp_path):
+    for seed in (0, 2):
+        found = trained(tmp_path, seed=seed, learning_rate=1e-9, epochs=6)
+        assert not {"learning", "settled"} & {item.state for item in [*found.verdicts, *found.old]}, found.verdicts
+
+
 def test_a_constant_encoder_is_a_collapse_at_once(tmp_path):
     found = trained(tmp_path, constant_encoder, epochs=2)
     assert found.states == ["collapse", "collapse"]
@@ -505,7 +549,7 @@ def test_weights_that_burst_are_a_divergence(tmp_path):
         patch.setattr(progress.Progress, "on_train_batch_end", burst)
         found = trained(tmp_path)
     assert (found.run.status.state, found.run.status.reason) == ("failed", "diverged")
-    assert found.states[:2] == ["learning", "learning"]
+    assert found.states[:2] == ["early", "early"]
     assert (found.states[-1], found.verdicts[-1].severity, found.verdicts[-1].since) == ("diverged", "alarm", 3)
 
 
