@@ -12,7 +12,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,7 @@ PRETRAIN_METRICS = (
     "val/effective_rank_z",
     "perf/images_per_second",
     "perf/seconds",
+    "perf/cpu_seconds",
 )
 FINETUNE_METRICS = (
     "epoch",
@@ -58,6 +59,7 @@ FINETUNE_METRICS = (
     "val/top5",
     "perf/images_per_second",
     "perf/seconds",
+    "perf/cpu_seconds",
 )
 
 
@@ -70,7 +72,7 @@ class MetricsLog:
     Args:
         path: the file; started empty unless `keep_steps` is given.
         columns: names in order.
-        keep_steps: on resume, rows up to this step are kept.
+        keep_steps: on resume, rows up to this step are kept, also those of a version that had other columns.
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...], keep_steps: int | None = None) -> None:
@@ -82,21 +84,27 @@ class MetricsLog:
 
     def _cut(self, keep_steps: int) -> None:
         text = safe_read.read_bytes(self.path, safe_read.MAX_TABLE_BYTES).decode(errors="replace")
-        lines = text.split("\n")[1:-1]  # no header, no incomplete line
-        kept = [line for line in lines if self._step_of(line) <= keep_steps]
+        header, *lines = text.split("\n")[:-1] or [""]  # no incomplete line
+        before = header.split(",")
+        kept = [line for line in lines if _step_of(line, before) <= keep_steps]
+        if tuple(before) != self.columns:
+            rows = [dict(zip(before, line.split(","), strict=True)) for line in kept]
+            kept = [",".join(row.get(name, "") for name in self.columns) for row in rows]
         writing.write_atomically(self.path, _line(self.columns) + "".join(f"{line}\n" for line in kept))
-
-    def _step_of(self, line: str) -> float:
-        cells = line.split(",")
-        try:
-            return float(cells[self.columns.index("step")]) if len(cells) == len(self.columns) else math.inf
-        except ValueError:
-            return math.inf
 
     def append(self, row: Mapping[str, float | int]) -> None:
         unknown = set(row) - set(self.columns)
         assert not unknown, f"no column for {unknown}"
         writing.append_text(self.path, _line(_cell(row[name]) if name in row else "" for name in self.columns))
+
+
+def _step_of(line: str, columns: Sequence[str]) -> float:
+    """The step of a row; infinite where the line is no row of these columns."""
+    cells = line.split(",")
+    try:
+        return float(cells[columns.index("step")]) if len(cells) == len(columns) else math.inf
+    except ValueError:
+        return math.inf
 
 
 def _line(cells: Iterable[str]) -> str:

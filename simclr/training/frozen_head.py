@@ -65,6 +65,11 @@ def train_on_features(
     )
     left["step"].measure(*try_head(model.head, prepared.encoder.num_features, config))
     mark = time.monotonic()
+    meter, before = Meter(), state["seconds"] if state else 0.0  # the features are a part of what the head costs
+    cpu_before = state.get("cpu_seconds") if state else 0.0  # None: begun by a version that did not count
+
+    def cpu_seconds() -> float | None:
+        return None if cpu_before is None else cpu_before + meter.cpu_elapsed
 
     def since_mark() -> float:
         nonlocal mark
@@ -91,10 +96,10 @@ def train_on_features(
     train_features = features(train_split, "training")
     val_features = features(data.val, "validation") if data.val is not None else None
     log = MetricsLog(run.metrics_path, runs.FINETUNE_METRICS, keep_steps=state["step"] if state else None)
-    meter, before = Meter(), state["seconds"] if state else 0.0
     left["step"].done = state["step"] if state else 0
     current = {"epoch": state["epoch"] if state else 0}
     since_mark()
+    meter.restart()
 
     def on_step(step: int) -> None:
         if stop.is_set():
@@ -127,6 +132,7 @@ def train_on_features(
             "lr": measured.lr,
             "perf/seconds": before + meter.elapsed,
         }
+        row |= {"perf/cpu_seconds": cpu} if (cpu := cpu_seconds()) is not None else {}
         row |= {f"train/{name}": value for name, value in measured.train.items()}
         val = {f"val/{name}": value for name, value in measured.val.items()}
         row |= val | ({"perf/images_per_second": speed} if speed is not None else {})
@@ -146,8 +152,9 @@ def train_on_features(
         )
         done = checkpoints.has_ended = measured.step >= prepared.num_steps or checkpoints.is_patience_over
         if time.monotonic() - checkpoints.saved_at > HEAD_CHECKPOINT_SECONDS or done or measured.epoch == 1:
-            more = {"checkpoints": checkpoints.state_dict(), "best_head": best_head, "seconds": before + meter.elapsed}
-            checkpoints.save_content(get_state() | more)
+            clocks = {"seconds": before + meter.elapsed, "cpu_seconds": cpu_seconds()}
+            more = {"checkpoints": checkpoints.state_dict(), "best_head": best_head}
+            checkpoints.save_content(get_state() | more | clocks)
         if measured.epoch == 1 or measured.epoch % 10 == 0 or done:
             (bar.write if bar is not None else print)(epoch_line(measured.epoch, prepared.num_epochs, row))
         if done:
