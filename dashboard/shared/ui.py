@@ -30,7 +30,15 @@ STYLE = """
   }
 }
 [class*="st-key-address-"] { display: none; }
-.st-key-verdict p { font-size: 1.12rem; line-height: 1.5; }
+.st-key-verdict [data-testid="stMetric"] { padding-right: 2.2rem; }
+.st-key-verdict [data-testid="stMetricValue"],
+.st-key-verdict [data-testid="stMetricValue"] p { font-size: 2.5rem; line-height: 1.15; font-weight: 650; }
+.st-key-verdict-numbers { row-gap: 0.8rem; }
+.st-key-verdict-text p { font-size: 1.05rem; line-height: 1.5; }
+@media (max-width: 640px) {
+  .st-key-verdict [data-testid="stMetricValue"],
+  .st-key-verdict [data-testid="stMetricValue"] p { font-size: 2rem; }
+}
 [class*="st-key-health-"][class*="-text"] { min-width: min(20rem, 100%); }
 .st-key-facts [data-testid="stMetric"] { padding-right: 1rem; }
 [class*="st-key-queue-actions-"] { gap: 0 !important; }

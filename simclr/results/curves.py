@@ -23,7 +23,7 @@ from simclr.results.metric_info import METRICS, Metric, spec_of
 from simclr.results.smoothing import Floats
 from simclr.runs import metrics_csv
 
-PLACES = ("epoch", "step", "perf/seconds")  # columns that say where a row lies
+PLACES = ("epoch", "step", "perf/seconds", "perf/cpu_seconds")  # columns that say where a row lies
 MAX_TABLES, MAX_LINES = 400, 8000
 Value = TypeVar("Value")
 
