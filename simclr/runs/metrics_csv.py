@@ -6,6 +6,7 @@ some columns of any program's file, `newest_figures` the latest values of many s
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -225,6 +226,23 @@ def _names(path: Path, _signature: tuple[int, int] | None) -> tuple[str, ...]:
         return ()
     names = _cells(line.decode("utf-8", errors="replace").lstrip("\ufeff").rstrip("\n"))
     return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def has_rows(path: Path) -> bool:
+    """Whether anything was recorded: a whole row below the names of the columns."""
+    return _has_rows(path, signature(path))
+
+
+@lru_cache(maxsize=1024)
+def _has_rows(path: Path, _signature: tuple[int, int] | None) -> bool:
+    with contextlib.suppress(OSError), safe_read.open_file(path, safe_read.MAX_TABLE_BYTES) as stream:
+        head = stream.readline(safe_read.MAX_HEADER_BYTES)
+        row = stream.readline(safe_read.MAX_HEADER_BYTES)
+        while row.endswith(b"\n"):
+            if row.count(b",") == head.count(b",") and row.strip(b",\r\n"):
+                return True
+            row = stream.readline(safe_read.MAX_HEADER_BYTES)
+    return False
 
 
 def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float64]]:
