@@ -94,6 +94,12 @@ def report_errors() -> Iterator[None]:
         st.session_state["message"] = f"The runs folder does not take it: {error.strerror or error}."
 
 
+def show_notes() -> None:
+    """What the address asks for that is not there, or makes no sense, and what is shown instead."""
+    if notes := url_state.notes():
+        st.warning("\n\n".join(map(escape.markdown, notes)), icon=":material/search_off:")
+
+
 def show_message() -> None:
     """A sentence left by a dialog or an action of the run before."""
     if message := st.session_state.pop("message", None):
