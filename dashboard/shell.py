@@ -59,4 +59,9 @@ with st.sidebar:
     active_runs()
 
 url_state.enter(page.url_path, [each.url_path for group in PAGES.values() for each in group])
-page.run()
+notes = st.container(key="said-of-the-address")
+try:
+    page.run()
+finally:  # also where a page stops early
+    with notes:
+        ui.show_notes()

@@ -140,7 +140,8 @@ def test_readme_code_loads_a_real_model(finished_run):
     assert "torchvision.models.resnet18()" in code
     config = finished_run.config
     assert config["backbone"] == "resnet_tiny"  # so that the test stays quick: the same lines on its own network
-    code = code.replace("torchvision.models.resnet18()", "small_networks.TinyResNet()").replace("runs/.../model.pt", "PATH")
+    code = code.replace("torchvision.models.resnet18()", "small_networks.TinyResNet()")
+    code = code.replace("runs/.../model.pt", "PATH")
     code = code.replace('"PATH"', "path").replace("512, 2048", f"128, {config['hidden_dim']}")
     code = code.replace("2048, 128", f"{config['hidden_dim']}, {config['projection_dim']}")
     code = code.replace("net.conv1, net.maxpool =", "_, net.maxpool =")

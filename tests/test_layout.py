@@ -46,7 +46,9 @@ AT_THE_ROOT = {"simclr": {"__main__", *ENTRY_POINTS}, "dashboard": {"app", "shel
 
 # These load no torch when they are imported, nor does any wing above data.
 WITHOUT_TORCH = (
+    "simclr.lifecycle.counts",
     "simclr.lifecycle.estimate",
+    "simclr.lifecycle.experiment",
     "simclr.evaluation.health",
     "simclr.evaluation.knn",
     "simclr.embeddings",

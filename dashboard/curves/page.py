@@ -13,11 +13,11 @@ from dashboard.curves import curve_data
 from dashboard.curves.curve_data import group_title
 from dashboard.curves.tables import options_table, summary_table
 from dashboard.curves.view_state import MAX_RUNS, SEEDS, SPLITS, VIEW, X, take_picked, write_address
-from dashboard.shared import figures, palette, store, ui, url_state
+from dashboard.shared import figures, palette, run_labels, store, ui, url_state
 from simclr.config import ConfigError
-from simclr.results import comparisons, curves, metric_info, smoothing
+from simclr.results import comparisons, curves, index, metric_info, smoothing
 from simclr.results.curve_sources import Group, Source, alone, by_seed
-from simclr.runs import lightning_logs
+from simclr.runs import lightning_logs, metrics_csv
 
 MAX_CHARTS = 12
 METRICS = "curves-metrics-shown"  # the widget; what was chosen in it is the view's `metrics`
@@ -229,6 +229,37 @@ def moving() -> tuple[str, ...]:
 # --- the page ------------------------------------------------------------------------------------------------------
 
 
+def has_data(source: Source) -> bool:
+    return metrics_csv.has_rows(source.metrics_path)
+
+
+def to_begin_with(summaries: list[index.Summary], known: dict[str, Source]) -> list[str] | None:
+    """The newest runs of one kind and data set that have recorded something, else such logs; None where none has."""
+    recorded = [item for item in summaries if item.id in known and has_data(known[item.id])]
+    alike = [item.id for item in recorded if (item.kind, item.dataset) == (recorded[0].kind, recorded[0].dataset)]
+    logs = [source.id for source in known.values() if source.kind == "log" and has_data(source)]
+    return (alike or logs)[:4] or None
+
+
+def nothing_yet(summaries: list[index.Summary]) -> None:
+    """There are runs, and none has recorded a step."""
+    st.write("No run has recorded anything yet. Curves appear here with the first steps of a training.")
+    active = [item for item in summaries if item.is_active]
+    for item in active[:3]:
+        label = f"{escape.markdown(item.title)}: {run_labels.STATE_LABELS[item.state].lower()}"
+        st.page_link(ui.PAGE_RUN, label=label, icon=":material/arrow_forward:", query_params={"id": item.id})
+    if not active:
+        st.page_link(ui.PAGE_NEW, label="Start a run", icon=":material/play_arrow:")
+    wait_for_data()
+
+
+@st.fragment(run_every=2)
+def wait_for_data() -> None:
+    """Draws the page again as soon as there is something to be seen."""
+    if any(map(has_data, curve_data.of_runs(store.get().summaries()))):
+        st.rerun()
+
+
 def page() -> None:
     summaries = store.get().summaries()
     right = ui.head("Curves")
@@ -242,10 +273,10 @@ def page() -> None:
         return
     known = {source.id: source for source in sources}
     if VIEW["runs"] is None:
-        alike = [
-            item.id for item in summaries if (item.kind, item.dataset) == (summaries[0].kind, summaries[0].dataset)
-        ]
-        VIEW["runs"] = alike[:4] or [source.id for source in sources[:4]]
+        VIEW["runs"] = to_begin_with(summaries, known)
+    if VIEW["runs"] is None:
+        nothing_yet(summaries)
+        return
     take_picked(known)
     shown = [known[run_id] for run_id in VIEW["runs"]]
     groups = alone(shown) if VIEW["seeds"] == "each" else by_seed(shown, sources)

@@ -6,6 +6,7 @@ import shlex
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -342,7 +343,10 @@ def draw_slurm(problems: list[str]) -> None:
 
     values, options = slurm_values(), cfg.option_names(slurm.SlurmOptions)
     errors = {
-        sentence.split(" ", 1)[0].removeprefix("slurm."): sentence.removeprefix("slurm.") for sentence in problems
+        sentence.split(" ", 1)[0].removeprefix("slurm."): partial(
+            form_fields.mark, forms.Obstacle(sentence.removeprefix("slurm.")), ""
+        )
+        for sentence in problems
     }
     st.subheader("Slurm", anchor=False)
     found = cluster().partitions()

@@ -8,32 +8,53 @@ import streamlit as st
 
 from simclr.config import DATASETS, ConfigError, RunConfig
 from simclr.data import folder_layout
+from simclr.data.folder_layout import Layout
 
 SECONDS = 3.0  # a page waits for a list of files no longer
 KEPT_SECONDS = 30
 
 
-def find(config: RunConfig) -> tuple[str, str]:
-    """How the folder is read, in words, or else what is wrong with it; both empty where the data is no folder."""
+def layout_of(config: RunConfig) -> Layout | None:
+    """How the folder is read; None where the data is no folder, or it holds too many files to be looked through here.
+
+    Raises:
+        ConfigError: if it cannot be read, in one sentence.
+    """
+    found = _of(config)
+    if isinstance(found, str):
+        raise ConfigError(found)
+    return found
+
+
+def sentence(config: RunConfig) -> str:
+    """The same in words; empty where the data is no folder, or it cannot be read."""
+    if not config.dataset or config.dataset in DATASETS:
+        return ""
+    found = _of(config)
+    if found is None:
+        return "The folder holds too many files to be looked through here; the run says first how it reads them."
+    if isinstance(found, str):
+        return ""
+    return found.sentence(found.split_sizes(config.val_fraction, config.limit_images))
+
+
+def _of(config: RunConfig) -> Layout | str | None:
     dataset = config.dataset
     if not dataset or dataset in DATASETS:
-        return "", ""
+        return None
     try:
         modified = os.stat(os.path.expanduser(dataset)).st_mtime_ns
     except (OSError, ValueError):
         modified = 0
-    limit = config.limit_images
-    return _find(dataset, config.kind != "pretrain", config.val_fraction, limit, modified)
+    return _read(dataset, config.kind != "pretrain", modified)
 
 
-@st.cache_data(ttl=KEPT_SECONDS, max_entries=100, show_spinner=False)
-def _find(
-    dataset: str, labelled_only: bool, val_fraction: float, limit_images: int | None, modified: int
-) -> tuple[str, str]:
+@st.cache_resource(ttl=KEPT_SECONDS, max_entries=4, show_spinner=False)
+def _read(dataset: str, labelled_only: bool, modified: int) -> Layout | str | None:
+    """The layout; what is wrong, in a sentence; None if it takes too long."""
     try:
-        layout = folder_layout.read(dataset, labelled_only=labelled_only, seconds=SECONDS)
+        return folder_layout.read(dataset, labelled_only=labelled_only, seconds=SECONDS)
     except TimeoutError:
-        return "The folder holds too many files to be looked through here; the run says first how it reads them.", ""
+        return None
     except ConfigError as error:
-        return "", str(error)
-    return layout.sentence(layout.split_sizes(val_fraction, limit_images)), ""
+        return str(error)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.new_run import compute_target, folder_reading, preflight
-from dashboard.shared import form_fields, formats, forms, store, ui, url_state
+from dashboard.new_run import address_notes, checks, compute_target, folder_reading, preflight
+from dashboard.shared import asked, form_fields, formats, forms, run_labels, store, ui, url_state
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.hardware import devices
 from simclr.launch import queue
+from simclr.lifecycle import experiment
 from simclr.results import arms
 from simclr.runs import Run
 
@@ -26,6 +29,7 @@ COLUMNS = 3
 
 
 NAME_LENGTH = 100
+Marks = Mapping[str, Callable[[], None]]  # by option, what draws them below its field
 
 
 def take_address() -> None:
@@ -37,13 +41,17 @@ def take_address() -> None:
     kept["edit"] = query.get("edit", "")
     if not query:
         return
-    kept["place"] = compute_target.known(query.get("place", ""))
+    place = query.get("place", "")
+    kept["place"] = compute_target.known(place)
+    if place and not kept["place"]:
+        asked.say_instead("place", place, "is no device here", "the usual one")
     run = store.find(query.get("clone") or kept["edit"])
-    if run is None and "clone" in query:
-        st.session_state["message"] = f"There is no run {query['clone']} to clone. The form holds a recipe's options."
+    if run is None and query.get("clone"):
+        asked.say_instead("clone", query["clone"], asked.why_not(query["clone"]), "a recipe's options")
     if run is not None and not query.keys() - {"clone", "edit"}:
         take_run(run)
     else:
+        address_notes.say(query)
         forms.refill(*forms.from_address(query))
     if kept["edit"] and (reason := fixed(run)):
         kept["edit"] = ""
@@ -111,19 +119,45 @@ def choose_recipe() -> None:
         st.caption(note)
 
 
-def choose_experiment() -> None:
+def begin_with_experiment() -> None:
+    """Fine-tuning begins with the newest encoder there is; what an address or a clone names that is none is said."""
+    kept = forms.state()
+    kind, values = kept["kind"], kept["values"]
+    if kind == "pretrain":
+        return
+    named = values.get(checks.EXPERIMENT)
+    if named not in (None, ""):
+        text = str(named)
+        try:
+            reference = int(text) if text.isdecimal() else text
+            experiment.find(reference, store.runs_dir(), needs_weights=kind == "finetune")
+        except ConfigError as error:
+            why = (
+                str(error).partition(", which ")[2].partition("; allowed")[0] or asked.why_not(text) or "is no run here"
+            )
+        else:
+            return
+    elif kind == "scratch":
+        return
+    first = checks.newest(kind, kept["recipe"], values) if kind == "finetune" else None
+    if named not in (None, ""):
+        instead = run_labels.label(first) if first is not None else "none"
+        asked.say_instead("experiment", str(named), why, instead)
+    if first is not None or named not in (None, ""):
+        own = forms.start_values(kind, kept["recipe"])
+        chosen = {name: value for name, value in values.items() if name != checks.EXPERIMENT and value != own.get(name)}
+        with_shared = forms.with_experiment(values, first.id if first is not None else None)
+        forms.refill(kind, kept["recipe"], with_shared | chosen)
+
+
+def choose_experiment(obstacles: list[forms.Obstacle]) -> None:
     """Which pre-training, which arm and how many labels: what makes a supervised run the one it is."""
     kept = forms.state()
     values, scratch = kept["values"], kept["kind"] == "scratch"
     # from scratch needs no weights, but the comparison is only worth something with a pre-training that has some
-    usable = [
-        item
-        for item in store.get().summaries()
-        if item.kind == "pretrain" and (found := store.find(item.id)) and found.model_path.is_file()
-    ]
-    names = {item.id: item for item in usable}
+    names = {item.id: item for item in checks.usable()}
     current = values.get("experiment_version")
-    options: list[str | None] = [None, *names]
+    options: list[str | None] = [*([None] if scratch or not names else []), *names]
     if current is not None and str(current) not in names:
         options.append(str(current))  # a version number or a weights file
 
@@ -148,13 +182,13 @@ def choose_experiment() -> None:
             **url_state.start(f"{forms.WIDGETS}experiment", None if current is None else str(current)),
         )
         if chosen != (None if current is None else str(current)):
-            values["experiment_version"] = chosen
-            run = store.find(chosen or "")
-            shared = arms.shared_options(run.config) if run is not None else {}
-            forms.refill(kept["kind"], kept["recipe"], values | shared)  # the same images, split and network
+            forms.use("experiment_version", chosen)
             st.rerun()
-        if not usable and not scratch:
+        if not names and not scratch:
             st.caption("No pre-training has finished yet; start one first.")
+        for found in obstacles:
+            if found.option == checks.EXPERIMENT and names:
+                mark(found)
     with right:
         fractions = sorted({*arms.LABEL_FRACTIONS, values.get("label_fraction") or 1.0})
         fraction = st.segmented_control(
@@ -183,7 +217,11 @@ def choose_experiment() -> None:
             st.rerun()
 
 
-def draw_folded(group: str, names: list[str], errors: dict[str, str]) -> None:
+def mark(found: forms.Obstacle) -> None:
+    form_fields.mark(found, "" if found.remedy is None else checks.remedy_label(found.remedy))
+
+
+def draw_folded(group: str, names: list[str], errors: Marks) -> None:
     """The less common options of a group, folded unless one of them is wrong."""
     kept = forms.state()
     model = cfg.MODELS[kept["kind"]]
@@ -200,7 +238,7 @@ def draw_folded(group: str, names: list[str], errors: dict[str, str]) -> None:
         grid([name for name in names if name not in compute_target.hidden(compute_target.current())], options, errors)
 
 
-def grid(names: list[str], options: dict, errors: dict[str, str]) -> None:
+def grid(names: list[str], options: dict, errors: Marks) -> None:
     for start in range(0, len(names), COLUMNS):
         for column, name in zip(st.columns(COLUMNS, gap="medium"), names[start : start + COLUMNS], strict=False):
             with column:
@@ -216,6 +254,8 @@ def start(target: str) -> None:
     kept = forms.state()
     kind, values = kept["kind"], dict(kept["values"])
     with ui.report_errors():
+        if found := checks.find(target):  # also of a field that was left by the click itself
+            raise ConfigError("\n".join(item.sentence for item in found))
         config = forms.to_config(kind, values)
         if kept["edit"]:
             run = store.find(kept["edit"])
@@ -242,49 +282,26 @@ def submit(config: cfg.RunConfig, target: str, meta: dict[str, str]) -> Run:
     return slurm_submit.submit(config, store.runs_dir(), options, **meta)
 
 
-def judge(target: str) -> tuple[list[str], str]:
-    """What is wrong with the options, or with the folder of images; and how a right one will be read.
-
-    A folder that is wrong here may be right on the machines of Slurm.
-    """
-    kept = forms.state()
-    if found := forms.problems(kept["kind"], kept["values"]):
-        return found, ""
-    reading, wrong = folder_reading.find(forms.to_config(kept["kind"], kept["values"]))
-    return [wrong] if wrong and target != compute_target.SLURM else [], reading
-
-
 def show_reading() -> None:
     """How the folder will be read: what is said of it here is all that tells a wrong reading from a right one."""
-    if reading := judge(compute_target.current())[1]:
+    kept = forms.state()
+    if forms.problems(kept["kind"], kept["values"]):
+        return
+    if reading := folder_reading.sentence(forms.to_config(kept["kind"], kept["values"])):
         st.info(escape.markdown(reading), icon=":material/folder_open:")
 
 
-def checked(target: str) -> tuple[cfg.RunConfig | None, list[str]]:
-    """The options where they are valid here, and else what is wrong, one sentence each."""
-    kept = forms.state()
-    found, _ = judge(target)
-    if target == compute_target.SLURM:
-        found += compute_target.slurm_problems()
-    config = None if found else forms.to_config(kept["kind"], kept["values"])
-    if config is not None and target != compute_target.SLURM:
-        try:
-            devices.resolve_device(target, config)
-        except ConfigError as error:
-            return None, [str(error)]
-    return config, found
-
-
-def start_card() -> None:
+def start_card(obstacles: list[forms.Obstacle]) -> None:
     """Where, what it will take, and the button."""
     kept = forms.state()
     edited = store.find(kept["edit"]) if kept["edit"] else None
     head = st.empty()
     target = compute_target.choose()
-    config, now = checked(target)
+    is_valid = all(item.is_said for item in obstacles)
+    config = forms.to_config(kept["kind"], kept["values"]) if is_valid else None
     with head:
         ready = "Ready to start" if edited is None else "Ready to save"
-        st.subheader("Not ready yet" if now else ready, anchor=False)
+        st.subheader("Not ready yet" if obstacles else ready, anchor=False)
     found = compute_target.Line(False)
     if target != compute_target.SLURM:
         number = int(kept["values"].get("devices") or 1)
@@ -294,8 +311,9 @@ def start_card() -> None:
                 compute_target.show_devices(target, found.waits, number, kept["edit"])
             compute_target.choose_slots(target)
         preflight.section(config, target)
-    for sentence in now:
-        st.error(escape.markdown(sentence))
+    for item in obstacles:
+        if not item.is_said:
+            st.error(escape.markdown(item.sentence))
     if sentence := compute_target.line_sentence(target, found):
         st.caption(escape.markdown(sentence))
     label, icon = "Start", ":material/play_arrow:"
@@ -309,7 +327,7 @@ def start_card() -> None:
         label,
         type="primary",
         icon=icon,
-        disabled=bool(now),
+        disabled=bool(obstacles),
         width="stretch",
         key="start",
         on_click=start,
@@ -320,7 +338,7 @@ def start_card() -> None:
             ui.open_run(edited)
         return
     st.caption("It runs in a process of its own: closing this page changes nothing.")
-    if not now:
+    if is_valid:
         st.caption("The same run from a shell, in the repository's folder:")
         st.code(command(target), language="bash", wrap_lines=True)
 
@@ -344,30 +362,31 @@ def page() -> None:
     ui.show_message()
     if edited is None:
         choose_kind()
+    begin_with_experiment()
     main, side = st.columns([2.1, 1], gap="large")
-    sentences, _ = judge(compute_target.current())
-    errors = forms.by_option(kept["kind"], sentences)
+    obstacles = checks.find(compute_target.current())
+    marks = {item.option: partial(mark, item) for item in reversed(obstacles) if item.option}
     with main:
         with st.container(border=True):
             choose_recipe()
             if kept["kind"] != "pretrain":
-                choose_experiment()
+                choose_experiment(obstacles)
         if compute_target.current() == compute_target.SLURM:
             with st.container(border=True, key="slurm-options"):
                 compute_target.draw_slurm(compute_target.slurm_problems())
         common, folded = forms.layout(kept["kind"])
         with st.container(border=True):
-            grid(common, cfg.option_names(cfg.MODELS[kept["kind"]]), errors)
+            grid(common, cfg.option_names(cfg.MODELS[kept["kind"]]), marks)
             show_reading()
         st.caption("More options")
         with st.container(gap="small"):
             for group, names in folded.items():
-                draw_folded(group, names, errors)
+                draw_folded(group, names, marks)
     # The widgets above may have brought new values: what is shown and started is what they hold now.
-    if judge(compute_target.current())[0] != sentences:
+    if checks.find(compute_target.current()) != obstacles:
         st.rerun()
     with side, st.container(border=True, key="start-card"):
-        start_card()
+        start_card(obstacles)
     target = "" if compute_target.current() == compute_target.usual() else compute_target.current()
     query = forms.address(kept["kind"], kept["recipe"], kept["values"], place=target, edit=kept["edit"])
     url_state.write(query)

@@ -8,9 +8,13 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components import escape
+from dashboard.new_run import compute_target
 from dashboard.shared import form_fields, formats, forms, store, ui
+from dashboard.shared.forms import Obstacle
 from simclr import runs
 from simclr.config import ConfigError, RunConfig
+from simclr.config.remedies import Remedy
+from simclr.hardware import devices
 from simclr.launch import control
 from simclr.lifecycle import estimate
 from simclr.lifecycle.estimate import Estimate
@@ -29,7 +33,7 @@ def section(config: RunConfig | None, target: str) -> None:
     found = None if job is None else estimate.load(job)
     if found is not None:
         st.session_state[LAST] = str(job)
-        answer(found)
+        answer(found, estimate.fits_in(found, free_now(target)))
     elif status is not None and status.state == "failed":
         st.error(escape.markdown(status.error or "It could not be measured."), icon=":material/error:")
     elif before := estimate.load(Path(st.session_state.get(LAST, ""))):
@@ -44,6 +48,40 @@ def section(config: RunConfig | None, target: str) -> None:
         args=(config, target),
         help="Trains a few steps, which takes some seconds, and stores nothing.",
     )
+
+
+def free_now(target: str) -> int | None:
+    """Bytes free where the run would start: of several GPUs the fewest, of any the most; None if it is not known."""
+    found = devices.list_devices()
+    names = devices.names_in(target)
+    chosen = [device.free for device in found if device.name in names] if names else [d.free for d in found[:-1]]
+    if not chosen or None in chosen:
+        return None
+    known = [free for free in chosen if free is not None]
+    return min(known) if names else max(known)
+
+
+def obstacle(config: RunConfig, target: str) -> Obstacle | None:
+    """What the last measurement of these options found that keeps them from being started now; None if nothing does.
+
+    Memory that other runs hold keeps none back: it waits for them, and the same may fit then.
+    """
+    job = estimate.find_job(config, target, store.runs_dir())
+    status = None if job is None else runs.current_status(job)
+    if job is None or status is None or status.is_active:
+        return None
+    if status.state == "failed" and status.reason == "bad input":
+        return Obstacle(status.error, option=status.error.split(" ", 1)[0], is_said=True)
+    found = estimate.load(job)
+    if found is None or estimate.fits_in(found, free_now(target)):
+        return None
+    if compute_target.line(target, config.devices, forms.state()["edit"]).waits:
+        return None
+    option = "micro_batch_size" if found.micro_batch_size and not found.batch_size else "batch_size"
+    number = getattr(found, option)
+    would = f" {number:,} would." if number else ""
+    text = f"It does not fit into memory.{would}"
+    return Obstacle(text, option, Remedy(option, number) if number else None, is_said=True)
 
 
 def start(config: RunConfig, target: str) -> None:
@@ -76,10 +114,10 @@ def progress(job: str) -> None:
         )
 
 
-def answer(found: Estimate) -> None:
+def answer(found: Estimate, fits: bool) -> None:
     """Memory and time with their uncertainty, and what to change where it does not fit."""
     with st.container(key="check-answer", gap="small"):
-        if not found.fits:
+        if not fits:
             need, free = estimate.size_text(found.memory), estimate.size_text(found.free)
             hopeless = "" if found.batch_size or found.micro_batch_size else " A smaller batch would not help."
             st.error(
@@ -89,11 +127,12 @@ def answer(found: Estimate) -> None:
                 for option in ("batch_size", "micro_batch_size"):
                     if number := getattr(found, option):
                         label = "Use batch size" if option == "batch_size" else "Keep the batch, micro batch size"
-                        st.button(f"{label} {number:,}", key=f"use-{option}", on_click=use, args=(option, number))
+                        use = Remedy(option, number)
+                        st.button(f"{label} {number:,}", key=f"use-{option}", on_click=form_fields.use, args=(use,))
         with st.container(horizontal=True, gap="medium"):
             parts = " · ".join(f"{name} {formats.duration(seconds)}" for name, seconds in found.parts.items())
             st.metric("Time", formats.duration(found.seconds), width="content", help=escape.markdown(parts))
-            if found.fits:
+            if fits:
                 st.metric("Memory", estimate.size_text(found.memory), width="content")
         lines = [f"{formats.duration(found.seconds_low)} to {formats.duration(found.seconds_high)}"]
         lines.append(f"{found.images_per_second:,.0f} images/s")
@@ -111,10 +150,3 @@ def stale(found: Estimate) -> None:
         f"Before the last change it was {formats.duration(found.seconds)} and {fits}. The options are different now.",
         text_alignment="left",
     )
-
-
-def use(option: str, number: int) -> None:
-    """Takes over a suggestion."""
-    form_fields.collect()
-    kept = forms.state()
-    forms.refill(kept["kind"], kept["recipe"], kept["values"] | {option: number})

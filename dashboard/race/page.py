@@ -68,7 +68,7 @@ def named(run_id: str) -> Race | None:
 
 
 def find(known: list[Race]) -> Race | None:
-    """The race that the address names, else the newest; says so where it names none."""
+    """The race that the address names, else the newest that is going on or has frames; says so where it names none."""
     if wanted := VIEW["id"]:
         if (found := named(wanted)) is not None:
             return found
@@ -77,7 +77,13 @@ def find(known: list[Race]) -> Race | None:
             icon=":material/search_off:",
         )
         VIEW["id"] = ""
-    return known[0] if known else None
+    shown = [item for item in known if has_frames(item) or any(run.status.is_active for run in item)]
+    return next(iter([*shown, *known]), None)
+
+
+def has_frames(found: Race) -> bool:
+    """Whether both have kept something to look at."""
+    return all(map(race_films.num_frames, found))
 
 
 def start(recipe: str, fraction: float) -> None:

@@ -10,8 +10,8 @@ from dashboard.run import verdict_panel
 from dashboard.shared import figures, formats, run_actions, run_labels, store
 from simclr import runs
 from simclr.results import index, metric_info
+from simclr.results.curves import mean_images_per_second
 from simclr.results.metric_info import chance_level
-from simclr.results.speed import mean_images_per_second
 from simclr.runs import Run, metrics_csv
 from simclr.runs.status import Status
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import url_state
-from dashboard.shared.forms import WIDGETS, section_names, state
+from dashboard.shared import forms, url_state
+from dashboard.shared.forms import WIDGETS, Obstacle, section_names, state
 from simclr import config as cfg
+from simclr.config.remedies import Remedy
 
 
 def widget_name(mark: str, option: str) -> str:
@@ -55,10 +56,34 @@ def help_text(info: Any) -> str:
     return escape.markdown(f"{info.description} Allowed: {cfg.allowed(info)}.")
 
 
+def use(remedy: Remedy) -> None:
+    """Takes over a value that would do, with what was typed meanwhile."""
+    collect()
+    forms.use(remedy.option, remedy.value)
+
+
+def mark(found: Obstacle, label: str) -> None:
+    """Below a field: what is wrong, and the value that would do, one click away.
+
+    Args:
+        label: of the click.
+    """
+    st.markdown(f":small[:red[{escape.markdown(found.sentence)}]]")
+    if found.remedy is not None:
+        st.button(
+            escape.markdown(label),
+            key=f"would-do-{found.option or found.remedy.option}",
+            icon=":material/build:",
+            type="tertiary",
+            on_click=use,
+            args=(found.remedy,),
+        )
+
+
 def draw(
     name: str,
     info: Any,
-    errors: Mapping[str, str],
+    errors: Mapping[str, Callable[[], None]],
     values: dict[str, Any] | None = None,
     mark: str = "",
     words: Sequence[str] = (),
@@ -66,6 +91,7 @@ def draw(
     """One option as a widget, its value kept, and under it what is wrong with it.
 
     Args:
+        errors: by option, what draws the marks below its field.
         values, mark: where its value is kept, and what tells its widget from others; unset: the form's.
         words: to choose from, where any other text may stand too.
     """
@@ -114,7 +140,7 @@ def draw(
         ) or (None if optional else "")
     values[name] = new
     if name in errors:
-        st.markdown(f":small[:red[{escape.markdown(errors[name])}]]")
+        errors[name]()
 
 
 def _step(value: Any, info: Any) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -17,6 +18,8 @@ from dashboard.shared import store, url_state
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
+from simclr.config.remedies import Remedy
+from simclr.results import arms
 from simclr.runs import Run
 
 STATE = "new_run_form"
@@ -27,7 +30,20 @@ ARMS = {True: "Frozen encoder, train the head", False: "Fine-tune all weights"}
 OWN_CONTROLS = ("experiment_version", "random_weight_init", "freeze_encoder", "label_fraction")
 # Of an address, what is no option: the run it is about, and where to train.
 OTHER_PARAMETERS = ("kind", "recipe", "experiment", "arm", "place", "edit", "clone")
+ARM_WORDS = ("frozen", "full")
+UNSET_WORDS = ("", "null", "none", "~")
 NO_RECIPE = ""
+NO_EXPERIMENT = "Choose the pre-training whose encoder is to be fine-tuned."
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why a run cannot be started. option: whose field is marked; remedy: what would do; is_said: elsewhere already."""
+
+    sentence: str
+    option: str = ""
+    remedy: Remedy | None = None
+    is_said: bool = False
 
 
 # --- the kept copy -------------------------------------------------------------------------------------------------
@@ -75,6 +91,20 @@ def prefill(kind: str, values: Mapping[str, Any], recipe: str | None = None) -> 
     """
     state()
     refill(kind, default_recipe() if recipe is None else recipe, flatten(values))
+
+
+def with_experiment(values: Mapping[str, Any], run_id: str | None) -> dict[str, Any]:
+    """The values of a supervised run on this pre-training: the same images, split and network."""
+    run = store.find(run_id or "")
+    return {**values, **(arms.shared_options(run.config) if run is not None else {}), "experiment_version": run_id}
+
+
+def use(option: str, value: Any) -> None:
+    """Puts a value that would do into its field; a pre-training brings what is to be shared with it."""
+    values = {**state()["values"], option: value}
+    if option == "experiment_version":
+        values = with_experiment(values, value)
+    refill(state()["kind"], state()["recipe"], values)
 
 
 def of_run(run: Run) -> tuple[str, str, dict[str, Any]]:
@@ -151,7 +181,7 @@ def _known(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def typed(info: Any, value: Any) -> Any:
     """Text from a YAML file or an address as a value of the option's type; None where it is none."""
     kind = cfg.field_type(info)
-    if value is None or (isinstance(value, str) and value.strip().lower() in ("", "null", "none", "~")):
+    if value is None or (isinstance(value, str) and value.strip().lower() in UNSET_WORDS):
         return "" if kind is str and not cfg.is_optional(info) else None
     if kind is bool:
         return str(value).strip().lower() in ("true", "yes", "on", "1")
@@ -207,19 +237,13 @@ def problems(kind: str, values: Mapping[str, Any]) -> list[str]:
     """What is wrong with the form, one sentence each; empty where a run can be started."""
     found: list[str] = []
     if kind == "finetune" and values.get("experiment_version") in (None, ""):
-        found.append("Choose the pre-training whose encoder is to be fine-tuned.")
+        found.append(NO_EXPERIMENT)
     try:
         to_config(kind, values)
     except ConfigError as error:
         if not found or "random_weight_init" not in str(error):
             found += str(error).split("\n")
     return found
-
-
-def by_option(kind: str, sentences: list[str]) -> dict[str, str]:
-    """Sentences by the option they begin with, for showing each beside its field."""
-    names = cfg.option_names(cfg.MODELS[kind])
-    return {sentence.split(" ", 1)[0]: sentence for sentence in sentences if sentence.split(" ", 1)[0] in names}
 
 
 def changed(kind: str, recipe: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -292,7 +316,7 @@ def from_address(query: Mapping[str, str]) -> tuple[str, str, dict[str, Any]]:
         for name, value in query.items()
         if name == "experiment" or name == "arm" or name not in OTHER_PARAMETERS
     }
-    if kind == "finetune" and str(values.get("arm", "")) in ("frozen", "full"):
+    if kind == "finetune" and str(values.get("arm", "")) in ARM_WORDS:
         values["freeze_encoder"] = values["arm"] == "frozen"
     return kind, recipe, values
 

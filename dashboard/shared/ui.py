@@ -30,9 +30,18 @@ STYLE = """
   }
 }
 [class*="st-key-address-"] { display: none; }
-.st-key-verdict p, .st-key-run-verdict-text [data-testid="stMarkdown"] p { font-size: 1.12rem; line-height: 1.5; }
+.st-key-run-verdict-text [data-testid="stMarkdown"] p { font-size: 1.12rem; line-height: 1.5; }
 .st-key-run-verdict-text [data-testid="stCaptionContainer"] p { font-size: 0.9rem !important; }
 :is([class*="-verdict"], [class*="st-key-advice-"])[class*="-text"] { min-width: min(20rem, 100%); }
+.st-key-verdict [data-testid="stMetric"] { padding-right: 2.2rem; }
+.st-key-verdict [data-testid="stMetricValue"],
+.st-key-verdict [data-testid="stMetricValue"] p { font-size: 2.5rem; line-height: 1.15; font-weight: 650; }
+.st-key-verdict-numbers { row-gap: 0.8rem; }
+.st-key-verdict-text p { font-size: 1.05rem; line-height: 1.5; }
+@media (max-width: 640px) {
+  .st-key-verdict [data-testid="stMetricValue"],
+  .st-key-verdict [data-testid="stMetricValue"] p { font-size: 2rem; }
+}
 .st-key-facts [data-testid="stMetric"] { padding-right: 1rem; }
 [class*="st-key-queue-actions-"] { gap: 0 !important; }
 [class*="st-key-queue-actions-"] button { min-width: 2.1rem; min-height: 2.1rem; justify-content: center; }
@@ -85,6 +94,12 @@ def report_errors() -> Iterator[None]:
         st.session_state["message"] = str(error)
     except OSError as error:
         st.session_state["message"] = f"The runs folder does not take it: {error.strerror or error}."
+
+
+def show_notes() -> None:
+    """What the address asks for that is not there, or makes no sense, and what is shown instead."""
+    if notes := url_state.notes():
+        st.warning("\n\n".join(map(escape.markdown, notes)), icon=":material/search_off:")
 
 
 def show_message() -> None:

@@ -39,6 +39,8 @@ class _Visit:
     is_first: bool = False  # in this session
     news: Query | None = None
     written: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what the address says that is not shown
+    settled: str | None = None  # what was written when it had been opened: with another choice the notes go
 
 
 @dataclass
@@ -75,13 +77,17 @@ def enter(page: str, pages: Sequence[str]) -> None:
     asked, visit = _text(query), _visit(page)
     visits.is_leaving = False
     came, visits.page, visits.pages = visits.page != page, page, tuple(name for name in pages if name)
+    if visit.notes and visit.settled is None and visit.written:
+        visit.settled = visit.written[-1]
+    if came:
+        visit.notes = []
     if not came and asked in (visit.asked, *visit.written):
         return
     visit.is_first = not any(each.token for each in visits.of.values())
     visit.token, visit.asked = uuid.uuid4().hex, asked
     if asked in visit.written[-1:]:
         return
-    visit.news = query
+    visit.news, visit.notes, visit.settled = query, [], None
     if asked:  # else it goes on with what it showed, and the browser may still say what that was
         visit.written = []
 
@@ -94,6 +100,26 @@ def news(page: str) -> Query | None:
     visit = _visit(page)
     found, visit.news = visit.news, None
     return found
+
+
+# --- what an address says wrongly ------------------------------------------------------------------------------------
+
+
+def note(sentence: str) -> None:
+    """Lets the page say what its address says that is not shown, and what is shown instead."""
+    visits = _visits()
+    if visits.page is not None and sentence not in (notes := _visit(visits.page).notes):
+        notes.append(sentence)
+
+
+def notes() -> list[str]:
+    """What the page that is shown has to say of its address; until something else is chosen."""
+    visits = _visits()
+    visit = _Visit() if visits.page is None else _visit(visits.page)
+    return [] if visit.settled is not None and visit.written[-1:] != [visit.settled] else visit.notes
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
 
 
 def last_values(query: Query) -> dict[str, str]:

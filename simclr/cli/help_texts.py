@@ -14,6 +14,7 @@ commands:
   film       maps of how a training moved the images, epoch by epoch
   lab        what encoders have learned to ignore: by operation and strength, and factor by factor
   bench      what things cost, as ratios measured side by side
+  results    what a pre-training was worth: accuracies, and steps and seconds to them, beside from scratch
   runs       list the runs
   stop       stop a run; its last checkpoint is kept
   resume     resume a run that was stopped or failed
@@ -55,6 +56,10 @@ EXAMPLES = {
   python -m simclr bench
   python -m simclr bench --only augmentation,loss --against lightly
   python -m simclr bench --plot costs.html --json costs.json""",
+    "results": """examples:
+  python -m simclr results
+  python -m simclr results RUN --one_seed
+  python -m simclr results RUN --json""",
     "runs": """examples:
   python -m simclr runs
   python -m simclr runs --json""",
@@ -73,6 +78,7 @@ SUMMARIES = {
     "film": "Draws the maps of a run's training film, one for each epoch kept, so that they belong together.",
     "lab": "Measures what encoders have learned to ignore: similarity after each operation, factors of shapes.",
     "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",
+    "results": "Says what a pre-training was worth beside from scratch, over its seeds: accuracy, steps and seconds.",
     "runs": "Lists the runs, newest first.",
     "stop": "Stops a run: it saves a checkpoint and ends; after 60 s it is killed.",
     "resume": "Resumes a run from its last checkpoint, in the same folder; without one it begins again there.",

@@ -21,6 +21,7 @@ COMMANDS = {
     "film": ("film", "film"),
     "lab": ("lab", "lab"),
     "bench": ("bench", "bench"),
+    "results": ("results", "show_results"),
     "runs": ("runs", "list_runs"),
     "stop": ("runs", "stop"),
     "resume": ("runs", "resume"),

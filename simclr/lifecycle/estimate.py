@@ -130,6 +130,11 @@ class Estimate:
         return f"It does not fit: it would take about {need} of {where}, and {free} are free. {help_text}"
 
 
+def fits_in(found: Estimate, free: int | None) -> bool:
+    """Whether what was measured fits into `free` bytes now, or did when it was measured."""
+    return found.fits or (free is not None and found.memory <= SAFE_SHARE * free)
+
+
 def size_text(size: float) -> str:
     """Bytes as GiB, or MiB where that is more telling."""
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"

@@ -16,6 +16,7 @@ from simclr import runs
 from simclr.config import CROP_AND_FLIP, CUDA_GRAPHS, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.data.batches import EpochBatches
 from simclr.data.splits import label_subset
+from simclr.lifecycle import experiment as experiments
 from simclr.models import backbones, compute, state_dicts
 from simclr.models.weights import Weights
 from simclr.runs import Run
@@ -90,36 +91,13 @@ def _check_sizes(config: PretrainConfig, image_size: int) -> None:
 
 def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) -> Prepared:
     compute.find_device(config.accelerator, config.devices)
-    experiment: Run | None = None
-    weights: Path | None = None
-    if config.experiment_version is not None:
-        found = runs.find_experiment(config.experiment_version, runs_dir)
-        if isinstance(found, Run):
-            experiment = found
-            if experiment.kind != "pretrain":
-                raise ConfigError(
-                    f"experiment_version is {config.experiment_version}, which is a {experiment.kind} run; "
-                    "allowed: a pre-training."
-                )
-            if isinstance(config.experiment_version, int):
-                print(f"experiment_version {config.experiment_version} is {experiment.id}", flush=True)
-            weights = experiment.model_path
-            if not config.random_weight_init and not weights.is_file():
-                raise ConfigError(
-                    f"experiment_version is {experiment.id}, which is {experiment.status.state} and has no final "
-                    "weights yet; allowed: a finished pre-training."
-                )
-        else:
-            weights = found
-    config = _inherit_options(config, experiment)
-    if config.backbone is None:
-        raise ConfigError(
-            "backbone is not set, and there is no pre-training to take it from; allowed: a backbone's name."
-        )
-    if config.dataset is None:
-        raise ConfigError(
-            "dataset is not set, and there is no pre-training to take it from; allowed: a data set's name or a folder."
-        )
+    experiment, weights = experiments.find(
+        config.experiment_version, runs_dir, needs_weights=not config.random_weight_init
+    )
+    if experiment is not None and isinstance(config.experiment_version, int):
+        print(f"experiment_version {config.experiment_version} is {experiment.id}", flush=True)
+    config = experiments.inherit_options(config, experiment)
+    assert config.backbone is not None and config.dataset is not None
 
     backbone: str = config.backbone
     state: dict[str, Tensor] | None = None
@@ -196,17 +174,3 @@ def _match(config: FinetuneConfig, experiment: Run | None, num_images: int) -> F
             "max_steps": -(-num_steps * theirs.batch_size // size) if is_cut else None,
         }
     )
-
-
-def _inherit_options(config: FinetuneConfig, experiment: Run | None) -> FinetuneConfig:
-    """Fills unset options from the experiment; one that contradicts it is refused."""
-    if experiment is None:
-        return config
-    theirs = experiment.config
-    for name in ("backbone", "image_size"):
-        mine = getattr(config, name)
-        if mine is not None and theirs.get(name) is not None and mine != theirs[name]:
-            raise ConfigError(f"{name} is {mine}; allowed: {theirs[name]}, as in the pre-training {experiment.id}.")
-    names = ["backbone", "image_size"] + (["dataset", "data_dir"] if config.dataset is None else [])
-    # an explicit data_dir stays
-    return config.model_copy(update={name: theirs.get(name) for name in names if getattr(config, name) is None})

@@ -13,6 +13,7 @@ from simclr.config import BACKBONES, ConfigError
 from simclr.models.small_networks import SMALL_NETWORKS
 
 SMALL_IMAGE_SIDE = 64  # up to here a ResNet gets the 3x3 stem without pooling (Chen et al. 2020, section B.9)
+SIDES = (32, 64, 96, 128, 160, 224, 256, 299, 384, 512)  # that are tried for one that a network can take
 
 
 class Backbone(NamedTuple):
@@ -90,11 +91,15 @@ def check_size(name: str, image_size: int, initial_size: int | None = None, *, s
     """
     if name not in BACKBONES:
         raise ConfigError(f"backbone is {name}; allowed: one of {', '.join(BACKBONES)}.")
+    asked = small_stem
     if small_stem is None:
         small_stem = image_size <= SMALL_IMAGE_SIDE
     if reason := _obstacle(name, image_size, small_stem, image_size):
+        stems = {side: side <= SMALL_IMAGE_SIDE if asked is None else asked for side in SIDES if side != image_size}
+        near = next((side for side, stem in stems.items() if not _obstacle(name, side, stem, side)), None)
+        hint = "" if near is None else f"; allowed: image_size {near} or another backbone"
         raise ConfigError(
-            f"backbone is {name}, which cannot take images of {image_size} x {image_size} pixels: {reason}."
+            f"backbone is {name}, which cannot take images of {image_size} x {image_size} pixels: {reason}{hint}."
         )
     if initial_size is not None and (reason := _obstacle(name, image_size, small_stem, initial_size)):
         raise ConfigError(

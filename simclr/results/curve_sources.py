@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -38,13 +38,16 @@ class Source:
     @property
     def options(self) -> dict[str, Any]:
         """Its options by dotted name."""
-        return (
-            {} if self.options_path is None else _options(self.options_path, metrics_csv.signature(self.options_path))
-        )
+        return {} if self.options_path is None else options_of(self.options_path)
 
     @property
     def seed(self) -> Any:
         return next((self.options[name] for name in SEEDS if name in self.options), None)
+
+
+def options_of(path: Path) -> dict[str, Any]:
+    """The options in a YAML file by dotted name, read again only when it has changed."""
+    return _options(path, metrics_csv.signature(path))
 
 
 @lru_cache(maxsize=2000)
@@ -92,13 +95,21 @@ def by_seed(sources: Sequence[Source], every: Sequence[Source] = ()) -> list[Gro
 
 
 def _same_but_seed(source: Source, known: dict[str, Source], depth: int = 2) -> str:
-    options = {name: value for name, value in source.options.items() if name not in (*NAMING, *SEEDS)}
-    if not options:
-        return source.id
+    options = source.options
     start = known.get(str(options.get("experiment_version")))
     if start is not None and depth:
-        options["experiment_version"] = _same_but_seed(start, known, depth - 1)
-    return json.dumps([source.kind, {name: option_text(value) for name, value in options.items()}], sort_keys=True)
+        options = options | {"experiment_version": _same_but_seed(start, known, depth - 1)}
+    return same_but_seed(source.kind, options) or source.id
+
+
+def same_but_seed(kind: str, options: Mapping[str, Any]) -> str:
+    """A text that runs share which differ in nothing but the seed and what only names them; empty without options.
+
+    Args:
+        options: by dotted name.
+    """
+    found = {name: option_text(value) for name, value in options.items() if name not in (*NAMING, *SEEDS)}
+    return json.dumps([kind, found], sort_keys=True) if found else ""
 
 
 def _shared_title(titles: Sequence[str]) -> str:

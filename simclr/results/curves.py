@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from simclr.results import smoothing as series
 from simclr.results.curve_sources import Group, Source
 from simclr.results.metric_info import METRICS, Metric, spec_of
-from simclr.results.smoothing import Floats
+from simclr.results.smoothing import Columns, Floats
 from simclr.runs import metrics_csv
+from simclr.runs.status import Status
 
-PLACES = ("epoch", "step", "perf/seconds")  # columns that say where a row lies
+PLACES = ("epoch", "step", "perf/seconds", "perf/cpu_seconds")  # columns that say where a row lies
 MAX_TABLES, MAX_LINES = 400, 8000
 Value = TypeVar("Value")
 
@@ -274,3 +275,26 @@ def csv_text(groups: Sequence[Group], metrics: Sequence[str], view: View, around
 
 def _short(value: float) -> str:
     return f"{value:.7g}"
+
+
+def mean_images_per_second(status: Status, columns: Columns) -> float | None:
+    """All images trained on by the seconds of their steps; None before the first row.
+
+    A run from before these were counted has only the speed of each row: as the rows of an epoch cover as many steps
+    each, their times are as the inverse of their speeds.
+
+    Args:
+        columns: of its `metrics.csv`.
+    """
+    if status.mean_images_per_second is not None:
+        return status.mean_images_per_second
+    speeds = np.asarray(columns.get("perf/images_per_second", ()), dtype=np.float64)
+    steps = np.asarray(columns.get("step", ()), dtype=np.float64)
+    if len(speeds) != len(steps):
+        return None
+    kept = np.isfinite(steps) & np.isfinite(speeds) & (speeds > 0)
+    done = np.diff(steps[kept], prepend=0.0)
+    if not len(done) or not (done > 0).any():
+        return None
+    done = np.clip(done, 0, None)
+    return float(done.sum() / (done / speeds[kept]).sum())

@@ -1,12 +1,10 @@
-"""Figures over several runs: mean and spread, and what the labels save."""
+"""Figures over several runs: mean and spread."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from simclr.results.tables import ArmRuns
 
 
 def mean_and_std(values: Sequence[float]) -> tuple[float, float]:
@@ -16,24 +14,17 @@ def mean_and_std(values: Sequence[float]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Test accuracies 0..1 at one label fraction: the best that starts from the encoder, and from scratch."""
+class Spread:
+    """Mean and sample standard deviation of `num` values; one value alone has no deviation."""
 
-    fraction: float
-    pretrained: float
-    scratch: float
-
-    @property
-    def gain(self) -> float:
-        return self.pretrained - self.scratch
+    mean: float
+    deviation: float | None = None
+    num: int = 1
 
 
-def verdict(picked: ArmRuns) -> Verdict | None:
-    """What the encoder is worth at the smallest label fraction where both sides have a result; None where none has."""
-    for fraction in sorted({fraction for fraction, _ in picked}):
-        reached = {arm: item.test_accuracy for (share, arm), item in picked.items() if share == fraction}
-        scratch = reached.get("scratch")
-        ours = [value for arm in ("frozen", "full") if (value := reached.get(arm)) is not None]
-        if scratch is not None and ours:
-            return Verdict(fraction, max(ours), scratch)
-    return None
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """The spread of those values that are there; None where none is."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return Spread(known[0]) if known else None
+    return Spread(*mean_and_std(known), len(known))

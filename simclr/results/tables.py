@@ -1,4 +1,4 @@
-"""What pre-trained encoders reach beside training from scratch: which run stands for what, and the table of results."""
+"""What pre-trained encoders reach beside training from scratch, and how soon: the table of results and its answer."""
 
 from __future__ import annotations
 
@@ -6,98 +6,205 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simclr.results import arms
+from simclr.results import convergence
 from simclr.results.arms import ARMS
+from simclr.results.convergence import Clock, Convergence, Pair
 from simclr.results.index import Summary, finite_number
+from simclr.results.statistics import Spread, spread
+from simclr.results.trials import Find, Trial, comparable, siblings, trials
 
 PROTOCOLS = ("knn", "linear", *ARMS)  # in the order of the rows: the more is trained, the lower
-ArmRuns = Mapping[tuple[float, str], Summary]  # by label fraction and arm
+LOSSES = {"knn": None, "linear": "test/linear_loss"}
 
 
 @dataclass(frozen=True)
 class ResultRow:
     """What was reached with one share of the labels in one way. Accuracies are fractions 0..1 on the test images.
 
-    protocol: one of `PROTOCOLS`. summary: the run it was measured with. gain: accuracy minus that of from scratch on
-    the same labels; None where there is no such run. is_best: the highest of at least two with this share of labels.
-    is_last: the last row with this share.
+    protocol: one of `PROTOCOLS`. runs: those it was measured with, of the pre-training itself first. gain: accuracy
+    minus that of from scratch with the same seed and labels; None where no seed has such a run. reached: how soon it
+    had 90 % of from scratch's final accuracy; None for what is not trained by steps. is_best: the highest of at least
+    two with this share of labels. is_last: the last row with this share.
     """
 
     fraction: float
     protocol: str
-    summary: Summary
-    accuracy: float | None
-    gain: float | None
-    loss: float | None
+    runs: tuple[Summary, ...]
+    accuracy: Spread | None
+    gain: Spread | None
+    loss: Spread | None
     num_labels: float | None
+    reached: Convergence | None
     is_best: bool
     is_last: bool
 
 
-def label_fractions(partners: Sequence[Summary]) -> list[float]:
-    """The shares of labels that were used, rising."""
-    return sorted({item.label_fraction for item in partners if item.label_fraction is not None})
+@dataclass(frozen=True)
+class Verdict:
+    """What the encoder was worth at one share of labels: the better way to use it, beside from scratch.
+
+    arm: that way, `frozen` or `full`. pretrained, scratch: test accuracies 0..1 of the same seeds. gain: the
+    differences, seed by seed. reached: how soon it was at 90 % of from scratch's final accuracy.
+    """
+
+    fraction: float
+    arm: str
+    pretrained: Spread
+    scratch: Spread
+    gain: Spread
+    reached: Convergence | None
 
 
-def arm_runs(partners: Sequence[Summary]) -> dict[tuple[float, str], Summary]:
-    """The run that stands for each label fraction and arm: the newest that has a result, else the newest.
+@dataclass(frozen=True)
+class Results:
+    """The table of a pre-training. clock: what its seconds are, of the processor or of training."""
+
+    trials: tuple[Trial, ...]
+    rows: tuple[ResultRow, ...]
+    verdicts: tuple[Verdict, ...]
+    clock: Clock
+    evaluations: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def seeds(self) -> list[Any]:
+        return [trial.seed for trial in self.trials]
+
+
+def to_begin_with(summaries: Sequence[Summary]) -> Summary | None:
+    """The newest pre-training that has an answer: a result of its own and one from scratch on the same labels.
+
+    Else the newest that anything was trained on, else the newest; None if there is none.
+    """
+
+    def rank(item: Summary) -> int:
+        partners = comparable(item.id, summaries)
+        tested = [item for item in partners if item.test_accuracy is not None]
+        sides = {(item.label_fraction, repr(item.seed), item.arm == "scratch") for item in tested}
+        has_answer = any((fraction, seed, not is_scratch) in sides for fraction, seed, is_scratch in sides)
+        return 0 if has_answer else 1 if partners else 2
+
+    return min((item for item in summaries if item.kind == "pretrain"), key=rank, default=None)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One seed's part of a row. scratch: the run from scratch with the same labels, and its accuracy."""
+
+    run: Summary
+    accuracy: float | None
+    scratch: Summary | None
+
+
+def results(own: Summary, summaries: Sequence[Summary], find: Find, *, all_seeds: bool = True) -> Results:
+    """The table of a pre-training and of those that differ from it in nothing but the seed.
 
     Args:
-        partners: supervised runs of one pre-training, newest first.
+        summaries: all runs, newest first.
+        find: a run by its id.
+        all_seeds: else those of this pre-training alone.
     """
-    found: dict[tuple[float, str], Summary] = {}
-    for fraction in label_fractions(partners):
-        for arm in ARMS:
-            same = [item for item in partners if item.arm == arm and item.label_fraction == fraction]
-            if same:
-                found[fraction, arm] = next((item for item in same if item.test_accuracy is not None), same[0])
+    others = siblings(own, summaries, find) if all_seeds else []
+    found = trials(own, others, summaries)
+    involved = [own, *others, *(item for trial in found for item in trial.runs.values())]
+    evaluations = {item.id: run.evaluation for item in involved if (run := find(item.id)) is not None}
+    cells = _cells(found, evaluations)
+    pairs = {place: _pairs(each, find) for place, each in cells.items() if place[1] in ARMS}
+    clock = convergence.clock_of([item for each in pairs.values() for item in each])
+    reached = {
+        place: convergence.over_seeds(each, clock) for place, each in pairs.items() if each
+    }  # none where no seed has a run from scratch
+    rows = _rows(cells, evaluations, reached)
+    return Results(tuple(found), tuple(rows), tuple(_verdicts(cells, reached)), clock, evaluations)
+
+
+Cells = dict[tuple[float, str], list[_Cell]]
+
+
+def _cells(found: Sequence[Trial], evaluations: Mapping[str, Mapping[str, Any]]) -> Cells:
+    """The parts of each row, by share of labels and protocol, in the order of the rows."""
+    cells: Cells = {}
+    probed: set[str] = set()
+    for trial in found:
+        own = trial.pretraining
+        reached = {place: (item, item.test_accuracy) for place, item in trial.runs.items()}
+        if own.id not in probed:  # what the pre-training itself was tested for stands with those that use all labels
+            probes = {"knn": own.test_knn, "linear": own.test_linear}
+            reached |= {(1.0, name): (own, value) for name, value in probes.items() if value is not None}
+            probed.add(own.id)
+        for (fraction, name), (item, accuracy) in reached.items():
+            scratch = trial.runs.get((fraction, "scratch"))
+            if scratch is not None and not _same_labels(item, scratch, evaluations):
+                scratch = None
+            cells.setdefault((fraction, name), []).append(_Cell(item, accuracy, scratch))
+    return dict(sorted(cells.items(), key=lambda pair: (pair[0][0], PROTOCOLS.index(pair[0][1]))))
+
+
+def _same_labels(item: Summary, other: Summary, evaluations: Mapping[str, Mapping[str, Any]]) -> bool:
+    counts = [evaluations.get(run.id, {}).get("num_labels") for run in (item, other)]
+    return item.seed == other.seed and (None in counts or counts[0] == counts[1])
+
+
+def _pairs(cells: Sequence[_Cell], find: Find) -> list[Pair]:
+    """Each seed's training beside the one from scratch, for those that have one."""
+    found = []
+    for cell in cells:
+        ours, scratch = find(cell.run.id), find(cell.scratch.id) if cell.scratch is not None else None
+        if ours is not None and scratch is not None:
+            found.append(convergence.pair(convergence.training(ours), convergence.training(scratch)))
     return found
 
 
-def comparable(run_id: str, summaries: Sequence[Summary]) -> list[Summary]:
-    """The partners of a pre-training that were trained on its data; accuracies on other data say nothing beside it."""
-    own = next((item for item in summaries if item.id == run_id), None)
-    return [item for item in arms.partners_of(run_id, summaries) if own is not None and item.dataset == own.dataset]
+def _gain(cell: _Cell) -> float | None:
+    if cell.accuracy is None or cell.scratch is None or cell.scratch.test_accuracy is None:
+        return None
+    return cell.accuracy - cell.scratch.test_accuracy
 
 
-def result_rows(
-    picked: ArmRuns, evaluations: Mapping[str, Mapping[str, Any]], own: Summary | None = None
+def _rows(
+    cells: Cells, evaluations: Mapping[str, Mapping[str, Any]], reached: Mapping[tuple[float, str], Convergence]
 ) -> list[ResultRow]:
-    """A row for each label fraction and arm.
-
-    Args:
-        picked: as `arm_runs` finds them.
-        evaluations: the test figures by run id, those of `own` too.
-        own: the pre-training, whose linear probe and kNN stand with the arms that use all labels.
-    """
-    accuracies = {place: (item, item.test_accuracy) for place, item in picked.items()}
-    if own is not None:
-        probes = {"knn": own.test_knn, "linear": own.test_linear}
-        accuracies |= {(1.0, name): (own, value) for name, value in probes.items() if value is not None}
+    accuracies = {place: spread(cell.accuracy for cell in each) for place, each in cells.items()}
     found = []
-    for fraction, name in sorted(accuracies, key=lambda place: (place[0], PROTOCOLS.index(place[1]))):
-        item, accuracy = accuracies[fraction, name]
-        group = {other: value for (share, other), (_, value) in accuracies.items() if share == fraction}
-        results = [value for value in group.values() if value is not None]
-        scratch = group.get("scratch")
-        other = picked.get((fraction, "scratch"))
-        if other is not None:
-            counts = [evaluations.get(run.id, {}).get("num_labels") for run in (item, other)]
-            if other.seed != item.seed or (None not in counts and counts[0] != counts[1]):
-                scratch = None  # not the same labels
-        evaluation = evaluations.get(item.id, {})
-        loss = {"linear": "test/linear_loss", "knn": None}.get(name, "test/loss")
+    for (fraction, name), each in cells.items():
+        group = {other: value for (share, other), value in accuracies.items() if share == fraction}
+        means = [value.mean for value in group.values() if value is not None]
+        loss, accuracy = LOSSES.get(name, "test/loss"), accuracies[fraction, name]
+        own = [evaluations.get(cell.run.id, {}) for cell in each]
+        counts = [finite_number(item.get("num_labels")) for item in own]
         found.append(
             ResultRow(
                 fraction,
                 name,
-                item,
+                tuple(cell.run for cell in each),
                 accuracy,
-                gain=None if name == "scratch" or scratch is None or accuracy is None else accuracy - scratch,
-                loss=finite_number(evaluation.get(loss)) if loss else None,
-                num_labels=finite_number(evaluation.get("num_labels")),
-                is_best=accuracy is not None and len(results) > 1 and accuracy == max(results),
+                gain=None if name == "scratch" else spread(map(_gain, each)),
+                loss=spread(finite_number(item.get(loss)) for item in own) if loss else None,
+                num_labels=next((count for count in counts if count is not None), None),
+                reached=reached.get((fraction, name)),
+                is_best=accuracy is not None and len(means) > 1 and accuracy.mean == max(means),
                 is_last=name == max(group, key=PROTOCOLS.index),
             )
         )
+    return found
+
+
+def _verdicts(cells: Cells, reached: Mapping[tuple[float, str], Convergence]) -> list[Verdict]:
+    """Of each share of labels where both sides have a result with the same seed, from the smallest on."""
+    found = []
+    for fraction in sorted({share for share, _ in cells}):
+        best: Verdict | None = None
+        for arm in ("frozen", "full"):
+            both = [
+                (cell.accuracy, cell.scratch.test_accuracy)
+                for cell in cells.get((fraction, arm), ())
+                if cell.accuracy is not None and cell.scratch is not None and cell.scratch.test_accuracy is not None
+            ]
+            ours, scratch = spread(a for a, _ in both), spread(b for _, b in both)
+            gain = spread(a - b for a, b in both)
+            if ours is None or scratch is None or gain is None:
+                continue
+            if best is None or ours.mean > best.pretrained.mean:
+                best = Verdict(fraction, arm, ours, scratch, gain, reached.get((fraction, arm)))
+        if best is not None:
+            found.append(best)
     return found

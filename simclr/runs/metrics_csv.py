@@ -6,13 +6,14 @@ some columns of any program's file, `newest_figures` the latest values of many s
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ PRETRAIN_METRICS = (
     "val/effective_rank_z",
     "perf/images_per_second",
     "perf/seconds",
+    "perf/cpu_seconds",
 )
 FINETUNE_METRICS = (
     "epoch",
@@ -58,6 +60,7 @@ FINETUNE_METRICS = (
     "val/top5",
     "perf/images_per_second",
     "perf/seconds",
+    "perf/cpu_seconds",
 )
 
 
@@ -70,7 +73,7 @@ class MetricsLog:
     Args:
         path: the file; started empty unless `keep_steps` is given.
         columns: names in order.
-        keep_steps: on resume, rows up to this step are kept.
+        keep_steps: on resume, rows up to this step are kept, also those of a version that had other columns.
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...], keep_steps: int | None = None) -> None:
@@ -82,21 +85,27 @@ class MetricsLog:
 
     def _cut(self, keep_steps: int) -> None:
         text = safe_read.read_bytes(self.path, safe_read.MAX_TABLE_BYTES).decode(errors="replace")
-        lines = text.split("\n")[1:-1]  # no header, no incomplete line
-        kept = [line for line in lines if self._step_of(line) <= keep_steps]
+        header, *lines = text.split("\n")[:-1] or [""]  # no incomplete line
+        before = header.split(",")
+        kept = [line for line in lines if _step_of(line, before) <= keep_steps]
+        if tuple(before) != self.columns:
+            rows = [dict(zip(before, line.split(","), strict=True)) for line in kept]
+            kept = [",".join(row.get(name, "") for name in self.columns) for row in rows]
         writing.write_atomically(self.path, _line(self.columns) + "".join(f"{line}\n" for line in kept))
-
-    def _step_of(self, line: str) -> float:
-        cells = line.split(",")
-        try:
-            return float(cells[self.columns.index("step")]) if len(cells) == len(self.columns) else math.inf
-        except ValueError:
-            return math.inf
 
     def append(self, row: Mapping[str, float | int]) -> None:
         unknown = set(row) - set(self.columns)
         assert not unknown, f"no column for {unknown}"
         writing.append_text(self.path, _line(_cell(row[name]) if name in row else "" for name in self.columns))
+
+
+def _step_of(line: str, columns: Sequence[str]) -> float:
+    """The step of a row; infinite where the line is no row of these columns."""
+    cells = line.split(",")
+    try:
+        return float(cells[columns.index("step")]) if len(cells) == len(columns) else math.inf
+    except ValueError:
+        return math.inf
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -217,6 +226,23 @@ def _names(path: Path, _signature: tuple[int, int] | None) -> tuple[str, ...]:
         return ()
     names = _cells(line.decode("utf-8", errors="replace").lstrip("\ufeff").rstrip("\n"))
     return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def has_rows(path: Path) -> bool:
+    """Whether anything was recorded: a whole row below the names of the columns."""
+    return _has_rows(path, signature(path))
+
+
+@lru_cache(maxsize=1024)
+def _has_rows(path: Path, _signature: tuple[int, int] | None) -> bool:
+    with contextlib.suppress(OSError), safe_read.open_file(path, safe_read.MAX_TABLE_BYTES) as stream:
+        head = stream.readline(safe_read.MAX_HEADER_BYTES)
+        row = stream.readline(safe_read.MAX_HEADER_BYTES)
+        while row.endswith(b"\n"):
+            if row.count(b",") == head.count(b",") and row.strip(b",\r\n"):
+                return True
+            row = stream.readline(safe_read.MAX_HEADER_BYTES)
+    return False
 
 
 def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float64]]:

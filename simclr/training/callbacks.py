@@ -11,6 +11,8 @@ from typing import Any
 import lightning as L
 import torch.distributed as dist
 
+from simclr.hardware import usage
+from simclr.objectives.metrics import sum_over_processes
 from simclr.runs import StatusWriter
 from simclr.runs.health_log import HealthLog
 from simclr.runs.metrics_csv import MetricsLog
@@ -59,6 +61,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._start = self._last = time.monotonic()
+        self._cpu_start = usage.cpu_seconds()
         self._images, self._waited = 0, 0.0
         self._rate: float | None = None
         self.all, self.epoch = Tally(), Tally()
@@ -106,6 +109,11 @@ class Meter:
     def elapsed(self) -> float:
         return time.monotonic() - self._start
 
+    @property
+    def cpu_elapsed(self) -> float:
+        """Processor seconds of this process and of those that read images for it."""
+        return usage.cpu_seconds() - self._cpu_start
+
 
 class Recorder(L.Callback):
     """Writes metric rows and status while a LightningModule of this package trains.
@@ -140,6 +148,7 @@ class Recorder(L.Callback):
         self.time_left, self.knn, self.health_log = time_left, knn, health_log
         self.meter = Meter()
         self.seconds_before = 0.0
+        self.cpu_before: float | None = 0.0  # None: begun by a version that did not count
         self.last: dict[str, float] = {}
         self.val_loss: float | None = None  # the newest
         self.accuracy: float | None = None  # the best on validation images
@@ -152,6 +161,15 @@ class Recorder(L.Callback):
     def seconds(self) -> float:
         return self.seconds_before + self.meter.elapsed
 
+    def cpu_seconds(self) -> float | None:
+        """Processor seconds of all processes of the run so far, in each of which this is called; None if not known."""
+        own = sum_over_processes([self.meter.cpu_elapsed])[0]
+        return None if self.cpu_before is None else self.cpu_before + own
+
+    def _clocks(self) -> dict[str, float]:
+        cpu = self.cpu_seconds()
+        return {"perf/seconds": self.seconds()} | ({} if cpu is None else {"perf/cpu_seconds": cpu})
+
     def state_dict(self) -> dict[str, Any]:
         # a row that is half gathered is completed after a resume, so that it is the same as without one
         means: list[Any] = [self._means.state_dict() if self._means is not None else None]
@@ -160,6 +178,7 @@ class Recorder(L.Callback):
             dist.all_gather_object(means, means[0])
         return {
             "seconds": self.seconds(),
+            "cpu_seconds": self.cpu_seconds(),
             "means": means,
             "val_loss": self.val_loss,
             "accuracy": self.accuracy,
@@ -168,7 +187,7 @@ class Recorder(L.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds_before = float(state_dict["seconds"])
+        self.seconds_before, self.cpu_before = float(state_dict["seconds"]), state_dict.get("cpu_seconds")
         self._restored_means = state_dict["means"]
         self.val_loss, self.accuracy = state_dict.get("val_loss"), state_dict.get("accuracy")
         self.time_left.load_state_dict(state_dict.get("costs", {}))
@@ -243,7 +262,7 @@ class Recorder(L.Callback):
         speed = self.meter.rate()
         row: dict[str, float | int] = {"epoch": trainer.current_epoch + 1, "step": step, **means}
         row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
-        row["perf/seconds"] = self.seconds()
+        row |= self._clocks()
         if speed is not None:
             row["perf/images_per_second"] = speed
         self.log_rows.append(row)
@@ -280,7 +299,7 @@ class Recorder(L.Callback):
         self.status.set(loss=self.val_loss, accuracy=self.accuracy, eta_seconds=self.time_left.seconds())
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "perf/seconds": self.seconds()}
+        row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, **self._clocks()}
         if self.health_log is not None and pl_module.val_health:
             self.health_log.append({"epoch": row["epoch"], "step": row["step"], **pl_module.val_health})
         self.log_rows.append(row | pl_module.val_metrics)

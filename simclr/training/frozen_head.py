@@ -25,7 +25,7 @@ from simclr.objectives.metrics import RunningMeans, classification_shares
 from simclr.runs import Run, StatusWriter
 from simclr.runs.metrics_csv import MetricsLog
 from simclr.training import time_left
-from simclr.training.callbacks import Tally
+from simclr.training.callbacks import Meter, Tally
 from simclr.training.checkpoints import Checkpoints, DivergedError, StopRequested, load_last
 from simclr.training.modules import Classifier
 from simclr.training.prepared import Prepared
@@ -65,6 +65,11 @@ def train_on_features(
     )
     left["step"].measure(*try_head(model.head, prepared.encoder.num_features, config))
     mark = time.monotonic()
+    meter, before = Meter(), state["seconds"] if state else 0.0  # the features are a part of what the head costs
+    cpu_before = state.get("cpu_seconds") if state else 0.0  # None: begun by a version that did not count
+
+    def cpu_seconds() -> float | None:
+        return None if cpu_before is None else cpu_before + meter.cpu_elapsed
 
     def since_mark() -> float:
         nonlocal mark
@@ -91,7 +96,6 @@ def train_on_features(
     train_features = features(train_split, "training")
     val_features = features(data.val, "validation") if data.val is not None else None
     log = MetricsLog(run.metrics_path, runs.FINETUNE_METRICS, keep_steps=state["step"] if state else None)
-    began, before = time.monotonic(), state["seconds"] if state else 0.0
     total = Tally(**state.get("speed", {})) if state else Tally()
     left["step"].done = state["step"] if state else 0
     current = {"epoch": state["epoch"] if state else 0}
@@ -126,8 +130,9 @@ def train_on_features(
             "epoch": measured.epoch,
             "step": measured.step,
             "lr": measured.lr,
-            "perf/seconds": before + time.monotonic() - began,
+            "perf/seconds": before + meter.elapsed,
         }
+        row |= {"perf/cpu_seconds": cpu} if (cpu := cpu_seconds()) is not None else {}
         row |= {f"train/{name}": value for name, value in measured.train.items()}
         val = {f"val/{name}": value for name, value in measured.val.items()}
         row |= val | {"perf/images_per_second": speed}
@@ -149,13 +154,9 @@ def train_on_features(
         )
         done = checkpoints.has_ended = measured.step >= prepared.num_steps or checkpoints.is_patience_over
         if time.monotonic() - checkpoints.saved_at > HEAD_CHECKPOINT_SECONDS or done or measured.epoch == 1:
-            more = {
-                "checkpoints": checkpoints.state_dict(),
-                "best_head": best_head,
-                "seconds": before + time.monotonic() - began,
-                "speed": asdict(total),
-            }
-            checkpoints.save_content(get_state() | more)
+            clocks = {"seconds": before + meter.elapsed, "cpu_seconds": cpu_seconds(), "speed": asdict(total)}
+            more = {"checkpoints": checkpoints.state_dict(), "best_head": best_head}
+            checkpoints.save_content(get_state() | more | clocks)
         if measured.epoch == 1 or measured.epoch % 10 == 0 or done:
             (bar.write if bar is not None else print)(epoch_line(measured.epoch, prepared.num_epochs, row))
         if done:

@@ -7,6 +7,8 @@ import pytest
 from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
 from lightning_log import write_log
 
+from simclr import runs
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
@@ -105,6 +107,31 @@ def test_without_an_address_the_newest_runs_of_one_kind_are_shown(folder, kind, 
     assert chosen(app) == sorted((run.id for run in found), reverse=True)[:4]
     older.rename(newer)
     assert chosen(open_page("curves")) == [newer.name]  # never two data sets at once
+
+
+def test_a_newest_run_without_data_is_not_what_it_opens_with(folder):
+    older = make_run(folder, epochs=2)
+    newest = make_run(folder, "running", kind="scratch", done=0)
+    newest.metrics_path.write_text(",".join(runs.FINETUNE_METRICS) + "\n1,1,0.")  # named its columns, and a torn row
+    app = open_page("curves")
+    assert chosen(app) == [older.id]
+    assert chosen(open_page("curves", runs=newest.id)) == [newest.id]  # who asks for it gets it
+
+
+def test_runs_that_have_recorded_nothing_are_said_and_followed(folder):
+    run = make_run(folder, "running", done=0, name="Just begun")
+    app = open_page("curves")
+    assert not app.exception
+    assert "No run has recorded anything yet" in texts(app)
+    assert [link.proto.label for link in app.get("page_link")] == ["Just begun: running"]
+    dashboard_fixtures.write_metrics(run, 1)
+    assert chosen(app.run()) == [run.id]
+
+
+def test_where_all_ended_without_data_a_run_is_offered(folder):
+    make_run(folder, "stopped", done=0)
+    app = open_page("curves")
+    assert [link.proto.label for link in app.get("page_link")] == ["Start a run"]
 
 
 def test_ticking_runs_changes_what_is_shown(folder):

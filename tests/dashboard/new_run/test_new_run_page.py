@@ -463,9 +463,9 @@ def test_the_check_shows_its_progress_then_its_answer_and_when_it_is_out_of_date
 def test_what_would_fit_is_one_click_away(folder):
     app = open_page("new_run", batch_size="2048")
     app.button("check").click().run()
-    finish_check(folder, fits=False, batch_size=640, micro_batch_size=512)
+    finish_check(folder, fits=False, memory=3000 * GIB, batch_size=640, micro_batch_size=512)
     app.run()
-    assert "It does not fit: it would take 3.0 GiB, and 20.0 GiB are free." in texts(app)
+    assert "It does not fit: it would take 3,000.0 GiB, and 20.0 GiB are free." in texts(app)
     assert app.button("use-batch_size").label == "Use batch size 640"
     app.button("use-micro_batch_size").click().run()
     assert "--batch_size 2048 --micro_batch_size 512" in app.code[0].value
@@ -485,6 +485,166 @@ def test_a_check_that_failed_says_why_and_can_be_tried_again(folder):
     assert not app.button("check").disabled
 
 
+# --- what keeps a run from being started ------------------------------------------------------------------------------
+
+
+def would_do(app):
+    """The clicks that put in what would do, by the field they stand below."""
+    return {
+        item.key.removeprefix("would-do-"): shown(item.label) for item in app.button if item.key.startswith("would-do-")
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "option_name", "value", "label"),
+    [
+        ({"batch_size": "100000"}, "batch_size", 3686, "Use 3686"),  # as many as train; the most allowed is too many
+        ({"batch_size": "4000"}, "batch_size", 3686, "Use 3686"),
+        ({"batch_size": "1"}, "batch_size", 2, "Use 2"),
+        ({"temperature": "0"}, "temperature", 0.005, "Use 0.005"),
+        ({"limit_images": "5"}, "limit_images", None, "Leave it unset"),  # with ten the batch would be too large
+        ({"seed": "-3"}, "seed", 0, "Use 0"),
+    ],
+)
+def test_a_value_that_would_do_is_one_click_away(folder, asked, option_name, value, label):
+    app = open_page("new_run", **asked)
+    assert not app.exception
+    assert app.button("start").disabled and not app.code
+    assert would_do(app)[option_name] == label
+    app.button(f"would-do-{option_name}").click().run()
+    assert option(app, "number_input", option_name).value == value
+    assert not app.button("start").disabled and not app.error
+
+
+def test_memory_that_is_too_small_blocks_the_start_and_marks_the_batch(folder):
+    app = open_page("new_run", batch_size="2048")
+    app.button("check").click().run()
+    assert not app.button("start").disabled  # nothing is known against it yet
+    finish_check(folder, fits=False, memory=3000 * GIB, batch_size=640)
+    app.run()
+    assert app.button("start").disabled and app.button("check").label == "Check again"
+    assert ":small[:red[It does not fit into memory. 640 would.]]" in shown(texts(app))
+    assert app.code  # a shell may have more memory
+    app.button("would-do-batch_size").click().run()
+    assert option(app, "number_input", "batch_size").value == 640
+    assert not app.button("start").disabled
+
+
+def test_memory_blocks_nothing_that_waits_or_fits_by_now(folder, monkeypatch):
+    app = open_page("new_run", batch_size="2048")
+    app.button("check").click().run()
+    finish_check(folder, fits=False, memory=3000 * GIB, batch_size=640)
+    hold(folder, "cpu", "Long night")
+    app.run()
+    assert app.button("start").label == "Add to queue" and not app.button("start").disabled
+    (job,) = (folder / runs.JOBS).glob("*-estimate-*")
+    found = json.loads((job / estimate.ESTIMATE).read_text())
+    (job / estimate.ESTIMATE).write_text(json.dumps(found | {"memory": 2**20}))  # others have ended since
+    assert "It does not fit" not in texts(open_page("new_run", batch_size="2048"))
+
+
+def test_what_the_check_was_told_when_it_read_the_images_blocks_too(folder):
+    app = open_page("new_run", backbone="vgg11")
+    app.button("check").click().run()
+    (job,) = (folder / runs.JOBS).glob("*-estimate-*")
+    sentence = (
+        "backbone is vgg11, which cannot take images of 32 x 32 pixels: too small; allowed: image_size 64 or another "
+        "backbone."
+    )
+    runs.update_status(job, state="failed", reason="bad input", error=sentence)
+    app.run()
+    assert app.button("start").disabled
+    app.button("would-do-backbone").click().run()
+    assert query(app, "image_size") == "64" and not app.button("start").disabled
+    runs.update_status(job, reason="error", error="The measuring process ended without an answer.")
+    assert not open_page("new_run", backbone="vgg11").button("start").disabled  # that says nothing of the run
+
+
+def test_a_folder_with_a_slip_in_its_name_is_found(folder, tmp_path):
+    images = make_folder(tmp_path / "brains", {"a": 30, "b": 30})
+    app = open_page("new_run", dataset=str(tmp_path / "brians"), batch_size="8")
+    assert app.button("start").disabled
+    app.button("would-do-dataset").click().run()
+    assert option(app, "selectbox", "dataset").value == str(images)
+    assert not app.button("start").disabled
+    assert not would_do(open_page("new_run", dataset="/nowhere/at/all"))
+
+
+def test_the_click_on_start_itself_is_held_to_what_was_typed_last(folder):
+    app = open_page("new_run")
+    option(app, "number_input", "batch_size").set_value(60_000)
+    press(app, "start")
+    assert runs.list_runs(folder) == []
+    assert "batch_size is 60000; allowed: at most the 3,686 training images." in texts(app)
+
+
+def test_warnings_block_nothing(folder):
+    app = open_page("new_run", limit_images="1000000", dataset="digits")  # more than there are: all are used
+    assert not app.button("start").disabled
+
+
+# --- the pre-training to start from -----------------------------------------------------------------------------------
+
+
+def picked(app):
+    return next(box for box in app.selectbox if box.label in ("Pre-training", "Compared with")).value
+
+
+def test_fine_tuning_opens_on_the_newest_encoder(folder):
+    older = make_run(folder, dataset="digits", limit_images=300)
+    make_run(folder, "stopped", done=3)
+    make_run(folder, "running", done=2)
+    app = open_page("new_run", kind="finetune")
+    assert picked(app) == older.id
+    for flag in ("--dataset digits", "--limit_images 300", older.id):  # its images, as if it had been chosen
+        assert flag in app.code[0].value
+    assert not app.button("start").disabled
+    app = open_page("new_run")
+    group(app, "kind").set_value("finetune").run()
+    assert picked(app) == older.id
+    group(app, "kind").set_value("scratch").run()
+    assert picked(app) == older.id  # carried along
+    assert picked(open_page("new_run", kind="scratch")) is None  # compared with nothing unless that is asked for
+
+
+def test_a_stopped_pre_training_with_an_encoder_will_do(folder):
+    stopped = make_run(folder, "stopped", done=3)
+    stopped.model_path.write_bytes(b"weights")
+    assert picked(open_page("new_run", kind="finetune")) == stopped.id
+
+
+def test_what_the_address_says_is_kept_beside_the_chosen_encoder(folder):
+    on_digits, _ = make_run(folder, dataset="digits"), make_run(folder)
+    app = open_page("new_run", kind="finetune", dataset="digits", seed="9")
+    assert picked(app) == on_digits.id
+    assert "--seed 9" in app.code[0].value
+
+
+@pytest.mark.parametrize("kind", ["finetune", "scratch"])
+def test_a_pre_training_that_is_none_is_said_and_another_taken(folder, kind):
+    pretraining, partners = make_experiment(folder)
+    active = make_run(folder, "running", done=2)
+    instead = "none" if kind == "scratch" else "SimCLR · shapes"
+    for named, why in (
+        ("nope", "is no run here"),
+        (partners["full-0.01"].id, "is a finetune run"),
+        *([(active.id, "is running and has no final weights yet")] if kind == "finetune" else []),
+    ):
+        app = open_page("new_run", kind=kind, experiment=named)
+        assert f"experiment in the address is {named}, which {why}; shown instead: {instead}" in texts(app)
+        assert picked(app) == (None if kind == "scratch" else pretraining.id)
+        assert not app.button("start").disabled
+
+
+def test_an_option_that_contradicts_the_pre_training_is_marked_with_its_own(folder):
+    pretraining = make_run(folder)
+    app = open_page("new_run", kind="finetune", experiment=pretraining.id, backbone="resnet18")
+    assert app.button("start").disabled
+    assert "backbone is resnet18; allowed: resnet_tiny, as in the pre-training" in texts(app)
+    app.button("would-do-backbone").click().run()
+    assert not app.button("start").disabled
+
+
 # --- a folder of one's own ----------------------------------------------------------------------------------------
 
 
@@ -495,7 +655,7 @@ def said(items):
 def test_how_a_folder_is_read_is_said_before_the_start(folder, tmp_path):
     layout = {"Training/[a](b)": 8, "Training/c": 12, "Testing/[a](b)": 2, "Testing/c": 1}
     images = make_folder(tmp_path / "brain", layout)
-    app = open_page("new_run", dataset=str(images))
+    app = open_page("new_run", dataset=str(images), batch_size="8")
     assert said(app.info) == (
         "Read as 2 classes ([a](b) 8, c 12): 18 images from Training/ train, 2 from Training/ validate and 3 from "
         "Testing/ test."
@@ -529,4 +689,6 @@ def test_a_supervised_run_wants_classes_and_a_slow_disk_holds_no_page(folder, tm
 
 
 def test_a_run_to_clone_that_is_not_there_is_named(folder):
-    assert "There is no run nothing to clone." in texts(open_page("new_run", clone="nothing"))
+    assert "clone in the address is nothing, which is no run here; shown instead: a recipe's options." in texts(
+        open_page("new_run", clone="nothing")
+    )

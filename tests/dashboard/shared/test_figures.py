@@ -2,11 +2,15 @@
 
 import json
 
+import pytest
 from dashboard_fixtures import metric_columns
 
 from dashboard.results import figures as result_figures
+from dashboard.results.figures import Arm
 from dashboard.run import figures as run_figures
 from dashboard.shared import figures
+from simclr.results import convergence
+from simclr.results.convergence import Training
 
 
 def test_run_figure_has_both_splits_and_the_line_of_chance():
@@ -27,19 +31,52 @@ def test_a_run_without_metrics_gives_a_figure_without_lines():
     assert figures.run_figure({}, "loss", "#123456", chance=6.0)["data"] == []
 
 
-def test_overlay_lists_each_run_once():
-    figure = result_figures.overlay([("a", "#111111", metric_columns()), ("b", "#222222", metric_columns())], "loss")
+def test_overlay_lists_each_arm_once():
+    arms = [Arm(name, color, (metric_columns(),)) for name, color in (("a", "#111111"), ("b", "#222222"))]
+    figure = result_figures.overlay(arms, "loss")
     listed = [trace["name"] for trace in figure["data"] if trace["showlegend"]]
     assert listed == ["a", "b"]
-    assert len(figure["data"]) == 6  # two runs, each with training, validation and its entry
+    assert len(figure["data"]) == 6  # two arms, each with training, validation and its entry
+    json.dumps(figure, allow_nan=False)
+    assert result_figures.overlay([Arm("a", "#111111", ({},))], "loss")["data"] == []
+
+
+def test_several_seeds_are_drawn_as_their_mean_with_its_deviation():
+    seeds = tuple({"step": [1.0, 2.0], "val/top1": [low, 0.5]} for low in (0.1, 0.3))
+    figure = result_figures.overlay([Arm("a", "#102030", seeds)], "top1")
+    band, line, entry = figure["data"]
+    assert (line["x"], line["y"]) == ([1.0, 2.0], [20.0, 50.0])
+    deviation = 100 * 0.2 / 2**0.5
+    assert band["y"] == pytest.approx([20 - deviation, 50, 50, 20 + deviation], rel=1e-4)
+    assert (band["fill"], band["fillcolor"]) == ("toself", "rgba(16,32,48,0.14)")
+    assert {trace["legendgroup"] for trace in figure["data"]} == {"arm-0"} and entry["showlegend"]
+
+
+def reach(ours, scratch):
+    def trained(*values):
+        steps = [float(n + 1) for n in range(len(values))]
+        return Training(convergence.validations({"step": steps, "val/top1": values}))
+
+    return convergence.over_seeds([convergence.pair(trained(*ours), trained(*scratch))], "wall")
+
+
+def test_the_level_is_a_thin_line_and_each_arm_has_a_ring_where_it_comes_to_it():
+    scratch, ours, never = [0.1, 0.4, 0.5], [0.5, 0.6], [0.1, 0.2]
+    arms = [
+        Arm(name, color, ({"step": [1.0, 2.0, 3.0][: len(values)], "val/top1": values},), reach(values, scratch))
+        for name, color, values in (("a", "#111111", ours), ("s", "#222222", scratch), ("n", "#333333", never))
+    ]
+    figure = result_figures.overlay(arms, "top1")
+    (level,) = [trace for trace in figure["data"] if trace.get("line", {}).get("color") == "muted"]
+    assert (level["x"], level["y"]) == ([0, 3.0], [pytest.approx(45)] * 2) and level["line"]["width"] == 1
+    rings = {trace["name"]: (trace["x"], trace["y"]) for trace in figure["data"] if trace["mode"] == "markers"}
+    assert rings == {"a": ([1.0], [50.0]), "s": ([3.0], [50.0])}  # on the curve, not on the line; one is never there
+    assert "45.0 %" in figure["layout"]["annotations"][0]["text"]
+    assert not [trace for trace in result_figures.overlay(arms, "loss")["data"] if trace["mode"] == "markers"]
     json.dumps(figure, allow_nan=False)
 
 
-def test_runs_of_one_colour_differ_in_their_dashes():
-    figure = result_figures.overlay(
-        [("a", "#111111", metric_columns()), ("b", "#111111", metric_columns())], "knn_top1"
-    )
-    assert {trace["line"]["dash"] for trace in figure["data"]} == {"solid", "dash"}
+def test_lines_of_one_colour_differ_in_their_dashes():
     assert figures.dashes(["r", "g", "r", "r", "r", "r"]) == [
         "solid",
         "solid",

@@ -8,7 +8,7 @@ from dashboard_fixtures import shown
 
 from dashboard.shared import form_fields, forms, url_state
 from simclr import config as cfg
-from simclr.config import ConfigError
+from simclr.config import ConfigError, remedies
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,8 @@ def test_an_unset_section_stays_unset_and_one_set_is_complete():
 def test_problems_are_sentences_beside_their_option():
     values = forms.start_values("pretrain", "quick") | {"temperature": 0.0, "epochs": None}
     sentences = forms.problems("pretrain", values)
-    beside = forms.by_option("pretrain", sentences)
+    names = cfg.option_names(cfg.PretrainConfig)
+    beside = {remedies.subject(sentence, names): sentence for sentence in sentences}
     assert beside["temperature"] == "temperature is 0.0; allowed: a number from 0.005 to 100."
     assert set(beside) == {"temperature", "epochs"}
     with pytest.raises(ConfigError):

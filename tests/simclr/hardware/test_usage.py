@@ -1,9 +1,11 @@
 """What a run uses of the machine: against real processes, and against a stand-in for NVIDIA's library."""
 
 import itertools
+import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -179,3 +181,40 @@ def test_the_status_of_a_process_says_what_it_uses(tmp_path):
     writer.close(state="finished")
     ended = runs.read_status(tmp_path)
     assert (ended.state, ended.memory, ended.cpu_percent) == ("finished", None, None)
+
+
+# --- processor seconds
+
+
+def burn(seconds, done=None):
+    """Uses a processor for so long, then waits to be ended."""
+    start = time.process_time()
+    while time.process_time() - start < seconds:
+        pass
+    if done is not None:
+        done.set()
+        time.sleep(60)
+
+
+def test_processor_seconds_are_those_of_all_threads_and_not_those_of_waiting():
+    start, slept = usage.cpu_seconds(), time.monotonic()
+    time.sleep(0.3)
+    assert usage.cpu_seconds() - start < 0.1
+    threads = [threading.Thread(target=burn, args=(0.3,)) for _ in range(2)]  # of the process, so both count both
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 0.25 < usage.cpu_seconds() - start < time.monotonic() - slept + 0.2
+
+
+def test_processor_seconds_of_a_child_that_reads_images_count_while_it_lives_and_once_it_has_ended():
+    context = multiprocessing.get_context("fork")
+    start, done = usage.cpu_seconds(), context.Event()
+    child = context.Process(target=burn, args=(0.4, done), daemon=True)
+    child.start()
+    assert done.wait(30)
+    assert (alive := usage.cpu_seconds() - start) > 0.35
+    child.terminate()
+    child.join()
+    assert alive - 0.05 < usage.cpu_seconds() - start < alive + 0.3

@@ -89,6 +89,8 @@ def test_metric_columns_and_rows_are_complete(finished_run):
     for name in runs.PRETRAIN_METRICS:
         at = val_rows if name.startswith("val/") else train_rows if name.startswith("train/") or name == "lr" else []
         assert all(math.isfinite(columns[name][i]) for i in at), name
+    for clock in ("perf/seconds", "perf/cpu_seconds"):
+        assert all(value > 0 for value in columns[clock]) and columns[clock] == sorted(columns[clock])
     for i in train_rows:
         assert 0 <= columns["train/top1"][i] <= columns["train/top5"][i] <= 1
         assert 1 <= columns["train/mean_rank"][i] <= 31
@@ -234,6 +236,7 @@ def test_finetuning_metrics_are_complete(arms, arm):
     assert tuple(columns) == runs.FINETUNE_METRICS
     for name in ("train/loss", "train/top1", "val/loss", "val/top1", "val/top5", "lr"):
         assert any(math.isfinite(value) for value in columns[name]), name
+    assert all(value > 0 for value in columns["perf/cpu_seconds"])
     assert max(columns["epoch"]) == 2
 
 

@@ -1,0 +1,147 @@
+"""The table of the Results page: its columns, and a row as the component takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dashboard.shared import formats, palette, run_labels, url_state
+from simclr.results import index, wording
+from simclr.results.convergence import Clock
+from simclr.results.statistics import Spread
+from simclr.results.tables import ResultRow
+
+ARM_COLORS = {
+    "frozen": palette.PALETTE[2],
+    "full": palette.PALETTE[0],
+    "scratch": palette.PALETTE[1],
+    "linear": palette.PALETTE[3],
+    "knn": palette.PALETTE[4],
+}
+STEPS_HELP = (
+    f"Optimizer steps until the validation accuracy is first at {wording.LEVEL} of that with which from scratch ends, "
+    "with the same seed and labels; below it the share of the steps that from scratch takes. Read at each validation "
+    "as measured, not smoothed. What the pre-training took is not in it."
+)
+CLOCK_HELP: dict[Clock, str] = {
+    "cpu": "Processor seconds until then, of all processes that train and read images; with a frozen encoder also "
+    "those for computing its features.",
+    "wall": "Seconds of training until then: some of these runs recorded no processor seconds, or trained on a GPU. "
+    "They depend on what else the machine did.",
+}
+
+
+def columns(clock: Clock) -> list[dict[str, Any]]:
+    seconds = wording.CLOCK_NAMES[clock]
+    return [
+        {"key": "arm", "label": "Trained", "sortable": False, "help": "What of the network was trained, and how."},
+        {"key": "labels", "label": "Labels", "align": "right", "sortable": False},
+        {
+            "key": "accuracy",
+            "label": "Accuracy",
+            "help": "On the test images, which were looked at once.",
+            "align": "right",
+            "sortable": False,
+        },
+        {
+            "key": "difference",
+            "label": "Against scratch",
+            "align": "right",
+            "sortable": False,
+            "rank": 2,
+            "help": "Test accuracy minus that of the from-scratch run on the same labels, in percentage points.",
+        },
+        {
+            "key": "steps",
+            "label": f"Steps to {wording.LEVEL}".replace(" %", "\u00a0%"),
+            "align": "right",
+            "sortable": False,
+            "help": STEPS_HELP,
+        },
+        {
+            "key": "seconds",
+            "label": f"{seconds[:1].upper()}{seconds[1:]}",
+            "align": "right",
+            "sortable": False,
+            "rank": 2,
+            "help": CLOCK_HELP[clock],
+        },
+        {"key": "loss", "label": "Test loss", "align": "right", "sortable": False, "rank": 3},
+        {"key": "budget", "label": "Budget", "sortable": False, "wrap": True, "rank": 3},
+        {"key": "seed", "label": "Seed", "align": "right", "sortable": False, "rank": 3},
+    ]
+
+
+def cells(row: ResultRow, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the table, as the component takes it; `evaluation` holds the test figures of its first run."""
+    item = row.runs[0]
+    is_probe = row.protocol in run_labels.PROBE_HELP
+    reached = row.reached
+    steps, seconds = (None, None) if reached is None else (reached.step_ratio, reached.second_ratio)
+    if row.protocol == "scratch":
+        steps = seconds = None  # all of its own
+    return {
+        "href": address(row),
+        "best": row.is_best,
+        "tight": not row.is_last,
+        "arm": {"text": wording.ARM_NAMES[row.protocol], "color": ARM_COLORS[row.protocol], "title": item.id},
+        "labels": {
+            "text": formats.fraction_text(row.fraction),
+            "sub": formats.thousands(row.num_labels) if row.num_labels else "",
+        },
+        "accuracy": {
+            "text": formats.percent(row.accuracy.mean) if row.accuracy else run_labels.STATE_LABELS[item.state],
+            "strong": row.is_best,
+            "sub": spread_text(row, row.accuracy),
+        },
+        "difference": {"text": formats.points(row.gain.mean if row.gain else None), "sub": spread_text(row, row.gain)},
+        "steps": {"text": wording.steps_text(reached), "sub": wording.beside(reached, steps)},
+        "seconds": {
+            "text": wording.second_text(reached),
+            "sub": f"{wording.ratio_text(seconds)} of scratch" if seconds is not None else "",
+        },
+        "loss": {"text": wording.spread_text(row.loss, lambda value: f"{value:.3f}")},
+        "budget": {"text": probe_budget(row.protocol, evaluation) if is_probe else budget(item, evaluation)},
+        "seed": {"text": ", ".join(dict.fromkeys("–" if run.seed is None else str(run.seed) for run in row.runs))},
+    }
+
+
+def address(row: ResultRow) -> str:
+    """Where a row leads: to its run, or to the curves of several."""
+    ids = list(dict.fromkeys(run.id for run in row.runs))
+    if len(ids) == 1:
+        return url_state.address("run", id=ids[0])
+    return url_state.address("curves", runs=",".join(ids), seeds="std")
+
+
+def spread_text(row: ResultRow, found: Spread | None) -> str:
+    """The deviation of a share, and how many seeds it speaks for where not all of the row's."""
+    if found is None:
+        return ""
+    parts = [] if found.deviation is None else [f"± {100 * found.deviation:.1f}"]
+    return " · ".join([*parts, *[f"{found.num} of {len(row.runs)} seeds"] * (found.num < len(row.runs))])
+
+
+def budget(item: index.Summary, evaluation: Mapping[str, Any]) -> str:
+    if isinstance(evaluation.get("budget"), str):
+        return str(evaluation["budget"])
+    return f"{item.status.epochs} epochs" if item.status.epochs else "–"
+
+
+def probe_budget(name: str, evaluation: Mapping[str, Any]) -> str:
+    """What went into a linear probe or kNN, as far as the record tells."""
+    protocols = evaluation.get("protocols")
+    about = protocols.get(name) if isinstance(protocols, dict) else None
+    about = about if isinstance(about, dict) else {}
+    if name == "knn":
+        neighbors, temperature = (
+            index.finite_number(about.get("num_neighbors")),
+            index.finite_number(about.get("temperature")),
+        )
+        known = neighbors is not None and temperature is not None
+        return f"{neighbors:g} neighbours, temperature {temperature:g}; nothing trained." if known else "–"
+    strength, num_val = index.finite_number(about.get("l2")), index.finite_number(about.get("num_val"))
+    if strength is None:
+        return "–"
+    images = formats.thousands(num_val) if num_val else ""
+    return f"L2 strength {strength:.2g}" + (f", chosen on {images} validation images." if images else ".")

@@ -1,0 +1,139 @@
+"""The command `results`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from simclr import runs
+from simclr.cli.parser import FINISHED, add_runs_dir, command_parser, folder_of_runs, parse
+from simclr.config import ConfigError
+from simclr.results import tables, wording
+from simclr.results.index import RunIndex, Summary
+from simclr.results.tables import ResultRow, Results
+from simclr.runs import Run
+
+
+def show_results(arguments: list[str]) -> int:
+    """Prints what a pre-training was worth: the answer in words, and the table behind it.
+
+    Raises:
+        ConfigError: for bad input, or where there is no pre-training.
+    """
+    parser = command_parser("results")
+    parser.add_argument(
+        "RUN", nargs="?", help="A pre-training: id, unique prefix or folder. Default: the newest with results."
+    )
+    parser.add_argument(
+        "--one_seed", action="store_true", help="Not those that differ from it in nothing but the seed."
+    )
+    parser.add_argument("--json", action="store_true", help="As JSON, for scripts.")
+    add_runs_dir(parser)
+    options = parse(parser, arguments)
+    folder = folder_of_runs(options.runs_dir)
+    named = runs.find(options.RUN, folder) if options.RUN is not None else None
+    if named is not None and named.path.parent.resolve() not in (folder.resolve(), (folder / runs.EXAMPLES).resolve()):
+        folder = named.path.parent
+    summaries = RunIndex(folder).summaries()
+    if named is not None and named.kind != "pretrain":
+        raise ConfigError(f"RUN is {options.RUN}, which is a {named.kind} run; allowed: a pre-training.")
+    own = tables.to_begin_with(summaries)
+    if named is not None:
+        own = next((item for item in summaries if item.id == named.id), None)
+    if own is None:
+        raise ConfigError(
+            f"There is no pre-training in {folder}. Start one: "
+            "python -m simclr pretrain --config simclr/recipes/quick.yaml"
+        )
+    found = tables.results(own, summaries, finder(folder), all_seeds=not options.one_seed)
+    print(as_json(own, found) if options.json else "\n".join(lines(own, found)))
+    return FINISHED
+
+
+def finder(folder: Path) -> Any:
+    """A function that gives a run of the folder, or of those that ship with it, by its id."""
+    places = {run.id: run.path for run in runs.list_runs(folder)}
+
+    def find(run_id: str) -> Run | None:
+        return Run(places[run_id]) if run_id in places else None
+
+    return find
+
+
+def lines(own: Summary, found: Results) -> list[str]:
+    """What is printed."""
+    head = [f"{own.title} ({own.id})" if own.title != own.id else own.id]
+    if len(found.trials) > 1:
+        head.append(f"{len(found.trials)} seeds: {', '.join(str(seed) for seed in found.seeds)}")
+    if not found.rows:
+        return [*head, "", "Nothing was trained on it yet, and it has no test figures of its own."]
+    answers = []
+    for verdict in found.verdicts:
+        scratch = wording.row_of(found.rows, verdict.fraction, "scratch")
+        speed = wording.speed_sentence(verdict, scratch.reached if scratch is not None else None, found.clock)
+        answers.append(f"{wording.accuracy_sentence(verdict)} {speed}".strip().replace("**", ""))
+    return [*head, "", *answers, *([""] if answers else []), *aligned(table(found)), *notes(found)]
+
+
+def notes(found: Results) -> list[str]:
+    said = wording.notes(found)
+    return ["", *said] if said else []
+
+
+def table(found: Results) -> list[list[str]]:
+    """Head and rows, as texts."""
+    clock = wording.CLOCK_NAMES[found.clock]
+    head = ["trained", "labels", "accuracy", "against scratch", f"steps to {wording.LEVEL}", "of scratch"]
+    return [[*head, clock, "of scratch", "seeds"], *map(cells, found.rows)]
+
+
+def cells(row: ResultRow) -> list[str]:
+    reached = row.reached
+    steps, seconds = (None, None) if reached is None else (reached.step_ratio, reached.second_ratio)
+    is_scratch = row.protocol == "scratch"
+    return [
+        wording.ARM_NAMES[row.protocol],
+        f"{100 * row.fraction:g} %",
+        wording.share_text(row.accuracy) if row.accuracy is not None else row.runs[0].state,
+        wording.points_text(row.gain),
+        wording.steps_text(reached),
+        wording.NOTHING if is_scratch else wording.ratio_text(steps),
+        wording.second_text(reached),
+        wording.NOTHING if is_scratch else wording.ratio_text(seconds),
+        ", ".join(str(run.seed) for run in row.runs),
+    ]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of a table with columns of one width; the first column to the left, the others to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            text.ljust(width) if place == 0 else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def as_json(own: Summary, found: Results) -> str:
+    """Everything that the table is made of."""
+    rows = [
+        {
+            "label_fraction": row.fraction,
+            "trained": row.protocol,
+            "runs": [run.id for run in row.runs],
+            "seeds": [run.seed for run in row.runs],
+            **{name: _plain(getattr(row, name)) for name in ("accuracy", "gain", "loss", "num_labels", "reached")},
+        }
+        for row in found.rows
+    ]
+    about = {"pretraining": own.id, "level_share": wording.LEVEL_SHARE, "clock": found.clock}
+    return json.dumps({**about, "rows": rows}, indent=1)
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if hasattr(value, "__dataclass_fields__") else value

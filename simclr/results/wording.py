@@ -1,0 +1,176 @@
+"""What the table of results says, in words and numbers: on its page, and on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from simclr.results.convergence import LEVEL_SHARE, REASONS, Clock, Convergence
+from simclr.results.statistics import Spread
+from simclr.results.tables import ResultRow, Results, Verdict
+
+ARM_NAMES = {  # in the order of the rows: the more is trained, the lower
+    "knn": "kNN",
+    "linear": "Linear probe",
+    "frozen": "Frozen encoder",
+    "full": "Fine-tuned",
+    "scratch": "From scratch",
+}
+CLOCK_NAMES: dict[Clock, str] = {"cpu": "CPU-seconds", "wall": "training seconds"}
+LEVEL = f"{100 * LEVEL_SHARE:.0f} %"
+NOTHING = "–"
+
+
+# --- numbers --------------------------------------------------------------------------------------------------------
+
+
+def spread_text(found: Spread | None, text: Callable[[float], str], unit: str = "") -> str:
+    """`44.3 %`, or `44.3 ± 1.2 %` over several; a dash where there is nothing."""
+    if found is None:
+        return NOTHING
+    spread = "" if found.deviation is None else f" ± {text(found.deviation)}"
+    return f"{text(found.mean)}{spread}{unit}"
+
+
+def share_text(found: Spread | None) -> str:
+    return spread_text(found, lambda value: f"{100 * value:.1f}", " %")
+
+
+def points_text(found: Spread | None) -> str:
+    """A difference of shares in percentage points: `+12.0 pp`; nothing is neither plus nor minus."""
+    if found is None:
+        return NOTHING
+    sign = "" if abs(found.mean) < 5e-4 else "+" if found.mean > 0 else "-"
+    return sign + spread_text(Spread(abs(found.mean), found.deviation, found.num), lambda v: f"{100 * v:.1f}", " pp")
+
+
+def count_text(value: float) -> str:
+    """Steps: `1 128`; a mean that is no whole number below a hundred keeps a digit."""
+    digits = 0 if value >= 100 or value == round(value) else 1
+    return f"{value:,.{digits}f}".replace(",", " ")
+
+
+def seconds_text(value: float) -> str:
+    """`0.03`, `8.6`, `203`, `1 204`."""
+    return f"{value:,.{0 if value >= 100 else 1 if value >= 1 else 2}f}".replace(",", " ")
+
+
+def ratio_text(found: Spread | None) -> str:
+    """`0.40`, `1.5`, `0.0031`, with the deviation as fine as the mean."""
+    if found is None:
+        return NOTHING
+    digits = 1 if found.mean >= 9.95 else 2 if found.mean >= 0.0995 or not found.mean else 3
+    if 0 < found.mean < 0.00995:
+        digits = 4
+    return spread_text(found, lambda value: f"{value:.{digits}f}")
+
+
+# --- one row --------------------------------------------------------------------------------------------------------
+
+
+def steps_text(found: Convergence | None) -> str:
+    """Steps until the level, or that it was never reached."""
+    if found is None or not found.num_pairs:
+        return NOTHING
+    if not found.num_reached:
+        return "not yet" if found.num_going_on else "never"
+    return spread_text(found.steps, count_text)
+
+
+def second_text(found: Convergence | None) -> str:
+    return NOTHING if found is None else spread_text(found.seconds, seconds_text)
+
+
+def beside(found: Convergence | None, ratio: Spread | None) -> str:
+    """The small line below steps or seconds: as a share of from scratch, and how many seeds it speaks for."""
+    if found is None or not found.num_pairs:
+        return ""
+    if not found.num_reached:
+        return f"in {count_text(found.num_steps)} steps" if found.num_steps else ""
+    parts = [f"{ratio_text(ratio)} of scratch"] if ratio is not None else []
+    if found.num_reached < found.num_pairs:
+        parts.append(f"{found.num_reached} of {found.num_pairs} seeds")
+    return " · ".join(parts)
+
+
+def notes(found: Results) -> list[str]:
+    """What the numbers of steps do not say themselves, one sentence each."""
+    sentences: dict[str, None] = {}
+    for row in found.rows:
+        reached = row.reached
+        if reached is None:
+            continue
+        where = f"with {100 * row.fraction:g} % of the labels"
+        name = ARM_NAMES[row.protocol].lower()
+        num_left = reached.num_pairs - reached.num_reached
+        if num_left and row.protocol != "scratch":
+            seeds = f"{num_left} of {reached.num_pairs} seeds of {name}" if reached.num_pairs > 1 else name
+            yet = "not come to it yet" if reached.num_going_on == num_left else "never come to it"
+            verb = "have" if reached.num_pairs > 1 else "has"
+            held = "; the means are those of the others" if reached.num_reached else ""
+            steps = count_text(reached.num_steps)
+            sentences[f"{_capital(where)}, {seeds} {verb} {yet} in {steps} steps{held}."] = None
+        for reason in reached.missing:
+            some = f", for some of {len(found.trials)} seeds" if reached.num_pairs else ""
+            if reason == "not measured":
+                sentences[f"{_capital(name)} {where} has no steps to {LEVEL}: {REASONS[reason]}{some}."] = None
+            else:
+                sentences[f"{_capital(where)} there is no level to reach: {REASONS[reason]}{some}."] = None
+        if reached.batch_sizes is not None:
+            ours, scratch = reached.batch_sizes
+            sentences[
+                f"{_capital(where)}, a step of {name} is {ours:,} images and one of from scratch {scratch:,}: compare "
+                "their seconds, not their steps."
+            ] = None
+    return list(sentences)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# --- the answer -----------------------------------------------------------------------------------------------------
+
+
+def seeds_text(found: Verdict) -> str:
+    return f" (mean ± standard deviation of {found.gain.num} seeds)" if found.gain.num > 1 else ""
+
+
+def accuracy_sentence(found: Verdict) -> str:
+    """What it was worth in accuracy; the accuracy itself stands between asterisks."""
+    sign = "more" if found.gain.mean >= 0 else "less"
+    gain = spread_text(
+        Spread(abs(found.gain.mean), found.gain.deviation, found.gain.num), lambda value: f"{100 * value:.1f}"
+    )
+    return (
+        f"With {100 * found.fraction:g} % of the labels, the pre-trained encoder reaches "
+        f"**{share_text(found.pretrained)}**{seeds_text(found)}: {gain} points {sign} than the same network from "
+        f"scratch ({share_text(found.scratch)})."
+    )
+
+
+def speed_sentence(found: Verdict, scratch: Convergence | None, clock: Clock) -> str:
+    """What it was worth in steps; empty where that was not measured.
+
+    Args:
+        scratch: how soon from scratch itself was there.
+    """
+    reached = found.reached
+    if reached is None or not reached.num_pairs:
+        return ""
+    goal = f"{LEVEL} of from scratch's final accuracy on the validation images"
+    if not reached.num_reached:
+        yet = "has not come to" if reached.num_going_on else "never comes to"
+        return f"It {yet} {goal}, in {count_text(reached.num_steps)} steps."
+    if reached.step_ratio is None:
+        return ""
+    steps = f"{spread_text(reached.steps, count_text)}"
+    instead = f" instead of {spread_text(scratch.steps, count_text)}" if scratch is not None and scratch.steps else ""
+    text = f"It comes to {goal} in **{ratio_text(reached.step_ratio)} of the steps** ({steps}{instead})"
+    if reached.second_ratio is not None:
+        text += f" and {ratio_text(reached.second_ratio)} of the {CLOCK_NAMES[clock]}"
+    left = reached.num_pairs - reached.num_reached
+    return f"{text}; {left} of {reached.num_pairs} seeds never did." if left else f"{text}."
+
+
+def row_of(rows: Sequence[ResultRow], fraction: float, protocol: str) -> ResultRow | None:
+    return next((row for row in rows if (row.fraction, row.protocol) == (fraction, protocol)), None)
