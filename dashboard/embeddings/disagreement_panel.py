@@ -35,7 +35,10 @@ def find(folders: tuple[str, str], digests: tuple[str, str]) -> list[Card]:
     first, second = (stored.load_embedding(Path(folder)) for folder in folders)
     if first is None or second is None:
         return []
-    return disagreement.find_cards((first.features, second.features), first.labels, first.classes, first.factors)
+    measured = {} if first.factors else stored.measured_of(first)
+    return disagreement.find_cards(
+        (first.features, second.features), first.labels, first.classes, first.factors, measured
+    )
 
 
 def select(card: Card, num_images: int) -> None:

@@ -5,6 +5,7 @@
         features.npy        (N, num_features) float32, the layer h or z
         ids.npy  labels.npy (N,) int64; labels are missing where the images have no classes
         factors.npz         recorded factors of variation, each (N,)
+        measured.npz        what the images look like (`views.appearance`), each (N,) float16; not in older folders
         neighbors.npy  similarities.npy    (N, K) int32 and float32: the nearest by cosine, the most similar first
         predictions.npz     classes by number, each (N,): knn, linear, and a classifier's own
         labelled.npy        (N,) bool: the run trained on the label of this image; of training images alone
@@ -27,7 +28,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,11 @@ from simclr.embeddings.selection import ImageSelection, SelectedImages, data_ide
 from simclr.evaluation.knn import NUM_NEIGHBORS
 from simclr.files import safe_read, writing
 from simclr.models.weights import Weights, file_hash
+from simclr.views import appearance
 
 PROVENANCE, FEATURES, IDS, LABELS, FACTORS = "provenance.json", "features.npy", "ids.npy", "labels.npy", "factors.npz"
 NEIGHBORS, SIMILARITIES = "neighbors.npy", "similarities.npy"
-PREDICTIONS, LABELLED = "predictions.npz", "labelled.npy"
+PREDICTIONS, LABELLED, MEASURED = "predictions.npz", "labelled.npy", "measured.npz"
 FORMAT = 3  # part of the key: raise it when what is stored changes its meaning
 PREPROCESSING = "resized to image_size, then normalized; not augmented"
 
@@ -121,7 +123,8 @@ class Embedding:
     """Features of one model on N images, as they lie on disk.
 
     features: (N, D) float32. ids: (N,) indices in the data set's own list. labels: (N,) or None.
-    factors: name -> (N,), numbers or words. near: the nearest by cosine, `KEPT_NEIGHBORS` or all others.
+    factors: recorded, name -> (N,), numbers or words. measured: from the pixels, name -> (N,) float32, empty in folders
+    of older versions, of which `measured_of` gives them. near: the nearest by cosine, `KEPT_NEIGHBORS` or all others.
     predictions: `knn`, `linear`, `classifier` -> (N,) classes by number, as far as there are any. labelled: (N,) bool,
     True where the run trained on the label of the image; None unless these are its training images.
     """
@@ -135,6 +138,7 @@ class Embedding:
     near: Nearest
     predictions: dict[str, NDArray[np.int64]]
     labelled: NDArray[np.bool_] | None
+    measured: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def num_images(self) -> int:
@@ -246,7 +250,34 @@ def load_embedding(folder: Path) -> Embedding | None:
         return None
     if safe_read.json_dict(folder / PROVENANCE) != provenance:  # it was written again while it was read
         return None
-    return Embedding(folder, features, ids, labels, factors, provenance, near, predictions, labelled)
+    measured = _read_measured(folder, len(features))
+    return Embedding(folder, features, ids, labels, factors, provenance, near, predictions, labelled, measured)
+
+
+def _read_measured(folder: Path, num_images: int) -> dict[str, NDArray[np.float32]]:
+    """What was measured of the images; empty where it is missing, damaged, or was measured by another version."""
+    try:
+        found = safe_read.read_arrays(folder / MEASURED)
+    except (OSError, ValueError):
+        return {}
+    version = found.pop("version", np.array(0))
+    is_whole = set(found) == set(appearance.MEASURES) and all(
+        array.dtype.kind == "f" and array.shape == (num_images,) and np.isfinite(array).all()
+        for array in found.values()
+    )
+    if not is_whole or version.shape or version.item() != appearance.VERSION:
+        return {}
+    return {name: array.astype(np.float32) for name, array in found.items()}
+
+
+def measured_of(embedding: Embedding) -> dict[str, NDArray[np.float32]]:
+    """What the images look like; where it was not kept, measured now from the thumbnails, and empty without them."""
+    if embedding.measured:
+        return embedding.measured
+    try:
+        return appearance.measure_sheets(embedding.sheets, embedding.provenance["thumbnails"], embedding.num_images)
+    except (OSError, ValueError):
+        return {}
 
 
 def find_embedding(model: EncoderRef, choice: ImageSelection) -> Embedding | None:
@@ -327,6 +358,9 @@ def save_embedding(
                 np.save(aside / name, array)
         np.savez(aside / FACTORS, **pictures.chosen.factors)  # type: ignore[arg-type]
         np.savez(aside / PREDICTIONS, **measured.predictions)  # type: ignore[arg-type]
+        tiles = thumbnails.write_sheets(pictures.chosen, aside)
+        looks = appearance.measure_sheets(sheet_paths(aside, {"thumbnails": tiles}), tiles, len(pictures.ids))
+        save_measured(aside, looks)
         keys = key_values(model, choice, weights)
         path = weights.path if weights is not None and model.what == "weights" else None
         provenance = {
@@ -349,7 +383,7 @@ def save_embedding(
             "features_sha256": file_hash(aside / FEATURES),
             "classes": pictures.classes,
             "numbers": measured.numbers,
-            "thumbnails": thumbnails.write_sheets(pictures.chosen, aside),
+            "thumbnails": tiles,
             "versions": runs.versions(),
             "git_commit": runs.git_commit(),
             "created": time.time(),
@@ -364,6 +398,13 @@ def save_embedding(
             raise ConfigError(f"{folder.parent} cannot be written: {error.strerror}.") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def save_measured(folder: Path, measured: Mapping[str, NDArray[np.floating[Any]]]) -> None:
+    """Keeps what the images look like."""
+    arrays: dict[str, Any] = {name: array.astype(np.float16) for name, array in measured.items()}
+    with writing.replacing(folder / MEASURED, sync=False) as stream:
+        np.savez(stream, version=np.array(appearance.VERSION), **arrays)
 
 
 def save_array(path: Path, values: NDArray[Any], about: dict[str, Any]) -> None:

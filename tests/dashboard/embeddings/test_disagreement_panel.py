@@ -8,7 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.components.embedding_map import selected_rows
 from dashboard.maps import map_images
-from simclr.analysis.disagreement import Card, Trait
+from simclr.analysis.disagreement import Card
+from simclr.analysis.traits import Trait
 
 CARD = Card(
     together=0,
