@@ -24,7 +24,8 @@ from simclr.embeddings import compare, neighbors
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 
-MIN_IMAGES, MAX_IMAGES = 100, 2000  # more are thinned out: random sets of them are drawn thousands of times
+# More images are thinned out; earlier where random sets of them are drawn thousands of times.
+MIN_IMAGES, MAX_IMAGES, MAX_DRAWN_FROM = 100, 10_000, 2000
 NUM_TRIALS, MAX_STEPS = 4, 50  # of k-means
 IMAGES_PER_GROUP, MIN_GROUPS, MAX_GROUPS = 50, 4, 40
 MIN_JUDGED = 8  # images of the judged half in a group
@@ -80,7 +81,8 @@ def find_cards(
     if count != len(features[1]) or count < MIN_IMAGES:
         raise ValueError(f"there are {count} and {len(features[1])} images; allowed: as many, at least {MIN_IMAGES}")
     generator = np.random.default_rng(seed)
-    chosen = generator.permutation(count)[:MAX_IMAGES]
+    told = traits.what_is_told(labels, classes, factors, measured)
+    chosen = generator.permutation(count)[: MAX_DRAWN_FROM if traits.needs_random_sets(told) else MAX_IMAGES]
     found, judged = np.sort(chosen[: len(chosen) // 2]), np.sort(chosen[len(chosen) // 2 :])
     rows = [neighbors.unit_rows((each - each[found].mean(axis=0)).astype(np.float32)) for each in features]
     num_groups = min(max(len(found) // IMAGES_PER_GROUP * 2, MIN_GROUPS), MAX_GROUPS)
@@ -107,7 +109,6 @@ def find_cards(
     kept = [(gap, replace(card, p=p)) for (gap, card), p in zip(candidates, corrected, strict=True) if p < ALPHA]
     kept = sorted(kept, key=lambda pair: -pair[0])[:num_cards]
     cards = [card for _, card in kept]
-    told = traits.what_is_told(labels, classes, factors, measured)
     shared = traits.shared_by([card.rows for card in cards], told, judged, generator)
     return [replace(card, traits=found) for card, found in zip(cards, shared, strict=True)]
 
@@ -150,10 +151,10 @@ def _middles(rows: Floats, num_groups: int, seed: int) -> Floats:
             if np.array_equal(nearest, groups):
                 break
             groups = nearest
-            sums = np.zeros_like(middles)
-            np.add.at(sums, groups, rows)
-            is_used = np.square(sums).sum(axis=1) > 0  # a direction that has lost its rows stays
-            middles = np.where(is_used[:, None], neighbors.unit_rows(sums), middles)
+            order = np.argsort(groups, kind="stable")
+            used, starts = np.unique(groups[order], return_index=True)
+            middles = middles.copy()  # a direction that has lost its rows stays
+            middles[used] = neighbors.unit_rows(np.add.reduceat(rows[order], starts, axis=0))
         score = float((rows @ middles.T).max(axis=1).sum())
         if best is None or score > best[0]:
             best = score, middles

@@ -23,6 +23,7 @@ Ints = NDArray[np.integer[Any]]
 
 ALPHA = 0.01  # of all that is said to be shared
 NUM_DRAWS = 20_000
+MIN_SHARE = 0.4  # of a group's images; in a large one fewer are still more than chance, but the eye does not see it
 # Words for the lower, middle and upper third of a recorded factor's values.
 THIRDS = {
     "size": ("small", "of middle size", "large"),
@@ -73,6 +74,11 @@ def repeats_the_class(values: NDArray[Any], classes: Sequence[str]) -> bool:
     return values.dtype.kind in "USO" and set(values.tolist()) <= set(classes)
 
 
+def needs_random_sets(told: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether some of what is told are numbers; words are counted, which is exact and quick."""
+    return any(values.dtype.kind not in "USO" for values in told.values())
+
+
 def shared_by(
     groups: Sequence[Ints], told: Mapping[str, NDArray[Any]], judged: Ints, generator: np.random.Generator
 ) -> list[tuple[Trait, ...]]:
@@ -115,12 +121,14 @@ def random_sets(count: int, size: int, generator: np.random.Generator) -> Ints:
 def _shared_word(name: str, own: NDArray[Any], all_values: NDArray[Any]) -> tuple[str, float]:
     """The most common word of a set, and how likely one is as common in a random set of that size.
 
-    An empty word is none: it says nothing that could be shared.
+    Nothing where fewer than `MIN_SHARE` have it. An empty word is none: it says nothing that could be shared.
     """
     words, counts = np.unique(own[own != ""], return_counts=True)
     if not len(words):
         return "", 1.0
     best, number = words[counts.argmax()], int(counts.max())
+    if number < MIN_SHARE * len(own):
+        return "", 1.0
     total, num_words = int((all_values == best).sum()), len(np.unique(all_values[all_values != ""]))
     p = hypergeometric_tail(number, len(all_values), total, len(own)) * num_words
     whole = "all" if number == len(own) else f"{number} of {len(own)}"

@@ -6,9 +6,10 @@ them is enough. Colours are 0..1, their luma that of ITU-R BT.601.
     lightness          mean luma, 0 (black) to 1 (white)
     contrast           standard deviation of the luma, 0 to 0.5 (half of the pixels black, half white)
     middle_hue         hue of the mean colour of the middle half in height and width, a share of the circle, 0 is red
-    middle_chroma      its distance from grey, 0 to 1 (red, yellow, green, cyan, blue, magenta at their fullest)
-    middle_lightness   its luma
-    border_...         the same three of the outer eighth on each side
+    middle_chroma      how far the mean colour is from grey, 0 to 1 (red, yellow ... magenta at their fullest)
+    middle_color       how far its pixels are from grey on average: as far as the mean if all have one hue
+    middle_lightness   its mean luma
+    border_...         the same four of the outer eighth on each side
     edge_angle         direction of the lines as a share of half a turn: 0 level, 0.25 rising to the right, 0.5 upright
     edge_strength      how far one direction prevails, 0 (none) to 1 (all lines are parallel)
 
@@ -37,13 +38,14 @@ CHUNK = 256  # images measured at a time
 MEASURES = (
     "lightness",
     "contrast",
-    *(f"{place}_{what}" for place in ("middle", "border") for what in ("hue", "chroma", "lightness")),
+    *(f"{place}_{what}" for place in ("middle", "border") for what in ("hue", "chroma", "color", "lightness")),
     "edge_angle",
     "edge_strength",
 )
 CIRCULAR = ("middle_hue", "border_hue", "edge_angle")  # the end is the beginning
-# Below, a hue or a direction means nothing. Half of the borders of CIFAR-10 are grey by this, a third has a direction.
-MIN_CHROMA, MIN_STRENGTH = 0.08, 0.3
+# Below, a hue or a direction means nothing; nor does the hue of a mean colour to which those of the pixels do not add
+# up, as grass and sky together give grey.
+MIN_CHROMA, MIN_STRENGTH, MIN_UNITY = 0.08, 0.3, 0.6
 BLACK, WHITE = 0.2, 0.8  # of the luma of grey
 HUES = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
 HUE_ENDS = (0.04, 0.11, 0.19, 0.44, 0.54, 0.70, 0.81, 0.95)  # where each ends; red goes on after the last
@@ -77,25 +79,29 @@ def _measure(images: NDArray[np.uint8]) -> dict[str, Floats]:
     width, quarter = max(1, side // BORDER), min(side // MIDDLE, (side - 1) // 2)
     is_border = np.ones((side, side), dtype=bool)
     is_border[width : side - width, width : side - width] = False
+    is_middle = np.zeros((side, side), dtype=bool)
+    is_middle[quarter : side - quarter, quarter : side - quarter] = True
     angle, strength = _edges(luma)
     return {
         "lightness": luma.mean(axis=(1, 2)),
         "contrast": luma.std(axis=(1, 2)),
-        **_color("middle", colors[:, :, quarter : side - quarter, quarter : side - quarter].mean(axis=(2, 3))),
-        **_color("border", colors[:, :, is_border].mean(axis=2)),
+        **_color("middle", colors[:, :, is_middle]),
+        **_color("border", colors[:, :, is_border]),
         "edge_angle": angle,
         "edge_strength": strength,
     }
 
 
-def _color(place: str, mean: Floats) -> dict[str, Floats]:
-    """Hue, chroma and lightness of mean colours (n, 3)."""
-    red, green, blue = mean.T
-    across, up = red - (green + blue) / 2, np.sqrt(3) / 2 * (green - blue)
+def _color(place: str, colors: Floats) -> dict[str, Floats]:
+    """What is told of a part of the images, whose P pixels have the colours (n, 3, P)."""
+    red, green, blue = colors[:, 0], colors[:, 1], colors[:, 2]
+    across, up = red - (green + blue) / 2, np.float32(np.sqrt(0.75)) * (green - blue)  # (n, P)
+    mean_across, mean_up = across.mean(axis=1), up.mean(axis=1)
     return {
-        f"{place}_hue": np.arctan2(up, across) / (2 * np.pi) % 1.0,
-        f"{place}_chroma": np.hypot(across, up),
-        f"{place}_lightness": mean @ LUMA,
+        f"{place}_hue": np.arctan2(mean_up, mean_across) / (2 * np.pi) % 1.0,
+        f"{place}_chroma": np.hypot(mean_across, mean_up),
+        f"{place}_color": np.hypot(across, up).mean(axis=1),
+        f"{place}_lightness": colors.mean(axis=2) @ LUMA,
     }
 
 
@@ -119,7 +125,7 @@ def in_words(measured: Mapping[str, Floats]) -> dict[str, NDArray[np.str_]]:
     """What can be said of each image, (N,) words for each of five questions; empty where there is nothing to say.
 
     `lightness` and `contrast`: whether it belongs to the lower or upper third of these images; `middle` and `border`:
-    a colour; `edges`: the direction that prevails.
+    the one hue they have, or that they are black, white or else colourless; `edges`: the direction that prevails.
     """
     return {
         "lightness": _ends(measured["lightness"], "dark", "light"),
@@ -136,10 +142,11 @@ def _ends(values: Floats, low: str, high: str) -> NDArray[np.str_]:
 
 
 def _color_words(measured: Mapping[str, Floats], place: str) -> NDArray[np.str_]:
-    hue, lightness = measured[f"{place}_hue"], measured[f"{place}_lightness"]
-    names = np.array(TINTS)[_place_of(hue)]
-    grey = np.select([lightness < BLACK, lightness > WHITE], ["black", "white"], "grey")
-    return np.where(has_direction(measured, f"{place}_hue"), names, grey)
+    lightness, color = measured[f"{place}_lightness"], measured[f"{place}_color"]
+    tints = np.array(TINTS)[_place_of(measured[f"{place}_hue"])]
+    without = np.select([lightness < BLACK, lightness > WHITE], ["black", "white"], "colourless")
+    words = np.where(color < MIN_CHROMA, without, "")  # what has several hues has no word
+    return np.where(has_direction(measured, f"{place}_hue"), tints, words)
 
 
 def _edge_words(measured: Mapping[str, Floats]) -> NDArray[np.str_]:
@@ -149,10 +156,11 @@ def _edge_words(measured: Mapping[str, Floats]) -> NDArray[np.str_]:
 
 
 def has_direction(measured: Mapping[str, Floats], name: str) -> NDArray[np.bool_]:
-    """(N,) whether a measure of `CIRCULAR` means anything: grey has no hue, and many edges have no direction."""
+    """(N,) whether a measure of `CIRCULAR` means anything: grey has no hue, nor have several."""
     if name == "edge_angle":
         return measured["edge_strength"] >= MIN_STRENGTH
-    return measured[name.replace("hue", "chroma")] >= MIN_CHROMA
+    chroma, color = (measured[name.replace("hue", what)] for what in ("chroma", "color"))
+    return (chroma >= MIN_CHROMA) & (chroma >= MIN_UNITY * color)
 
 
 def hue_name(hue: float) -> str:

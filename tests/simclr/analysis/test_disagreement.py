@@ -91,7 +91,7 @@ def test_what_photographs_share_is_measured_from_their_pixels():
     assert {card.together for card in cards} == {0, 1}
     texts = {trait.text for card in cards if card.together == 1 for trait in card.traits}
     assert {text for text in texts if text.startswith("all have a ")} >= {
-        f"all have a {color} border" for color in ("reddish", "greenish", "bluish", "grey")
+        f"all have a {color} border" for color in ("reddish", "greenish", "bluish", "colourless")
     }
     for card in cards:
         names = {trait.name for trait in card.traits}

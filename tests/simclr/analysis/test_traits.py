@@ -32,10 +32,15 @@ def test_words_are_counted_and_empty_ones_say_nothing():
     ((ships, border),) = traits.shared_by([np.arange(20)], told, np.arange(100), generator)
     assert (ships.name, ships.text) == ("class", "all are “ship”") and ships.p < 1e-9
     assert (border.name, border.text) == ("border", "15 of 20 have a bluish border") and border.p < 0.01
-    assert (
-        traits.shared_by([np.arange(40, 60)], told | {"class": np.array(["a", "b"] * 50)}, np.arange(100), generator)[0]
-        == ()
-    )
+    mixed = told | {"class": np.array(["a", "b"] * 50)}
+    assert traits.shared_by([np.arange(40, 60)], mixed, np.arange(100), generator) == [()]
+
+
+def test_of_a_large_group_a_word_of_few_is_no_claim_however_rare_it_is():
+    told = np.array((["truck"] * 38 + ["ship", "deer", "frog", "dog"] * 16)[:100] + ["cat"] * 900)
+    assert traits._shared_word("class", told[:100], told) == ("", 1.0)
+    text, p = traits._shared_word("class", told[:90], told)
+    assert text == "38 of 90 are “truck”" and p < 1e-9
 
 
 @pytest.mark.parametrize("name", ["class", "lightness", "contrast", "middle", "border", "edges", "material"])

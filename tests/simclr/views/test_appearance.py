@@ -42,6 +42,7 @@ def test_an_image_of_one_colour_has_its_hue_everywhere_no_contrast_and_no_edges(
         across, up = red - (green + blue) / 2, np.sqrt(0.75) * (green - blue)
         assert found[f"{place}_hue"] == pytest.approx(np.arctan2(up, across) / (2 * np.pi) % 1, abs=1e-3)
         assert found[f"{place}_chroma"] == pytest.approx(np.hypot(across, up), abs=2e-3)
+        assert found[f"{place}_color"] == pytest.approx(np.hypot(across, up), abs=2e-3)
         assert found[f"{place}_lightness"] == pytest.approx(luma, abs=2e-3)
         if max(color) == 1:  # at their fullest: as in HSV, and as far from grey as can be
             assert found[f"{place}_hue"] == pytest.approx(colorsys.rgb_to_hsv(*color)[0], abs=1e-3)
@@ -132,10 +133,19 @@ def test_words_name_thirds_colours_and_directions():
     colored = [image((0.1, 0.1, 0.1)), image((0.9, 0.9, 0.9)), image((0.5, 0.35, 0.2))]
     words = appearance.in_words(appearance.measure(np.concatenate([*waves, *colored])))
     assert words["edges"].tolist() == ["horizontal", "diagonal", "vertical", "", "", ""]
-    assert words["border"].tolist() == ["grey", "grey", "grey", "black", "white", "brownish"]
+    assert words["border"].tolist() == ["colourless"] * 3 + ["black", "white", "brownish"]
     assert words["middle"].tolist() == words["border"].tolist()
     assert words["lightness"][[3, 4]].tolist() == ["dark", "light"]
     assert words["contrast"][:3].tolist() == ["", "high", "high"] and set(words["contrast"][3:]) <= {"low", ""}
+
+
+def test_grass_below_sky_is_neither_colourless_nor_of_one_hue():
+    colors = np.zeros((SIDE, SIDE, 3))
+    colors[: SIDE // 2], colors[SIDE // 2 :] = (0.5, 0.6, 0.9), (0.55, 0.5, 0.2)
+    found = appearance.measure(image(colors))
+    assert found["border_chroma"][0] < 0.08 < 0.3 < found["border_color"][0]
+    assert appearance.in_words(found)["border"].tolist() == [""]
+    assert not appearance.has_direction(found, "border_hue")[0] and not appearance.has_direction(found, "middle_hue")[0]
 
 
 def test_images_that_are_all_alike_have_no_thirds():
@@ -148,7 +158,9 @@ def test_images_that_are_all_alike_have_no_thirds():
 )
 def test_hues_have_their_names(hue, word):
     assert appearance.hue_name(hue) == word
-    near = {name: np.array([value]) for name, value in (("hue", hue), ("chroma", 0.5), ("lightness", 0.5))}
+    near = {
+        name: np.array([value]) for name, value in (("hue", hue), ("chroma", 0.5), ("color", 0.5), ("lightness", 0.5))
+    }
     tints = appearance._color_words({f"border_{name}": values for name, values in near.items()}, "border")
     assert tints[0].startswith(word[:3])
 
