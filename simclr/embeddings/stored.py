@@ -97,8 +97,11 @@ def folder_for(model: EncoderRef, choice: ImageSelection, weights: Weights | Non
     if model.layer not in layers_of(model):
         of = {PIXELS: "raw pixels do", UNTRAINED: "this network does"}.get(model.what, f"{model.run.id} does")
         raise ConfigError(f"layer is {model.layer}, which {of} not have; allowed: h, or a pre-training's projector.")
-    own, *others = (_folder_named(model, replace(choice, split=split), weights) for split in _same_splits(choice.split))
-    return own if own.is_dir() else next((path for path in others if _is_of_test(path)), own)
+    names = [_folder_name(model, replace(choice, split=split), weights) for split in _same_splits(choice.split)]
+    places = [model.run.computed / runs.EMBEDDINGS, model.run.path / runs.EMBEDDINGS]  # the same but for examples
+    own = [place / names[0] for place in places]
+    others = [place / name for name in names[1:] for place in places]
+    return next((path for path in own if path.is_dir()), next((path for path in others if _is_of_test(path)), own[0]))
 
 
 def _same_splits(split: str) -> tuple[str, ...]:
@@ -110,9 +113,9 @@ def _is_of_test(folder: Path) -> bool:
     return safe_read.json_dict(folder / PROVENANCE).get("split") == "test"
 
 
-def _folder_named(model: EncoderRef, choice: ImageSelection, weights: Weights | None) -> Path:
+def _folder_name(model: EncoderRef, choice: ImageSelection, weights: Weights | None) -> str:
     number = "all" if choice.num_images is None else choice.num_images
-    return model.run.path / runs.EMBEDDINGS / f"{choice.split}-{number}-{digest(key_values(model, choice, weights))}"
+    return f"{choice.split}-{number}-{digest(key_values(model, choice, weights))}"
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -174,12 +177,13 @@ class Embedding:
         return sheet_paths(self.folder, self.provenance)
 
     def map_path(self, asked: str | Projection) -> Path:
-        """Where a map lies, or will lie; its name tells its parameters apart."""
+        """Where a map lies, or will lie; its name tells its parameters apart. It may have come with an example."""
         asked = projections.projection(asked)
         chosen = asked.parameters(self.num_images, int(self.provenance["seed"]))
         chosen |= {"features": self.provenance.get("features_sha256")}  # the folder may be written again meanwhile
         name = asked.method + ("-3d" if asked.dims == 3 else "")
-        return self.folder / f"{name}-{digest({'method': asked.method, 'dims': asked.dims, **chosen})}.npy"
+        path = self.folder / f"{name}-{digest({'method': asked.method, 'dims': asked.dims, **chosen})}.npy"
+        return path if path.is_file() else runs.computed_beside(self.folder) / path.name
 
     def map(self, asked: str | Projection) -> NDArray[np.float32] | None:
         """The map (N, dims); None if it was not computed, or is damaged."""
@@ -311,7 +315,8 @@ class Pair:
 def pair_path(first: Embedding, second: Embedding) -> Path:
     """Where the pair's numbers lie, or will lie: beside the features of one of both."""
     hashes = {str(item.provenance.get("features_sha256")): item.folder for item in (first, second)}
-    return hashes[min(hashes)] / f"pair-{digest({'features': sorted(hashes), 'k': NUM_NEIGHBORS})}.npy"
+    path = hashes[min(hashes)] / f"pair-{digest({'features': sorted(hashes), 'k': NUM_NEIGHBORS})}.npy"
+    return path if path.is_file() else runs.computed_beside(path.parent) / path.name
 
 
 def find_pair(first: Embedding, second: Embedding) -> Pair | None:
@@ -409,5 +414,6 @@ def save_measured(folder: Path, measured: Mapping[str, NDArray[np.floating[Any]]
 
 def save_array(path: Path, values: NDArray[Any], about: dict[str, Any]) -> None:
     """Writes an array and, before it, what it was made with: whoever finds the array finds that too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     writing.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
     writing.write_array(path, values)

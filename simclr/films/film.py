@@ -98,7 +98,7 @@ class Film:
 
     def map_path(self, method: str) -> Path:
         """Where the maps by `method` lie, or will lie; a frame that is written again gives another name."""
-        return self.folder / f"{method}-{self._key}.npy"
+        return runs.computed_beside(self.folder) / f"{method}-{self._key}.npy"
 
     def maps(self, method: str) -> Floats | None:
         """(F, N, 2), one map for each of `epochs`; None if they were not computed, or are damaged."""
@@ -188,7 +188,8 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: neighbors.Progre
         "created": time.time(),
     }
     path = film.map_path(method)
-    for old in film.folder.glob(f"{method}-*"):  # of frames that have been written again
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for old in path.parent.glob(f"{method}-*"):  # of frames that have been written again
         if old.stem != path.stem:
             old.unlink()
     writing.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
