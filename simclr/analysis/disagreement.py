@@ -28,6 +28,7 @@ Ints = NDArray[np.integer[Any]]
 MIN_IMAGES, MAX_IMAGES, MAX_DRAWN_FROM = 100, 10_000, 2000
 NUM_TRIALS, MAX_STEPS = 4, 50  # of k-means
 IMAGES_PER_GROUP, MIN_GROUPS, MAX_GROUPS = 50, 4, 40
+VERSION = 1  # raise it when the rules here or in `traits` change: cards that are kept are then found anew
 MIN_JUDGED = 8  # images of the judged half in a group
 KEPT = 0.5  # scattered: nearer to each other by less than this share of what the other's own groups are
 ALPHA = 0.05  # of all groups together
