@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.shared import palette
-from simclr.analysis import disagreement
+from simclr.analysis import traits
 from simclr.analysis.factors import CIRCULAR
 from simclr.embeddings import compare
 from simclr.embeddings.stored import Embedding
+from simclr.views import appearance
 
 YES, NO = palette.CATEGORIES[0], palette.RING
 FACTOR_LABELS = {
@@ -22,6 +23,14 @@ FACTOR_LABELS = {
     "position_x": "Position, left to right",
     "position_y": "Position, bottom to top",
     "rotation": "Rotation in degrees",
+}
+# Measured from the pixels (`views.appearance`), where no factors are recorded.
+MEASURED_LABELS = {
+    "lightness": "Lightness",
+    "contrast": "Contrast",
+    "middle_hue": "Hue of the middle",
+    "border_hue": "Hue of the border",
+    "edge_angle": "Direction of the edges",
 }
 CLASS, PREDICTED, RIGHT, LABELLED, AGREEMENT = "class", "predicted", "right", "labelled", "agreement"
 LABELS = {
@@ -43,10 +52,15 @@ def factors(embedding: Embedding) -> dict[str, str]:
     """Recorded factors: name to label. One that only repeats the class is left out."""
     found = {}
     for name, values in embedding.factors.items():
-        if embedding.labels is not None and disagreement.repeats_the_class(values, embedding.classes):
+        if embedding.labels is not None and traits.repeats_the_class(values, embedding.classes):
             continue
         found[name] = factor_label(name)
     return found
+
+
+def measured(embedding: Embedding) -> dict[str, str]:
+    """What was measured of the images and can be coloured: name to label; nothing where factors are recorded."""
+    return MEASURED_LABELS if embedding.measured and not embedding.factors else {}
 
 
 def judges(embeddings: Sequence[Embedding]) -> dict[str, str]:
@@ -60,7 +74,7 @@ def color_choices(embeddings: Sequence[Embedding]) -> dict[str, str]:
     found += [PREDICTED, RIGHT] if judges(embeddings) else []
     found += [AGREEMENT] if len(embeddings) == 2 else []
     found += [LABELLED] if any(item.labelled is not None for item in embeddings) else []
-    return {name: LABELS[name] for name in found} | factors(embeddings[0])
+    return {name: LABELS[name] for name in found} | factors(embeddings[0]) | measured(embeddings[0])
 
 
 def color_of(embeddings: Sequence[Embedding], name: str, *, judge: str = "knn", k: int = 20) -> dict[str, Any]:
@@ -101,6 +115,12 @@ def color_of(embeddings: Sequence[Embedding], name: str, *, judge: str = "knn", 
         low, high = (0.0, 1.0) if name in CIRCULAR else (float(values.min()), float(values.max()))
         kind = "cycle" if name in CIRCULAR else "number"
         color |= {"label": factor_label(name), "kind": kind, "low": low, "high": high}
+    elif name in measured(first):
+        values = first.measured[name].astype(np.float64)
+        color |= {"label": MEASURED_LABELS[name], "kind": "number", "low": values.min(), "high": values.max()}
+        if name in appearance.CIRCULAR:
+            color |= {"kind": "cycle", "low": 0.0, "high": 1.0}
+            values = np.where(appearance.has_direction(first.measured, name), values, np.nan)
     return color | {"values": values}
 
 

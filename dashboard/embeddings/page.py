@@ -9,18 +9,20 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.components.embedding_map import embedding_map
+from dashboard.components.embedding_map import embedding_map, selection_text
 from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
 from dashboard.embeddings import choice as embedding_choice
-from dashboard.embeddings import colors, disagreement_panel, export, film_page, selection, view
+from dashboard.embeddings import colors, export, film_page, selection, view
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import VIEW, Side
-from dashboard.maps import map_images
+from dashboard.maps import disagreement_cards, map_images
 from dashboard.shared import formats, forms, run_labels, store, ui, url_state
 from dashboard.shared.jobs import offer, progress
 from simclr import config as cfg
 from simclr import runs
+from simclr.analysis import cards
+from simclr.analysis.disagreement import Card
 from simclr.config import ConfigError
 from simclr.embeddings import embed_job, projections, stored
 from simclr.embeddings.projections import Projection
@@ -166,6 +168,19 @@ def space(data: dict[str, Any], chosen: Any, opened: int) -> None:
             figure = view.space_figure(panels[place]["points"], data["color"], place, names, chosen, opened)
             live_chart(figure, f"embedding-space-{place}", height=SPACE_HEIGHT)
     st.caption("Drag to turn, wheel to zoom. Images are selected and opened on the plane maps, in 2-D.")
+
+
+def disagree(embeddings: Sequence[Embedding], titles: Sequence[str]) -> None:
+    """The groups on which the two disagree; a click selects one on both maps."""
+    first, second = embeddings
+
+    def select(card: Card) -> None:
+        VIEW.update(selection=selection_text(card.rows, first.num_images), image="", zoom="")
+        VIEW.redraw()
+
+    disagreement_cards.panel(
+        cards.of_embeddings(first, second), titles, first.sheets, first.provenance["thumbnails"], select
+    )
 
 
 def between(
@@ -331,7 +346,7 @@ def final_maps(
     maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge)
     explanation(shown, embeddings)
     if references[0] != references[1]:
-        disagreement_panel.panel(embeddings, sides)
+        disagree(embeddings, titles)
     between(embeddings, sides, sentences[1:], stats, rows, judge)
     export.menu(
         head,

@@ -134,7 +134,7 @@ def space_figure(
         marker: dict[str, Any] = {"color": "primary"}
         if color["label"]:
             marker = {
-                "color": [float(f"{value:.4g}") for value in values[rows]],
+                "color": [float(f"{value:.4g}") if np.isfinite(value) else None for value in values[rows]],
                 "cmin": color["low"],
                 "cmax": color["high"],
                 "colorscale": CYCLE if color["kind"] == "cycle" else VIRIDIS,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from PIL import Image
 
 from dashboard.shared import palette
 from simclr.files import safe_read, writing
+from simclr.views.sheets import read_tiles
 
 SHEET_CACHE = Path(__file__).parents[1] / "static" / "cache"
 MAX_CACHED_SHEETS = 60
@@ -69,7 +69,12 @@ def sheet_addresses(sheets: Sequence[Path], images: str, side: int, prefix: str 
 
 
 def contact_sheet(
-    sheets: Sequence[Path], thumbnails: dict[str, Any], rows: Sequence[int], side: int, columns: int = 3, gap: int = 3
+    sheets: Sequence[Path],
+    thumbnails: Mapping[str, Any],
+    rows: Sequence[int],
+    side: int,
+    columns: int = 3,
+    gap: int = 3,
 ) -> NDArray[np.uint8] | None:
     """Some images in a square, (H, W, 4); None where the sheets cannot be read.
 
@@ -77,21 +82,15 @@ def contact_sheet(
         thumbnails: how tiles lie on the sheets. rows: which. side: of an image, in pixels.
     """
     try:
-        opened: dict[int, Image.Image] = {}
-        count = -(-len(rows) // columns)
-        size = (columns * (side + gap) - gap, count * (side + gap) - gap)
-        found = Image.new("RGBA", size)  # between the images the page is seen
-        tile, per_row, per_sheet = (int(thumbnails[name]) for name in ("side", "columns", "per_sheet"))
-        for place, row in enumerate(rows):
-            number, at = divmod(int(row), per_sheet)
-            if number not in opened:
-                content = safe_read.read_bytes(sheets[number], safe_read.MAX_SHEET_BYTES)
-                opened[number] = Image.open(io.BytesIO(content)).convert("RGB")
-            left, top = at % per_row * tile, at // per_row * tile
-            image = opened[number].crop((left, top, left + tile, top + tile)).resize((side, side))
-            found.paste(image, (place % columns * (side + gap), place // columns * (side + gap)))
-    except (OSError, ValueError, IndexError, Image.DecompressionBombError):
+        tiles = read_tiles(sheets, thumbnails, rows)
+    except (OSError, ValueError):
         return None
+    count = -(-len(rows) // columns)
+    # between the images the page is seen
+    found = Image.new("RGBA", (columns * (side + gap) - gap, count * (side + gap) - gap))
+    for place, tile in enumerate(tiles):
+        image = Image.fromarray(tile.transpose(1, 2, 0)).resize((side, side))
+        found.paste(image, (place % columns * (side + gap), place // columns * (side + gap)))
     return np.asarray(found)
 
 

@@ -9,14 +9,23 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.components.embedding_map import MapState, embedding_map, read_state, state_from_texts, state_texts
+from dashboard.components.embedding_map import (
+    MapState,
+    embedding_map,
+    read_state,
+    selection_text,
+    state_from_texts,
+    state_texts,
+)
 from dashboard.components.live_chart import live_chart
-from dashboard.maps import film_maps, map_images, race_films
+from dashboard.maps import disagreement_cards, film_maps, map_images, race_films
 from dashboard.maps.race_films import Frames
 from dashboard.race import curves
 from dashboard.shared import formats, run_actions, run_labels, store, ui, url_state
 from simclr import config as cfg
 from simclr import runs
+from simclr.analysis import cards
+from simclr.analysis.disagreement import Card
 from simclr.experiments import race
 from simclr.experiments.race import Race
 from simclr.films import growing as growing_films
@@ -25,7 +34,7 @@ from simclr.runs.status import Status
 TITLE = "SimCLR and from scratch, side by side"
 MAP = "race-map"
 START = "race-start"
-MAP_PARTS = ("image", "hidden")  # what is chosen in the maps, as text
+MAP_PARTS = ("image", "selection", "hidden")  # what is chosen in the maps, as text
 FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 CURVE_HEIGHT = 190
 WATCH_SECONDS = 0.3  # a frame is on the screen within a second of its epoch
@@ -346,6 +355,21 @@ def next_steps(found: Race) -> None:
                 url_state.go("run", id=run.id)
 
 
+def disagree(frames: Frames) -> None:
+    """The groups on which the last frames of both disagree; a click selects one on both maps."""
+    first, second = frames.films
+
+    def select(card: Card) -> None:
+        VIEW.update(selection=selection_text(card.rows, first.num_images), image="", seen="")
+        VIEW.redraw()
+
+    try:
+        sides = cards.of_films(first, second)
+    except OSError:  # a frame that is gone by now
+        return
+    disagreement_cards.panel(sides, race_films.NAMES, first.sheets, first.about["thumbnails"], select)
+
+
 def page() -> None:
     VIEW.open()
     known = race.list_races(store.get().summaries(), store.runs_dir())
@@ -380,13 +404,15 @@ def page() -> None:
     if is_going_on or "stopped" in {status.state for status in statuses}:
         progress(found.scratch.id)
     method = method or methods[0]
-    if race_films.frames_of(found, method) is None:
+    frames = race_films.frames_of(found, method)
+    if frames is None:
         waiting(found)
         url_state.write(VIEW.changed(), part=MAP)
     else:
         maps(found.scratch.id, method, is_going_on)
         if not is_going_on and all(status.state == "finished" for status in statuses):
             next_steps(found)
+            disagree(frames)
         with st.expander("How to read this"):
             st.markdown(READING)
     if is_going_on:

@@ -17,37 +17,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr.analysis.factors import CIRCULAR
+from simclr.analysis import traits
+from simclr.analysis.traits import Trait
 from simclr.embeddings import compare, neighbors
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 
-MIN_IMAGES, MAX_IMAGES = 100, 2000  # more are thinned out: random sets of them are drawn thousands of times
+# More images are thinned out; earlier where random sets of them are drawn thousands of times.
+MIN_IMAGES, MAX_IMAGES, MAX_DRAWN_FROM = 100, 10_000, 2000
 NUM_TRIALS, MAX_STEPS = 4, 50  # of k-means
 IMAGES_PER_GROUP, MIN_GROUPS, MAX_GROUPS = 50, 4, 40
+VERSION = 1  # raise it when the rules here or in `traits` change: cards that are kept are then found anew
 MIN_JUDGED = 8  # images of the judged half in a group
 KEPT = 0.5  # scattered: nearer to each other by less than this share of what the other's own groups are
-ALPHA, TRAIT_ALPHA = 0.05, 0.01  # of all groups together, and of all that is said to be shared
-NUM_DRAWS = 20_000
-HUES = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
-# Words for the lower, middle and upper third of a factor's values.
-THIRDS = {
-    "size": ("small", "of middle size", "large"),
-    "position_x": ("at the left", "in the middle from left to right", "at the right"),
-    "position_y": ("at the bottom", "in the middle from bottom to top", "at the top"),
-    "rotation": ("turned one way", "upright", "turned the other way"),
-}
-HUE_ENDS = (0.04, 0.11, 0.19, 0.44, 0.54, 0.70, 0.81, 0.95)  # where each ends; red goes on after the last
-
-
-@dataclass(frozen=True)
-class Trait:
-    """What the images of a group share: `name` is `class` or a factor, `text` says it, `p` is corrected for all."""
-
-    name: str
-    text: str
-    p: float
+ALPHA = 0.05  # of all groups together
 
 
 @dataclass(frozen=True)
@@ -77,6 +61,7 @@ def find_cards(
     labels: Ints | None = None,
     classes: Sequence[str] = (),
     factors: Mapping[str, NDArray[Any]] | None = None,
+    measured: Mapping[str, NDArray[Any]] | None = None,
     *,
     num_cards: int = 10,
     seed: int = 0,
@@ -86,7 +71,8 @@ def find_cards(
     Args:
         features: of both encoders on the same images, (N, D) and (N, E).
         labels, classes: (N,) and the names; None: no class is claimed.
-        factors: name to (N,) numbers or words; those in `CIRCULAR` are shares of a circle.
+        factors: recorded, name to (N,) numbers or words; those in `CIRCULAR` are shares of a circle.
+        measured: of `appearance.measure`; asked for where no factors are recorded.
         seed: of the halves, the clusters and the random sets.
 
     Raises:
@@ -96,7 +82,8 @@ def find_cards(
     if count != len(features[1]) or count < MIN_IMAGES:
         raise ValueError(f"there are {count} and {len(features[1])} images; allowed: as many, at least {MIN_IMAGES}")
     generator = np.random.default_rng(seed)
-    chosen = generator.permutation(count)[:MAX_IMAGES]
+    told = traits.what_is_told(labels, classes, factors, measured)
+    chosen = generator.permutation(count)[: MAX_DRAWN_FROM if traits.needs_random_sets(told) else MAX_IMAGES]
     found, judged = np.sort(chosen[: len(chosen) // 2]), np.sort(chosen[len(chosen) // 2 :])
     rows = [neighbors.unit_rows((each - each[found].mean(axis=0)).astype(np.float32)) for each in features]
     num_groups = min(max(len(found) // IMAGES_PER_GROUP * 2, MIN_GROUPS), MAX_GROUPS)
@@ -123,21 +110,14 @@ def find_cards(
     kept = [(gap, replace(card, p=p)) for (gap, card), p in zip(candidates, corrected, strict=True) if p < ALPHA]
     kept = sorted(kept, key=lambda pair: -pair[0])[:num_cards]
     cards = [card for _, card in kept]
-    told = {name: values for name, values in (factors or {}).items() if not repeats_the_class(values, classes)}
-    if labels is not None and len(classes) > 1:
-        told = {"class": np.array(classes, dtype=object)[labels].astype(str), **told}
-    return _with_traits(cards, told, judged, generator)
-
-
-def repeats_the_class(values: NDArray[Any], classes: Sequence[str]) -> bool:
-    """True for a factor that is the class in other words."""
-    return values.dtype.kind in "USO" and set(values.tolist()) <= set(classes)
+    shared = traits.shared_by([card.rows for card in cards], told, judged, generator)
+    return [replace(card, traits=found) for card, found in zip(cards, shared, strict=True)]
 
 
 def shared(card: Card) -> str:
     """What the images of a card share, in words."""
     text = "; ".join(trait.text for trait in card.traits)
-    return f"{text[0].upper()}{text[1:]}" if text else "Nothing that is recorded explains it"
+    return f"{text[0].upper()}{text[1:]}" if text else "Nothing that is recorded or measured explains it"
 
 
 def who(card: Card, titles: Sequence[str]) -> str:
@@ -172,10 +152,10 @@ def _middles(rows: Floats, num_groups: int, seed: int) -> Floats:
             if np.array_equal(nearest, groups):
                 break
             groups = nearest
-            sums = np.zeros_like(middles)
-            np.add.at(sums, groups, rows)
-            is_used = np.square(sums).sum(axis=1) > 0  # a direction that has lost its rows stays
-            middles = np.where(is_used[:, None], neighbors.unit_rows(sums), middles)
+            order = np.argsort(groups, kind="stable")
+            used, starts = np.unique(groups[order], return_index=True)
+            middles = middles.copy()  # a direction that has lost its rows stays
+            middles[used] = neighbors.unit_rows(np.add.reduceat(rows[order], starts, axis=0))
         score = float((rows @ middles.T).max(axis=1).sum())
         if best is None or score > best[0]:
             best = score, middles
@@ -209,88 +189,3 @@ def _typical(rows: Floats, groups: Ints) -> float:
 def _normal_tail(z: float) -> float:
     """How likely a standard normal value is above z."""
     return 0.5 * math.erfc(z / math.sqrt(2.0))
-
-
-# --- what a group shares --------------------------------------------------------------------------------------------
-
-
-def _with_traits(
-    cards: list[Card], told: Mapping[str, NDArray[Any]], judged: Ints, generator: np.random.Generator
-) -> list[Card]:
-    sets: dict[int, Ints] = {}
-    tests: list[tuple[int, str, str, float]] = []
-    for number, card in enumerate(cards):
-        size = len(card.rows)
-        if size not in sets:
-            sets[size] = random_sets(len(judged), size, generator)
-        for name, values in told.items():
-            if values.dtype.kind in "USO":
-                text, p = _shared_word(name, values[card.rows], values[judged])
-            else:
-                text, p = _shared_value(name, values[card.rows], values[judged], sets[size])
-            tests.append((number, name, text, p))
-    corrected = compare.holm([p for *_, p in tests])
-    traits: dict[int, list[Trait]] = {}
-    for (number, name, text, _), p in zip(tests, corrected, strict=True):
-        if p < TRAIT_ALPHA:
-            traits.setdefault(number, []).append(Trait(name, text, p))
-    return [
-        replace(card, traits=tuple(sorted(traits.get(number, ()), key=lambda trait: trait.p)))
-        for number, card in enumerate(cards)
-    ]
-
-
-def random_sets(count: int, size: int, generator: np.random.Generator) -> Ints:
-    """(NUM_DRAWS, size) sets of rows below `count`, none twice in a set."""
-    chunk = max(1, 4_000_000 // count)
-    found = []
-    for start in range(0, NUM_DRAWS, chunk):
-        keys = generator.random((min(chunk, NUM_DRAWS - start), count), dtype=np.float32)
-        found.append(np.argpartition(keys, size - 1, axis=1)[:, :size].astype(np.int32))
-    return np.concatenate(found)
-
-
-def _shared_word(name: str, own: NDArray[Any], all_values: NDArray[Any]) -> tuple[str, float]:
-    """The most common word of a set, and how likely one is as common in a random set of that size."""
-    words, counts = np.unique(own, return_counts=True)
-    best, number = words[counts.argmax()], int(counts.max())
-    total, num_words = int((all_values == best).sum()), len(np.unique(all_values))
-    p = hypergeometric_tail(number, len(all_values), total, len(own)) * num_words
-    whole = "all" if number == len(own) else f"{number} of {len(own)}"
-    return (f"{whole} are “{best}”" if name == "class" else f"{whole} have {name} {best}"), min(1.0, p)
-
-
-def hypergeometric_tail(least: int, count: int, marked: int, drawn: int) -> float:
-    """How likely at least `least` marked ones are among `drawn` of `count`, of which so many are marked."""
-    ways = sum(
-        math.comb(marked, number) * math.comb(count - marked, drawn - number)
-        for number in range(least, min(marked, drawn) + 1)
-    )
-    return ways / math.comb(count, drawn)
-
-
-def _shared_value(name: str, own: NDArray[Any], all_values: NDArray[Any], sets: Ints) -> tuple[str, float]:
-    """What is alike in the numbers of a set, and how likely they are as alike in a random set of that size."""
-    own, all_values = own.astype(np.float64), all_values.astype(np.float64)
-    if not (np.isfinite(own).all() and np.isfinite(all_values).all()) or not np.ptp(all_values) > 0:
-        return "", 1.0
-    if name in CIRCULAR:
-        points, middle = np.exp(2j * np.pi * all_values), np.exp(2j * np.pi * own).mean()
-        p = (1 + int((np.abs(points[sets].mean(axis=1)) >= abs(middle)).sum())) / (1 + len(sets))
-        word = hue_name((np.angle(middle) / (2 * np.pi)) % 1.0)
-        return (f"on {word} background" if name == "background" else f"{word} in colour"), p
-    spread = own.std()
-    p = (1 + int((all_values[sets].std(axis=1) <= spread).sum())) / (1 + len(sets))
-    return _third(name, own.mean(), all_values), p
-
-
-def hue_name(hue: float) -> str:
-    """The word for a place on the colour circle, 0..1."""
-    return next((word for word, end in zip(HUES, HUE_ENDS, strict=True) if hue < end), HUES[0])
-
-
-def _third(name: str, value: float, all_values: Floats) -> str:
-    """In which third of all values one lies, in words."""
-    place = min(2, int(3 * float((all_values < value).mean())))
-    words = THIRDS.get(name)
-    return words[place] if words else f"{name.replace('_', ' ')} {('low', 'medium', 'high')[place]}"

@@ -64,7 +64,7 @@ def _path_for(model: EncoderRef, weights: Weights | None, kind: str, images: str
     values = model_values(model, weights) | {"format": FORMAT, "kind": kind, "images": images}
     probe = factors.NUM_TRAIN, factors.NUM_TEST, RIDGE_STRENGTHS, shapes.DATA_SEED
     options: Any = STRENGTHS if kind == "profile" else probe
-    return model.run.path / runs.EMBEDDINGS / FOLDER / f"{kind}-{digest(values | {'options': options})}.json"
+    return model.run.computed / runs.EMBEDDINGS / FOLDER / f"{kind}-{digest(values | {'options': options})}.json"
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -79,7 +79,7 @@ def keep_images(model: EncoderRef, images: NDArray[np.uint8]) -> Path:
     Raises:
         ConfigError: if the folder cannot be written.
     """
-    path = model.run.path / runs.EMBEDDINGS / FOLDER / f"images-{images_key(images)}.npy"
+    path = model.run.computed / runs.EMBEDDINGS / FOLDER / f"images-{images_key(images)}.npy"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file():

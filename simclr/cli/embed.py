@@ -15,6 +15,12 @@ from simclr.embeddings.references import CHECKPOINTS, LAYERS, Representation, is
 from simclr.embeddings.selection import DEFAULT_IMAGES, SPLITS, ImageSelection
 from simclr.launch import jobs
 
+SELECTION_TEXTS = {
+    "split": "auto, test, val or train. Default: auto, the test images where there are any, else val, else train.",
+    "num_images": f"How many images, in class proportion, or all. Default: {DEFAULT_IMAGES}.",
+    "seed": "Chooses the images, and starts the maps. Default: 0.",
+}
+
 
 def embed(arguments: list[str]) -> int:
     """Computes features and maps; returns the exit status 0.
@@ -35,12 +41,12 @@ def embed(arguments: list[str]) -> int:
     texts = {
         "checkpoint": "best, last or epoch-N. Default: the final weights, else the last checkpoint.",
         "layer": "h, the representation, or z, the projector's output, of pre-trainings. Default: h.",
-        "split": "auto, test, val or train. Default: auto, the test images where there are any, else val, else train.",
-        "num_images": f"How many images, in class proportion, or all. Default: {DEFAULT_IMAGES}.",
+        "split": SELECTION_TEXTS["split"],
+        "num_images": SELECTION_TEXTS["num_images"],
         "method": "pca, umap, tsne, several separated by commas, or none. Default: pca.",
         "dims": "2 or 3: maps on a plane or in space. Default: 2.",
         **{name: f"{option.help} Default: {option.default:g}." for name, option in numbers.items()},
-        "seed": "Chooses the images, and starts the maps. Default: 0.",
+        "seed": SELECTION_TEXTS["seed"],
     }
     add_job_options(parser, texts)
     options = parse(parser, arguments)
@@ -82,20 +88,29 @@ def _parse_options(options: Any) -> tuple[ImageSelection, tuple[Projection, ...]
     Raises:
         ConfigError: with one sentence for the first wrong option.
     """
-    number: int | None = DEFAULT_IMAGES
-    if options.num_images is not None:
-        everything = str(options.num_images).strip().lower() == "all"
-        number = None if everything else _whole_number("num_images", options.num_images, 2, 10**7)
-    choice = ImageSelection(
-        split=_word("split", "auto" if options.split is None else options.split, SPLITS),
-        num_images=number,
-        seed=0 if options.seed is None else _whole_number("seed", options.seed, 0, 2**31 - 1),
-    )
+    choice = parse_selection(options)
     checkpoint = None if options.checkpoint is None else str(options.checkpoint).strip().lower()
     if checkpoint is not None and not is_checkpoint(checkpoint):
         raise ConfigError(f"checkpoint is {options.checkpoint}; allowed: {', '.join(CHECKPOINTS)}.")
     layer: Any = "h" if options.layer is None else _word("layer", options.layer, LAYERS)
     return choice, _projections(options), checkpoint, layer
+
+
+def parse_selection(options: Any) -> ImageSelection:
+    """The images that the options of `SELECTION_TEXTS` ask for.
+
+    Raises:
+        ConfigError: with one sentence for the first wrong option.
+    """
+    number: int | None = DEFAULT_IMAGES
+    if options.num_images is not None:
+        everything = str(options.num_images).strip().lower() == "all"
+        number = None if everything else _whole_number("num_images", options.num_images, 2, 10**7)
+    return ImageSelection(
+        split=_word("split", "auto" if options.split is None else options.split, SPLITS),
+        num_images=number,
+        seed=0 if options.seed is None else _whole_number("seed", options.seed, 0, 2**31 - 1),
+    )
 
 
 def _projections(options: Any) -> tuple[Projection, ...]:

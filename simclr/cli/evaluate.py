@@ -54,7 +54,7 @@ def _compare_with_stored(run: Run, names: Sequence[str] | None, *, as_json: bool
     figures = {name: value for name, value in found.items() if name.startswith("test/")}
     gaps = {name: value - stored[name] for name, value in figures.items() if isinstance(stored.get(name), (int, float))}
     new = {name for name in figures if name not in gaps}
-    if new:
+    if new and not run.is_example:
         about = with_viewing_note(found, shlex.join(["python", "-m", "simclr", "evaluate", run.id]))["protocols"]
         if isinstance(stored.get("protocols"), dict):
             about |= stored["protocols"]
@@ -68,13 +68,17 @@ def _compare_with_stored(run: Run, names: Sequence[str] | None, *, as_json: bool
             "stored": {name: stored[name] for name in gaps},
             "same": not differs,
         }
-        print(json.dumps(values | {"added": sorted(new), "protocols": found["protocols"]}, indent=1))
+        print(
+            json.dumps(
+                values | {"added": [] if run.is_example else sorted(new), "protocols": found["protocols"]}, indent=1
+            )
+        )
         return int(differs)
     print(f"{'figure':<18} {'now':>9} {'stored':>9}")
     for name, value in figures.items():
         before = _shown(name, stored[name]) if name in gaps else "-"
         if name not in gaps:
-            verdict = f"added to {runs.EVALUATION}"
+            verdict = "not kept: an example" if run.is_example else f"added to {runs.EVALUATION}"
         else:
             verdict = f"differs by {gaps[name]:+.3g}" if gaps[name] else "same"
         print(f"{name.removeprefix('test/'):<18} {_shown(name, value):>9} {before:>9}  {verdict}")

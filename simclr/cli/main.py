@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "evaluate"),
     "embed": ("embed", "embed"),
     "film": ("film", "film"),
+    "disagree": ("disagree", "disagree"),
     "lab": ("lab", "lab"),
     "bench": ("bench", "bench"),
     "results": ("results", "show_results"),

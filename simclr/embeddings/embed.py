@@ -141,8 +141,9 @@ def _all_features(
                 features, logits = features_of(model, weights[place], pictures, progress)
                 progress = bar.part(f"Measuring the features of {model.name}", work[1])
                 measured = measure(model, choice, pictures, features, logits, progress)
-                save_embedding(folder, model, weights[place], choice, pictures, digest, features, measured)
-                found[place] = load_embedding(folder)
+                target = runs.computed_beside(folder)  # not over what came with an example
+                save_embedding(target, model, weights[place], choice, pictures, digest, features, measured)
+                found[place] = load_embedding(target)
     embeddings = [embedding for embedding in found if embedding is not None]
     assert len(embeddings) == len(models)
     return bar, embeddings

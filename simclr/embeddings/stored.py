@@ -5,6 +5,7 @@
         features.npy        (N, num_features) float32, the layer h or z
         ids.npy  labels.npy (N,) int64; labels are missing where the images have no classes
         factors.npz         recorded factors of variation, each (N,)
+        measured.npz        what the images look like (`views.appearance`), each (N,) float16; not in older folders
         neighbors.npy  similarities.npy    (N, K) int32 and float32: the nearest by cosine, the most similar first
         predictions.npz     classes by number, each (N,): knn, linear, and a classifier's own
         labelled.npy        (N,) bool: the run trained on the label of this image; of training images alone
@@ -27,7 +28,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,11 @@ from simclr.embeddings.selection import ImageSelection, SelectedImages, data_ide
 from simclr.evaluation.knn import NUM_NEIGHBORS
 from simclr.files import safe_read, writing
 from simclr.models.weights import Weights, file_hash
+from simclr.views import appearance
 
 PROVENANCE, FEATURES, IDS, LABELS, FACTORS = "provenance.json", "features.npy", "ids.npy", "labels.npy", "factors.npz"
 NEIGHBORS, SIMILARITIES = "neighbors.npy", "similarities.npy"
-PREDICTIONS, LABELLED = "predictions.npz", "labelled.npy"
+PREDICTIONS, LABELLED, MEASURED = "predictions.npz", "labelled.npy", "measured.npz"
 FORMAT = 3  # part of the key: raise it when what is stored changes its meaning
 PREPROCESSING = "resized to image_size, then normalized; not augmented"
 
@@ -95,8 +97,11 @@ def folder_for(model: EncoderRef, choice: ImageSelection, weights: Weights | Non
     if model.layer not in layers_of(model):
         of = {PIXELS: "raw pixels do", UNTRAINED: "this network does"}.get(model.what, f"{model.run.id} does")
         raise ConfigError(f"layer is {model.layer}, which {of} not have; allowed: h, or a pre-training's projector.")
-    own, *others = (_folder_named(model, replace(choice, split=split), weights) for split in _same_splits(choice.split))
-    return own if own.is_dir() else next((path for path in others if _is_of_test(path)), own)
+    names = [_folder_name(model, replace(choice, split=split), weights) for split in _same_splits(choice.split)]
+    places = [model.run.computed / runs.EMBEDDINGS, model.run.path / runs.EMBEDDINGS]  # the same but for examples
+    own = [place / names[0] for place in places]
+    others = [place / name for name in names[1:] for place in places]
+    return next((path for path in own if path.is_dir()), next((path for path in others if _is_of_test(path)), own[0]))
 
 
 def _same_splits(split: str) -> tuple[str, ...]:
@@ -108,9 +113,9 @@ def _is_of_test(folder: Path) -> bool:
     return safe_read.json_dict(folder / PROVENANCE).get("split") == "test"
 
 
-def _folder_named(model: EncoderRef, choice: ImageSelection, weights: Weights | None) -> Path:
+def _folder_name(model: EncoderRef, choice: ImageSelection, weights: Weights | None) -> str:
     number = "all" if choice.num_images is None else choice.num_images
-    return model.run.path / runs.EMBEDDINGS / f"{choice.split}-{number}-{digest(key_values(model, choice, weights))}"
+    return f"{choice.split}-{number}-{digest(key_values(model, choice, weights))}"
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -121,7 +126,8 @@ class Embedding:
     """Features of one model on N images, as they lie on disk.
 
     features: (N, D) float32. ids: (N,) indices in the data set's own list. labels: (N,) or None.
-    factors: name -> (N,), numbers or words. near: the nearest by cosine, `KEPT_NEIGHBORS` or all others.
+    factors: recorded, name -> (N,), numbers or words. measured: from the pixels, name -> (N,) float32, empty in folders
+    of older versions, of which `measured_of` gives them. near: the nearest by cosine, `KEPT_NEIGHBORS` or all others.
     predictions: `knn`, `linear`, `classifier` -> (N,) classes by number, as far as there are any. labelled: (N,) bool,
     True where the run trained on the label of the image; None unless these are its training images.
     """
@@ -135,6 +141,7 @@ class Embedding:
     near: Nearest
     predictions: dict[str, NDArray[np.int64]]
     labelled: NDArray[np.bool_] | None
+    measured: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def num_images(self) -> int:
@@ -170,12 +177,13 @@ class Embedding:
         return sheet_paths(self.folder, self.provenance)
 
     def map_path(self, asked: str | Projection) -> Path:
-        """Where a map lies, or will lie; its name tells its parameters apart."""
+        """Where a map lies, or will lie; its name tells its parameters apart. It may have come with an example."""
         asked = projections.projection(asked)
         chosen = asked.parameters(self.num_images, int(self.provenance["seed"]))
         chosen |= {"features": self.provenance.get("features_sha256")}  # the folder may be written again meanwhile
         name = asked.method + ("-3d" if asked.dims == 3 else "")
-        return self.folder / f"{name}-{digest({'method': asked.method, 'dims': asked.dims, **chosen})}.npy"
+        path = self.folder / f"{name}-{digest({'method': asked.method, 'dims': asked.dims, **chosen})}.npy"
+        return path if path.is_file() else runs.computed_beside(self.folder) / path.name
 
     def map(self, asked: str | Projection) -> NDArray[np.float32] | None:
         """The map (N, dims); None if it was not computed, or is damaged."""
@@ -246,7 +254,34 @@ def load_embedding(folder: Path) -> Embedding | None:
         return None
     if safe_read.json_dict(folder / PROVENANCE) != provenance:  # it was written again while it was read
         return None
-    return Embedding(folder, features, ids, labels, factors, provenance, near, predictions, labelled)
+    measured = _read_measured(folder, len(features))
+    return Embedding(folder, features, ids, labels, factors, provenance, near, predictions, labelled, measured)
+
+
+def _read_measured(folder: Path, num_images: int) -> dict[str, NDArray[np.float32]]:
+    """What was measured of the images; empty where it is missing, damaged, or was measured by another version."""
+    try:
+        found = safe_read.read_arrays(folder / MEASURED)
+    except (OSError, ValueError):
+        return {}
+    version = found.pop("version", np.array(0))
+    is_whole = set(found) == set(appearance.MEASURES) and all(
+        array.dtype.kind == "f" and array.shape == (num_images,) and np.isfinite(array).all()
+        for array in found.values()
+    )
+    if not is_whole or version.shape or version.item() != appearance.VERSION:
+        return {}
+    return {name: array.astype(np.float32) for name, array in found.items()}
+
+
+def measured_of(embedding: Embedding) -> dict[str, NDArray[np.float32]]:
+    """What the images look like; where it was not kept, measured now from the thumbnails, and empty without them."""
+    if embedding.measured:
+        return embedding.measured
+    try:
+        return appearance.measure_sheets(embedding.sheets, embedding.provenance["thumbnails"], embedding.num_images)
+    except (OSError, ValueError):
+        return {}
 
 
 def find_embedding(model: EncoderRef, choice: ImageSelection) -> Embedding | None:
@@ -280,7 +315,8 @@ class Pair:
 def pair_path(first: Embedding, second: Embedding) -> Path:
     """Where the pair's numbers lie, or will lie: beside the features of one of both."""
     hashes = {str(item.provenance.get("features_sha256")): item.folder for item in (first, second)}
-    return hashes[min(hashes)] / f"pair-{digest({'features': sorted(hashes), 'k': NUM_NEIGHBORS})}.npy"
+    path = hashes[min(hashes)] / f"pair-{digest({'features': sorted(hashes), 'k': NUM_NEIGHBORS})}.npy"
+    return path if path.is_file() else runs.computed_beside(path.parent) / path.name
 
 
 def find_pair(first: Embedding, second: Embedding) -> Pair | None:
@@ -327,6 +363,9 @@ def save_embedding(
                 np.save(aside / name, array)
         np.savez(aside / FACTORS, **pictures.chosen.factors)  # type: ignore[arg-type]
         np.savez(aside / PREDICTIONS, **measured.predictions)  # type: ignore[arg-type]
+        tiles = thumbnails.write_sheets(pictures.chosen, aside)
+        looks = appearance.measure_sheets(sheet_paths(aside, {"thumbnails": tiles}), tiles, len(pictures.ids))
+        save_measured(aside, looks)
         keys = key_values(model, choice, weights)
         path = weights.path if weights is not None and model.what == "weights" else None
         provenance = {
@@ -349,7 +388,7 @@ def save_embedding(
             "features_sha256": file_hash(aside / FEATURES),
             "classes": pictures.classes,
             "numbers": measured.numbers,
-            "thumbnails": thumbnails.write_sheets(pictures.chosen, aside),
+            "thumbnails": tiles,
             "versions": runs.versions(),
             "git_commit": runs.git_commit(),
             "created": time.time(),
@@ -366,7 +405,15 @@ def save_embedding(
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def save_measured(folder: Path, measured: Mapping[str, NDArray[np.floating[Any]]]) -> None:
+    """Keeps what the images look like."""
+    arrays: dict[str, Any] = {name: array.astype(np.float16) for name, array in measured.items()}
+    with writing.replacing(folder / MEASURED, sync=False) as stream:
+        np.savez(stream, version=np.array(appearance.VERSION), **arrays)
+
+
 def save_array(path: Path, values: NDArray[Any], about: dict[str, Any]) -> None:
     """Writes an array and, before it, what it was made with: whoever finds the array finds that too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     writing.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))
     writing.write_array(path, values)

@@ -32,8 +32,8 @@ def table(
         points: coordinates to write instead, such as a map that was rotated onto the other.
 
     Returns:
-        Columns `id`, `class`, `factor:...`, and for each model `... x`, `... y`, `... z` of a map in space,
-        `... knn class`, `... knn right` (also of `linear` and `classifier`), `... labelled`, and of two models
+        Columns `id`, `class`, `factor:...`, `measured:...`, and for each model `... x`, `... y`, `... z` of a map in
+        space, `... knn class`, `... knn right` (also of `linear` and `classifier`), `... labelled`, and of two models
         `agreement`, 0..1.
     """
     import pandas
@@ -48,6 +48,7 @@ def table(
     if first.labels is not None:
         columns["class"] = classes[first.labels]
     columns |= {f"factor:{name}": values for name, values in first.factors.items()}
+    columns |= {f"measured:{name}": values for name, values in first.measured.items()}
     for place, (name, embedding) in enumerate(zip(names, embeddings, strict=True)):
         found = points[place] if points is not None else embedding.map(asked)
         if found is not None:

@@ -3,6 +3,7 @@
     RUN/embeddings/film/
         film.json             which epochs were asked for, which images, layer, versions
         ids.npy  labels.npy   (N,) int64; labels are missing where the images have no classes
+        factors.npz           recorded factors of variation, each (N,), where there are any; not in older films
         thumbnails-0.png      the images as sheets of tiles
         epoch-000008.npy      (N, num_features) float16, the layer h after that epoch; 0 is before the training
         <method>-<key>.npy    (F, N, 2) float32 and its .json: a map for each epoch, and what it was made with
@@ -22,7 +23,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ Floats = NDArray[np.float32]
 class Film:
     """What a run has kept. Epochs whose file is missing or damaged are left out.
 
-    epochs: those that are there, in order. ids: (N,). labels: (N,) or None.
+    epochs: those that are there, in order. ids: (N,). labels: (N,) or None. factors: recorded, name -> (N,).
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class Film:
     ids: NDArray[np.int64]
     labels: NDArray[np.int64] | None
     about: dict[str, Any]
+    factors: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def num_images(self) -> int:
@@ -98,7 +100,7 @@ class Film:
 
     def map_path(self, method: str) -> Path:
         """Where the maps by `method` lie, or will lie; a frame that is written again gives another name."""
-        return self.folder / f"{method}-{self._key}.npy"
+        return runs.computed_beside(self.folder) / f"{method}-{self._key}.npy"
 
     def maps(self, method: str) -> Floats | None:
         """(F, N, 2), one map for each of `epochs`; None if they were not computed, or are damaged."""
@@ -131,7 +133,18 @@ def load(run: Run, min_frames: int = MIN_FRAMES) -> Film | None:
         return None
     paths = {epoch: film_frames.frame_path(folder, epoch) for epoch in _epochs_there(folder)}
     epochs = tuple(epoch for epoch, path in paths.items() if _is_whole(path, len(ids)))
-    return Film(folder, epochs, ids, labels, about) if len(epochs) >= min_frames else None
+    if len(epochs) < min_frames:
+        return None
+    return Film(folder, epochs, ids, labels, about, _factors(folder, len(ids)))
+
+
+def _factors(folder: Path, num_images: int) -> dict[str, NDArray[Any]]:
+    """Recorded factors of the images; none where they are missing or damaged."""
+    try:
+        found = safe_read.read_arrays(folder / film_frames.FACTORS)
+    except (OSError, ValueError):
+        return {}
+    return found if all(values.shape == (num_images,) for values in found.values()) else {}
 
 
 def _epochs_there(folder: Path) -> list[int]:
@@ -188,7 +201,8 @@ def make_maps(film: Film, method: str, seed: int = 0, progress: neighbors.Progre
         "created": time.time(),
     }
     path = film.map_path(method)
-    for old in film.folder.glob(f"{method}-*"):  # of frames that have been written again
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for old in path.parent.glob(f"{method}-*"):  # of frames that have been written again
         if old.stem != path.stem:
             old.unlink()
     writing.write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1))

@@ -16,6 +16,7 @@ from simclr.runs.file_names import (
     META,
     METRICS,
     MODEL,
+    OF_EXAMPLES,
     PREVIOUS_CHECKPOINT,
     RESUMABLE_CHECKPOINTS,
     STATUS,
@@ -47,7 +48,7 @@ from simclr.runs.folder import (
     write_evaluation,
 )
 from simclr.runs.metrics_csv import FINETUNE_METRICS, PRETRAIN_METRICS, MetricsTail
-from simclr.runs.run import Run
+from simclr.runs.run import Run, computed_beside
 from simclr.runs.status import BAD_INPUT_EXIT_CODE, STOP_GRACE_SECONDS, STOPPED_EXIT_CODE, has_supervisor, read_status
 from simclr.runs.status_writer import StatusWriter, change_status, update_status
 
@@ -70,6 +71,7 @@ __all__ = [
     "META",
     "METRICS",
     "MODEL",
+    "OF_EXAMPLES",
     "PRETRAIN_METRICS",
     "PREVIOUS_CHECKPOINT",
     "RESUMABLE_CHECKPOINTS",
@@ -85,6 +87,7 @@ __all__ = [
     "begin_here",
     "change_status",
     "command_name",
+    "computed_beside",
     "create",
     "current_status",
     "default_runs_dir",

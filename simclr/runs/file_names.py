@@ -9,3 +9,4 @@ LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, BEST_CHECKPOINT = "last.ckpt", "previous.c
 FRESH_CHECKPOINT = ".fresh.ckpt"  # complete, about to be renamed to the last
 RESUMABLE_CHECKPOINTS = (LAST_CHECKPOINT, PREVIOUS_CHECKPOINT)  # the second if the first is damaged or missing
 EXAMPLES, TRASH, JOBS = "examples", ".trash", ".jobs"
+OF_EXAMPLES = ".examples"  # what is computed about examples, so that what ships stays as it is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from simclr.runs.file_names import EMBEDDINGS
 from simclr.runs.folder import versions
 from simclr.runs.run import Run
 
-FILM, ABOUT, IDS, LABELS = "film", "film.json", "ids.npy", "labels.npy"
+FILM, ABOUT, IDS, LABELS, FACTORS = "film", "film.json", "ids.npy", "labels.npy", "factors.npz"
 MIN_IMAGES, MAX_IMAGES = 5, 1000  # no map is drawn of fewer
 
 
@@ -42,6 +42,7 @@ def begin(
     ids: NDArray[np.int64],
     labels: NDArray[np.int64] | None,
     write_sheets: Callable[[Path], dict[str, Any]],
+    factors: Mapping[str, NDArray[Any]] | None = None,
     **about: Any,
 ) -> Path:
     """Creates the folder of a film and returns it; frames of an earlier training of the same run are deleted.
@@ -49,6 +50,7 @@ def begin(
     Args:
         epochs: those that will be kept.
         write_sheets: writes the images as sprite sheets into a folder and returns their layout.
+        factors: recorded ones of the images, each (N,), where there are any.
         about: further facts, such as split, classes and a digest of the images.
     """
     folder = folder_of(run)
@@ -60,6 +62,9 @@ def begin(
     np.save(folder / IDS, ids)
     if labels is not None:
         np.save(folder / LABELS, labels)
+    (folder / FACTORS).unlink(missing_ok=True)
+    if factors:
+        np.savez(folder / FACTORS, **factors)  # type: ignore[arg-type]
     values = {
         "epochs": sorted(wanted),
         "num_images": len(ids),

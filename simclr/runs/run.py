@@ -13,7 +13,7 @@ from typing import Any
 
 from simclr.files import safe_read, writing
 from simclr.runs.current_status import current_status
-from simclr.runs.file_names import CONFIG, EVALUATION, EXAMPLES, HEALTH, LOG, META, METRICS, MODEL
+from simclr.runs.file_names import CONFIG, EVALUATION, EXAMPLES, HEALTH, LOG, META, METRICS, MODEL, OF_EXAMPLES
 from simclr.runs.metrics_csv import MetricsTail
 from simclr.runs.status import Status
 
@@ -33,6 +33,11 @@ class Run:
     def is_example(self) -> bool:
         """Whether it ships with the package."""
         return self.path.parent.name == EXAMPLES
+
+    @property
+    def computed(self) -> Path:
+        """Where what is computed about it later is written: in its folder; of an example beside the user's own runs."""
+        return self.path.parent.parent / OF_EXAMPLES / self.id if self.is_example else self.path
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -151,3 +156,9 @@ class Run:
             raise ValueError(f"cannot edit {', '.join(sorted(unknown))}; allowed: name, notes, tags")
         with writing.locked(self.path):
             writing.write_atomically(self.path / META, json.dumps(self.meta | changes, indent=1))
+
+
+def computed_beside(folder: Path) -> Path:
+    """Where more about a folder of a run's embeddings is written: there; of an example as `Run.computed` says."""
+    run = Run(folder.parent.parent)
+    return run.computed / folder.relative_to(run.path)

@@ -36,6 +36,7 @@ def film_callbacks(run: Run, prepared: Prepared, device: torch.device) -> list[L
         ids=chosen.ids.cpu().numpy(),
         labels=None if labels is None else labels[places],
         write_sheets=lambda place: write_sheets(chosen, place),
+        factors=chosen.factors,
         split=split.name,
         seed=config.seed,
         classes=list(data.classes or []) if labels is not None else [],

@@ -25,6 +25,10 @@ from dashboard.embeddings.choice import Side
 from dashboard.maps import map_images
 from dashboard.shared import formats, palette
 from simclr import runs
+from simclr.analysis import cards
+from simclr.analysis.disagreement import Card
+from simclr.analysis.traits import Trait
+from simclr.config import ConfigError
 from simclr.embeddings import compare, embed, embed_job, neighbors, projections, stored
 from simclr.embeddings.compare import ClassRow
 from simclr.embeddings.projections import Projection
@@ -35,6 +39,7 @@ from simclr.films import film
 from simclr.hardware import processes
 from simclr.launch import jobs
 from simclr.runs import Run, film_frames
+from simclr.views import appearance
 
 CHOICE = ImageSelection(num_images=500)  # what the page asks for when 500 is chosen
 
@@ -73,6 +78,16 @@ def buttons(app: AppTest) -> list[str]:
     return [button.label for button in app.button]
 
 
+@pytest.fixture(autouse=True)
+def no_cards_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cards that are not there are not looked for in the background of each test."""
+
+    def refuse(*_: object) -> Path:
+        raise ConfigError("not in this test")
+
+    monkeypatch.setattr(cards, "start_job", refuse)
+
+
 @pytest.fixture
 def pair(tiny_runs: Path) -> list[Run]:
     """A pre-training and its from-scratch partner, as if both were trained."""
@@ -87,6 +102,8 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     first = trained_run(folder, 1)
     both = [first, trained_run(folder, 1, kind="scratch", experiment_version=first.id, label_fraction=0.05)]
     compute(both, "pca")
+    first, second = found_of(both)
+    cards.compute(cards.of_embeddings(first, second))
     return both
 
 
@@ -197,6 +214,40 @@ def test_ready_maps_are_shown_at_once(ready: list[Run]) -> None:
     }
     assert all(stat["help"] for stat in data["panels"][0]["stats"])
     assert query(app, "color") == "hue"
+
+
+def test_cards_that_are_kept_stand_below_the_maps_and_select_their_images(ready: list[Run]) -> None:
+    sides = cards.of_embeddings(*found_of(ready))
+    made = [Card(1, np.array([7, 2, 9]), 0.8, 0.1, 3, 4, 0.001, (Trait("class", "all are “star”", 1e-6),))]
+    values = json.loads(sides.path.read_text())
+    sides.path.write_text(json.dumps(values | {"cards": [cards._values(card) for card in made]}))
+    app = embeddings_page(method="pca", left=ready[0].id, right=ready[1].id)
+    assert "**All are “star”**" in texts(app)
+    assert "holds these 3 images together (cosine 0.80)" in texts(app)
+    app.button("disagree-0").click().run()
+    assert not app.exception
+    assert selected_rows(query(app, "selection"), 500).tolist() == [2, 7, 9]
+
+
+def test_while_cards_are_looked_for_the_page_is_whole_and_its_clicks_work(
+    ready: list[Run], tiny_runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards.of_embeddings(*found_of(ready)).path.unlink()
+    job = tiny_runs / runs.JOBS / "job"
+
+    def start(sides: cards.Sides, runs_dir: Path) -> Path:
+        job.mkdir(parents=True)
+        status = {"state": "running", "pid": os.getpid(), "process_start": processes.process_start(os.getpid())}
+        runs.update_status(job, **status)
+        return job
+
+    monkeypatch.setattr(cards, "start_job", start)
+    monkeypatch.setattr(cards, "find_job", lambda *_: job if job.is_dir() else None)
+    app = embeddings_page(method="pca", left=ready[0].id, right=ready[1].id)
+    assert "Looking for groups that one holds together" in texts(app) and maps_of(app) is not None
+    named(app.selectbox, "embeddings-color").set_value("hue").run()
+    assert not app.exception and query(app, "color") == "hue"
+    assert "Between the two" in texts(app) and "Looking for groups" in texts(app)
 
 
 def test_pca_is_shown_until_umap_is_there(ready: list[Run]) -> None:
@@ -377,6 +428,27 @@ def test_colours_may_differ_between_the_models(ready: list[Run]) -> None:
         assert len(values) == len(expected)
         for given, wanted in zip(values, expected, strict=True):
             np.testing.assert_allclose(given, wanted, atol=1e-6)
+
+
+def test_photographs_are_coloured_by_what_was_measured_of_them(ready: list[Run]) -> None:
+    import dataclasses
+
+    first, second = (dataclasses.replace(item, factors={}) for item in found_of(ready))
+    assert set(colors.MEASURED_LABELS) <= set(colors.color_choices([first, second]))
+    assert not set(colors.MEASURED_LABELS) & set(colors.color_choices(found_of(ready)))  # shapes have recorded factors
+    light = colors.color_of([first, second], "lightness")
+    assert (light["kind"], light["low"], light["high"]) == (
+        "number",
+        first.measured["lightness"].min(),
+        first.measured["lightness"].max(),
+    )
+    hue = colors.color_of([first, second], "border_hue")
+    has_hue = appearance.has_direction(first.measured, "border_hue")
+    assert hue["kind"] == "cycle" and has_hue.any() and not has_hue.all()
+    np.testing.assert_array_equal(np.isnan(hue["values"]), ~has_hue)  # grey is of no hue
+    np.testing.assert_allclose(hue["values"][has_hue], first.measured["border_hue"][has_hue])
+    figure = view.space_figure(np.zeros((500, 3), np.float32), hue, 0, [""] * 500, np.empty(0, np.int64))
+    assert "NaN" not in json.dumps(figure)
 
 
 def test_labels_used_in_training_are_a_colour_of_training_images(pair: list[Run]) -> None:
@@ -679,7 +751,7 @@ def test_the_html_file_holds_everything_and_asks_for_nothing(ready: list[Run]) -
 def test_what_has_no_classes_is_compared_without_them(ready: list[Run]) -> None:
     import dataclasses
 
-    bare = [dataclasses.replace(item, labels=None, predictions={}, factors={}) for item in found_of(ready)]
+    bare = [dataclasses.replace(item, labels=None, predictions={}, factors={}, measured={}) for item in found_of(ready)]
     assert colors.color_choices(bare) == {"agreement": "Neighbourhood agreement"}
     assert colors.color_of(bare, "class")["kind"] == "none"
     assert numbers.class_rows(bare, "knn") == []

@@ -8,6 +8,7 @@ from scipy import stats
 from sklearn.cluster import KMeans
 
 from simclr.analysis import disagreement
+from simclr.views import appearance
 
 NUM = 600
 CLASSES = ("circle", "square", "star", "heart")
@@ -54,6 +55,80 @@ def test_each_group_is_found_in_its_encoder_with_what_it_shares():
             assert np.abs(np.exp(2j * np.pi * factors["hue"][card.rows]).mean()) > 0.8
         assert card.similarity > 0.5 > card.elsewhere and card.p < 0.05
         assert all(trait.p < 0.05 for trait in card.traits)
+
+
+# --- photographs ----------------------------------------------------------------------------------------------------
+
+
+def photographs(seed=0):
+    """Labels, and images whose border colour, lightness and stripes have nothing to do with them or each other."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, len(CLASSES), NUM)
+    tints = generator.integers(0, 4, NUM)
+    borders = np.array([(0.7, 0.2, 0.2), (0.2, 0.6, 0.25), (0.2, 0.3, 0.8), (0.5, 0.5, 0.5)])[tints]
+    turns = generator.integers(0, 4, NUM)
+    y, x = np.mgrid[:16, :16]
+    across = np.select([turns[:, None, None] == turn for turn in range(4)], [y, x + y, x, x - y])
+    inside = 0.5 + 0.3 * np.sin(2 * np.pi * across / 6) * generator.uniform(0.2, 1, NUM)[:, None, None]
+    images = np.repeat(inside[:, None], 3, axis=1)
+    border = np.ones((16, 16), dtype=bool)
+    border[2:-2, 2:-2] = False
+    images[:, :, border] = borders[:, :, None]
+    images *= generator.uniform(0.5, 1, NUM)[:, None, None, None]
+    return labels, tints, appearance.measure(np.round(255 * images).astype(np.uint8))
+
+
+def by_border(tints, noise=0.5, seed=2):
+    """An encoder that sees the colour of borders."""
+    generator = np.random.default_rng(seed)
+    return (3 * np.eye(16)[tints] + noise * generator.normal(size=(NUM, 16))).astype(np.float32)
+
+
+def test_what_photographs_share_is_measured_from_their_pixels():
+    labels, tints, measured = photographs()
+    features = by_class(labels), by_border(tints)
+    cards = disagreement.find_cards(features, labels, CLASSES, {}, measured)
+    assert {card.together for card in cards} == {0, 1}
+    texts = {trait.text for card in cards if card.together == 1 for trait in card.traits}
+    assert {text for text in texts if text.startswith("all have a ")} >= {
+        f"all have a {color} border" for color in ("reddish", "greenish", "bluish", "colourless")
+    }
+    for card in cards:
+        names = {trait.name for trait in card.traits}
+        assert ("class" in names, "border" in names) == (card.together == 0, card.together == 1)
+        for trait in card.traits:
+            if trait.name == "border":
+                assert len(np.unique(tints[card.rows])) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_photographs_the_same_encoder_on_both_sides_gives_no_card(seed):
+    labels, tints, measured = photographs(seed)
+    for features in (by_class(labels), by_border(tints)):
+        assert disagreement.find_cards((features, features), labels, CLASSES, {}, measured, seed=seed) == []
+
+
+def test_nothing_is_claimed_of_photographs_whose_measures_belong_to_others():
+    labels, tints, measured = photographs()
+    features, claims = (by_class(labels), by_border(tints)), 0
+    for seed in range(20):
+        order = np.random.default_rng(seed).permutation(NUM)
+        others = {name: values[order] for name, values in measured.items()}
+        cards = disagreement.find_cards(features, labels[order], CLASSES, {}, others, seed=seed)
+        assert cards
+        claims += any(card.traits for card in cards)
+    assert claims <= 1
+
+
+def test_two_seeds_disagree_less_on_photographs_than_two_kinds():
+    labels, tints, measured = photographs()
+    twins = by_class(labels, seed=1), by_class(labels, seed=7)
+    others = by_class(labels), by_border(tints)
+    few, many = (disagreement.find_cards(pair, labels, CLASSES, {}, measured, num_cards=99) for pair in (twins, others))
+    assert len(few) < len(many)
+
+
+# --- sentences and numbers ------------------------------------------------------------------------------------------
 
 
 def sentence(card):
@@ -130,12 +205,6 @@ def test_the_numbers_are_those_of_slow_formulas():
     assert disagreement._normal_tail(1.3) == pytest.approx(stats.norm.sf(1.3))
 
 
-@pytest.mark.parametrize(("least", "count", "marked", "drawn"), [(3, 40, 10, 8), (0, 40, 10, 8), (8, 1000, 200, 19)])
-def test_the_tail_of_the_hypergeometric_distribution_is_scipy_s(least, count, marked, drawn):
-    expected = stats.hypergeom.sf(least - 1, count, marked, drawn)
-    assert disagreement.hypergeometric_tail(least, count, marked, drawn) == pytest.approx(expected)
-
-
 def test_k_means_finds_the_groups_that_are_there_and_as_good_ones_as_scikit_learn():
     labels, _ = world()
     rows = disagreement.neighbors.unit_rows(by_class(labels))
@@ -148,21 +217,6 @@ def test_k_means_finds_the_groups_that_are_there_and_as_good_ones_as_scikit_lear
     theirs /= np.linalg.norm(theirs, axis=1, keepdims=True)
     ours = disagreement._middles(cloud, 20, seed=0)
     assert (cloud @ ours.T).max(axis=1).sum() > 0.98 * (cloud @ theirs.T).max(axis=1).sum()
-
-
-def test_random_sets_hold_no_row_twice_and_every_row_alike():
-    sets = disagreement.random_sets(50, 10, np.random.default_rng(0))
-    assert sets.shape == (disagreement.NUM_DRAWS, 10)
-    assert all(len(set(row)) == 10 for row in sets[:200].tolist())
-    counts = np.bincount(sets.ravel(), minlength=50)
-    assert np.abs(counts / counts.mean() - 1).max() < 0.06
-
-
-@pytest.mark.parametrize(
-    ("hue", "word"), [(0.0, "red"), (0.98, "red"), (0.15, "yellow"), (0.33, "green"), (0.6, "blue"), (0.9, "pink")]
-)
-def test_hues_have_their_names(hue, word):
-    assert disagreement.hue_name(hue) == word
 
 
 def test_too_few_images_and_unequal_numbers_are_refused():

@@ -123,6 +123,39 @@ def test_thumbnails_show_the_images(embedded: list[Embedding]) -> None:
         np.testing.assert_array_equal(shown, images[first.ids[place]].transpose(1, 2, 0))
 
 
+def test_what_images_look_like_is_kept_beside_the_features_or_measured_from_the_thumbnails(
+    pair: list[EncoderRef], embedded: list[Embedding], tmp_path: Path
+) -> None:
+    from simclr.data import shapes
+    from simclr.views import appearance
+
+    first = embedded[0]
+    expected = appearance.measure(shapes.generate("test", 2000, 16).images[first.ids])
+    for name in appearance.MEASURES:
+        np.testing.assert_array_equal(first.measured[name], expected[name])
+    older = tmp_path / "older"
+    damages: list[Any] = [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b"PK damaged"),
+        lambda path: np.savez(path, version=np.array(1), lightness=np.zeros(60, np.float16)),
+        lambda path: np.savez(path, version=np.array(0), **expected),
+        lambda path: np.savez(path, version=np.array("x"), **expected),
+        lambda path: np.savez(path, version=np.array(1), **{name: np.full(60, np.nan) for name in expected}),
+    ]
+    for damage in damages:
+        shutil.copytree(first.folder, older)
+        damage(older / stored.MEASURED)
+        found = stored.load_embedding(older)
+        assert found is not None and found.measured == {}
+        again = stored.measured_of(found)
+        for name in appearance.MEASURES:
+            np.testing.assert_array_equal(again[name], expected[name])
+        for sheet in found.sheets:
+            sheet.write_bytes(b"no picture")
+        assert stored.measured_of(found) == {}
+        shutil.rmtree(older)
+
+
 def test_a_second_time_computes_nothing(
     pair: list[EncoderRef], embedded: list[Embedding], monkeypatch: pytest.MonkeyPatch
 ) -> None:

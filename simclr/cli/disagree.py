@@ -1,0 +1,59 @@
+"""The command `disagree`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from simclr import runs
+from simclr.analysis import cards, disagreement
+from simclr.analysis.cards import Sides
+from simclr.cli.embed import SELECTION_TEXTS, parse_selection
+from simclr.cli.parser import add_job_options, command_parser, folder_of_runs, parse
+from simclr.embeddings import embed, stored
+from simclr.embeddings.references import resolve_encoders
+from simclr.launch import jobs
+from simclr.runs import film_frames
+from simclr.runs.status import Report
+
+LOOKING = "Looking for groups that one holds together and the other scatters"
+
+
+def disagree(arguments: list[str]) -> int:
+    """Finds where two encoders disagree, and prints a sentence for each group; returns the exit status 0.
+
+    Raises:
+        ConfigError: for bad input; with `--job_dir` its `status.json` says so too.
+    """
+    parser = command_parser("disagree")
+    parser.add_argument(
+        "RUN",
+        nargs=2,
+        type=str,
+        help="Two runs, as `embed` takes them, whose features are computed if they are not there; or two folders of "
+        "features, RUN/embeddings/NAME, or of films, RUN/embeddings/film, of which the last frames are compared.",
+    )
+    add_job_options(parser, SELECTION_TEXTS)
+    options = parse(parser, arguments)
+    with jobs.running(options.job_dir) as report:
+        sides, titles = _sides(options, report)
+        report(LOOKING, 0.9)
+        found = cards.compute(sides)
+        for card in found:
+            print(f"{disagreement.shared(card)}. {disagreement.who(card, titles)}")
+        if not found:
+            print("No group of images is held together by one of them and scattered by the other.")
+        print(sides.path, flush=True)
+    return 0
+
+
+def _sides(options: Any, report: Report) -> tuple[Sides, list[str]]:
+    """The features that the arguments name, and what to call their encoders."""
+    paths = [Path(name) for name in options.RUN]
+    if all(any((path / name).is_file() for name in (stored.PROVENANCE, film_frames.ABOUT)) for path in paths):
+        return cards.of_folders(*paths), [runs.Run(path.resolve().parent.parent).name for path in paths]
+    models = resolve_encoders(options.RUN, folder_of_runs(options.runs_dir))
+    first, second = embed.compute(
+        models, parse_selection(options), (), report=lambda phase, share: report(phase, 0.9 * share)
+    )
+    return cards.of_embeddings(first, second), [model.name for model in models]
