@@ -14,7 +14,7 @@ from simclr.config import ConfigError
 COMMANDS = {
     "pretrain": ("training", "pretrain"),
     "finetune": ("training", "finetune"),
-    "race": ("race", "race"),
+    "race": ("training", "race"),
     "estimate": ("estimate", "estimate_run"),
     "evaluate": ("evaluate", "evaluate"),
     "embed": ("embed", "embed"),
