@@ -16,7 +16,7 @@ from simclr.hardware import processes
 
 expect.set_options(timeout=PAGE_MS)
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 
 def test_journey(server: Server, browser: object) -> None:
@@ -69,7 +69,7 @@ def test_journey(server: Server, browser: object) -> None:
     tab.shot("partners-started")
     for arm in ("frozen", "full", "scratch"):
         accuracy = page.locator(f".st-key-arm-{arm} [data-testid=stMetricValue]")
-        expect(accuracy).to_contain_text("%", timeout=TRAINING_MS)
+        expect(accuracy).to_contain_text("%", timeout=2 * TRAINING_MS)
     tab.sees(re.compile("against from scratch"))
     tab.shot("partners-finished")
     page.locator(".st-key-arm-full").get_by_role("button", name="Open").click()

@@ -17,6 +17,7 @@ GAINED, KEPT = 0.15, 0.5  # of the ranks' range; share of it
 FIRST_EPOCHS = 3  # before the third, an untrained network is not told from one that learns
 BETTER_THAN_START = 0.7  # of the rank in the first steps, which few images told
 BETTER_THAN_FIRST = 0.85  # of the rank in the first epoch
+KNN_RISE = 0.02  # accuracy, at least
 KNN_CHANGE_UNKNOWN = 0.15  # accuracy; where the number of images is not known
 
 CHANCE = Rule(
@@ -126,7 +127,8 @@ def learning(known: Epochs) -> Verdict:
     knn = known.get("val/knn_top1")
     measured = knn[np.isfinite(knn)]
     if len(measured):
-        first_text = f", up from {percent(measured[0])}" if len(measured) > 1 and measured[-1] > measured[0] else ""
+        has_risen = measured[-1] - measured[0] >= knn_noise(known, KNN_RISE)
+        first_text = f", up from {percent(measured[0])}" if has_risen else ""
         parts.append(f"its kNN accuracy is {percent(measured[-1])}{first_text}")
     if known.ended:
         return replace(LEARNING.found(f"It has learned: {', and '.join(parts)}."), title="Learned")

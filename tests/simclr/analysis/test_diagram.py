@@ -89,8 +89,9 @@ def test_a_supervised_run_is_drawn_from_image_to_classes(tmp_path, capsys):
 
 
 def test_without_weights_or_images_it_is_one_sentence(tmp_path, own_run):
-    run = own_run
-    runs.write_config(run.path, runs.load_config(run).model_copy(update={"dataset": str(tmp_path / "gone")}))
+    changed = runs.load_config(own_run).model_copy(update={"dataset": str(tmp_path / "gone")})
+    runs.write_config(own_run.path, changed)
+    run = runs.Run(own_run.path)
     with pytest.raises(ConfigError, match="gone"):
         diagram.compute(run)
     shutil.rmtree(run.path / runs.CHECKPOINTS, ignore_errors=True)
