@@ -26,11 +26,8 @@ METHOD = (
     "Half of the images are grouped in one encoder (k-means on directions); the other half alone decides how near the "
     "images of a group are to each other there and in the other encoder, and what they share. Claims are corrected for "
     "all groups and factors that were looked at (Holm): chance finds a scattered group in one of 20 comparisons at "
-    "most, and something shared in one of 100."
-)
-MEASURED = (
-    "Of photographs the pixels tell what is shared: dark and light are the lower and upper third of all images, so are "
-    "low and high contrast; colours are those of the outer eighth and of the middle."
+    "most, and something shared in one of 100. Dark and light are the lower and upper third of these images by their "
+    "mean, low and high contrast those by its spread; the border is the outer eighth."
 )
 Select = Callable[[Card], None]
 
@@ -44,7 +41,7 @@ def panel(
         sheets, thumbnails: the images, and how they lie there.
         select: selects the images of a card on both maps.
     """
-    st.subheader("Where they disagree", anchor=False, help=METHOD if sides.factors else f"{METHOD} {MEASURED}")
+    st.subheader("Where they disagree", anchor=False, help=METHOD)
     if sides.num_images < disagreement.MIN_IMAGES:
         st.caption(f"Groups are looked for among at least {disagreement.MIN_IMAGES} images.")
         return

@@ -45,7 +45,7 @@ class Sides:
 
     folders: where they lie, those of embeddings or of films. digests: change with any number of the features.
     features: reads those of one side, (N, D). labels, classes, factors: as `disagreement.find_cards` takes them.
-    measured: gives what the images look like; asked where no factors are recorded.
+    measured: gives what the images look like; empty where that cannot be told.
     images: changes with any image.
     """
 
@@ -188,8 +188,7 @@ def compute(sides: Sides) -> list[Card]:
         features = sides.features(one), sides.features(other)
     except (OSError, ValueError):
         raise ConfigError(f"The features in {sides.folders[one]} or {sides.folders[other]} cannot be read.") from None
-    measured = {} if sides.factors else sides.measured()
-    cards = disagreement.find_cards(features, sides.labels, sides.classes, sides.factors, measured)
+    cards = disagreement.find_cards(features, sides.labels, sides.classes, sides.factors, sides.measured())
     values = {
         "features": [sides.folders[side].name for side in sides.order],
         "runs": [sides.folders[side].parent.parent.name for side in sides.order],

@@ -72,7 +72,7 @@ def find_cards(
         features: of both encoders on the same images, (N, D) and (N, E).
         labels, classes: (N,) and the names; None: no class is claimed.
         factors: recorded, name to (N,) numbers or words; those in `CIRCULAR` are shares of a circle.
-        measured: of `appearance.measure`; asked for where no factors are recorded.
+        measured: of `appearance.measure`, what the images look like.
         seed: of the halves, the clusters and the random sets.
 
     Raises:

@@ -31,6 +31,7 @@ THIRDS = {
     "position_y": ("at the bottom", "in the middle from bottom to top", "at the top"),
     "rotation": ("turned one way", "upright", "turned the other way"),
 }
+ALSO_OF_RECORDED = ("lightness",)
 # How to say that images have a word of a factor.
 SENTENCES = {
     "class": "are “{}”",
@@ -59,11 +60,13 @@ def what_is_told(
 ) -> dict[str, NDArray[Any]]:
     """What a group may share: the class, and the recorded factors, or where none are, words for what was measured.
 
-    Each one more that is asked for makes it harder to claim any: so there are six at most of photographs.
+    Of shapes lightness is told too, by which SimCLR groups them and which none of their factors says. Each one more
+    that is asked for makes it harder to claim any: so there are six of photographs, eight of shapes.
     """
     found = {name: values for name, values in (factors or {}).items() if not repeats_the_class(values, classes)}
-    if not found and measured:
-        found = dict(appearance.in_words(measured))
+    if measured:
+        words = appearance.in_words(measured)
+        found |= {name: words[name] for name in (ALSO_OF_RECORDED if found else words)}
     if labels is not None and len(classes) > 1:
         found = {"class": np.array(classes, dtype=object)[labels].astype(str), **found}
     return found

@@ -58,12 +58,13 @@ def test_each_word_makes_a_sentence(name):
     assert text == expected[name]
 
 
-def test_measured_words_are_asked_for_only_where_nothing_is_recorded():
+def test_measured_words_are_asked_for_where_nothing_is_recorded_and_lightness_always():
     images = np.random.default_rng(0).integers(0, 256, (12, 3, 8, 8), dtype=np.uint8)
     measured, labels = appearance.measure(images), np.arange(12) % 2
     told = traits.what_is_told(labels, ("a", "b"), {}, measured)
     assert list(told) == ["class", "lightness", "contrast", "middle", "border", "edges"]
-    assert list(traits.what_is_told(labels, ("a", "b"), {"hue": np.zeros(12)}, measured)) == ["class", "hue"]
+    recorded = traits.what_is_told(labels, ("a", "b"), {"hue": np.zeros(12)}, measured)
+    assert list(recorded) == ["class", "hue", "lightness"]
     repeats = {"shape": np.array(["a", "b"])[labels]}
     assert list(traits.what_is_told(labels, ("a", "b"), repeats, measured))[1:] == list(told)[1:]
     assert traits.what_is_told(None, (), None, None) == {}
