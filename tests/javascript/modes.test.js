@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { bounds } from "../../dashboard/components/embedding_map/geometry.js";
-import { findModes, isMode, modeAt, modeRadius } from "../../dashboard/components/embedding_map/modes.js";
+import { binomialTail, findModes, isMode, modeAt, modeRadius } from "../../dashboard/components/embedding_map/modes.js";
 import { randomNumbers } from "./random.js";
 
 const BOX = { x: 0, y: 0, width: 24, height: 24 }; // a radius of 2
@@ -81,14 +81,31 @@ test("classes handed out at random to the points of a map hardly ever have modes
   }
 });
 
-test("the three limits of a mode", () => {
+test("the tail of a binomial distribution is the sum of its terms", () => {
+  const choose = (n, k) => (k ? (choose(n, k - 1) * (n - k + 1)) / k : 1);
+  for (const [number, trials, probability] of [
+    [7, 20, 0.1],
+    [20, 20, 0.3],
+    [12, 60, 0.1],
+  ]) {
+    let wanted = 0;
+    for (let k = number; k <= trials; k++) {
+      wanted += choose(trials, k) * probability ** k * (1 - probability) ** (trials - k);
+    }
+    assert.ok(Math.abs(binomialTail(number, trials, probability) / wanted - 1) < 1e-9);
+  }
+  assert.ok(binomialTail(1500, 10_000, 0.1) < 1e-40); // and no sum runs over
+  assert.equal(binomialTail(2, 50, 0.1), 1);
+});
+
+test("the limits of a mode", () => {
   const even = 0.02;
   assert.ok(isMode(20, 22, 100, 1000, even));
   assert.ok(!isMode(14, 15, 100, 1000, even)); // a fifth of the class is not there
   assert.ok(!isMode(20, 90, 100, 1000, even)); // 70 of 900 others are, a share of 8 %
   assert.ok(!isMode(20, 22, 100, 1000, 0.07)); // an even spread would give 7 %
   assert.ok(!isMode(4, 4, 5, 50, even)); // too few to tell
-  assert.ok(!isMode(7, 25, 40, 400, even)); // 2.5 by chance, give or take 1.5
+  assert.ok(!isMode(7, 25, 40, 400, even)); // 2.5 by chance, and 7 in one circle of a hundred
   assert.ok(isMode(940, 941, 950, 1000, 0.02)); // one of 50 others: also where a class is most of the images
   assert.ok(isMode(14, 15, 100, 1000, even, 0.7)); // a film keeps it
 });
