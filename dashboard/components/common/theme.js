@@ -2,6 +2,8 @@
 
 /** @import { Rgb, Theme } from "./types.js" */
 
+const TEXT_CONTRAST = 4.5; // WCAG 2, level AA
+
 /** @param {string} color @returns {Rgb} */
 export function rgb(color) {
   const number = parseInt(color.slice(1, 7), 16);
@@ -21,6 +23,41 @@ export function withAlpha(color, alpha) {
 /** @param {Rgb} color */
 export function luminance([red, green, blue]) {
   return 0.3 * red + 0.59 * green + 0.11 * blue;
+}
+
+/**
+ * How bright a colour is to the eye, 0..1, as WCAG 2 defines it.
+ * @param {Rgb} color
+ */
+function relativeLuminance(color) {
+  const [red, green, blue] = color.map((value) => {
+    const share = value / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+/**
+ * The contrast of two colours, 1..21, as WCAG 2 defines it.
+ * @param {Rgb} one @param {Rgb} other
+ */
+export function contrastRatio(one, other) {
+  const [dark, light] = [relativeLuminance(one), relativeLuminance(other)].sort((a, b) => a - b);
+  return (light + 0.05) / (dark + 0.05);
+}
+
+/**
+ * A colour for text: darkened, or lightened on a dark page, as far as it needs to be read there.
+ * @param {Rgb} color @param {Rgb} background @returns {Rgb}
+ */
+export function readable(color, background) {
+  /** @type {Rgb} */
+  const end = luminance(background) < 128 ? [255, 255, 255] : [0, 0, 0];
+  for (let share = 0; share < 1; share += 0.05) {
+    const mixed = colorAt([color, end], share);
+    if (contrastRatio(mixed, background) >= TEXT_CONTRAST) return mixed;
+  }
+  return end;
 }
 
 /**

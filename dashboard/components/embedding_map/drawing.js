@@ -1,11 +1,16 @@
 // How the points of a panel and its marks are drawn.
 
 import { contextOf } from "../common/elements.js";
+import { isStill } from "../common/motion.js";
 import { rgb } from "../common/theme.js";
+import { drawNames } from "./names.js";
 import { drawDiscs, makeSurface, packColor } from "./raster.js";
+import { LEAST_SIDE, mostSide, nextSide, rowsInWindow, sideWithRoom } from "./room.js";
+import { tileOf, wantSheets } from "./sheets.js";
+import { drawThumbnails } from "./thumbnails.js";
 import { DIM, HIDDEN, LIT, look, position, view } from "./view.js";
 
-/** @import { Details, EmbeddingMap, Neighbor, Panel, PointsCanvas } from "./types.js" */
+/** @import { Details, EmbeddingMap, Neighbor, Panel, PointsCanvas, Ring } from "./types.js" */
 
 export const DIM_OPACITY = 0.7;
 const SETTLE_MS = 160;
@@ -24,6 +29,7 @@ export function refreshLevels(map) {
     const isHidden = new Uint8Array(map.data.color.names.length + 1);
     for (const group of map.hidden) isHidden[group] = 1;
     panel.hasDim = false;
+    panel.lit = new Uint8Array(map.data.color.names.length);
     for (let i = 0; i < map.count; i++) {
       const group = groups[i];
       if (group >= 0 && isHidden[group]) {
@@ -33,6 +39,7 @@ export function refreshLevels(map) {
       const isLit = (!numChosen || chosen[i]) && (focus === null || focus === group);
       levels[i] = isLit ? LIT : DIM;
       panel.hasDim ||= !isLit;
+      if (isLit && group >= 0) panel.lit[group] = 1;
       colors[i] = isLit ? own[i] : grey;
     }
     panel.stale = true;
@@ -66,7 +73,10 @@ export function paintPoints(map, panel, canvas, ratio, part = 1) {
     drawDiscs(surface, panel.points, order, panel.colors, panel.levels, level, place, radius * ratio, opacity);
   if (panel.hasDim) paint(DIM, DIM_OPACITY);
   paint(LIT, litOpacity);
-  contextOf(canvas, { alpha: false }).putImageData(surface.image, -margin, -margin);
+  const context = contextOf(canvas, { alpha: false });
+  context.putImageData(surface.image, -margin, -margin);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  drawThumbnails(map, panel, context, ratio, panel.rows);
 }
 
 /** @param {EmbeddingMap} map @returns {Details | null} */
@@ -87,24 +97,37 @@ export function detailsOf(map) {
   return { index: opened, facts: [], neighbors };
 }
 
-/** @param {EmbeddingMap} map @param {Panel} panel */
+/**
+ * Circles around the neighbours of the open image, itself and the one pointed at; around images they are squares.
+ * @param {EmbeddingMap} map @param {Panel} panel
+ */
 export function rings(map, panel) {
-  const { radius } = look(map, panel);
+  const { radius, side } = look(map, panel);
+  /** @type {Ring[]} */
   const found = [];
+  const add = (/** @type {number} */ index, /** @type {number} */ gap, /** @type {number} */ line) => {
+    if (index >= panel.points.length / 2) return;
+    if (side && tileOf(map, index)) found.push({ index, size: side / 2 + gap / 2, line: Math.max(2, line), corner: 4 });
+    else found.push({ index, size: radius + gap, line, corner: radius + gap });
+  };
   const near = detailsOf(map)?.neighbors[map.panels.indexOf(panel)] ?? [];
-  for (const [index] of near) found.push({ index, size: radius + 2.5, line: 1.2 });
-  if (map.opened >= 0) found.push({ index: map.opened, size: radius + 6.5, line: 2.5 });
-  if (map.hovered >= 0) found.push({ index: map.hovered, size: radius + 4, line: 2 });
-  return found.filter(({ index }) => index < panel.points.length / 2);
+  for (const [index] of near) add(index, 2.5, 1.2);
+  if (map.opened >= 0) add(map.opened, 6.5, 2.5);
+  if (map.hovered >= 0) add(map.hovered, 4, 2);
+  return found;
 }
 
-/** @param {EmbeddingMap} map @param {Panel} panel @param {CanvasRenderingContext2D} context */
-export function drawRings(map, panel, context) {
+/**
+ * The rings, each around its image, which lies over all others then.
+ * @param {EmbeddingMap} map @param {Panel} panel @param {CanvasRenderingContext2D} context @param {number} ratio
+ */
+export function drawRings(map, panel, context, ratio) {
   const frame = view(panel);
-  for (const { index, size, line } of rings(map, panel)) {
+  for (const { index, size, line, corner } of rings(map, panel)) {
     const [x, y] = position(panel, frame, index);
+    if (corner < size) drawThumbnails(map, panel, context, ratio, [index]);
     context.beginPath();
-    context.arc(x, y, size, 0, 2 * Math.PI);
+    context.roundRect(x - size, y - size, 2 * size, 2 * size, corner);
     context.lineWidth = line + 2.5;
     context.strokeStyle = map.theme.background;
     context.stroke();
@@ -121,9 +144,10 @@ function drawMarks(map, panel) {
   const ratio = window.devicePixelRatio || 1;
   // an empty canvas stays as it is while the map below moves
   const marks = rings(map, panel);
+  const colors = marks.map(({ index }) => panel.colors[index]);
   const stamp =
     marks.length || panel.lasso
-      ? JSON.stringify([marks, panel.lasso?.corners.length, frame, ratio, map.frame, map.theme])
+      ? JSON.stringify([marks, colors, panel.lasso?.corners.length, frame, ratio, map.frame, map.theme])
       : "";
   if (stamp === panel.stamp) return;
   panel.stamp = stamp;
@@ -133,7 +157,7 @@ function drawMarks(map, panel) {
   const context = contextOf(canvas);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, frame.width, frame.height);
-  drawRings(map, panel, context);
+  drawRings(map, panel, context, ratio);
   if (!panel.lasso) return;
   context.beginPath();
   for (const [x, y] of panel.lasso.corners) context.lineTo(frame.x + x * frame.scale, frame.y - y * frame.scale);
@@ -148,19 +172,48 @@ function drawMarks(map, panel) {
   context.setLineDash([]);
 }
 
+/**
+ * Which rows are drawn as images, and how large. The side goes on its way to what there is room for: "growing" where the
+ * next frame goes on, "held" where it waits until the map is at rest.
+ * @param {EmbeddingMap} map @param {Panel} panel @param {boolean} isMoving
+ */
+function makeRoom(map, panel, isMoving) {
+  const frame = view(panel);
+  const isZoomed = panel.zoomDrawn !== panel.zoom;
+  panel.zoomDrawn = panel.zoom;
+  panel.rows = rowsInWindow(map, panel, frame, HIDDEN);
+  const places = new Float32Array(2 * panel.rows.length);
+  panel.rows.forEach((row, k) => places.set(position(panel, frame, row), 2 * k));
+  let goal = sideWithRoom(places, LEAST_SIDE, mostSide(frame)) || LEAST_SIDE;
+  if (goal > LEAST_SIDE) {
+    wantSheets(map, panel.rows, () => {
+      for (const each of map.panels) each.stale = true;
+      redraw(map);
+    });
+    if (!panel.rows.some((row) => tileOf(map, row))) goal = LEAST_SIDE;
+  }
+  panel.side = isStill() ? goal : nextSide(panel.side, goal, isMoving && !isZoomed);
+  if (panel.side === LEAST_SIDE) panel.rows = [];
+  if (panel.side === goal) return "";
+  return isMoving && !isZoomed && nextSide(panel.side, goal, true) === panel.side ? "held" : "growing";
+}
+
 /** @param {EmbeddingMap} map @param {Panel} panel */
 function draw(map, panel) {
   if (!panel.canvas.clientWidth) return;
   if (panel.stale) {
     const start = performance.now();
-    const isMoving = map.playing || start - (panel.movedAt ?? -Infinity) < SETTLE_MS;
+    const isMoving = Boolean(map.playing) || start - (panel.movedAt ?? -Infinity) < SETTLE_MS;
     // a slow computer draws as many points while the map moves as it has time for, and all of them afterwards
     const part = isMoving ? Math.min(1, Math.max(LEAST_PART, MOVING_MS / panel.cost)) : 1;
+    const images = makeRoom(map, panel, isMoving);
     paintPoints(map, panel, panel.picture, window.devicePixelRatio || 1, part);
-    panel.stale = false;
+    const areNamesMoving = drawNames(map, panel, contextOf(panel.picture));
+    panel.stale = areNamesMoving || images === "growing";
+    if (panel.stale) redraw(map);
     if (part === 1) panel.cost = performance.now() - start;
     clearTimeout(panel.settle);
-    if (part < 1) {
+    if (part < 1 || images === "held") {
       panel.settle = setTimeout(() => {
         panel.stale = true;
         redraw(map);

@@ -4,6 +4,7 @@
 
 import { arrayType, fromBase64 } from "../common/bytes.js";
 import { element } from "../common/elements.js";
+import { isStill } from "../common/motion.js";
 import { discardState, stateIn } from "../common/states.js";
 import { theme } from "../common/theme.js";
 import { choose, showChoice } from "./choice.js";
@@ -11,14 +12,16 @@ import { choiceFrom } from "./choice_text.js";
 import { drawDetails, open } from "./details.js";
 import { redraw, refreshLevels } from "./drawing.js";
 import { groupColor, isScale, scaleColor, UNKNOWN_COLOR } from "./elements.js";
-import { glide, isStill, makeFilm, pause, playOrPause, setFrame, showPlaying } from "./film.js";
+import { glide, makeFilm, pause, playOrPause, setFrame, showPlaying } from "./film.js";
 import { bounds } from "./geometry.js";
 import { leave } from "./gestures.js";
 import { drawLegend } from "./legend.js";
 import { moveTo } from "./moving.js";
+import { areNamesWanted } from "./names.js";
 import { makePanel } from "./panel.js";
 import { packColor } from "./raster.js";
 import { CHOICE_MS, report } from "./report.js";
+import { forgetSheets } from "./sheets.js";
 import { makeToolbar } from "./toolbar.js";
 
 /** @import { Component, TypedArray } from "../common/types.js" */
@@ -67,7 +70,9 @@ function applyColors(map) {
   const palette = isScale(color)
     ? Array.from({ length: steps + 1 }, (_, i) => packColor(scaleColor(color.kind, i / steps, map.theme.dark)))
     : color.colors.map((text) => packColor(groupColor(map, text)));
-  for (const { own, values, groups } of map.panels) {
+  for (const panel of map.panels) {
+    const { own, values, groups } = panel;
+    panel.modes = null; // of other points or classes
     for (let i = 0; i < map.count; i++) {
       const place = isScale(color)
         ? Math.round(steps * Math.min(1, Math.max(0, (values[i] - color.low) / span)))
@@ -165,6 +170,7 @@ function takeIn(map, data) {
   map.labels = data.labels ? groupsFrom(arrays[data.labels]) : new Int32Array(map.count).fill(-1);
   map.hovered = -1;
   map.focus = null;
+  forgetSheets(map, data.sheets);
   while (map.panels.length < data.panels.length) map.panels.push(makePanel(map));
   map.panels.splice(data.panels.length).forEach((panel) => map.resize.unobserve(panel.canvas));
   map.holder.replaceChildren(...map.panels.map((panel) => panel.node));
@@ -254,6 +260,8 @@ function mount() {
     chosen: new Uint8Array(0),
     legendItems: /** @type {EmbeddingMap["legendItems"]} */ ([]),
     sheets: new Map(),
+    bitmaps: new Map(),
+    areNamesWanted: areNamesWanted(),
   });
   map.node = element("div", "emap");
   map.holder = element("div", "panels");
@@ -288,6 +296,12 @@ function mount() {
     for (const panel of map.panels) panel.stale = true;
     redraw(map);
   });
+  // text on a canvas is not drawn again by itself when its font has come
+  document.fonts.ready.then(() => {
+    for (const panel of map.panels) panel.modes = null;
+    for (const panel of map.panels) panel.stale = true;
+    redraw(map);
+  });
   map.onArrays = () => show(map);
   window.addEventListener("simclr-arrays", map.onArrays);
   map.darkness = window.matchMedia("(prefers-color-scheme: dark)");
@@ -305,6 +319,7 @@ function unmount(map) {
   window.removeEventListener("simclr-arrays", map.onArrays);
   map.darkness.removeEventListener("change", map.onTheme);
   map.sheets.forEach((address) => URL.revokeObjectURL(address));
+  forgetSheets(map, []);
 }
 
 /** @param {Component<MapData>} component */

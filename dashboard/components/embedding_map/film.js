@@ -1,6 +1,7 @@
 // The same images after every few epochs, one frame each.
 
 import { button, element } from "../common/elements.js";
+import { isStill } from "../common/motion.js";
 import { redraw } from "./drawing.js";
 import { icon } from "./elements.js";
 import { hover } from "./hover.js";
@@ -55,11 +56,6 @@ export function showPlaying(map) {
   map.play.replaceChildren(icon(map.playing ? "pause" : "play"));
   map.play.title = map.playing ? "Pause" : "Play";
   map.play.setAttribute("aria-label", map.play.title);
-}
-
-/** Whether motion is not wanted. */
-export function isStill() {
-  return window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
 /**

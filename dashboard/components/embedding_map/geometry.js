@@ -49,8 +49,8 @@ export function makeGrid(points) {
 }
 
 /**
- * The point of least cost(index), if that is below `most`; -1 without. A cost may not be less than the distance from
- * (x, y): cells too far away are then left out.
+ * The point of least cost(index), if that is below `most`; -1 without. A cost may not be less than the larger of
+ * the distances from (x, y) along the two axes: cells too far away are then left out.
  * @param {Grid} grid @param {number} x @param {number} y @param {number} most @param {(index: number) => number} cost
  */
 export function search(grid, x, y, most, cost) {

@@ -7,7 +7,9 @@ import { imageName, isScale, say } from "./elements.js";
 import { pause, playOrPause, stepFrame } from "./film.js";
 import { insideLasso, search } from "./geometry.js";
 import { hover } from "./hover.js";
+import { wantNames } from "./legend.js";
 import { moveTo, showAll, ZOOM_STEP, zoomAt } from "./moving.js";
+import { hasNames } from "./names.js";
 import { showHelp } from "./toolbar.js";
 import { gridOf, HIDDEN, nearest, onMap, position, view } from "./view.js";
 
@@ -73,7 +75,8 @@ export function listen(map, panel) {
     const [x, y] = place(event);
     const pointer = pointers.get(event.pointerId);
     if (!pointer) {
-      if (event.pointerType !== "touch" && !map.playing) hover(map, nearest(panel, x, y, POINTER_REACH), panel, x, y);
+      if (event.pointerType !== "touch" && !map.playing)
+        hover(map, nearest(map, panel, x, y, POINTER_REACH), panel, x, y);
       return;
     }
     const [oldX, oldY] = pointer.at;
@@ -105,7 +108,7 @@ export function listen(map, panel) {
       chooseWith(map, found, lasso.mode);
     } else if (!pointer.moved) {
       const isFinger = event.pointerType === "touch";
-      const found = nearest(panel, ...place(event), isFinger ? FINGER_REACH : POINTER_REACH);
+      const found = nearest(map, panel, ...place(event), isFinger ? FINGER_REACH : POINTER_REACH);
       if (isFinger) hover(map, -1);
       if (found >= 0) open(map, found);
       else letGo(map);
@@ -151,6 +154,7 @@ function press(map, panel, event, stopLasso) {
   else if (key === " " && at >= 0) chooseWhere(map, (i) => (i === at) !== Boolean(map.chosen[i]), "new");
   else if (key === "c" && at >= 0) chooseGroup(map, panel, at);
   else if (key === "v") chooseVisible(map, panel);
+  else if (key === "n" && hasNames(map)) wantNames(map, !map.areNamesWanted);
   else if (key === "l") setTool(map, map.tool === "lasso" ? "move" : "lasso");
   else if (key === "+" || key === "=") zoomAt(map, panel, ZOOM_STEP);
   else if (key === "-") zoomAt(map, panel, 1 / ZOOM_STEP);
@@ -174,7 +178,7 @@ function walk(map, panel, from, right, up) {
   let found;
   if (from < 0) {
     const frame = view(panel);
-    found = nearest(panel, frame.width / 2, frame.height / 2, Infinity);
+    found = nearest(map, panel, frame.width / 2, frame.height / 2, Infinity);
   } else {
     const x = points[2 * from];
     const y = points[2 * from + 1];

@@ -4,8 +4,9 @@ import { button, element } from "../common/elements.js";
 import { cssColor } from "../common/theme.js";
 import { chooseWhere, updateLegend } from "./choice.js";
 import { dotOf } from "./details.js";
-import { refreshLevels } from "./drawing.js";
-import { isScale, scaleColor, valueText } from "./elements.js";
+import { redraw, refreshLevels } from "./drawing.js";
+import { isScale, say, scaleColor, valueText } from "./elements.js";
+import { hasNames, keepWhetherNamesAreWanted } from "./names.js";
 import { CHOICE_MS, report } from "./report.js";
 
 /** @import { EmbeddingMap } from "./types.js" */
@@ -16,7 +17,10 @@ export function drawLegend(map) {
   map.legend.replaceChildren();
   map.legendItems = [];
   if (!color.label) return;
-  map.legend.append(element("span", "what", color.label));
+  const head = element("span", "head");
+  head.append(element("span", "what", color.label));
+  if (hasNames(map)) head.append(namesChoice(map));
+  map.legend.append(head);
   if (isScale(color)) {
     const bar = element("div", "bar");
     const line = element("i");
@@ -60,6 +64,27 @@ export function drawLegend(map) {
   map.showAll = button("Show all", "", all, "plain");
   map.legend.append(map.showAll);
   updateLegend(map);
+}
+
+/** @param {EmbeddingMap} map */
+function namesChoice(map) {
+  const choice = element("label", "names-choice");
+  choice.title = "A name stands where its class is densest. A class that lies all over a map has none. Key N.";
+  map.namesBox = element("input");
+  map.namesBox.type = "checkbox";
+  map.namesBox.checked = map.areNamesWanted;
+  map.namesBox.onchange = () => wantNames(map, map.namesBox.checked);
+  choice.append(map.namesBox, element("span", "", "Names on the map"));
+  return choice;
+}
+
+/** @param {EmbeddingMap} map @param {boolean} areWanted */
+export function wantNames(map, areWanted) {
+  map.areNamesWanted = map.namesBox.checked = areWanted;
+  keepWhetherNamesAreWanted(areWanted);
+  for (const panel of map.panels) panel.stale = true;
+  redraw(map);
+  say(map, areWanted ? "Class names are on the map" : "Class names are off the map");
 }
 
 /**

@@ -3,6 +3,7 @@
 import { button, element } from "../common/elements.js";
 import { listen } from "./gestures.js";
 import { showAll, ZOOM_STEP, zoomAt } from "./moving.js";
+import { LEAST_SIDE } from "./room.js";
 
 /** @import { EmbeddingMap, Panel } from "./types.js" */
 
@@ -13,6 +14,9 @@ export function makePanel(map) {
     center: { x: 0, y: 0 },
     points: new Float32Array(0),
     pointers: new Map(),
+    side: LEAST_SIDE,
+    rows: /** @type {number[]} */ ([]),
+    names: /** @type {Panel["names"]} */ ([]),
     stale: true,
     stamp: "",
     cost: 0,

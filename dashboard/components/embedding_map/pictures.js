@@ -5,6 +5,9 @@ import { cssColor } from "../common/theme.js";
 import { summary } from "./choice.js";
 import { DIM_OPACITY, drawRings, paintPoints, rings } from "./drawing.js";
 import { groupColor, isScale, scaleColor, valueText } from "./elements.js";
+import { drawNames, HALO_WIDTH, NAME_SIZE, NAME_WEIGHT, placedNames } from "./names.js";
+import { tileOf } from "./sheets.js";
+import { drawThumbnails, unpackedColor } from "./thumbnails.js";
 import { DIM, LIT, look, position, view } from "./view.js";
 
 /** @import { EmbeddingMap, MapShape, Panel, Shape } from "./types.js" */
@@ -139,7 +142,8 @@ function drawScene(map) {
       context.beginPath();
       context.rect(0, 0, shape.width, shape.height);
       context.clip();
-      drawRings(map, shape.panel, context);
+      drawRings(map, shape.panel, context, PICTURE_SCALE);
+      drawNames(map, shape.panel, context);
       context.restore();
       context.strokeStyle = map.theme.border;
       context.strokeRect(shape.x, shape.y, shape.width, shape.height);
@@ -157,12 +161,30 @@ export function savePng(map) {
 
 const short = (/** @type {number} */ value) => String(Math.round(value * 100) / 100);
 
+/**
+ * The image of a row as it is drawn, frame and all.
+ * @param {EmbeddingMap} map @param {Panel} panel @param {number} index
+ */
+function imageNode(map, panel, index) {
+  const { side } = look(map, panel);
+  const [x, y] = position(panel, view(panel), index);
+  const canvas = element("canvas");
+  canvas.width = canvas.height = Math.ceil(side * PICTURE_SCALE);
+  const context = contextOf(canvas);
+  context.scale(PICTURE_SCALE, PICTURE_SCALE);
+  context.translate(side / 2 - x, side / 2 - y);
+  drawThumbnails(map, panel, context, PICTURE_SCALE, [index]);
+  const at = { x: short(x - side / 2), y: short(y - side / 2), width: short(side), height: short(side) };
+  return svgElement("image", { href: canvas.toDataURL("image/png"), ...at });
+}
+
 /** @param {EmbeddingMap} map @param {MapShape} shape */
 function mapNode(map, { panel, x, y, width, height }) {
   const size = { width: short(width), height: short(height) };
   const group = svgElement("svg", { x: short(x), y: short(y), ...size });
   const frame = view(panel);
   const { radius, litOpacity } = look(map, panel);
+  const images = new Set(panel.rows.filter((index) => tileOf(map, index)));
   if (panel.points.length / 2 > MAX_CIRCLES) {
     const href = pointsCanvas(map, panel, PICTURE_SCALE).toDataURL("image/png");
     group.append(svgElement("image", { href, ...size }));
@@ -170,7 +192,7 @@ function mapNode(map, { panel, x, y, width, height }) {
     for (const level of [DIM, LIT]) {
       const byColor = new Map();
       for (const i of map.order) {
-        if (panel.levels[i] !== level) continue;
+        if (panel.levels[i] !== level || images.has(i)) continue;
         const [px, py] = position(panel, frame, i);
         if (px < -radius || py < -radius || px > width + radius || py > height + radius) continue;
         const circle = svgElement("circle", { cx: short(px), cy: short(py), r: short(radius) });
@@ -179,15 +201,28 @@ function mapNode(map, { panel, x, y, width, height }) {
         byColor.get(color).push(circle);
       }
       for (const [color, circles] of byColor) {
-        const fill = cssColor([color & 255, (color >> 8) & 255, (color >> 16) & 255]);
+        const fill = unpackedColor(color);
         group.append(svgElement("g", { fill, "fill-opacity": level === LIT ? litOpacity : DIM_OPACITY }, ...circles));
       }
+      for (const i of images) if (panel.levels[i] === level) group.append(imageNode(map, panel, i));
     }
   }
-  for (const { index, size, line } of rings(map, panel)) {
-    const [cx, cy] = position(panel, frame, index).map(short);
+  for (const { index, size, line, corner } of rings(map, panel)) {
+    const [cx, cy] = position(panel, frame, index);
     const stroke = { fill: "none", stroke: map.theme.text, "stroke-width": line };
-    group.append(svgElement("circle", { cx, cy, r: short(size), ...stroke }));
+    if (corner === size) {
+      group.append(svgElement("circle", { cx: short(cx), cy: short(cy), r: short(size), ...stroke }));
+      continue;
+    }
+    group.append(imageNode(map, panel, index));
+    const box = { x: short(cx - size), y: short(cy - size), width: short(2 * size), height: short(2 * size) };
+    group.append(svgElement("rect", { ...box, rx: corner, ...stroke }));
+  }
+  for (const { words, color, x, y, seen } of placedNames(map, panel).placed) {
+    const at = { x: short(x), y: short(y), "text-anchor": "middle", "dominant-baseline": "central" };
+    const halo = { stroke: map.theme.background, "stroke-width": 2 * HALO_WIDTH, "stroke-linejoin": "round" };
+    const font = { "font-size": NAME_SIZE, "font-weight": NAME_WEIGHT, fill: color, opacity: short(seen) };
+    group.append(svgElement("text", { ...at, ...halo, ...font, "paint-order": "stroke" }, words));
   }
   group.append(svgElement("rect", { ...size, fill: "none", stroke: map.theme.border }));
   return group;

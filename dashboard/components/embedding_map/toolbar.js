@@ -8,7 +8,7 @@ import { savePng, saveSvg } from "./pictures.js";
 /** @import { EmbeddingMap } from "./types.js" */
 
 const HELP = [
-  ["Wheel, pinch, + and −", "zoom"],
+  ["Wheel, pinch, + and −", "zoom; where there is room for them, points become their images"],
   ["Drag; Shift with an arrow key", "move the map"],
   ["Double click, 0", "show the whole map"],
   ["Shift and drag; Lasso, then drag", "select images; with Ctrl they are added, with Alt taken away"],
@@ -18,6 +18,7 @@ const HELP = [
   ["C", "select all images of the same colour"],
   ["V", "select all images in view"],
   ["L", "lasso on or off"],
+  ["N", "names of the classes on or off, where points are coloured by class"],
   ["Escape, or a click on nothing", "clear the selection"],
   ["In the legend: click", "hide or show; double click or I shows one alone; Shift with a click or S selects it"],
 ];

@@ -121,10 +121,48 @@ export interface Surface {
 
 export type PointsCanvas = HTMLCanvasElement & { surface?: Surface };
 
+/** Half its side, the width of its line, and how round its corners are: a circle where that is half its side. */
 export interface Ring {
   index: number;
   size: number;
   line: number;
+  corner: number;
+}
+
+/** Places of the modes of each group in each frame, and whether they are there; group after group. */
+export interface Modes {
+  radius: number;
+  numFrames: number;
+  x: Float32Array;
+  y: Float32Array;
+  shown: Uint8Array;
+  /** It is another place than the one that the frame before leads to. */
+  jumps: Uint8Array;
+  /** Of each group, images around its mode, on the average of the frames. */
+  density: Float32Array;
+}
+
+export interface Rectangle {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+}
+
+/** The middle of a name, and its size. */
+export interface NameBox {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+/** `seen`: its opacity. */
+export interface PlacedName extends NameBox {
+  group: number;
+  words: string;
+  color: string;
+  seen: number;
 }
 
 export type Shape = { x: number; y: number; opacity?: number } & (
@@ -166,6 +204,16 @@ export interface Panel {
   between: Float32Array<ArrayBuffer> | null;
   grid: Grid | null;
   source?: string;
+  /** Pixels of the images' side on its way to what there is room for, and the rows that are drawn as images. */
+  side: number;
+  rows: number[];
+  zoomDrawn?: number;
+  /** Of each class: its name, moved aside by dx, dy, and how far it has come in (0..1). */
+  names: { words: string; width: number; color: string; dx: number; dy: number; on: number }[];
+  /** Null until they are asked for. */
+  modes: Modes | null;
+  /** 1 for each group of which a point is lit. */
+  lit: Uint8Array;
   /** Per image: value of the colouring, group (-1: none), own colour, drawn colour, and HIDDEN, DIM or LIT. */
   values: TypedArray;
   groups: Int32Array;
@@ -200,7 +248,11 @@ export interface EmbeddingMap {
   ids: Int32Array;
   labels: Int32Array;
   order: Uint32Array;
+  /** Addresses of sheets that came inside the page, and the sheets that images are drawn from. */
   sheets: Map<string, string>;
+  bitmaps: Map<string, ImageBitmap | "reading" | "missing">;
+  areNamesWanted: boolean;
+  namesBox: HTMLInputElement;
   /** Rows; -1 for none. */
   hovered: number;
   opened: number;

@@ -1,6 +1,7 @@
 // Where a panel's points stand on the screen, and how large.
 
 import { makeGrid, search } from "./geometry.js";
+import { LEAST_SIDE, WHOLE_SIDE } from "./room.js";
 
 /** @import { EmbeddingMap, Frame, Panel, Place, Point } from "./types.js" */
 
@@ -30,10 +31,17 @@ export function onMap(frame, x, y) {
   return [(x - frame.x) / frame.scale, (frame.y - y) / frame.scale];
 }
 
-/** @param {EmbeddingMap} map @param {Panel} panel */
+/**
+ * How large the points are, and the images in their place: `side` pixels, 0 where there are none, `opacity` while they
+ * grow out of the dots.
+ * @param {EmbeddingMap} map @param {Panel} panel
+ */
 export function look(map, panel) {
   const size = map.count > 30000 ? 1.3 : map.count > 6000 ? 1.8 : map.count > 1500 ? 2.6 : 3.4;
-  return { radius: size * Math.min(2.2, panel.zoom ** 0.3), litOpacity: 0.85 };
+  const radius = size * Math.min(2.2, panel.zoom ** 0.3);
+  const grown = Math.min(1, (panel.side - LEAST_SIDE) / (WHOLE_SIDE - LEAST_SIDE));
+  const side = grown > 0 ? 2 * radius + (panel.side - 2 * radius) * grown : 0;
+  return { radius, litOpacity: 0.85, side, opacity: Math.max(0, Math.min(1, 1.5 * grown)) };
 }
 
 /** @param {Panel} panel */
@@ -43,13 +51,18 @@ export function gridOf(panel) {
 }
 
 /**
- * The image nearest to a place on the screen, at most `reach` pixels away; -1 without.
- * @param {Panel} panel @param {number} x @param {number} y @param {number} reach
+ * The image nearest to a place on the screen, at most `reach` pixels away; -1 without. Where points are images, the one
+ * whose middle is nearest of those that lie there: distances are measured as squares grow.
+ * @param {EmbeddingMap} map @param {Panel} panel @param {number} x @param {number} y @param {number} reach
  */
-export function nearest(panel, x, y, reach) {
+export function nearest(map, panel, x, y, reach) {
   const frame = view(panel);
+  const { side } = look(map, panel);
   const [mapX, mapY] = onMap(frame, x, y);
-  return search(gridOf(panel), mapX, mapY, reach / frame.scale, (i) =>
-    panel.levels[i] === HIDDEN ? Infinity : Math.hypot(panel.points[2 * i] - mapX, panel.points[2 * i + 1] - mapY),
-  );
+  return search(gridOf(panel), mapX, mapY, Math.max(reach, side / 2) / frame.scale, (i) => {
+    if (panel.levels[i] === HIDDEN) return Infinity;
+    const dx = Math.abs(panel.points[2 * i] - mapX);
+    const dy = Math.abs(panel.points[2 * i + 1] - mapY);
+    return side ? Math.max(dx, dy) : Math.hypot(dx, dy);
+  });
 }
