@@ -48,8 +48,8 @@ class PretrainConfig(CommonOptions):
     )
     initial_size_share: float = option(
         0.7,
-        "Share of the training steps with views of initial_image_size, if that is set. With 1 the encoder is judged at "
-        "image_size alone: things look larger in cropped views, and that makes up for it (Touvron et al. 2019).",
+        "Share of the training steps with views of initial_image_size, if that is set. With 1, images are of image_size "
+        "only where the encoder is judged (Touvron et al. 2019).",
         group="Data",
         gt=0,
         le=1,
