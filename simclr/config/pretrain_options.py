@@ -48,7 +48,7 @@ class PretrainConfig(CommonOptions):
     )
     initial_size_share: float = option(
         0.7,
-        "Share of the training steps with views of initial_image_size, if that is set. With 1, images are of image_size "
+        "Share of the training steps with views of initial_image_size, if that is set. With 1, images have image_size "
         "only where the encoder is judged (Touvron et al. 2019).",
         group="Data",
         gt=0,
