@@ -17,7 +17,7 @@ from dashboard.augmentations.encoder_figures import pairs_figure
 from dashboard.augmentations.encoder_state import VIEW
 from dashboard.components.live_chart import live_chart
 from dashboard.components.similarity_matrix import HIGHEST, LOWEST, chosen_temperature, similarity_matrix
-from dashboard.shared import formats
+from dashboard.shared import asked, formats
 from simclr import config as cfg
 from simclr.analysis import encoders, similarity, stored
 from simclr.config import Augmentation
@@ -236,6 +236,9 @@ def draw_matrix(
 
 def _temperature(model: EncoderRef) -> float:
     """Of the address, else of the run's training."""
+    if VIEW.was_asked("temperature"):
+        query = {"temperature": [str(VIEW["temperature"] or "")]}
+        asked.number_in(query, "temperature", LOWEST, HIGHEST, "that of the training")
     for value in (VIEW["temperature"], model.run.config.get("temperature")):
         try:
             found = float(value)  # type: ignore[arg-type]

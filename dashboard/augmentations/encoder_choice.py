@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from dashboard.augmentations.encoder_state import VIEW
-from dashboard.shared import palette, run_labels, store
+from dashboard.shared import asked, palette, run_labels, store, url_state
 from simclr import runs
 from simclr.embeddings import references
 from simclr.embeddings.references import EncoderRef, Representation
@@ -55,8 +55,10 @@ def choose_encoder(
 ) -> tuple[ChosenEncoder, Representation] | None:
     """The widgets of the encoder: run, weights, layer."""
     first = next((item for item in items.values() if has_data(item, dataset)), next(iter(items.values())))
-    if VIEW["encoder"] not in (None, *items):
-        st.warning("The run in the address is not there, or has no weights yet; another is shown.")
+    if (named := VIEW["encoder"]) not in (None, "", *items):
+        why = asked.why_not(str(named)) or "has no weights yet"
+        url_state.say_instead("encoder", str(named), why, run_labels.label(first))
+        VIEW["encoder"] = first.id
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="lab-choice"):
         run_id = st.selectbox(
             "Encoder",
@@ -135,9 +137,13 @@ def choose_compared(items: dict[str, index.Summary], choice: ChosenEncoder) -> l
     )
     others = [name for name in options if name]
     default = [name for name in (references.UNTRAINED, partner) if name in options]
-    asked = VIEW["against"]
-    if asked is None or any(name not in others for name in asked):
-        known = [name for name in asked or () if name in others]
+    named = VIEW["against"]
+    if named is None or any(name not in others for name in named):
+        known = [name for name in named or () if name in others]
+        if VIEW.was_asked("against"):
+            for name in [name for name in named or () if name and name not in others]:
+                why = asked.why_not(name.partition("@")[0]) or "cannot stand beside it"
+                url_state.say_instead("against", name, why, "the others" if known else "the usual ones")
         VIEW["against"] = (known or default)[: MOST_ENCODERS - 1]
     picked = st.multiselect(
         "Beside it",

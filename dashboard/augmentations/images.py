@@ -13,7 +13,7 @@ from dashboard.augmentations import settings
 from dashboard.augmentations.settings import MOST_IMAGES, OF_RUN
 from dashboard.components import escape
 from dashboard.components.view_grid import picker
-from dashboard.shared import store
+from dashboard.shared import store, url_state
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError, PretrainConfig
@@ -159,6 +159,13 @@ def take_picks(kept: dict[str, Any]) -> None:
 def chosen_images(kept: dict[str, Any], found: sample_images.SampleImages) -> list[int]:
     """Numbers of the images to show: those clicked, else of the address, else the first few."""
     known = [number for number in kept["picked"] if found.places([number])]
+    if kept.pop("is_asked", False):
+        missing = [number for number in kept["picked"] if number not in known]
+        if missing:
+            instead = "the others" if known else "the first ones"
+            url_state.say_instead("images", list(map(str, missing)), "is not here", instead)
+        if kept["image"] is not None and not found.places([kept["image"]]):
+            url_state.say_instead("image", str(kept["image"]), "is not here", "the first one")
     if not known:
         drawn = kept["show"] and not kept["run"]
         shown = found.draw(kept["show"], FIRST_IMAGES) if drawn else [int(number) for number in found.ids]

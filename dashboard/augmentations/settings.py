@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from dashboard.augmentations import encoder_state
-from dashboard.shared import forms, store, url_state
+from dashboard.shared import asked, forms, store, url_state
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import Augmentation, ConfigError, PretrainConfig
+from simclr.views import sample_images
 
 PAGE = STATE = "augmentations"
 PARTS = {
@@ -86,7 +89,7 @@ def enter() -> None:
     if STATE in st.session_state and not query:
         return
     before = st.session_state.get(STATE, {}).get("round", -1)
-    st.session_state[STATE] = from_address(url_state.last_values(query or {}))
+    st.session_state[STATE] = from_address(query or {})
     state()["round"] = before + 1
     encoder_state.VIEW.take(query or {})
     forget(*WIDGETS)
@@ -102,60 +105,94 @@ def forget(*names: str) -> None:
     url_state.forget(*map(widget, names))
 
 
-def from_address(query: Mapping[str, str]) -> dict[str, Any]:
-    """The page's state that an address asks for; what it does not say, or says wrongly, is as at first."""
+def from_address(query: url_state.Query) -> dict[str, Any]:
+    """The page's state that an address asks for.
+
+    What it does not say is as at first, and so is what it says wrongly, which is noted.
+    """
+    one = url_state.last_values(query)
     origin = None
-    if query.get("run"):
+    if named := one.get("run"):
         try:
-            origin = of_run(query["run"])
+            origin = of_run(named)
         except ConfigError as error:
-            st.session_state["message"] = str(error)
+            asked.say_instead("run", named, str(error), "the data set shapes")
     known = bases(origin)
-    preset = query["preset"] if query.get("preset") in known else next(iter(known))
+    preset = asked.one_of(query, "preset", {name: name for name in known}, known[next(iter(known))][0])
+    preset = preset or next(iter(known))
     _, base, size = known[preset]
-    values = dict(base)
-    for name in NAMES:
-        if name in query:
-            typed = forms.typed(Augmentation.model_fields[name], query[name])
-            trial = values | {name: typed}
-            if typed is not None and not problem(trial):
-                values = trial
-    epoch = whole_number(query.get("epoch"), 1, MAX_EPOCH, 1) - 1
+    seed = origin["seed"] if origin else SEED.default
+    last = origin["epochs"] if origin else MAX_EPOCH
+    parts = {name: name for name in PARTS}
+    found = {
+        "seed": asked.number_in(query, "seed", 0, MAX_SEED, str(seed), whole=True),
+        "size": asked.number_in(query, "size", 8, 512, "the usual size", whole=True),
+        "epoch": asked.number_in(query, "epoch", 1, last, "1", whole=True),
+        "batch": asked.number_in(query, "batch", 1, MAX_EPOCH, "1", whole=True),
+        "image": asked.number_in(query, "image", 0, 2**53, "the first one", whole=True),
+    }
     return {
-        "run": query["run"] if origin else "",
+        "run": one["run"] if origin else "",
         "origin": origin,
         "preset": preset,
-        "values": values,
-        "dataset": origin["dataset"] if origin else query.get("dataset", "shapes"),
-        "size": whole_number(query.get("size"), 8, 512, size),
-        "seed": whole_number(query.get("seed"), 0, MAX_SEED, origin["seed"] if origin else SEED.default),
-        "epoch": min(epoch, origin["epochs"] - 1) if origin else epoch,
-        "batch": whole_number(query.get("batch"), 1, MAX_EPOCH, 1) - 1,
-        "part": query.get("part") if query.get("part") in PARTS else "pairs",
+        "values": _values(one, base),
+        "dataset": origin["dataset"] if origin else _dataset(one.get("dataset", "")),
+        "size": found["size"] or size,
+        "seed": seed if found["seed"] is None else found["seed"],
+        "epoch": int(found["epoch"] or 1) - 1,
+        "batch": int(found["batch"] or 1) - 1,
+        "part": asked.one_of(query, "part", parts, PARTS["pairs"]) or "pairs",
         "show": 0,
         "round": 0,
-        "image": whole_number(query.get("image"), 0, 2**53, None),
-        "picked": [int(word) for word in query.get("images", "").split(",") if word.isdecimal()][:MOST_IMAGES],
+        "image": found["image"],
+        "picked": asked.numbers(query, "images", "the others, or the first ones", digits=15)[:MOST_IMAGES],
+        "is_asked": bool(one),
     }
 
 
-def whole_number(text: str | None, low: int, high: int, default: Any) -> Any:
-    return int(text) if text and text.isdecimal() and len(text) < 17 and low <= int(text) <= high else default
+def _values(one: Mapping[str, str], base: dict[str, Any]) -> dict[str, Any]:
+    """The options of the augmentation: those of the preset with what the address says of them."""
+    values = dict(base)
+    for name in NAMES:
+        if not (text := one.get(name)):
+            continue
+        info = Augmentation.model_fields[name]
+        typed = forms.typed(info, text)
+        if typed is not None and not problem(values | {name: typed}):
+            values[name] = typed
+        else:
+            asked.say_instead(name, text, f"is not {cfg.allowed(info)} that goes with the others", f"{values[name]:g}")
+    return values
+
+
+def _dataset(text: str) -> str:
+    """The data set that an address names, if it can be shown without a download."""
+    if text in ("", sample_images.UPLOADED, *sample_images.present()):
+        return text or "shapes"
+    with contextlib.suppress(OSError, ValueError):
+        if Path(text).expanduser().is_dir():
+            return text
+    why = "is not on this machine yet" if text in cfg.DATASETS else "is neither a data set nor a folder that exists"
+    asked.say_instead("dataset", text, why, "shapes")
+    return "shapes"
 
 
 def of_run(run_id: str) -> dict[str, Any]:
     """A pre-training's own settings.
 
     Raises:
-        ConfigError: with one sentence, if there is no such run or it draws no pairs.
+        ConfigError: in words that follow "which", if there is no such run or it draws no pairs.
     """
     run = store.find(run_id)
     if run is None:
-        raise ConfigError(f"There is no run {run_id} in {store.runs_dir()}.")
+        raise ConfigError(asked.why_not(run_id))
     title = store.get().summary(run).title
     if run.kind != "pretrain":
-        raise ConfigError(f"{title} is no pre-training: it learns from labels and draws no pairs of views.")
-    config = runs.load_config(run)
+        raise ConfigError("is no pre-training: it learns from labels and draws no pairs of views")
+    try:
+        config = runs.load_config(run)
+    except ConfigError:
+        raise ConfigError("has options that cannot be read") from None
     assert isinstance(config, PretrainConfig)
     return {
         "title": title,

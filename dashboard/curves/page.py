@@ -9,13 +9,13 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.components.curve_grid import curve_grid, update_grid
 from dashboard.components.run_picker import run_picker
-from dashboard.curves import curve_data
+from dashboard.curves import curve_data, marks
 from dashboard.curves.curve_data import group_title
 from dashboard.curves.tables import options_table, summary_table
 from dashboard.curves.view_state import MAX_RUNS, SEEDS, SPLITS, VIEW, X, take_picked, write_address
-from dashboard.shared import figures, palette, run_labels, store, ui, url_state
+from dashboard.shared import asked, figures, palette, run_labels, store, ui, url_state
 from simclr.config import ConfigError
-from simclr.results import comparisons, curves, index, metric_info, smoothing
+from simclr.results import comparisons, curves, index, metric_info, smoothing, wording
 from simclr.results.curve_sources import Group, Source, alone, by_seed
 from simclr.runs import lightning_logs, metrics_csv
 
@@ -148,8 +148,8 @@ def view_of(num_groups: int) -> curves.View:
     return curves.View(VIEW["x"], VIEW["smoothing"], VIEW["log_x"], splits, limit)
 
 
-def card(metric: str) -> dict[str, Any]:
-    """What the grid has to know of one chart."""
+def card(metric: str, levels: dict[str, Any] | None) -> dict[str, Any]:
+    """What the grid has to know of one chart; `levels` as `marks.of` gives them."""
     spec = metric_info.spec_of(metric)
     name = spec.label.lower() if metric in metric_info.METRICS else spec.label
     return {
@@ -162,6 +162,7 @@ def card(metric: str) -> dict[str, Any]:
         "log": VIEW["log"],
         "log_x": VIEW["log_x"],
         "better": spec.better,
+        "marks": levels if metric == marks.METRIC else None,
     }
 
 
@@ -172,9 +173,10 @@ def draw(groups: list[Group], metrics: list[str]) -> None:
     before = {group.id: group.revision for group in groups}
     titles = [group.title for group in groups]
     key = VIEW.component_key("grid")
+    levels = marks.of(groups, view) if marks.METRIC in metrics else None
     base = curve_grid(
         {
-            "charts": [card(metric) for metric in metrics],
+            "charts": [card(metric, levels) for metric in metrics],
             "runs": [
                 {"id": group.id, "title": group_title(group, titles), "color": group.color, "dash": dash}
                 for group, dash in zip(groups, dashes_of(groups), strict=True)
@@ -190,6 +192,10 @@ def draw(groups: list[Group], metrics: list[str]) -> None:
     )
     state = st.session_state.get(key)
     VIEW["large"] = str(state.get("large") or "") if state else ""
+    text = "Drag to zoom, double-click to see all; point at a chart to read all runs at one place."
+    if levels is not None:
+        text += f" Rings: where each comes to {wording.LEVEL} of the accuracy with which from scratch ends."
+    st.caption(text)
     refresh(key, base, tuple(groups), tuple(metrics), view, around, before)
 
 
@@ -241,6 +247,27 @@ def to_begin_with(summaries: list[index.Summary], known: dict[str, Source]) -> l
     return (alike or logs)[:4] or None
 
 
+def leave_out_unknown(known: dict[str, Source]) -> None:
+    """Of the runs, metrics and chart that the address names, those that are there; the others are said."""
+    named = VIEW["runs"] or []
+    unknown = [run_id for run_id in named if run_id not in known]
+    shown = [run_id for run_id in named if run_id in known]
+    instead = f"the other {len(shown)}" if len(shown) > 1 else "the other one" if shown else "the newest runs"
+    reasons: dict[str, list[str]] = {}
+    for run_id in unknown:
+        reasons.setdefault(asked.why_not(run_id) or "has no curves", []).append(run_id)
+    for why, ids in reasons.items():
+        url_state.say_instead("runs", ids, why, instead)
+    if named:
+        VIEW["runs"] = shown or None
+    offered = {*metric_info.METRICS, *curves.offered(known[run_id] for run_id in shown)}
+    for metric in [name for name in VIEW["metrics"] or () if name not in offered][:3]:
+        url_state.say_instead("metric", metric, "none of these runs has recorded", "what they have")
+    if VIEW["large"] and VIEW["large"] not in offered.intersection(VIEW["metrics"] or offered):
+        url_state.say_instead("large", VIEW["large"], "is no chart here", "all charts")
+        VIEW["large"] = ""
+
+
 def nothing_yet(summaries: list[index.Summary]) -> None:
     """There are runs, and none has recorded a step."""
     st.write("No run has recorded anything yet. Curves appear here with the first steps of a training.")
@@ -263,15 +290,18 @@ def wait_for_data() -> None:
 def page() -> None:
     summaries = store.get().summaries()
     right = ui.head("Curves")
-    if VIEW.open():
+    is_asked = VIEW.open()
+    if is_asked:
         url_state.forget(METRICS)
     logs = other_logs(right)
     sources = [*curve_data.of_runs(summaries), *curve_data.of_logs(logs)]
+    known = {source.id: source for source in sources}
+    if is_asked:
+        leave_out_unknown(known)
     if not sources:
         st.write("Curves of your runs appear here, laid over each other. There is no run yet.")
         st.page_link(ui.PAGE_NEW, label="Start a run", icon=":material/play_arrow:")
         return
-    known = {source.id: source for source in sources}
     if VIEW["runs"] is None:
         VIEW["runs"] = to_begin_with(summaries, known)
     if VIEW["runs"] is None:
@@ -296,7 +326,6 @@ def page() -> None:
             for sentence in comparisons.warnings(shown, metrics):
                 st.caption(f":orange[:material/warning:] {escape.markdown(sentence)}")
             draw(groups, metrics)
-            st.caption("Drag to zoom, double-click to see all; point at a chart to read all runs at one place.")
     if shown and metrics:
         export(right, groups, metrics)
         st.subheader("Last and best values", anchor=False)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 from urllib.parse import quote, unquote
 
 import streamlit as st
 
-from dashboard.shared import url_state
+from dashboard.shared import asked, url_state
 from simclr.results.curve_sources import Source
 
 MAX_RUNS = 200
@@ -37,18 +36,15 @@ def read_address(given: url_state.Query) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if "runs" in one:
         found["runs"] = [unquote(run_id) for run_id in one["runs"].split(",") if run_id]
-    if given.get("metric"):
-        found["metrics"] = given["metric"]
+    if metrics := [name for name in given.get("metric", ()) if name]:
+        found["metrics"] = metrics
     for name, allowed in (("x", X), ("splits", SPLITS), ("seeds", SEEDS)):
-        if one.get(name) in allowed:
-            found[name] = one[name]
-    found |= {name: one.get(name) == "true" for name in ("log", "log_x")}
+        if (word := asked.one_of(given, name, dict(zip(allowed, allowed, strict=True)), str(FIRST[name]))) is not None:
+            found[name] = word
+    for name in ("log", "log_x"):
+        found[name] = asked.one_of(given, name, {"true": True, "false": False}, "false") or False
     found |= {name: one.get(name, "") for name in ("large", "folder")}
-    try:
-        smoothing = float(one.get("smoothing", 0))
-    except ValueError:
-        smoothing = 0.0
-    found["smoothing"] = min(0.99, max(0.0, round(smoothing, 2))) if math.isfinite(smoothing) else 0.0
+    found["smoothing"] = round(asked.number_in(given, "smoothing", 0, 0.99, "0") or 0.0, 2)
     return found
 
 

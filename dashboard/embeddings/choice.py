@@ -11,10 +11,10 @@ from typing import Any
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.components import escape
 from dashboard.components.embedding_map import MapState, read_state, state_from_texts, state_texts
 from dashboard.embeddings import colors as embedding_colors
-from dashboard.shared import formats, run_labels, store, url_state
+from dashboard.maps import map_choice
+from dashboard.shared import asked, formats, run_labels, store, url_state
 from dashboard.shared.palette import PALETTE
 from simclr import runs
 from simclr.config import ConfigError
@@ -82,30 +82,32 @@ FIRST: dict[str, Any] = {
 def read_address(query: url_state.Query) -> dict[str, Any]:
     """What an address says of the page; what makes no sense is left out."""
     one = url_state.last_values(query)
-    found: dict[str, Any] = {name: one[name] for name in (*MAP_PARTS, "epoch", "color", "by") if name in one}
+    found: dict[str, Any] = {name: one[name] for name in ("color", "by") if name in one}
+    found |= map_choice.read(query, MAP_PARTS)
+    if asked.number_in(query, "epoch", 0, 10**9, "the last epoch", whole=True) is not None:
+        found["epoch"] = one["epoch"]
     for place in ("left", "right"):
         name, checkpoint, layer = taken_apart(one.get(place, ""))
         found |= {place: name or None, f"{place}-checkpoint": checkpoint, f"{place}-layer": layer or "h"}
-    for name, options in (
-        ("mode", list(MODES)),
-        ("method", projections.METHODS),
-        ("dims", projections.DIMS),
-        ("images", NUM_IMAGES),
-        ("split", list(SPLITS)),
-        ("k", NUM_NEIGHBORS),
-    ):
+    choices: dict[str, Sequence[Any]] = {
+        "mode": list(MODES),
+        "method": projections.METHODS,
+        "dims": projections.DIMS,
+        "images": NUM_IMAGES,
+        "split": list(SPLITS),
+        "k": NUM_NEIGHBORS,
+    }
+    for name, options in choices.items():
         texts = {str(option): option for option in options}
-        if one.get(name) in texts:
-            found[name] = texts[one[name]]
+        if (value := asked.one_of(query, name, texts, str(FIRST[name]))) is not None:
+            found[name] = value
     if one.get("method") in film.METHODS:
         found["film-method"] = one["method"]
     for name, option in NUMBERS.items():
-        try:
-            value = float(one.get(name, ""))
-            option.check(name, value)
-        except ValueError:
-            continue
-        found[name] = kind_of(option)(value)
+        kind, (low, high) = kind_of(option), (option.low, option.high)
+        number = asked.number_in(query, name, low, high, f"{option.default:g}", whole=kind is int)
+        if number is not None:
+            found[name] = kind(number)
     return found
 
 
@@ -207,11 +209,16 @@ def choose_side(
     items: Mapping[str, index.Summary],
     colors: dict[str, str],
     is_film: bool,
+    is_asked: bool,
 ) -> Side:
-    """The widgets of the left or the right model."""
+    """The widgets of the left or the right model; what an address has just named that is not offered is noted."""
     names = {item.id: run_labels.label(item) for item in items.values()} | OTHERS
-    if (asked := VIEW[place]) and asked not in options:
-        VIEW[place] = next((option for option in options if option.startswith(asked)), None)
+    if (named := VIEW[place]) and named not in options:
+        VIEW[place] = next((option for option in options if option.startswith(named)), None)
+        if VIEW[place] is None and is_asked:
+            why = asked.why_not(named) or why_absent(named, items)
+            url_state.say_instead(place, named, why, names[default])
+            VIEW.update(**{f"{place}-checkpoint": "", f"{place}-layer": "h"})
     with column, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         what = st.selectbox(
             place.capitalize(),
@@ -255,6 +262,11 @@ def choose_side(
     return Side(what, reference, " · ".join([names[what], *more]), below, color)
 
 
+def why_absent(run_id: str, items: Mapping[str, index.Summary]) -> str:
+    """Why a run that is there is not offered."""
+    return "cannot be shown the same images as the left one" if run_id in items else "has no weights yet"
+
+
 def swap() -> None:
     """Left becomes right, with weights and layer."""
     for part in ("", "-checkpoint", "-layer"):
@@ -271,13 +283,9 @@ def choose_sides(found: list[index.Summary], is_asked: bool) -> tuple[Side, Side
     split, is_film = VIEW["split"], VIEW["mode"] == "film"  # in a film weights and layers make no difference
     items = {item.id: item for item in found}
     colors = store.colors(items)
-    asked = {place: VIEW[place] if is_asked else None for place in ("left", "right")}
-    wanted = asked["left"]
-    if wanted and wanted not in OTHERS and not any(run_id.startswith(wanted) for run_id in items):
-        st.warning("The run in the address is not there, or has no weights yet; another is shown.")
     left_column, middle, right_column = st.columns([1, 0.09, 1], gap="small", vertical_alignment="top")
     before = VIEW["partner-of"]
-    left = choose_side("left", left_column, [*items, *OTHERS], found[0].id, items, colors, is_film)
+    left = choose_side("left", left_column, [*items, *OTHERS], found[0].id, items, colors, is_film, is_asked)
     if before not in (None, left.what):
         VIEW.update(**{name: FIRST[name] for name in ("right", "right-checkpoint", "right-layer")})
     VIEW["partner-of"] = left.what
@@ -286,10 +294,16 @@ def choose_sides(found: list[index.Summary], is_asked: bool) -> tuple[Side, Side
     else:
         fine = comparable(left.what, found, split)
         default = default_right(items[left.what], [item for item in fine if item.id != left.what])
-        if asked["right"] in items and (sentence := reason_against(left.what, asked["right"], split)):
-            st.warning(escape.markdown(sentence))
+        named = VIEW["right"] if is_asked else None
+        if named in items and named not in [item.id for item in fine]:
+            sentence = reason_against(left.what, named, split) or "Both cannot be shown the same images."
+            url_state.note(
+                f"right in the address is {named}. {sentence} Shown instead: "
+                f"{OTHERS.get(default) or run_labels.label(items[default])}."
+            )
+            VIEW["right"] = None
     options = [item.id for item in fine] + ([] if left.what in OTHERS else list(OTHERS))
-    right = choose_side("right", right_column, options, default, items, colors, is_film)
+    right = choose_side("right", right_column, options, default, items, colors, is_film, is_asked)
     with middle:
         st.button(
             ":material/swap_horiz:", key="embeddings-swap", on_click=swap, type="tertiary", help="Swap left and right"
@@ -389,6 +403,7 @@ def choose_measures(place: Any, embeddings: Sequence[Embedding]) -> tuple[int, s
 
 
 def _start_of_address(ids: NDArray[Any], frame: int) -> MapState:
+    map_choice.say_unknown_image(VIEW, ids)
     return replace(state_from_texts({name: VIEW[name] for name in MAP_PARTS}, len(ids)), frame=frame)
 
 

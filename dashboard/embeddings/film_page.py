@@ -175,6 +175,9 @@ def screen(sides: Sequence[Side], method: str) -> None:
         st.rerun()
     epochs = timeline(films)
     first = films[0]
+    if choice.VIEW.was_asked("epoch") and choice.VIEW["epoch"] not in map(str, epochs):
+        nearest = epochs[frame_of(epochs, choice.VIEW["epoch"])]
+        url_state.say_instead("epoch", choice.VIEW["epoch"], "has no frame", f"epoch {nearest}")
     state, start, token = choice.map_state(FILM, first.ids, frame_of(epochs, choice.VIEW["epoch"]))
     frame = min(max(0, state.frame), len(epochs) - 1)
     choice.keep_map_state(state, first.num_images)

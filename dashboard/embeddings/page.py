@@ -17,7 +17,7 @@ from dashboard.embeddings import colors, export, film_page, selection, view
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import VIEW, Side
 from dashboard.maps import disagreement_cards, map_images
-from dashboard.shared import formats, forms, run_labels, store, ui, url_state
+from dashboard.shared import asked, formats, forms, run_labels, store, ui, url_state
 from dashboard.shared.jobs import offer, progress
 from simclr import config as cfg
 from simclr import runs
@@ -248,6 +248,9 @@ def page() -> None:
     summaries = store.get().summaries()
     found = run_labels.usable(summaries)
     if not found:
+        for place in ("left", "right"):
+            if is_asked and (named := embedding_choice.VIEW[place]) and named not in embedding_choice.OTHERS:
+                url_state.say_instead(place, named, asked.why_not(named) or "has no weights yet", "nothing yet")
         empty(summaries)
         return
     sides = embedding_choice.choose_sides(found, is_asked)

@@ -46,8 +46,10 @@ def take_address() -> None:
     if place and not kept["place"]:
         asked.say_instead("place", place, "is no device here", "the usual one")
     run = store.find(query.get("clone") or kept["edit"])
-    if run is None and query.get("clone"):
-        asked.say_instead("clone", query["clone"], asked.why_not(query["clone"]), "a recipe's options")
+    for name in ("clone", "edit"):
+        if run is None and query.get(name):
+            asked.say_instead(name, query[name], asked.why_not(query[name]), "a recipe's options for a new run")
+            kept["edit"] = ""
     if run is not None and not query.keys() - {"clone", "edit"}:
         take_run(run)
     else:

@@ -18,10 +18,10 @@ from dashboard.components.embedding_map import (
     state_texts,
 )
 from dashboard.components.live_chart import live_chart
-from dashboard.maps import disagreement_cards, film_maps, map_images, race_films
+from dashboard.maps import disagreement_cards, film_maps, map_choice, map_images, race_films
 from dashboard.maps.race_films import Frames
 from dashboard.race import curves
-from dashboard.shared import formats, run_actions, run_labels, store, ui, url_state
+from dashboard.shared import asked, formats, run_actions, run_labels, store, ui, url_state
 from simclr import config as cfg
 from simclr import runs
 from simclr.analysis import cards
@@ -61,7 +61,12 @@ training images as neighbours and is higher. When both have finished, AlignedUMA
 def read_address(query: url_state.Query) -> dict[str, Any]:
     """What an address says of the page."""
     one = url_state.last_values(query)
-    return {name: one[name] for name in ("id", "method", "seen", *MAP_PARTS) if name in one}
+    found: dict[str, Any] = {"id": one["id"]} if "id" in one else {}
+    method = asked.one_of(query, "method", {name: name for name in growing_films.METHODS}, growing_films.METHODS[0])
+    seen = asked.number_in(query, "seen", 0, 10**15, "the newest frame", whole=True)
+    found |= {"method": method} if method else {}
+    found |= {"seen": one["seen"]} if seen is not None else {}
+    return found | map_choice.read(query, MAP_PARTS)
 
 
 VIEW = url_state.View("race", {"id": "", "method": "tsne", "seen": "", **dict.fromkeys(MAP_PARTS, "")}, read_address)
@@ -81,10 +86,8 @@ def find(known: list[Race]) -> Race | None:
     if wanted := VIEW["id"]:
         if (found := named(wanted)) is not None:
             return found
-        st.warning(
-            escape.markdown(f"There is no race {wanted} here; allowed: the id of a run from scratch with its partner."),
-            icon=":material/search_off:",
-        )
+        why = asked.why_not(wanted, ("scratch",)) or "has no pre-training beside it"
+        url_state.say_instead("id", wanted, why, "the newest race" if known else "how to start one")
         VIEW["id"] = ""
     shown = [item for item in known if has_frames(item) or any(run.status.is_active for run in item)]
     return next(iter([*shown, *known]), None)
@@ -251,6 +254,7 @@ def map_state(found: Race, frames: Frames) -> tuple[MapState, MapState, str]:
     origin = VIEW.component_key(key)
     kept = st.session_state.get(START)
     if not isinstance(kept, tuple) or kept[1] != origin or key not in st.session_state:
+        map_choice.say_unknown_image(VIEW, ids)
         begun = state_from_texts({name: VIEW[name] for name in MAP_PARTS}, len(ids))
         begun = replace(begun, frame=frame_at(frames, VIEW["seen"]), follows=not VIEW["seen"])
         kept = st.session_state[START] = (begun, origin)

@@ -12,7 +12,7 @@ from dashboard.components.table import table
 from dashboard.results import answer, figures, rows
 from dashboard.results.figures import Arm
 from dashboard.results.rows import ARM_COLORS
-from dashboard.shared import formats, run_labels, store, ui, url_state
+from dashboard.shared import asked, formats, run_labels, store, ui, url_state
 from simclr.results import index, metric_info, tables, trials, wording
 from simclr.results.arms import ARMS
 from simclr.results.tables import Results
@@ -28,8 +28,9 @@ SEEDS = ("all", "one")
 
 
 def read_address(query: url_state.Query) -> dict[str, str]:
-    known = ("experiment", "labels", "seeds")
-    return {name: text for name, text in url_state.last_values(query).items() if name in known}
+    found = {name: text for name, text in url_state.last_values(query).items() if name in ("experiment", "labels")}
+    seeds = asked.one_of(query, "seeds", {word: word for word in SEEDS}, "all seeds")
+    return found | ({"seeds": seeds} if seeds else {})
 
 
 VIEW = url_state.View("results", {"experiment": None, "labels": None, "seeds": "all"}, read_address)
@@ -78,7 +79,12 @@ def compared(run_id: str, all_seeds: bool) -> None:
     if found.verdicts:
         answer.show(found, own)
     with st.container(border=True):
-        shown = [rows.cells(row, found.evaluations.get(row.runs[0].id, {})) for row in found.rows]
+        shown = [
+            rows.cells(
+                row, found.evaluations.get(row.runs[0].id, {}), wording.row_of(found.rows, row.fraction, "scratch")
+            )
+            for row in found.rows
+        ]
         table(rows.columns(found.clock), shown, key=f"results-table-{run_id}")
     for sentence in wording.notes(found):
         st.caption(f":material/info: {escape.markdown(sentence)}")
@@ -155,14 +161,16 @@ def choose_seeds(num_others: int, own: index.Summary, place: Any) -> bool:
 def page() -> None:
     pretrainings = [item for item in store.get().summaries() if item.kind == "pretrain"]
     right = ui.head("Results")
+    if VIEW.open() and (named := VIEW["experiment"]) and (why := asked.why_not(named, ("pretrain",))):
+        first = tables.to_begin_with(store.get().summaries())
+        url_state.say_instead("experiment", named, why, "nothing yet" if first is None else run_labels.label(first))
+        VIEW["experiment"] = None
     if not pretrainings:
         st.write(
             "Here pre-trained encoders are compared with networks trained from scratch. Start a pre-training first."
         )
         st.page_link(ui.PAGE_NEW, label="Start a pre-training", icon=":material/play_arrow:")
         return
-    if VIEW.open() and VIEW["experiment"] not in (None, *(item.id for item in pretrainings)):
-        st.warning(escape.markdown(f"There is no pre-training {VIEW['experiment']} here; another is shown."))
     own = choose(pretrainings, right)
     summaries = store.get().summaries()
     others = [item for item in trials.siblings(own, summaries, store.find) if trials.comparable(item.id, summaries)]

@@ -72,8 +72,13 @@ def columns(clock: Clock) -> list[dict[str, Any]]:
     ]
 
 
-def cells(row: ResultRow, evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the table, as the component takes it; `evaluation` holds the test figures of its first run."""
+def cells(row: ResultRow, evaluation: Mapping[str, Any], scratch: ResultRow | None = None) -> dict[str, Any]:
+    """A row of the table, as the component takes it.
+
+    Args:
+        evaluation: the test figures of its first run.
+        scratch: the row of from scratch with the same share of labels.
+    """
     item = row.runs[0]
     is_probe = row.protocol in run_labels.PROBE_HELP
     reached = row.reached
@@ -81,7 +86,7 @@ def cells(row: ResultRow, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     if row.protocol == "scratch":
         steps = seconds = None  # all of its own
     return {
-        "href": address(row),
+        "href": address(row, scratch),
         "best": row.is_best,
         "tight": not row.is_last,
         "arm": {"text": wording.ARM_NAMES[row.protocol], "color": ARM_COLORS[row.protocol], "title": item.id},
@@ -106,11 +111,13 @@ def cells(row: ResultRow, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def address(row: ResultRow) -> str:
-    """Where a row leads: to its run, or to the curves of several."""
+def address(row: ResultRow, scratch: ResultRow | None) -> str:
+    """Where a row leads: to its run, or to the curves of several beside those from scratch."""
     ids = list(dict.fromkeys(run.id for run in row.runs))
     if len(ids) == 1:
         return url_state.address("run", id=ids[0])
+    beside = scratch.runs if scratch is not None and row.reached is not None else ()
+    ids = list(dict.fromkeys([*ids, *(run.id for run in beside)]))
     return url_state.address("curves", runs=",".join(ids), seeds="std")
 
 

@@ -12,7 +12,7 @@ from dashboard.components.live_chart import live_chart
 from dashboard.run import verdict_panel
 from dashboard.run.health_figures import histograms, plane, spectrum, spread, with_cursor
 from dashboard.run.view_state import VIEW, write_address
-from dashboard.shared import figures, formats, store
+from dashboard.shared import figures, formats, store, url_state
 from simclr.evaluation import health
 from simclr.results import index, metric_info, smoothing
 from simclr.runs import Run, metrics_csv
@@ -106,6 +106,9 @@ def nothing(run: Run, summary: index.Summary) -> None:
 def choose(run_id: str, epochs: Sequence[int]) -> int:
     """The epoch shown, which the address names; the last one is followed while new ones come."""
     chosen = epoch_asked(VIEW["epoch"], epochs)
+    if VIEW["epoch"] not in ("", *map(str, epochs)):
+        url_state.say_instead("epoch", VIEW["epoch"], "has no health here", f"epoch {chosen}")
+        VIEW["epoch"] = "" if chosen == epochs[-1] else str(chosen)
     if len(epochs) < 2:
         st.caption(f"Only epoch {epochs[0]} was measured so far, so there is no course to see yet.")
         return chosen

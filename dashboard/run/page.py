@@ -10,7 +10,7 @@ from dashboard.run.details_panel import final_test, log_section, options_and_ori
 from dashboard.run.partners_panel import next_steps, partner_states, run_link, watch_partners
 from dashboard.run.progress_panel import draw_curves, draw_progress, live
 from dashboard.run.view_state import VIEW, write_address
-from dashboard.shared import formats, queue, run_actions, run_labels, store, ui, url_state
+from dashboard.shared import asked, formats, queue, run_actions, run_labels, store, ui, url_state
 from simclr import runs
 from simclr.experiments import race
 from simclr.experiments.race import Race
@@ -61,7 +61,10 @@ def queue_actions(run: Run) -> None:
 
 def unknown(run_id: str) -> None:
     ui.head("Run")
-    sentence = f"There is no run {run_id} in {store.runs_dir()}." if run_id else "No run was named."
+    sentence = "The address names no run; all of them are one click away."
+    if run_id:
+        why = asked.why_not(run_id).replace("is no run here", f"is no run in {store.runs_dir()}")
+        sentence = f"id in the address is {run_id}, which {why}; all that are there are one click away."
     st.write(escape.markdown(sentence))
     st.page_link(ui.PAGE_RUNS, label="All runs", icon=":material/arrow_back:")
 
@@ -166,8 +169,11 @@ def page() -> None:
             url_state.go_instead("")
         unknown(run_id)
         return
-    write_address()
     summary = store.get().summary(run)
+    if VIEW["epoch"] and summary.kind != "pretrain":
+        url_state.say_instead("epoch", VIEW["epoch"], "names the health of a pre-training", "the whole run")
+        VIEW["epoch"] = ""
+    write_address()
     ui.show_message()
     header(run, summary)
     if not summary.is_active:

@@ -58,10 +58,21 @@ def read_address(query: url_state.Query) -> dict[str, Any]:
     """The filters of an address, by their own words or those on the page."""
     kinds = {word: kind for kind in KINDS for word in (kind, run_labels.KIND_LABELS[kind].lower())}
     return {
-        "kind": [kinds[word.lower()] for word in query.get("filter-kind", ()) if word.lower() in kinds],
-        "state": [word.lower() for word in query.get("filter-state", ()) if word.lower() in STATES],
+        "kind": known_words(query, "filter-kind", kinds, KINDS),
+        "state": known_words(query, "filter-state", {word: word for word in STATES}, STATES),
         "text": " ".join(query.get("filter-text", ())[-1:])[:1000],
     }
+
+
+def known_words(query: url_state.Query, name: str, words: dict[str, str], said: tuple[str, ...]) -> list[str]:
+    """The words of a filter that are known; the others are noted."""
+    asked = query.get(name, ())
+    found = [words[word.lower()] for word in asked if word.lower() in words]
+    unknown = [word for word in asked if word and word.lower() not in words]
+    if unknown:
+        instead = "runs that pass the rest of the filter" if found else "all runs"
+        url_state.say_instead(name, unknown, url_state.none_of(said), instead)
+    return found
 
 
 VIEW = url_state.View("", {"kind": [], "state": [], "text": ""}, read_address, name="filter")

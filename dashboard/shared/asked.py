@@ -7,21 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from dashboard.shared import store, url_state
+from dashboard.shared.url_state import say_instead
 from simclr import runs
 
 Value = TypeVar("Value")
 KIND_NAMES = {"pretrain": "a pre-training", "finetune": "a fine-tuning", "scratch": "a training from scratch"}
-
-
-def say_instead(name: str, value: str, why: str, instead: str) -> None:
-    """Notes a value of the address: why it is not shown (`is no run here`), and what is (`the newest runs`)."""
-    url_state.note(f"{name} in the address is {shortened(value)}, which {why}; shown instead: {instead}.")
-
-
-def shortened(value: str) -> str:
-    """A value in one line, as far as a sentence bears it."""
-    shown = " ".join(value.split())
-    return f"{shown[:57]}..." if len(shown) > 60 else shown
 
 
 def one_of(query: url_state.Query, name: str, options: Mapping[str, Value], instead: str) -> Value | None:
@@ -35,9 +25,7 @@ def one_of(query: url_state.Query, name: str, options: Mapping[str, Value], inst
     if text in options:
         return options[text]
     if text:
-        known = list(options)
-        words = ", ".join(known[:-1]) + f" or {known[-1]}" if len(known) > 1 else "".join(known)
-        say_instead(name, text, f"is not {words}" if len(known) <= 12 else "is not known", instead)
+        say_instead(name, text, url_state.none_of(list(options)), instead)
     return None
 
 
@@ -57,6 +45,15 @@ def number_in(
     kind = "whole number" if whole else "number"
     say_instead(name, text, f"is no {kind} from {low:,g} to {high:,.10g}", instead)
     return None
+
+
+def numbers(query: url_state.Query, name: str, instead: str, separator: str = ",", digits: int = 12) -> list[int]:
+    """Whole numbers that a parameter lists; what is none is left out and noted."""
+    words = url_state.last_values(query).get(name, "").split(separator)
+    wrong = [word for word in words if word and not (word.isdecimal() and len(word) <= digits)]
+    if wrong:
+        say_instead(name, wrong, "is no whole number", instead)
+    return [int(word) for word in words if word and word not in wrong]
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------

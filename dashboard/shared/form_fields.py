@@ -68,16 +68,17 @@ def mark(found: Obstacle, label: str) -> None:
     Args:
         label: of the click.
     """
-    st.markdown(f":small[:red[{escape.markdown(found.sentence)}]]")
-    if found.remedy is not None:
-        st.button(
-            escape.markdown(label),
-            key=f"would-do-{found.option or found.remedy.option}",
-            icon=":material/build:",
-            type="tertiary",
-            on_click=use,
-            args=(found.remedy,),
-        )
+    with st.container(gap=None):
+        st.markdown(f":small[:red[{escape.markdown(found.sentence)}]]")
+        if found.remedy is not None:
+            st.button(
+                escape.markdown(label),
+                key=f"would-do-{found.option or found.remedy.option}",
+                icon=":material/build:",
+                type="tertiary",
+                on_click=use,
+                args=(found.remedy,),
+            )
 
 
 def draw(

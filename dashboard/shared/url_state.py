@@ -23,7 +23,7 @@ from dashboard.components.address import open_address, show_address
 
 Query = dict[str, list[str]]
 _VISITS = "url-visits"
-_ROUND = " round"  # no name of a value
+_ROUND, _ASKED = " round", " asked"  # no names of values
 _MAX_WRITTEN = 100  # addresses of one visit that a browser may still send
 
 
@@ -110,6 +110,28 @@ def note(sentence: str) -> None:
     visits = _visits()
     if visits.page is not None and sentence not in (notes := _visit(visits.page).notes):
         notes.append(sentence)
+
+
+def say_instead(name: str, value: str | Sequence[str], why: str, instead: str) -> None:
+    """Notes a value of the address: why it is not shown (`is no run here`), and what is (`the newest runs`).
+
+    Args:
+        value: or several that are not shown for one reason.
+    """
+    values = [" ".join(each.split()) for each in ([value] if isinstance(value, str) else value)]
+    shown = [f"{each[:57]}..." if len(each) > 60 else each for each in values[:3]]
+    if len(values) > 3:
+        shown = [*shown[:2], f"{len(values) - 2} more"]
+    text = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    each = "which" if len(values) == 1 else "each of which"
+    note(f"{name} in the address is {text}, {each} {why}; shown instead: {instead}.")
+
+
+def none_of(words: Sequence[str]) -> str:
+    """`is not a, b or c`; of many words none is named."""
+    if len(words) > 12 or not words:
+        return "is not known here"
+    return f"is not {', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else f"is not {words[0]}"
 
 
 def notes() -> list[str]:
@@ -262,8 +284,17 @@ class View:
 
     def take(self, query: Query) -> None:
         """Shows what an address says; what it does not say is as at first."""
-        self.update(**(self.first | self.read(query)))
+        said = self.read(query)
+        self.update(**(self.first | said))
+        self._kept[_ASKED] = set(said)
         self.redraw()
+
+    def was_asked(self, name: str) -> bool:
+        """Whether the address that was opened last named this; True once."""
+        asked: set[str] = self._kept.get(_ASKED, set())
+        found = name in asked
+        asked.discard(name)
+        return found
 
     def update(self, **values: Any) -> None:
         for name, value in values.items():
@@ -281,12 +312,17 @@ class View:
         """The arguments of a widget that shows the value of this name.
 
         Args:
-            options: that it offers; a value that is none of them, nor the text of one, gives way to `default`.
+            options: that it offers; a value that is none of them, nor the text of one, gives way to `default`, which is
+                noted where the address named it.
         """
-        value = self[name]
+        value, asked = self[name], self.was_asked(name)
         if options is not None and value not in options:
             texts = {text_of(option): option for option in options}
-            self[name] = value = texts.get(text_of(value), self.first[name] if default is None else default)
+            found = texts.get(text_of(value), self.first[name] if default is None else default)
+            if asked and text_of(value) not in ("", *texts):
+                # a name such as `left-layer` is a part of what the address calls `left`
+                say_instead(name.partition("-")[0], text_of(value), none_of([*filter(None, texts)]), text_of(found))
+            self[name] = value = found
         return start(f"{self.name}-{name}", value)
 
     def changed(self, *names: str) -> dict[str, str]:

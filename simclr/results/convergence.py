@@ -78,12 +78,16 @@ def _running_clock(values: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Reach:
-    """The validation at which a training reached a level. accuracy: that it had then, 0..1."""
+    """The validation at which a training reached a level.
+
+    accuracy: that it had then, 0..1. number: of the validation, from 0.
+    """
 
     step: float
     accuracy: float
     seconds: float | None = None
     cpu_seconds: float | None = None
+    number: int = 0
 
 
 def first_reach(found: Validations, level: float) -> Reach | None:
@@ -93,7 +97,7 @@ def first_reach(found: Validations, level: float) -> Reach | None:
         return None
     clocks = (float(values[places[0]]) for values in (found.seconds, found.cpu_seconds))
     seconds, cpu = (value if math.isfinite(value) else None for value in clocks)
-    return Reach(float(found.steps[places[0]]), float(found.accuracies[places[0]]), seconds, cpu)
+    return Reach(float(found.steps[places[0]]), float(found.accuracies[places[0]]), seconds, cpu, int(places[0]))
 
 
 @dataclass(frozen=True, eq=False)

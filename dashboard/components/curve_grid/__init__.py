@@ -20,10 +20,10 @@ def curve_grid(data: dict[str, Any], key: str) -> str:
     The id of the enlarged chart is kept as `large` in the session's state of `key`.
 
     Args:
-        data: `charts` (each with `id`, `title`, `help`, `empty`, `percent`, `digits` or None, `log`, `log_x`,
-            `better`), `runs` (`id`, `title`, `color`, `dash`), `lines` as `curve_data.lines` gives them,
-            `x_title`, `x_name`, `height` and `large_height` in pixels, `large` (the chart that is enlarged at first, by
-            its id, or an empty string).
+        data: `charts` (each with `id`, `title`, `help`, `empty`, `percent`, `digits` or None, `log`, `log_x`, `better`,
+            and `marks` or None: `level`, `text`, `points` of `x`, `y`, `color`), `runs` (`id`, `title`, `color`,
+            `dash`), `lines` as `curve_data.lines` gives them, `x_title`, `x_name`, `height` and `large_height` in
+            pixels, `large` (the chart that is enlarged at first, by its id, or an empty string).
         key: names the component.
     """
     text = json.dumps(data, sort_keys=True, allow_nan=False)

@@ -55,6 +55,7 @@ function makeCard(grid, spec) {
   card.tooltip.setAttribute("role", "status");
   card.tooltip.hidden = card.cursor.hidden = true;
   card.empty = element("p", "cg-empty");
+  card.empty.hidden = true; // until it was looked for lines
   const body = element("div", "cg-body");
   body.append(card.plot, card.cursor, card.tooltip);
   card.node.append(head, body, card.empty);

@@ -2,7 +2,7 @@
 
 import { CHART_OPTIONS, MIN_CHART_WIDTH, paint } from "../common/plotly.js";
 import { theme } from "../common/theme.js";
-import { layoutOf, linesOf, tracesOf, zoomName } from "./lines.js";
+import { layoutOf, linesOf, marksOf, tracesOf, zoomName } from "./lines.js";
 import { hideTooltip } from "./reading.js";
 
 /** @import { Card } from "./types.js" */
@@ -51,7 +51,9 @@ function paintCard(card) {
   card.width = card.plot.clientWidth;
   if (card.width < MIN_CHART_WIDTH) return; // painted when it is wider
   const height = grid.large === card.id ? grid.data.large_height : grid.data.height;
-  const figure = paint({ data: tracesOf(grid, lines), layout: layoutOf(grid, card, height) }, theme(card.node));
+  const { marks } = card.spec;
+  const traces = [...tracesOf(grid, lines), ...(marks ? marksOf(marks, lines) : [])];
+  const figure = paint({ data: traces, layout: layoutOf(grid, card, height) }, theme(card.node));
   const started = performance.now();
   grid.plotly.react(card.plot, figure.data, figure.layout, {
     ...CHART_OPTIONS,

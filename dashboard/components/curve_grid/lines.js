@@ -3,7 +3,7 @@
 import { fromBase64 } from "../common/bytes.js";
 import { withAlpha } from "../common/theme.js";
 
-/** @import { Card, Field, Grid, Line, Look, Numbers, Run, SentLine } from "./types.js" */
+/** @import { Card, Field, Grid, Line, Look, Marks, Numbers, Run, SentLine } from "./types.js" */
 
 /** @type {Field[]} */
 const FIELDS = ["x", "y", "raw_x", "raw_y", "low", "high"];
@@ -125,6 +125,30 @@ export function tracesOf(grid, lines) {
   return [...bands, ...raw, ...faint, ...full];
 }
 
+/**
+ * A thin line at a level, and rings where lines come to it.
+ * @param {Marks} marks @param {Line[]} lines
+ */
+export function marksOf(marks, lines) {
+  const ends = lines.flatMap((line) => [line.x[0], line.x[line.x.length - 1]]);
+  const shared = { type: "scatter", hoverinfo: "skip", showlegend: false };
+  const level = {
+    ...shared,
+    mode: "lines",
+    x: [Math.min(...ends), Math.max(...ends)],
+    y: [marks.level, marks.level],
+    line: { color: "muted", width: 1 },
+  };
+  const rings = marks.points.map(({ x, y, color }) => ({
+    ...shared,
+    mode: "markers",
+    x: [x],
+    y: [y],
+    marker: { symbol: "circle-open", size: 11, color, line: { width: 2.4 } },
+  }));
+  return [level, ...rings];
+}
+
 /** @param {Grid} grid @param {Card} card @param {number} height */
 export function layoutOf(grid, card, height) {
   const spec = card.spec;
@@ -148,6 +172,11 @@ export function layoutOf(grid, card, height) {
   layout.xaxis.automargin = layout.yaxis.automargin = false; // measured and drawn twice otherwise
   if (spec.log) layout.yaxis.tickformat = "~g";
   if (spec.log_x) layout.xaxis.tickformat = "~g";
+  if (spec.marks) {
+    const y = spec.log ? Math.log10(spec.marks.level) : spec.marks.level;
+    const place = { xref: "paper", x: 1, xanchor: "right", y, yanchor: "top", showarrow: false };
+    layout.annotations = [{ text: spec.marks.text, ...place }];
+  }
   const zoom = grid.zooms.get(zoomName(grid, card));
   if (spec.log_x && !zoom) {
     const ends = card.lines

@@ -32,6 +32,14 @@ export interface Spec {
   log: boolean;
   log_x: boolean;
   better: string;
+  marks: Marks | null;
+}
+
+/** A level with its name, and where lines come to it. */
+export interface Marks {
+  level: number;
+  text: string;
+  points: { x: number; y: number; color: string }[];
 }
 
 export interface Run {

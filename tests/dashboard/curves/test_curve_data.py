@@ -55,7 +55,7 @@ def test_a_running_run_grows_and_one_that_has_ended_is_not_read_again(folder, mo
     groups = alone(sources())
     before = {line["run"]: line for line in curve_data.lines(groups, ["knn_top1"], View())}
     with open(running.metrics_path, "a") as stream:
-        stream.write(f"4,64{',' * 9},0.75{',' * 8}\n")
+        stream.write(f"4,64{',' * 9},0.75{',' * 9}\n")
     monkeypatch.setattr(metrics_csv, "read_columns", lambda *_: pytest.fail("an ended run was read again"))
     after = {line["run"]: line for line in curve_data.lines(groups, ["knn_top1"], View())}
     assert after[ended.id] == before[ended.id]

@@ -1,6 +1,7 @@
 """The Curves page: what is laid over each other, and its address."""
 
 import json
+import math
 
 import dashboard_fixtures
 import pytest
@@ -134,6 +135,45 @@ def test_where_all_ended_without_data_a_run_is_offered(folder):
     assert [link.proto.label for link in app.get("page_link")] == ["Start a run"]
 
 
+def drawn_marks(app):
+    return {chart["id"]: chart["marks"] for chart in sent(app, "curve_grid")["charts"]}
+
+
+def test_runs_beside_from_scratch_are_marked_where_they_come_near_its_end(folder):
+    _, found = make_experiment(folder)
+    scratch, full = found["scratch-0.01"], found["full-0.01"]
+    marks = drawn_marks(open_page("curves", runs=f"{full.id},{scratch.id}", metric=["top1", "loss"]))
+    assert marks["loss"] is None
+    assert marks["top1"]["level"] == pytest.approx(0.9 * 65 * (1 - math.exp(-4)), rel=1e-4)
+    assert [point["x"] for point in marks["top1"]["points"]] == pytest.approx([6, 11])  # epochs
+    assert all(point["y"] >= marks["top1"]["level"] for point in marks["top1"]["points"])
+    by_step = drawn_marks(open_page("curves", runs=f"{full.id},{scratch.id}", metric="top1", x="step"))["top1"]
+    assert [point["x"] for point in by_step["points"]] == [96, 176]
+    by_time = drawn_marks(open_page("curves", runs=f"{full.id},{scratch.id}", metric="top1", x="time"))["top1"]
+    assert [point["x"] for point in by_time["points"]] == pytest.approx([0.2 * 96 / 60, 0.2 * 176 / 60])
+
+
+def test_seeds_are_marked_at_their_mean(folder):
+    made = [make_experiment(folder, seed=seed)[1] for seed in (1, 2)]
+    ids = [runs_of[f"{arm}-0.01"].id for runs_of in made for arm in ("full", "scratch")]
+    marks = drawn_marks(open_page("curves", runs=",".join(ids), metric="top1", x="step", seeds="std"))["top1"]
+    assert [point["x"] for point in marks["points"]] == [96, 176]
+
+
+def test_where_a_mark_would_say_nothing_there_is_none(folder):
+    pretraining, found = make_experiment(folder, (0.01, 1.0))
+    scratch, full, other = (found[name].id for name in ("scratch-0.01", "full-0.01", "scratch-1"))
+    for shown, more in (
+        ([full], {}),  # nothing to come near to
+        ([scratch], {}),  # nothing beside it
+        ([full, scratch, other], {}),  # two levels
+        ([found["full-1"].id, scratch], {}),  # other labels
+        ([full, scratch], {"splits": "train"}),
+        ([pretraining.id, scratch], {}),
+    ):
+        assert drawn_marks(open_page("curves", runs=",".join(shown), metric="top1", **more))["top1"] is None, shown
+
+
 def test_ticking_runs_changes_what_is_shown(folder):
     first, second = make_run(folder), make_run(folder)
     app = open_page("curves", runs=first.id)
@@ -174,7 +214,9 @@ def test_a_choice_is_kept_while_other_pages_are_shown(folder):
 
 def test_no_run_and_no_metric_chosen_give_a_sentence(folder):
     run = make_run(folder)
-    assert "Choose runs" in texts(open_page("curves", runs="nope"))
+    app = open_page("curves", runs=run.id)
+    app.session_state[picker(app)] = {"picked": []}
+    assert "Choose runs and metrics to see curves." in texts(app.run())
     app = open_page("curves", runs=run.id)
     app.multiselect[0].set_value([]).run()
     assert not app.exception

@@ -395,7 +395,9 @@ def test_an_address_of_a_run_that_is_gone_is_a_form_all_the_same(folder, name):
     app = open_page("new_run", **{name: "20990101-000000-nothing"})
     assert not app.exception
     assert not app.button("start").disabled
-    assert ("not there any more" in texts(app)) == (name == "edit")
+    said = f"{name} in the address is 20990101-000000-nothing, which is no run here; shown instead: a recipe's options"
+    assert said in texts(app)
+    assert app.title[0].value == "New run"
 
 
 def test_who_comes_back_finds_the_form_as_it_was(folder):
