@@ -1,4 +1,4 @@
-"""What the maps show beside dots, in a real browser: images where there is room, and names of classes where they lie."""
+"""What the maps show beside dots, in a real browser: images where there is room, and names where classes lie."""
 
 from __future__ import annotations
 
@@ -57,12 +57,16 @@ class Seen(Maps):
 
     def color(self, x: float, y: float, panel: int = 0) -> list[int]:
         """The colour of a pixel of the panel."""
-        return self.page.locator("canvas.points").nth(panel).evaluate(
-            """(canvas, [x, y]) => {
+        return (
+            self.page.locator("canvas.points")
+            .nth(panel)
+            .evaluate(
+                """(canvas, [x, y]) => {
               const ratio = canvas.width / canvas.clientWidth;
               return [...canvas.getContext("2d").getImageData(x * ratio, y * ratio, 1, 1).data].slice(0, 3);
             }""",
-            [x, y],
+                [x, y],
+            )
         )
 
     def zoom_at(self, x: float, y: float, by: float, panel: int = 0) -> np.ndarray:
@@ -97,7 +101,7 @@ def overlaps(names: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
 # --- images --------------------------------------------------------------------------------------------------------
 
 
-def test_points_grow_into_their_images_where_there_is_room(server: Server, browser: Any) -> None:  # noqa: F811
+def test_points_grow_into_their_images_where_there_is_room(server: Server, browser: Any) -> None:
     maps = Seen(browser, f"{server.url}/?n=600")
     assert maps.drawn()["images"] == []
     points = points_of(map_app.example(600))
@@ -128,7 +132,7 @@ def test_points_grow_into_their_images_where_there_is_room(server: Server, brows
     maps.close()
 
 
-def test_keys_and_fingers_zoom_to_the_images_too(server: Server, browser: Any) -> None:  # noqa: F811
+def test_keys_and_fingers_zoom_to_the_images_too(server: Server, browser: Any) -> None:
     maps = Seen(browser, f"{server.url}/?n=100", (390, 844), has_touch=True, is_mobile=True, device_scale_factor=2)
     assert maps.drawn()["images"] == []
     x, y = maps.pixels(points_of(map_app.example(100)))[3] + [maps.box()["x"], maps.box()["y"]]
@@ -156,7 +160,7 @@ def test_keys_and_fingers_zoom_to_the_images_too(server: Server, browser: Any) -
     maps.close()
 
 
-def test_grey_and_open_images_stay_apart_from_others(server: Server, browser: Any) -> None:  # noqa: F811
+def test_grey_and_open_images_stay_apart_from_others(server: Server, browser: Any) -> None:
     points = points_of(map_app.example(600))
     row = lonely(points)
     maps = Seen(browser, f"{server.url}/?n=600&selection={selection_text([row], 600)}&image={3 * row}")
@@ -175,7 +179,7 @@ def test_grey_and_open_images_stay_apart_from_others(server: Server, browser: An
     maps.close()
 
 
-def test_without_its_sheet_a_point_stays_a_dot(server: Server, browser: Any) -> None:  # noqa: F811
+def test_without_its_sheet_a_point_stays_a_dot(server: Server, browser: Any) -> None:
     points = points_of(map_app.example(600))
     row = lonely(points)
     maps = Seen(browser, f"{server.url}/?n=600", prepare=NO_SHEETS)
@@ -192,7 +196,7 @@ def test_without_its_sheet_a_point_stays_a_dot(server: Server, browser: Any) -> 
 
 @pytest.mark.parametrize("width", [1440, 390])
 def test_names_stand_at_their_clusters_and_none_covers_another(
-    server: Server,  # noqa: F811
+    server: Server,
     browser: Any,
     width: int,
 ) -> None:
@@ -212,7 +216,7 @@ def test_names_stand_at_their_clusters_and_none_covers_another(
 
 
 def test_names_give_way_to_images_and_to_other_colours_and_can_be_switched_off(
-    server: Server,  # noqa: F811
+    server: Server,
     browser: Any,
 ) -> None:
     maps = Seen(browser, f"{server.url}/?n=600")
@@ -248,7 +252,7 @@ def test_names_give_way_to_images_and_to_other_colours_and_can_be_switched_off(
 
 
 def test_in_a_film_names_come_with_the_clusters_and_go_with_their_images(
-    server: Server,  # noqa: F811
+    server: Server,
     browser: Any,
 ) -> None:
     maps = Seen(browser, f"{server.url}/?n=1000&frames=1&frame=0")
@@ -276,7 +280,7 @@ def test_in_a_film_names_come_with_the_clusters_and_go_with_their_images(
     maps.close()
 
 
-def test_a_saved_drawing_has_images_and_names(server: Server, browser: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_a_saved_drawing_has_images_and_names(server: Server, browser: Any, tmp_path: Path) -> None:
     maps = Seen(browser, f"{server.url}/?n=600")
     points = points_of(map_app.example(600))
     maps.zoom_at(*maps.pixels(points)[lonely(points)], 900)

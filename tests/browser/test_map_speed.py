@@ -1,6 +1,6 @@
-"""How fast the linked maps are in a real browser: bytes, first paint, lasso, what blocks, and moving.
+"""How fast the linked maps are in a real browser: bytes, first paint, lasso, what blocks, moving, images and names.
 
-Prints a table. Chromium draws in software here; what is asserted is the best of the repetitions, since other work on
+Prints tables. Chromium draws in software here; what is asserted is the best of the repetitions, since other work on
 the same computer only ever adds to a time.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import map_app
+import numpy as np
 import pytest
-from test_embedding_map import Maps, server  # noqa: F401  (a fixture)
+from test_embedding_map import Maps, points_of, server  # noqa: F401  (a fixture)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -105,3 +107,82 @@ def test_speed(server: Any, browser: Any, capsys: pytest.CaptureFixture[str]) ->
     assert best[50_000]["blocked"] < 100
     assert best[50_000]["both drawn"] < 100
     assert best[100_000]["pan"] >= 30
+
+
+# --- what images and names add to a frame --------------------------------------------------------------------------
+
+PAN_FRAMES = 120
+FRAME_MS = 16
+NO_SHEETS = "window.createImageBitmap = () => Promise.reject(new Error('no sheet'));"
+NO_NAMES = "localStorage.setItem('simclr-map-names', 'off');"
+COUNT = """
+window.numDrawn = 0;
+for (const name of ["drawImage", "fillText"]) {
+  const own = CanvasRenderingContext2D.prototype[name];
+  CanvasRenderingContext2D.prototype[name] = function (...args) { window.numDrawn += 1; own.apply(this, args); };
+}
+"""
+STEPS = """async (frames) => {
+  const canvas = document.querySelector("canvas.marks");
+  const box = canvas.getBoundingClientRect();
+  window.numDrawn = 0;
+  for (let step = 0; step < frames; step++) {
+    await new Promise(requestAnimationFrame);
+    const clientX = box.left + box.width * (0.5 + 0.1 * Math.sin(step / 10)), clientY = box.top + box.height / 2;
+    canvas.dispatchEvent(new PointerEvent("pointermove", { pointerId: 1, clientX, clientY }));
+  }
+  return window.numDrawn / frames;
+}"""
+
+
+def pan_cost(browser: Any, url: str, wheel: float, prepare: str) -> tuple[float, float]:
+    """Images and names drawn a frame while 10,000 points are pulled about, and the page's thread's time a frame in ms.
+
+    Time that the processor has given to the thread: what else the computer does adds nothing to it.
+    """
+    maps = Maps(browser, f"{url}/?n=10000", prepare=COUNT + prepare)
+    page = maps.page
+    x, y = maps.at(0.5, 0.5)
+    points = maps.pixels(points_of(map_app.example(10_000)))
+    box = maps.box()
+    page.mouse.move(*(np.round([box["x"], box["y"]] + points[3])))  # at the edge of a cluster there are many
+    page.mouse.wheel(0, -wheel)
+    page.wait_for_timeout(1500)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.evaluate(STEPS, 20)
+    session = maps.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def used() -> float:
+        found = session.send("Performance.getMetrics")["metrics"]
+        return next(each["value"] for each in found if each["name"] == "TaskDuration")
+
+    before = used()
+    drawn = page.evaluate(STEPS, PAN_FRAMES)
+    after = used()
+    page.mouse.up()
+    maps.close()
+    return drawn, 1000 * (after - before) / PAN_FRAMES
+
+
+def test_images_and_names_leave_a_pan_within_a_frame(
+    server: Any,
+    browser: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = ["10,000 points, a frame of a pan     drawn   ms with   ms without   ratio"]
+    worst = 0.0
+    for name, wheel, prepare in (("names, the whole map", 0, NO_NAMES), ("images, zoomed in", 1900, NO_SHEETS)):
+        pairs = [  # in turn, so that both see the same computer
+            (pan_cost(browser, server.url, wheel, ""), pan_cost(browser, server.url, wheel, prepare))
+            for _ in range(REPETITIONS)
+        ]
+        drawn, found = (min(pair[0][place] for pair in pairs) for place in (0, 1))
+        without = min(pair[1][1] for pair in pairs)
+        assert drawn > 5, name
+        worst = max(worst, found)
+        rows.append(f"{name:<33} {drawn:>7.0f} {found:>9.1f} {without:>12.1f} {found / without:>7.2f}")
+    with capsys.disabled():
+        print("\n" + "\n".join(rows))
+    assert worst < FRAME_MS

@@ -74,7 +74,8 @@ function fitted(context, words) {
 }
 
 /**
- * Finds the modes of a panel's classes, after every change of points and colours.
+ * Finds the modes of a panel's classes, after every change of points and colours. Names that stay do not come in anew: a
+ * race brings a frame every few seconds.
  * @param {EmbeddingMap} map @param {Panel} panel
  */
 function prepareNames(map, panel) {
@@ -82,12 +83,11 @@ function prepareNames(map, panel) {
   const context = contextOf(element("canvas"));
   context.font = nameFont(map);
   panel.modes = findModes(panel.frames ?? panel.points, panel.groups, names.length, panel.box);
+  const before = new Map(panel.names.map((state) => [state.name, state]));
   panel.names = names.map((name, group) => ({
+    ...(before.get(name) ?? { name, isNew: true, dx: 0, dy: 0, on: 0 }),
     ...fitted(context, name),
     color: nameColor(map, group),
-    dx: 0,
-    dy: 0,
-    on: 0,
   }));
 }
 
@@ -120,10 +120,10 @@ export function placedNames(map, panel) {
     const state = panel.names[name.group];
     const move = moves[place];
     const goal = move ? { dx: move[0], dy: move[1], on: 1 } : { dx: state.dx, dy: state.dy, on: 0 };
-    if (jumps || !state.on) [state.dx, state.dy] = [goal.dx, goal.dy];
+    if (!state.on) [state.dx, state.dy] = [goal.dx, goal.dy];
     const away = Math.max(Math.abs(goal.dx - state.dx), Math.abs(goal.dy - state.dy));
-    if (jumps || (away < 0.5 && Math.abs(goal.on - state.on) < 0.05)) {
-      Object.assign(state, goal);
+    if (jumps || state.isNew || (away < 0.5 && Math.abs(goal.on - state.on) < 0.05)) {
+      Object.assign(state, goal, { isNew: false });
     } else {
       isMoving = true;
       state.dx += (goal.dx - state.dx) * PART_A_FRAME;

@@ -157,6 +157,18 @@ export interface NameBox {
   height: number;
 }
 
+/** The name of a class on a panel: as it is written, moved aside by dx, dy, and how far it has come in (0..1). */
+export interface NameState {
+  name: string;
+  words: string;
+  width: number;
+  color: string;
+  isNew: boolean;
+  dx: number;
+  dy: number;
+  on: number;
+}
+
 /** `seen`: its opacity. */
 export interface PlacedName extends NameBox {
   group: number;
@@ -208,8 +220,7 @@ export interface Panel {
   side: number;
   rows: number[];
   zoomDrawn?: number;
-  /** Of each class: its name, moved aside by dx, dy, and how far it has come in (0..1). */
-  names: { words: string; width: number; color: string; dx: number; dy: number; on: number }[];
+  names: NameState[];
   /** Null until they are asked for. */
   modes: Modes | null;
   /** 1 for each group of which a point is lit. */
