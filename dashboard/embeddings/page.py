@@ -13,7 +13,7 @@ from dashboard.components.embedding_map import embedding_map, selection_text
 from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
 from dashboard.embeddings import choice as embedding_choice
-from dashboard.embeddings import colors, export, film_page, selection, view
+from dashboard.embeddings import colors, export, film_page, pictures_panel, selection, view
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import VIEW, Side
 from dashboard.maps import disagreement_cards, map_images
@@ -209,7 +209,7 @@ def between(
 
 def explanation(asked: Projection, embeddings: Sequence[Embedding]) -> None:
     first = embeddings[0].provenance
-    widths = sorted({item.features.shape[1] for item in embeddings})
+    widths = sorted({int(item.provenance.get("num_features") or 0) for item in embeddings})
     layers = sorted({str(item.provenance.get("layer", "h")) for item in embeddings})
     dataset = index.short_dataset(first["data"]["dataset"])
     about = [item.map_provenance(asked) for item in embeddings]
@@ -346,6 +346,7 @@ def final_maps(
         ]
     says = " ".join(filter(None, sentences))
     st.markdown(escape.markdown(sentences[0] or says))  # the rest stands with its numbers, below
+    pictures_panel.panel(embeddings[0])
     maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge)
     explanation(shown, embeddings)
     if references[0] != references[1]:

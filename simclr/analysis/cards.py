@@ -79,8 +79,8 @@ class Sides:
             "classes": self.classes,
             "labels and factors": found.hexdigest(),
         }
-        folder = runs.computed_beside(self.folders[self.order[0]])
-        return folder / f"disagreement-{stored.digest(key)}.json"
+        path = self.folders[self.order[0]] / f"disagreement-{stored.digest(key)}.json"
+        return path if path.is_file() else runs.computed_beside(path.parent) / path.name  # it may have been shipped
 
 
 def of_embeddings(first: Embedding, second: Embedding) -> Sides:
@@ -188,6 +188,8 @@ def compute(sides: Sides) -> list[Card]:
         features = sides.features(one), sides.features(other)
     except (OSError, ValueError):
         raise ConfigError(f"The features in {sides.folders[one]} or {sides.folders[other]} cannot be read.") from None
+    if not features[0].shape[1] or not features[1].shape[1]:
+        raise ConfigError("These maps came without features; they are computed from the weights and the data set.")
     cards = disagreement.find_cards(features, sides.labels, sides.classes, sides.factors, sides.measured())
     values = {
         "features": [sides.folders[side].name for side in sides.order],

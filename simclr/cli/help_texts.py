@@ -13,6 +13,7 @@ commands:
   embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
   film       maps of how a training moved the images, epoch by epoch
   disagree   groups of images that one of two encoders holds together and the other scatters
+  pictures   photographs of an example's maps, from the folder of their data set
   lab        what encoders have learned to ignore: by operation and strength, and factor by factor
   bench      what things cost, as ratios measured side by side
   results    what a pre-training was worth: accuracies, and steps and seconds to them, beside from scratch
@@ -53,6 +54,8 @@ EXAMPLES = {
   python -m simclr disagree RUN OTHER_RUN
   python -m simclr disagree RUN OTHER_RUN --num_images 2000
   python -m simclr disagree RUN/embeddings/film OTHER_RUN/embeddings/film""",
+    "pictures": """example:
+  python -m simclr pictures 20261125-132251 ~/data/cifar10-jpeg""",
     "lab": """examples:
   python -m simclr lab RUN
   python -m simclr lab RUN OTHER_RUN untrained:RUN --what factors
@@ -82,6 +85,7 @@ SUMMARIES = {
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",
     "film": "Draws the maps of a run's training film, one for each epoch kept, so that they belong together.",
     "disagree": "Finds groups of images on which two encoders disagree, and says what their images share.",
+    "pictures": "Reads the photographs of maps that came with an example from the folder of their data set.",
     "lab": "Measures what encoders have learned to ignore: similarity after each operation, factors of shapes.",
     "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",
     "results": "Says what a pre-training was worth beside from scratch, over its seeds: accuracy, steps and seconds.",

@@ -20,6 +20,7 @@ COMMANDS = {
     "embed": ("embed", "embed"),
     "film": ("film", "film"),
     "disagree": ("disagree", "disagree"),
+    "pictures": ("pictures", "pictures"),
     "lab": ("lab", "lab"),
     "bench": ("bench", "bench"),
     "results": ("results", "show_results"),

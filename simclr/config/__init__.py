@@ -19,7 +19,7 @@ from simclr.config.fields import (
     option_text,
 )
 from simclr.config.finetune_options import FinetuneConfig
-from simclr.config.names import BACKBONES, BUILT_IN_DATASETS, CUDA_GRAPHS, DATASETS, GROUPS
+from simclr.config.names import BACKBONES, BUILT_IN_DATASETS, CUDA_GRAPHS, DATASETS, GROUPS, data_root
 from simclr.config.options import MODELS, RunConfig
 from simclr.config.pretrain_options import PretrainConfig
 from simclr.config.recipes import (
@@ -55,6 +55,7 @@ __all__ = [
     "bounds",
     "build",
     "choices",
+    "data_root",
     "differences",
     "extra",
     "field_type",

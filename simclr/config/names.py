@@ -1,7 +1,9 @@
-"""Names that options may have as values: data sets, networks, kinds of runs, groups of options."""
+"""Names that options may have as values: data sets and where they lie, networks, kinds of runs, groups of options."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Literal, get_args
 
 BUILT_IN_DATASETS = ("shapes", "digits")
@@ -40,3 +42,8 @@ Group = Literal["Experiment", "Data", "Model", "Training", "Optimizer", "Augment
 GROUPS: tuple[str, ...] = get_args(Group)
 
 CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # values of `compile`
+
+
+def data_root(data_dir: str | Path | None = None) -> Path:
+    """Where downloaded data sets are kept: `data_dir`, else `$SIMCLR_DATA_DIR`, else `~/.cache/simclr`."""
+    return Path(data_dir or os.environ.get("SIMCLR_DATA_DIR") or "~/.cache/simclr").expanduser()

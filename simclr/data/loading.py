@@ -11,16 +11,14 @@ by class.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from simclr.config import DATASETS, CommonOptions, FinetuneConfig, RunConfig
+from simclr.config import DATASETS, CommonOptions, FinetuneConfig, RunConfig, data_root
 from simclr.data import downloads, memory, shapes
 from simclr.data import folders as data_folders
 from simclr.data.image_files import FileSource
@@ -186,11 +184,6 @@ def _next_rows(part: RawSplit) -> Indices:
     found = np.empty(len(part), dtype=np.int64)
     found[order] = part.rows[order[np.where(is_last, first, np.arange(1, len(part) + 1))]]
     return found
-
-
-def data_root(data_dir: str | None) -> Path:
-    """Where downloaded data sets are kept: `data_dir`, else `$SIMCLR_DATA_DIR`, else `~/.cache/simclr`."""
-    return Path(data_dir or os.environ.get("SIMCLR_DATA_DIR") or "~/.cache/simclr").expanduser()
 
 
 # --- built-in sets ------------------------------------------------------------------------------------------------

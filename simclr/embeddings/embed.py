@@ -116,6 +116,11 @@ def _all_features(
     """Features of all models, with a bar that has room for all that follows."""
     folders = [folder_for(model, choice, its) for model, its in zip(models, weights, strict=True)]
     found = [load_embedding(folder) for folder in folders]
+    if any(item is not None and item.is_shipped for item in found) and not _is_complete(found, asked):
+        folders = [
+            folder_for(model, choice, its, with_features=True) for model, its in zip(models, weights, strict=True)
+        ]
+        found = [load_embedding(folder) for folder in folders]
     whole = [embedding for embedding in found if embedding is not None]
     # Images that changed on disk since one model saw them: all of them look again.
     pictures_needed = len(whole) < len(found) or any(not same_images(whole[0], other) for other in whole)
@@ -147,6 +152,19 @@ def _all_features(
     embeddings = [embedding for embedding in found if embedding is not None]
     assert len(embeddings) == len(models)
     return bar, embeddings
+
+
+def _is_complete(found: Sequence[Embedding | None], asked: Sequence[Projection]) -> bool:
+    """Whether all that is asked for is there, so that nothing needs the features."""
+    there = [item for item in found if item is not None]
+    return (
+        len(there) == len(found)
+        and all(same_images(there[0], item) for item in there[1:])
+        and all(item.map(projection) is not None for item in there for projection in asked)
+        and all(
+            find_pair(other, item) is not None for place, item in enumerate(there[1:], 1) for other in there[:place]
+        )
+    )
 
 
 def _compare(first: Embedding, second: Embedding, progress: Progress) -> None:

@@ -51,6 +51,7 @@ from simclr.views import appearance
 PROVENANCE, FEATURES, IDS, LABELS, FACTORS = "provenance.json", "features.npy", "ids.npy", "labels.npy", "factors.npz"
 NEIGHBORS, SIMILARITIES = "neighbors.npy", "similarities.npy"
 PREDICTIONS, LABELLED, MEASURED = "predictions.npz", "labelled.npy", "measured.npz"
+SHIPPED = "shipped"  # in the provenance of maps that came with an example: without features and pictures (`shipped`)
 FORMAT = 3  # part of the key: raise it when what is stored changes its meaning
 PREPROCESSING = "resized to image_size, then normalized; not augmented"
 
@@ -92,16 +93,26 @@ def embedding_folder(model: EncoderRef, choice: ImageSelection) -> Path:
         return folder_for(model, choice, weights)
 
 
-def folder_for(model: EncoderRef, choice: ImageSelection, weights: Weights | None) -> Path:
-    """The same with weights that were opened before."""
+def folder_for(
+    model: EncoderRef, choice: ImageSelection, weights: Weights | None, *, with_features: bool = False
+) -> Path:
+    """The same with weights that were opened before.
+
+    Args:
+        with_features: not the maps alone that came with an example.
+    """
     if model.layer not in layers_of(model):
         of = {PIXELS: "raw pixels do", UNTRAINED: "this network does"}.get(model.what, f"{model.run.id} does")
         raise ConfigError(f"layer is {model.layer}, which {of} not have; allowed: h, or a pre-training's projector.")
-    names = [_folder_name(model, replace(choice, split=split), weights) for split in _same_splits(choice.split)]
+    choices = [replace(choice, split=split) for split in _same_splits(choice.split)]
+    names = [_folder_name(model, each, weights) for each in choices]
     places = [model.run.computed / runs.EMBEDDINGS, model.run.path / runs.EMBEDDINGS]  # the same but for examples
-    own = [place / names[0] for place in places]
-    others = [place / name for name in names[1:] for place in places]
-    return next((path for path in own if path.is_dir()), next((path for path in others if _is_of_test(path)), own[0]))
+    own, others = ([place / name for name in part for place in places] for part in (names[:1], names[1:]))
+    if (found := next((path for path in own if path.is_dir()), None)) is not None:
+        return found
+    if model.run.is_example and not with_features:
+        others += [places[1] / shipped_name(model, each, weights) for each in choices]
+    return next((path for path in others if _is_of_test(path)), own[0])
 
 
 def _same_splits(split: str) -> tuple[str, ...]:
@@ -114,8 +125,19 @@ def _is_of_test(folder: Path) -> bool:
 
 
 def _folder_name(model: EncoderRef, choice: ImageSelection, weights: Weights | None) -> str:
+    return _name_by(key_values(model, choice, weights), choice)
+
+
+def shipped_name(model: EncoderRef, choice: ImageSelection, weights: Weights | None) -> str:
+    """The name of the folder of an example's features: wherever their data set lies, it is the same."""
+    values = key_values(model, choice, weights)
+    values["data"] = values["data"] | {"dataset": Path(str(model.run.config.get("dataset"))).name}
+    return _name_by(values, choice)
+
+
+def _name_by(values: dict[str, Any], choice: ImageSelection) -> str:
     number = "all" if choice.num_images is None else choice.num_images
-    return f"{choice.split}-{number}-{digest(key_values(model, choice, weights))}"
+    return f"{choice.split}-{number}-{digest(values)}"
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -173,8 +195,24 @@ class Embedding:
         return self.numbers.get("knn_accuracy")
 
     @property
+    def is_shipped(self) -> bool:
+        """Whether it came with an example: `features` are (N, 0) then, and pictures are read from the data set."""
+        return self.provenance.get(SHIPPED) is True
+
+    @property
+    def pictures(self) -> Path:
+        """Where the thumbnails lie; of what came with an example beside the user's runs, one folder for all models."""
+        if not self.is_shipped:
+            return self.folder
+        return (
+            runs.computed_beside(self.folder).parents[2] / f"pictures-{digest({'images': self.provenance['images']})}"
+        )
+
+    @property
     def sheets(self) -> list[Path]:
-        return sheet_paths(self.folder, self.provenance)
+        """The images as sheets of tiles; none of what came with an example before its pictures are read."""
+        paths = sheet_paths(self.pictures, self.provenance)
+        return paths if not self.is_shipped or all(path.is_file() for path in paths) else []
 
     def map_path(self, asked: str | Projection) -> Path:
         """Where a map lies, or will lie; its name tells its parameters apart. It may have come with an example."""
@@ -201,7 +239,7 @@ def _array(path: Path) -> NDArray[Any] | None:
         found = safe_read.read_array(path)
     except (OSError, ValueError):
         return None
-    return found if found.dtype.kind == "f" else None
+    return found.astype(np.float32, copy=False) if found.dtype.kind == "f" else None
 
 
 def sheet_paths(folder: Path, about: Mapping[str, Any]) -> list[Path]:
@@ -234,11 +272,13 @@ def load_embedding(folder: Path) -> Embedding | None:
     def load_if_there(name: str, kinds: str) -> Any:
         return load(name, kinds) if (folder / name).exists() else None
 
+    is_shipped = provenance.get(SHIPPED) is True
     try:
-        features, ids = load(FEATURES, "f", mmap=True), load(IDS, "iu")
+        ids = load(IDS, "iu")
+        features = np.empty((len(ids), 0), np.float32) if is_shipped else load(FEATURES, "f", mmap=True)
         labels, labelled = load_if_there(LABELS, "iu"), load_if_there(LABELLED, "b")
         near = Nearest(load(NEIGHBORS, "iu", mmap=True), load(SIMILARITIES, "f", mmap=True))
-        factors = safe_read.read_arrays(folder / FACTORS)
+        factors = {} if is_shipped else safe_read.read_arrays(folder / FACTORS)
         predictions = safe_read.read_arrays(folder / PREDICTIONS)
         sheets = sheet_paths(folder, provenance)
         int(provenance["seed"])
@@ -250,11 +290,15 @@ def load_embedding(folder: Path) -> Embedding | None:
         return None
     if any(array.ndim != 2 or len(array) != len(features) for array in near):
         return None
-    if not all(path.is_file() for path in sheets):
+    if not is_shipped and not all(path.is_file() for path in sheets):
         return None
     if safe_read.json_dict(folder / PROVENANCE) != provenance:  # it was written again while it was read
         return None
     measured = _read_measured(folder, len(features))
+    if is_shipped:  # small numbers on disk; here they are those of all others
+        ids, labels = ids.astype(np.int64), None if labels is None else labels.astype(np.int64)
+        near = Nearest(near.indices.astype(np.int32), near.similarities.astype(np.float32))
+        predictions = {name: values.astype(np.int64) for name, values in predictions.items()}
     return Embedding(folder, features, ids, labels, factors, provenance, near, predictions, labelled, measured)
 
 

@@ -62,7 +62,7 @@ class SampleImages:
 
 def present(data_dir: str | None = None) -> list[str]:
     """Names of data sets that can be shown without a download."""
-    root = Path(data_dir or os.environ.get("SIMCLR_DATA_DIR") or "~/.cache/simclr").expanduser()
+    root = cfg.data_root(data_dir)
     there = [name for name, traces in DOWNLOADED_FILES.items() if any((root / trace).exists() for trace in traces)]
     return [*cfg.BUILT_IN_DATASETS, *there]
 

@@ -1,4 +1,4 @@
-"""Reads images back from sprite sheets that `thumbnails` has written (no torch)."""
+"""Sprite sheets: images side by side in one picture, written and read back (no torch)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from simclr.files import safe_read
+
+
+def name_of(number: int) -> str:
+    """The file of a sheet."""
+    return f"thumbnails-{number}.png"
+
+
+def write_sheet(images: NDArray[np.uint8], columns: int, path: Path) -> None:
+    """Writes images (n, 3, S, S) in rows of `columns` as one PNG."""
+    count, _, side, _ = images.shape
+    num_rows = -(-count // columns)
+    sheet = np.zeros((num_rows * columns, side, side, 3), dtype=np.uint8)
+    sheet[:count] = images.transpose(0, 2, 3, 1)
+    sheet = sheet.reshape(num_rows, columns, side, side, 3).swapaxes(1, 2)
+    Image.fromarray(sheet.reshape(num_rows * side, columns * side, 3)).save(path, compress_level=4)
 
 
 def read_tiles(sheets: Sequence[Path], tiles: Mapping[str, Any], rows: Sequence[int]) -> NDArray[np.uint8]:

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from simclr.data.splits import Split
-from simclr.views import augment, resampling
+from simclr.views import augment, resampling, sheets
 
 TILE_SIDE, SHEET_COLUMNS = 64, 50  # a thumbnail's largest side; tiles in a row and rows in a sheet
 
@@ -30,11 +29,6 @@ def write_sheets(split: Split, folder: Path) -> dict[str, Any]:
     for number, start in enumerate(range(0, split.num_images, per_sheet)):
         part = split.take(range(start, min(start + per_sheet, split.num_images)))
         tiles = np.concatenate([tile(batch) for batch in part.batches()])
-        num_rows = -(-len(tiles) // SHEET_COLUMNS)
-        sheet = np.zeros((num_rows * SHEET_COLUMNS, side, side, 3), dtype=np.uint8)
-        sheet[: len(tiles)] = tiles.transpose(0, 2, 3, 1)
-        sheet = sheet.reshape(num_rows, SHEET_COLUMNS, side, side, 3).swapaxes(1, 2)
-        name = f"thumbnails-{number}.png"
-        Image.fromarray(sheet.reshape(num_rows * side, SHEET_COLUMNS * side, 3)).save(folder / name, compress_level=4)
-        names.append(name)
+        names.append(sheets.name_of(number))
+        sheets.write_sheet(tiles, SHEET_COLUMNS, folder / names[-1])
     return {"side": side, "columns": SHEET_COLUMNS, "per_sheet": per_sheet, "sheets": names}

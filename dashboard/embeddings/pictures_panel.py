@@ -1,0 +1,83 @@
+"""Maps that came with an example without its photographs: where these come from, and reading them from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.components import escape
+from dashboard.shared import store
+from simclr import config as cfg
+from simclr import runs
+from simclr.config import ConfigError
+from simclr.embeddings import shipped
+from simclr.embeddings.stored import Embedding
+
+FOLDER = "pictures-folder"
+
+
+def panel(embedding: Embedding) -> None:
+    """Says where the photographs come from as long as there are none; reads them at once if they are found."""
+    if embedding.sheets or not embedding.is_shipped:
+        return
+    job = shipped.find_job(embedding, store.runs_dir())
+    found = shipped.find_folder(embedding, [store.ROOT, store.runs_dir().parent, Path.cwd(), cfg.data_root()])
+    error = ""
+    if job is None and found is not None:
+        try:
+            job = shipped.start_job(embedding, found, store.runs_dir())
+        except ConfigError as problem:
+            error = str(problem)
+    status = runs.current_status(job) if job is not None else None
+    if status is not None and status.is_active:
+        reading(str(job))
+        return
+    if status is not None and status.state == "failed":
+        error = status.error or "It failed."
+    name = escape.markdown(shipped.dataset_of(embedding))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pictures"):
+        st.markdown(
+            ":material/hide_image: **Dots only.** The maps came with this example, its photographs did not. They are "
+            f"read from the folder of the data set, **{name}**, where you have it.",
+            width="content",
+        )
+        with st.popover("Show the photographs", icon=":material/folder_open:"):
+            if FOLDER not in st.session_state and found is not None:
+                st.session_state[FOLDER] = str(found)
+            st.text_input(
+                f"Folder of {name}",
+                key=FOLDER,
+                placeholder=f"/data/{shipped.dataset_of(embedding)}",
+                help=f"The folder below which {example_of(embedding)} and the others lie.",
+            )
+            st.button("Read them", type="primary", key="pictures-read", on_click=start, args=(embedding,))
+    if error:
+        st.markdown(f":red[:material/error:] The photographs could not be read. {escape.markdown(error)}")
+
+
+def example_of(embedding: Embedding) -> str:
+    """The file of one of the images."""
+    try:
+        return escape.markdown(shipped.paths_of(embedding)[0])
+    except ConfigError:
+        return "the images"
+
+
+def start(embedding: Embedding) -> None:
+    folder = str(st.session_state.get(FOLDER) or "").strip()
+    try:
+        if not folder:
+            raise ConfigError(f"folder is empty; allowed: the folder of {shipped.dataset_of(embedding)}.")
+        shipped.start_job(embedding, Path(folder), store.runs_dir())
+    except ConfigError as error:
+        st.session_state["message"] = str(error)
+
+
+@st.fragment(run_every=1)
+def reading(job: str) -> None:
+    """How far it is; the page is drawn again when it ends."""
+    status = runs.current_status(Path(job))
+    if not status.is_active:
+        st.rerun()
+    st.progress(status.progress, text="Reading the photographs from the folder of the data set")
