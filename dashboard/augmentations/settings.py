@@ -186,6 +186,8 @@ def of_run(run_id: str) -> dict[str, Any]:
     run = store.find(run_id)
     if run is None:
         raise ConfigError(asked.why_not(run_id))
+    if run.kind == "unknown":
+        raise ConfigError("has options that cannot be read")
     title = store.get().summary(run).title
     if run.kind != "pretrain":
         raise ConfigError("is no pre-training: it learns from labels and draws no pairs of views")

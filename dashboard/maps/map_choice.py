@@ -14,23 +14,24 @@ NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 PATTERNS = {  # as `components.embedding_map.state_texts` writes them
     "image": r"\d{1,11}",
     "selection": r"[bd][A-Za-z0-9_-]*",
-    "hidden": r"\d{1,5}(\.\d{1,5})*",
     "zoom": rf"{NUMBER}~{NUMBER}~{NUMBER}(_{NUMBER}~{NUMBER}~{NUMBER})*",
 }
 MEANING = {
     "image": "the number of an image",
     "selection": "a selection of images",
-    "hidden": "numbers of classes",
     "zoom": "a part of a map",
 }
-INSTEAD = {"image": "no image open", "selection": "nothing selected", "hidden": "all classes", "zoom": "the whole map"}
+INSTEAD = {"image": "no image open", "selection": "nothing selected", "zoom": "the whole map"}
 
 
 def read(query: url_state.Query, names: Iterable[str]) -> dict[str, str]:
     """The texts of those parts that make sense; the others are noted."""
     one, found = url_state.last_values(query), {}
     for name in names:
-        if re.fullmatch(PATTERNS[name], text := one.get(name, "")):
+        if name == "hidden":
+            hidden = asked.numbers(query, name, "the other classes", separator=".", digits=5)
+            found[name] = ".".join(map(str, hidden))
+        elif re.fullmatch(PATTERNS[name], text := one.get(name, "")):
             found[name] = text
         elif text:
             asked.say_instead(name, text, f"is not {MEANING[name]}", INSTEAD[name])

@@ -48,24 +48,25 @@ def tiles(verdict: Verdict, scratch: Convergence | None, found: Results) -> list
     if not reached.num_reached:
         return [*shown, (f"Steps to {goal}", wording.steps_text(reached), wording.beside(reached, None))]
     for label, ratio, own, other, text in (
-        (f"Steps to {goal}", reached.step_ratio, reached.steps, scratch and scratch.steps, wording.count_text),
+        (f"Steps to {goal}", reached.step_ratio, reached.steps, scratch and scratch.steps, wording.steps_of),
         (
             f"{wording.CLOCK_NAMES[found.clock].capitalize().replace('Cpu', 'CPU')} to it",
             reached.second_ratio,
             reached.seconds,
             scratch and scratch.seconds,
-            wording.seconds_text,
+            wording.seconds_of,
         ),
     ):
         if ratio is not None:
-            instead = f"{wording.spread_text(own, text)} instead of {wording.spread_text(other or None, text)}"
+            instead = f"{text(own)} instead of {text(other or None)}"
             shown.append((label, f"{wording.ratio_text(Spread(ratio.mean))} ×", instead))
     return shown
 
 
 def other_sentence(verdict: Verdict) -> str:
-    """`With 10 % of the labels +4.9 points, in 0.59 of the steps.`"""
-    text = f"With {formats.fraction_text(verdict.fraction)} of the labels {wording.points_text(verdict.gain)}"
+    """`With 10 % of the labels +4.9 points and 0.59 of the steps.`"""
+    gain = wording.points_text(verdict.gain).replace(" pp", " points")
+    text = f"With {formats.fraction_text(verdict.fraction)} of the labels {gain}"
     reached = verdict.reached
     if reached is not None and reached.step_ratio is not None:
         text += f" and {wording.ratio_text(reached.step_ratio)} of the steps"

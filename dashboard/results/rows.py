@@ -105,10 +105,16 @@ def cells(row: ResultRow, evaluation: Mapping[str, Any], scratch: ResultRow | No
             "text": wording.second_text(reached),
             "sub": f"{wording.ratio_text(seconds)} of scratch" if seconds is not None else "",
         },
-        "loss": {"text": wording.spread_text(row.loss, lambda value: f"{value:.3f}")},
+        "loss": {"text": wording.spread_text(row.loss, lambda mean: 3)},
         "budget": {"text": probe_budget(row.protocol, evaluation) if is_probe else budget(item, evaluation)},
-        "seed": {"text": ", ".join(dict.fromkeys("–" if run.seed is None else str(run.seed) for run in row.runs))},
+        "seed": {"text": ", ".join(seeds(row))},
     }
+
+
+def seeds(row: ResultRow) -> list[str]:
+    """Each seed once, rising."""
+    texts = {"–" if run.seed is None else str(run.seed) for run in row.runs}
+    return sorted(texts, key=lambda text: (not text.isdecimal(), text.zfill(20)))
 
 
 def address(row: ResultRow, scratch: ResultRow | None) -> str:

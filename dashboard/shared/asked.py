@@ -40,15 +40,15 @@ def number_in(
         value = float(text) if len(text) < 25 else math.nan
     except ValueError:
         value = math.nan
-    if low <= value <= high and (not whole or value == int(value)):
+    if low <= value <= high and (not whole or text.isdecimal()):
         return int(value) if whole else value
     kind = "whole number" if whole else "number"
     say_instead(name, text, f"is no {kind} from {low:,g} to {high:,.10g}", instead)
     return None
 
 
-def numbers(query: url_state.Query, name: str, instead: str, separator: str = ",", digits: int = 12) -> list[int]:
-    """Whole numbers that a parameter lists; what is none is left out and noted."""
+def numbers(query: url_state.Query, name: str, instead: str, *, separator: str = ",", digits: int = 12) -> list[int]:
+    """Whole numbers of at most so many digits that a parameter lists; what is none is left out and noted."""
     words = url_state.last_values(query).get(name, "").split(separator)
     wrong = [word for word in words if word and not (word.isdecimal() and len(word) <= digits)]
     if wrong:

@@ -103,7 +103,7 @@ def cells(row: ResultRow) -> list[str]:
         wording.NOTHING if is_scratch else wording.ratio_text(steps),
         wording.second_text(reached),
         wording.NOTHING if is_scratch else wording.ratio_text(seconds),
-        ", ".join(str(run.seed) for run in row.runs),
+        ", ".join(sorted({str(run.seed) for run in row.runs}, key=lambda text: text.zfill(20))),
     ]
 
 

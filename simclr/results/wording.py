@@ -23,16 +23,21 @@ NOTHING = "–"
 # --- numbers --------------------------------------------------------------------------------------------------------
 
 
-def spread_text(found: Spread | None, text: Callable[[float], str], unit: str = "") -> str:
-    """`44.3 %`, or `44.3 ± 1.2 %` over several; a dash where there is nothing."""
+def spread_text(found: Spread | None, digits: Callable[[float], int], factor: float = 1, unit: str = "") -> str:
+    """`44.3 %`, or `44.3 ± 1.2 %` over several, the deviation as fine as the mean; a dash where there is nothing.
+
+    Args:
+        digits: after the point, for a mean of this size.
+    """
     if found is None:
         return NOTHING
-    spread = "" if found.deviation is None else f" ± {text(found.deviation)}"
-    return f"{text(found.mean)}{spread}{unit}"
+    num = digits(factor * found.mean)
+    values = [found.mean] if found.deviation is None else [found.mean, found.deviation]
+    return " ± ".join(f"{factor * value:,.{num}f}".replace(",", " ") for value in values) + unit
 
 
 def share_text(found: Spread | None) -> str:
-    return spread_text(found, lambda value: f"{100 * value:.1f}", " %")
+    return spread_text(found, one_digit, 100, " %")
 
 
 def points_text(found: Spread | None) -> str:
@@ -40,28 +45,43 @@ def points_text(found: Spread | None) -> str:
     if found is None:
         return NOTHING
     sign = "" if abs(found.mean) < 5e-4 else "+" if found.mean > 0 else "-"
-    return sign + spread_text(Spread(abs(found.mean), found.deviation, found.num), lambda v: f"{100 * v:.1f}", " pp")
+    return sign + spread_text(Spread(abs(found.mean), found.deviation, found.num), one_digit, 100, " pp")
+
+
+def one_digit(mean: float) -> int:
+    return 1
+
+
+def step_digits(mean: float) -> int:
+    """`1 128`, `45`, `6`, `7.5`."""
+    return 0 if mean >= 10 or mean == round(mean) else 1
+
+
+def second_digits(mean: float) -> int:
+    """`203`, `8.6`, `0.03`."""
+    return 0 if mean >= 100 else 1 if mean >= 1 else 2
+
+
+def ratio_digits(mean: float) -> int:
+    """`12.0`, `1.50`, `0.40`, `0.022`, `0.0031`."""
+    return 1 if mean >= 9.95 else 2 if mean >= 0.0995 or not mean else 3 if mean >= 0.00995 else 4
+
+
+def steps_of(found: Spread | None) -> str:
+    return spread_text(found, step_digits)
 
 
 def count_text(value: float) -> str:
-    """Steps: `1 128`; a mean that is no whole number below a hundred keeps a digit."""
-    digits = 0 if value >= 100 or value == round(value) else 1
-    return f"{value:,.{digits}f}".replace(",", " ")
+    """A number of steps."""
+    return spread_text(Spread(value), step_digits)
 
 
-def seconds_text(value: float) -> str:
-    """`0.03`, `8.6`, `203`, `1 204`."""
-    return f"{value:,.{0 if value >= 100 else 1 if value >= 1 else 2}f}".replace(",", " ")
+def seconds_of(found: Spread | None) -> str:
+    return spread_text(found, second_digits)
 
 
 def ratio_text(found: Spread | None) -> str:
-    """`0.40`, `1.5`, `0.0031`, with the deviation as fine as the mean."""
-    if found is None:
-        return NOTHING
-    digits = 1 if found.mean >= 9.95 else 2 if found.mean >= 0.0995 or not found.mean else 3
-    if 0 < found.mean < 0.00995:
-        digits = 4
-    return spread_text(found, lambda value: f"{value:.{digits}f}")
+    return spread_text(found, ratio_digits)
 
 
 # --- one row --------------------------------------------------------------------------------------------------------
@@ -73,11 +93,11 @@ def steps_text(found: Convergence | None) -> str:
         return NOTHING
     if not found.num_reached:
         return "not yet" if found.num_going_on else "never"
-    return spread_text(found.steps, count_text)
+    return steps_of(found.steps)
 
 
 def second_text(found: Convergence | None) -> str:
-    return NOTHING if found is None else spread_text(found.seconds, seconds_text)
+    return NOTHING if found is None else seconds_of(found.seconds)
 
 
 def beside(found: Convergence | None, ratio: Spread | None) -> str:
@@ -103,12 +123,14 @@ def notes(found: Results) -> list[str]:
         name = ARM_NAMES[row.protocol].lower()
         num_left = reached.num_pairs - reached.num_reached
         if num_left and row.protocol != "scratch":
-            seeds = f"{num_left} of {reached.num_pairs} seeds of {name}" if reached.num_pairs > 1 else name
-            yet = "not come to it yet" if reached.num_going_on == num_left else "never come to it"
-            verb = "have" if reached.num_pairs > 1 else "has"
+            who = f"{num_left} of {reached.num_pairs} seeds of {name} {'has' if num_left == 1 else 'have'}"
+            if num_left == reached.num_pairs:
+                who = f"{name} has" if num_left == 1 else f"no seed of {name} has"
+            yet = "come to it yet" if reached.num_going_on == num_left else "come to it"
+            verb = "" if who.startswith("no ") else " not" if yet.endswith("yet") else " never"
             held = "; the means are those of the others" if reached.num_reached else ""
             steps = count_text(reached.num_steps)
-            sentences[f"{_capital(where)}, {seeds} {verb} {yet} in {steps} steps{held}."] = None
+            sentences[f"{_capital(where)}, {who}{verb} {yet} in {steps} steps{held}."] = None
         for reason in reached.missing:
             some = f", for some of {len(found.trials)} seeds" if reached.num_pairs else ""
             if reason == "not measured":
@@ -138,9 +160,7 @@ def seeds_text(found: Verdict) -> str:
 def accuracy_sentence(found: Verdict) -> str:
     """What it was worth in accuracy; the accuracy itself stands between asterisks."""
     sign = "more" if found.gain.mean >= 0 else "less"
-    gain = spread_text(
-        Spread(abs(found.gain.mean), found.gain.deviation, found.gain.num), lambda value: f"{100 * value:.1f}"
-    )
+    gain = spread_text(Spread(abs(found.gain.mean), found.gain.deviation, found.gain.num), one_digit, 100)
     return (
         f"With {100 * found.fraction:g} % of the labels, the pre-trained encoder reaches "
         f"**{share_text(found.pretrained)}**{seeds_text(found)}: {gain} points {sign} than the same network from "
@@ -163,8 +183,8 @@ def speed_sentence(found: Verdict, scratch: Convergence | None, clock: Clock) ->
         return f"It {yet} {goal}, in {count_text(reached.num_steps)} steps."
     if reached.step_ratio is None:
         return ""
-    steps = f"{spread_text(reached.steps, count_text)}"
-    instead = f" instead of {spread_text(scratch.steps, count_text)}" if scratch is not None and scratch.steps else ""
+    steps = steps_of(reached.steps)
+    instead = f" instead of {steps_of(scratch.steps)}" if scratch is not None and scratch.steps else ""
     text = f"It comes to {goal} in **{ratio_text(reached.step_ratio)} of the steps** ({steps}{instead})"
     if reached.second_ratio is not None:
         text += f" and {ratio_text(reached.second_ratio)} of the {CLOCK_NAMES[clock]}"

@@ -26,4 +26,5 @@ if __name__ == "__main__":
     values = Augmentation().model_dump() | {"hue": 0.5}
     kept = {"dataset": st.query_params.get("dataset", "shapes"), "values": values, "size": None, "seed": 0, "epoch": 1}
     encoder.section(kept, found, asked or [int(number) for number in found.ids[:6]])
+    ui.show_notes()
     url_state.write(query | encoder_state.address())

@@ -170,8 +170,12 @@ def test_a_folder_can_be_shown_and_one_that_is_not_there_is_said_so(tiny_runs: P
     folder = make_folder(tmp_path / "images", {"train/a": 5, "train/b": 5})
     app = augmentations_page(dataset=str(folder))
     assert [row["title"] for row in component(app, "views")["rows"]][:2] == ["a 0", "a 1"]
-    assert "/nowhere/at/all; allowed: shapes" in shown_error(augmentations_page(dataset="/nowhere/at/all"))
-    assert "cifar10, which was not downloaded yet" in shown_error(augmentations_page(dataset="cifar10"))
+    app = augmentations_page(dataset="/nowhere/at/all")
+    assert "/nowhere/at/all, which is neither a data set nor a folder that exists; shown instead: shapes." in texts(app)
+    assert [row["title"] for row in component(app, "views")["rows"]][:1] == ["circle 0"]
+    assert "cifar10, which is not on this machine yet; shown instead: shapes." in texts(
+        augmentations_page(dataset="cifar10")
+    )
 
 
 def test_train_with_these_fills_the_form(tiny_runs: Path) -> None:
@@ -324,13 +328,13 @@ def test_a_run_without_its_data_or_pairs_costs_a_sentence(tiny_runs: Path) -> No
     absent = make_run(tiny_runs, dataset="cifar10")
     assert "cifar10, which was not downloaded yet" in shown_error(augmentations_page(run=absent.id))
     tuned = make_run(tiny_runs, kind="scratch")
-    assert "draws no pairs of views" in shown_error(augmentations_page(run=tuned.id))
+    assert "draws no pairs of views; shown instead: the data set shapes." in texts(augmentations_page(run=tuned.id))
     app = augmentations_page(run="nothing")
-    assert "There is no run nothing in" in shown_error(app)
+    assert "run in the address is nothing, which is no run here; shown instead: the data set shapes." in texts(app)
     assert "run" not in address(app)
     damaged = make_run(tiny_runs)
     (damaged.path / runs.CONFIG).write_text("temperature: [")
-    assert shown_error(augmentations_page(run=damaged.id))
+    assert "options that cannot be read" in texts(augmentations_page(run=damaged.id))
 
 
 def shown_error(app: AppTest) -> str:

@@ -127,7 +127,7 @@ def test_a_temperature_that_cannot_be_is_passed_over(run: runs.Run, temperature:
 
 def test_an_unknown_run_in_the_address_is_said(run: runs.Run) -> None:
     app = open_lab(encoder="../nowhere")
-    assert "The run in the address is not there" in texts(app)
+    assert "encoder in the address is ../nowhere, which is no run here; shown instead: " in texts(app)
 
 
 def test_one_image_has_no_negatives(run: runs.Run) -> None:

@@ -80,7 +80,9 @@ def test_the_page_leads_with_what_pre_training_was_worth(folder):
         ("CPU-seconds to it", "0.55 ×", "28.8 instead of 52.8"),
     ]
     assert "in **0.55 of the steps** (96 instead of 176) and 0.55 of the CPU-seconds." in texts(app)
-    assert "With 100 % of the labels -10.0 pp and 0.55 of the steps. The pre-training itself took 40 s" in texts(app)
+    assert "With 100 % of the labels -10.0 points and 0.55 of the steps. The pre-training itself took 40 s" in texts(
+        app
+    )
     figure = json.loads(
         next(item for item in components_with(app, '"figure":') if "circle-open" in item["figure"])["figure"]
     )
@@ -128,6 +130,11 @@ def test_one_that_never_comes_to_it_is_said(folder):
     ]
     assert "It never comes to 90 % of from scratch's final accuracy" in texts(app)
     assert "With 1 % of the labels, fine-tuned has never come to it in 48 steps." in texts(app)
+    newer = make_run(folder, seed=7)
+    make_run(folder, kind="scratch", experiment_version=newer.id, seed=7, **more)
+    make_run(folder, kind="finetune", experiment_version=newer.id, seed=7, done=3, **more)
+    both = texts(open_page("results", experiment=pretraining.id))
+    assert "With 1 % of the labels, no seed of fine-tuned has come to it in 48 steps." in both
 
 
 def test_some_seeds_that_never_come_to_it_are_said_too(folder):
@@ -139,7 +146,7 @@ def test_some_seeds_that_never_come_to_it_are_said_too(folder):
     rows = rows_of(pretraining)
     assert rows[0]["steps"]["sub"] == "1.00 ± 0.00 of scratch · 2 of 3 seeds"
     text = texts(open_page("results", experiment=pretraining.id))
-    assert "1 of 3 seeds of fine-tuned have never come to it in 48 steps; the means are those of the others." in text
+    assert "1 of 3 seeds of fine-tuned has never come to it in 48 steps; the means are those of the others." in text
     assert "; 1 of 3 seeds never did." in text
 
 
