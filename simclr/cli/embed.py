@@ -1,4 +1,4 @@
-"""The command `embed`."""
+"""The commands `embed` and `pictures`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from simclr import runs
 from simclr.cli.parser import add_job_options, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError, nearest_name
-from simclr.embeddings import projections
+from simclr.embeddings import projections, shipped, stored
 from simclr.embeddings.embed import compute
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import CHECKPOINTS, LAYERS, Representation, is_checkpoint, resolve_encoders
 from simclr.embeddings.selection import DEFAULT_IMAGES, SPLITS, ImageSelection
+from simclr.embeddings.stored import Embedding
 from simclr.launch import jobs
 
+READING = "Reading the photographs"
 SELECTION_TEXTS = {
     "split": "auto, test, val or train. Default: auto, the test images where there are any, else val, else train.",
     "num_images": f"How many images, in class proportion, or all. Default: {DEFAULT_IMAGES}.",
@@ -137,3 +140,42 @@ def _projections(options: Any) -> tuple[Projection, ...]:
     except ValueError as error:
         raise ConfigError(f"{error}.") from None
     return tuple(dict.fromkeys(found))
+
+
+# --- pictures of what came without them ------------------------------------------------------------------------------
+
+
+def pictures(arguments: list[str]) -> int:
+    """Reads the photographs of an example's maps from the folder of their data set; returns the exit status 0.
+
+    Raises:
+        ConfigError: for bad input; with `--job_dir` its `status.json` says so too.
+    """
+    parser = command_parser("pictures")
+    parser.add_argument("RUN", help="An example by id or unique beginning, or the folder of its maps.")
+    parser.add_argument("FOLDER", help="The folder of the data set that it was trained on.")
+    add_job_options(parser, {})
+    options = parse(parser, arguments)
+    with jobs.running(options.job_dir) as report:
+        for embedding in _shipped(options.RUN, folder_of_runs(options.runs_dir)):
+            report(READING, 0.0)
+            shipped.make_pictures(embedding, Path(options.FOLDER).expanduser(), lambda share: report(READING, share))
+            print(embedding.pictures, flush=True)
+    return 0
+
+
+def _shipped(name: str, runs_dir: Path) -> list[Embedding]:
+    """The maps that came with an example.
+
+    Raises:
+        ConfigError: if there are none.
+    """
+    folder = Path(name)
+    if (folder / stored.PROVENANCE).is_file():
+        folders = [folder]
+    else:
+        folders = sorted((runs.find(name, runs_dir).path / runs.EMBEDDINGS).glob("*"))
+    found = [item for each in folders if (item := stored.load_embedding(each)) is not None and item.is_shipped]
+    if not found:
+        raise ConfigError(f"RUN is {name}; allowed: an example whose maps came without pictures.")
+    return found
