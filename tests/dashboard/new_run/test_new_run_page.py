@@ -691,6 +691,7 @@ def test_a_supervised_run_wants_classes_and_a_slow_disk_holds_no_page(folder, tm
 
 
 def test_a_run_to_clone_that_is_not_there_is_named(folder):
-    assert "clone in the address is nothing, which is no run here; shown instead: a recipe's options." in texts(
-        open_page("new_run", clone="nothing")
+    assert (
+        "clone in the address is nothing, which is no run here; shown instead: a recipe's options for a new run."
+        in texts(open_page("new_run", clone="nothing"))
     )
