@@ -54,8 +54,11 @@ Judge by the numbers, not by the picture. Accuracies, silhouette and the neighbo
 the features themselves, neighbours by cosine similarity; with more images kNN accuracy rises, since neighbours are then
 nearer. Trustworthiness, continuity and neighbours kept say how much of that the map shows.
 
-In a map: wheel or pinch to zoom, drag to move, Shift and drag to select, click to open. The question mark above the
-maps lists all keys.
+The name of a class stands where the class is densest, if enough of it lies there and little else does. A class that
+lies all over a map has no name on it.
+
+In a map: wheel or pinch to zoom, drag to move, Shift and drag to select, click to open. Where there is room for them,
+points become their images. The question mark above the maps lists all keys.
 """
 
 

@@ -1,7 +1,8 @@
 """One or two maps of the same images: zoom, lasso, hover, film, and a click that shows an image and its neighbours.
 
 All drawing happens in the browser: what is chosen in one map lights up in the other within the same frame. The server
-hears of it afterwards, in one message. Points and colours travel as bytes beside the component (`components.arrays`),
+hears of it afterwards, in one message. Zoomed in, points become their images; coloured by class, the densest place of
+each class bears its name. Points and colours travel as bytes beside the component (`components.arrays`),
 so that a click sends none of them again.
 """
 

@@ -107,7 +107,7 @@ export function rings(map, panel) {
   const found = [];
   const add = (/** @type {number} */ index, /** @type {number} */ gap, /** @type {number} */ line) => {
     if (index >= panel.points.length / 2) return;
-    if (side && tileOf(map, index)) found.push({ index, size: side / 2 + gap / 2, line: Math.max(2, line), corner: 4 });
+    if (side && tileOf(map, index)) found.push({ index, size: side / 2 + gap / 2, line: 1.5 * line, corner: 4 });
     else found.push({ index, size: radius + gap, line, corner: radius + gap });
   };
   const near = detailsOf(map)?.neighbors[map.panels.indexOf(panel)] ?? [];
@@ -207,11 +207,12 @@ function draw(map, panel) {
     // a slow computer draws as many points while the map moves as it has time for, and all of them afterwards
     const part = isMoving ? Math.min(1, Math.max(LEAST_PART, MOVING_MS / panel.cost)) : 1;
     const images = makeRoom(map, panel, isMoving);
+    const begun = performance.now();
     paintPoints(map, panel, panel.picture, window.devicePixelRatio || 1, part);
+    if (part === 1) panel.cost = performance.now() - begun;
     const areNamesMoving = drawNames(map, panel, contextOf(panel.picture));
     panel.stale = areNamesMoving || images === "growing";
     if (panel.stale) redraw(map);
-    if (part === 1) panel.cost = performance.now() - start;
     clearTimeout(panel.settle);
     if (part < 1 || images === "held") {
       panel.settle = setTimeout(() => {
