@@ -79,8 +79,7 @@ def obstacle(config: RunConfig, target: str) -> Obstacle | None:
         return None
     option = "micro_batch_size" if found.micro_batch_size and not found.batch_size else "batch_size"
     number = getattr(found, option)
-    would = f" {number:,} would." if number else ""
-    text = f"It does not fit into memory.{would}"
+    text = f"It does not fit into memory; {number:,} would fit." if number else "It does not fit into memory."
     return Obstacle(text, option, Remedy(option, number) if number else None, is_said=True)
 
 

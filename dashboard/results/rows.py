@@ -105,7 +105,10 @@ def cells(row: ResultRow, evaluation: Mapping[str, Any], scratch: ResultRow | No
             "text": wording.second_text(reached),
             "sub": f"{wording.ratio_text(seconds)} of scratch" if seconds is not None else "",
         },
-        "loss": {"text": wording.spread_text(row.loss, lambda mean: 3)},
+        "loss": {
+            "text": formats.decimal(row.loss.mean if row.loss else None),
+            "sub": f"± {row.loss.deviation:.3f}" if row.loss is not None and row.loss.deviation is not None else "",
+        },
         "budget": {"text": probe_budget(row.protocol, evaluation) if is_probe else budget(item, evaluation)},
         "seed": {"text": ", ".join(seeds(row))},
     }
@@ -128,11 +131,11 @@ def address(row: ResultRow, scratch: ResultRow | None) -> str:
 
 
 def spread_text(row: ResultRow, found: Spread | None) -> str:
-    """The deviation of a share, and how many seeds it speaks for where not all of the row's."""
+    """The deviation of a share, and how many seeds it speaks for where those are not all of the row's."""
     if found is None:
         return ""
     parts = [] if found.deviation is None else [f"± {100 * found.deviation:.1f}"]
-    return " · ".join([*parts, *[f"{found.num} of {len(row.runs)} seeds"] * (found.num < len(row.runs))])
+    return ", ".join([*parts, *[f"n = {found.num}"] * (found.num < len(row.runs))])
 
 
 def budget(item: index.Summary, evaluation: Mapping[str, Any]) -> str:

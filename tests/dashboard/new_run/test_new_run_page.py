@@ -525,7 +525,7 @@ def test_memory_that_is_too_small_blocks_the_start_and_marks_the_batch(folder):
     finish_check(folder, fits=False, memory=3000 * GIB, batch_size=640)
     app.run()
     assert app.button("start").disabled and app.button("check").label == "Check again"
-    assert ":small[:red[It does not fit into memory. 640 would.]]" in shown(texts(app))
+    assert ":small[:red[It does not fit into memory; 640 would fit.]]" in shown(texts(app))
     assert app.code  # a shell may have more memory
     app.button("would-do-batch_size").click().run()
     assert option(app, "number_input", "batch_size").value == 640
@@ -691,7 +691,5 @@ def test_a_supervised_run_wants_classes_and_a_slow_disk_holds_no_page(folder, tm
 
 
 def test_a_run_to_clone_that_is_not_there_is_named(folder):
-    assert (
-        "clone in the address is nothing, which is no run here; shown instead: a recipe's options for a new run."
-        in texts(open_page("new_run", clone="nothing"))
-    )
+    said = "clone in the address is nothing, which is no run here; shown instead: a recipe's options for a new run."
+    assert said in texts(open_page("new_run", clone="nothing"))
