@@ -37,12 +37,9 @@ def panel(embedding: Embedding) -> None:
         error = status.error or "It failed."
     name = escape.markdown(shipped.dataset_of(embedding))
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pictures"):
-        st.markdown(
-            ":material/hide_image: **Dots only.** The maps came with this example, its photographs did not. They are "
-            f"read from the folder of the data set, **{name}**, where you have it.",
-            width="content",
-        )
-        with st.popover("Show the photographs", icon=":material/folder_open:"):
+        st.caption(f":material/hide_image: The photographs of {name} did not come with this example.", width="content")
+        with st.popover("Show them", icon=":material/folder_open:"):
+            st.markdown("They are read from the folder of the data set, where you have it, and kept beside your runs.")
             if FOLDER not in st.session_state and found is not None:
                 st.session_state[FOLDER] = str(found)
             st.text_input(

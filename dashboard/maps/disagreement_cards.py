@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from dashboard.components import escape
 from dashboard.maps import map_images
@@ -20,6 +22,7 @@ from simclr.analysis.cards import Sides
 from simclr.analysis.disagreement import Card
 from simclr.config import ConfigError
 from simclr.results import index
+from simclr.views.sheets import read_tiles
 
 PER_ROW, TILES, TILE_SIDE = 2, 9, 52
 METHOD = (
@@ -52,26 +55,43 @@ def panel(
     if not found:
         st.caption("No group of images is held together by one of them and scattered by the other.")
         return
+    pictures = contact_sheets(found, sheets, thumbnails)
     for start in range(0, len(found), PER_ROW):
         for column, number in zip(st.columns(PER_ROW, gap="small"), range(start, start + PER_ROW), strict=True):
             if number < len(found):
                 with column:
-                    draw(found[number], number, titles, sheets, thumbnails, select)
+                    draw(found[number], number, titles, pictures[number], select)
 
 
-def draw(
-    card: Card,
-    number: int,
-    titles: Sequence[str],
-    sheets: Sequence[Path],
-    thumbnails: Mapping[str, Any],
-    select: Select,
-) -> None:
+def contact_sheets(
+    found: Sequence[Card], sheets: Sequence[Path], thumbnails: Mapping[str, Any]
+) -> list[NDArray[np.uint8] | None]:
+    """Some images of each card in a square; None where there are no pictures, or they cannot be read."""
+    try:
+        stamps = tuple((str(path), path.stat().st_mtime_ns) for path in sheets)
+        rows = [tuple(card.rows[:TILES].tolist()) for card in found]
+        numbers = tuple(int(thumbnails[name]) for name in ("side", "columns", "per_sheet"))
+        return list(_contact_sheets(stamps, numbers, tuple(rows)))
+    except (OSError, ValueError):
+        return [None] * len(found)
+
+
+@st.cache_data(max_entries=20, ttl=3600, show_spinner=False)
+def _contact_sheets(
+    stamps: tuple[tuple[str, int], ...], numbers: tuple[int, ...], rows: tuple[tuple[int, ...], ...]
+) -> list[NDArray[np.uint8]]:
+    """All at once, since reading a few images decodes the whole sheets that they lie on."""
+    thumbnails = dict(zip(("side", "columns", "per_sheet"), numbers, strict=True))
+    tiles = read_tiles([Path(path) for path, _ in stamps], thumbnails, [row for each in rows for row in each])
+    ends = np.cumsum([len(each) for each in rows])
+    return [map_images.contact_sheet(part, TILE_SIDE) for part in np.split(tiles, ends[:-1])]
+
+
+def draw(card: Card, number: int, titles: Sequence[str], picture: NDArray[np.uint8] | None, select: Select) -> None:
     """One card: its images, what they share, and the way to both maps."""
     with st.container(border=True, horizontal=True, gap="small", height="stretch", key=f"disagree-card-{number}"):
-        sheet = map_images.contact_sheet(sheets, thumbnails, card.rows[:TILES].tolist(), TILE_SIDE)
-        if sheet is not None:
-            st.image(sheet, width=3 * TILE_SIDE)
+        if picture is not None:
+            st.image(picture, width=3 * TILE_SIDE)
         with st.container(gap="small", width="stretch"):
             st.markdown(f"**{escape.markdown(disagreement.shared(card))}**")
             st.caption(escape.markdown(disagreement.who(card, titles)))

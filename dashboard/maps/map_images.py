@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from PIL import Image
 
 from dashboard.shared import palette
 from simclr.files import safe_read, writing
-from simclr.views.sheets import read_tiles
 
 SHEET_CACHE = Path(__file__).parents[1] / "static" / "cache"
 MAX_CACHED_SHEETS = 60
@@ -68,24 +67,9 @@ def sheet_addresses(sheets: Sequence[Path], images: str, side: int, prefix: str 
     return found
 
 
-def contact_sheet(
-    sheets: Sequence[Path],
-    thumbnails: Mapping[str, Any],
-    rows: Sequence[int],
-    side: int,
-    columns: int = 3,
-    gap: int = 3,
-) -> NDArray[np.uint8] | None:
-    """Some images in a square, (H, W, 4); None where the sheets cannot be read.
-
-    Args:
-        thumbnails: how tiles lie on the sheets. rows: which. side: of an image, in pixels.
-    """
-    try:
-        tiles = read_tiles(sheets, thumbnails, rows)
-    except (OSError, ValueError):
-        return None
-    count = -(-len(rows) // columns)
+def contact_sheet(tiles: NDArray[np.uint8], side: int, columns: int = 3, gap: int = 3) -> NDArray[np.uint8]:
+    """Images (n, 3, S, S) in a square, (H, W, 4), each `side` pixels wide."""
+    count = -(-len(tiles) // columns)
     # between the images the page is seen
     found = Image.new("RGBA", (columns * (side + gap) - gap, count * (side + gap) - gap))
     for place, tile in enumerate(tiles):

@@ -63,7 +63,8 @@ def test_without_the_data_set_the_maps_are_dots_and_the_page_says_where_photogra
     app = maps_page()
     data = component_with(app, '"panels":')
     assert data["sheets"] == [] and [panel["title"] for panel in data["panels"]]
-    assert "**Dots only.**" in texts(app) and "**photos**" in texts(app)
+    assert "The photographs of photos did not come with this example." in texts(app)
+    assert "read from the folder of the data set" in texts(app)
     assert "Where they disagree" in texts(app) and "Between the two" in texts(app)
     assert "Looking for groups" not in texts(app) and not started  # the cards came along
     named(app.selectbox, "embeddings-color").set_value("lightness").run()
@@ -90,7 +91,7 @@ def test_a_folder_that_is_given_is_read_and_the_photographs_appear(
     assert not app.exception and len(started) == 2
     assert work(started[1]) == 0
     app.run()
-    assert not app.exception and "Dots only" not in texts(app)
+    assert not app.exception and "did not come with this example" not in texts(app)
     assert len(component_with(app, '"panels":')["sheets"]) == 1
 
 
@@ -101,7 +102,7 @@ def test_a_data_set_that_lies_where_it_is_looked_for_is_read_without_being_asked
     app = maps_page()
     (command,) = started
     assert command[command.index("pictures") + 2] == str(home / "photos")
-    assert "Dots only" not in texts(app)
+    assert "did not come with this example" not in texts(app)
     maps_page()
     assert len(started) == 1
     assert work(command) == 0
@@ -123,5 +124,5 @@ def test_a_damaged_list_of_files_costs_only_the_photographs(home: Path, started:
     for path in (home / "runs").rglob(shipped.PATHS):
         path.write_text("/etc/passwd\n")
     app = maps_page()
-    assert "Dots only" in texts(app) and not started
+    assert "did not come with this example" in texts(app) and not started
     assert json.dumps(component_with(app, '"panels":'))

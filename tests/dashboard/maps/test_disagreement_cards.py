@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from dashboard_fixtures import texts
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from dashboard.maps import map_images
+from dashboard.maps import disagreement_cards
 from simclr import runs
 from simclr.analysis import cards
 from simclr.analysis.disagreement import Card
@@ -138,19 +139,27 @@ def test_a_folder_that_takes_no_job_is_said(open_cards: Any, tmp_path: Path) -> 
     assert [button.key for button in app.button] == ["disagree-again"]
 
 
-@pytest.mark.parametrize("rows", [[0, 7, 24, 26], [3]])
-def test_a_contact_sheet_shows_the_tiles_of_these_images(tmp_path: Path, rows: list[int]) -> None:
+def test_contact_sheets_show_the_images_of_each_card(tmp_path: Path) -> None:
     paths, tiles = [], np.random.default_rng(0).integers(0, 256, (50, 3), dtype=np.uint8)
     for number in range(2):
         grid = tiles[25 * number : 25 * number + 25].reshape(5, 5, 3).repeat(4, axis=0).repeat(4, axis=1)
         paths.append(tmp_path / f"thumbnails-{number}.png")
         Image.fromarray(grid).save(paths[-1])
-    found = map_images.contact_sheet(paths, {"side": 4, "columns": 5, "per_sheet": 25}, rows, side=8, gap=2)
-    assert found is not None
-    assert found.shape == (8 + 10 * ((len(rows) - 1) // 3), 28, 4)
-    for place, row in enumerate(rows):
-        y, x = divmod(place, 3)
-        assert found[10 * y + 3, 10 * x + 3, :3].tolist() == tiles[row].tolist()
-    assert map_images.contact_sheet(paths, {"side": 4, "columns": 5, "per_sheet": 25}, [77], 8) is None
+    about = {"side": 4, "columns": 5, "per_sheet": 25}
+    rows = [np.array([0, 7, 24, 26]), np.arange(30)]
+    found = disagreement_cards.contact_sheets([dataclasses.replace(CARD, rows=each) for each in rows], paths, about)
+    side = disagreement_cards.TILE_SIDE
+    for sheet, each in zip(found, rows, strict=True):
+        assert sheet is not None
+        shown = each[: disagreement_cards.TILES]
+        assert sheet.shape == (-(-len(shown) // 3) * (side + 3) - 3, 3 * side + 6, 4)
+        for place, row in enumerate(shown):
+            y, x = divmod(place, 3)
+            assert sheet[(side + 3) * y + 5, (side + 3) * x + 5, :3].tolist() == tiles[row].tolist()
+    assert disagreement_cards.contact_sheets([CARD], [], about) == [None]
+    far = dataclasses.replace(CARD, rows=np.array([77]))
+    assert disagreement_cards.contact_sheets([far, CARD], paths, about) == [None, None]
     paths[0].write_bytes(b"no picture")
-    assert map_images.contact_sheet(paths, {"side": 4, "columns": 5, "per_sheet": 25}, [0], 8) is None
+    assert disagreement_cards.contact_sheets([CARD], paths, about) == [None]
+    paths[0].unlink()
+    assert disagreement_cards.contact_sheets([CARD], paths, about) == [None]
