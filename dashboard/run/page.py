@@ -63,8 +63,9 @@ def unknown(run_id: str) -> None:
     ui.head("Run")
     sentence = "The address names no run; all of them are one click away."
     if run_id:
-        why = asked.why_not(run_id).replace("is no run here", f"is no run in {store.runs_dir()}")
-        sentence = f"id in the address is {run_id}, which {why}; all that are there are one click away."
+        why = asked.why_not(run_id)
+        more = f", since it {why}" if "trash" in why else ""
+        sentence = f"There is no run {run_id} in {store.runs_dir()}{more}; all that are there are one click away."
     st.write(escape.markdown(sentence))
     st.page_link(ui.PAGE_RUNS, label="All runs", icon=":material/arrow_back:")
 

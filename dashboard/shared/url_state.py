@@ -119,7 +119,7 @@ def say_instead(name: str, value: str | Sequence[str], why: str, instead: str) -
         value: or several that are not shown for one reason.
     """
     values = [" ".join(each.split()) for each in ([value] if isinstance(value, str) else value)]
-    shown = [f"{each[:57]}..." if len(each) > 60 else each for each in values[:3]]
+    shown = [f"{each[:117]}..." if len(each) > 120 else each for each in values[:3]]
     if len(values) > 3:
         shown = [*shown[:2], f"{len(values) - 2} more"]
     text = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

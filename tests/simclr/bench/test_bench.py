@@ -19,10 +19,11 @@ from simclr.objectives import nt_xent
     [
         (
             ["--only", "speed"],
-            f"only is speed; allowed: {', '.join(parts.PARTS)}.",
+            f"only is speed; allowed: {', '.join([*parts.PARTS, *parts.ON_REQUEST])}.",
         ),
         (["--against", "nobody"], "against is nobody; allowed: lightly, sklearn."),
         (["--repeats", "1"], "repeats is 1; allowed: a whole number from 2 to 100."),
+        (["--only", "accuracy"], "data is unset; allowed for accuracy: a folder that holds train/ and test/."),
         (["--repeats", "many"], "repeats is many; allowed: a whole number from 2 to 100."),
         (["--plot", "nowhere/at/all.html"], "plot is nowhere/at/all.html; allowed: a file in a folder that exists."),
     ],
