@@ -38,6 +38,16 @@ prototype.fillText = function (words, x, y) {
 };
 """
 NO_SHEETS = "window.createImageBitmap = () => Promise.reject(new Error('no sheet'));"
+# A clock that goes on by as much in each frame, however busy the computer is.
+EVEN_FRAMES = """
+const ownFrame = window.requestAnimationFrame.bind(window);
+let lastStamp = 0, evenNow = 0;
+window.requestAnimationFrame = (action) => ownFrame((stamp) => {
+  if (stamp !== lastStamp) evenNow += 16;
+  lastStamp = stamp;
+  action(evenNow);
+});
+"""
 LINE = 17  # pixels that a name takes in height
 
 
@@ -255,7 +265,7 @@ def test_in_a_film_names_come_with_the_clusters_and_go_with_their_images(
     server: Server,
     browser: Any,
 ) -> None:
-    maps = Seen(browser, f"{server.url}/?n=1000&frames=1&frame=0")
+    maps = Seen(browser, f"{server.url}/?n=1000&frames=1&frame=0", prepare=EVEN_FRAMES)
     assert maps.names() == {}  # at first all classes lie everywhere
     maps.page.evaluate("""() => {
       window.film = [];
@@ -270,6 +280,7 @@ def test_in_a_film_names_come_with_the_clusters_and_go_with_their_images(
     maps.sees(re.compile("frame 5"))
     assert len(maps.names()) == 10
     film = maps.page.evaluate("window.film")
+    assert len({tuple(words for words, *_ in names) for names in film}) > 1
     side = max(maps.box()["width"], maps.box()["height"])
     for before, after in itertools.pairwise(film):
         places = {words: np.array([x, y]) for words, x, y, _ in before}
