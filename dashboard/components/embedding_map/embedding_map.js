@@ -261,6 +261,7 @@ function mount() {
     legendItems: /** @type {EmbeddingMap["legendItems"]} */ ([]),
     sheets: new Map(),
     bitmaps: new Map(),
+    isReading: false,
     areNamesWanted: areNamesWanted(),
   });
   map.node = element("div", "emap");

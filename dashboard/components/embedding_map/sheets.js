@@ -32,33 +32,43 @@ export function tileOf(map, index) {
 }
 
 /**
- * Begins to read the sheets of some rows that are not there yet; calls `ready` when one has come.
+ * Asks for the sheets of some rows that are not there yet; calls `ready` when one has come.
  * @param {EmbeddingMap} map @param {number[]} rows @param {() => void} ready
  */
 export function wantSheets(map, rows, ready) {
   const { sheets, tile } = map.data;
   for (const number of new Set(rows.map((index) => Math.floor(index / tile.per_sheet)))) {
-    const address = sheets[number];
-    if (!address || map.bitmaps.has(address)) continue;
-    map.bitmaps.set(address, "reading");
-    readSheet(address, tile.columns * keptSide(tile.side, map.count), tile.columns * tile.side).then(
-      (bitmap) => {
-        if (map.bitmaps.get(address) !== "reading") return bitmap.close(); // forgotten meanwhile
-        map.bitmaps.set(address, bitmap);
-        ready();
-      },
-      () => map.bitmaps.set(address, "missing"), // its images stay dots
-    );
+    if (sheets[number] && !map.bitmaps.has(sheets[number])) map.bitmaps.set(sheets[number], "wanted");
   }
+  if (!map.isReading) readSheets(map, ready);
 }
 
 /**
- * @param {string} address @param {number} width to keep it at @param {number} ownWidth
+ * Reads what is wanted, one after the other: each sheet takes much memory while it is read.
+ * @param {EmbeddingMap} map @param {() => void} ready
  */
-async function readSheet(address, width, ownWidth) {
+async function readSheets(map, ready) {
+  map.isReading = true;
+  const next = () => [...map.bitmaps].find(([, bitmap]) => bitmap === "wanted")?.[0];
+  for (let address = next(); address; address = next()) {
+    const bitmap = await readSheet(map, address).catch(() => /** @type {const} */ ("missing")); // dots stay
+    if (map.bitmaps.has(address)) {
+      map.bitmaps.set(address, bitmap);
+      ready();
+    } else if (bitmap !== "missing") {
+      bitmap.close(); // forgotten meanwhile
+    }
+  }
+  map.isReading = false;
+}
+
+/** @param {EmbeddingMap} map @param {string} address */
+async function readSheet(map, address) {
+  const { side, columns } = map.data.tile;
   const blob = address.startsWith("data:") ? fromDataAddress(address) : await fetched(address);
-  if (width === ownWidth) return createImageBitmap(blob);
-  return createImageBitmap(blob, { resizeWidth: width, resizeQuality: "medium" });
+  const kept = keptSide(side, map.count);
+  if (kept === side) return createImageBitmap(blob);
+  return createImageBitmap(blob, { resizeWidth: columns * kept, resizeQuality: "medium" });
 }
 
 /** @param {string} address */

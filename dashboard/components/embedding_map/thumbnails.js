@@ -7,19 +7,11 @@ import { DIM, LIT, look, position, view } from "./view.js";
 
 /** @import { EmbeddingMap, Panel } from "./types.js" */
 
-export const DIM_IMAGE_OPACITY = 0.3;
+const DIM_IMAGE_OPACITY = 0.3;
 const FRAME_SHARE = 1 / 14; // of the side
-const FRAME_WIDTHS = [1.5, 3]; // pixels
-const CORNER = 3;
+const FRAME_WIDTHS = [1.5, 3]; // least and most pixels
+const CORNER = 3; // how round it is, in pixels
 const CRISP = 1.6; // times enlarged and more, small images show their pixels, as elsewhere on the page
-
-/**
- * Pixels of a packed colour's image frame.
- * @param {number} side
- */
-export function frameWidth(side) {
-  return Math.min(FRAME_WIDTHS[1], Math.max(FRAME_WIDTHS[0], side * FRAME_SHARE));
-}
 
 /** @param {number} color as `packColor` makes it */
 export function unpackedColor(color) {
@@ -35,7 +27,7 @@ export function drawThumbnails(map, panel, context, ratio, rows) {
   const { side, radius, opacity, litOpacity } = look(map, panel);
   if (!side) return;
   const frame = view(panel);
-  const line = frameWidth(side);
+  const line = Math.min(FRAME_WIDTHS[1], Math.max(FRAME_WIDTHS[0], side * FRAME_SHARE));
   const inner = side - 2 * line;
   context.save();
   context.imageSmoothingQuality = "medium";

@@ -261,7 +261,8 @@ export interface EmbeddingMap {
   order: Uint32Array;
   /** Addresses of sheets that came inside the page, and the sheets that images are drawn from. */
   sheets: Map<string, string>;
-  bitmaps: Map<string, ImageBitmap | "reading" | "missing">;
+  bitmaps: Map<string, ImageBitmap | "wanted" | "missing">;
+  isReading: boolean;
   areNamesWanted: boolean;
   namesBox: HTMLInputElement;
   /** Rows; -1 for none. */
