@@ -99,9 +99,15 @@ def draw(card: Card, number: int, titles: Sequence[str], picture: NDArray[np.uin
                 "Select on both maps",
                 key=f"disagree-{number}",
                 icon=":material/lasso_select:",
-                on_click=select,
-                args=(card,),
+                on_click=selected,
+                args=(card, select),
             )
+
+
+def selected(card: Card, select: Select) -> None:
+    """Selects the images of a card, and says so: the maps may be out of sight."""
+    select(card)
+    st.toast(f"{len(card.rows)} images are selected on both maps above.", icon=":material/lasso_select:")
 
 
 # --- the job --------------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def find_cards(
     num_cards: int = 10,
     seed: int = 0,
 ) -> list[Card]:
-    """The groups of images on which two encoders disagree most, at most `num_cards`.
+    """The groups of images on which two encoders disagree most, at most `num_cards`; those that share something first.
 
     Args:
         features: of both encoders on the same images, (N, D) and (N, E).
@@ -111,7 +111,8 @@ def find_cards(
     kept = sorted(kept, key=lambda pair: -pair[0])[:num_cards]
     cards = [card for _, card in kept]
     shared = traits.shared_by([card.rows for card in cards], told, judged, generator)
-    return [replace(card, traits=found) for card, found in zip(cards, shared, strict=True)]
+    found_cards = [replace(card, traits=each) for card, each in zip(cards, shared, strict=True)]
+    return sorted(found_cards, key=lambda card: not card.traits)
 
 
 def shared(card: Card) -> str:

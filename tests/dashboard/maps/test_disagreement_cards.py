@@ -82,6 +82,7 @@ def test_a_card_says_what_is_shared_by_whom_and_selects_its_images(open_cards: A
     app.button("disagree-0").click().run()
     assert not app.exception
     assert app.session_state["selected"] == [3, 5, 8, 1]
+    assert [toast.value for toast in app.toast] == ["4 images are selected on both maps above."]
 
 
 def test_without_cards_or_with_few_images_it_says_so(open_cards: Any, tmp_path: Path) -> None:

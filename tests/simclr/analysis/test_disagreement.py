@@ -44,6 +44,7 @@ def test_each_group_is_found_in_its_encoder_with_what_it_shares():
     labels, factors = world()
     cards = disagreement.find_cards((by_class(labels), by_hue(factors["hue"])), labels, CLASSES, factors)
     assert 4 <= len(cards) <= 10 and {card.together for card in cards} == {0, 1}
+    assert [bool(card.traits) for card in cards] == sorted((bool(card.traits) for card in cards), reverse=True)
     for card in cards:
         names = {trait.name for trait in card.traits}
         assert "shape" not in names  # the class in other words
