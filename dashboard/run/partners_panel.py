@@ -19,6 +19,14 @@ TITLES = {
 START = {3: "Start all three", 2: "Start the other two", 1: "Start the missing one"}
 
 
+def _first_fraction(run: Run) -> float:
+    """The share of labels of the newest partner, if any, so that what is there is seen; 1 % else."""
+    mine = [other for other in store.get().summaries() if other.experiment == run.id]
+    newest = max(mine, key=lambda other: other.created, default=None)
+    fraction = newest.label_fraction if newest is not None else None
+    return fraction if fraction in arms.LABEL_FRACTIONS else 0.01
+
+
 def next_steps(run: Run, summary: index.Summary) -> None:
     """The three partners on the same labels: what is not there yet is started together."""
     with st.container(border=True, key="next-steps"):
@@ -30,7 +38,7 @@ def next_steps(run: Run, summary: index.Summary) -> None:
                 "Labels used",
                 arms.LABEL_FRACTIONS,
                 format_func=formats.fraction_text,
-                default=0.01,
+                default=_first_fraction(run),
                 required=True,
                 key=f"next-fraction-{run.id}",
                 persist_state="session",
