@@ -100,7 +100,7 @@ def test_back_leads_back_in_one_press_from_every_page(found: Any, browser: Any) 
     steps = [
         (lambda: page.goto(f"{server.url}/run?id={made['frozen'].id}"), "/run"),
         (lambda: page.get_by_role("button", name=re.compile("^From ")).click(), "/run"),
-        (lambda: page.get_by_role("link", name="See the results").click(), "/results"),
+        (lambda: page.get_by_text("All results", exact=True).click(), "/results"),
         (lambda: page.get_by_role("link", name="Open the pre-training").click(), "/run"),
         (lambda: page.get_by_role("link", name="Its augmented pairs").click(), "/augmentations"),
         (lambda: page.get_by_role("link", name="To the run").click(), "/run"),
