@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from simclr.bench.augmentation import SIDE, lightly_transform, photos
-from simclr.bench.timing import Row, speedup
+from simclr.bench.timing import Row, speedup, take_turns, threads
 from simclr.config import PretrainConfig, build
+from simclr.models.backbones import build_encoder
+from simclr.objectives.optim import make_optimizer
 
 
 class StepClock(L.Callback):
@@ -72,8 +74,6 @@ def lightly_steps(steps: int, *, batch_size: int, workers: int = 0) -> StepClock
     from lightly.models.modules import SimCLRProjectionHead
     from torchvision.transforms.functional import to_pil_image
 
-    from simclr.models.backbones import build_encoder
-
     views = lightly_transform(SIDE, blur=False)
     pictures = [to_pil_image(image) for image in photos(batch_size * 2, SIDE)]
 
@@ -127,6 +127,28 @@ STEP = {
 }
 
 
+def optimizer_work(name: str, device: torch.device) -> Callable[[], Any]:
+    """A step of an optimizer on the layers of `cnn_tiny`; `torch.optim.Muon` gets convolutions as matrices."""
+    parameters = [p for p in build_encoder("cnn_tiny", SIDE).network.to(device).parameters() if p.ndim > 1]
+    matrices = [torch.nn.Parameter(p.detach().flatten(1)) for p in parameters]
+    layers = torch.nn.ParameterList(matrices)
+    optimizer = torch.optim.Muon(matrices) if name == "torch" else make_optimizer(name, [layers], 1e-3, 1e-4)
+    for p in matrices:
+        p.grad = torch.randn_like(p)
+    return optimizer.step
+
+
+def measure_muon(repeats: int) -> Iterator[Row]:
+    """Milliseconds of a step of Muon, whose products are in bfloat16 only where that is native."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with threads(1):
+        works = {name: optimizer_work(name, device) for name in ("muon", "torch", "adamw")}
+        times = take_turns(works, repeats, time.perf_counter if device.type == "cuda" else time.process_time)
+    for other, label in (("torch", "torch.optim.Muon"), ("adamw", "AdamW")):
+        compared = speedup(times["muon"], times[other])
+        yield Row("step", "Muon, cnn_tiny", 1e3 * min(times["muon"]), "ms", label, **compared, repeats=repeats)
+
+
 def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
     """Images per second of ResNet-18 on 32 px in batches of 128, and what of the time is not the network."""
     turns = max(2, repeats // 2)
@@ -141,6 +163,7 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
     what = f"ResNet-18, batch 128, {torch.get_num_threads()} threads"
     yield Row("step", what, 128 / min(mine), "images/s", other, **speedup(mine, others), repeats=turns)
     yield Row("step", "share of a step that waits for data, views and logging", 100 * max(waiting), "%", repeats=turns)
+    yield from measure_muon(turns)
 
 
 def step_peak(batch_size: int, micro_batch_size: int | None = None, image_size: int = SIDE) -> Callable[[], Any]:

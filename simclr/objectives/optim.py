@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simclr.models import compute
+
 MOMENTUM = 0.9
 ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # a, b, c of x <- a x + b (x x^T) x + c (x x^T)^2 x: steep at zero
@@ -133,13 +135,14 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """About U V^T of a matrix U S V^T, in bfloat16: most singular values are between 0.7 and 1.2, by five steps of
-    Newton and Schulz.
+    """About U V^T of a matrix U S V^T: singular values mostly of 0.7 to 1.2, by five steps of Newton and Schulz.
+
+    In bfloat16, which is exact enough for that, where the device computes it natively, else in float32.
 
     Args:
         matrix: (rows, columns); of zeros alone, it stays so.
     """
-    x = matrix.bfloat16()
+    x = matrix.bfloat16() if compute.has_native_bfloat16(matrix.device) else matrix.float()
     if is_tall := x.shape[0] > x.shape[1]:
         x = x.mT
     x = x / x.norm().clamp(min=1e-7)
