@@ -35,7 +35,7 @@ SPACE = 3  # dimensions of a map that no longer is a plane
 NUM_IMAGES = (500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 NUM_NEIGHBORS = (5, 10, 20, 50, 100)
 SPLITS = {"auto": "Test", "val": "Validation", "train": "Training"}
-MODES = {"maps": "Final maps", "film": "Training film"}
+MODES = {"maps": "Maps", "film": "Film"}
 OTHERS = {references.UNTRAINED: "Untrained network", references.PIXELS: "Raw pixels"}
 OTHER_SUBTITLES = {
     references.UNTRAINED: "The same network with its first random weights",
@@ -204,14 +204,18 @@ def taken_apart(text: str) -> tuple[str, str, str]:
 def choose_side(
     place: str,
     column: Any,
+    more: Any,
     options: list[str],
     default: str,
     items: Mapping[str, index.Summary],
     colors: dict[str, str],
-    is_film: bool,
     is_asked: bool,
 ) -> Side:
-    """The widgets of the left or the right model; what an address has just named that is not offered is noted."""
+    """The widgets of the left or the right model; what an address has just named that is not offered is noted.
+
+    Args:
+        column: where the model is chosen. more: where its weights and layer are; None where they make no difference.
+    """
     names = {item.id: run_labels.label(item) for item in items.values()} | OTHERS
     if (named := VIEW[place]) and named not in options:
         VIEW[place] = next((option for option in options if option.startswith(named)), None)
@@ -219,47 +223,41 @@ def choose_side(
             why = asked.why_not(named) or why_absent(named, items)
             url_state.say_instead(place, named, why, names[default])
             VIEW.update(**{f"{place}-checkpoint": "", f"{place}-layer": "h"})
-    with column, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        what = st.selectbox(
-            place.capitalize(),
-            options,
-            format_func=names.__getitem__,
-            help="Finished runs with weights; a network before its training; or the bare pixels."
-            + (" Runs that cannot be shown the same images as the left one are left out." if place == "right" else ""),
-            **VIEW.widget(place, options, default),
+    what = column.selectbox(
+        place.capitalize(),
+        options,
+        format_func=names.__getitem__,
+        label_visibility="collapsed",
+        **VIEW.widget(place, options, default),
+    )
+    run = None if what in OTHERS else store.find(what)
+    checkpoints = ["", *(references.checkpoints_of(run) if run else [])]
+    layers = ("h", "z") if what == references.UNTRAINED or (run and items[what].kind == "pretrain") else ("h",)
+    checkpoint, layer = "", "h"
+    if more is not None and len(checkpoints) > 1:
+        checkpoint = more.selectbox(
+            f"Weights, {place}",
+            checkpoints,
+            format_func=run_labels.checkpoint_label,
+            **VIEW.widget(f"{place}-checkpoint", checkpoints),
         )
-        run = None if what in OTHERS else store.find(what)
-        checkpoints = ["", *(references.checkpoints_of(run) if run else [])]
-        layers = ("h", "z") if what == references.UNTRAINED or (run and items[what].kind == "pretrain") else ("h",)
-        checkpoint, layer = "", "h"
-        if len(checkpoints) > 1:
-            checkpoint = st.selectbox(
-                f"Weights, {place}",
-                checkpoints,
-                format_func=run_labels.checkpoint_label,
-                label_visibility="collapsed",
-                width=190,
-                disabled=is_film,
-                **VIEW.widget(f"{place}-checkpoint", checkpoints),
+    if more is not None and len(layers) > 1:
+        layer = (
+            more.segmented_control(
+                f"Layer, {place}",
+                layers,
+                required=True,
+                format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
+                help="h is what the encoder makes of an image, z what the projection head makes of h for the loss.",
+                **VIEW.widget(f"{place}-layer", layers),
             )
-        if len(layers) > 1:
-            layer = (
-                st.segmented_control(
-                    f"Layer, {place}",
-                    layers,
-                    required=True,
-                    label_visibility="collapsed",
-                    disabled=is_film,
-                    format_func=lambda layer: {"h": "Features h", "z": "Projections z"}[layer],
-                    **VIEW.widget(f"{place}-layer", layers),
-                )
-                or "h"
-            )
-    more = [run_labels.checkpoint_label(checkpoint).lower()] * bool(checkpoint) + [f"layer {layer}"] * (layer != "h")
+            or "h"
+        )
+    words = [run_labels.checkpoint_label(checkpoint).lower()] * bool(checkpoint) + [f"layer {layer}"] * (layer != "h")
     reference = "@".join([what, *([checkpoint] if checkpoint else []), *([layer] if layer != "h" else [])])
     below = OTHER_SUBTITLES[what] if what in OTHERS else subtitle(items[what])
     color = run_labels.OTHER_COLORS[what] if what in OTHERS else colors[what]
-    return Side(what, reference, " · ".join([names[what], *more]), below, color)
+    return Side(what, reference, " · ".join([names[what], *words]), below, color)
 
 
 def why_absent(run_id: str, items: Mapping[str, index.Summary]) -> str:
@@ -274,18 +272,20 @@ def swap() -> None:
     VIEW["partner-of"] = None
 
 
-def choose_sides(found: list[index.Summary], is_asked: bool) -> tuple[Side, Side]:
+def choose_sides(place: Any, more: Any, found: list[index.Summary], is_asked: bool) -> tuple[Side, Side]:
     """Left and right model; another one on the left brings its own partner.
 
     Args:
+        place: of the two choices. more: of weights and layers; None in a film, where they make no difference.
         is_asked: an address has just named them.
     """
-    split, is_film = VIEW["split"], VIEW["mode"] == "film"  # in a film weights and layers make no difference
+    split = VIEW["split"]
     items = {item.id: item for item in found}
     colors = store.colors(items)
-    left_column, middle, right_column = st.columns([1, 0.09, 1], gap="small", vertical_alignment="top")
+    with place:
+        left_column, middle, right_column = (st.container(width=width) for width in ("stretch", "content", "stretch"))
     before = VIEW["partner-of"]
-    left = choose_side("left", left_column, [*items, *OTHERS], found[0].id, items, colors, is_film, is_asked)
+    left = choose_side("left", left_column, more, [*items, *OTHERS], found[0].id, items, colors, is_asked)
     if before not in (None, left.what):
         VIEW.update(**{name: FIRST[name] for name in ("right", "right-checkpoint", "right-layer")})
     VIEW["partner-of"] = left.what
@@ -303,7 +303,7 @@ def choose_sides(found: list[index.Summary], is_asked: bool) -> tuple[Side, Side
             )
             VIEW["right"] = None
     options = [item.id for item in fine] + ([] if left.what in OTHERS else list(OTHERS))
-    right = choose_side("right", right_column, options, default, items, colors, is_film, is_asked)
+    right = choose_side("right", right_column, more, options, default, items, colors, is_asked)
     with middle:
         st.button(
             ":material/swap_horiz:", key="embeddings-swap", on_click=swap, type="tertiary", help="Swap left and right"
@@ -368,7 +368,8 @@ def choose_color(place: Any, embeddings: Sequence[Embedding]) -> str:
         place.selectbox(
             "Colour",
             list(options),
-            format_func=options.__getitem__,
+            format_func=lambda name: f"Colour: {options[name].lower()}",
+            label_visibility="collapsed",
             **VIEW.widget("color", list(options), next(iter(options))),
         )
         or ""

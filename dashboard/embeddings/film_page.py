@@ -118,6 +118,7 @@ def page(sides: Sequence[Side], place: Any) -> None:
             film.METHODS,
             format_func=film.LABEL.__getitem__,
             required=True,
+            label_visibility="collapsed",
             **choice.VIEW.widget("film-method", film.METHODS),
         )
         or "pca"

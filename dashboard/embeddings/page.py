@@ -32,10 +32,12 @@ from simclr.results import arms, index
 
 QUESTION = (
     "Does the encoder put images of one class together, and other things apart? Each point is an image; "
-    "both maps show the same images."
+    "both maps show the same images. Left and right stand finished runs with weights, a network before its training, "
+    "or the bare pixels; on the right only what can be shown the same images as the left one."
 )
 MAP = "embedding-map"
 SPACE_HEIGHT = 460
+COLOR_WIDTH = 150
 TIMES = {
     "pca": "This takes a few seconds.",
     "umap": "This takes about a minute; UMAP spends half of it on compiling itself, the first time.",
@@ -256,8 +258,8 @@ def page() -> None:
                 url_state.say_instead(place, named, asked.why_not(named) or "has no weights yet", "nothing yet")
         empty(summaries)
         return
-    sides = embedding_choice.choose_sides(found, is_asked)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    pair = st.container(horizontal=True, vertical_alignment="center", gap="small", key="embedding-pair")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="embedding-controls"):
         modes = embedding_choice.MODES
         mode = (
             st.segmented_control(
@@ -265,19 +267,20 @@ def page() -> None:
                 list(modes),
                 format_func=modes.__getitem__,
                 required=True,
+                label_visibility="collapsed",
                 **VIEW.widget("mode", list(modes)),
             )
             or "maps"
         )
         method_place = st.container(width="content")
-        dims_place = st.container(width="content")
-        color_place = st.container(width=220)
+        color_place = st.container(width=COLOR_WIDTH)
         options = st.popover("Options", icon=":material/tune:", key="embedding-options") if mode == "maps" else None
+    sides = embedding_choice.choose_sides(pair, options, found, is_asked)
     forget_other_images(mode)
     if mode == "film":
         film_page.page(sides, method_place)
     else:
-        final_maps(sides, found, head, method_place, dims_place, color_place, options)
+        final_maps(sides, found, head, method_place, color_place, options)
     embedding_choice.write_address()
 
 
@@ -286,7 +289,6 @@ def final_maps(
     found: list[index.Summary],
     head: Any,
     method_place: Any,
-    dims_place: Any,
     color_place: Any,
     options: Any,
 ) -> None:
@@ -297,12 +299,13 @@ def final_maps(
             projections.METHODS,
             format_func=projections.LABELS.__getitem__,
             required=True,
+            label_visibility="collapsed",
             **VIEW.widget("method", projections.METHODS),
         )
         or "umap"
     )
     dims = (
-        dims_place.segmented_control(
+        options.segmented_control(
             "Space",
             projections.DIMS,
             format_func="{}-D".format,
@@ -348,9 +351,9 @@ def final_maps(
             "Both sides show the same model: choose another run, other weights or another layer on one of them."
         ]
     says = " ".join(filter(None, sentences))
-    st.markdown(escape.markdown(sentences[0] or says))  # the rest stands with its numbers, below
-    pictures_panel.panel(embeddings[0])
     maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge)
+    pictures_panel.panel(embeddings[0])
+    st.markdown(escape.markdown(sentences[0] or says))  # the rest stands with its numbers, below
     explanation(shown, embeddings)
     if references[0] != references[1]:
         disagree(embeddings, titles)

@@ -39,8 +39,8 @@ def fraction_text(fraction: float | None) -> str:
 
 
 def thousands(value: float | None) -> str:
-    """`12 345`, without digits after the point."""
-    return "–" if value is None else f"{value:,.0f}".replace(",", " ")
+    """`12,345`, without digits after the point."""
+    return "–" if value is None else f"{value:,.0f}"
 
 
 def points(gain: float | None) -> str:

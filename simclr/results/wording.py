@@ -33,7 +33,7 @@ def spread_text(found: Spread | None, digits: Callable[[float], int], factor: fl
         return NOTHING
     num = digits(factor * found.mean)
     values = [found.mean] if found.deviation is None else [found.mean, found.deviation]
-    return " ± ".join(f"{factor * value:,.{num}f}".replace(",", " ") for value in values) + unit
+    return " ± ".join(f"{factor * value:,.{num}f}" for value in values) + unit
 
 
 def share_text(found: Spread | None) -> str:

@@ -43,7 +43,7 @@ def place(page: Any) -> tuple[str, dict[str, list[str]]]:
     return address.path, parse_qs(address.query)
 
 
-def rests(page: Any, seconds: float = 0.6) -> None:
+def rests(page: Any, seconds: float = 1.0) -> None:
     """Waits until no script has run and the address has stayed as it is for some time."""
     running = page.locator("[data-testid=stApp][data-test-script-state=running]")
     before, since = page.url, time.monotonic()
@@ -117,6 +117,8 @@ def test_back_leads_back_in_one_press_from_every_page(found: Any, browser: Any) 
         page.go_back()
         expect(page.get_by_role("heading", level=1, name=title, exact=True)).to_be_visible()
         rests(page)
+        if place(page) != wanted:  # a busy computer writes the address late
+            page.wait_for_timeout(3000)
         assert place(page) == wanted
     page.go_forward()
     expect(page.get_by_role("heading", level=1, name="Curves")).to_be_visible()
@@ -166,6 +168,7 @@ def test_the_view_outlives_the_server(found: Any, browser: Any) -> None:
     server.start()
     page.wait_for_timeout(1000)
     expect(choice(page, "PCA")).to_have_attribute("aria-checked", "true", timeout=60_000)
+    page.get_by_role("button", name="Options").click()
     choice(page, "3-D").click()
     expect(choice(page, "3-D")).to_have_attribute("aria-checked", "true")
     rests(page, 2)
@@ -246,10 +249,7 @@ CLICKERS = {
             "Failed": ("filter-state", "failed"),
         },
     ),
-    "embeddings": Clicker(
-        "/embeddings",
-        {"method": {"UMAP": "umap", "t-SNE": "tsne", "PCA": "pca"}, "dims": {"2-D": "", "3-D": "3"}},
-    ),
+    "embeddings": Clicker("/embeddings", {"method": {"UMAP": "umap", "t-SNE": "tsne", "PCA": "pca"}}),
     "augmentations": Clicker(
         "/augmentations?dataset=shapes",
         {"part": {"Pairs": "pairs", "One image step by step": "steps"}},

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from server import PAGE_MS, TRAINING_MS, Server, Tab, expect, server  # noqa: F401  (a fixture)
+from server import PAGE_MS, ROOT, TRAINING_MS, Server, Tab, expect, server  # noqa: F401  (a fixture)
 from waiting import wait_for
 
 from simclr import runs
@@ -93,4 +96,80 @@ def test_from_the_first_page_to_moving_maps_neighbours_and_back_in_time(server: 
     tab.button("Stop both").click()
     tab.sees("Resume", TRAINING_MS)
     tab.shot("stopped")
+    tab.has_no_errors()
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Server]:
+    """A dashboard as it is after a clone: with the shipped runs, and none of one's own."""
+    made = Server(tmp_path)
+    shutil.copytree(ROOT / "runs" / runs.EXAMPLES, made.runs_dir / runs.EXAMPLES)
+    made.start()
+    yield made
+    made.kill()
+
+
+def cards_to_neighbours(tab: Tab) -> None:
+    """From the cards of a finished race to what one selects on both maps, and to neighbours of an image."""
+    page = tab.page
+    card = page.locator(".st-key-disagree-card-0")
+    expect(card).to_be_visible(timeout=TRAINING_MS)  # a job finds them
+    expect(card.locator("img")).to_be_visible()
+    count = int(re.search(r"(\d+) images", card.inner_text())[1])  # type: ignore[index]
+    before = page.evaluate(POSITIONS)
+    card.get_by_role("button", name="Select on both maps").click()
+    tab.sees(f"{count} images are selected on both maps")
+    page.wait_for_url(re.compile("selection="))
+    expect(page.locator(".emap")).to_contain_text(f"{count} of 410 images selected")
+    assert page.evaluate(POSITIONS) != before  # the others are paler
+    canvas = page.locator(".emap canvas.marks").first
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.locator(".emap .details .near li")).to_have_count(16)
+    page.wait_for_url(re.compile("image="))
+
+
+def test_the_shipped_race_leads_to_its_cards_and_their_neighbours(clone: Server, browser: object) -> None:
+    tab = Tab(browser, clone.url, "shipped-race")
+    tab.open("/")
+    tab.page.locator(".emap canvas.points").first.wait_for(timeout=TRAINING_MS)
+    shipped = next(run for run in runs.list_runs(clone.runs_dir) if "beside" in run.name and run.kind == "scratch")
+    tab.open(f"/race?id={shipped.id}")
+    tab.page.locator(".emap canvas.points").first.wait_for(timeout=TRAINING_MS)
+    cards_to_neighbours(tab)
+    tab.shot("cards")
+    tab.has_no_errors()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_from_a_clone_to_a_race_to_cards_to_neighbours(clone: Server, browser: object) -> None:
+    """As a newcomer goes, with the real race to its end; twelve pictures of it, with their times in their names."""
+    tab = Tab(browser, clone.url, "clone")
+    page = tab.page
+    tab.open("/")
+    page.locator(".emap canvas.points").first.wait_for(timeout=TRAINING_MS)
+    tab.shot("first-page")
+    tab.button("Start the race").click()
+    page.wait_for_url(re.compile(r"/race\?id="))
+    begun = time.monotonic()
+    page.locator(".emap canvas.points").first.wait_for(timeout=TRAINING_MS)
+    assert time.monotonic() - begun < 180  # "maps that move within three minutes"
+    slider = page.locator(".emap .film input")
+    expect(slider).to_be_visible(timeout=TRAINING_MS)
+    end = page.locator(".st-key-race-umap")
+    taken = 0
+    while not end.count():
+        assert time.monotonic() - begun < 1500
+        frames = int(slider.get_attribute("max") or 0)
+        if taken < 11 and frames >= 2 * taken:
+            tab.shot(f"{time.monotonic() - begun:03.0f}-s-frame-{frames}")
+            taken += 1
+        page.wait_for_timeout(500)
+    tab.shot(f"{time.monotonic() - begun:03.0f}-s-end")
+    assert taken == 11
+    assert {run.status.state for run in pair(clone)} == {"finished"}
+    cards_to_neighbours(tab)
+    tab.shot("cards")
     tab.has_no_errors()

@@ -242,7 +242,7 @@ def test_linear_probe_and_knn_stand_with_the_arms_that_use_all_labels(folder):
     assert (knn["accuracy"]["text"], linear["accuracy"]["text"]) == ("61.0 %", "68.0 %")
     assert (knn["difference"]["text"], linear["difference"]["text"]) == ("-13.0 pp", "-6.0 pp")
     assert (knn["loss"]["text"], linear["loss"]["text"]) == ("–", "0.900")
-    assert linear["budget"]["text"] == "L2 strength 0.001, chosen on 5 000 validation images."
+    assert linear["budget"]["text"] == "L2 strength 0.001, chosen on 5,000 validation images."
     assert knn["budget"]["text"] == "20 neighbours, temperature 0.07; nothing trained."
     assert linear["href"] == f"/run?id={pretraining.id}"
     assert [row["tight"] for row in rows] == [True, True, False, True, True, True, True, False]

@@ -52,9 +52,9 @@ def test_running(folder):
     assert app.title[0].value == "jitter"
     shown = metrics(app)
     assert shown["Epoch"] == "8 of 20"
-    assert shown["Images per second"] == "1 612"  # the average, not the newest
+    assert shown["Images per second"] == "1,612"  # the average, not the newest
     (speed,) = [item.help for item in app.metric if item.label == "Images per second"]
-    assert "Now: 1 834." in speed
+    assert "Now: 1,834." in speed
     assert shown["Time left"] == "34 s"
     assert [button.key for button in app.button] == ["edit", "clone", "stop"]  # no delete while it is active
 
@@ -343,7 +343,7 @@ def test_a_finished_pre_training_shows_its_test_figures_and_how_they_were_measur
     assert helps["Linear probe, test"] == escape.markdown("The linear sentence.")
     assert helps["kNN, test"] == run_labels.PROBE_HELP["knn"]  # nothing recorded
     assert "Linear probe: test accuracy by class" in texts(app)
-    assert "3 686 labels · 300 test images" in texts(app)
+    assert "3,686 labels · 300 test images" in texts(app)
 
 
 def test_a_pre_training_that_was_not_tested_shows_its_best_knn(folder):
