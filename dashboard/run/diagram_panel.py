@@ -13,7 +13,7 @@ from dashboard.components.run_diagram import run_diagram
 from dashboard.shared import formats, store, ui, url_state
 from simclr import runs
 from simclr.analysis import diagram
-from simclr.config import Augmentation, ConfigError
+from simclr.config import DATASETS, Augmentation, ConfigError
 from simclr.results import index
 from simclr.runs import Run, metrics_csv
 
@@ -36,6 +36,9 @@ def _content(run: Run, summary: index.Summary) -> tuple[dict[str, Any] | None, s
     """What was computed, a sentence for below the figure, and whether it is still to be computed."""
     if summary.is_active or not run.model_path.is_file():
         return None, "Its own images stand here when its network is trained." if summary.is_active else "", False
+    dataset = str(run.config.get("dataset"))
+    if run.is_example and dataset not in DATASETS and not Path(dataset).is_dir():
+        return None, f"The photographs of {dataset} did not come with this example.", False
     try:
         path = _path(str(run.path), metrics_csv.signature(run.model_path))
         if (found := diagram.load(path)) is not None:

@@ -4,10 +4,17 @@ So nothing on the screen moves by what is trained later, and the cloud does not 
 
 - t-SNE (van der Maaten and Hinton 2008) goes on from the map before for some steps. It pulls groups apart.
 - A plane through the features (PCA), held to how the points lay before. It bends nothing, and shows little.
+
+The maps of a whole film are kept, so that no server draws them again:
+
+    RUN/embeddings/film/growing-<method>-<key>.npz
+        maps (F, N, 2), right (F,) and newest (N, 2), the last map in its own unit; the key is of what the frames hold
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import threading
 import warnings
 from typing import Any
@@ -15,13 +22,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simclr import runs
 from simclr.embeddings import compare, neighbors, projections
 from simclr.embeddings.neighbors import Nearest
 from simclr.evaluation.knn import NUM_NEIGHBORS
+from simclr.files import safe_read, writing
 from simclr.films.film import Film, Floats
+from simclr.runs import film_frames
 
 METHODS = ("tsne", "pca")
 LABELS = {"tsne": "t-SNE", "pca": "PCA"}
+FORMAT = 1  # part of the key of kept maps: raise it when frames would be drawn otherwise
 EXTENT = 1.0  # radius that holds all maps, so that the scale on the screen stays
 
 # How much a plane holds on to the map before, against showing as much of the features as it can. On the two networks
@@ -100,6 +111,23 @@ def at_size(points: Floats) -> Floats:
     return (found / np.maximum(1.0, length / EXTENT)).astype(np.float32)  # one that strays stays in sight
 
 
+def is_whole(film: Film) -> bool:
+    """Whether all of the frames are there that were asked for."""
+    return list(film.epochs) == film.about.get("epochs")
+
+
+def kept_name(film: Film, method: str) -> str:
+    """The file of all maps by `method`; by what the frames hold, since a clone has other times of files.
+
+    Raises:
+        OSError: if a frame is gone.
+    """
+    found = hashlib.sha256(f"{FORMAT} {film.about.get('images')} ".encode())
+    for epoch in film.epochs:
+        found.update(safe_read.read_bytes(film_frames.frame_path(film.folder, epoch), safe_read.MAX_ARRAY_BYTES))
+    return f"growing-{method}-{found.hexdigest()[:12]}.npz"
+
+
 class GrowingFilm:
     """Maps of a film by one method, and how many neighbours are right: each frame is computed once.
 
@@ -122,10 +150,44 @@ class GrowingFilm:
             stamps = [(film.about.get("images"), *film.stamp(epoch)) for epoch in film.epochs]
             if stamps[: len(self._known)] != self._known:
                 del self.maps[:], self.right[:], self._known[:]
+            if not self._known and self._read(film):
+                self._known = stamps
             kept = len(self._known)
             for epoch, stamp in zip(film.epochs[kept:], stamps[kept:], strict=True):
                 self._add(film.features(epoch), film.labels)
                 self._known.append(stamp)
+            if len(stamps) > kept and is_whole(film):
+                with contextlib.suppress(OSError):  # a folder that cannot be written: drawn again next time
+                    self._write(film)
+
+    def _read(self, film: Film) -> bool:
+        """Takes over what was kept of these very frames, or came with an example; whether there was any."""
+        if not is_whole(film):
+            return False
+        name = kept_name(film, self.method)
+        for folder in (film.folder, runs.computed_beside(film.folder)):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                found = safe_read.read_arrays(folder / name)
+                maps, right, newest = found["maps"], found["right"], found["newest"]
+                count = len(film.epochs)
+                shapes = [maps.shape, newest.shape, right.shape]
+                plane = (film.num_images, 2)
+                if shapes != [(count, *plane), plane, (count if film.labels is not None else 0,)]:
+                    continue
+                if all(each.dtype.kind == "f" and np.isfinite(each).all() for each in (maps, right, newest)):
+                    self.maps, self.right = list(maps.astype(np.float32)), right.tolist()
+                    self._newest = newest.astype(np.float32)
+                    return True
+        return False
+
+    def _write(self, film: Film) -> None:
+        assert self._newest is not None
+        path = runs.computed_beside(film.folder) / kept_name(film, self.method)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for old in path.parent.glob(f"growing-{self.method}-*"):  # of frames that have been written again
+            old.unlink()
+        with writing.replacing(path) as stream:
+            np.savez(stream, maps=np.stack(self.maps), right=np.array(self.right), newest=self._newest)
 
     def _add(self, features: Floats, labels: NDArray[np.int64] | None) -> None:
         before = self._newest if self.maps else None

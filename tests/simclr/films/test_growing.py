@@ -1,12 +1,14 @@
 """Maps of a film that is being taken: from the past alone, without jumps, and no frame twice."""
 
 import itertools
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from simclr.films import film, growing
-from simclr.runs import Run, film_frames
+from simclr.runs import Run, film_frames, list_runs
 
 NUM, DIM = 90, 16
 
@@ -163,6 +165,57 @@ def test_frames_that_are_written_again_are_drawn_again(run):
     assert len(found.maps) == len(found.right) == 3
 
 
+@pytest.mark.parametrize("method", growing.METHODS)
+def test_the_maps_of_a_whole_film_are_drawn_once_for_all_servers(run, method, monkeypatch):
+    frames, labels = drifting(3)
+    folder = begin(run, labels, 3)
+    for epoch, rows in enumerate(frames[:2]):
+        film_frames.write_frame(folder, epoch, rows)
+    grown(run, method)
+    assert not list(folder.glob("growing-*"))  # not before its end
+    film_frames.write_frame(folder, 2, frames[2])
+    first = grown(run, method)
+    (kept,) = folder.glob("growing-*")
+    for epoch in range(3):
+        os.utime(film_frames.frame_path(folder, epoch), (1, 1))  # as a clone or a copy has it
+
+    drawn = []
+    real = growing.neighbors.nearest
+    monkeypatch.setattr(growing.neighbors, "nearest", lambda *arguments: drawn.append(1) or real(*arguments))
+    again = grown(run, method)
+    assert not drawn
+    assert np.array_equal(again.maps, first.maps) and again.right == first.right
+    film_frames.write_frame(folder, 1, frames[2] * 2)
+    other = grown(run, method)
+    assert len(drawn) == 3 and np.array_equal(other.maps[0], first.maps[0])
+    assert not kept.exists() and len(list(folder.glob("growing-*"))) == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "shape", "infinite", "no member"])
+def test_damaged_kept_maps_are_drawn_again(run, damage):
+    frames, labels = drifting(3)
+    folder = begin(run, labels, 3)
+    for epoch, rows in enumerate(frames):
+        film_frames.write_frame(folder, epoch, rows)
+    first = grown(run)
+    (kept,) = folder.glob("growing-*")
+    with np.load(kept) as stored:
+        held = dict(stored)
+    if damage == "cut":
+        kept.write_bytes(kept.read_bytes()[:-40])
+    elif damage in ("empty", "text"):
+        kept.write_bytes(b"" if damage == "empty" else b"maps")
+    else:
+        held |= {"shape": {"maps": held["maps"][:2]}, "infinite": {"newest": held["newest"] * np.inf}}.get(damage, {})
+        if damage == "no member":
+            del held["right"]
+        np.savez(kept, **held)
+    again = grown(run)
+    assert np.array_equal(again.maps, first.maps) and again.right == first.right
+    with np.load(kept) as stored:
+        assert np.array_equal(stored["maps"], first.maps)  # mended
+
+
 def test_images_that_are_all_alike_and_images_without_classes(run):
     folder = begin(run, None, 2)
     film_frames.write_frame(folder, 0, np.ones((NUM, DIM)))
@@ -181,3 +234,15 @@ def test_a_film_of_an_older_version_or_a_damaged_one_says_no_numbers(run):
     for damaged in ('"images_seen": null', '"images_seen": [1]', '"images_seen": ["a", "b"]'):
         path.write_text(text.replace('"images_seen": [\n  0,\n  100\n ]', damaged))
         assert film.load(run).images_seen == ()
+
+
+@pytest.mark.parametrize("method", growing.METHODS)
+def test_the_shipped_race_is_on_the_first_page_without_drawing_it(method, monkeypatch):
+    monkeypatch.setattr(growing.neighbors, "nearest", None)
+    found = [film.load(item) for item in list_runs(Path(__file__).parents[3] / "runs")]
+    films = [each for each in found if each is not None]
+    assert len(films) >= 2
+    for each in films:
+        kept = growing.GrowingFilm(method)
+        kept.take_in(each)
+        assert len(kept.maps) == len(each.epochs)
