@@ -156,6 +156,14 @@ def subtitle(item: index.Summary) -> str:
     return " · ".join(word for word in words if word)
 
 
+def default_left(found: list[index.Summary]) -> str:
+    """The newest pre-training; as long as there are only shipped ones, that whose maps came with it."""
+    if not found[0].is_example:
+        return found[0].id
+    shipped = [run for item in found if item.is_example and (run := store.find(item.id)) is not None]
+    return next((run.id for run in shipped if any((run.path / runs.EMBEDDINGS).glob("auto-*"))), found[0].id)
+
+
 def default_right(left: index.Summary, others: list[index.Summary]) -> str:
     """The newest from-scratch partner, else any partner, else the network before it was trained."""
     own = [item for item in others if arms.belongs_to(item, left) or arms.belongs_to(left, item)]
@@ -285,7 +293,7 @@ def choose_sides(place: Any, more: Any, found: list[index.Summary], is_asked: bo
     with place:
         left_column, middle, right_column = (st.container(width=width) for width in ("stretch", "content", "stretch"))
     before = VIEW["partner-of"]
-    left = choose_side("left", left_column, more, [*items, *OTHERS], found[0].id, items, colors, is_asked)
+    left = choose_side("left", left_column, more, [*items, *OTHERS], default_left(found), items, colors, is_asked)
     if before not in (None, left.what):
         VIEW.update(**{name: FIRST[name] for name in ("right", "right-checkpoint", "right-layer")})
     VIEW["partner-of"] = left.what

@@ -139,6 +139,15 @@ def test_the_shipped_race_leads_to_its_cards_and_their_neighbours(clone: Server,
     tab.page.locator(".emap canvas.points").first.wait_for(timeout=TRAINING_MS)
     cards_to_neighbours(tab)
     tab.shot("cards")
+
+    # and the maps of finished encoders begin in the first third of the window, controls in one line above them
+    for size in ((1440, 900), (1024, 800)):
+        tab.page.set_viewport_size({"width": size[0], "height": size[1]})
+        tab.open("/embeddings")
+        panels = tab.page.locator(".emap .panels")
+        panels.wait_for(timeout=TRAINING_MS)
+        expect(tab.page.locator(".st-key-disagree-card-0")).to_be_visible(timeout=TRAINING_MS)
+        assert panels.bounding_box()["y"] < size[1] / 3
     tab.has_no_errors()
 
 

@@ -24,6 +24,10 @@ from simclr.views import sheets
 
 CHOICE = ImageSelection(num_images=NUM)
 EXAMPLES = Path(__file__).resolve().parents[3] / "runs" / runs.EXAMPLES
+SHAPES = (
+    "20261125-150748-pretrain-shapes-resnet_tiny-zbwp",
+    "20261125-151223-scratch-shapes-resnet_tiny-9g44",
+)
 CIFAR = (
     "20261125-132251-pretrain-cifar10jpeg-resnet_tiny-5r7k",
     "20261125-144744-scratch-cifar10jpeg-resnet_tiny-igrh",
@@ -203,4 +207,18 @@ def test_the_examples_of_cifar10_ship_maps_and_cards_and_are_small() -> None:
         assert not [path for path in item.folder.iterdir() if path.suffix in (".png", ".jpg", ".jpeg", ".webp")]
     assert stored.find_pair(first, second) is not None
     kept = cards.load(cards.of_embeddings(first, second))  # of the rules as they are: pack them again when these change
+    assert kept and {card.together for card in kept} == {0, 1}
+
+
+def test_the_examples_of_shapes_ship_maps_pictures_factors_and_cards() -> None:
+    found = [stored.find_embedding(EncoderRef(Run(EXAMPLES / name)), ImageSelection()) for name in SHAPES]
+    first, second = found
+    assert first is not None and second is not None
+    assert stored.same_images(first, second) and stored.find_pair(first, second) is not None
+    for item in (first, second):
+        assert EXAMPLES in item.folder.parents  # nothing was computed for it here
+        for method in ("pca", "umap", "tsne"):
+            assert item.map(method) is not None and item.map_path(method).parent == item.folder
+        assert item.sheets and {"hue", "shape"} & set(item.factors) and item.features.shape == (2000, 128)
+    kept = cards.load(cards.of_embeddings(first, second))
     assert kept and {card.together for card in kept} == {0, 1}
