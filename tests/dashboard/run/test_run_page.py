@@ -270,6 +270,26 @@ def test_results_of_partners_stand_side_by_side_and_lead_to_their_pages(folder):
     assert app.button(f"to-{run.id}").label.startswith("From ")
 
 
+def test_the_next_steps_open_on_the_labels_of_the_newest_partner(folder):
+    run, _ = make_experiment(folder, (0.01, 0.1))
+    app = open_page("run", id=run.id)
+    assert app.button_group(f"next-fraction-{run.id}").value == 0.1
+    alone = make_run(folder)
+    app = open_page("run", id=alone.id)
+    assert app.button_group(f"next-fraction-{alone.id}").value == 0.01  # without one, the fewest
+
+
+def test_partners_with_other_settings_are_a_click_away(folder):
+    """They do not stand beside those of the recipe, whose budget they do not share, but their results are linked."""
+    run = make_run(folder)
+    links = [item.proto.label for item in open_page("run", id=run.id).get("page_link")]
+    assert "All results" not in links
+    make_run(folder, kind="finetune", experiment_version=run.id, label_fraction=0.1, epochs=7)
+    app = open_page("run", id=run.id)
+    assert "All results" in [item.proto.label for item in app.get("page_link")]
+    assert app.button("partners-start").label == "Start all three"
+
+
 def test_finished_supervised_run_shows_its_test(folder):
     _, found = make_experiment(folder)
     app = open_page("run", id=found["full-0.01"].id)
