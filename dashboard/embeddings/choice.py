@@ -175,7 +175,7 @@ def default_right(left: index.Summary, others: list[index.Summary]) -> str:
 @st.cache_data(max_entries=2000, show_spinner=False)
 def images_of(path: str, modified: int, split: str) -> dict[str, Any]:
     """The options of a run that decide which images it is shown; read once per change of its file."""
-    return selection.data_identity(runs.Run(Path(path)), split)
+    return selection.comparable_data(runs.Run(Path(path)), split)
 
 
 def comparable(left: str, others: list[index.Summary], split: str) -> list[index.Summary]:

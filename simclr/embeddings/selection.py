@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
+from simclr.data import folder_layout
 from simclr.embeddings.neighbors import Progress
 from simclr.embeddings.references import EncoderRef
 from simclr.runs import Run
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("auto", "test", "val", "train")
 DEFAULT_IMAGES = 10_000
+LOOK_SECONDS = 5.0  # for the files of a folder at most
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,39 @@ def data_identity(run: Run, split: str) -> dict[str, Any]:
     return found
 
 
+def comparable_data(run: Run, split: str) -> dict[str, Any]:
+    """What two runs must agree in to be shown the same images.
+
+    The seed of a run decides which images of a folder are test images only where the folder has none of its own.
+    """
+    found = data_identity(run, split)
+    if split in ("auto", "test") and found["dataset"] not in cfg.DATASETS and _has_test_images(found["dataset"]):
+        del found["seed"]
+    return found
+
+
+def _has_test_images(folder: str) -> bool:
+    """Whether a folder of images has test images of its own; False where it cannot be read."""
+    try:
+        return _reads_test_images(folder, os.stat(folder).st_mtime_ns)
+    except OSError:
+        return False
+
+
+@functools.lru_cache(maxsize=64)
+def _reads_test_images(folder: str, modified: int) -> bool:
+    try:
+        return "test" in folder_layout.read(folder, seconds=LOOK_SECONDS).splits
+    except (ConfigError, TimeoutError):
+        return False
+
+
 def check_same_data(models: Sequence[EncoderRef], choice: ImageSelection) -> None:
     """Raises ConfigError with one sentence if the models cannot be shown the same images."""
     first = models[0]
-    mine = data_identity(first.run, choice.split)
+    mine = comparable_data(first.run, choice.split)
     for other in models[1:]:
-        theirs = data_identity(other.run, choice.split)
+        theirs = comparable_data(other.run, choice.split)
         for name, value in mine.items():
             if theirs.get(name) != value:
                 raise ConfigError(
