@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from simclr.config import ConfigError
@@ -18,16 +19,17 @@ from simclr.data.splits import Split
 class EpochBatches(torch.utils.data.Sampler[Any]):
     """Batches of positions for one epoch: `batch_sampler` of a DataLoader, or a plain iterable.
 
-    The order is a permutation seeded by (`seed`, epoch). `drop_last` leaves an incomplete last batch out unless it
-    is the only one. Without it, a last batch of one image (for each rank) joins the one before, unless `batch_size` is
-    1: BatchNorm has no variance in one value per channel, which is what small images leave. With several ranks each
-    gets its share of every batch of `batch_size * num_ranks` positions, always equally many; an incomplete last one is
-    filled up from the start of the order.
+    The order is a permutation of all images, seeded by (`seed`, epoch). `drop_last` leaves an incomplete last batch out
+    unless it is the only one. Without it, a last batch of one image (for each rank) joins the one before, unless
+    `batch_size` is 1: BatchNorm has no variance in one value per channel, which is what small images leave. With
+    several ranks each gets its share of every batch of `batch_size * num_ranks` positions, always equally many; an
+    incomplete last one is filled up from the start of the order.
 
     skip: batches left out at the start of the next iteration only, to go on in the middle of an epoch; the length
     stays that of a whole epoch.
-    counts_on: positions of epoch e begin at e N, N the number of images, where images are passed over in turn and no
-        epoch ends with a pass.
+    images_per_epoch: where an epoch is not one pass over the images, how many it has. Passes follow each other, each in
+        an order of its own, and an epoch may end within one; positions count on: those of pass p begin at p N, N the
+        number of images.
     as_arrays: give NumPy arrays, for other processes: PyTorch sends each tensor as a file in shared memory.
     """
 
@@ -41,13 +43,13 @@ class EpochBatches(torch.utils.data.Sampler[Any]):
         drop_last: bool = True,
         rank: int = 0,
         num_ranks: int = 1,
-        counts_on: bool = False,
+        images_per_epoch: int | None = None,
     ) -> None:
         if num_images < 1 or batch_size < 1:
             raise ValueError(f"num_images is {num_images} and batch_size is {batch_size}; allowed: at least 1.")
         self.num_images, self.batch_size, self.seed = num_images, batch_size, seed
+        self.images_per_epoch = images_per_epoch
         self.shuffle, self.drop_last, self.rank, self.num_ranks = shuffle, drop_last, rank, num_ranks
-        self.counts_on = counts_on
         self.epoch = 0
         self.skip = 0
         self.as_arrays = False
@@ -56,17 +58,25 @@ class EpochBatches(torch.utils.data.Sampler[Any]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        count, rest = divmod(self.num_images, self.batch_size * self.num_ranks)
+        count, rest = divmod(self.images_per_epoch or self.num_images, self.batch_size * self.num_ranks)
         is_batch = rest > 0 if self.batch_size == 1 else rest > self.num_ranks
         return max(1, count + (is_batch and not self.drop_last))
 
     def order(self) -> Tensor:
-        """All positions (N,) in this epoch's order."""
-        first = self.epoch * self.num_images if self.counts_on else 0
+        """All positions of this epoch in its order."""
+        if self.images_per_epoch is None:
+            return torch.from_numpy(self._pass(self.epoch))
+        first = self.epoch * self.images_per_epoch
+        passes = range(first // self.num_images, -(-(first + self.images_per_epoch) // self.num_images))
+        positions = np.concatenate([number * self.num_images + self._pass(number) for number in passes])
+        start = first % self.num_images
+        return torch.from_numpy(positions[start : start + self.images_per_epoch])
+
+    def _pass(self, number: int) -> NDArray[np.int64]:
+        """The images (N,) in the order in which this pass over them goes."""
         if not self.shuffle:
-            return first + torch.arange(self.num_images)
-        generator = np.random.default_rng([ORDER_STREAM, self.seed, self.epoch])
-        return first + torch.from_numpy(generator.permutation(self.num_images))
+            return np.arange(self.num_images)
+        return np.random.default_rng([ORDER_STREAM, self.seed, number]).permutation(self.num_images)
 
     def __iter__(self) -> Iterator[Any]:
         order, whole = self.order(), self.batch_size * self.num_ranks

@@ -170,22 +170,22 @@ class _ImageDataModule(L.LightningDataModule):
         loader.on_wait = self.on_wait
         return loader
 
-    def _batches(self, split: Split, *, shared: bool, num_images: int | None = None) -> EpochBatches:
+    def _batches(self, split: Split, *, shared: bool, images_per_epoch: int | None = None) -> EpochBatches:
         """Positions of the batches, of which each process takes its part if they are `shared`."""
         rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if shared and self.trainer else (0, 1)
         return EpochBatches(
-            num_images or split.num_images,
+            split.num_images,
             self.batch_size // num_ranks,
             seed=self.seed,
             drop_last=self.drop_last,
             rank=rank,
             num_ranks=num_ranks,
-            counts_on=num_images is not None,
+            images_per_epoch=images_per_epoch,
         )
 
     def train_dataloader(self) -> DataLoader[Any]:
         split = self.splits["train"]
-        batches = self._batches(split, shared=True, num_images=self.images_per_epoch)
+        batches = self._batches(split, shared=True, images_per_epoch=self.images_per_epoch)
         batches.skip, self.skip_batches = self.skip_batches, 0
         return self._loader(split, batches)
 

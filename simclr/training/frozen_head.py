@@ -229,11 +229,11 @@ def train_head(
         scheduler.load_state_dict(state["scheduler"])
         step, first_epoch = state["step"], state["epoch"]
     batches = EpochBatches(
-        config.images_per_epoch or len(features),
+        len(features),
         config.batch_size,
         seed=config.seed,
         drop_last=False,
-        counts_on=config.images_per_epoch is not None,
+        images_per_epoch=config.images_per_epoch,
     )
     for epoch in range(first_epoch, config.epochs):
         if step >= num_steps:
