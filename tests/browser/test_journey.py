@@ -46,8 +46,7 @@ def test_journey(server: Server, browser: object) -> None:
     second = Tab(browser, server.url, "second")
     second.open("/runs")
     second.sees(re.compile("1 active run"))
-    tab.sees("Loss", TRAINING_MS)
-    tab.charts_are_drawn()
+    tab.charts_are_drawn(TRAINING_MS)
     tab.shot("running")
     pretraining = tab.finished()
     assert runs.find(pretraining, server.runs_dir).name == "typed last"

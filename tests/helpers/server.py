@@ -106,8 +106,8 @@ class Tab:
     def open(self, path: str) -> None:
         self.page.goto(self.url + path)
 
-    def charts_are_drawn(self) -> None:
-        expect(self.page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    def charts_are_drawn(self, timeout: int = PAGE_MS) -> None:
+        expect(self.page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=timeout)
 
     def shot(self, title: str) -> None:
         self.shots += 1
