@@ -19,14 +19,9 @@ TITLES = {
 START = {3: "Start all three", 2: "Start the other two", 1: "Start the missing one"}
 
 
-def _trained_on(run: Run) -> list[index.Summary]:
-    """All that was trained on this encoder or beside it, with whatever settings."""
-    return [other for other in store.get().summaries() if other.experiment == run.id]
-
-
 def _first_fraction(run: Run) -> float:
     """The share of labels of the newest partner, if any, so that what is there is seen; 1 % else."""
-    newest = max(_trained_on(run), key=lambda other: other.created, default=None)
+    newest = next(iter(store.partners(run.id)), None)
     fraction = newest.label_fraction if newest is not None else None
     return fraction if fraction in arms.LABEL_FRACTIONS else 0.01
 
@@ -62,7 +57,7 @@ def next_steps(run: Run, summary: index.Summary) -> None:
         if missing:
             _start(run, fraction, missing)
         with st.container(horizontal=True, gap="medium"):
-            if _trained_on(run):
+            if store.partners(run.id):
                 st.page_link(
                     "results/page.py",
                     label="All results",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +34,16 @@ def pair(server: Server) -> tuple[runs.Run, runs.Run]:
     return next(run for run in own if run.kind == "pretrain"), next(run for run in own if run.kind == "scratch")
 
 
+def opens_an_image(page: Any) -> None:
+    """By keyboard; its neighbours in both networks appear, eight of each."""
+    canvas = page.locator(".emap canvas.marks").first
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.locator(".emap .details .near li")).to_have_count(16)
+    page.wait_for_url(re.compile("image="))
+
+
 def test_from_the_first_page_to_moving_maps_neighbours_and_back_in_time(server: Server, browser: object) -> None:
     tab = Tab(browser, server.url, "race")
     page = tab.page
@@ -63,12 +71,7 @@ def test_from_the_first_page_to_moving_maps_neighbours_and_back_in_time(server: 
     tab.shot("running")
 
     # an image and its neighbours in both, as they are now
-    canvas = page.locator(".emap canvas.marks").first
-    canvas.focus()
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("Enter")
-    expect(page.locator(".emap .details .near li")).to_have_count(16)
-    page.wait_for_url(re.compile("image="))
+    opens_an_image(page)
 
     # back in time: new frames come, and the one that was chosen stays
     slider = page.locator(".emap .film input")
@@ -100,13 +103,10 @@ def test_from_the_first_page_to_moving_maps_neighbours_and_back_in_time(server: 
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Server]:
+def clone(server: Server) -> Server:
     """A dashboard as it is after a clone: with the shipped runs, and none of one's own."""
-    made = Server(tmp_path)
-    shutil.copytree(ROOT / "runs" / runs.EXAMPLES, made.runs_dir / runs.EXAMPLES)
-    made.start()
-    yield made
-    made.kill()
+    shutil.copytree(ROOT / "runs" / runs.EXAMPLES, server.runs_dir / runs.EXAMPLES)
+    return server
 
 
 def cards_to_neighbours(tab: Tab) -> None:
@@ -122,12 +122,7 @@ def cards_to_neighbours(tab: Tab) -> None:
     page.wait_for_url(re.compile("selection="))
     expect(page.locator(".emap")).to_contain_text(f"{count} of 410 images selected")
     assert page.evaluate(POSITIONS) != before  # the others are paler
-    canvas = page.locator(".emap canvas.marks").first
-    canvas.focus()
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("Enter")
-    expect(page.locator(".emap .details .near li")).to_have_count(16)
-    page.wait_for_url(re.compile("image="))
+    opens_an_image(page)
 
 
 def test_the_shipped_race_leads_to_its_cards_and_their_neighbours(clone: Server, browser: object) -> None:
