@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import zlib
+from collections import Counter
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -56,6 +57,8 @@ BRIEF_OPTIONS = (
     "freeze_encoder",
     "label_fraction",
 )
+
+STAMP_LENGTH = len("20261122-142233")  # what a name begins with: the second in which the run was created
 
 
 def default_runs_dir() -> Path:
@@ -274,7 +277,13 @@ def list_runs(runs_dir: Path) -> list[Run]:
     for folder in (runs_dir, runs_dir / EXAMPLES):
         with contextlib.suppress(OSError):
             found += [Run(path) for path in folder.iterdir() if not path.name.startswith(".") and is_run_folder(path)]
-    return sorted(found, key=lambda run: run.id, reverse=True)
+    seconds = Counter(run.id[:STAMP_LENGTH] for run in found)  # several of one second: only those are opened
+
+    def age(run: Run) -> tuple[str, float, str]:
+        second = run.id[:STAMP_LENGTH]
+        return second, run.created if seconds[second] > 1 else 0.0, run.id
+
+    return sorted(found, key=age, reverse=True)
 
 
 def find(text: str | Path, runs_dir: Path) -> Run:

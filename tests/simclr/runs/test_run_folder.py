@@ -145,6 +145,14 @@ def test_examples_are_listed_and_hidden_folders_are_not(tiny_runs):
     assert runs.list_runs(tiny_runs / "absent") == []
 
 
+def test_runs_of_one_second_are_listed_newest_first_too(tiny_runs):
+    """Their names end at random: what a page opens on must not."""
+    made = [make(tiny_runs, version=3) for _ in range(12)]
+    assert len({run.id[: runs.folder.STAMP_LENGTH] for run in made}) < len(made)
+    assert [run.id for run in runs.list_runs(tiny_runs)] == [run.id for run in reversed(made)]
+    assert runs.find_experiment(3, tiny_runs).id == made[-1].id
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match=r"runs_dir is .*, which cannot be written"):
