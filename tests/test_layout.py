@@ -16,6 +16,7 @@ ORDER = """
     hardware
     runs
     launch
+    curves
     results
     experiments
     data

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from dashboard.shared import formats, palette, run_labels, store
 from simclr import runs
-from simclr.results import curves, index
-from simclr.results.curve_sources import NOTHING, Group, Source
-from simclr.results.curves import Line, View
-from simclr.results.metric_info import LINE_LABELS, METRICS, SECOND_LINES, spec_of
+from simclr.curves import curve_lines
+from simclr.curves.curve_lines import Line, View
+from simclr.curves.curve_sources import NOTHING, Group, Source
+from simclr.curves.metric_info import LINE_LABELS, METRICS, SECOND_LINES, spec_of
+from simclr.results import index
 from simclr.runs.lightning_logs import Log
 
 
@@ -81,11 +82,11 @@ def lines(groups: Sequence[Group], metrics: Sequence[str], view: View, around: s
     """
     return [
         {"chart": line.metric, "run": group.id, **_sent(line)}
-        for group, line in curves.lines(groups, metrics, view, around)
+        for group, line in curve_lines.lines(groups, metrics, view, around)
     ]
 
 
-@lru_cache(maxsize=curves.MAX_LINES)
+@lru_cache(maxsize=curve_lines.MAX_LINES)
 def _sent(line: Line) -> dict[str, Any]:
     spec = spec_of(line.metric)
     sent: dict[str, Any] = {

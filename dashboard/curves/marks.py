@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from simclr.results import convergence, curves, wording
+from simclr.curves import curve_lines
+from simclr.curves.curve_sources import Group, Source
+from simclr.results import convergence, wording
 from simclr.results.convergence import ACCURACY, Pair
-from simclr.results.curve_sources import Group, Source
 from simclr.results.statistics import spread
 from simclr.runs import Run
 
 METRIC = "top1"
 
 
-def of(groups: Sequence[Group], view: curves.View) -> dict[str, Any] | None:
+def of(groups: Sequence[Group], view: curve_lines.View) -> dict[str, Any] | None:
     """The level, and a place for each group that comes to it, as the component takes them.
 
     None where it says nothing: without validation curves, and where not exactly one of the groups is from scratch.
@@ -60,7 +61,7 @@ def _place(pairs: Sequence[tuple[Source, Pair]], x: str) -> tuple[Any, Any]:
     """Where the curves of these cross the level, as means; None, None where none does."""
     places, heights = [], []
     for source, pair in pairs:
-        xs, ys = curves.points(source, [ACCURACY], x)[0]
+        xs, ys = curve_lines.points(source, [ACCURACY], x)[0]
         number = pair.ours.number if pair.ours is not None else None
         if number is not None and number < len(xs):
             places.append(float(xs[number]))

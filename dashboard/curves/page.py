@@ -15,8 +15,9 @@ from dashboard.curves.tables import options_table, summary_table
 from dashboard.curves.view_state import MAX_RUNS, SEEDS, SPLITS, VIEW, X, take_picked, write_address
 from dashboard.shared import asked, figures, palette, run_labels, store, ui, url_state
 from simclr.config import ConfigError
-from simclr.results import comparisons, curves, index, metric_info, smoothing, wording
-from simclr.results.curve_sources import Group, Source, alone, by_seed
+from simclr.curves import curve_lines, metric_info, smoothing
+from simclr.curves.curve_sources import Group, Source, alone, by_seed
+from simclr.results import comparisons, index, wording
 from simclr.runs import lightning_logs, metrics_csv
 
 MAX_CHARTS = 12
@@ -57,16 +58,16 @@ def other_logs(container: Any) -> list[lightning_logs.Log]:
 
 def metric_choice(shown: list[Source], sources: list[Source]) -> list[str]:
     """The metrics chosen; until the user chooses, and where no run has any of those, they follow the runs."""
-    offered = curves.offered(shown)
+    offered = curve_lines.offered(shown)
     before = url_state.value_of(METRICS)
     if before is not None and before != VIEW["followed"]:
         VIEW["metrics"] = before
     if VIEW["metrics"]:
-        known = {*metric_info.METRICS, *curves.offered(sources)}
+        known = {*metric_info.METRICS, *curve_lines.offered(sources)}
         VIEW["metrics"] = [name for name in VIEW["metrics"] if name in known]
         if offered and not set(VIEW["metrics"]) & set(offered):
             VIEW["metrics"] = None
-    VIEW["followed"] = curves.first_metrics(shown, offered) if VIEW["metrics"] is None else None
+    VIEW["followed"] = curve_lines.first_metrics(shown, offered) if VIEW["metrics"] is None else None
     wanted = (VIEW["followed"] if VIEW["metrics"] is None else VIEW["metrics"])[:MAX_CHARTS]
     if before is not None and before != wanted:
         url_state.forget(METRICS)
@@ -139,13 +140,13 @@ def pick_runs(sources: list[Source], looks: dict[str, tuple[str, str]]) -> None:
 # --- charts --------------------------------------------------------------------------------------------------------
 
 
-def view_of(num_groups: int) -> curves.View:
+def view_of(num_groups: int) -> curve_lines.View:
     num_lines = num_groups * (2 if VIEW["splits"] == "both" else 1)
     if VIEW["smoothing"] and VIEW["seeds"] == "each":  # with the measured ones behind
         num_lines *= 2
     limit = min(smoothing.MAX_POINTS, max(30, POINTS_PER_CHART // max(1, num_lines)))
     splits = ("train", "val") if VIEW["splits"] == "both" else (VIEW["splits"],)
-    return curves.View(VIEW["x"], VIEW["smoothing"], VIEW["log_x"], splits, limit)
+    return curve_lines.View(VIEW["x"], VIEW["smoothing"], VIEW["log_x"], splits, limit)
 
 
 def card(metric: str, levels: dict[str, Any] | None) -> dict[str, Any]:
@@ -212,7 +213,7 @@ def refresh(
     base: str,
     groups: tuple[Group, ...],
     metrics: tuple[str, ...],
-    view: curves.View,
+    view: curve_lines.View,
     around: str,
     before: dict,
 ) -> None:
@@ -260,7 +261,7 @@ def leave_out_unknown(known: dict[str, Source]) -> None:
         url_state.say_instead("runs", ids, why, instead)
     if named:
         VIEW["runs"] = shown or None
-    offered = {*metric_info.METRICS, *curves.offered(known[run_id] for run_id in shown)}
+    offered = {*metric_info.METRICS, *curve_lines.offered(known[run_id] for run_id in shown)}
     for metric in [name for name in VIEW["metrics"] or () if name not in offered][:3]:
         url_state.say_instead("metric", metric, "none of these runs has recorded", "what they have")
     if VIEW["large"] and VIEW["large"] not in offered.intersection(VIEW["metrics"] or offered):
@@ -340,7 +341,7 @@ def export(container: Any, groups: list[Group], metrics: list[str]) -> None:
     around = "range" if VIEW["seeds"] == "range" else "std"
     container.download_button(
         "CSV",
-        lambda: curves.csv_text(groups, metrics, view, around),
+        lambda: curve_lines.csv_text(groups, metrics, view, around),
         file_name="curves.csv",
         mime="text/csv",
         icon=":material/download:",

@@ -10,8 +10,9 @@ from dashboard.components.table import table
 from dashboard.curves import curve_data
 from dashboard.curves.curve_data import group_title
 from dashboard.shared import url_state
-from simclr.results import comparisons, curves, metric_info
-from simclr.results.curve_sources import Group, Source, alone
+from simclr.curves import curve_lines, metric_info
+from simclr.curves.curve_sources import Group, Source, alone
+from simclr.results import comparisons
 from simclr.results.statistics import mean_and_std
 
 MAX_COLUMNS = 6  # runs side by side in the table of options; of more, values are counted
@@ -47,7 +48,7 @@ def summary_table(groups: tuple[Group, ...], metrics: tuple[str, ...]) -> None:
         if len(group.members) == 1 and group.members[0].kind != "log":
             row["href"] = url_state.address("run", id=group.id)
         for metric in metrics:
-            found = [curves.values(source, metric) for source in group.members]
+            found = [curve_lines.values(source, metric) for source in group.members]
             row[f"{metric} last"] = value_cell([item.last for item in found], metric)
             row[f"{metric} best"] = value_cell([item.best for item in found], metric, strong=True)
             if found[0].last_is_training:

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 import streamlit as st
 
 from dashboard.shared import asked, url_state
-from simclr.results.curve_sources import Source
+from simclr.curves.curve_sources import Source
 
 MAX_RUNS = 200
 X = {"epoch": "Epoch", "step": "Step", "time": "Time"}

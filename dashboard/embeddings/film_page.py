@@ -18,10 +18,10 @@ from dashboard.maps import film_maps
 from dashboard.shared import figures, palette, store, url_state
 from dashboard.shared.jobs import offer, progress
 from simclr import runs
+from simclr.curves import metric_info, smoothing
 from simclr.embeddings import projections
 from simclr.films import film
 from simclr.films.film import Film
-from simclr.results import metric_info, smoothing
 from simclr.runs import metrics_csv
 
 FILM = "embedding-film"

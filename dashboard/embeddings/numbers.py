@@ -11,7 +11,7 @@ from simclr.embeddings import compare
 from simclr.embeddings.compare import ClassRow
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.stored import Embedding, Pair
-from simclr.results.index import finite_number
+from simclr.files.safe_read import finite_number
 
 CHANCE = 0.05  # a difference that chance alone would bring about more often is not spoken of as one
 MOST_NAMED = 3  # classes named in the sentence

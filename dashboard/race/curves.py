@@ -8,7 +8,7 @@ from typing import Any
 from dashboard.maps import race_films
 from dashboard.maps.race_films import Frames
 from dashboard.shared import figures, palette
-from simclr.results import metric_info, smoothing
+from simclr.curves import metric_info, smoothing
 from simclr.runs import Run, metrics_csv
 
 BLUE, ORANGE = palette.PALETTE[:2]

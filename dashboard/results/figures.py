@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from dashboard.shared.figures import X_LABELS, layout, line_trace, rounded
-from simclr.results import smoothing, wording
+from simclr.curves import smoothing
+from simclr.curves.metric_info import LINE_LABELS, METRICS
+from simclr.curves.smoothing import Columns
+from simclr.results import wording
 from simclr.results.convergence import Convergence
-from simclr.results.metric_info import LINE_LABELS, METRICS
-from simclr.results.smoothing import Columns
 
 BAND_ALPHA = 0.14
 MARKED = "top1"  # the metric in which levels are reached

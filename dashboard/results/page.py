@@ -13,7 +13,8 @@ from dashboard.results import answer, figures, rows
 from dashboard.results.figures import Arm
 from dashboard.results.rows import ARM_COLORS
 from dashboard.shared import asked, formats, run_labels, store, ui, url_state
-from simclr.results import index, metric_info, tables, trials, wording
+from simclr.curves import metric_info
+from simclr.results import index, tables, trials, wording
 from simclr.results.arms import ARMS
 from simclr.results.tables import Results
 from simclr.runs import metrics_csv

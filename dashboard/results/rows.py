@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashboard.shared import formats, palette, run_labels, url_state
+from simclr.files import safe_read
 from simclr.results import index, wording
 from simclr.results.convergence import Clock
 from simclr.results.statistics import Spread
@@ -151,12 +152,12 @@ def probe_budget(name: str, evaluation: Mapping[str, Any]) -> str:
     about = about if isinstance(about, dict) else {}
     if name == "knn":
         neighbors, temperature = (
-            index.finite_number(about.get("num_neighbors")),
-            index.finite_number(about.get("temperature")),
+            safe_read.finite_number(about.get("num_neighbors")),
+            safe_read.finite_number(about.get("temperature")),
         )
         known = neighbors is not None and temperature is not None
         return f"{neighbors:g} neighbours, temperature {temperature:g}; nothing trained." if known else "–"
-    strength, num_val = index.finite_number(about.get("l2")), index.finite_number(about.get("num_val"))
+    strength, num_val = safe_read.finite_number(about.get("l2")), safe_read.finite_number(about.get("num_val"))
     if strength is None:
         return "–"
     images = formats.thousands(num_val) if num_val else ""

@@ -140,9 +140,9 @@ def matrix_caption(matrix: confusion.Confusion) -> str:
 
 def budget_sentence(found: dict) -> str:
     parts = []
-    if index.finite_number(found.get("num_labels")) is not None:
+    if safe_read.finite_number(found.get("num_labels")) is not None:
         parts.append(f"{formats.thousands(found['num_labels'])} labels")
-    if index.finite_number(found.get("num_test_images")) is not None:
+    if safe_read.finite_number(found.get("num_test_images")) is not None:
         parts.append(f"{formats.thousands(found['num_test_images'])} test images")
     if isinstance(found.get("budget"), str):
         parts.append(found["budget"])

@@ -14,6 +14,7 @@ from dashboard.shared import formats, store, ui, url_state
 from simclr import runs
 from simclr.analysis import diagram
 from simclr.config import DATASETS, Augmentation, ConfigError
+from simclr.files import safe_read
 from simclr.results import index
 from simclr.runs import Run, metrics_csv
 
@@ -105,7 +106,7 @@ def _image(found: dict[str, Any], run: Run, href: str) -> dict[str, Any]:
 
 
 def _network(title: str, symbol: str, name: str, weights: Any, about: str, href: str) -> dict[str, Any]:
-    count = index.finite_number(weights)
+    count = safe_read.finite_number(weights)
     note = f"{name}, {together(f'{count_text(count)} weights')}" if count else name
     return {"title": title, "note": note, "network": symbol, "about": about, "href": href}
 
@@ -113,7 +114,7 @@ def _network(title: str, symbol: str, name: str, weights: Any, about: str, href:
 def _vectors(
     title: str, found: dict[str, Any], name: str, dim: Any, about: str, href: str, empty: str = "vectors"
 ) -> dict[str, Any]:
-    number = index.finite_number(found.get("dims", {}).get(name)) or index.finite_number(dim)
+    number = safe_read.finite_number(found.get("dims", {}).get(name)) or safe_read.finite_number(dim)
     return {
         "title": title,
         "note": together(f"{formats.thousands(number)} numbers") if number else "numbers",
@@ -131,8 +132,8 @@ def pretraining_stages(run: Run, summary: index.Summary, found: dict[str, Any]) 
     batch = url_state.address("augmentations", run=run.id, part="encoder", encoder=run.id, show="batch")
     pairs = url_state.address("augmentations", run=run.id, part="encoder", encoder=run.id, show="pairs")
     curves = url_state.address("curves", runs=run.id)
-    temperature = index.finite_number(config.get("temperature"))
-    loss, last = index.finite_number(found.get("loss")), index.finite_number(summary.loss)
+    temperature = safe_read.finite_number(config.get("temperature"))
+    loss, last = safe_read.finite_number(found.get("loss")), safe_read.finite_number(summary.loss)
     value = f"{loss:.2f}" if loss is not None else f"{last:.2f}" if last is not None else "–"
     at = f" at T = {temperature:g}" if temperature else ""
     in_training = f"; in training {last:.2f}" if loss is not None and last is not None else ""
@@ -211,7 +212,7 @@ def supervised_stages(run: Run, summary: index.Summary, found: dict[str, Any]) -
             }
         )
     classes = found.get("classes")
-    number = index.finite_number(run.meta.get("num_classes"))
+    number = safe_read.finite_number(run.meta.get("num_classes"))
     encoder_page = url_state.address("run", id=source) if source and summary.kind == "finetune" else embeddings
     return [
         *stages,
@@ -252,7 +253,7 @@ def operations(values: Any) -> str:
     names = [
         text
         for name, text in OPERATIONS.items()
-        if f"{name}_probability" in known and (index.finite_number(values.get(f"{name}_probability")) or 0) > 0
+        if f"{name}_probability" in known and (safe_read.finite_number(values.get(f"{name}_probability")) or 0) > 0
     ]
     return ", ".join(names) or "none"
 

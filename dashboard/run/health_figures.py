@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dashboard.shared import figures, palette
-from simclr.results import smoothing
+from simclr.curves import smoothing
 from simclr.runs import health_log
 from simclr.runs.health_log import LayerStats, Row
 

@@ -13,8 +13,9 @@ from dashboard.run import verdict_panel
 from dashboard.run.health_figures import histograms, plane, spectrum, spread, with_cursor
 from dashboard.run.view_state import VIEW, write_address
 from dashboard.shared import figures, formats, store, url_state
+from simclr.curves import metric_info, smoothing
 from simclr.evaluation import health
-from simclr.results import index, metric_info, smoothing
+from simclr.results import index
 from simclr.runs import Run, metrics_csv
 from simclr.runs.health_log import Row
 

@@ -8,6 +8,7 @@ from dashboard.components import escape
 from dashboard.shared import formats, run_labels, store, ui, url_state
 from simclr.config import ConfigError
 from simclr.experiments import partners
+from simclr.files import safe_read
 from simclr.results import arms, index
 from simclr.runs import Run
 
@@ -90,7 +91,7 @@ def _start(run: Run, fraction: float, missing: int) -> None:
 def settings(run: Run, fraction: float) -> str:
     """With what the partners are started, in two sentences."""
     configs = {arm: partners.config_of(run, arm, fraction) for arm in arms.ARMS}
-    count = index.finite_number(run.meta.get("num_train_images"))
+    count = safe_read.finite_number(run.meta.get("num_train_images"))
     images = f" (about {formats.thousands(max(1, round(count * fraction)))} images)" if count else ""
     budgets: dict[str, list[str]] = {}
     for arm, config in configs.items():

@@ -9,9 +9,10 @@ from dashboard.components.live_chart import live_chart
 from dashboard.run import verdict_panel
 from dashboard.shared import figures, formats, run_actions, run_labels, store
 from simclr import runs
-from simclr.results import index, metric_info
-from simclr.results.curves import mean_images_per_second
-from simclr.results.metric_info import chance_level
+from simclr.curves import metric_info
+from simclr.curves.curve_lines import mean_images_per_second
+from simclr.curves.metric_info import chance_level
+from simclr.results import index
 from simclr.runs import Run, metrics_csv
 from simclr.runs.status import Status
 

@@ -14,9 +14,10 @@ from dashboard.maps import race_films
 from dashboard.shared import formats, forms, palette, queue, run_actions, run_labels, store, ui, url_state
 from simclr import config as cfg
 from simclr import runs
+from simclr.curves import smoothing
 from simclr.experiments import race
 from simclr.launch import queue as run_queue
-from simclr.results import index, smoothing
+from simclr.results import index
 from simclr.runs import metrics_csv
 
 MAX_LIVE_CARDS = 9

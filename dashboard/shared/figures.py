@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from simclr.results.metric_info import LINE_LABELS, METRICS, SECOND_LINES
-from simclr.results.smoothing import Columns, points, thin
+from simclr.curves.metric_info import LINE_LABELS, METRICS, SECOND_LINES
+from simclr.curves.smoothing import Columns, points, thin
 
 DASHES = ("solid", "dash", "dashdot", "longdash")
 X_LABELS = {"epoch": "Epoch", "step": "Step", "time": "Minutes of training"}

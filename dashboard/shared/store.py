@@ -53,7 +53,7 @@ def colors(run_ids: Iterable[str]) -> dict[str, str]:
     in the trash, so that deleting one does not repaint the others.
     """
     folder = runs_dir()
-    known = {run.id for run in runs.list_runs(folder)}
+    known = {run.id for run in runs.run_folders(folder)}
     trash = folder / runs.TRASH
     if trash.is_dir():
         known |= {path.name for path in trash.iterdir()}

@@ -327,3 +327,10 @@ def _array(stream: BinaryIO, size: int, mmap: bool = False) -> NDArray[Any]:
     if stream.readinto(content) != len(content):  # type: ignore[attr-defined]
         raise ValueError("cut short")
     return np.ndarray(shape, dtype=dtype, buffer=content, order=order)
+
+
+def finite_number(value: Any) -> float | None:
+    """A finite number as a float; anything else a file may hold is None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)

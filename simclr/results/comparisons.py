@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from simclr.curves.curve_sources import NAMING, NOTHING, Source, option_text
+from simclr.curves.metric_info import METRICS
 from simclr.results import index
-from simclr.results.curve_sources import NAMING, NOTHING, Source, option_text
-from simclr.results.metric_info import METRICS
 
 
 def differences(sources: Sequence[Source], everything: bool = False) -> tuple[list[tuple[str, list[str]]], int]:

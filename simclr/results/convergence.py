@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from simclr.results.curve_sources import options_of
-from simclr.results.smoothing import Columns, Floats
+from simclr.curves.curve_sources import options_of
+from simclr.curves.smoothing import Columns, Floats
 from simclr.results.statistics import Spread, spread
 from simclr.runs import CONFIG, Run, metrics_csv
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simclr import runs
+from simclr.files import safe_read
 from simclr.runs import Run, metrics_csv
 from simclr.runs.status import Status
 
@@ -99,7 +100,8 @@ class RunIndex:
         """
         with self._scan_lock:
             if time.monotonic() - self._scan[0] >= max_age:
-                found = [self._summary(run) for run in runs.list_runs(self.folder)]
+                found = [self._summary(run) for run in runs.run_folders(self.folder)]
+                found.sort(key=lambda item: (item.id[: runs.STAMP_LENGTH], item.created, item.id), reverse=True)
                 if len(self._summaries) > 2 * len(found) + 50:  # folders that were deleted
                     self._summaries.clear()
                 self._scan = time.monotonic(), found
@@ -170,13 +172,13 @@ def _read(run: Run) -> Summary:
         tags=tuple(run.tags),
         experiment=run.experiment,
         arm=arm_of(config, run.kind),
-        label_fraction=finite_number(config.get("label_fraction")),
+        label_fraction=safe_read.finite_number(config.get("label_fraction")),
         beside=run.beside,
         seed=config.get("seed"),
         best_knn=status.accuracy if run.kind == "pretrain" else None,
-        test_accuracy=finite_number(evaluation.get("test/top1")),
-        test_knn=finite_number(evaluation.get("test/knn_top1")),
-        test_linear=finite_number(evaluation.get("test/linear_top1")),
+        test_accuracy=safe_read.finite_number(evaluation.get("test/top1")),
+        test_knn=safe_read.finite_number(evaluation.get("test/knn_top1")),
+        test_linear=safe_read.finite_number(evaluation.get("test/linear_top1")),
         loss=status.loss,
         created=run.created,
         is_example=run.is_example,
@@ -184,13 +186,6 @@ def _read(run: Run) -> Summary:
 
 
 # --- small readers of values that files may hold -------------------------------------------------------------------
-
-
-def finite_number(value: Any) -> float | None:
-    """A finite number as a float; anything else a file may hold is None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value)
 
 
 def short_id(run_id: str) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from simclr.files.safe_read import finite_number
 from simclr.results import convergence
 from simclr.results.arms import ARMS
 from simclr.results.convergence import Clock, Convergence, Pair
-from simclr.results.index import Summary, finite_number
+from simclr.results.index import Summary
 from simclr.results.statistics import Spread, spread
 from simclr.results.trials import Find, Trial, comparable, siblings, trials
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from simclr.curves.curve_sources import options_of, same_but_seed
 from simclr.results import arms
 from simclr.results.arms import ARMS
-from simclr.results.curve_sources import options_of, same_but_seed
 from simclr.results.index import Summary
 from simclr.runs import CONFIG, Run
 

@@ -24,6 +24,7 @@ from simclr.runs.file_names import (
 )
 from simclr.runs.folder import (
     BRIEF_OPTIONS,
+    STAMP_LENGTH,
     add_meta,
     begin_here,
     command_name,
@@ -42,6 +43,7 @@ from simclr.runs.folder import (
     next_version,
     python_command,
     restore,
+    run_folders,
     seal,
     versions,
     write_config,
@@ -75,6 +77,7 @@ __all__ = [
     "PRETRAIN_METRICS",
     "PREVIOUS_CHECKPOINT",
     "RESUMABLE_CHECKPOINTS",
+    "STAMP_LENGTH",
     "START_LIMIT_SECONDS",
     "STATUS",
     "STOPPED_EXIT_CODE",
@@ -107,6 +110,7 @@ __all__ = [
     "python_command",
     "read_status",
     "restore",
+    "run_folders",
     "seal",
     "stalled",
     "update_status",

@@ -271,13 +271,19 @@ def is_begun(path: Path) -> bool:
     return (path / METRICS).is_file() or has_checkpoint(path)
 
 
-def list_runs(runs_dir: Path) -> list[Run]:
-    """All run folders, newest first: those of the folder itself and the shipped ones under `examples`."""
+def run_folders(runs_dir: Path) -> list[Run]:
+    """All run folders, in no order: those of the folder itself and the shipped ones under `examples`."""
     found = []
     for folder in (runs_dir, runs_dir / EXAMPLES):
         with contextlib.suppress(OSError):
             found += [Run(path) for path in folder.iterdir() if not path.name.startswith(".") and is_run_folder(path)]
-    seconds = Counter(run.id[:STAMP_LENGTH] for run in found)  # several of one second: only those are opened
+    return found
+
+
+def list_runs(runs_dir: Path) -> list[Run]:
+    """All run folders, newest first. Of those of one second, whose names end at random, `meta.json` is read."""
+    found = run_folders(runs_dir)
+    seconds = Counter(run.id[:STAMP_LENGTH] for run in found)
 
     def age(run: Run) -> tuple[str, float, str]:
         second = run.id[:STAMP_LENGTH]

@@ -9,9 +9,9 @@ from lightning_log import write_log
 
 from dashboard.curves import curve_data
 from dashboard.shared import store
-from simclr.results import curves
-from simclr.results.curve_sources import alone, by_seed
-from simclr.results.curves import View
+from simclr.curves import curve_lines
+from simclr.curves.curve_lines import View
+from simclr.curves.curve_sources import alone, by_seed
 from simclr.runs import lightning_logs, metrics_csv
 
 
@@ -82,10 +82,10 @@ def test_columns_of_other_programs_are_offered_under_their_own_names(folder):
     make_run(folder, kind="scratch")
     write_log(folder / "version_0", "epoch,step,train_loss,val/loss,n_params\n0,0,1.5,2.5,7\n")
     (log,) = curve_data.of_logs(lightning_logs.find_logs(folder))
-    assert curves.offered([log]) == ["loss", "train_loss", "n_params"]  # val/loss is one that is known
-    both = curves.offered([*sources(), log])
+    assert curve_lines.offered([log]) == ["loss", "train_loss", "n_params"]  # val/loss is one that is known
+    both = curve_lines.offered([*sources(), log])
     assert both[:2] == ["loss", "top1"]
     assert both[-2:] == ["train_loss", "n_params"]
-    assert curves.first_metrics([log], curves.offered([log])) == ["loss", "train_loss"]
+    assert curve_lines.first_metrics([log], curve_lines.offered([log])) == ["loss", "train_loss"]
     (line,) = curve_data.lines(alone([log]), ["train_loss"], View())
     assert numbers(line["y"]).tolist() == [1.5]

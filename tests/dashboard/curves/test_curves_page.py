@@ -105,7 +105,7 @@ def test_without_an_address_the_newest_runs_of_one_kind_are_shown(folder, kind, 
     other.path.rename(older)
     app = open_page("curves")
     assert metrics(app) == first
-    assert chosen(app) == sorted((run.id for run in found), reverse=True)[:4]
+    assert chosen(app) == [run.id for run in reversed(found)][:4]
     older.rename(newer)
     assert chosen(open_page("curves")) == [newer.name]  # never two data sets at once
 

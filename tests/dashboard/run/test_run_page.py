@@ -14,9 +14,10 @@ from dashboard.run import progress_panel
 from dashboard.shared import run_actions, run_labels, store
 from simclr import config as cfg
 from simclr import runs
+from simclr.curves import metric_info
 from simclr.experiments import partners
 from simclr.launch import queue, spawn
-from simclr.results import arms, metric_info
+from simclr.results import arms
 from simclr.runs.status import Status
 
 

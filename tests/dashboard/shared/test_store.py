@@ -5,6 +5,7 @@ from dashboard_fixtures import make_run
 
 from dashboard.shared import formats, store
 from simclr import runs
+from simclr.files import safe_read
 from simclr.results import index
 
 
@@ -38,7 +39,7 @@ def test_one_look_serves_all_who_ask_within_a_second(folder, monkeypatch):
     make_run(folder)
     looks = []
     original = runs.list_runs
-    monkeypatch.setattr(runs, "list_runs", lambda place: looks.append(place) or original(place))
+    monkeypatch.setattr(runs, "run_folders", lambda place: looks.append(place) or original(place))
     clock = [50.0]
     monkeypatch.setattr(index.time, "monotonic", lambda: clock[0])
     first = store.get().summaries()
@@ -69,5 +70,5 @@ def test_words():
     assert formats.fraction_text(0.01) == "1 %"
     assert index.short_id("20261122-142233-pretrain-cifar10-resnet18-x7k2") == "pretrain-cifar10-resnet18-x7k2"
     assert index.short_id("version_3") == "version_3"
-    assert index.finite_number(True) is None
-    assert index.finite_number(float("nan")) is None
+    assert safe_read.finite_number(True) is None
+    assert safe_read.finite_number(float("nan")) is None

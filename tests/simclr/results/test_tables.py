@@ -163,7 +163,7 @@ def test_the_deviation_is_that_of_a_sample():
 
 def test_no_page_is_needed():
     code = (
-        "import sys; from simclr.results import arms, comparisons, convergence, curves, index, statistics, tables; "
+        "import sys; from simclr.results import arms, comparisons, convergence, index, statistics, tables; "
         "sys.exit('streamlit' in sys.modules or 'torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -7,7 +7,7 @@ from conftest import TINY_PRETRAIN
 from trainings import interrupted, run_and_find, stop_at  # noqa: F401  (a fixture)
 
 from simclr.cli.main import main
-from simclr.results.curves import mean_images_per_second
+from simclr.curves.curve_lines import mean_images_per_second
 from simclr.runs import metrics_csv
 from simclr.runs.status import Status
 from simclr.training import callbacks

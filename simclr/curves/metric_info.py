@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from simclr.results.index import finite_number
+from simclr.files.safe_read import finite_number
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr.results import smoothing as series
-from simclr.results.curve_sources import Group, Source
-from simclr.results.metric_info import METRICS, Metric, spec_of
-from simclr.results.smoothing import Columns, Floats
+from simclr.curves import smoothing as series
+from simclr.curves.curve_sources import Group, Source
+from simclr.curves.metric_info import METRICS, Metric, spec_of
+from simclr.curves.smoothing import Columns, Floats
 from simclr.runs import metrics_csv
 from simclr.runs.status import Status
 

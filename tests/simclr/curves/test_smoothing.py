@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dashboard_fixtures import metric_columns
 
-from simclr.results import metric_info, smoothing
+from simclr.curves import metric_info, smoothing
 
 NAN = float("nan")
 

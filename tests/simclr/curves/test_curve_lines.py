@@ -9,9 +9,10 @@ from dashboard_fixtures import make_experiment, make_run
 from lightning_log import write_log
 
 from simclr import runs
-from simclr.results import comparisons, curves, metric_info
-from simclr.results.curve_sources import Group, Source, alone, by_seed
-from simclr.results.curves import View
+from simclr.curves import curve_lines, metric_info
+from simclr.curves.curve_lines import View
+from simclr.curves.curve_sources import Group, Source, alone, by_seed
+from simclr.results import comparisons
 from simclr.results.index import RunIndex
 from simclr.runs import lightning_logs
 
@@ -81,14 +82,14 @@ def test_the_good_direction_of_a_foreign_column_is_read_from_its_words(name, dir
 def test_last_and_best_come_from_validation_and_know_the_direction(folder):
     make_run(folder)
     (source,) = sources(folder)
-    loss, accuracy = curves.values(source, "loss"), curves.values(source, "knn_top1")
+    loss, accuracy = curve_lines.values(source, "loss"), curve_lines.values(source, "knn_top1")
     columns = {name: [value for value in values if value == value] for name, values in runs_metrics(folder).items()}
     assert loss.best == pytest.approx(min(columns["val/loss"]), rel=1e-6)
     assert accuracy.best == pytest.approx(max(columns["val/knn_top1"]), rel=1e-6)
     assert accuracy.best_epoch == 20
     assert loss.last == pytest.approx(columns["val/loss"][-1], rel=1e-6)
-    assert curves.values(source, "lr").best is None  # no learning rate is better than another
-    assert curves.values(source, "no such column").last is None
+    assert curve_lines.values(source, "lr").best is None  # no learning rate is better than another
+    assert curve_lines.values(source, "no such column").last is None
 
 
 def runs_metrics(folder):
@@ -100,7 +101,7 @@ def test_without_validation_the_last_is_of_training_and_there_is_no_best(folder)
     lines = run.metrics_path.read_text().splitlines()
     kept = [lines[0], *[line for line in lines[1:] if line.split(",")[3]]]  # rows of training
     run.metrics_path.write_text("\n".join(kept) + "\n")
-    found = curves.values(sources(folder)[0], "loss")
+    found = curve_lines.values(sources(folder)[0], "loss")
     assert found.last is not None
     assert found.last_is_training
     assert found.best is None
@@ -137,7 +138,7 @@ def test_the_csv_holds_every_measured_point(folder):
     pretraining, _ = make_experiment(folder)
     (source,) = [source for source in sources(folder) if source.id == pretraining.id]
     view = View(x="step", smoothing=0.5, limit=10)
-    rows = list(csv.DictReader(io.StringIO(curves.csv_text(alone([source]), ["loss"], view))))
+    rows = list(csv.DictReader(io.StringIO(curve_lines.csv_text(alone([source]), ["loss"], view))))
     columns = pretraining.metrics()
     for name in ("train/loss", "val/loss"):
         own = [row for row in rows if row["column"] == name]
@@ -146,7 +147,7 @@ def test_the_csv_holds_every_measured_point(folder):
         assert [row["name"] for row in own] == [source.title] * len(values)
         assert float(own[0]["smoothed"]) == pytest.approx(values[0], rel=1e-6)
     grouped = [Group("g", "G", "#111111", (source, source))]
-    rows = list(csv.DictReader(io.StringIO(curves.csv_text(grouped, ["loss"], View(), "range"))))
+    rows = list(csv.DictReader(io.StringIO(curve_lines.csv_text(grouped, ["loss"], View(), "range"))))
     assert {row["num_runs"] for row in rows} == {"2"}
     assert all(row["low"] == row["value"] == row["high"] for row in rows)
 
