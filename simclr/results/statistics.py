@@ -79,10 +79,7 @@ def difference(values: Sequence[float], confidence: float = CONFIDENCE) -> Diffe
 
     error = deviation / math.sqrt(len(values))
     reach = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * error
-    if error > 0:
-        p = 2 * float(stdtr(len(values) - 1, -abs(mean) / error))
-    else:
-        p = 0.0 if mean else 1.0
+    p = 2 * float(stdtr(len(values) - 1, -abs(mean) / error)) if error > 0 else 0.0 if mean else 1.0
     return Difference(mean, deviation, len(values), mean - reach, mean + reach, p)
 
 
