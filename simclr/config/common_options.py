@@ -134,6 +134,12 @@ class CommonOptions(Options):
         ge=0,
         le=1000,
     )
+    evaluate: bool = option(
+        True,
+        "Measure on the labelled test images once training is done; false: while settings are still being chosen.",
+        group="Monitoring",
+        label="Test when done",
+    )
     num_threads: int | None = option(
         None,
         "CPU threads of each process; unset: one for each core. Results repeat exactly for the same number.",

@@ -128,12 +128,6 @@ class PretrainConfig(CommonOptions):
         ge=0,
         le=100_000,
     )
-    evaluate: bool = option(
-        True,
-        "After training, kNN and linear probe accuracy on the test images, where there are labels.",
-        group="Monitoring",
-        label="Test when done",
-    )
     checkpoint_every_epochs: int = option(
         0,
         "Keep a checkpoint this often besides the last and the best; 0: only those two.",

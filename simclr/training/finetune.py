@@ -32,7 +32,9 @@ def _accuracy_then_loss(measured: Any) -> tuple[float, ...] | None:
 def finetune(
     run: Run, prepared: Prepared, status: StatusWriter | NullWriter, stop: threading.Event, resume: bool
 ) -> None:
-    """Trains a classifier on labels, writes `model.pt` of the epoch that was best on validation, and tests it once.
+    """Trains a classifier on labels, and writes `model.pt` of the epoch that was best on validation.
+
+    It is tested once, where `evaluate` says so.
 
     Args:
         status: where progress goes; a NullWriter in the run's other processes.
@@ -99,10 +101,9 @@ def _evaluate(
     best_epoch: int | None,
     stop: threading.Event,
 ) -> None:
-    """Looks at the test images once, with the weights that were best on validation, and writes `evaluation.json`."""
+    """Writes `evaluation.json`: what was allowed, and of the test images what the weights best on validation reach."""
     config, data = prepared.config, prepared.data
     assert isinstance(config, FinetuneConfig) and prepared.train is not None
-    status.set(phase="testing")
     device = compute.find_device(config.accelerator)
     found: dict[str, Any] = {
         "num_labels": prepared.train.num_images,
@@ -111,7 +112,10 @@ def _evaluate(
         "best_epoch": best_epoch,
         "budget": budget_of(config, prepared),
     }
-    measured = protocols.classifier_figures(config, state, data, device, reporter(status, stop))
+    measured = {}
+    if config.evaluate:
+        status.set(phase="testing")
+        measured = protocols.classifier_figures(config, state, data, device, reporter(status, stop))
     if measured:
         found |= protocols.with_viewing_note(measured, "finetune")
         print(
@@ -119,7 +123,8 @@ def _evaluate(
             flush=True,
         )
     else:
-        print("there are no test images, so nothing was tested", flush=True)
+        why = "there are no labelled test images" if config.evaluate else "evaluate is false"
+        print(f"{why}, so nothing was tested", flush=True)
     runs.write_evaluation(run.path, found)
 
 

@@ -186,10 +186,11 @@ def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> time_left.T
     num_val = data.val.num_images if data.val is not None else 0
     num_bank = min(data.probe.num_images, MAX_BANK_IMAGES) if data.probe is not None else 0
     num_test = data.test.num_images if data.test is not None and data.test.labels is not None else 0
+    num_test = num_test if config.evaluate else 0
     views = 2 if isinstance(config, PretrainConfig) else 1
     backward = 1 if isinstance(config, FinetuneConfig) and config.freeze_encoder else time_left.BACKWARD
     if isinstance(config, PretrainConfig):  # judged by the features of all labelled images
-        is_judged = config.evaluate and data.probe is not None and num_test
+        is_judged = data.probe is not None and num_test
         num_test = num_test + num_val + data.probe.num_images if is_judged and data.probe is not None else 0
     reading = 0 if data.train.in_memory else time_left.READING
     initial_work = 1.0

@@ -61,7 +61,7 @@ def train_on_features(
     left = time_left.TimeLeft(
         image=time_left.Stage(train_split.num_images + num_val, 1),
         step=time_left.Stage(prepared.num_steps),
-        test=time_left.Stage(1, num_test),
+        test=time_left.Stage(1, num_test if config.evaluate else 0),
     )
     left["step"].measure(*try_head(model.head, prepared.encoder.num_features, config))
     mark = time.monotonic()

@@ -81,6 +81,7 @@ def pretrain(
     state = state_dicts.join_state(model.parts, model.head)
     save_atomically(state, run.model_path)
     if not config.evaluate:
+        print("evaluate is false, so nothing was tested", flush=True)
         return
     assert isinstance(status, StatusWriter)
     status.set(phase="testing")
