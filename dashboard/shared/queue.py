@@ -78,6 +78,8 @@ def sentence(run: Run) -> str:
     status = run.status
     if not runs.is_own(run.path):
         return "It was not put into the queue here, so nothing starts it."
+    if (before := queue.waits_for(run)) is not None:
+        return _waits_for(before)
     waiting = queue.entries(store.runs_dir())
     ids = [entry.id for entry in waiting]
     place = ids.index(run.id) if run.id in ids else 0
@@ -95,6 +97,17 @@ def sentence(run: Run) -> str:
     if any(not names or name in names for name in queue.jobs_on(store.runs_dir())):
         text += " A job of the dashboard uses it until it ends."
     return text
+
+
+def _waits_for(before: Run) -> str:
+    """What is to be said of a run that starts when another is finished."""
+    if not runs.is_run_folder(before.path):
+        return f"It was to start after {before.id}, which is not there any more; take it out of the queue."
+    summary = store.get().summary(before)
+    if summary.is_active:
+        return f"It starts when {summary.title} is finished."
+    ended = "has failed" if summary.state == "failed" else "was stopped"
+    return f"It starts when {summary.title} is finished, which {ended}: resume that one first."
 
 
 def move(run_id: str, place: int) -> None:

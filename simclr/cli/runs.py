@@ -107,4 +107,6 @@ def resume(arguments: list[str]) -> int:
 
     if not is_main:
         return train_worker(config, runs_dir=run.path.parent, run_dir=run.path, resume=True)
-    return report_end(train(config, runs_dir=run.path.parent, run_dir=run.path, resume=True))
+    code = report_end(train(config, runs_dir=run.path.parent, run_dir=run.path, resume=True))
+    queue.ensure_scheduler(run.path.parent)  # for runs that have waited for the end of this one
+    return code

@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,40 @@ def submit(config: RunConfig, runs_dir: Path, device: str = devices.ANY, **meta:
             return same
         first = {"state": "queued", "device": device, "queued": time.time()}
         run = spawn.create(config, runs_dir, first, wish=key, **meta)
-        _append(run, runs_dir)
+        _append([run], runs_dir)
         _advance(runs_dir)
     ensure_scheduler(runs_dir)
     return run
+
+
+@contextlib.contextmanager
+def submit_several(runs_dir: Path, device: str = devices.ANY) -> Iterator[Callable[..., Run]]:
+    """Gives a function that queues a run, to be called for each; they are looked through and started once, at the end.
+
+    The function takes checked options and further entries of `meta.json`. With `after`, the id of another run, it waits
+    until that is finished. What was queued before an error stays so.
+
+    Raises:
+        ConfigError: from the function, if there is no such device; or if the folder cannot be written.
+    """
+    added: list[Run] = []
+
+    def add(config: RunConfig, **meta: Any) -> Run:
+        name = devices.resolve_device(device, config)
+        first = {"state": "queued", "device": name, "queued": time.time()}
+        run = spawn.create(_without_gpus(config, name), runs_dir, first, **meta)
+        added.append(run)
+        return run
+
+    try:
+        with spawn.locked(runs_dir / QUEUE):
+            try:
+                yield add
+            finally:
+                _append(added, runs_dir)
+                _advance(runs_dir)
+    finally:
+        ensure_scheduler(runs_dir)
 
 
 def resubmit(run: Run, device: str | None = None) -> None:
@@ -97,7 +127,7 @@ def resubmit(run: Run, device: str | None = None) -> None:
         here = {"host": socket.gethostname(), "boot": processes.boot_id()}
         changes = {**spawn.restart_fields(run.status), **waiting, **here}
         runs.change_status(run.path, changes, lambda: spawn.check_ended(run))
-        _append(run, runs_dir)
+        _append([run], runs_dir)
         _advance(runs_dir)
     ensure_scheduler(runs_dir)
 
@@ -162,7 +192,7 @@ def allow(run: Run) -> None:
         spawn.allow(run)
         here = {"host": socket.gethostname(), "boot": processes.boot_id()}
         runs.update_status(run.path, backend="local", device=device, job_id="", job_state="", job_reason="", **here)
-        _append(run, run.path.parent)
+        _append([run], run.path.parent)
     ensure_scheduler(run.path.parent)
 
 
@@ -310,6 +340,8 @@ def _advance(runs_dir: Path) -> None:
 def _plan(runs_dir: Path, found: list[tuple[Run, Status]]) -> tuple[list[tuple[Run, str]], dict[str, int]]:
     """Which runs to start on which device now, and how many more each device takes after that.
 
+    A run that has to come after another waits for that, and keeps no device free meanwhile.
+
     Runs that train side by side share one place, see `slot_of`: once one has it, the other begins beside it.
     """
     waiting = {run.id: (run, status) for run, status in found if _is_mine(run, status)}
@@ -319,6 +351,8 @@ def _plan(runs_dir: Path, found: list[tuple[Run, Status]]) -> tuple[list[tuple[R
     gpus = devices.list_devices()[:-1]
     free = {name: limits.get(name, 1) - held[name] for name in (*devices.gpus_for(1, gpus), devices.CPU)}
     for run in _in_order(runs_dir, [run for run, _ in waiting.values()]):
+        if waits_for(run) is not None:
+            continue  # and whoever comes later may go before it
         slot, device = slot_of(run), waiting[run.id][1].device
         beside = taken.get(slot)
         if beside is not None and set(devices.names_in(device)) <= set(beside):
@@ -366,7 +400,7 @@ def claim_devices(
 def _statuses(runs_dir: Path) -> list[tuple[Run, Status]]:
     """The local runs of the folder that are active, with their status; no examples."""
     found = []
-    for run in runs.list_runs(runs_dir):
+    for run in sorted(runs.run_folders(runs_dir), key=lambda run: run.id, reverse=True):
         status = None if run.is_example else _active(run.path)
         if status is not None and status.backend == "local":
             found.append((run, status))
@@ -397,7 +431,22 @@ def _is_mine(run: Run, status: Status) -> bool:
 
 
 def _any_waits(runs_dir: Path) -> bool:
-    return any(_is_mine(run, status) for run, status in _statuses(runs_dir))
+    """Whether a run waits that will be started without anyone's doing."""
+    return any(_is_mine(run, status) and not _is_held_up(run) for run, status in _statuses(runs_dir))
+
+
+def waits_for(run: Run) -> Run | None:
+    """The run that has to be finished before a waiting one is started, as long as it is not; None: no such run."""
+    if (name := run.after) is None:
+        return None
+    before = Run(run.path.parent / name)
+    return None if before.status.state == "finished" else before
+
+
+def _is_held_up(run: Run) -> bool:
+    """Whether it waits for a run that has failed, was stopped or is gone: only somebody's resuming that helps."""
+    before = waits_for(run)
+    return before is not None and not before.status.is_active
 
 
 def _devices_held(run: Run, status: Status) -> list[str]:
@@ -423,10 +472,11 @@ def _order(runs_dir: Path) -> list[str]:
     return [name for name in safe_read.json_list(runs_dir / QUEUE / ORDER) if isinstance(name, str)]
 
 
-def _append(run: Run, runs_dir: Path) -> None:
-    """Puts a run last. On a full disk it waits too, in the order of the ids."""
+def _append(added: Sequence[Run], runs_dir: Path) -> None:
+    """Puts runs last, in their order. On a full disk they wait too, in the order of the ids."""
+    last = [run.id for run in added]
     with contextlib.suppress(OSError):
-        _write_order(runs_dir, [*(name for name in _order(runs_dir) if name != run.id), run.id])
+        _write_order(runs_dir, [*(name for name in _order(runs_dir) if name not in last), *last])
 
 
 def _write_order(runs_dir: Path, order: list[str]) -> None:

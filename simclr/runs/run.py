@@ -102,6 +102,12 @@ class Run:
         return str(value) if value is not None else None
 
     @property
+    def after(self) -> str | None:
+        """Id of the run, in the same folder, that has to be finished before this one is started."""
+        value = self.meta.get("after")
+        return value if isinstance(value, str) and value and "/" not in value else None
+
+    @property
     def beside(self) -> str | None:
         """Id of the pre-training that this run trains beside, in one place of a device, as in a race."""
         value = self.meta.get("beside")

@@ -120,6 +120,65 @@ def test_runs_side_by_side_share_one_place(frozen, tiny_runs):
     assert held.status.state == "running"
 
 
+def test_what_follows_a_run_waits_for_its_end_and_lets_others_pass(frozen, tiny_runs):
+    with run_queue.submit_several(tiny_runs, "gpu:0") as add:
+        first = add(options(accelerator="auto", seed=1))
+        followers = [add(options(accelerator="auto", seed=seed), after=first.id) for seed in (2, 3)]
+        second = add(options(accelerator="auto", seed=4))
+    assert frozen == [(first.id, "gpu:0")]
+    assert ids(run_queue.entries(tiny_runs)) == ids([*followers, second])
+    other = run_queue.submit(options(accelerator="auto", seed=5), tiny_runs, "gpu:1")
+    late = run_queue.submit(options(accelerator="auto", seed=6), tiny_runs, "gpu:1", after=first.id)
+    assert frozen[-1] == (other.id, "gpu:1")
+    end(tiny_runs, other.id)
+    assert frozen[-1] == (other.id, "gpu:1")  # the GPU is free, and yet it waits
+    end(tiny_runs, first.id)
+    assert frozen[-2:] == [(followers[0].id, "gpu:0"), (late.id, "gpu:1")]
+    end(tiny_runs, followers[0].id)
+    end(tiny_runs, followers[1].id)
+    assert frozen[-1] == (second.id, "gpu:0")
+
+
+@pytest.mark.parametrize("state", ["failed", "stopped", "gone"])
+def test_what_follows_a_run_that_did_not_come_to_its_end_needs_no_scheduler(frozen, tiny_runs, state):
+    with run_queue.submit_several(tiny_runs, "cpu") as add:
+        first = add(options(seed=1))
+        follower = add(options(seed=2), after=first.id)
+        assert run_queue._any_waits(tiny_runs)
+    if state == "gone":
+        runs.update_status(first.path, state="stopped", pid=None)
+        runs.delete(first, tiny_runs)
+    else:
+        runs.update_status(first.path, state=state, pid=None)
+    run_queue.advance(tiny_runs)
+    assert frozen == [(first.id, "cpu")]
+    assert not run_queue._any_waits(tiny_runs)
+    other = run_queue.submit(options(seed=3), tiny_runs, "cpu")
+    assert frozen[-1] == (other.id, "cpu")  # it holds up nobody else
+    if state != "gone":
+        end(tiny_runs, other.id)
+        run_queue.resubmit(first)
+        assert frozen[-1] == (first.id, "cpu")
+        end(tiny_runs, first.id)
+        assert frozen[-1] == (follower.id, "cpu")
+
+
+def test_several_that_are_queued_before_an_error_stay(frozen, tiny_runs):
+    with pytest.raises(ConfigError, match="gpu:7"), run_queue.submit_several(tiny_runs, "gpu:7") as add:
+        add(options(accelerator="auto"))
+    made = []
+
+    def two_and_an_error():
+        with run_queue.submit_several(tiny_runs, "cpu") as add:
+            made.extend(add(options(seed=seed)) for seed in (1, 2))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        two_and_an_error()
+    assert frozen == [(made[0].id, "cpu")]
+    assert ids(run_queue.entries(tiny_runs)) == [made[1].id]
+
+
 def test_the_order_can_be_changed_and_damage_to_it_costs_the_order_alone(frozen, tiny_runs):
     made = [run_queue.submit(options(seed=seed), tiny_runs, "cpu") for seed in range(5)]
     run_queue.move(made[4].id, 0, tiny_runs)
