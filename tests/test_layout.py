@@ -19,6 +19,7 @@ ORDER = """
     curves
     results
     experiments
+    sweeps
     data
     views
     models

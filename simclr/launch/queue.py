@@ -211,6 +211,25 @@ def drop(run: Run, runs_dir: Path) -> None:
             runs.delete(run, runs_dir, even_queued=True)
 
 
+def hold(held: Sequence[Run], runs_dir: Path) -> list[Run]:
+    """Takes waiting runs out of the queue as stopped ones, whose folders stay and which can be resumed.
+
+    Returns:
+        Those that waited; others have begun or ended meanwhile and are left as they are.
+
+    Raises:
+        ConfigError: if the folder cannot be written.
+    """
+    found = []
+    with spawn.locked(runs_dir / QUEUE):
+        for run in held:
+            status = runs.read_status(run.path)
+            if (status.state, status.backend) == ("queued", "local"):
+                runs.update_status(run.path, state="stopped", reason="taken out of the queue", queued=None)
+                found.append(run)
+    return found
+
+
 def slots(runs_dir: Path) -> dict[str, int]:
     """How many runs a device takes at once, by its name, if that is not one."""
     values = safe_read.json_dict(runs_dir / QUEUE / SLOTS)

@@ -50,7 +50,7 @@ from simclr.runs.folder import (
     write_evaluation,
 )
 from simclr.runs.metrics_csv import FINETUNE_METRICS, PRETRAIN_METRICS, MetricsTail
-from simclr.runs.run import Run, computed_beside
+from simclr.runs.run import GroupPlace, Run, computed_beside
 from simclr.runs.status import BAD_INPUT_EXIT_CODE, STOP_GRACE_SECONDS, STOPPED_EXIT_CODE, has_supervisor, read_status
 from simclr.runs.status_writer import StatusWriter, change_status, update_status
 
@@ -83,6 +83,7 @@ __all__ = [
     "STOPPED_EXIT_CODE",
     "STOP_GRACE_SECONDS",
     "TRASH",
+    "GroupPlace",
     "MetricsTail",
     "Run",
     "StatusWriter",

@@ -9,13 +9,28 @@ import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from simclr.files import safe_read, writing
 from simclr.runs.current_status import current_status
 from simclr.runs.file_names import CONFIG, EVALUATION, EXAMPLES, HEALTH, LOG, META, METRICS, MODEL, OF_EXAMPLES
 from simclr.runs.metrics_csv import MetricsTail
 from simclr.runs.status import Status
+
+
+class GroupPlace(NamedTuple):
+    """A run's place in a group: runs that answer one question together.
+
+    Attributes:
+        id: of the group.
+        title: the question.
+        setting: what this run has on each axis in which the group's runs differ, by the axis's name; empty for a group
+            of seeds.
+    """
+
+    id: str
+    title: str
+    setting: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -100,6 +115,16 @@ class Run:
         """Id of the pre-training that this run starts from, or is compared with."""
         value = self.meta.get("experiment") or self.brief.get("experiment_version")
         return str(value) if value is not None else None
+
+    @property
+    def group(self) -> GroupPlace | None:
+        """Its group, if it is in one."""
+        found = self.meta.get("group")
+        if not isinstance(found, dict) or not isinstance(found.get("id"), str) or not found["id"]:
+            return None
+        setting = found.get("setting")
+        labels = {str(axis): str(label) for axis, label in setting.items()} if isinstance(setting, dict) else {}
+        return GroupPlace(found["id"][:200], str(found.get("title") or found["id"])[:200], labels)
 
     @property
     def after(self) -> str | None:

@@ -1,0 +1,281 @@
+"""What differs among the runs of a sweep: axes and their values, seeds, arms and shares of the labels (no torch)."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+from simclr import config as cfg
+from simclr.config import ConfigError, PretrainConfig
+from simclr.results import arms
+
+AND = " + "  # joins the names of two values of a pairs axis
+MAX_MEMBERS = 2000
+NOT_AN_AXIS = ("seed", "name", "notes", "tags", "version", "evaluate")
+Texts = Mapping[str, str]
+
+
+class Value(NamedTuple):
+    """A value of an axis: what it is called, and the options that it sets, by dotted name."""
+
+    label: str
+    options: Texts
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An option with its values, or a name of its own whose values each set several options.
+
+    Attributes:
+        name: of the option, or its own.
+        values: in the order in which they are shown.
+        pairs: each value alone, and each two of them together.
+    """
+
+    name: str
+    values: tuple[Value, ...]
+    pairs: bool = False
+
+    def points(self) -> list[Value]:
+        """What a run may have on this axis."""
+        if not self.pairs:
+            return list(self.values)
+        return [
+            one if one is other else Value(one.label + AND + other.label, {**one.options, **other.options})
+            for one, other in itertools.combinations_with_replacement(self.values, 2)
+        ]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One combination of the axes' values.
+
+    Attributes:
+        labels: axis to the label of its value; empty where there is no axis.
+        options: what they set, by dotted name.
+    """
+
+    labels: Texts
+    options: Texts
+
+    @property
+    def title(self) -> str:
+        """`temperature 0.2, epochs 10`; empty where there is no axis."""
+        return ", ".join(f"{axis} {label}" for axis, label in self.labels.items())
+
+
+class Member(NamedTuple):
+    """One run of a sweep; a pre-training has neither arm nor label fraction."""
+
+    setting: Setting
+    seed: int
+    arm: str | None = None
+    label_fraction: float | None = None
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much a sweep may take: `runs`, or `hours` as estimated before it starts."""
+
+    amount: float
+    unit: Literal["runs", "hours"]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Runs that differ in stated axes, each with every seed, and each pre-training with its supervised runs.
+
+    Attributes:
+        title: the question.
+        recipe: the shipped recipe that the options start from.
+        base: options that all share, by dotted name.
+        axes: what differs; none: seeds alone.
+        seeds: of everything that is drawn.
+        arms: supervised runs after each pre-training: `frozen`, `full`, `scratch`.
+        label_fractions: shares of the labels that each arm is trained with.
+        method: all combinations, or some by chance.
+        limit: of a random choice.
+    """
+
+    title: str
+    recipe: str
+    base: Texts = field(default_factory=dict)
+    axes: tuple[Axis, ...] = ()
+    seeds: tuple[int, ...] = (42,)
+    arms: tuple[str, ...] = ()
+    label_fractions: tuple[float, ...] = ()
+    method: Literal["grid", "random"] = "grid"
+    limit: Limit | None = None
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it compares settings: it chooses by validation images then, and looks at no test image."""
+        return self.num_settings > 1
+
+    @property
+    def num_settings(self) -> int:
+        """Combinations that there are, before any limit."""
+        number = 1
+        for axis in self.axes:
+            count = len(axis.values)
+            number *= count * (count + 1) // 2 if axis.pairs else count
+        return number
+
+    @property
+    def members_per_setting(self) -> int:
+        return len(self.seeds) * (1 + len(self.arms) * len(self.label_fractions))
+
+    def settings(self, number: int | None = None) -> list[Setting]:
+        """The combinations, in the order of the axes' values; of a random choice `number` of them, always the same.
+
+        Args:
+            number: how many of a random choice; None: as many as its limit of runs allows.
+        """
+        combinations = itertools.product(*(axis.points() for axis in self.axes))
+        if self.method == "random":
+            if number is None:
+                runs = self.limit.amount if self.limit is not None and self.limit.unit == "runs" else MAX_MEMBERS
+                number = max(1, int(runs) // self.members_per_setting)
+            # one order for all numbers, so that a higher limit adds to what is there
+            order = random.Random(0).sample(range(self.num_settings), self.num_settings)
+            chosen = set(order[:number])
+            combinations = (item for place, item in enumerate(combinations) if place in chosen)  # type: ignore[assignment]
+        return [self._setting(points) for points in combinations]
+
+    def _setting(self, points: Sequence[Value]) -> Setting:
+        options: dict[str, str] = {}
+        for point in points:
+            options |= point.options
+        labels = {axis.name: point.label for axis, point in zip(self.axes, points, strict=True)}
+        return Setting(labels, options)
+
+    def members(self, number: int | None = None) -> Iterator[Member]:
+        """The runs in the order in which they start: the first seed of every setting, each with what follows it."""
+        settings = self.settings(number)
+        for seed, setting in itertools.product(self.seeds, settings):
+            yield Member(setting, seed)
+            for fraction, arm in itertools.product(self.label_fractions, self.arms):
+                yield Member(setting, seed, arm, fraction)
+
+    def pretraining(self, setting: Setting, seed: int) -> PretrainConfig:
+        """The options of a pre-training.
+
+        Raises:
+            ConfigError: if the values do not make a valid run.
+        """
+        values = _merged(cfg.recipe(self.recipe), self.base, setting.options)
+        values |= {"seed": seed, "version": None}
+        if self.chooses:
+            values["evaluate"] = False
+        config = cfg.build(PretrainConfig, values)
+        assert isinstance(config, PretrainConfig)
+        return config
+
+    def check(self) -> None:
+        """Raises ConfigError, with one sentence, if a setting does not make a valid run, or two make the same."""
+        seen: dict[str, Setting] = {}
+        for setting in self.settings():
+            try:
+                text = cfg.to_yaml(self.pretraining(setting, self.seeds[0]))
+            except ConfigError as error:
+                where = f" (with {setting.title})" if setting.labels else ""
+                raise ConfigError(f"{error}{where}") from None
+            if text in seen:
+                raise ConfigError(
+                    f"axes give the same options twice, as {seen[text].title} and as {setting.title}; allowed: "
+                    "settings that differ."
+                )
+            seen[text] = setting
+
+
+def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as sections, where a later layer wins option by option."""
+    flat: dict[str, Any] = {}
+    for layer in layers:
+        flat |= flattened(layer)
+    return cfg.nest(flat)
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Sections of options as dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+# --- as kept in meta.json ---------------------------------------------------------------------------------------------
+
+
+def to_plain(sweep: Sweep) -> dict[str, Any]:
+    """What a sweep is, as plain values for `meta.json` and as its YAML file says it."""
+    plain: dict[str, Any] = {"title": sweep.title, "base": {"recipe": sweep.recipe} | dict(sweep.base)}
+    if sweep.axes:
+        plain["axes"] = {axis.name: _plain_axis(axis) for axis in sweep.axes}
+    plain["seeds"] = list(sweep.seeds)
+    if sweep.arms:
+        plain |= {"arms": list(sweep.arms), "label_fractions": list(sweep.label_fractions)}
+    if sweep.method != "grid":
+        plain["method"] = sweep.method
+    if sweep.limit is not None:
+        plain["limit"] = f"{sweep.limit.amount:g} {sweep.limit.unit}"
+    return plain
+
+
+def _plain_axis(axis: Axis) -> Any:
+    if axis.pairs:
+        return {"pairs": {value.label: dict(value.options) for value in axis.values}}
+    if all(value.options == {axis.name: value.label} for value in axis.values):
+        return [value.label for value in axis.values]
+    return {value.label: dict(value.options) for value in axis.values}
+
+
+def extended(before: Sweep, more: Sweep) -> Sweep:
+    """A sweep with the seeds and values of both, in the order in which they came.
+
+    Raises:
+        ConfigError: if they differ in anything else, or what was one setting, whose test images were looked at, would
+            become several, among which is chosen.
+    """
+    for name in ("recipe", "base", "method"):
+        old, new = getattr(before, name), getattr(more, name)
+        if old != new:
+            raise ConfigError(f"{name} is {_said(new)} and was {_said(old)}; allowed: new seeds, values and arms only.")
+    old_axes, new_axes = [axis.name for axis in before.axes], [axis.name for axis in more.axes]
+    if old_axes != new_axes:
+        raise ConfigError(
+            f"axes are {', '.join(new_axes) or 'none'} and were {', '.join(old_axes) or 'none'}; allowed: the same."
+        )
+    axes = []
+    for old_axis, new_axis in zip(before.axes, more.axes, strict=True):
+        known = {value.label: value for value in old_axis.values}
+        for value in new_axis.values:
+            if value.label in known and known[value.label].options != value.options:
+                raise ConfigError(
+                    f"axes.{new_axis.name}: {value.label} is other options than before; allowed: a new name."
+                )
+        values = {value.label: value for value in (*old_axis.values, *new_axis.values)}
+        axes.append(replace(new_axis, values=tuple(values.values())))
+    both = replace(
+        more,
+        axes=tuple(axes),
+        seeds=tuple(dict.fromkeys((*before.seeds, *more.seeds))),
+        arms=tuple(arm for arm in arms.ARMS if arm in (*before.arms, *more.arms)),
+        label_fractions=tuple(sorted({*before.label_fractions, *more.label_fractions})),
+    )
+    if both.chooses and not before.chooses:
+        raise ConfigError(
+            "The runs that are there have been tested, and among several values is chosen on validation images, before "
+            "any test; allowed: more seeds, or a new sweep."
+        )
+    return both
+
+
+def _said(value: Any) -> str:
+    return str(dict(value)) if isinstance(value, Mapping) else str(value)

@@ -1,0 +1,243 @@
+"""A sweep as a YAML file says it, checked: whatever is wrong is one sentence (no torch).
+
+    title: Which temperature?
+    base: {recipe: quick, epochs: 10}
+    axes:
+      temperature: [0.1, 0.2, 0.5]
+    seeds: [0, 1, 2]
+    arms: [frozen, scratch]
+    label_fractions: [0.01]
+
+An axis is an option with a list of values; or any name with named values that each set several options; or that below
+`pairs`, for each of them alone and each two together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from simclr import config as cfg
+from simclr.config import ConfigError, PretrainConfig
+from simclr.results import arms
+from simclr.sweeps.settings import AND, MAX_MEMBERS, NOT_AN_AXIS, Axis, Limit, Sweep, Value, flattened
+
+SHIPPED = cfg.RECIPES_DIR / "sweeps"
+KEYS = ("title", "base", "axes", "seeds", "arms", "label_fractions", "method", "limit")
+MAX_SEED = 2**31 - 1
+
+
+def shipped_names() -> list[str]:
+    """Names of the sweeps that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load(name: str | Path) -> Sweep:
+    """A sweep from a YAML file, or a shipped one by its name.
+
+    Raises:
+        ConfigError: with one sentence for what is wrong.
+    """
+    path = SHIPPED / f"{name}.yaml" if str(name) in shipped_names() else Path(name)
+    if not path.suffix and not path.exists():
+        names = shipped_names()
+        hint = cfg.nearest_name(str(name), names)
+        raise ConfigError(f"FILE is {name}; allowed: a YAML file, or one of {', '.join(names)}{hint or '.'}")
+    return parse(cfg.load_yaml(path), path.stem)
+
+
+def parse(plain: Mapping[str, Any], name: str = "sweep") -> Sweep:
+    """A sweep from plain values: those of its file, or those kept in `meta.json`.
+
+    Args:
+        plain: names with values; numbers may be text.
+        name: its title where it has none.
+
+    Raises:
+        ConfigError: with one sentence for what is wrong.
+    """
+    for key in plain:
+        if key not in KEYS:
+            hint = cfg.nearest_name(str(key), KEYS)
+            raise ConfigError(f"{key} is not a part of a sweep; allowed: {', '.join(KEYS)}{hint or '.'}")
+    base = flattened(_section(plain, "base"))
+    recipe = str(base.pop("recipe", "quick"))
+    names = cfg.recipe_names()
+    if recipe not in names:
+        raise ConfigError(
+            f"base.recipe is {recipe}; allowed: {', '.join(names)}{cfg.nearest_name(recipe, names) or '.'}"
+        )
+    found = Sweep(
+        title=str(plain.get("title") or name.replace("-", " ").replace("_", " ")).strip()[:120],
+        recipe=recipe,
+        base={option: _text(option, value) for option, value in base.items()},
+        axes=tuple(_axis(axis, values) for axis, values in _section(plain, "axes").items()),
+        seeds=_seeds(plain.get("seeds", [42])),
+        arms=_arms(plain.get("arms", [])),
+        label_fractions=_fractions(plain.get("label_fractions")) if plain.get("arms") else (),
+        method=_method(plain.get("method", "grid")),
+        limit=_limit(plain.get("limit")),
+    )
+    for option in found.base:
+        _check_option("base", option)
+    _check_whole(found, "label_fractions" in plain)
+    found.check()
+    return found
+
+
+def _check_whole(sweep: Sweep, names_fractions: bool) -> None:
+    taken: dict[str, str] = {}
+    for axis in sweep.axes:
+        for option in {option for value in axis.values for option in value.options}:
+            if option in taken:
+                raise ConfigError(
+                    f"{option} is set by the axes {taken[option]} and {axis.name}; allowed: by one of them."
+                )
+            taken[option] = axis.name
+    if names_fractions and not sweep.arms:
+        raise ConfigError(f"label_fractions are set and arms are not; allowed: arms, any of {', '.join(arms.ARMS)}.")
+    if sweep.method == "random" and sweep.limit is None:
+        raise ConfigError("method is random and limit is not set; allowed: a limit such as 20 runs, or 2 hours.")
+    if sweep.method == "grid" and sweep.limit is not None:
+        raise ConfigError("limit is set and method is grid, which takes all; allowed: method random.")
+    number = sweep.num_settings * sweep.members_per_setting
+    if sweep.method == "grid" and number > MAX_MEMBERS:
+        raise ConfigError(
+            f"The sweep has {number:,} runs; allowed: up to {MAX_MEMBERS:,}, or method random with a limit."
+        )
+    if sweep.num_settings > 100 * MAX_MEMBERS:
+        raise ConfigError(f"The axes have {sweep.num_settings:,} combinations; allowed: up to {100 * MAX_MEMBERS:,}.")
+
+
+def _section(plain: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = plain.get(key)
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{key} is {_short(value)}; allowed: names with values.")
+    return {str(name): item for name, item in value.items()}
+
+
+def _axis(name: str, values: Any) -> Axis:
+    if isinstance(values, Mapping) and set(values) == {"pairs"} and isinstance(values["pairs"], Mapping):
+        named = _named_values(name, values["pairs"])
+        if len(named) < 2:
+            raise ConfigError(f"axes.{name}.pairs has {len(named)} values; allowed: at least 2.")
+        return Axis(name, named, pairs=True)
+    if isinstance(values, Mapping):
+        return Axis(name, _named_values(name, values))
+    if not isinstance(values, list | tuple) or not values:
+        raise ConfigError(f"axes.{name} is {_short(values)}; allowed: a list of values such as [0.1, 0.2].")
+    _check_option("axes", name)
+    texts = [_text(name, value) for value in values]
+    if len(set(texts)) < len(texts):
+        twice = next(text for text in texts if texts.count(text) > 1)
+        raise ConfigError(f"axes.{name} has {twice} twice; allowed: each value once.")
+    return Axis(name, tuple(Value(text, {name: text}) for text in texts))
+
+
+def _named_values(name: str, values: Mapping[Any, Any]) -> tuple[Value, ...]:
+    found = []
+    for label, options in values.items():
+        if not isinstance(options, Mapping) or AND in str(label) or not str(label).strip():
+            raise ConfigError(
+                f"axes.{name}.{label} is {_short(options)}; allowed: a name without{AND}and the options that it sets, "
+                "such as {temperature: 0.1}."
+            )
+        flat = {option: _text(option, value) for option, value in flattened(options).items()}
+        for option in flat:
+            _check_option(f"axes.{name}.{label}", option)
+        found.append(Value(str(label), flat))
+    return tuple(found)
+
+
+def _check_option(where: str, name: str) -> None:
+    names = cfg.option_names(PretrainConfig)
+    if name not in names:
+        raise ConfigError(f"{where}: {name} is not an option of a pre-training{cfg.nearest_name(name, names) or '.'}")
+    if name in NOT_AN_AXIS:
+        own = "seeds" if name == "seed" else "no such option here: a sweep sets it itself"
+        raise ConfigError(f"{where}: {name} is set; allowed: {own}.")
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    """A list of seeds, or a number of them, counted from 0."""
+    items = value if isinstance(value, list | tuple) else None
+    if items is None:
+        number = _whole(value)
+        if number is None or not 1 <= number <= MAX_MEMBERS:
+            raise ConfigError(f"seeds is {_short(value)}; allowed: a list of whole numbers, or how many.")
+        return tuple(range(number))
+    numbers = [_whole(item) for item in items]
+    found = tuple(number for number in numbers if number is not None and 0 <= number <= MAX_SEED)
+    if not found or len(found) < len(items) or len(set(found)) < len(found):
+        raise ConfigError(f"seeds is {_short(value)}; allowed: whole numbers from 0 to {MAX_SEED:,}, each once.")
+    return found
+
+
+def _arms(value: Any) -> tuple[str, ...]:
+    items = [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
+    if wrong := next((item for item in items if item not in arms.ARMS), None):
+        raise ConfigError(
+            f"arms is {_short(wrong)}; allowed: {', '.join(arms.ARMS)}{cfg.nearest_name(wrong, arms.ARMS) or '.'}"
+        )
+    return tuple(arm for arm in arms.ARMS if arm in items)
+
+
+def _fractions(value: Any) -> tuple[float, ...]:
+    if value is None:
+        return (0.01,)
+    items = value if isinstance(value, list | tuple) else [value]
+    numbers = [_number(item) for item in items]
+    found = [number for number in numbers if number is not None and 0 < number <= 1]
+    if not found or len(found) < len(items):
+        raise ConfigError(f"label_fractions is {_short(value)}; allowed: numbers above 0, up to 1.")
+    return tuple(sorted(set(found)))
+
+
+def _method(value: Any) -> Literal["grid", "random"]:
+    if value not in ("grid", "random"):
+        raise ConfigError(f"method is {_short(value)}; allowed: grid or random.")
+    return "random" if value == "random" else "grid"
+
+
+def _limit(value: Any) -> Limit | None:
+    """`20`, `20 runs` or `2.5 hours`."""
+    if value is None or value == "":
+        return None
+    number, _, unit = str(value).strip().partition(" ")
+    amount, unit = _number(number), unit.strip() or "runs"
+    if unit in ("runs", "run") and amount is not None and amount >= 1 and amount == int(amount):
+        return Limit(amount, "runs")
+    if unit in ("hours", "hour", "h") and amount is not None and amount > 0:
+        return Limit(amount, "hours")
+    raise ConfigError(
+        f"limit is {_short(value)}; allowed: a number of runs such as 20 runs, or of hours such as 2 hours."
+    )
+
+
+def _text(option: str, value: Any) -> str:
+    """A value as text; numbers in one spelling, so that 1.0 and 1 are the same value."""
+    info = cfg.option_names(PretrainConfig).get(option)
+    number = _number(value) if info is not None and cfg.field_type(info) in (int, float) else None
+    return cfg.option_text(value if number is None else number)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and number == int(number) and not isinstance(value, bool) else None
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return f"{text[:77]}..." if len(text) > 80 else text or "empty"
