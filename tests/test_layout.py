@@ -19,7 +19,6 @@ ORDER = """
     curves
     results
     experiments
-    sweeps
     data
     views
     models
@@ -27,6 +26,7 @@ ORDER = """
     evaluation
     training
     lifecycle
+    sweeps
     embeddings
     films
     analysis
@@ -53,6 +53,7 @@ WITHOUT_TORCH = (
     "simclr.lifecycle.experiment",
     "simclr.evaluation.health",
     "simclr.evaluation.knn",
+    "simclr.sweeps",
     "simclr.embeddings",
     "simclr.films",
     "simclr.analysis",

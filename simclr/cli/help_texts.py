@@ -8,6 +8,7 @@ commands:
   pretrain   train an encoder without labels
   finetune   train a classifier on a pre-trained encoder, or the same network from scratch
   race       both at the same time, SimCLR and from scratch, on as many images
+  sweep      many runs that answer one question: seeds, values of options, shares of the labels
   estimate   will it fit, and how long will it take: a few real steps of a run that is not started
   evaluate   repeat a run's test figures from its weights and compare
   embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
@@ -37,6 +38,20 @@ EXAMPLES = {
     "race": """examples:
   python -m simclr race
   python -m simclr race --recipe quick --label_fraction 0.05 --device cpu""",
+    "sweep": """examples:
+  python -m simclr sweep temperature
+  python -m simclr sweep FILE.yaml --dry_run
+  python -m simclr sweep FILE.yaml --extend GROUP
+  python -m simclr sweep GROUP --stop
+  python -m simclr sweep GROUP --resume
+
+a FILE.yaml:
+  title: Which temperature?
+  base: {recipe: quick, epochs: 10}
+  axes: {temperature: [0.1, 0.2, 0.5]}
+  seeds: [0, 1, 2]
+  arms: [frozen, scratch]
+  label_fractions: [0.01, 0.1]""",
     "estimate": """examples:
   python -m simclr estimate pretrain --config simclr/recipes/cifar10.yaml --batch_size 1024
   python -m simclr estimate finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0 --json""",
@@ -80,6 +95,7 @@ SUMMARIES = {
     "pretrain": "Trains an encoder without labels (SimCLR, Chen et al. 2020).",
     "finetune": "Trains a classifier on a pre-trained encoder, frozen or free, or the same network from scratch.",
     "race": "Trains SimCLR and the same network from scratch at the same time, on as many images: the page Race.",
+    "sweep": "Queues the runs of a sweep file as one group, says what they will cost, and stops or resumes them.",
     "estimate": "Says whether a run fits into memory and how long it takes, by a few real steps; status 1: no fit.",
     "evaluate": "Measures a finished run on the test images, from its weights alone, and compares with what is stored.",
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",

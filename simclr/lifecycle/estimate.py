@@ -68,6 +68,7 @@ class Figures:
     images_per_step: of the whole run; measured_images: of the steps that were measured.
     num_initial_steps, initial_step_seconds: of the first steps, whose views are smaller, if any.
     is_whole: whether what is wanted was tried, or extrapolated from less.
+    disk: bytes of what was written: weights, checkpoints and logs.
     view_bytes: of the two views of one image.
     """
 
@@ -86,11 +87,12 @@ class Figures:
     parts: list[CostItem]
     num_initial_steps: int = 0
     initial_step_seconds: Sequence[float] = ()
+    disk: int = 0
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The answer: memory in bytes, all processes that share it together, times in seconds with their range.
+    """The answer: memory and disk in bytes, of all processes together, times in seconds with their range.
 
     batch_size, micro_batch_size: what would fit where the wanted does not; None where nothing has to change, or nothing
     would help.
@@ -110,6 +112,7 @@ class Estimate:
     parts: dict[str, float]
     notes: list[str]
     measured: float
+    disk: int = 0
 
     def sentences(self) -> list[str]:
         """The answer in words."""
@@ -229,6 +232,7 @@ def conclude(
         parts=parts,
         notes=_notes(figures, config, has_company, is_crowded),
         measured=time.time(),
+        disk=figures.disk,
     )
 
 

@@ -180,6 +180,7 @@ class Trial:
     begin: float
     end: float
     peak: int
+    disk: int
 
 
 def _try(prepared: Prepared, gauge: PeakMemory) -> Trial:
@@ -198,8 +199,9 @@ def _try(prepared: Prepared, gauge: PeakMemory) -> Trial:
         end = time.perf_counter()
         tail = runs.MetricsTail(Path(name) / runs.METRICS)
         tail.refresh()
+        disk = sum(path.stat().st_size for path in Path(name).rglob("*") if path.is_file())
     peak = gauge.peak() + (0 if gauge.on_gpu else clock.reading_memory)
-    return Trial(clock, phases, tail.columns, begin, end, peak)
+    return Trial(clock, phases, tail.columns, begin, end, peak, disk)
 
 
 def _cut(split: Split | None, num_images: int) -> Split | None:
@@ -247,6 +249,7 @@ class Measurement:
         self.limit = SAFE_SHARE * self.free / self.sharing
         self.base = 0 if on_gpu else psutil.Process().memory_info().rss
         self.peaks: list[tuple[int, int]] = [(0, self.base)]
+        self.disk = 0
         self.train_split = prepared.train or prepared.data.train
 
     def figures(self) -> Figures:
@@ -264,6 +267,7 @@ class Measurement:
             num_steps=self.prepared.num_steps,
             num_epochs=self.prepared.num_epochs,
             peaks=self.peaks,
+            disk=self.disk,
             **found,
         )
 
@@ -377,6 +381,7 @@ class Measurement:
             options = options | {"knn_every_epochs": 1}
         self.say(f"training {num_steps} steps", 0.6)
         trial = _try(self._with(num_steps, options, val=val, test=test, probe=probe), self.gauge)
+        self.disk = trial.disk
         epochs = self.prepared.num_epochs
         parts = [CostItem("checkpoints", _mean(trial.clock.checkpoints), epochs)]
         if val is not None and trial.clock.validations:
@@ -407,6 +412,7 @@ class Measurement:
             epochs = max(least, min(HEAD_STEPS // per_epoch, HEAD_STEPS))
             options = {"epochs": epochs, "images_per_epoch": None}
             trial = _try(self._with(epochs * per_epoch, options, **cut), self.gauge)
+            self.disk = trial.disk
             self.peaks.append((min(num_images, EVALUATION_BATCH_SIZE), trial.peak))
             return trial, cut, per_epoch
 
