@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 from simclr import runs
 from simclr.cli.parser import FINISHED, add_runs_dir, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
-from simclr.results import tables, wording
+from simclr.results import group_wording, groups, table_formats, tables, wording
+from simclr.results.groups import Find, Group
 from simclr.results.index import RunIndex, Summary
 from simclr.results.tables import ResultRow, Results
 from simclr.runs import Run
@@ -25,15 +25,30 @@ def show_results(arguments: list[str]) -> int:
     """
     parser = command_parser("results")
     parser.add_argument(
-        "RUN", nargs="?", help="A pre-training: id, unique prefix or folder. Default: the newest with results."
+        "RUN",
+        nargs="?",
+        help="A pre-training: id, prefix or folder; or a group. Default: the newest with results.",
+    )
+    parser.add_argument("--format", default="table", help="table, csv, markdown, latex or json. Default: table.")
+    parser.add_argument(
+        "--measure", help=f"Of a group: {', '.join(item.key for item in groups.MEASURES)}. Default: the first it has."
     )
     parser.add_argument(
         "--one_seed", action="store_true", help="Not those that differ from it in nothing but the seed."
     )
-    parser.add_argument("--json", action="store_true", help="As JSON, for scripts.")
+    parser.add_argument("--json", action="store_true", help="The same as --format json.")
     add_runs_dir(parser)
     options = parse(parser, arguments)
     folder = folder_of_runs(options.runs_dir)
+    form = "json" if options.json else options.format
+    if form not in (*table_formats.FORMATS, "json"):
+        raise ConfigError(f"format is {form}; allowed: {', '.join(table_formats.FORMATS)} or json.")
+    summaries = RunIndex(folder).summaries(max_age=0)
+    if options.RUN is not None and (group := groups.find_group(options.RUN, summaries)) is not None:
+        print(_of_group(group, finder(folder), form, options.measure))
+        return FINISHED
+    if options.measure is not None:
+        raise ConfigError(f"measure is {options.measure} and RUN is no group; allowed: the id of a group.")
     named = runs.find(options.RUN, folder) if options.RUN is not None else None
     if named is not None and named.path.parent.resolve() not in (folder.resolve(), (folder / runs.EXAMPLES).resolve()):
         folder = named.path.parent
@@ -49,8 +64,44 @@ def show_results(arguments: list[str]) -> int:
             "python -m simclr pretrain --config simclr/recipes/quick.yaml"
         )
     found = tables.results(own, summaries, finder(folder), all_seeds=not options.one_seed)
-    print(as_json(own, found) if options.json else "\n".join(lines(own, found)))
+    if form == "json":
+        print(as_json(own, found))
+    else:
+        print("\n".join(lines(own, found)) if form == "table" else table_formats.FORMATS[form](table(found)))
     return FINISHED
+
+
+def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
+    """What a group says by one measure: its answer and table, or the table alone in another form."""
+    offered = groups.measures_of(group, find)
+    measure = next((item for item in groups.MEASURES if item.key == key), offered[0])
+    if key is not None and measure.key != key:
+        raise ConfigError(f"measure is {key}; allowed: {', '.join(item.key for item in groups.MEASURES)}.")
+    found = groups.cells(group, measure, find)
+    if not found:
+        raise ConfigError(f"measure is {measure.key}, which no run of the group has; allowed: {offered[0].key}.")
+    rows = group_wording.table(found)
+    if form == "json":
+        cells = [
+            {
+                "setting": dict(item.cell.setting),
+                "trained": item.cell.arm,
+                "label_fraction": item.cell.fraction,
+                "runs": [run.id for run in item.cell.runs],
+                "values": dict(item.cell.values),
+                "spread": _plain(item.cell.spread),
+                "difference": _plain(item.difference),
+                "p": item.p,
+            }
+            for item in groups.compare(found)
+        ]
+        about = {"group": group.id, "title": group.title, "measure": measure.key, "measured": measure.label}
+        return json.dumps({**about, "cells": cells}, indent=1)
+    if form != "table":
+        return table_formats.FORMATS[form](rows)
+    answer = group_wording.answer(group, found, measure).replace("**", "")
+    head = [f"{group.title} ({group.id})", group_wording.progress(group), "", answer, ""]
+    return "\n".join([*head, table_formats.as_text(rows)])
 
 
 def finder(folder: Path) -> Any:
@@ -75,7 +126,7 @@ def lines(own: Summary, found: Results) -> list[str]:
         scratch = wording.row_of(found.rows, verdict.fraction, "scratch")
         speed = wording.speed_sentence(verdict, scratch.reached if scratch is not None else None, found.clock)
         answers.append(f"{wording.accuracy_sentence(verdict)} {speed}".strip().replace("**", ""))
-    return [*head, "", *answers, *([""] if answers else []), *aligned(table(found)), *notes(found)]
+    return [*head, "", *answers, *([""] if answers else []), table_formats.as_text(table(found)), *notes(found)]
 
 
 def notes(found: Results) -> list[str]:
@@ -104,18 +155,6 @@ def cells(row: ResultRow) -> list[str]:
         wording.second_text(reached),
         wording.NOTHING if is_scratch else wording.ratio_text(seconds),
         ", ".join(sorted({str(run.seed) for run in row.runs}, key=lambda text: text.zfill(20))),
-    ]
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of a table with columns of one width; the first column to the left, the others to the right."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return [
-        "  ".join(
-            text.ljust(width) if place == 0 else text.rjust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from simclr import runs
 from simclr.files import safe_read
-from simclr.runs import Run, metrics_csv
+from simclr.runs import GroupPlace, Run, metrics_csv
 from simclr.runs.status import Status
 
 # What a summary is made of; it is made again when one of these has another size or time.
@@ -49,6 +49,7 @@ class Summary:
     loss: float | None
     created: float
     is_example: bool = False
+    group: GroupPlace | None = None
 
     @property
     def title(self) -> str:
@@ -182,6 +183,7 @@ def _read(run: Run) -> Summary:
         loss=status.loss,
         created=run.created,
         is_example=run.is_example,
+        group=run.group,
     )
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 MIN_FOR_INTERVAL = 3  # of two seeds the interval is 18 times as wide as their distance suggests: it says nothing
 CONFIDENCE = 0.95
+Seed = TypeVar("Seed", bound=Hashable)
 
 
 def mean_and_std(values: Sequence[float]) -> tuple[float, float]:
@@ -84,7 +86,7 @@ def difference(values: Sequence[float], confidence: float = CONFIDENCE) -> Diffe
 
 
 def paired(
-    values: Mapping[Hashable, float], baseline: Mapping[Hashable, float], confidence: float = CONFIDENCE
+    values: Mapping[Seed, float], baseline: Mapping[Seed, float], confidence: float = CONFIDENCE
 ) -> Difference | None:
     """By how much `values` are above `baseline`, over the seeds that both have; None where they share none.
 

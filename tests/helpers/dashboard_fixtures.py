@@ -279,3 +279,34 @@ def metric_columns(epochs: int = 3, steps: int = 10, first: int = 1) -> dict[str
             rows.append((epoch + first, step, 5 - 0.1 * step, math.nan, math.nan, 0.5 * step))
         rows.append((epoch + first, (epoch + 1) * steps, math.nan, 4.0, 0.5, math.nan))
     return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def make_group(
+    folder: Path,
+    values: dict[str, list[float]],
+    axis: str = "temperature",
+    group_id: str = "which-x7k2",
+    title: str = "Which temperature?",
+    **more: Any,
+) -> list[Run]:
+    """A group of finished pre-trainings: one for each label and seed, whose last kNN accuracy is the value given.
+
+    Args:
+        values: label of the axis to the figures of the seeds 0, 1, ...
+        more: options that all share.
+    """
+    found = []
+    for label, figures in values.items():
+        for seed, value in enumerate(figures):
+            run = make_run(folder, epochs=2, seed=seed, evaluate=False, **more)
+            place = {"id": group_id, "title": title, "setting": {axis: label} if axis else {}}
+            runs.add_meta(run.path, group=place, num_val_images=410)
+            with open(run.metrics_path, newline="", encoding="utf-8") as stream:
+                rows = list(csv.DictReader(stream))
+            rows[-1]["val/knn_top1"] = str(value)
+            with open(run.metrics_path, "w", newline="", encoding="utf-8") as stream:
+                writer = csv.DictWriter(stream, list(rows[0]))
+                writer.writeheader()
+                writer.writerows(rows)
+            found.append(run)
+    return found

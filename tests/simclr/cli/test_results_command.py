@@ -3,9 +3,8 @@
 import json
 
 import pytest
-from dashboard_fixtures import make_experiment, make_run
+from dashboard_fixtures import make_experiment, make_group, make_run
 
-from simclr.cli import results
 from simclr.cli.main import main
 
 
@@ -92,5 +91,39 @@ def test_bad_input_is_one_sentence(folder, capsys, tmp_path_factory, arguments, 
     assert sentence in capsys.readouterr().err
 
 
-def test_columns_are_as_wide_as_their_widest_text():
-    assert results.aligned([["a", "bb"], ["ccc", "d"]]) == ["a    bb", "ccc   d"]
+@pytest.mark.parametrize("form", ["table", "csv", "markdown", "latex", "json"])
+def test_a_group_is_printed_in_every_form(folder, capsys, form):
+    make_group(folder, {"0.1": [0.8, 0.82, 0.84], "0.5": [0.85, 0.88, 0.88]})
+    text = printed(capsys, "which-x7k2", "--format", form)
+    if form == "json":
+        found = json.loads(text)
+        assert [cell["values"] for cell in found["cells"]][0] == {"0": 0.8, "1": 0.82, "2": 0.84}
+        assert found["cells"][0]["difference"]["num"] == 3
+        return
+    assert "82.0" in text and "0.5" in text
+    assert ("Temperature 0.5: 87.0 ± 1.7 %" in text) == (form == "table")
+
+
+@pytest.mark.parametrize("form", ["csv", "markdown", "latex"])
+def test_the_table_of_a_pretraining_is_printed_in_every_form(folder, capsys, form):
+    pretraining, _ = make_experiment(folder)
+    text = printed(capsys, pretraining.id, "--format", form)
+    assert "Frozen encoder" in text and "42.0" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--format", "word"], "format is word; allowed: table, csv, markdown, latex or json."),
+        (["which-x7k2", "--measure", "knn"], "measure is knn; allowed: val_knn, "),
+        (
+            ["which-x7k2", "--measure", "test_top1"],
+            "measure is test_top1, which no run of the group has; allowed: val_knn.",
+        ),
+        (["--measure", "val_knn"], "measure is val_knn and RUN is no group"),
+    ],
+)
+def test_a_wrong_form_or_measure_is_one_sentence(folder, capsys, arguments, sentence):
+    make_group(folder, {"0.1": [0.8]})
+    assert main(["results", *arguments]) == 2
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,181 @@
+"""What a group of runs says, in sentences with their uncertainty, and its table as texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from simclr.results import groups, wording
+from simclr.results.groups import Cell, Compared, Group, Measure
+from simclr.results.statistics import MIN_FOR_INTERVAL, Difference, Spread, image_interval
+
+LEVEL = 0.05  # of the corrected probability below which two settings are told apart
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def number_word(number: int) -> str:
+    """`two`, `11`."""
+    return NUMBERS[number] if number < len(NUMBERS) else f"{number:,}"
+
+
+def cell_name(cell: Cell) -> str:
+    """What a cell is called in a sentence: `temperature 0.2`, `fine-tuned on 1 % of the labels`."""
+    parts = [f"{axis} {label}" for axis, label in cell.setting.items()]
+    if cell.arm is not None and cell.fraction is not None:
+        parts.append(f"{wording.ARM_NAMES[cell.arm].lower()}, {100 * cell.fraction:g} % of the labels")
+    return ", ".join(parts) or "one setting"
+
+
+def short_name(cell: Cell, other: Cell) -> str:
+    """The same without what it shares with another cell."""
+    parts = [
+        label if len(cell.setting) == 1 else f"{axis} {label}"
+        for axis, label in cell.setting.items()
+        if other.setting.get(axis) != label
+    ]
+    if cell.arm is not None and (cell.arm != other.arm or not parts):
+        parts.append(wording.ARM_NAMES[cell.arm].lower())
+    if cell.fraction is not None and cell.fraction != other.fraction:
+        parts.append(f"{100 * cell.fraction:g} % of the labels")
+    return ", ".join(parts)
+
+
+def spread_text(found: Spread | None) -> str:
+    """`87.9 ± 1.2 %`."""
+    return wording.share_text(found)
+
+
+def difference_text(found: Difference | None) -> str:
+    """`+2.1 points`, with their spread where there are several seeds."""
+    if found is None:
+        return wording.NOTHING
+    text = f"{100 * found.mean:+.1f}"
+    return text if found.deviation is None else f"{text} ± {100 * found.deviation:.1f}"
+
+
+def interval_text(found: Difference | None) -> str:
+    """`0.6 to 3.4`, in points; a dash where there is none."""
+    if found is None or found.low is None or found.high is None:
+        return wording.NOTHING
+    return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+
+
+def probability_text(p: float | None) -> str:
+    if p is None:
+        return wording.NOTHING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: int | None = None) -> str:
+    """The answer of a group in a sentence with its uncertainty, or that there is none yet.
+
+    Args:
+        found: cells of the measure, of one arm and label fraction where there are several.
+        num_images: that the figure was measured on, where known.
+    """
+    first = groups.best(found)
+    if first is None or first.spread is None:
+        return _nothing_yet(group)
+    name = cell_name(first)
+    text = f"**{name[0].upper()}{name[1:]}: {spread_text(first.spread)}** (n {first.spread.num})"
+    second = groups.runner_up(found)
+    if second is None:
+        text += f". {_seeds_sentence(first.spread.num)}"
+    else:
+        compared = next(item for item in groups.compare(found, second) if item.cell is first)
+        text += f", {_beside(compared, second, first)}"
+    text += f" {_what(measure, found)}{_images_sentence(first.spread, num_images)}"
+    if (still := sum(item.is_active for cell in found for item in cell.runs)) > 0:
+        text += f" So far: {still:,} of {sum(len(cell.runs) for cell in found):,} runs are still to come."
+    return text.strip()
+
+
+def _beside(compared: Compared, second: Cell, first: Cell) -> str:
+    gap, name = compared.difference, short_name(second, first) or cell_name(second)
+    if gap is None:
+        return (
+            f"{100 * (first.spread.mean - second.spread.mean):.1f} points above {name}, on other seeds: not paired."
+            if (first.spread and second.spread)
+            else f"above {name}."
+        )
+    text = f"{100 * gap.mean:.1f} points above {name}"
+    if gap.low is None or gap.high is None:
+        return f"{text}. {_too_few(gap.num)}"
+    text += f" (95 % interval {interval_text(gap)}, paired by seed)"
+    if compared.p is not None and compared.p >= LEVEL:
+        return f"{text}: {number_word(gap.num)} seeds do not tell them apart."
+    return f"{text}."
+
+
+def _too_few(num: int) -> str:
+    seeds = "One seed allows" if num == 1 else f"{number_word(num).capitalize()} seeds allow"
+    return f"{seeds} no interval; {number_word(MIN_FOR_INTERVAL)} do."
+
+
+def _seeds_sentence(num: int) -> str:
+    return "One seed says nothing of its spread." if num == 1 else "Mean and standard deviation over the seeds."
+
+
+def _what(measure: Measure, found: Sequence[Cell]) -> str:
+    text = measure.label if measure.label.startswith("kNN") else f"{measure.label[0].upper()}{measure.label[1:]}"
+    number = sum(cell.spread is not None for cell in found)
+    return f"{text}, the best of {number:,} settings." if number > 1 else f"{text}."
+
+
+def _images_sentence(found: Spread, num_images: int | None) -> str:
+    """How far the number of images alone may move a figure."""
+    if not num_images:
+        return ""
+    low, high = image_interval(min(1.0, max(0.0, found.mean)), num_images)
+    return f" Their number ({num_images:,}) alone leaves ± {50 * (high - low):.1f} points."
+
+
+def _nothing_yet(group: Group) -> str:
+    if group.is_active:
+        return f"{group.count('finished'):,} of {len(group.members):,} runs are finished; none has a figure yet."
+    failed = group.count("failed")
+    if failed:
+        return f"No run has a figure: {failed:,} of {len(group.members):,} failed."
+    return "No run has a figure yet: the runs were stopped."
+
+
+def progress(group: Group) -> str:
+    """`26 of 30 runs finished, 2 running, 2 waiting, 1 failed`."""
+    counts = [
+        ("running", group.count(*groups.ACTIVE)),
+        ("waiting", group.count("queued")),
+        ("stopped", group.count("stopped")),
+        ("failed", group.count("failed")),
+    ]
+    parts = [f"{group.count('finished'):,} of {len(group.members):,} runs finished"]
+    return ", ".join(parts + [f"{number:,} {word}" for word, number in counts if number])
+
+
+def table(found: Sequence[Cell]) -> list[list[str]]:
+    """Head and rows of a group's table as texts: settings, n, mean and deviation, difference from the best."""
+    compared = groups.compare(found)
+    axes = list(found[0].setting) if found else []
+    with_arms = any(cell.arm is not None for cell in found)
+    head = [*axes, *(["trained", "labels"] if with_arms else []), "n", "accuracy"]
+    rows = [[*head, "against the best", "95 % interval", "p (Holm)"]]
+    for item in compared:
+        cell = item.cell
+        names = [cell.setting.get(axis, wording.NOTHING) for axis in axes]
+        if with_arms:
+            names += [
+                wording.ARM_NAMES.get(cell.arm or "", wording.NOTHING),
+                f"{100 * (cell.fraction or math.nan):g} %",
+            ]
+        state = spread_text(cell.spread) if cell.spread is not None else cell.runs[0].state
+        num = str(cell.spread.num if cell.spread is not None else 0)
+        rows.append(
+            [
+                *names,
+                num,
+                state,
+                difference_text(item.difference),
+                interval_text(item.difference),
+                probability_text(item.p),
+            ]
+        )
+    return rows

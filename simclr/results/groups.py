@@ -1,0 +1,260 @@
+"""Groups of runs that answer one question: their members, the figures of each setting, and how settings compare.
+
+A group is what its runs say of themselves in `meta.json`. Members that differ in nothing but the seed are one cell, and
+cells are compared pair by pair of equal seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from simclr.files.safe_read import finite_number
+from simclr.results.arms import ARMS
+from simclr.results.index import Summary
+from simclr.results.statistics import Difference, Spread, holm, paired, spread
+from simclr.runs import Run, metrics_csv
+
+Find = Callable[[str], Run | None]  # a run by its id
+ACTIVE = ("running", "starting", "stopping")
+
+
+class Measure(NamedTuple):
+    """A figure by which settings are compared.
+
+    Attributes:
+        key: its name in addresses.
+        label: what it is, in words that no other figure has.
+        source: a column of `metrics.csv`, or a key of `evaluation.json`.
+        is_test: whether it was measured on test images.
+        of: kinds of runs that have it.
+    """
+
+    key: str
+    label: str
+    source: str
+    is_test: bool
+    of: tuple[str, ...]
+
+
+SUPERVISED = ("finetune", "scratch")
+MEASURES = (
+    Measure("val_knn", "kNN accuracy on validation images", "val/knn_top1", False, ("pretrain",)),
+    Measure("val_top1", "accuracy on validation images", "val/top1", False, SUPERVISED),
+    Measure("test_linear", "linear probe on test images", "test/linear_top1", True, ("pretrain",)),
+    Measure("test_knn", "kNN accuracy on test images", "test/knn_top1", True, ("pretrain",)),
+    Measure("test_top1", "accuracy on test images", "test/top1", True, SUPERVISED),
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one group.
+
+    Attributes:
+        id, title: of the group, as its newest run says it.
+        members: newest first.
+        axes: what differs: axis to its labels, numbers rising, words in the order of the runs.
+        seeds: in the order in which they came.
+        arms, fractions: of the supervised runs.
+    """
+
+    id: str
+    title: str
+    members: tuple[Summary, ...]
+    axes: Mapping[str, tuple[str, ...]]
+    seeds: tuple[Any, ...]
+    arms: tuple[str, ...]
+    fractions: tuple[float, ...]
+
+    def count(self, *states: str) -> int:
+        """How many members are in one of these states."""
+        return sum(item.state in states for item in self.members)
+
+    @property
+    def is_active(self) -> bool:
+        return any(item.is_active for item in self.members)
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether settings are compared."""
+        return math.prod(len(labels) for labels in self.axes.values()) > 1
+
+
+def groups(summaries: Iterable[Summary]) -> list[Group]:
+    """All groups among some runs, that with the newest run first.
+
+    Args:
+        summaries: newest first.
+    """
+    found: dict[str, list[Summary]] = {}
+    for item in summaries:
+        if item.group is not None:
+            found.setdefault(item.group.id, []).append(item)
+    return [_group(members) for members in found.values()]
+
+
+def find_group(group_id: str, summaries: Iterable[Summary]) -> Group | None:
+    """One group by its id; None if no run is in it."""
+    members = [item for item in summaries if item.group is not None and item.group.id == group_id]
+    return _group(members) if members else None
+
+
+def _group(members: Sequence[Summary]) -> Group:
+    place = members[0].group
+    assert place is not None
+    settings = [item.group.setting for item in reversed(members) if item.group is not None]
+    names = dict.fromkeys(name for setting in settings for name in setting)
+    axes = {name: _ordered(dict.fromkeys(setting[name] for setting in settings if name in setting)) for name in names}
+    return Group(
+        id=place.id,
+        title=place.title,
+        members=tuple(members),
+        axes=axes,
+        seeds=tuple({repr(item.seed): item.seed for item in reversed(members)}.values()),
+        arms=tuple(arm for arm in ARMS if any(item.arm == arm for item in members)),
+        fractions=tuple(sorted({item.label_fraction for item in members if item.label_fraction is not None})),
+    )
+
+
+def _ordered(labels: Iterable[str]) -> tuple[str, ...]:
+    """Numbers rising; words as they come."""
+    found = tuple(labels)
+    try:
+        return tuple(sorted(found, key=float))
+    except ValueError:
+        return found
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def figure(run: Run, kind: str, measure: Measure) -> float | None:
+    """A run's figure, 0 to 1; None while there is none.
+
+    Of a pre-training on validation images the last one counts, which is that of the weights it keeps; of a supervised
+    run the best, whose weights it keeps.
+    """
+    if kind not in measure.of:
+        return None
+    if measure.is_test:
+        return finite_number(run.evaluation.get(measure.source))
+    return _validation(run.metrics_path, metrics_csv.signature(run.metrics_path), measure.source, kind == "pretrain")
+
+
+@lru_cache(maxsize=8000)
+def _validation(path: Path, _signature: tuple[int, int] | None, column: str, last: bool) -> float | None:
+    tail = metrics_csv.MetricsTail(path)
+    tail.refresh()
+    known = [value for value in tail.columns.get(column, []) if math.isfinite(value)]
+    return (known[-1] if last else max(known)) if known else None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Members that differ in nothing but the seed.
+
+    Attributes:
+        setting: axis to label.
+        arm, fraction: of supervised runs.
+        runs: the newest of each seed.
+        values: figure by seed, of those that are finished and have it.
+        spread: over the seeds.
+    """
+
+    setting: Mapping[str, str]
+    arm: str | None
+    fraction: float | None
+    runs: tuple[Summary, ...]
+    values: Mapping[str, float]
+    spread: Spread | None
+
+    def count(self, *states: str) -> int:
+        return sum(item.state in states for item in self.runs)
+
+
+def cells(group: Group, measure: Measure, find: Find) -> list[Cell]:
+    """The cells of a group that have, or will have, a figure, in the order of axes, label fractions and arms."""
+    found: dict[tuple[Any, ...], dict[str, Summary]] = {}
+    for item in group.members:
+        if item.kind in measure.of and item.group is not None:
+            place = (tuple(item.group.setting.get(axis) for axis in group.axes), item.label_fraction, item.arm)
+            found.setdefault(place, {}).setdefault(repr(item.seed), item)  # the newest
+
+    def order(place: tuple[Any, ...]) -> tuple[Any, ...]:
+        labels, fraction, arm = place
+        where = [
+            axis.index(label) if label in axis else -1 for axis, label in zip(group.axes.values(), labels, strict=True)
+        ]
+        return (*where, fraction or 0.0, ARMS.index(arm) if arm in ARMS else -1)
+
+    rows = []
+    for place in sorted(found, key=order):
+        labels, fraction, arm = place
+        runs = tuple(sorted(found[place].values(), key=lambda item: (str(type(item.seed)), str(item.seed).zfill(12))))
+        values = {}
+        for item in runs:
+            run = find(item.id) if item.state == "finished" else None
+            value = figure(run, item.kind, measure) if run is not None else None
+            if value is not None:
+                values[repr(item.seed)] = value
+        setting = {axis: label for axis, label in zip(group.axes, labels, strict=True) if label is not None}
+        rows.append(Cell(setting, arm, fraction, runs, values, spread(values.values())))
+    return rows
+
+
+def measures_of(group: Group, find: Find) -> list[Measure]:
+    """The measures that a group has figures of; where there are none yet, those that it will have while training."""
+    kinds = {item.kind for item in group.members}
+    possible = [measure for measure in MEASURES if kinds & set(measure.of)]
+    known = [measure for measure in possible if any(cell.values for cell in cells(group, measure, find))]
+    return known or [measure for measure in possible if not measure.is_test]
+
+
+# --- comparison -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A cell beside the best one.
+
+    Attributes:
+        cell: it.
+        difference: it minus the best, seed by seed; None of the best itself, or where they share no seed.
+        p: of the difference, corrected for the number of comparisons (Holm); None without an interval.
+    """
+
+    cell: Cell
+    difference: Difference | None
+    p: float | None
+
+
+def compare(found: Sequence[Cell], baseline: Cell | None = None) -> list[Compared]:
+    """Cells beside a baseline, paired by seed; without one beside the best of those with the most seeds.
+
+    Args:
+        found: cells of one measure.
+    """
+    reference = baseline or best(found)
+    if reference is None:
+        return [Compared(cell, None, None) for cell in found]
+    differences = [None if cell is reference else paired(cell.values, reference.values) for cell in found]
+    corrected = holm([None if item is None else item.p for item in differences])
+    return [Compared(*row) for row in zip(found, differences, corrected, strict=True)]
+
+
+def best(found: Sequence[Cell]) -> Cell | None:
+    """The cell with the highest mean among those with the most seeds, since a single one may be luck."""
+    most = max((len(cell.values) for cell in found), default=0)
+    whole = [cell for cell in found if len(cell.values) == most and cell.spread is not None]
+    return max(whole, key=lambda cell: cell.spread.mean if cell.spread else -1.0, default=None)
+
+
+def runner_up(found: Sequence[Cell]) -> Cell | None:
+    """The best of the others."""
+    first = best(found)
+    return best([cell for cell in found if cell is not first]) if first is not None else None

@@ -1,0 +1,85 @@
+"""A table of texts, head first, in the forms in which it leaves the product."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+
+Rows = Sequence[Sequence[str]]
+LATEX_SIGNS = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "–": "--",
+    "\u2212": "$-$",
+}
+
+
+def as_text(rows: Rows) -> str:
+    """Columns of one width: the first to the left, the others to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if place == 0 else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def as_csv(rows: Rows) -> str:
+    """Comma-separated values (RFC 4180)."""
+    stream = io.StringIO()
+    csv.writer(stream).writerows(rows)
+    return stream.getvalue().rstrip("\r\n")
+
+
+def as_markdown(rows: Rows) -> str:
+    """A table of GitHub's Markdown: the first column to the left, the others to the right."""
+
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cells)} |"
+
+    escaped = [[" ".join(cell.replace("\\", "\\\\").replace("|", "\\|").split()) for cell in row] for row in rows]
+    rule = ["---", *["---:"] * (len(rows[0]) - 1)]
+    return "\n".join([line(escaped[0]), line(rule), *map(line, escaped[1:])])
+
+
+def as_latex(rows: Rows) -> str:
+    """A tabular with rules of the package booktabs."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "  " + " & ".join("".join(LATEX_SIGNS.get(sign, sign) for sign in cell) for cell in cells) + r" \\"
+
+    columns = "l" + "r" * (len(rows[0]) - 1)
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"  \toprule",
+            line(rows[0]),
+            r"  \midrule",
+            *map(line, rows[1:]),
+            r"  \bottomrule",
+            r"\end{tabular}",
+        ]
+    )
+
+
+FORMATS: dict[str, Callable[[Rows], str]] = {
+    "table": as_text,
+    "csv": as_csv,
+    "markdown": as_markdown,
+    "latex": as_latex,
+}

@@ -1,0 +1,200 @@
+"""Groups of runs: what is in them, which figure counts, how settings compare, and what is said of it."""
+
+import csv
+import json
+
+import pytest
+from dashboard_fixtures import make_group, make_run, write_evaluation
+
+from simclr import runs
+from simclr.results import group_wording, groups
+from simclr.results.index import RunIndex
+
+KNN = groups.MEASURES[0]
+THREE = {"0.1": [0.80, 0.82, 0.84], "0.5": [0.85, 0.88, 0.88], "1": [0.60, 0.65, 0.61]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path
+
+
+def group_of(folder):
+    (found,) = groups.groups(RunIndex(folder).summaries(max_age=0))
+    return found
+
+
+def find(folder):
+    return lambda run_id: runs.Run(folder / run_id)
+
+
+def answer(folder, measure=KNN, **more):
+    group = group_of(folder)
+    return group_wording.answer(group, groups.cells(group, measure, find(folder)), measure, **more)
+
+
+def test_members_seeds_and_axes_come_from_the_runs(folder):
+    make_run(folder)  # in no group
+    made = make_group(folder, {"1": [0.6, 0.7], "0.05": [0.8], "0.5": [0.5]})
+    group = group_of(folder)
+    assert (group.id, group.title, len(group.members)) == ("which-x7k2", "Which temperature?", 4)
+    assert group.axes == {"temperature": ("0.05", "0.5", "1")}  # as numbers
+    assert group.seeds == (0, 1)
+    assert group.is_choice and not group.is_active
+    assert {item.id for item in group.members} == {run.id for run in made}
+    assert groups.find_group("which-x7k2", RunIndex(folder).summaries()) == group
+    assert groups.find_group("another", RunIndex(folder).summaries()) is None
+
+
+def test_words_keep_the_order_of_the_runs(folder):
+    make_group(folder, {"grey": [0.1], "crop": [0.2], "blur": [0.3]}, axis="operation")
+    assert group_of(folder).axes == {"operation": ("grey", "crop", "blur")}
+
+
+def test_the_figure_of_a_cell_is_that_of_the_weights_that_are_kept(folder):
+    run = make_group(folder, {"0.1": [0.4]})[0]
+    group = group_of(folder)
+    assert max(runs.Run(run.path).metrics()["val/knn_top1"]) >= 0.4
+    (cell,) = groups.cells(group, KNN, find(folder))
+    assert cell.values == {"0": 0.4}  # the last, though an epoch before may have been better
+    scratch = make_run(folder, kind="scratch", epochs=3, experiment_version=run.id, seed=0)
+    runs.add_meta(scratch.path, group={"id": "which-x7k2", "setting": {"temperature": "0.1"}})
+    (cell,) = groups.cells(group_of(folder), groups.MEASURES[1], find(folder))
+    assert cell.values["0"] == max(scratch.metrics()["val/top1"])  # the best, whose weights are kept
+    assert (cell.arm, cell.fraction) == ("scratch", 1.0)
+
+
+def test_only_finished_runs_count_and_the_newest_of_a_seed(folder):
+    first = make_group(folder, {"0.1": [0.4]})[0]
+    make_group(folder, {"0.1": [0.9]})
+    (cell,) = groups.cells(group_of(folder), KNN, find(folder))
+    assert cell.values == {"0": 0.9}
+    runs.update_status(cell_run(folder, cell), state="failed")
+    (cell,) = groups.cells(group_of(folder), KNN, find(folder))
+    assert cell.values == {}
+    assert first.id not in [item.id for item in cell.runs]
+
+
+def cell_run(folder, cell):
+    return folder / cell.runs[0].id
+
+
+def test_the_best_is_compared_seed_by_seed(folder):
+    make_group(folder, THREE)
+    found = groups.cells(group_of(folder), KNN, find(folder))
+    best = groups.best(found)
+    assert best.setting == {"temperature": "0.5"}
+    compared = {item.cell.setting["temperature"]: item for item in groups.compare(found)}
+    assert compared["0.5"].difference is None
+    assert compared["0.1"].difference.mean == pytest.approx(-0.05)
+    assert compared["0.1"].difference.num == 3
+    assert compared["0.1"].p > compared["0.1"].difference.p or compared["0.1"].p == compared["0.1"].difference.p
+    assert compared["1"].p == pytest.approx(min(1, 2 * compared["1"].difference.p))  # the smaller of two: doubled
+
+
+def test_a_single_lucky_seed_is_not_the_best(folder):
+    make_group(folder, {"0.1": [0.80, 0.82, 0.84], "0.5": [0.99]})
+    found = groups.cells(group_of(folder), KNN, find(folder))
+    assert groups.best(found).setting == {"temperature": "0.1"}
+
+
+def test_the_answer_says_how_sure_it_is(folder):
+    make_group(folder, THREE)
+    text = answer(folder, num_images=410)
+    assert text.startswith(
+        "**Temperature 0.5: 87.0 ± 1.7 %** (n 3), 5.0 points above 0.1 (95 % interval 2.5 to 7.5, paired"
+    )
+    assert "KNN accuracy on validation images, the best of 3 settings." in text
+    assert "Their number (410) alone leaves ± 3.3 points." in text
+    assert "tell" not in text
+
+
+def test_seeds_that_do_not_tell_settings_apart_say_so(folder):
+    make_group(folder, {"0.1": [0.80, 0.82, 0.84], "0.5": [0.83, 0.81, 0.86]})
+    assert "): three seeds do not tell them apart." in answer(folder)
+
+
+@pytest.mark.parametrize(("num", "sentence"), [(1, "One seed allows no interval"), (2, "Two seeds allow no interval")])
+def test_few_seeds_allow_no_interval(folder, num, sentence):
+    make_group(folder, {label: figures[:num] for label, figures in THREE.items()})
+    text = answer(folder)
+    assert f"{sentence}; three do." in text
+    assert "95 %" not in text
+
+
+def test_seeds_of_one_setting(folder):
+    make_group(folder, {"0.1": [0.8, 0.9, 0.85]})
+    assert answer(folder).startswith(
+        "**Temperature 0.1: 85.0 ± 5.0 %** (n 3). Mean and standard deviation over the seeds."
+    )
+
+
+def test_what_is_still_to_come_is_said(folder):
+    make_group(folder, THREE)
+    running = make_run(folder, "running", done=1, seed=7)
+    runs.add_meta(running.path, group={"id": "which-x7k2", "setting": {"temperature": "0.1"}})
+    assert "So far: 1 of 10 runs are still to come." in answer(folder)
+    assert group_wording.progress(group_of(folder)) == "9 of 10 runs finished, 1 running"
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ("running", "0 of 1 runs are finished; none has a figure yet."),
+        ("failed", "No run has a figure: 1 of 1 failed."),
+        ("stopped", "No run has a figure yet: the runs were stopped."),
+    ],
+)
+def test_a_group_without_figures_says_why(folder, state, sentence):
+    run = make_run(folder, state, done=0)
+    runs.add_meta(run.path, group={"id": "g", "title": "Which?", "setting": {}})
+    assert answer(folder) == sentence
+
+
+def test_measures_are_those_that_are_there(folder):
+    made = make_group(folder, THREE)
+    assert [item.key for item in groups.measures_of(group_of(folder), find(folder))] == ["val_knn"]
+    for run in made[:3]:
+        (run.path / runs.EVALUATION).write_text(json.dumps({"test/knn_top1": 0.7, "test/linear_top1": 0.8}))
+    keys = [item.key for item in groups.measures_of(group_of(folder), find(folder))]
+    assert keys == ["val_knn", "test_linear", "test_knn"]
+    labels = [item.label for item in groups.MEASURES]
+    assert len(set(labels)) == len(labels)  # one name, one meaning
+
+
+def test_arms_are_cells_of_their_own(folder):
+    run = make_group(folder, {"0.1": [0.4]})[0]
+    for arm, top1 in (("frozen", 0.5), ("scratch", 0.3)):
+        kind = "scratch" if arm == "scratch" else "finetune"
+        other = make_run(
+            folder, kind=kind, experiment_version=run.id, seed=0, label_fraction=0.01, freeze_encoder=arm == "frozen"
+        )
+        write_evaluation(other, top1)
+        runs.add_meta(other.path, group={"id": "which-x7k2", "setting": {"temperature": "0.1"}})
+    found = groups.cells(group_of(folder), groups.MEASURES[4], find(folder))
+    assert [(cell.arm, cell.fraction, cell.values) for cell in found] == [
+        ("frozen", 0.01, {"0": 0.5}),
+        ("scratch", 0.01, {"0": 0.3}),
+    ]
+    text = answer(folder, groups.MEASURES[4])
+    assert text.startswith(
+        "**Temperature 0.1, frozen encoder, 1 % of the labels: 50.0 %** (n 1), 20.0 points above from"
+    )
+
+
+def test_a_damaged_figure_costs_that_figure(folder):
+    made = make_group(folder, THREE)
+    with open(made[0].metrics_path, "w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerows([["epoch", "step", "val/knn_top1"], [1, 1, "nan"], [2, 2, "x"]])
+    (made[1].path / runs.META).write_text('{"group": {"id": ["a"]}}')
+    cell = groups.cells(group_of(folder), KNN, find(folder))[0]
+    assert cell.values == {"2": 0.84}
+
+
+def test_the_table_has_a_row_for_each_setting(folder):
+    make_group(folder, THREE)
+    rows = group_wording.table(groups.cells(group_of(folder), KNN, find(folder)))
+    assert rows[0] == ["temperature", "n", "accuracy", "against the best", "95 % interval", "p (Holm)"]
+    assert rows[1] == ["0.1", "3", "82.0 ± 2.0 %", "-5.0 ± 1.0", "-7.5 to -2.5", rows[1][-1]]
+    assert rows[2][:4] == ["0.5", "3", "87.0 ± 1.7 %", "–"]

@@ -1,0 +1,37 @@
+"""Tables as they leave the product: text, CSV, Markdown, LaTeX."""
+
+import csv
+import io
+
+import pytest
+
+from simclr.results import table_formats
+
+ROWS = [["setting", "accuracy"], ["0.1", "82.0 ± 2.0 %"], ['a|b, "c" & d_e', "< 5 \\ {x} ~ ^ # $"]]
+
+
+def test_columns_are_as_wide_as_their_widest_text():
+    assert table_formats.as_text([["a", "bb"], ["ccc", "d"]]) == "a    bb\nccc   d"
+
+
+def test_csv_is_read_back_as_it_was():
+    assert list(csv.reader(io.StringIO(table_formats.as_csv(ROWS)))) == ROWS
+
+
+def test_markdown_keeps_its_columns():
+    lines = table_formats.as_markdown(ROWS).splitlines()
+    assert lines[:3] == ["| setting | accuracy |", "| --- | ---: |", "| 0.1 | 82.0 ± 2.0 % |"]
+    assert lines[3].startswith("| a\\|b, ")
+
+
+def test_latex_has_rules_and_no_sign_of_its_own_unescaped():
+    text = table_formats.as_latex(ROWS)
+    assert [line.strip() for line in text.splitlines() if "rule" in line] == [r"\toprule", r"\midrule", r"\bottomrule"]
+    assert r"82.0 $\pm$ 2.0 \% \\" in text
+    assert r"a|b, " in text and r"\& d\_e" in text
+    assert r"\textless{} 5 \textbackslash{} \{x\} \textasciitilde{} \textasciicircum{} \# \$ \\" in text
+
+
+@pytest.mark.parametrize("name", table_formats.FORMATS)
+def test_a_table_of_its_head_alone(name):
+    assert "setting" in table_formats.FORMATS[name](ROWS[:1])
