@@ -22,6 +22,7 @@ PAGES = {
         st.Page(FOLDER / "runs/page.py", title="Runs", icon=":material/list_alt:", url_path="home", default=True),
         # the home page answers at the root only; whoever writes its name gets there too
         st.Page(to_runs, title="All runs", url_path="runs", visibility="hidden"),
+        st.Page(FOLDER / "experiments/page.py", title="Experiments", icon=":material/science:", url_path="experiments"),
         st.Page(FOLDER / "race/page.py", title="Race", icon=":material/flag:", url_path="race"),
         st.Page(FOLDER / "new_run/page.py", title="New run", icon=":material/add_circle:", url_path="new-run"),
         st.Page(FOLDER / "curves/page.py", title="Curves", icon=":material/show_chart:", url_path="curves"),

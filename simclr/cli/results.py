@@ -80,7 +80,7 @@ def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
     found = groups.cells(group, measure, find)
     if not found:
         raise ConfigError(f"measure is {measure.key}, which no run of the group has; allowed: {offered[0].key}.")
-    rows = group_wording.table(found)
+    rows = group_wording.table(group, found)
     if form == "json":
         cells = [
             {
@@ -93,7 +93,7 @@ def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
                 "difference": _plain(item.difference),
                 "p": item.p,
             }
-            for item in groups.compare(found)
+            for item in groups.compared_in(group, found)
         ]
         about = {"group": group.id, "title": group.title, "measure": measure.key, "measured": measure.label}
         return json.dumps({**about, "cells": cells}, indent=1)

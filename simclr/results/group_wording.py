@@ -73,6 +73,8 @@ def answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: in
         found: cells of the measure, of one arm and label fraction where there are several.
         num_images: that the figure was measured on, where known.
     """
+    if groups.asks_for_arms(group) and any(cell.arm == "scratch" for cell in found):
+        return _label_answer(group, found, measure, num_images)
     first = groups.best(found)
     if first is None or first.spread is None:
         return _nothing_yet(group)
@@ -85,9 +87,36 @@ def answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: in
         compared = next(item for item in groups.compare(found, second) if item.cell is first)
         text += f", {_beside(compared, second, first)}"
     text += f" {_what(measure, found)}{_images_sentence(first.spread, num_images)}"
-    if (still := sum(item.is_active for cell in found for item in cell.runs)) > 0:
-        text += f" So far: {still:,} of {sum(len(cell.runs) for cell in found):,} runs are still to come."
-    return text.strip()
+    return f"{text}{_still(found)}".strip()
+
+
+def _still(found: Sequence[Cell]) -> str:
+    number = sum(item.is_active for cell in found for item in cell.runs)
+    return f" So far: {number:,} of {sum(len(cell.runs) for cell in found):,} runs are still to come." if number else ""
+
+
+def _label_answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: int | None) -> str:
+    """What pre-training is worth beside from scratch: in points with the fewest labels, and in labels."""
+    for fraction in group.fractions:
+        same = [cell for cell in found if cell.fraction == fraction]
+        scratch = next((cell for cell in same if cell.arm == "scratch"), None)
+        first = groups.best([cell for cell in same if cell.arm != "scratch"])
+        if first is None or scratch is None or first.spread is None or scratch.spread is None or first.arm is None:
+            continue
+        (compared,) = groups.compare([first], scratch)
+        name = wording.ARM_NAMES[first.arm].lower()
+        text = (
+            f"**With {100 * fraction:g} % of the labels, {name}: {spread_text(first.spread)}** (n {first.spread.num})"
+        )
+        text += f", {_beside(compared, scratch, first)}"
+        worth = groups.worth_in_labels(found, first.arm)
+        if worth is not None:
+            text += (
+                f" At {100 * worth.accuracy:.0f} % pre-training is worth {worth.ratio:.1f} times the labels: from "
+                f"scratch takes {100 * worth.scratch_fraction:.2g} % where {name} takes {100 * worth.fraction:g} %."
+            )
+        return f"{text} {_what(measure, [first])}{_images_sentence(first.spread, num_images)}{_still(found)}"
+    return _nothing_yet(group)
 
 
 def _beside(compared: Compared, second: Cell, first: Cell) -> str:
@@ -127,7 +156,7 @@ def _images_sentence(found: Spread, num_images: int | None) -> str:
     if not num_images:
         return ""
     low, high = image_interval(min(1.0, max(0.0, found.mean)), num_images)
-    return f" Their number ({num_images:,}) alone leaves ± {50 * (high - low):.1f} points."
+    return f" The {num_images:,} images alone leave ± {50 * (high - low):.1f} points."
 
 
 def _nothing_yet(group: Group) -> str:
@@ -151,13 +180,18 @@ def progress(group: Group) -> str:
     return ", ".join(parts + [f"{number:,} {word}" for word, number in counts if number])
 
 
-def table(found: Sequence[Cell]) -> list[list[str]]:
-    """Head and rows of a group's table as texts: settings, n, mean and deviation, difference from the best."""
-    compared = groups.compare(found)
+def reference_text(group: Group) -> str:
+    """What the cells of a group are set against, as the head of a column."""
+    return "against scratch" if groups.asks_for_arms(group) else "against the best"
+
+
+def table(group: Group, found: Sequence[Cell]) -> list[list[str]]:
+    """Head and rows of a group's table as texts: settings, n, mean and deviation, difference from the reference."""
+    compared = groups.compared_in(group, found)
     axes = list(found[0].setting) if found else []
     with_arms = any(cell.arm is not None for cell in found)
     head = [*axes, *(["trained", "labels"] if with_arms else []), "n", "accuracy"]
-    rows = [[*head, "against the best", "95 % interval", "p (Holm)"]]
+    rows = [[*head, reference_text(group), "95 % interval", "p (Holm)"]]
     for item in compared:
         cell = item.cell
         names = [cell.setting.get(axis, wording.NOTHING) for axis in axes]

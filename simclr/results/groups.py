@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -211,6 +212,8 @@ def measures_of(group: Group, find: Find) -> list[Measure]:
     """The measures that a group has figures of; where there are none yet, those that it will have while training."""
     kinds = {item.kind for item in group.members}
     possible = [measure for measure in MEASURES if kinds & set(measure.of)]
+    if group.arms and not group.is_choice:  # it asks what the arms are worth, and they are tested
+        possible.sort(key=lambda measure: (measure.of != SUPERVISED, not measure.is_test))
     known = [measure for measure in possible if any(cell.values for cell in cells(group, measure, find))]
     return known or [measure for measure in possible if not measure.is_test]
 
@@ -220,11 +223,11 @@ def measures_of(group: Group, find: Find) -> list[Measure]:
 
 @dataclass(frozen=True)
 class Compared:
-    """A cell beside the best one.
+    """A cell beside the best one, or another that it is set against.
 
     Attributes:
         cell: it.
-        difference: it minus the best, seed by seed; None of the best itself, or where they share no seed.
+        difference: it minus that, seed by seed; None of that itself, or where they share no seed.
         p: of the difference, corrected for the number of comparisons (Holm); None without an interval.
     """
 
@@ -247,6 +250,26 @@ def compare(found: Sequence[Cell], baseline: Cell | None = None) -> list[Compare
     return [Compared(*row) for row in zip(found, differences, corrected, strict=True)]
 
 
+def asks_for_arms(group: Group) -> bool:
+    """Whether a group has one setting and asks what ways of training are worth beside from scratch."""
+    return not group.is_choice and "scratch" in group.arms and len(group.arms) > 1
+
+
+def compared_in(group: Group, found: Sequence[Cell]) -> list[Compared]:
+    """The cells of a group beside what they are set against: the best, or from scratch on the same labels."""
+    if not asks_for_arms(group) or all(cell.arm is None for cell in found):
+        return compare(found)
+    scratch = {cell.fraction: cell for cell in found if cell.arm == "scratch"}
+    differences = [
+        None
+        if cell.arm == "scratch" or cell.fraction not in scratch
+        else paired(cell.values, scratch[cell.fraction].values)
+        for cell in found
+    ]
+    corrected = holm([None if item is None else item.p for item in differences])
+    return [Compared(*row) for row in zip(found, differences, corrected, strict=True)]
+
+
 def best(found: Sequence[Cell]) -> Cell | None:
     """The cell with the highest mean among those with the most seeds, since a single one may be luck."""
     most = max((len(cell.values) for cell in found), default=0)
@@ -258,3 +281,46 @@ def runner_up(found: Sequence[Cell]) -> Cell | None:
     """The best of the others."""
     first = best(found)
     return best([cell for cell in found if cell is not first]) if first is not None else None
+
+
+class Worth(NamedTuple):
+    """What pre-training is worth in labels.
+
+    Attributes:
+        accuracy: that both reach.
+        fraction, scratch_fraction: share of the labels that each takes for it; the second read between two shares.
+        ratio: the second divided by the first.
+    """
+
+    accuracy: float
+    fraction: float
+    scratch_fraction: float
+    ratio: float
+
+
+def worth_in_labels(found: Sequence[Cell], arm: str) -> Worth | None:
+    """With how many times the labels from scratch is as good as a pre-trained arm.
+
+    Read where the arm's mean first lies among those of from scratch, between whose shares of the labels the accuracy is
+    taken to rise evenly with their logarithm.
+
+    Args:
+        found: cells of one setting.
+        arm: `frozen` or `full`.
+
+    Returns:
+        None where no accuracy of the arm lies within those of from scratch.
+    """
+    curves = {
+        name: sorted(
+            (cell.fraction, cell.spread.mean) for cell in found if cell.arm == name and cell.fraction and cell.spread
+        )
+        for name in (arm, "scratch")
+    }
+    for fraction, accuracy in curves[arm]:
+        for (low, below), (high, above) in pairwise(curves["scratch"]):
+            if below <= accuracy <= above and below < above:
+                share = (accuracy - below) / (above - below)
+                reached = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+                return Worth(accuracy, fraction, reached, reached / fraction)
+    return None

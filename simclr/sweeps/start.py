@@ -6,6 +6,7 @@ a sweep is found, shown, completed and extended from whatever runs are left of i
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Iterable, Mapping
@@ -184,6 +185,18 @@ def _name(sweep: Sweep, member: Member) -> str:
     if member.arm is not None and member.label_fraction is not None:
         parts.append(f"{member.arm} {100 * member.label_fraction:g} %")
     return ", ".join(parts)[:120]
+
+
+def add_seeds(group_id: str, number: int, runs_dir: Path, device: str = devices.ANY) -> list[Run]:
+    """Queues all settings of a group with `number` seeds that it does not have yet: the lowest ones.
+
+    Raises:
+        ConfigError: if there is no such group, or it cannot be extended.
+    """
+    sweep = sweep_of(runs_of(group_id, runs_dir))
+    free = (seed for seed in itertools.count() if seed not in sweep.seeds)
+    more = replace(sweep, seeds=(*sweep.seeds, *itertools.islice(free, number)))
+    return complete(group_id, runs_dir, device, more)
 
 
 def stop(group_id: str, runs_dir: Path) -> Stopped:

@@ -87,6 +87,20 @@ def parse(plain: Mapping[str, Any], name: str = "sweep") -> Sweep:
     return found
 
 
+def described(sweep: Sweep) -> str:
+    """What differs among the runs of a sweep: `temperature 0.1, 0.2 and 0.5; 3 seeds`."""
+    parts = []
+    for axis in sweep.axes:
+        labels = [value.label for value in axis.values]
+        words = f"{', '.join(labels[:-1])} and {labels[-1]}" if len(labels) > 1 else labels[0]
+        parts.append(f"{axis.name} {words}" + (", alone and in pairs" if axis.pairs else ""))
+    parts.append(f"{len(sweep.seeds)} seed{'s' if len(sweep.seeds) > 1 else ''}")
+    if sweep.arms:
+        shares = ", ".join(f"{100 * share:g} %" for share in sweep.label_fractions)
+        parts.append(f"{' and '.join(sweep.arms)} with {shares} of the labels")
+    return "; ".join(parts)
+
+
 def _check_whole(sweep: Sweep, names_fractions: bool) -> None:
     taken: dict[str, str] = {}
     for axis in sweep.axes:

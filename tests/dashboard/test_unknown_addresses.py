@@ -15,6 +15,7 @@ RUN, WORD, NUMBER, TEXT = "run", "word", "number", "text"
 # Of each page its parameters, by what they name. Of the options of a run and of the augmentation one of each type.
 PARAMETERS = {
     "runs": {"filter-kind": WORD, "filter-state": WORD, "filter-text": TEXT},
+    "experiments": {"measure": WORD},
     "race": {"id": RUN, "method": WORD, "seen": NUMBER, "image": NUMBER, "hidden": NUMBER},
     "new_run": {
         "kind": WORD,

@@ -55,7 +55,7 @@ def table(folder, group_id):
     found = []
     for measure in groups.MEASURES[:2]:
         cells = groups.cells(group, measure, lambda run_id: runs.Run(folder / run_id))
-        found += [*group_wording.table(cells), [str(cell.values) for cell in cells]]
+        found += [*group_wording.table(group, cells), [str(cell.values) for cell in cells]]
     return found
 
 

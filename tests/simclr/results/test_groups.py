@@ -7,7 +7,7 @@ import pytest
 from dashboard_fixtures import make_group, make_run, write_evaluation
 
 from simclr import runs
-from simclr.results import group_wording, groups
+from simclr.results import group_wording, groups, statistics
 from simclr.results.index import RunIndex
 
 KNN = groups.MEASURES[0]
@@ -103,7 +103,7 @@ def test_the_answer_says_how_sure_it_is(folder):
     text = answer(folder, num_images=410)
     assert text.startswith("**Temperature 0.5: 87.0 ± 1.7 %** (n 3), 5.0 points above 0.1 (95 % interval 2.5 to 7.5, ")
     assert "kNN accuracy on validation images, the best of 3 settings." in text
-    assert "Their number (410) alone leaves ± 3.3 points." in text
+    assert "The 410 images alone leave ± 3.3 points." in text
     assert "tell" not in text
 
 
@@ -175,7 +175,22 @@ def test_arms_are_cells_of_their_own(folder):
         ("scratch", 0.01, {"0": 0.3}),
     ]
     text = answer(folder, groups.MEASURES[4])
-    assert text.startswith("**Temperature 0.1, frozen encoder, 1 % of the labels: 50.0 %** (n 1), 20.0 points above")
+    assert text.startswith("**With 1 % of the labels, frozen encoder: 50.0 %** (n 1), 20.0 points above from scratch.")
+
+
+def test_what_pretraining_is_worth_in_labels(folder):
+    """Scratch has 0.2 with 1 % and 0.4 with 10 %: 0.3, half way, it has at the geometric mean of the two."""
+
+    def cell(arm, fraction, mean):
+        return groups.Cell({}, arm, fraction, (), {"0": mean}, statistics.Spread(mean))
+
+    scratch = [cell("scratch", share, mean) for share, mean in ((0.01, 0.2), (0.1, 0.4), (1.0, 0.8))]
+    worth = groups.worth_in_labels([*scratch, cell("full", 0.01, 0.3), cell("full", 0.1, 0.9)], "full")
+    assert worth.scratch_fraction == pytest.approx(0.1**1.5)
+    assert (worth.fraction, worth.ratio) == (0.01, pytest.approx(10**0.5))
+    assert groups.worth_in_labels([*scratch, cell("full", 0.01, 0.95)], "full") is None  # never as good
+    assert groups.worth_in_labels([*scratch, cell("full", 0.01, 0.1)], "full") is None
+    assert groups.worth_in_labels([cell("full", 0.01, 0.3)], "full") is None
 
 
 def test_a_damaged_figure_costs_that_figure(folder):
@@ -190,7 +205,7 @@ def test_a_damaged_figure_costs_that_figure(folder):
 
 def test_the_table_has_a_row_for_each_setting(folder):
     make_group(folder, THREE)
-    rows = group_wording.table(groups.cells(group_of(folder), KNN, find(folder)))
+    rows = group_wording.table(group_of(folder), groups.cells(group_of(folder), KNN, find(folder)))
     assert rows[0] == ["temperature", "n", "accuracy", "against the best", "95 % interval", "p (Holm)"]
     assert rows[1] == ["0.1", "3", "82.0 ± 2.0 %", "-5.0 ± 1.0", "-7.5 to -2.5", rows[1][-1]]
     assert rows[2][:4] == ["0.5", "3", "87.0 ± 1.7 %", "–"]

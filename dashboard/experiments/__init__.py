@@ -1,0 +1,1 @@
+"""The page of groups of runs: questions that several runs answer together."""

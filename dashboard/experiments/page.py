@@ -1,0 +1,333 @@
+"""Experiments: groups of runs that answer one question together, the answer first, with its uncertainty."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components import escape
+from dashboard.components.live_chart import live_chart
+from dashboard.components.setting_grid import setting_grid
+from dashboard.components.table import table
+from dashboard.experiments import figures, rows
+from dashboard.shared import asked, formats, palette, store, ui, url_state
+from simclr.results import group_wording, groups, wording
+from simclr.results.groups import Cell, Group, Measure
+from simclr.sweeps import start, sweep_file
+
+MOST_SEGMENTS = 120  # runs that each have a segment of the bar
+STATE_ORDER = ("finished", "stopping", "running", "starting", "failed", "stopped", "queued")
+STATE_COLORS = {
+    "finished": "var(--st-green-color, #159a74)",
+    "running": "var(--st-primary-color, #4c6ef5)",
+    "starting": "var(--st-primary-color, #4c6ef5)",
+    "stopping": "var(--st-orange-color, #e07b28)",
+    "failed": "var(--st-red-color, #d64f48)",
+    "stopped": "color-mix(in srgb, currentColor 38%, transparent)",
+    "queued": "color-mix(in srgb, currentColor 12%, transparent)",
+}
+STYLE = """
+<style>
+.group-bar { display: flex; gap: 2px; height: 7px; margin: 0.1rem 0 0.2rem; }
+.group-bar span { flex: 1 1 0; border-radius: 3px; min-width: 1px; }
+[class*="st-key-open-"] button p { font-size: 1.05rem; font-weight: 650; }
+.st-key-group-answer [data-testid="stMarkdown"] p { font-size: 1.18rem; line-height: 1.5; }
+</style>
+"""
+
+
+def read_address(query: url_state.Query) -> dict[str, Any]:
+    one = url_state.last_values(query)
+    found = {name: one[name] for name in ("group", "arm", "labels") if name in one}
+    measure = asked.one_of(query, "measure", {item.key: item.key for item in groups.MEASURES}, "the first measure")
+    return found | ({"measure": measure} if measure else {})
+
+
+VIEW = url_state.View("experiments", {"group": "", "measure": "", "arm": "", "labels": ""}, read_address)
+
+
+def open_group(group_id: str) -> None:
+    VIEW.update(group=group_id, measure="", arm="", labels="")
+
+
+# --- actions ----------------------------------------------------------------------------------------------------------
+
+
+def stop(group_id: str) -> None:
+    with ui.report_errors():
+        start.stop(group_id, store.runs_dir())
+
+
+def resume(group_id: str) -> None:
+    with ui.report_errors():
+        start.resume(group_id, store.runs_dir())
+
+
+def add_seeds(group_id: str) -> None:
+    """Queues the group's settings with as many more seeds as were asked for."""
+    with ui.report_errors():
+        start.add_seeds(group_id, int(st.session_state.get(f"more-seeds-{group_id}", 1)), store.runs_dir())
+
+
+def begin(name: str) -> None:
+    """Starts a sweep that is shipped, and shows its group."""
+    with ui.report_errors():
+        open_group(start.start(sweep_file.load(name), store.runs_dir()))
+
+
+def offered(group: Group) -> tuple[bool, int]:
+    """Which actions a group offers now: whether there is something to stop, and how many to resume."""
+    return group.is_active, group.count("stopped", "failed")
+
+
+def actions(group: Group) -> None:
+    """What can be done with all runs together. A button that a fragment draws anew may lose a click, so none does."""
+    if group.members[0].is_example:
+        return
+    is_active, num_ended = offered(group)
+    if is_active:
+        st.button("Stop", icon=":material/stop:", key="group-stop", on_click=stop, args=(group.id,))
+    elif num_ended:
+        st.button(
+            f"Resume {num_ended}",
+            icon=":material/play_arrow:",
+            key="group-resume",
+            on_click=resume,
+            args=(group.id,),
+            help="Those that were stopped or failed go on from their last checkpoints.",
+        )
+    with st.popover("More seeds", icon=":material/add:"):
+        st.caption("Each setting again, with seeds that are not there yet. An interval takes at least three.")
+        st.number_input("Seeds", 1, 20, 1, key=f"more-seeds-{group.id}")
+        st.button("Queue them", key="group-more", type="primary", on_click=add_seeds, args=(group.id,))
+
+
+# --- one group --------------------------------------------------------------------------------------------------------
+
+
+def bar(group: Group) -> None:
+    """A segment for each run, in the colour of its state."""
+    states = sorted((item.state for item in group.members), key=STATE_ORDER.index)
+    step = max(1, -(-len(states) // MOST_SEGMENTS))
+    parts = "".join(f'<span style="background:{STATE_COLORS[state]}"></span>' for state in states[::step])
+    text = html.escape(group_wording.progress(group))
+    st.html(f'<div class="group-bar" role="img" aria-label="{text}">{parts}</div>')
+
+
+def chosen_cells(found: list[Cell], arms: tuple[str, ...], fractions: tuple[float, ...]) -> list[Cell]:
+    """Those of the arm and share of labels that are looked at, where several settings are compared."""
+    arm = VIEW["arm"] if VIEW["arm"] in arms else arms[0]
+    texts = {f"{fraction:g}": fraction for fraction in fractions}
+    fraction = texts.get(VIEW["labels"], fractions[0])
+    return [cell for cell in found if cell.arm == arm and cell.fraction == fraction]
+
+
+def controls(group: Group, measures: list[Measure]) -> Measure:
+    """Which figure is compared, and of which supervised runs."""
+    by_key = {item.key: item for item in measures}
+    if len(measures) > 1 or group.arms:
+        with st.container(horizontal=True, gap="medium"):
+            if len(measures) > 1:
+                st.selectbox(
+                    "Measure",
+                    list(by_key),
+                    format_func=lambda key: by_key[key].label,
+                    width=300,
+                    **VIEW.widget("measure", list(by_key), measures[0].key),
+                )
+            measure = by_key.get(VIEW["measure"], measures[0])
+            if group.is_choice and measure.of == groups.SUPERVISED and group.arms:
+                if len(group.arms) > 1:
+                    st.segmented_control(
+                        "Trained",
+                        group.arms,
+                        format_func=wording.ARM_NAMES.__getitem__,
+                        required=True,
+                        **VIEW.widget("arm", group.arms, group.arms[0]),
+                    )
+                if len(group.fractions) > 1:
+                    texts = [f"{fraction:g}" for fraction in group.fractions]
+                    st.segmented_control(
+                        "Labels used",
+                        texts,
+                        format_func=lambda text: formats.fraction_text(float(text)),
+                        required=True,
+                        **VIEW.widget("labels", texts, texts[0]),
+                    )
+    return by_key.get(VIEW["measure"], measures[0])
+
+
+@st.fragment(run_every=3)
+def shown(group_id: str, drawn: tuple[bool, int]) -> None:
+    """Progress, answer, picture and tables, which follow runs that are going on.
+
+    Args:
+        drawn: the actions that the page offers; with others it is drawn anew as a whole.
+    """
+    group = groups.find_group(group_id, store.get().summaries())
+    if group is None or offered(group) != drawn:
+        st.rerun()
+        return
+    measures = groups.measures_of(group, store.find)
+    measure = next((item for item in measures if item.key == VIEW["measure"]), measures[0])
+    found = groups.cells(group, measure, store.find)
+    compared = found
+    if group.is_choice and measure.of == groups.SUPERVISED and group.arms and found:
+        compared = chosen_cells(found, group.arms, group.fractions)
+    bar(group)
+    st.caption(escape.markdown(f"{group_wording.progress(group)} · {facts(group)}"))
+    with st.container(key="group-answer"):
+        st.markdown(_answer(group, compared, measure))
+    picture(group, compared, measure)
+    with st.container(border=True, gap=None):
+        table(
+            rows.cell_columns(group, compared, measure),
+            rows.cell_rows(group, compared),
+            key=f"cells-{group_id}-{measure.key}",
+        )
+    with st.expander(f"All {formats.thousands(len(group.members))} runs", key=f"runs-{group_id}"):
+        table(rows.RUN_COLUMNS, rows.run_rows(group), key=f"members-{group_id}")
+
+
+def _answer(group: Group, compared: list[Cell], measure: Measure) -> str:
+    """The answer, with the names that came from a sweep file as plain text."""
+    best = groups.best(compared)
+    run = store.find(best.runs[0].id) if best is not None else None
+    number = run.meta.get("num_val_images") if run is not None and not measure.is_test else None
+    if run is not None and measure.is_test:
+        number = run.evaluation.get("num_test_images")
+    text = group_wording.answer(group, compared, measure, number if type(number) is int and number > 0 else None)
+    return _marked(text)
+
+
+def _marked(text: str) -> str:
+    """A sentence whose bold part stays bold, and whose names from a sweep file are no markup."""
+    parts = text.split("**")
+    found = "**".join(
+        part[: len(part) - len(part.lstrip())] + escape.markdown(part.strip()) + part[len(part.rstrip()) :]
+        for part in parts
+    )
+    for sign in (" &#37;", "± ", "&#40;n "):  # no line ends within a figure
+        found = found.replace(sign, sign.replace(" ", "\u00a0"))
+    return found
+
+
+def facts(group: Group) -> str:
+    """What the runs share, and how the choice is made."""
+    first = group.members[-1]
+    seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) != 1 else ''}"
+    parts = [first.dataset, first.backbone, seeds]
+    if group.is_choice:
+        parts.append("chosen on validation images, no test image read")
+    return " · ".join(part for part in parts if part)
+
+
+def picture(group: Group, compared: list[Cell], measure: Measure) -> None:
+    """A grid for two axes, a line for one of numbers, bars for one of words, lines by labels for arms alone."""
+    if not any(cell.spread is not None for cell in compared):
+        return
+    title = f"{measure.label[0].upper()}{measure.label[1:]}" if not measure.label.startswith("kNN") else measure.label
+    axes = [axis for axis, labels in group.axes.items() if len(labels) > 1]
+    key = f"group-{group.id}-{measure.key}-{VIEW['arm']}-{VIEW['labels']}"
+    grid = figures.grid_of(group, compared)
+    if grid is not None:
+        with st.container(border=True, gap="small"):
+            st.markdown(f"**{title}**, per cent")
+            setting_grid(**grid, key=key)
+            st.caption("A cell opens its runs. Framed: the best. Below the mean: the standard deviation over seeds.")
+    elif len(axes) == 1 and figures.is_numeric(group.axes[axes[0]]):
+        lines = [(title, palette.PALETTE[0], compared)]
+        with st.container(border=True, gap=None):
+            st.markdown(f"**{title}**")
+            live_chart(figures.by_axis(group, axes[0], lines, "Accuracy"), key=key, height=330)
+            st.caption("Mean and standard deviation; pale: each seed.")
+    elif len(axes) <= 1 and group.arms and not axes and measure.of == groups.SUPERVISED:
+        with st.container(border=True, gap=None):
+            st.markdown(f"**{title} and labels**")
+            live_chart(figures.by_labels(compared, rows.ARM_COLORS), key=key, height=330)
+    elif len(axes) >= 1:
+        with st.container(border=True, gap=None):
+            st.markdown(f"**{title}**")
+            colors = [palette.PALETTE[0]] * len(compared)
+            live_chart(figures.bars(compared, colors), key=key, height=90 + 34 * len(compared))
+
+
+# --- all groups -------------------------------------------------------------------------------------------------------
+
+
+def card(group: Group) -> None:
+    """A group in the list: its question, its answer, its progress."""
+    measure = groups.measures_of(group, store.find)[0]
+    found = groups.cells(group, measure, store.find)
+    if group.is_choice and measure.of == groups.SUPERVISED and group.arms:
+        found = [cell for cell in found if (cell.arm, cell.fraction) == (group.arms[0], group.fractions[0])]
+    with st.container(border=True, key=f"card-{group.id}", gap="small"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            if st.button(escape.markdown(group.title), key=f"open-{group.id}", type="tertiary"):
+                url_state.go("experiments", group=group.id)
+            st.caption(formats.ago(group.members[0].created), width="content")
+        if group.count("finished") < len(group.members):
+            bar(group)
+        st.markdown(_marked(group_wording.answer(group, found, measure)))
+        st.caption(escape.markdown(f"{group_wording.progress(group)} · {facts(group)}"))
+
+
+@st.fragment(run_every=5)
+def cards() -> None:
+    for group in groups.groups(store.get().summaries()):
+        card(group)
+
+
+def shipped(is_first: bool) -> None:
+    """The sweeps that come with the package, each one click."""
+    st.subheader("Start an experiment" if is_first else "Start another", anchor=False)
+    for name in sweep_file.shipped_names():
+        sweep = sweep_file.load(name)
+        with st.container(
+            border=True,
+            horizontal=True,
+            horizontal_alignment="distribute",
+            vertical_alignment="center",
+            key=f"sweep-{name}",
+        ):
+            with st.container(gap=None, width="stretch"):
+                st.markdown(f"**{escape.markdown(sweep.title)}**")
+                number = sum(1 for _ in sweep.members())
+                st.caption(escape.markdown(f"{number} runs of {sweep.recipe}: {sweep_file.described(sweep)}"))
+            st.button("Start", key=f"start-{name}", icon=":material/play_arrow:", on_click=begin, args=(name,))
+    st.caption("A sweep of your own is a YAML file: `python -m simclr sweep FILE.yaml`, and it appears here.")
+
+
+def page() -> None:
+    VIEW.open()
+    known = groups.groups(store.get().summaries(max_age=0))
+    group = next((item for item in known if item.id == VIEW["group"]), None)
+    if VIEW["group"] and group is None:
+        url_state.say_instead("group", VIEW["group"], "is no group of runs here", "all experiments")
+        VIEW["group"] = ""
+    st.html(STYLE)
+    if group is None:
+        ui.head(
+            "Experiments", "Runs that answer one question together: seeds, values of an option, shares of the labels."
+        )
+        ui.show_message()
+        cards()
+        shipped(not known)
+        url_state.write({})
+        return
+    right = ui.head(escape.markdown(group.title))
+    with right:
+        actions(group)
+    ui.show_message()
+    controls(group, groups.measures_of(group, store.find))
+    shown(group.id, offered(group))
+    st.page_link(
+        "experiments/page.py", label="All experiments", icon=":material/arrow_back:", query_params={"all": "1"}
+    )
+    url_state.write({"group": group.id} | VIEW.changed("measure", "arm", "labels"))
+
+
+if __name__ == "__main__":  # Streamlit runs a page as the main module
+    page()

@@ -1,0 +1,196 @@
+"""The page of groups: the list, an answer with its picture and tables, what can be done, and what is refused."""
+
+import json
+
+import pytest
+from dashboard_fixtures import (
+    component_with,
+    components_with,
+    make_group,
+    make_run,
+    open_page,
+    press,
+    query,
+    texts,
+    write_evaluation,
+)
+
+from simclr import runs
+from simclr.hardware import devices
+from simclr.launch import queue, spawn
+from simclr.results import groups
+from simclr.results.index import RunIndex
+from simclr.sweeps import start, sweep_file
+
+THREE = {"0.1": [0.80, 0.82, 0.84], "0.5": [0.85, 0.88, 0.88], "1": [0.60, 0.65, 0.61]}
+TINY = {"recipe": "quick", "epochs": 1, "limit_images": 40, "batch_size": 20, "accelerator": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path))
+    monkeypatch.setattr(devices, "_gpus", list)
+    monkeypatch.setattr(
+        spawn, "begin", lambda run, device: runs.update_status(run.path, state="running", device=device)
+    )
+    monkeypatch.setattr(queue, "ensure_scheduler", lambda runs_dir: None)
+    return tmp_path
+
+
+def states(folder):
+    return sorted(run.status.state for run in runs.run_folders(folder))
+
+
+def group_ids(folder):
+    return [group.id for group in groups.groups(RunIndex(folder).summaries(max_age=0))]
+
+
+def test_without_groups_it_offers_the_shipped_ones_and_one_click_starts_one(folder):
+    app = open_page("experiments")
+    assert not app.exception
+    for name in sweep_file.shipped_names():
+        assert sweep_file.load(name).title.rstrip("?") in texts(app)
+    app = press(app, "start-temperature")
+    assert not app.exception
+    (group,) = group_ids(folder)
+    assert query(app, "group") == group
+    assert len(runs.run_folders(folder)) == 15
+    assert "0 of 15 runs are finished" in texts(app)
+
+
+def test_the_list_has_the_answers_and_leads_to_each_group(folder):
+    make_group(folder, THREE)
+    make_group(folder, {"crop": [0.5]}, axis="operation", group_id="ops-1", title="Which *operation*?")
+    app = open_page("experiments")
+    assert "87.0 ± 1.7" in texts(app).replace("\u00a0", " ")
+    assert app.button("open-ops-1").label.startswith("Which ")
+    app = press(app, "open-which-x7k2")
+    assert query(app, "group") == "which-x7k2"
+
+
+def test_an_axis_of_numbers_is_a_line_with_its_seeds(folder):
+    make_group(folder, THREE)
+    app = open_page("experiments", group="which-x7k2")
+    assert not app.exception
+    assert "Temperature 0.5" in texts(app)
+    figure = json.loads(component_with(app, '"figure":')["figure"])
+    line = next(trace for trace in figure["data"] if "error_y" in trace)
+    assert (line["x"], line["y"]) == ([0.1, 0.5, 1], [82, 87, 62])
+    assert line["error_y"]["array"] == [2, 1.7321, 2.6458]
+    assert figure["layout"]["xaxis"]["type"] == "log"
+    assert sum(len(trace["x"]) for trace in figure["data"] if trace.get("opacity") == 0.4) == 9
+    cells = component_with(app, '"axis-temperature":')
+    assert [row["axis-temperature"]["text"] for row in cells["rows"]] == ["0.1", "0.5", "1"]
+    assert [row["best"] for row in cells["rows"]] == [False, True, False]
+    assert cells["rows"][0]["href"].startswith("/curves?runs=")
+    assert cells["rows"][0]["href"].count("pretrain") == 3
+    members = component_with(app, '"key":"seed"')
+    assert len(members["rows"]) == 9
+
+
+def test_pairs_and_two_axes_are_a_grid(folder):
+    pairs = {"crop": [0.4], "crop + grey": [0.6], "grey": [0.5]}
+    make_group(folder, pairs, axis="operation", group_id="ops-1")
+    grid = component_with(open_page("experiments", group="ops-1"), '"cells":')
+    assert [head["label"] for head in grid["rows"]] == ["crop", "grey"]
+    texts_of = [[cell and cell["text"] for cell in row] for row in grid["cells"]]
+    assert texts_of == [["40.0", "60.0"], [None, "50.0"]]
+    assert grid["cells"][0][1]["best"] and not grid["cells"][0][0]["best"]
+    assert grid["cells"][0][0]["href"].startswith("/run?id=")  # of one run: its page
+    assert grid["cells"][0][0]["value"] < grid["cells"][1][1]["value"] < grid["cells"][0][1]["value"] == 1
+    made = make_group(folder, {"0.1": [0.3], "0.5": [0.2]}, group_id="two-1")
+    for run, epochs in zip(made, ("5", "10"), strict=True):
+        place = run.meta["group"]
+        runs.add_meta(run.path, group=place | {"setting": place["setting"] | {"epochs": epochs}})
+    grid = component_with(open_page("experiments", group="two-1"), '"cells":')
+    assert [head["label"] for head in grid["columns"]] == ["epochs 5", "epochs 10"]
+    assert [[cell and cell["text"] for cell in row] for row in grid["cells"]] == [["30.0", None], [None, "20.0"]]
+
+
+def test_words_are_bars(folder):
+    make_group(folder, {"crop": [0.4, 0.5], "grey": [0.6, 0.62]}, axis="operation")
+    figure = json.loads(component_with(open_page("experiments", group="which-x7k2"), '"figure":')["figure"])
+    assert figure["data"][0]["y"] == ["grey", "crop"]
+    assert figure["data"][0]["x"] == [61, 45]
+
+
+def test_arms_of_one_setting_are_lines_by_labels_and_say_what_pretraining_is_worth(folder):
+    made = make_group(folder, {"": [0.8, 0.8, 0.8]}, axis="")
+    for seed, run in enumerate(made):
+        for share, pair in {0.01: (0.3, 0.1), 0.1: (0.6, 0.3), 1.0: (0.9, 0.9)}.items():
+            for arm, top1 in zip(("full", "scratch"), pair, strict=True):
+                kind = "scratch" if arm == "scratch" else "finetune"
+                more = {"experiment_version": run.id, "label_fraction": share, "seed": seed, "epochs": 2}
+                other = make_run(folder, kind=kind, **more)
+                write_evaluation(other, top1 + 0.01 * seed)
+                runs.add_meta(other.path, group=run.meta["group"])
+    app = open_page("experiments", group="which-x7k2")
+    text = texts(app).replace("\u00a0", " ")
+    assert "With 1" in text and "31.0 ± 1.0" in text and "20.0 points above from scratch" in text
+    figure = json.loads(component_with(app, '"figure":')["figure"])
+    assert [trace["name"] for trace in figure["data"]] == ["Fine-tuned", "From scratch"]
+    assert figure["data"][1]["y"] == [11, 31, 91]
+    heads = [column["label"] for column in component_with(app, '"key":"interval"')["columns"]]
+    assert "Against scratch" in heads
+    assert "no test image read" not in text
+    app = open_page("experiments", group="which-x7k2", measure="val_knn")
+    assert "kNN accuracy on validation images" in texts(app)
+
+
+def test_a_sweep_is_stopped_resumed_and_given_more_seeds(folder):
+    sweep = sweep_file.parse({"title": "Which?", "base": TINY, "axes": {"temperature": [0.1, 0.5]}})
+    group = start.start(sweep, folder)
+    app = open_page("experiments", group=group)
+    assert states(folder) == ["queued", "running"]
+    app.button("group-stop").click().run()
+    assert "stopped" in states(folder)
+    for run in runs.run_folders(folder):
+        runs.update_status(run.path, state="stopped", pid=None)
+    app = open_page("experiments", group=group)
+    assert app.button("group-resume").label == "Resume 2"
+    app.button("group-resume").click().run()
+    assert states(folder) == ["queued", "running"]
+    app.number_input(f"more-seeds-{group}").set_value(2).run()
+    app.button("group-more").click().run()
+    assert len(runs.run_folders(folder)) == 6
+    assert {run.config["seed"] for run in runs.run_folders(folder)} == {42, 0, 1}
+
+
+def test_what_cannot_be_done_is_a_sentence(folder):
+    make_group(folder, THREE)  # without a sweep, so nothing can be added
+    app = open_page("experiments", group="which-x7k2")
+    app.button("group-more").click().run()
+    assert "keep no sweep" in texts(app)
+
+
+def test_a_group_that_is_not_there_is_said(folder):
+    make_group(folder, THREE)
+    app = open_page("experiments", group="nope")
+    assert "group in the address is nope, which is no group of runs here; shown instead: all experiments." in texts(app)
+    assert components_with(app, '"figure":') == []
+
+
+def test_arm_and_labels_are_chosen_where_settings_are_compared(folder):
+    made = make_group(folder, {"0.1": [0.4], "0.5": [0.5]})
+    for run in made:
+        for arm in ("frozen", "scratch"):
+            for share in (0.01, 1.0):
+                kind = "scratch" if arm == "scratch" else "finetune"
+                more = {
+                    "experiment_version": run.id,
+                    "label_fraction": share,
+                    "seed": 0,
+                    "epochs": 2,
+                    "evaluate": False,
+                }
+                other = make_run(folder, kind=kind, freeze_encoder=arm == "frozen", **more)
+                (other.path / runs.EVALUATION).unlink()
+                runs.add_meta(other.path, group=run.meta["group"])
+    app = open_page("experiments", group="which-x7k2", measure="val_top1", arm="scratch", labels="1")
+    assert not app.exception
+    rows = component_with(app, '"key":"interval"')["rows"]
+    assert [(row["axis-temperature"]["text"], row["arm"]["text"], row["labels"]["text"]) for row in rows] == [
+        ("0.1", "From scratch", "100 %"),
+        ("0.5", "From scratch", "100 %"),
+    ]
+    assert (query(app, "arm"), query(app, "labels"), query(app, "measure")) == ("scratch", "1", "val_top1")
