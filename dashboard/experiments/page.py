@@ -17,6 +17,7 @@ from simclr.results import group_wording, groups, wording
 from simclr.results.groups import Cell, Group, Measure
 from simclr.sweeps import start, sweep_file
 
+MOST_CURVES = 24  # runs whose curves are laid over each other
 MOST_SEGMENTS = 120  # runs that each have a segment of the bar
 STATE_ORDER = ("finished", "stopping", "running", "starting", "failed", "stopped", "queued")
 STATE_COLORS = {
@@ -65,10 +66,11 @@ def resume(group_id: str) -> None:
         start.resume(group_id, store.runs_dir())
 
 
-def add_seeds(group_id: str) -> None:
+def add_seeds(group_id: str, num_before: int) -> None:
     """Queues the group's settings with as many more seeds as were asked for."""
     with ui.report_errors():
-        start.add_seeds(group_id, int(st.session_state.get(f"more-seeds-{group_id}", 1)), store.runs_dir())
+        number = int(st.session_state.get(f"more-seeds-{group_id}", 1))
+        start.add_seeds(group_id, number, store.runs_dir(), num_before=num_before)
 
 
 def begin(name: str) -> None:
@@ -101,7 +103,7 @@ def actions(group: Group) -> None:
     with st.popover("More seeds", icon=":material/add:"):
         st.caption("Each setting again, with seeds that are not there yet. An interval takes at least three.")
         st.number_input("Seeds", 1, 20, 1, key=f"more-seeds-{group.id}")
-        st.button("Queue them", key="group-more", type="primary", on_click=add_seeds, args=(group.id,))
+        st.button("Queue them", key="group-more", type="primary", on_click=add_seeds, args=(group.id, len(group.seeds)))
 
 
 # --- one group --------------------------------------------------------------------------------------------------------
@@ -254,6 +256,21 @@ def picture(group: Group, compared: list[Cell], measure: Measure) -> None:
             live_chart(figures.bars(compared, colors), key=key, height=90 + 34 * len(compared))
 
 
+def links(group: Group) -> None:
+    """From here to the curves of the group's runs, and to the other groups."""
+    kinds = [item.kind for item in group.members]
+    kind = "pretrain" if "pretrain" in kinds else kinds[0]
+    ids = [item.id for item in reversed(group.members) if item.kind == kind][:MOST_CURVES]
+    with st.container(horizontal=True, gap="medium"):
+        # an address that says nothing would show this group again
+        pages = (
+            ("experiments/page.py", "All experiments", ":material/arrow_back:", {"all": "1"}),
+            ("curves/page.py", "Their curves", ":material/show_chart:", {"runs": ",".join(ids)}),
+        )
+        for page_file, label, icon, query in pages:
+            st.page_link(page_file, label=label, icon=icon, query_params=query)
+
+
 # --- all groups -------------------------------------------------------------------------------------------------------
 
 
@@ -323,9 +340,7 @@ def page() -> None:
     ui.show_message()
     controls(group, groups.measures_of(group, store.find))
     shown(group.id, offered(group))
-    st.page_link(
-        "experiments/page.py", label="All experiments", icon=":material/arrow_back:", query_params={"all": "1"}
-    )
+    links(group)
     url_state.write({"group": group.id} | VIEW.changed("measure", "arm", "labels"))
 
 

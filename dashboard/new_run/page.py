@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.new_run import address_notes, checks, compute_target, folder_reading, preflight
+from dashboard.new_run import address_notes, checks, compute_target, folder_reading, preflight, several
 from dashboard.shared import asked, form_fields, formats, forms, run_labels, store, ui, url_state
 from simclr import config as cfg
 from simclr import runs
@@ -247,8 +247,10 @@ def grid(names: list[str], options: dict, errors: Marks) -> None:
                 form_fields.draw(name, options[name], errors)
 
 
-def start(target: str) -> None:
+def start(target: str, how: str) -> None:
     """Starts, queues or submits the run that the form describes, or saves it as the waiting run's new options.
+
+    Several runs are queued as a group.
 
     A second click, or another tab's, within seconds gives the run of the first.
     """
@@ -259,6 +261,9 @@ def start(target: str) -> None:
         if found := checks.find(target):  # also of a field that was left by the click itself
             raise ConfigError("\n".join(item.sentence for item in found))
         config = forms.to_config(kind, values)
+        if how != several.ONE:
+            several.begin(config, how, target)
+            return
         if kept["edit"]:
             run = store.find(kept["edit"])
             if run is None or (reason := fixed(run)):
@@ -318,8 +323,18 @@ def start_card(obstacles: list[forms.Obstacle]) -> None:
             st.error(escape.markdown(item.sentence))
     if sentence := compute_target.line_sentence(target, found):
         st.caption(escape.markdown(sentence))
+    how = several.choose() if target != compute_target.SLURM else several.ONE
+    problem = ""
+    if how != several.ONE and config is not None:
+        try:
+            st.caption(escape.markdown(several.describe(config, how, target)))
+        except ConfigError as error:
+            problem = str(error)
+            st.error(escape.markdown(problem))
     label, icon = "Start", ":material/play_arrow:"
-    if edited is not None:
+    if how != several.ONE:
+        label, icon = "Queue all", ":material/playlist_add:"
+    elif edited is not None:
         label, icon = "Save changes", ":material/save:"
     elif target == compute_target.SLURM:
         label, icon = "Submit to Slurm", ":material/send:"
@@ -329,18 +344,18 @@ def start_card(obstacles: list[forms.Obstacle]) -> None:
         label,
         type="primary",
         icon=icon,
-        disabled=bool(obstacles),
+        disabled=bool(obstacles or problem),
         width="stretch",
         key="start",
         on_click=start,
-        args=(target,),
+        args=(target, how),
     )
     if edited is not None:
         if st.button("Leave it as it is", width="stretch", key="keep"):
             ui.open_run(edited)
         return
     st.caption("It runs in a process of its own: closing this page changes nothing.")
-    if is_valid:
+    if is_valid and how == several.ONE:
         st.caption("The same run from a shell, in the repository's folder:")
         st.code(command(target), language="bash", wrap_lines=True)
 
@@ -356,6 +371,8 @@ def page() -> None:
     kept = forms.state()
     if run_id := st.session_state.pop("new_run_open", None):
         url_state.go("run", id=run_id)
+    if group_id := st.session_state.pop(several.OPENED, None):
+        url_state.go("experiments", group=group_id)
     edited = store.find(kept["edit"]) if kept["edit"] else None
     if edited is None:
         ui.head("New run")

@@ -16,6 +16,7 @@ from simclr.experiments import race
 from simclr.experiments.race import Race
 from simclr.results import index
 from simclr.runs import Run
+from simclr.sweeps import repeat
 
 FOREIGN = (
     "Its folder was copied, renamed, or made by another user: look at its options first. It reads the images that "
@@ -81,6 +82,8 @@ def header(run: Run, summary: index.Summary) -> None:
                 run_actions.edit_details(run.id)
             if st.button("Clone", key="clone", icon=":material/content_copy:", help="A new run with these options"):
                 url_state.go("new-run", clone=run.id)
+            if summary.kind == "pretrain" and not summary.is_active:
+                repeat_with_seeds(run)
             if summary.state == "queued" and summary.status.backend == "local":
                 st.button(
                     "Take out of the queue", key="drop", icon=":material/close:", on_click=queue.drop, args=(run.id,)
@@ -132,8 +135,35 @@ def header(run: Run, summary: index.Summary) -> None:
     if (found := race_of(run)) is not None:
         label = "The race: both networks side by side"
         st.page_link("race/page.py", label=label, icon=":material/flag:", query_params={"id": found.scratch.id})
+    group_link(run)
     if run.notes:
         st.text(run.notes)
+
+
+def repeat_with_seeds(run: Run) -> None:
+    """The same run, and what was trained on it, with other seeds: together they become a group."""
+    with st.popover("Seeds", icon=":material/repeat:", help="Repeat it with other seeds"):
+        st.caption("This run and what was trained on it, again with other seeds. An interval takes at least three.")
+        number = st.number_input("Further seeds", 1, 20, 2, key=f"further-seeds-{run.id}")
+        # in a group by then, it has another key, so that the second half of a double click does nothing
+        key = f"repeat-{run.group.id if run.group else ''}"
+        if st.button("Queue them", key=key, type="primary", icon=":material/playlist_add:"):
+            with ui.report_errors():
+                group = repeat.repeat(run, int(number), store.runs_dir(), store.get().summaries())
+                url_state.go("experiments", group=group)
+            if "message" in st.session_state:
+                st.rerun()
+
+
+def group_link(run: Run) -> None:
+    """Leads to the group that a run belongs to."""
+    if (place := run.group) is not None:
+        st.page_link(
+            "experiments/page.py",
+            label=f"Part of: {escape.markdown(place.title)}",
+            icon=":material/science:",
+            query_params={"group": place.id},
+        )
 
 
 def race_of(run: Run) -> Race | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +20,14 @@ from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig
 from simclr.files import safe_read
 from simclr.hardware import devices
-from simclr.launch import control, queue
+from simclr.launch import control, duplicates, queue, spawn
 from simclr.results import arms
 from simclr.results.index import arm_of
 from simclr.runs import Run
 from simclr.sweeps import sweep_file
 from simclr.sweeps.settings import Limit, Member, Sweep, extended, to_plain
 
+LOCK = ".sweeps"  # beside the run folders: one start or extension at a time
 Key = tuple[tuple[tuple[str, str], ...], int, str | None, float | None]
 
 
@@ -100,7 +102,7 @@ def sweep_of(found: Iterable[Run]) -> Sweep:
 
 
 def start(sweep: Sweep, runs_dir: Path, device: str = devices.ANY, num_settings: int | None = None) -> str:
-    """Queues all runs of a sweep and returns the id of their group at once.
+    """Queues all runs of a sweep and returns the id of their group at once; a second click gives the first's.
 
     Args:
         sweep: checked.
@@ -113,9 +115,24 @@ def start(sweep: Sweep, runs_dir: Path, device: str = devices.ANY, num_settings:
     """
     if num_settings is not None:
         sweep = replace(sweep, limit=Limit(num_settings * sweep.members_per_setting, "runs"))
-    group_id = new_group_id(sweep.title)
-    _add_missing(sweep, group_id, {}, runs_dir, device)
+    with spawn.locked(runs_dir / LOCK):
+        if (same := _recent_duplicate(sweep, runs_dir)) is not None:
+            return same
+        group_id = new_group_id(sweep.title)
+        _add_missing(sweep, group_id, {}, runs_dir, device)
     return group_id
+
+
+def _recent_duplicate(sweep: Sweep, runs_dir: Path) -> str | None:
+    """The group that the same sweep was started as within the last seconds."""
+    plain, since = to_plain(sweep), time.time() - duplicates.ONCE_SECONDS
+    first_id = time.strftime("%Y%m%d-%H%M%S", time.localtime(since))
+    for run in runs.run_folders(runs_dir):
+        if run.id >= first_id and (place := run.group) is not None and since < run.created <= time.time():
+            group = run.meta.get("group")
+            if isinstance(group, dict) and group.get("sweep") == plain:
+                return place.id
+    return None
 
 
 def complete(group_id: str, runs_dir: Path, device: str = devices.ANY, more: Sweep | None = None) -> list[Run]:
@@ -130,16 +147,17 @@ def complete(group_id: str, runs_dir: Path, device: str = devices.ANY, more: Swe
     Raises:
         ConfigError: if there is no such group, or `more` is another sweep.
     """
-    found = runs_of(group_id, runs_dir)
-    sweep = sweep_of(found)
-    if more is not None:
-        sweep = extended(sweep, more)
-        sweep.check()
-    there: dict[Key, Run] = {}
-    for run in found:
-        if (key := key_of(run)) is not None:
-            there.setdefault(key, run)  # the newest of several
-    return _add_missing(sweep, group_id, there, runs_dir, device)
+    with spawn.locked(runs_dir / LOCK):
+        found = runs_of(group_id, runs_dir)
+        sweep = sweep_of(found)
+        if more is not None:
+            sweep = extended(sweep, more)
+            sweep.check()
+        there: dict[Key, Run] = {}
+        for run in found:
+            if (key := key_of(run)) is not None:
+                there.setdefault(key, run)  # the newest of several
+        return _add_missing(sweep, group_id, there, runs_dir, device)
 
 
 def _add_missing(sweep: Sweep, group_id: str, there: Mapping[Key, Run], runs_dir: Path, device: str) -> list[Run]:
@@ -187,13 +205,20 @@ def _name(sweep: Sweep, member: Member) -> str:
     return ", ".join(parts)[:120]
 
 
-def add_seeds(group_id: str, number: int, runs_dir: Path, device: str = devices.ANY) -> list[Run]:
+def add_seeds(
+    group_id: str, number: int, runs_dir: Path, device: str = devices.ANY, num_before: int | None = None
+) -> list[Run]:
     """Queues all settings of a group with `number` seeds that it does not have yet: the lowest ones.
+
+    Args:
+        num_before: seeds that it had when this was asked for; with more by now, as after a double click, none is added.
 
     Raises:
         ConfigError: if there is no such group, or it cannot be extended.
     """
     sweep = sweep_of(runs_of(group_id, runs_dir))
+    if num_before is not None and len(sweep.seeds) > num_before:
+        return []
     free = (seed for seed in itertools.count() if seed not in sweep.seeds)
     more = replace(sweep, seeds=(*sweep.seeds, *itertools.islice(free, number)))
     return complete(group_id, runs_dir, device, more)

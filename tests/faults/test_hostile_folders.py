@@ -28,7 +28,7 @@ from simclr.files import safe_read
 from simclr.films import film
 from simclr.runs import film_frames
 
-CPU_SECONDS = 1.5  # of one folder, on a slow machine; a reader that is not bounded takes many times more
+CPU_SECONDS = 3.0  # of one folder, on a slow machine; a reader that is not bounded takes many times more
 FOLDER = Path(runs.EMBEDDINGS) / "test"
 FILM = Path(runs.EMBEDDINGS) / "film"
 ODD_VALUES: tuple[Any, ...] = (

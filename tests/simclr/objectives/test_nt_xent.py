@@ -152,11 +152,13 @@ def test_float32_keeps_its_digits_however_small_the_loss(block_rows, temperature
 
 @pytest.mark.parametrize("n", [3, 11])
 def test_similarities_as_far_apart_as_can_be(n, small_blocks):
-    """Clusters at opposite ends; positives at -1 among negatives at 1: finite and exact at the lowest temperature."""
+    """Clusters at opposite ends; positives at -1 among negatives at 1: finite, and exact but for the rounding of a
+    similarity, which processors do differently."""
     ends = torch.ones(n, 2) * torch.tensor([1.0, -1.0]).repeat(n)[:n, None]
     for z1, z2 in ((ends, ends), (torch.ones(n, 2), -torch.ones(n, 2)), (ends, -ends), (ends.roll(1), ends)):
         for temperature in (0.005, 0.02, 0.05):
-            assert_equals_the_textbook(z1, z2, temperature, rtol=1e-6, gradient_tolerance=1e-6)
+            rounding = 1.2e-7 / temperature
+            assert_equals_the_textbook(z1, z2, temperature, rtol=1e-6, gradient_tolerance=1e-6 + rounding)
     apart = nt_xent(torch.ones(n, 2), -torch.ones(n, 2), 0.005)
     assert apart.item() == pytest.approx(400 + math.log(n - 1 + math.exp(-400)), rel=1e-6)
 

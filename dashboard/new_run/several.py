@@ -1,0 +1,135 @@
+"""Several runs in place of one: the form's options with other seeds, or with several values of one or two of them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components import escape
+from dashboard.shared import formats, forms, store, ui
+from simclr import config as cfg
+from simclr.config import ConfigError, PretrainConfig, RunConfig
+from simclr.lifecycle import estimate
+from simclr.sweeps import repeat, start, sweep_file
+from simclr.sweeps.settings import NOT_AN_AXIS, Sweep
+
+ONE, SEEDS, SWEEP = "One run", "Seeds", "Sweep"
+OPENED = "new_run_group"  # the id of a group that was started, until its page is opened
+NO_OPTION = ""
+
+
+def options() -> list[str]:
+    """Options that may be an axis, the common ones first."""
+    known = cfg.option_names(PretrainConfig)
+    found = [name for name in known if name not in NOT_AN_AXIS]
+    return sorted(found, key=lambda name: not cfg.extra(known[name], "common"))
+
+
+def choose() -> str:
+    """Whether one run is started or several; several only of pre-trainings, whose options are axes."""
+    if forms.state()["kind"] != "pretrain" or forms.state()["edit"]:
+        return ONE
+    chosen = st.segmented_control(
+        "Runs",
+        (ONE, SEEDS, SWEEP),
+        default=ONE,
+        required=True,
+        key="several",
+        label_visibility="collapsed",
+        persist_state="session",
+        width="stretch",
+    )
+    if chosen == SWEEP:
+        for number in (1, 2):
+            _axis(number)
+    if chosen in (SEEDS, SWEEP):
+        st.number_input(
+            "Seeds",
+            1,
+            20,
+            3,
+            key="several-seeds",
+            persist_state="session",
+            help="Runs of each setting, counted from 0. Three are the fewest that allow an interval.",
+        )
+    return chosen or ONE
+
+
+def _axis(number: int) -> None:
+    """An option and its values."""
+    left, right = st.columns([1, 1.2], gap="small")
+    offered = options() if number == 1 else [NO_OPTION, *options()]
+    known = cfg.option_names(PretrainConfig)
+    option = left.selectbox(
+        "Option" if number == 1 else "And",
+        offered,
+        format_func=lambda name: cfg.label(name, known[name]) if name else "No second",
+        key=f"several-option-{number}",
+        persist_state="session",
+    )
+    right.text_input(
+        "Values",
+        key=f"several-values-{number}",
+        persist_state="session",
+        placeholder="0.1, 0.2, 0.5",
+        disabled=not option,
+        help="" if not option else escape.markdown(f"Separated by commas. Each: {cfg.allowed(known[option])}."),
+    )
+
+
+def sweep_of(config: RunConfig, how: str) -> Sweep:
+    """The sweep that the form describes.
+
+    Raises:
+        ConfigError: with one sentence for what is wrong.
+    """
+    if not isinstance(config, PretrainConfig):
+        raise ConfigError(f"kind is {config.kind}; allowed for several runs: pretrain.")
+    recipe = forms.state()["recipe"] or cfg.recipe_names()[0]
+    axes: dict[str, list[str]] = {}
+    for number in (1, 2) if how == SWEEP else ():
+        option = str(st.session_state.get(f"several-option-{number}") or (options()[0] if number == 1 else NO_OPTION))
+        if option == NO_OPTION:
+            continue
+        text = str(st.session_state.get(f"several-values-{number}") or "")
+        values = [word.strip() for word in text.split(",") if word.strip()]
+        if not values:
+            raise ConfigError(f"{option} has no values yet; allowed: values separated by commas.")
+        if option in axes:
+            raise ConfigError(f"{option} is chosen twice; allowed: two options.")
+        axes[option] = values
+    base = repeat.base_of(config, recipe)
+    for option in axes:
+        base.pop(option, None)
+    names = " and ".join(name.rpartition(".")[2].replace("_", " ") for name in axes)
+    return sweep_file.parse(
+        {
+            "title": f"Which {names}?" if axes else f"Seeds of {config.name or recipe}",
+            "base": {"recipe": recipe} | base,
+            "axes": axes,
+            "seeds": int(st.session_state.get("several-seeds", 3)),
+        }
+    )
+
+
+def describe(config: RunConfig, how: str, target: str) -> str:
+    """How many runs, of what, and how long they take where one of them was measured; or what is wrong.
+
+    Raises:
+        ConfigError: with one sentence for what is wrong.
+    """
+    sweep = sweep_of(config, how)
+    number = sum(1 for _ in sweep.members())
+    text = f"{formats.thousands(number)} runs: {sweep_file.described(sweep)}."
+    job = estimate.find_job(config, target, store.runs_dir())
+    found = None if job is None else estimate.load(job)
+    if found is not None:
+        text += f" One after the other about {formats.duration(number * found.seconds)}, if all take as long as one."
+    if sweep.chooses:
+        text += " They are compared on validation images; no test image is looked at."
+    return text
+
+
+def begin(config: RunConfig, how: str, target: str) -> None:
+    """Queues all runs, and lets the page of their group be opened."""
+    with ui.report_errors():
+        st.session_state[OPENED] = start.start(sweep_of(config, how), store.runs_dir(), target)

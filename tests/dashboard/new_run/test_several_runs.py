@@ -1,0 +1,120 @@
+"""Several runs from one form: seeds, and values of one option or two, as a group in the queue."""
+
+import pytest
+from conftest import supervise_nothing
+from dashboard_fixtures import open_page, press, query, texts
+
+from dashboard.new_run import compute_target
+from simclr import runs
+from simclr.hardware import devices
+from simclr.launch import queue, slurm_client, spawn
+from simclr.sweeps import start
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
+    monkeypatch.setattr(queue, "_has_scheduler", lambda *_: True)
+    monkeypatch.setattr(devices, "_gpus", list)
+    monkeypatch.setattr(slurm_client, "available_partitions", list)
+    compute_target.cluster.clear()
+    return tmp_path
+
+
+def option(app, name):
+    return next(item for item in app.number_input if item.key.partition("~")[0].endswith(f"-{name}"))
+
+
+def chosen(app, how):
+    return app.button_group("several").set_value(how).run()
+
+
+def test_seeds_of_the_options_in_the_form(folder):
+    app = open_page("new_run")
+    option(app, "epochs").set_value(3).run()
+    chosen(app, "Seeds")
+    app.number_input("several-seeds").set_value(4).run()
+    assert "4 runs: 4 seeds." in texts(app)
+    assert app.button("start").label == "Queue all"
+    app = press(app, "start")
+    made = runs.run_folders(folder)
+    assert {run.config["seed"] for run in made} == {0, 1, 2, 3}
+    assert {run.config["epochs"] for run in made} == {3}
+    assert all(run.config["evaluate"] for run in made)
+    assert query(app, "group") == made[0].group.id
+
+
+def test_values_of_two_options(folder):
+    app = chosen(open_page("new_run"), "Sweep")
+    assert app.button("start").disabled
+    assert "has no values yet" in texts(app)
+    app.selectbox("several-option-1").set_value("temperature").run()
+    app.text_input("several-values-1").set_value("0.1, 0.5").run()
+    assert not app.button("start").disabled
+    app.selectbox("several-option-2").set_value("augmentation.hue").run()
+    app.text_input("several-values-2").set_value("0,0.1").run()
+    app.number_input("several-seeds").set_value(1).run()
+    assert "4 runs: temperature 0.1 and 0.5; augmentation.hue 0 and 0.1; 1 seed." in texts(app)
+    assert "no test image is looked at" in texts(app)
+    app = press(app, "start")
+    made = runs.run_folders(folder)
+    assert {(run.config["temperature"], run.config["augmentation"]["hue"]) for run in made} == {
+        (0.1, 0.0),
+        (0.1, 0.1),
+        (0.5, 0.0),
+        (0.5, 0.1),
+    }
+    assert made[0].group.title == "Which temperature and hue?"
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ("0.1, warm", "temperature is warm; allowed"),
+        ("0.1, 0.10", "axes.temperature has 0.1 twice"),
+        (" , ", "no values"),
+    ],
+)
+def test_what_is_wrong_is_said_and_cannot_be_started(folder, values, sentence):
+    app = chosen(open_page("new_run"), "Sweep")
+    app.selectbox("several-option-1").set_value("temperature").run()
+    app.text_input("several-values-1").set_value(values).run()
+    assert sentence in texts(app)
+    assert app.button("start").disabled
+
+
+def test_a_double_click_starts_one_group(folder):
+    app = chosen(open_page("new_run"), "Seeds")
+    press(app, "start")
+    app.switch_page("new_run/page.py").run()
+    press(app, "start")
+    assert len(runs.run_folders(folder)) == 3
+    assert len({run.group.id for run in runs.run_folders(folder)}) == 1
+
+
+def test_supervised_runs_are_started_one_by_one(folder):
+    app = open_page("new_run", kind="scratch")
+    assert "several" not in [item.key for item in app.button_group]
+
+
+def test_more_seeds_twice_in_one_click_are_added_once(folder):
+    app = chosen(open_page("new_run"), "Seeds")
+    group = query(press(app, "start"), "group")
+    assert len(start.add_seeds(group, 2, folder, num_before=3)) == 2
+    assert start.add_seeds(group, 2, folder, num_before=3) == []
+    assert len(start.add_seeds(group, 1, folder, num_before=5)) == 1
+
+
+def test_a_run_is_repeated_with_seeds_from_its_page(folder):
+    from dashboard_fixtures import make_run
+
+    run = make_run(folder)
+    app = open_page("run", id=run.id)
+    app.number_input(f"further-seeds-{run.id}").set_value(2).run()
+    app = press(app, "repeat-")
+    assert len(runs.run_folders(folder)) == 3
+    assert query(app, "group") == runs.Run(run.path).group.id
+    labels = [item.proto.label for item in open_page("run", id=run.id).get("page_link")]
+    assert any(label.startswith("Part of: Seeds of") for label in labels)
