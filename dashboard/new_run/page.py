@@ -306,9 +306,6 @@ def start_card(obstacles: list[forms.Obstacle]) -> None:
     target = compute_target.choose()
     is_valid = all(item.is_said for item in obstacles)
     config = forms.to_config(kept["kind"], kept["values"]) if is_valid else None
-    with head:
-        ready = "Ready to start" if edited is None else "Ready to save"
-        st.subheader("Not ready yet" if obstacles else ready, anchor=False)
     found = compute_target.Line(False)
     if target != compute_target.SLURM:
         number = int(kept["values"].get("devices") or 1)
@@ -331,6 +328,9 @@ def start_card(obstacles: list[forms.Obstacle]) -> None:
         except ConfigError as error:
             problem = str(error)
             st.error(escape.markdown(problem))
+    with head:
+        ready = "Ready to start" if edited is None else "Ready to save"
+        st.subheader("Not ready yet" if obstacles or problem else ready, anchor=False)
     label, icon = "Start", ":material/play_arrow:"
     if how != several.ONE:
         label, icon = "Queue all", ":material/playlist_add:"

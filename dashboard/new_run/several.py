@@ -14,7 +14,7 @@ from simclr.sweeps.settings import NOT_AN_AXIS, Sweep
 
 ONE, SEEDS, SWEEP = "One run", "Seeds", "Sweep"
 OPENED = "new_run_group"  # the id of a group that was started, until its page is opened
-NO_OPTION = ""
+NO_OPTION, FIRST = "", "temperature"
 
 
 def options() -> list[str]:
@@ -62,6 +62,7 @@ def _axis(number: int) -> None:
     option = left.selectbox(
         "Option" if number == 1 else "And",
         offered,
+        index=offered.index(FIRST) if number == 1 else 0,
         format_func=lambda name: cfg.label(name, known[name]) if name else "No second",
         key=f"several-option-{number}",
         persist_state="session",
@@ -87,7 +88,7 @@ def sweep_of(config: RunConfig, how: str) -> Sweep:
     recipe = forms.state()["recipe"] or cfg.recipe_names()[0]
     axes: dict[str, list[str]] = {}
     for number in (1, 2) if how == SWEEP else ():
-        option = str(st.session_state.get(f"several-option-{number}") or (options()[0] if number == 1 else NO_OPTION))
+        option = str(st.session_state.get(f"several-option-{number}") or (FIRST if number == 1 else NO_OPTION))
         if option == NO_OPTION:
             continue
         text = str(st.session_state.get(f"several-values-{number}") or "")

@@ -181,7 +181,8 @@ class Sweep:
             try:
                 text = cfg.to_yaml(self.pretraining(setting, self.seeds[0]))
             except ConfigError as error:
-                where = f" (with {setting.title})" if setting.labels else ""
+                is_named = all(f"{axis} is {label};" in str(error) for axis, label in setting.labels.items())
+                where = "" if is_named else f" (with {setting.title})"
                 raise ConfigError(f"{error}{where}") from None
             if text in seen:
                 raise ConfigError(

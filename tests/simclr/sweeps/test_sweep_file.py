@@ -12,7 +12,7 @@ FAULTS = {
     "an unknown axis": ("axes: {temprature: [1, 2]}", "axes: temprature is not an option.*; did you mean temperature"),
     "a value that is none": (
         "axes: {temperature: [0.1, warm]}",
-        r"temperature is warm; allowed: .* \(with temperature warm",
+        "temperature is warm; allowed: ",
     ),
     "a value twice": ("axes: {temperature: [0.1, 0.1]}", "axes.temperature has 0.1 twice"),
     "the same value in two spellings": ("axes: {temperature: [0.1, 1e-1]}", "axes.temperature has 0.1 twice"),
