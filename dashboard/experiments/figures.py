@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dashboard.shared import palette, url_state
 from dashboard.shared.figures import layout, line_trace, log_ticks, rounded
 from simclr.results import group_wording, groups, wording
 from simclr.results.groups import Cell, Group
+from simclr.results.statistics import Spread
+from simclr.sweeps.settings import AND
 
-AND = " + "  # between the names of a pair, as a sweep writes them
 LOG_RATIO = 8.0  # values of an axis that lie so far apart are drawn on a logarithmic one
 
 
@@ -32,44 +33,32 @@ def is_paired(labels: Sequence[str]) -> bool:
     return any(AND in label for label in labels)
 
 
-def by_axis(group: Group, axis: str, lines: Sequence[tuple[str, str, Sequence[Cell]]], title: str) -> dict[str, Any]:
+def by_axis(group: Group, axis: str, found: Sequence[Cell], name: str, color: str) -> dict[str, Any]:
     """Means with their deviation along an axis of numbers, and each seed as a small point.
 
     Args:
-        lines: label, colour and cells of each line.
-        title: of the figure's own axis.
+        name: of the line.
     """
     numbers = [float(label) for label in group.axes[axis]]
-    is_log = min(numbers) > 0 and max(numbers) / min(numbers) >= LOG_RATIO
-    data: list[dict[str, Any]] = []
-    for label, color, cells in lines:
-        known = [cell for cell in cells if cell.spread is not None and axis in cell.setting]
-        xs = [float(cell.setting[axis]) for cell in known]
-        means = [cell.spread.mean for cell in known if cell.spread is not None]
-        deviations = [100 * (cell.spread.deviation or 0) for cell in known if cell.spread is not None]
-        trace = line_trace(xs, means, label, color, width=2.4, percent=True, markers=True)
-        trace["marker"] = {"color": color, "size": 8}
-        if any(deviations):
-            trace["error_y"] = {"array": rounded(deviations), "color": color, "thickness": 1.4, "width": 4}
-        seeds = [(float(cell.setting[axis]), value) for cell in known for value in cell.values.values()]
-        if len(seeds) > len(known):
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "x": rounded([x for x, _ in seeds]),
-                    "y": rounded([100 * value for _, value in seeds]),
-                    "marker": {"color": color, "size": 5},
-                    "opacity": 0.4,
-                    "hoverinfo": "skip",
-                    "showlegend": False,
-                    "name": label,
-                }
-            )
-        data.append(trace)
-    figure: dict[str, Any] = {"data": data, "layout": layout(axis, title, percent=True, legend=len(lines) > 1)}
+    known = [(float(cell.setting[axis]), cell) for cell in found if cell.spread is not None and axis in cell.setting]
+    data = [_line([(x, cell.spread) for x, cell in known if cell.spread is not None], name, color)]
+    seeds = [(x, value) for x, cell in known for value in cell.values.values()]
+    if len(seeds) > len(known):
+        points = {
+            "type": "scatter",
+            "mode": "markers",
+            "x": rounded([x for x, _ in seeds]),
+            "y": rounded([100 * value for _, value in seeds]),
+            "marker": {"color": color, "size": 5},
+            "opacity": 0.4,
+            "hoverinfo": "skip",
+            "showlegend": False,
+            "name": name,
+        }
+        data.insert(0, points)
+    figure: dict[str, Any] = {"data": data, "layout": layout(axis, "Accuracy", percent=True, legend=False)}
     figure["layout"]["xaxis"].pop("rangemode")
-    if is_log:
+    if min(numbers) > 0 and max(numbers) / min(numbers) >= LOG_RATIO:
         shown = numbers if len(numbers) <= 7 else log_ticks(numbers)
         figure["layout"]["xaxis"] |= {"type": "log", "tickvals": shown, "ticktext": [f"{value:g}" for value in shown]}
     elif len(numbers) <= 7:
@@ -77,12 +66,19 @@ def by_axis(group: Group, axis: str, lines: Sequence[tuple[str, str, Sequence[Ce
     return figure
 
 
-def grid_of(group: Group, found: Sequence[Cell], pictures: Mapping[str, str] | None = None) -> dict[str, Any] | None:
-    """The cells of a group on two axes, for `setting_grid`; None of a group that has not two.
+def _line(points: Sequence[tuple[float, Spread]], name: str, color: str) -> dict[str, Any]:
+    """Means over the seeds, with their deviation where there are several."""
+    means = [each.mean for _, each in points]
+    trace = line_trace([x for x, _ in points], means, name, color, width=2.4, percent=True, markers=True)
+    trace["marker"] = {"color": color, "size": 8}
+    deviations = [100 * (each.deviation or 0) for _, each in points]
+    if any(deviations):
+        trace["error_y"] = {"array": rounded(deviations), "color": color, "thickness": 1.4, "width": 4}
+    return trace
 
-    Args:
-        pictures: addresses of images by label.
-    """
+
+def grid_of(group: Group, found: Sequence[Cell]) -> dict[str, Any] | None:
+    """The cells of a group on two axes, for `setting_grid`; None of a group that has not two."""
     axes = [axis for axis, labels in group.axes.items() if len(labels) > 1]
     if len(axes) == 1 and is_paired(group.axes[axes[0]]):
         (axis,) = axes
@@ -118,31 +114,26 @@ def grid_of(group: Group, found: Sequence[Cell], pictures: Mapping[str, str] | N
         text = {"text": f"{100 * cell.spread.mean:.1f}", "sub": sub, "value": round(0.12 + 0.88 * value, 3)}
         return head | text | {"best": cell is best}
 
-    def named(label: str) -> dict[str, Any]:
-        picture = (pictures or {}).get(label)
-        return {"label": label} | ({"picture": picture} if picture else {})
-
     return {
-        "rows": [named(label if len(axes) == 1 else f"{axes[0]} {label}") for label in rows],
-        "columns": [named(label if len(axes) == 1 else f"{axes[1]} {label}") for label in columns],
+        "rows": [label if len(axes) == 1 else f"{axes[0]} {label}" for label in rows],
+        "columns": [label if len(axes) == 1 else f"{axes[1]} {label}" for label in columns],
         "cells": [[shown(at(row, column)) for column in range(len(columns))] for row in range(len(rows))],
     }
 
 
-def bars(found: Sequence[Cell], colors: Sequence[str]) -> dict[str, Any]:
+def bars(found: Sequence[Cell], color: str) -> dict[str, Any]:
     """Settings that have no order, side by side, with their deviation."""
-    known = [(cell, color) for cell, color in zip(found, colors, strict=True) if cell.spread is not None][::-1]
-    values = [100 * cell.spread.mean for cell, _ in known if cell.spread is not None]
+    known = [(cell, cell.spread) for cell in reversed(found) if cell.spread is not None]
     figure: dict[str, Any] = {
         "data": [
             {
                 "type": "bar",
                 "orientation": "h",
-                "x": rounded(values),
+                "x": rounded([100 * each.mean for _, each in known]),
                 "y": [short(cell) for cell, _ in known],
-                "marker": {"color": [color for _, color in known]},
+                "marker": {"color": color},
                 "error_x": {
-                    "array": rounded([100 * (cell.spread.deviation or 0) for cell, _ in known if cell.spread]),
+                    "array": rounded([100 * (each.deviation or 0) for _, each in known]),
                     "thickness": 1.4,
                     "width": 4,
                     "color": palette.GREY,
@@ -167,28 +158,15 @@ def short(cell: Cell) -> str:
     return ", ".join(parts) or "all seeds"
 
 
-def by_labels(found: Sequence[Cell], colors: Mapping[str, str]) -> dict[str, Any]:
+def by_labels(found: Sequence[Cell]) -> dict[str, Any]:
     """Accuracy against the share of labels, a line for each arm with the deviation over seeds."""
     data: list[dict[str, Any]] = []
     fractions = sorted({cell.fraction for cell in found if cell.fraction is not None})
     for arm in dict.fromkeys(cell.arm for cell in found if cell.arm is not None):
         known = [(cell.fraction, cell.spread) for cell in found if cell.arm == arm]
         points = [(fraction, each) for fraction, each in known if fraction is not None and each is not None]
-        if not points:
-            continue
-        trace = line_trace(
-            [fraction for fraction, _ in points],
-            [each.mean for _, each in points],
-            wording.ARM_NAMES[arm],
-            colors[arm],
-            width=2.4,
-            percent=True,
-            markers=True,
-        )
-        deviations = [100 * (each.deviation or 0) for _, each in points]
-        if any(deviations):
-            trace["error_y"] = {"array": rounded(deviations), "color": colors[arm], "thickness": 1.4, "width": 4}
-        data.append(trace | {"marker": {"color": colors[arm], "size": 8}})
+        if points:
+            data.append(_line(points, wording.ARM_NAMES[arm], palette.ARM_COLORS[arm]))
     figure: dict[str, Any] = {"data": data, "layout": layout("Share of the training labels", "Accuracy", percent=True)}
     figure["layout"]["xaxis"].pop("rangemode")
     figure["layout"]["xaxis"] |= {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -118,47 +119,55 @@ def bar(group: Group) -> None:
     st.html(f'<div class="group-bar" role="img" aria-label="{text}">{parts}</div>')
 
 
-def chosen_cells(found: list[Cell], arms: tuple[str, ...], fractions: tuple[float, ...]) -> list[Cell]:
-    """Those of the arm and share of labels that are looked at, where several settings are compared."""
-    arm = VIEW["arm"] if VIEW["arm"] in arms else arms[0]
-    texts = {f"{fraction:g}": fraction for fraction in fractions}
-    fraction = texts.get(VIEW["labels"], fractions[0])
-    return [cell for cell in found if cell.arm == arm and cell.fraction == fraction]
+def shown_measure(measures: Sequence[Measure]) -> Measure:
+    """The measure that was chosen, else the first."""
+    return next((item for item in measures if item.key == VIEW["measure"]), measures[0])
 
 
-def controls(group: Group, measures: list[Measure]) -> Measure:
+def of_one_arm(group: Group, measure: Measure, found: list[Cell], arm: str, labels: str) -> list[Cell]:
+    """Where settings are compared by supervised runs, those of an arm and share of the labels; else all.
+
+    Args:
+        arm, labels: as an address says them; the group's first where it has no such ones.
+    """
+    if not groups.asks_which_arm(group, measure):
+        return found
+    chosen = arm if arm in group.arms else group.arms[0]
+    fraction = next((each for each in group.fractions if f"{each:g}" == labels), group.fractions[0])
+    return [cell for cell in found if (cell.arm, cell.fraction) == (chosen, fraction)]
+
+
+def controls(group: Group, measures: list[Measure]) -> None:
     """Which figure is compared, and of which supervised runs."""
-    by_key = {item.key: item for item in measures}
-    if len(measures) > 1 or group.arms:
-        with st.container(horizontal=True, gap="medium"):
-            if len(measures) > 1:
-                st.selectbox(
-                    "Measure",
-                    list(by_key),
-                    format_func=lambda key: by_key[key].label,
-                    width=300,
-                    **VIEW.widget("measure", list(by_key), measures[0].key),
-                )
-            measure = by_key.get(VIEW["measure"], measures[0])
-            if group.is_choice and measure.of == groups.SUPERVISED and group.arms:
-                if len(group.arms) > 1:
-                    st.segmented_control(
-                        "Trained",
-                        group.arms,
-                        format_func=wording.ARM_NAMES.__getitem__,
-                        required=True,
-                        **VIEW.widget("arm", group.arms, group.arms[0]),
-                    )
-                if len(group.fractions) > 1:
-                    texts = [f"{fraction:g}" for fraction in group.fractions]
-                    st.segmented_control(
-                        "Labels used",
-                        texts,
-                        format_func=lambda text: formats.fraction_text(float(text)),
-                        required=True,
-                        **VIEW.widget("labels", texts, texts[0]),
-                    )
-    return by_key.get(VIEW["measure"], measures[0])
+    with st.container(horizontal=True, gap="medium"):
+        if len(measures) > 1:
+            labels = {item.key: item.label for item in measures}
+            st.selectbox(
+                "Measure",
+                list(labels),
+                format_func=labels.__getitem__,
+                width=300,
+                **VIEW.widget("measure", list(labels), measures[0].key),
+            )
+        if not groups.asks_which_arm(group, shown_measure(measures)):
+            return
+        if len(group.arms) > 1:
+            st.segmented_control(
+                "Trained",
+                group.arms,
+                format_func=wording.ARM_NAMES.__getitem__,
+                required=True,
+                **VIEW.widget("arm", group.arms, group.arms[0]),
+            )
+        if len(group.fractions) > 1:
+            texts = [f"{fraction:g}" for fraction in group.fractions]
+            st.segmented_control(
+                "Labels used",
+                texts,
+                format_func=lambda text: formats.fraction_text(float(text)),
+                required=True,
+                **VIEW.widget("labels", texts, texts[0]),
+            )
 
 
 @st.fragment(run_every=3)
@@ -172,12 +181,9 @@ def shown(group_id: str, drawn: tuple[bool, int]) -> None:
     if group is None or offered(group) != drawn:
         st.rerun()
         return
-    measures = groups.measures_of(group, store.find)
-    measure = next((item for item in measures if item.key == VIEW["measure"]), measures[0])
+    measure = shown_measure(groups.measures_of(group, store.find))
     found = groups.cells(group, measure, store.find)
-    compared = found
-    if group.is_choice and measure.of == groups.SUPERVISED and group.arms and found:
-        compared = chosen_cells(found, group.arms, group.fractions)
+    compared = of_one_arm(group, measure, found, VIEW["arm"], VIEW["labels"])
     bar(group)
     st.caption(escape.markdown(f"{group_wording.progress(group)} · {facts(group)}"))
     with st.container(key="group-answer"):
@@ -230,7 +236,7 @@ def picture(group: Group, compared: list[Cell], measure: Measure) -> None:
     """A grid for two axes, a line for one of numbers, bars for one of words, lines by labels for arms alone."""
     if not any(cell.spread is not None for cell in compared):
         return
-    title = f"{measure.label[0].upper()}{measure.label[1:]}" if not measure.label.startswith("kNN") else measure.label
+    title = measure.title
     axes = [axis for axis, labels in group.axes.items() if len(labels) > 1]
     key = f"group-{group.id}-{measure.key}-{VIEW['arm']}-{VIEW['labels']}"
     grid = figures.grid_of(group, compared)
@@ -240,20 +246,18 @@ def picture(group: Group, compared: list[Cell], measure: Measure) -> None:
             setting_grid(**grid, key=key)
             st.caption("A cell opens its runs. Framed: the best. Below the mean: the standard deviation over seeds.")
     elif len(axes) == 1 and figures.is_numeric(group.axes[axes[0]]):
-        lines = [(title, palette.PALETTE[0], compared)]
         with st.container(border=True, gap=None):
             st.markdown(f"**{title}**")
-            live_chart(figures.by_axis(group, axes[0], lines, "Accuracy"), key=key, height=330)
+            live_chart(figures.by_axis(group, axes[0], compared, title, palette.PALETTE[0]), key=key, height=330)
             st.caption("Mean and standard deviation; pale: each seed.")
-    elif len(axes) <= 1 and group.arms and not axes and measure.of == groups.SUPERVISED:
+    elif not axes and group.arms and measure.of == groups.SUPERVISED:
         with st.container(border=True, gap=None):
             st.markdown(f"**{title} and labels**")
-            live_chart(figures.by_labels(compared, rows.ARM_COLORS), key=key, height=330)
-    elif len(axes) >= 1:
+            live_chart(figures.by_labels(compared), key=key, height=330)
+    elif axes:
         with st.container(border=True, gap=None):
             st.markdown(f"**{title}**")
-            colors = [palette.PALETTE[0]] * len(compared)
-            live_chart(figures.bars(compared, colors), key=key, height=90 + 34 * len(compared))
+            live_chart(figures.bars(compared, palette.PALETTE[0]), key=key, height=90 + 34 * len(compared))
 
 
 def links(group: Group) -> None:
@@ -277,9 +281,7 @@ def links(group: Group) -> None:
 def card(group: Group) -> None:
     """A group in the list: its question, its answer, its progress."""
     measure = groups.measures_of(group, store.find)[0]
-    found = groups.cells(group, measure, store.find)
-    if group.is_choice and measure.of == groups.SUPERVISED and group.arms:
-        found = [cell for cell in found if (cell.arm, cell.fraction) == (group.arms[0], group.fractions[0])]
+    found = of_one_arm(group, measure, groups.cells(group, measure, store.find), "", "")
     with st.container(border=True, key=f"card-{group.id}", gap="small"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             if st.button(escape.markdown(group.title), key=f"open-{group.id}", type="tertiary"):
@@ -301,7 +303,7 @@ def shipped(is_first: bool) -> None:
     """The sweeps that come with the package, each one click."""
     st.subheader("Start an experiment" if is_first else "Start another", anchor=False)
     for name in sweep_file.shipped_names():
-        sweep = sweep_file.load(name)
+        sweep = sweep_file.shipped(name)
         with st.container(
             border=True,
             horizontal=True,

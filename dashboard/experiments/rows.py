@@ -10,7 +10,6 @@ from dashboard.shared import formats, palette, run_labels, url_state
 from simclr.results import group_wording, groups, index, wording
 from simclr.results.groups import Cell, Group, Measure
 
-ARM_COLORS = {"frozen": palette.PALETTE[2], "full": palette.PALETTE[0], "scratch": palette.PALETTE[1]}
 INTERVAL_HELP = (
     "Student's t interval of the mean difference, from the differences of runs with the same seed. In 95 of 100 "
     "experiments such an interval holds the true difference. With fewer than three seeds there is none."
@@ -55,7 +54,7 @@ def cell_rows(group: Group, found: Sequence[Cell]) -> list[dict[str, Any]]:
             "name": {"text": "All seeds"},
             "num": {"text": str(cell.spread.num if cell.spread else 0), "sub": f"{waiting} to come" if waiting else ""},
             "accuracy": {
-                "text": group_wording.spread_text(cell.spread) if cell.spread is not None else state,
+                "text": wording.share_text(cell.spread) if cell.spread is not None else state,
                 "sort": cell.spread.mean if cell.spread is not None else None,
                 "strong": cell is best,
             },
@@ -69,7 +68,7 @@ def cell_rows(group: Group, found: Sequence[Cell]) -> list[dict[str, Any]]:
         for axis, label in cell.setting.items():
             shown[f"axis-{axis}"] = {"text": label, "sort": float(label) if figures.is_numeric([label]) else label}
         if cell.arm is not None and cell.fraction is not None:
-            shown["arm"] = {"text": wording.ARM_NAMES[cell.arm], "color": ARM_COLORS[cell.arm]}
+            shown["arm"] = {"text": wording.ARM_NAMES[cell.arm], "color": palette.ARM_COLORS[cell.arm]}
             shown["labels"] = {"text": formats.fraction_text(cell.fraction), "sort": cell.fraction}
         rows.append(shown)
     return rows

@@ -11,8 +11,7 @@ from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
 from dashboard.results import answer, figures, rows
 from dashboard.results.figures import Arm
-from dashboard.results.rows import ARM_COLORS
-from dashboard.shared import asked, formats, run_labels, store, ui, url_state
+from dashboard.shared import asked, formats, palette, run_labels, store, ui, url_state
 from simclr.curves import metric_info
 from simclr.results import index, tables, trials, wording
 from simclr.results.arms import ARMS
@@ -103,7 +102,7 @@ def compared(run_id: str, all_seeds: bool) -> None:
     arms = [
         (
             wording.ARM_NAMES[arm],
-            ARM_COLORS[arm],
+            palette.ARM_COLORS[arm],
             [(row.fraction, row.accuracy.mean) for row in arm_rows if row.protocol == arm and row.accuracy is not None],
         )
         for arm in ARMS
@@ -125,7 +124,7 @@ def overlaid(run_id: str, all_seeds: bool, fraction: float) -> None:
         if (row := wording.row_of(both[1].rows, fraction, arm)) is not None:
             paths = [run.metrics_path for item in row.runs if (run := store.find(item.id)) is not None]
             seeds = tuple(metrics_csv.live_columns(path) for path in paths)
-            shown.append(Arm(wording.ARM_NAMES[arm], ARM_COLORS[arm], seeds, row.reached))
+            shown.append(Arm(wording.ARM_NAMES[arm], palette.ARM_COLORS[arm], seeds, row.reached))
     several = any(len(arm.seeds) > 1 for arm in shown)
     text = "Dotted: training. Solid: validation."
     if several:

@@ -12,13 +12,6 @@ from simclr.results.convergence import Clock
 from simclr.results.statistics import Spread
 from simclr.results.tables import ResultRow
 
-ARM_COLORS = {
-    "frozen": palette.PALETTE[2],
-    "full": palette.PALETTE[0],
-    "scratch": palette.PALETTE[1],
-    "linear": palette.PALETTE[3],
-    "knn": palette.PALETTE[4],
-}
 STEPS_HELP = (
     f"Optimizer steps until the validation accuracy is first at {wording.LEVEL} of that with which from scratch ends, "
     "with the same seed and labels; below it the share of the steps that from scratch takes. Read at each validation "
@@ -90,7 +83,7 @@ def cells(row: ResultRow, evaluation: Mapping[str, Any], scratch: ResultRow | No
         "href": address(row, scratch),
         "best": row.is_best,
         "tight": not row.is_last,
-        "arm": {"text": wording.ARM_NAMES[row.protocol], "color": ARM_COLORS[row.protocol], "title": item.id},
+        "arm": {"text": wording.ARM_NAMES[row.protocol], "color": palette.ARM_COLORS[row.protocol], "title": item.id},
         "labels": {
             "text": formats.fraction_text(row.fraction),
             "sub": formats.thousands(row.num_labels) if row.num_labels else "",

@@ -33,6 +33,14 @@ CATEGORIES = (
 )
 PALETTE = ("#4c6ef5", "#e07b28", "#159a74", "#c75fa1", "#2f9fd0", "#d64f48", "#ad8f1c", "#8468d8")
 
+ARM_COLORS = {
+    "frozen": PALETTE[2],
+    "full": PALETTE[0],
+    "scratch": PALETTE[1],
+    "linear": PALETTE[3],
+    "knn": PALETTE[4],
+}
+
 
 def category_colors(count: int) -> list[str]:
     """A colour for each of `count` categories; beyond ten they can no longer all be told apart."""

@@ -78,7 +78,7 @@ def sentence(run: Run) -> str:
     status = run.status
     if not runs.is_own(run.path):
         return "It was not put into the queue here, so nothing starts it."
-    if (before := queue.waits_for(run)) is not None:
+    if (before := run.waits_for) is not None:
         return _waits_for(before)
     waiting = queue.entries(store.runs_dir())
     ids = [entry.id for entry in waiting]

@@ -52,7 +52,7 @@ def show_results(arguments: list[str]) -> int:
     named = runs.find(options.RUN, folder) if options.RUN is not None else None
     if named is not None and named.path.parent.resolve() not in (folder.resolve(), (folder / runs.EXAMPLES).resolve()):
         folder = named.path.parent
-    summaries = RunIndex(folder).summaries()
+        summaries = RunIndex(folder).summaries()
     if named is not None and named.kind != "pretrain":
         raise ConfigError(f"RUN is {options.RUN}, which is a {named.kind} run; allowed: a pre-training.")
     own = tables.to_begin_with(summaries)

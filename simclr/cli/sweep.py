@@ -53,8 +53,8 @@ def sweep(arguments: list[str]) -> int:
 def _start(wanted: Sweep, folder: Path, options: Any) -> int:
     """Says what a sweep will cost and queues it, or adds it to a group; prints the group's id."""
     device = options.device or "auto"
-    number, needs_hours = None, wanted.limit is not None and wanted.limit.unit == "hours"
-    if needs_hours or not options.no_estimate:
+    number = None
+    if wanted.limit_hours is not None or not options.no_estimate:
         number = _say_cost(wanted, folder, device)
     if options.dry_run:
         return FINISHED
@@ -71,17 +71,15 @@ def _start(wanted: Sweep, folder: Path, options: Any) -> int:
 
 def _say_cost(wanted: Sweep, folder: Path, device: str) -> int | None:
     """Prints the cost; returns the number of settings for a limit of hours, else None."""
-    number = None
+    number, hours = None, wanted.limit_hours
     try:
-        if wanted.limit is not None and wanted.limit.unit == "hours":
+        if hours is not None:
             one = cost.estimate_cost(wanted, folder, device, 1, _reporter())
-            number = cost.settings_within(wanted.limit.amount, wanted, one)
+            number = cost.settings_within(hours, wanted, one)
         found = cost.estimate_cost(wanted, folder, device, number, _reporter())
     except estimate.CannotMeasure as error:
-        if number is None and wanted.limit is not None and wanted.limit.unit == "hours":
-            raise ConfigError(
-                f"limit is {wanted.limit.amount:g} hours, and the cost cannot be measured: {error}"
-            ) from None
+        if number is None and hours is not None:
+            raise ConfigError(f"limit is {hours:g} hours, and the cost cannot be measured: {error}") from None
         print(f"What it will cost could not be measured: {error}", file=sys.stderr)
         return number
     if sys.stderr.isatty():

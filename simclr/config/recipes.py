@@ -33,6 +33,17 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"augmentation": {"hue": 1}}` becomes `{"augmentation.hue": 1}`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
 def load_yaml(path: str | Path) -> dict[str, Any]:
     """The values of a YAML file of options, each as the text that was written, so that 0012 and no stay as they are.
 
@@ -106,15 +117,6 @@ def arm_recipe(name: str, arm: str) -> tuple[str, dict[str, Any]]:
 
 def differences(config: RunConfig, base: RunConfig) -> dict[str, Any]:
     """Options of `config`, by dotted name, whose value differs from that of `base`: the flags a command needs."""
-
-    def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-        flat: dict[str, Any] = {}
-        for name, value in values.items():
-            if isinstance(value, Mapping):
-                flat |= flatten(value, f"{prefix}{name}.")
-            else:
-                flat[prefix + name] = value
-        return flat
 
     before = flatten(to_dict(base))
     return {name: value for name, value in flatten(to_dict(config)).items() if before.get(name, ...) != value}

@@ -66,8 +66,7 @@ def submit(config: RunConfig, runs_dir: Path, device: str = devices.ANY, **meta:
     with spawn.locked(runs_dir / QUEUE):
         if (same := duplicates.recent_duplicate(key, runs_dir)) is not None:
             return same
-        first = {"state": "queued", "device": device, "queued": time.time()}
-        run = spawn.create(config, runs_dir, first, wish=key, **meta)
+        run = _create(config, runs_dir, device, wish=key, **meta)
         _append([run], runs_dir)
         _advance(runs_dir)
     ensure_scheduler(runs_dir)
@@ -88,10 +87,8 @@ def submit_several(runs_dir: Path, device: str = devices.ANY) -> Iterator[Callab
 
     def add(config: RunConfig, **meta: Any) -> Run:
         name = devices.resolve_device(device, config)
-        first = {"state": "queued", "device": name, "queued": time.time()}
-        run = spawn.create(_without_gpus(config, name), runs_dir, first, **meta)
-        added.append(run)
-        return run
+        added.append(_create(_without_gpus(config, name), runs_dir, name, **meta))
+        return added[-1]
 
     try:
         with spawn.locked(runs_dir / QUEUE):
@@ -130,6 +127,10 @@ def resubmit(run: Run, device: str | None = None) -> None:
         _append([run], runs_dir)
         _advance(runs_dir)
     ensure_scheduler(runs_dir)
+
+
+def _create(config: RunConfig, runs_dir: Path, device: str, **meta: Any) -> Run:
+    return spawn.create(config, runs_dir, {"state": "queued", "device": device, "queued": time.time()}, **meta)
 
 
 def _without_gpus(config: RunConfig, device: str) -> RunConfig:
@@ -370,7 +371,7 @@ def _plan(runs_dir: Path, found: list[tuple[Run, Status]]) -> tuple[list[tuple[R
     gpus = devices.list_devices()[:-1]
     free = {name: limits.get(name, 1) - held[name] for name in (*devices.gpus_for(1, gpus), devices.CPU)}
     for run in _in_order(runs_dir, [run for run, _ in waiting.values()]):
-        if waits_for(run) is not None:
+        if run.waits_for is not None:
             continue  # and whoever comes later may go before it
         slot, device = slot_of(run), waiting[run.id][1].device
         beside = taken.get(slot)
@@ -454,17 +455,9 @@ def _any_waits(runs_dir: Path) -> bool:
     return any(_is_mine(run, status) and not _is_held_up(run) for run, status in _statuses(runs_dir))
 
 
-def waits_for(run: Run) -> Run | None:
-    """The run that has to be finished before a waiting one is started, as long as it is not; None: no such run."""
-    if (name := run.after) is None:
-        return None
-    before = Run(run.path.parent / name)
-    return None if before.status.state == "finished" else before
-
-
 def _is_held_up(run: Run) -> bool:
     """Whether it waits for a run that has failed, was stopped or is gone: only somebody's resuming that helps."""
-    before = waits_for(run)
+    before = run.waits_for
     return before is not None and not before.status.is_active
 
 

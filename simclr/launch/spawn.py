@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -223,9 +222,8 @@ def start_job(name: str, arguments: list[str], runs_dir: Path, device: str = dev
     Args:
         device: that it may use and its status shows: `cpu`, `gpu:0`, or empty if it chooses for its own processes.
     """
-    suffix = "".join(random.SystemRandom().choices("abcdefghijkmnpqrstuvwxyz23456789", k=4))
     environment = devices.environment(device)
-    folder = runs_dir.resolve() / runs.JOBS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{suffix}"
+    folder = runs_dir.resolve() / runs.JOBS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{runs.random_suffix()}"
     with as_config_error(f"runs_dir is {runs_dir}, which cannot be written"):
         folder.mkdir(parents=True)
         with contextlib.suppress(OSError, RuntimeError):

@@ -40,11 +40,6 @@ def short_name(cell: Cell, other: Cell) -> str:
     return ", ".join(parts)
 
 
-def spread_text(found: Spread | None) -> str:
-    """`87.9 ± 1.2 %`."""
-    return wording.share_text(found)
-
-
 def difference_text(found: Difference | None) -> str:
     """`+2.1 points`, with their spread where there are several seeds."""
     if found is None:
@@ -79,7 +74,7 @@ def answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: in
     if first is None or first.spread is None:
         return _nothing_yet(group)
     name = cell_name(first)
-    text = f"**{name[0].upper()}{name[1:]}: {spread_text(first.spread)}** (n {first.spread.num})"
+    text = f"**{name[0].upper()}{name[1:]}: {wording.share_text(first.spread)}** (n {first.spread.num})"
     second = groups.runner_up(found)
     if second is None:
         text += f". {_seeds_sentence(first.spread.num)}"
@@ -105,9 +100,8 @@ def _label_answer(group: Group, found: Sequence[Cell], measure: Measure, num_ima
             continue
         (compared,) = groups.compare([first], scratch)
         name = wording.ARM_NAMES[first.arm].lower()
-        text = (
-            f"**With {100 * fraction:g} % of the labels, {name}: {spread_text(first.spread)}** (n {first.spread.num})"
-        )
+        reached = f"With {100 * fraction:g} % of the labels, {name}: {wording.share_text(first.spread)}"
+        text = f"**{reached}** (n {first.spread.num})"
         text += f", {_beside(compared, scratch, first)}"
         worth = groups.worth_in_labels(found, first.arm)
         if worth is not None:
@@ -146,9 +140,8 @@ def _seeds_sentence(num: int) -> str:
 
 
 def _what(measure: Measure, found: Sequence[Cell]) -> str:
-    text = measure.label if measure.label.startswith("kNN") else f"{measure.label[0].upper()}{measure.label[1:]}"
     number = sum(cell.spread is not None for cell in found)
-    return f"{text}, the best of {number:,} settings." if number > 1 else f"{text}."
+    return f"{measure.title}, the best of {number:,} settings." if number > 1 else f"{measure.title}."
 
 
 def _images_sentence(found: Spread, num_images: int | None) -> str:
@@ -200,7 +193,7 @@ def table(group: Group, found: Sequence[Cell]) -> list[list[str]]:
                 wording.ARM_NAMES.get(cell.arm or "", wording.NOTHING),
                 f"{100 * (cell.fraction or math.nan):g} %",
             ]
-        state = spread_text(cell.spread) if cell.spread is not None else cell.runs[0].state
+        state = wording.share_text(cell.spread) if cell.spread is not None else cell.runs[0].state
         num = str(cell.spread.num if cell.spread is not None else 0)
         rows.append(
             [

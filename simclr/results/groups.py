@@ -30,7 +30,7 @@ class Measure(NamedTuple):
     Attributes:
         key: its name in addresses.
         label: what it is, in words that no other figure has.
-        source: a column of `metrics.csv`, or a key of `evaluation.json`.
+        source: a column of `metrics.csv`, or for test images an attribute of `Summary`, which holds them already.
         is_test: whether it was measured on test images.
         of: kinds of runs that have it.
     """
@@ -41,14 +41,19 @@ class Measure(NamedTuple):
     is_test: bool
     of: tuple[str, ...]
 
+    @property
+    def title(self) -> str:
+        """The label as it begins a sentence."""
+        return self.label if self.label.startswith("kNN") else f"{self.label[0].upper()}{self.label[1:]}"
+
 
 SUPERVISED = ("finetune", "scratch")
 MEASURES = (
     Measure("val_knn", "kNN accuracy on validation images", "val/knn_top1", False, ("pretrain",)),
     Measure("val_top1", "accuracy on validation images", "val/top1", False, SUPERVISED),
-    Measure("test_linear", "linear probe on test images", "test/linear_top1", True, ("pretrain",)),
-    Measure("test_knn", "kNN accuracy on test images", "test/knn_top1", True, ("pretrain",)),
-    Measure("test_top1", "accuracy on test images", "test/top1", True, SUPERVISED),
+    Measure("test_linear", "linear probe on test images", "test_linear", True, ("pretrain",)),
+    Measure("test_knn", "kNN accuracy on test images", "test_knn", True, ("pretrain",)),
+    Measure("test_top1", "accuracy on test images", "test_accuracy", True, SUPERVISED),
 )
 
 
@@ -134,17 +139,20 @@ def _ordered(labels: Iterable[str]) -> tuple[str, ...]:
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
-def figure(run: Run, kind: str, measure: Measure) -> float | None:
-    """A run's figure, 0 to 1; None while there is none.
+def figure(item: Summary, measure: Measure, find: Find) -> float | None:
+    """A run's figure, 0 to 1; None while it is not finished, or has none.
 
     Of a pre-training on validation images the last one counts, which is that of the weights it keeps; of a supervised
     run the best, whose weights it keeps.
     """
-    if kind not in measure.of:
+    if item.kind not in measure.of or item.state != "finished":
         return None
     if measure.is_test:
-        return finite_number(run.evaluation.get(measure.source))
-    return _validation(run.metrics_path, metrics_csv.signature(run.metrics_path), measure.source, kind == "pretrain")
+        return finite_number(getattr(item, measure.source))
+    if (run := find(item.id)) is None:
+        return None
+    signature = metrics_csv.signature(run.metrics_path)
+    return _validation(run.metrics_path, signature, measure.source, item.kind == "pretrain")
 
 
 @lru_cache(maxsize=8000)
@@ -197,12 +205,8 @@ def cells(group: Group, measure: Measure, find: Find) -> list[Cell]:
     for place in sorted(found, key=order):
         labels, fraction, arm = place
         runs = tuple(sorted(found[place].values(), key=lambda item: (str(type(item.seed)), str(item.seed).zfill(12))))
-        values = {}
-        for item in runs:
-            run = find(item.id) if item.state == "finished" else None
-            value = figure(run, item.kind, measure) if run is not None else None
-            if value is not None:
-                values[repr(item.seed)] = value
+        figures = {repr(item.seed): figure(item, measure, find) for item in runs}
+        values = {seed: value for seed, value in figures.items() if value is not None}
         setting = {axis: label for axis, label in zip(group.axes, labels, strict=True) if label is not None}
         rows.append(Cell(setting, arm, fraction, runs, values, spread(values.values())))
     return rows
@@ -214,7 +218,7 @@ def measures_of(group: Group, find: Find) -> list[Measure]:
     possible = [measure for measure in MEASURES if kinds & set(measure.of)]
     if group.arms and not group.is_choice:  # it asks what the arms are worth, and they are tested
         possible.sort(key=lambda measure: (measure.of != SUPERVISED, not measure.is_test))
-    known = [measure for measure in possible if any(cell.values for cell in cells(group, measure, find))]
+    known = [each for each in possible if any(figure(item, each, find) is not None for item in group.members)]
     return known or [measure for measure in possible if not measure.is_test]
 
 
@@ -245,9 +249,22 @@ def compare(found: Sequence[Cell], baseline: Cell | None = None) -> list[Compare
     reference = baseline or best(found)
     if reference is None:
         return [Compared(cell, None, None) for cell in found]
-    differences = [None if cell is reference else paired(cell.values, reference.values) for cell in found]
+    return _beside(found, [None if cell is reference else reference for cell in found])
+
+
+def _beside(found: Sequence[Cell], references: Sequence[Cell | None]) -> list[Compared]:
+    """Each cell beside its reference, with probabilities corrected for the number of comparisons."""
+    differences = [
+        None if other is None else paired(cell.values, other.values)
+        for cell, other in zip(found, references, strict=True)
+    ]
     corrected = holm([None if item is None else item.p for item in differences])
     return [Compared(*row) for row in zip(found, differences, corrected, strict=True)]
+
+
+def asks_which_arm(group: Group, measure: Measure) -> bool:
+    """Whether settings are compared by supervised runs, of which one arm and share of the labels has to be chosen."""
+    return group.is_choice and measure.of == SUPERVISED and bool(group.arms)
 
 
 def asks_for_arms(group: Group) -> bool:
@@ -260,14 +277,7 @@ def compared_in(group: Group, found: Sequence[Cell]) -> list[Compared]:
     if not asks_for_arms(group) or all(cell.arm is None for cell in found):
         return compare(found)
     scratch = {cell.fraction: cell for cell in found if cell.arm == "scratch"}
-    differences = [
-        None
-        if cell.arm == "scratch" or cell.fraction not in scratch
-        else paired(cell.values, scratch[cell.fraction].values)
-        for cell in found
-    ]
-    corrected = holm([None if item is None else item.p for item in differences])
-    return [Compared(*row) for row in zip(found, differences, corrected, strict=True)]
+    return _beside(found, [None if cell.arm == "scratch" else scratch.get(cell.fraction) for cell in found])
 
 
 def best(found: Sequence[Cell]) -> Cell | None:

@@ -73,9 +73,13 @@ def _slug(text: str) -> str:
 def new_id(config: cfg.RunConfig) -> str:
     """A name that sorts by time and tells what the run is: 20261122-142233-pretrain-cifar10-resnet18-x7k2."""
     moment = time.strftime("%Y%m%d-%H%M%S")
+    return f"{moment}-{config.kind}-{_slug(config.dataset or 'data')}-{config.backbone or 'model'}-{random_suffix()}"
+
+
+def random_suffix() -> str:
+    """`x7k2`: what makes a name unique."""
     # the system's random numbers, not the seeded ones: two runs with the same seed need two names
-    suffix = "".join(random.SystemRandom().choices("abcdefghijkmnpqrstuvwxyz23456789", k=4))
-    return f"{moment}-{config.kind}-{_slug(config.dataset or 'data')}-{config.backbone or 'model'}-{suffix}"
+    return "".join(random.SystemRandom().choices("abcdefghijkmnpqrstuvwxyz23456789", k=4))
 
 
 def next_version(runs_dir: Path) -> int:

@@ -133,6 +133,12 @@ class Run:
         return value if isinstance(value, str) and value and "/" not in value else None
 
     @property
+    def waits_for(self) -> Run | None:
+        """The run that has to be finished before, as long as it is not, whatever became of it; None: no such run."""
+        before = None if self.after is None else Run(self.path.parent / self.after)
+        return None if before is None or before.status.state == "finished" else before
+
+    @property
     def beside(self) -> str | None:
         """Id of the pre-training that this run trains beside, in one place of a device, as in a race."""
         value = self.meta.get("beside")

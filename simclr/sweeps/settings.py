@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from simclr import config as cfg
@@ -115,6 +116,11 @@ class Sweep:
         """Whether it compares settings: it chooses by validation images then, and looks at no test image."""
         return self.num_settings > 1
 
+    @cached_property
+    def _shared(self) -> dict[str, Any]:
+        """The recipe's options and those of the base, by dotted name."""
+        return {**cfg.flatten(cfg.recipe(self.recipe)), **self.base}
+
     @property
     def num_settings(self) -> int:
         """Combinations that there are, before any limit."""
@@ -127,6 +133,11 @@ class Sweep:
     @property
     def members_per_setting(self) -> int:
         return len(self.seeds) * (1 + len(self.arms) * len(self.label_fractions))
+
+    @property
+    def limit_hours(self) -> float | None:
+        """The limit where it is one of hours."""
+        return self.limit.amount if self.limit is not None and self.limit.unit == "hours" else None
 
     def settings(self, number: int | None = None) -> list[Setting]:
         """The combinations, in the order of the axes' values; of a random choice `number` of them, always the same.
@@ -166,7 +177,7 @@ class Sweep:
         Raises:
             ConfigError: if the values do not make a valid run.
         """
-        values = _merged(cfg.recipe(self.recipe), self.base, setting.options)
+        values = cfg.nest({**self._shared, **setting.options})
         values |= {"seed": seed, "version": None}
         if self.chooses:
             values["evaluate"] = False
@@ -190,25 +201,6 @@ class Sweep:
                     "settings that differ."
                 )
             seen[text] = setting
-
-
-def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as sections, where a later layer wins option by option."""
-    flat: dict[str, Any] = {}
-    for layer in layers:
-        flat |= flattened(layer)
-    return cfg.nest(flat)
-
-
-def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Sections of options as dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 # --- as kept in meta.json ---------------------------------------------------------------------------------------------

@@ -7,9 +7,7 @@ a sweep is found, shown, completed and extended from whatever runs are left of i
 from __future__ import annotations
 
 import itertools
-import random
 import re
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +39,7 @@ class Stopped(NamedTuple):
 def new_group_id(title: str) -> str:
     """`which-temperature-x7k2`: words of the title, and signs by chance that make it unique."""
     words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-") or "sweep"
-    return f"{words}-{''.join(random.SystemRandom().choices('abcdefghijkmnpqrstuvwxyz23456789', k=4))}"
+    return f"{words}-{runs.random_suffix()}"
 
 
 def member_key(member: Member) -> Key:
@@ -125,13 +123,11 @@ def start(sweep: Sweep, runs_dir: Path, device: str = devices.ANY, num_settings:
 
 def _recent_duplicate(sweep: Sweep, runs_dir: Path) -> str | None:
     """The group that the same sweep was started as within the last seconds."""
-    plain, since = to_plain(sweep), time.time() - duplicates.ONCE_SECONDS
-    first_id = time.strftime("%Y%m%d-%H%M%S", time.localtime(since))
-    for run in runs.run_folders(runs_dir):
-        if run.id >= first_id and (place := run.group) is not None and since < run.created <= time.time():
-            group = run.meta.get("group")
-            if isinstance(group, dict) and group.get("sweep") == plain:
-                return place.id
+    plain = to_plain(sweep)
+    for run in duplicates.recent_runs(runs_dir):
+        group = run.meta.get("group")
+        if (place := run.group) is not None and isinstance(group, dict) and group.get("sweep") == plain:
+            return place.id
     return None
 
 

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig
 from simclr.results import arms
-from simclr.sweeps.settings import AND, MAX_MEMBERS, NOT_AN_AXIS, Axis, Limit, Sweep, Value, flattened
+from simclr.sweeps.settings import AND, MAX_MEMBERS, NOT_AN_AXIS, Axis, Limit, Sweep, Value
 
 SHIPPED = cfg.RECIPES_DIR / "sweeps"
 KEYS = ("title", "base", "axes", "seeds", "arms", "label_fractions", "method", "limit")
@@ -34,13 +35,21 @@ def shipped_names() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
+@lru_cache
+def shipped(name: str) -> Sweep:
+    """A sweep that comes with the package; read and checked once, since a page lists them all whenever it is drawn."""
+    return parse(cfg.load_yaml(SHIPPED / f"{name}.yaml"), name)
+
+
 def load(name: str | Path) -> Sweep:
     """A sweep from a YAML file, or a shipped one by its name.
 
     Raises:
         ConfigError: with one sentence for what is wrong.
     """
-    path = SHIPPED / f"{name}.yaml" if str(name) in shipped_names() else Path(name)
+    if str(name) in shipped_names():
+        return shipped(str(name))
+    path = Path(name)
     if not path.suffix and not path.exists():
         names = shipped_names()
         hint = cfg.nearest_name(str(name), names)
@@ -62,7 +71,7 @@ def parse(plain: Mapping[str, Any], name: str = "sweep") -> Sweep:
         if key not in KEYS:
             hint = cfg.nearest_name(str(key), KEYS)
             raise ConfigError(f"{key} is not a part of a sweep; allowed: {', '.join(KEYS)}{hint or '.'}")
-    base = flattened(_section(plain, "base"))
+    base = cfg.flatten(_section(plain, "base"))
     recipe = str(base.pop("recipe", "quick"))
     names = cfg.recipe_names()
     if recipe not in names:
@@ -160,7 +169,7 @@ def _named_values(name: str, values: Mapping[Any, Any]) -> tuple[Value, ...]:
                 f"axes.{name}.{label} is {_short(options)}; allowed: a name without{AND}and the options that it sets, "
                 "such as {temperature: 0.1}."
             )
-        flat = {option: _text(option, value) for option, value in flattened(options).items()}
+        flat = {option: _text(option, value) for option, value in cfg.flatten(options).items()}
         for option in flat:
             _check_option(f"axes.{name}.{label}", option)
         found.append(Value(str(label), flat))

@@ -14,3 +14,13 @@ export function openAddress(href, instead) {
   }
   window.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
 }
+
+/**
+ * Opens a link as the browser would, without loading the page again; with a key for another tab it is the browser's.
+ * @param {MouseEvent} event @param {string} href
+ */
+export function followLink(event, href) {
+  if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  openAddress(href);
+}

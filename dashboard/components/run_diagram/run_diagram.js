@@ -1,7 +1,7 @@
 // What a run does to an image, as a figure. Every text is set with textContent.
 
 import { element, svgElement } from "../common/elements.js";
-import { openAddress } from "../common/leaving.js";
+import { followLink } from "../common/leaving.js";
 import { discardState, stateIn } from "../common/states.js";
 
 /** @import { Component } from "../common/types.js" */
@@ -105,11 +105,7 @@ function stageOf(stage) {
   link.href = stage.href;
   link.title = stage.about;
   link.setAttribute("aria-label", `${stage.title}: ${stage.about}`);
-  link.onclick = (event) => {
-    if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
-    event.preventDefault();
-    openAddress(stage.href);
-  };
+  link.onclick = (event) => followLink(event, stage.href);
   link.append(element("span", "title", stage.title), pictureOf(stage), element("span", "note", stage.note));
   return link;
 }

@@ -7,13 +7,11 @@ from typing import Any
 from dashboard.components import registered
 
 
-def setting_grid(
-    rows: list[dict[str, Any]], columns: list[dict[str, Any]], cells: list[list[dict[str, Any] | None]], key: str
-) -> None:
+def setting_grid(rows: list[str], columns: list[str], cells: list[list[dict[str, Any] | None]], key: str) -> None:
     """Draws a grid that is as wide as the page allows and scrolls within itself where that is too narrow.
 
     Args:
-        rows, columns: each with `label` and, where wanted, `picture`, the address of an image.
+        rows, columns: their labels.
         cells: for each row one for each column: `text`, `sub`, `value` from 0 to 1 that shades it, `href`, `title`, and
             `best` where it is marked; None where there is none.
         key: names the grid.

@@ -1,27 +1,21 @@
 // Settings on two axes. Every text is set with textContent: labels of a sweep file are never read as markup.
 
 import { element } from "../common/elements.js";
-import { openAddress } from "../common/leaving.js";
+import { followLink } from "../common/leaving.js";
 import { discardState, stateIn } from "../common/states.js";
 
 /** @import { Component } from "../common/types.js" */
-/** @import { Grid, GridCell, GridData, GridHead } from "./types.js" */
+/** @import { Grid, GridCell, GridData } from "./types.js" */
 
 /** @type {WeakMap<HTMLElement, Grid>} */
 const grids = new WeakMap();
 const FULL_SHADE = 62; // per cent of the colour in the highest cell: text stays readable on it, light and dark
 
-/** @param {string} scope @param {GridHead} head */
-function headOf(scope, head) {
+/** @param {string} scope @param {string} label */
+function headOf(scope, label) {
   const cell = element("th");
   cell.scope = scope;
-  if (head.picture) {
-    const picture = element("img");
-    picture.src = head.picture;
-    picture.alt = "";
-    cell.append(picture);
-  }
-  cell.append(element("span", "", head.label));
+  cell.append(element("span", "", label));
   return cell;
 }
 
@@ -35,11 +29,7 @@ function cellOf(found) {
   const inner = element(href ? "a" : "div");
   if (href && inner instanceof HTMLAnchorElement) {
     inner.href = href;
-    inner.onclick = (event) => {
-      if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
-      event.preventDefault();
-      openAddress(href);
-    };
+    inner.onclick = (event) => followLink(event, href);
   }
   inner.append(element("span", "text", found.text));
   if (found.sub) inner.append(element("span", "sub", found.sub));

@@ -1,8 +1,3 @@
-export interface GridHead {
-  label: string;
-  picture?: string;
-}
-
 export interface GridCell {
   text: string;
   sub?: string;
@@ -14,8 +9,8 @@ export interface GridCell {
 }
 
 export interface GridData {
-  rows: GridHead[];
-  columns: GridHead[];
+  rows: string[];
+  columns: string[];
   cells: (GridCell | null)[][];
 }
 

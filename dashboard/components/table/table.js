@@ -1,7 +1,7 @@
 // A table of links. Every text is set with textContent: names of runs and data sets are never read as markup.
 
 import { button, element } from "../common/elements.js";
-import { openAddress } from "../common/leaving.js";
+import { followLink } from "../common/leaving.js";
 import { discardState, stateIn } from "../common/states.js";
 
 /** @import { Component } from "../common/types.js" */
@@ -82,10 +82,7 @@ function draw(table) {
     const { href } = row;
     if (href) {
       line.onclick = (event) => {
-        if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
-        if (window.getSelection()?.toString()) return;
-        event.preventDefault();
-        openAddress(href);
+        if (!window.getSelection()?.toString()) followLink(event, href);
       };
     }
     body.append(line);

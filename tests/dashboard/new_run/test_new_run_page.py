@@ -7,8 +7,9 @@ import time
 from dataclasses import asdict
 
 import pytest
-from conftest import make_folder, supervise_nothing
+from conftest import make_folder
 from dashboard_fixtures import address, make_experiment, make_run, open_page, press, query, shown, texts
+from quiet_forms import folder  # noqa: F401  (a fixture)
 
 from dashboard.new_run import compute_target, folder_reading
 from dashboard.shared import queue as shared_queue
@@ -21,18 +22,6 @@ from simclr.lifecycle import estimate
 from simclr.lifecycle.estimate import Estimate
 
 GIB = 2**30
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
-    monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
-    monkeypatch.setattr(queue, "_has_scheduler", lambda *_: True)
-    monkeypatch.setattr(devices, "_gpus", list)
-    monkeypatch.setattr(slurm_client, "available_partitions", list)
-    compute_target.cluster.clear()
-    return tmp_path
 
 
 @pytest.fixture

@@ -1,26 +1,11 @@
 """Several runs from one form: seeds, and values of one option or two, as a group in the queue."""
 
 import pytest
-from conftest import supervise_nothing
 from dashboard_fixtures import open_page, press, query, texts
+from quiet_forms import folder  # noqa: F401  (a fixture)
 
-from dashboard.new_run import compute_target
 from simclr import runs
-from simclr.hardware import devices
-from simclr.launch import queue, slurm_client, spawn
 from simclr.sweeps import start
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("SIMCLR_RUNS_DIR", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
-    monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
-    monkeypatch.setattr(queue, "_has_scheduler", lambda *_: True)
-    monkeypatch.setattr(devices, "_gpus", list)
-    monkeypatch.setattr(slurm_client, "available_partitions", list)
-    compute_target.cluster.clear()
-    return tmp_path
 
 
 def option(app, name):
