@@ -12,11 +12,12 @@ from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
 from dashboard.components.setting_grid import setting_grid
 from dashboard.components.table import table
-from dashboard.experiments import figures, rows
+from dashboard.experiments import choice_panel, figures, rows
 from dashboard.shared import asked, formats, palette, store, ui, url_state
 from simclr.results import group_wording, groups, wording
 from simclr.results.groups import Cell, Group, Measure
 from simclr.sweeps import start, sweep_file
+from simclr.sweeps.choice import Choice
 
 MOST_CURVES = 24  # runs whose curves are laid over each other
 MOST_SEGMENTS = 120  # runs that each have a segment of the bar
@@ -85,10 +86,12 @@ def offered(group: Group) -> tuple[bool, int]:
     return group.is_active, group.count("stopped", "failed")
 
 
-def actions(group: Group) -> None:
+def actions(group: Group, chosen: Choice | None) -> None:
     """What can be done with all runs together. A button that a fragment draws anew may lose a click, so none does."""
     if group.members[0].is_example:
         return
+    if chosen is not None:
+        choice_panel.offer(group, chosen)
     is_active, num_ended = offered(group)
     if is_active:
         st.button("Stop", icon=":material/stop:", key="group-stop", on_click=stop, args=(group.id,))
@@ -184,6 +187,8 @@ def shown(group_id: str, drawn: tuple[bool, int]) -> None:
     measure = shown_measure(groups.measures_of(group, store.find))
     found = groups.cells(group, measure, store.find)
     compared = of_one_arm(group, measure, found, VIEW["arm"], VIEW["labels"])
+    if group.is_choice and measure.is_test:
+        compared = [cell for cell in compared if cell.spread is not None]  # the others are never tested
     bar(group)
     st.caption(escape.markdown(f"{group_wording.progress(group)} · {facts(group)}"))
     with st.container(key="group-answer"):
@@ -192,7 +197,7 @@ def shown(group_id: str, drawn: tuple[bool, int]) -> None:
     with st.container(border=True, gap=None):
         table(
             rows.cell_columns(group, compared, measure),
-            rows.cell_rows(group, compared),
+            rows.cell_rows(group, compared, measure),
             key=f"cells-{group_id}-{measure.key}",
         )
     with st.expander(f"All {formats.thousands(len(group.members))} runs", key=f"runs-{group_id}"):
@@ -201,7 +206,7 @@ def shown(group_id: str, drawn: tuple[bool, int]) -> None:
 
 def _answer(group: Group, compared: list[Cell], measure: Measure) -> str:
     """The answer, with the names that came from a sweep file as plain text."""
-    best = groups.best(compared)
+    best = groups.first_of(group, compared, measure)
     run = store.find(best.runs[0].id) if best is not None else None
     number = run.meta.get("num_val_images") if run is not None and not measure.is_test else None
     if run is not None and measure.is_test:
@@ -228,7 +233,8 @@ def facts(group: Group) -> str:
     seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) != 1 else ''}"
     parts = [first.dataset, first.backbone, seeds]
     if group.is_choice:
-        parts.append("chosen on validation images, no test image read")
+        is_tested = any(item.group is not None and item.group.tested is not None for item in group.members)
+        parts.append("chosen on validation images" + ("" if is_tested else ", no test image read"))
     return " · ".join(part for part in parts if part)
 
 
@@ -239,13 +245,13 @@ def picture(group: Group, compared: list[Cell], measure: Measure) -> None:
     title = measure.title
     axes = [axis for axis, labels in group.axes.items() if len(labels) > 1]
     key = f"group-{group.id}-{measure.key}-{VIEW['arm']}-{VIEW['labels']}"
-    grid = figures.grid_of(group, compared)
+    grid = None if measure.is_test and group.is_choice else figures.grid_of(group, compared)
     if grid is not None:
         with st.container(border=True, gap="small"):
             st.markdown(f"**{title}**, per cent")
             setting_grid(**grid, key=key)
             st.caption("A cell opens its runs. Framed: the best. Below the mean: the standard deviation over seeds.")
-    elif len(axes) == 1 and figures.is_numeric(group.axes[axes[0]]):
+    elif len(axes) == 1 and len(compared) > 2 and figures.is_numeric(group.axes[axes[0]]):
         with st.container(border=True, gap=None):
             st.markdown(f"**{title}**")
             live_chart(figures.by_axis(group, axes[0], compared, title, palette.PALETTE[0]), key=key, height=330)
@@ -337,9 +343,12 @@ def page() -> None:
         url_state.write({})
         return
     right = ui.head(escape.markdown(group.title))
+    chosen = choice_panel.chosen_now(group, VIEW["measure"], VIEW["arm"], VIEW["labels"])
     with right:
-        actions(group)
+        actions(group, chosen)
     ui.show_message()
+    if chosen is not None:
+        choice_panel.progress(group, chosen)
     controls(group, groups.measures_of(group, store.find))
     shown(group.id, offered(group))
     links(group)

@@ -31,7 +31,7 @@ def cell_columns(group: Group, found: Sequence[Cell], measure: Measure) -> list[
         {"key": "accuracy", "label": "Accuracy", "align": "right", "help": f"The {measure.label}, over the seeds."},
         {
             "key": "difference",
-            "label": group_wording.reference_text(group).capitalize(),
+            "label": group_wording.reference_text(group, measure).capitalize(),
             "align": "right",
             "help": "In points, from runs with the same seed.",
         },
@@ -40,11 +40,11 @@ def cell_columns(group: Group, found: Sequence[Cell], measure: Measure) -> list[
     ]
 
 
-def cell_rows(group: Group, found: Sequence[Cell]) -> list[dict[str, Any]]:
+def cell_rows(group: Group, found: Sequence[Cell], measure: Measure) -> list[dict[str, Any]]:
     """A row for each setting; it leads to the curves of its seeds."""
-    best = None if groups.asks_for_arms(group) else groups.best(found)
+    best = None if groups.asks_for_arms(group) else groups.first_of(group, found, measure)
     rows = []
-    for item in groups.compared_in(group, found):
+    for item in groups.compared_in(group, found, measure):
         cell = item.cell
         waiting = cell.count("queued", *groups.ACTIVE)
         state = run_labels.STATE_LABELS[cell.runs[0].state]

@@ -44,22 +44,13 @@ def _compare_with_stored(run: Run, names: Sequence[str] | None, *, as_json: bool
     Raises:
         ConfigError: see `evaluate_run`.
     """
-    from simclr.evaluation.protocols import (
-        evaluate_run,  # loads torch
-        with_viewing_note,
-    )
+    from simclr.evaluation import protocols  # loads torch
 
-    found = evaluate_run(run, names, _on_terminal if sys.stderr.isatty() else no_report)
+    found = protocols.evaluate_run(run, names, _on_terminal if sys.stderr.isatty() else no_report)
     stored = run.evaluation
+    new = protocols.add_figures(run, found, shlex.join(["python", "-m", "simclr", "evaluate", run.id]))
     figures = {name: value for name, value in found.items() if name.startswith("test/")}
-    gaps = {name: value - stored[name] for name, value in figures.items() if isinstance(stored.get(name), (int, float))}
-    new = {name for name in figures if name not in gaps}
-    if new and not run.is_example:
-        about = with_viewing_note(found, shlex.join(["python", "-m", "simclr", "evaluate", run.id]))["protocols"]
-        if isinstance(stored.get("protocols"), dict):
-            about |= stored["protocols"]
-        kept = {name: value for name, value in stored.items() if name not in new}
-        runs.write_evaluation(run.path, found | kept | {"protocols": about})
+    gaps = {name: value - stored[name] for name, value in figures.items() if name not in new}
     differs = any(gaps.values())
     if as_json:
         values = {

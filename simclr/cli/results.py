@@ -11,7 +11,7 @@ from simclr import runs
 from simclr.cli.parser import FINISHED, add_runs_dir, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
 from simclr.results import group_wording, groups, table_formats, tables, wording
-from simclr.results.groups import Find, Group
+from simclr.results.groups import Find, Group, Measure
 from simclr.results.index import RunIndex, Summary
 from simclr.results.tables import ResultRow, Results
 from simclr.runs import Run
@@ -80,7 +80,7 @@ def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
     found = groups.cells(group, measure, find)
     if not found:
         raise ConfigError(f"measure is {measure.key}, which no run of the group has; allowed: {offered[0].key}.")
-    rows = group_wording.table(group, found)
+    rows = group_wording.table(group, found, measure)
     if form == "json":
         cells = [
             {
@@ -93,15 +93,21 @@ def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
                 "difference": _plain(item.difference),
                 "p": item.p,
             }
-            for item in groups.compared_in(group, found)
+            for item in groups.compared_in(group, found, measure)
         ]
         about = {"group": group.id, "title": group.title, "measure": measure.key, "measured": measure.label}
         return json.dumps({**about, "cells": cells}, indent=1)
     if form != "table":
         return table_formats.FORMATS[form](rows)
+    return answer_of(group, find, measure)
+
+
+def answer_of(group: Group, find: Find, measure: Measure) -> str:
+    """What a group says by a measure that it has, for a terminal: progress, answer and table."""
+    found = groups.cells(group, measure, find)
     answer = group_wording.answer(group, found, measure).replace("**", "")
     head = [f"{group.title} ({group.id})", group_wording.progress(group), "", answer, ""]
-    return "\n".join([*head, table_formats.as_text(rows)])
+    return "\n".join([*head, table_formats.as_text(group_wording.table(group, found, measure))])
 
 
 def finder(folder: Path) -> Any:

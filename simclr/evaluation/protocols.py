@@ -359,3 +359,24 @@ def with_viewing_note(found: dict[str, Any], command: str) -> dict[str, Any]:
     """The figures with a note of when, and by which command, the test images were looked at."""
     note = {"seen_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seen_by": command}
     return found | {"protocols": {name: about | note for name, about in found["protocols"].items()}}
+
+
+def add_figures(run: Run, found: Mapping[str, Any], command: str) -> set[str]:
+    """Adds to a run's `evaluation.json` the figures that it lacks; those that it has stay as they are.
+
+    Args:
+        found: as `evaluate_run` gives it.
+        command: by which the test images were looked at.
+
+    Returns:
+        The names of the figures that it lacked; of a shipped example nothing is written.
+    """
+    stored = run.evaluation
+    new = {name for name in found if name.startswith("test/") and not isinstance(stored.get(name), int | float)}
+    if new and not run.is_example:
+        about = with_viewing_note(dict(found), command)["protocols"]
+        if isinstance(stored.get("protocols"), dict):
+            about |= stored["protocols"]
+        kept = {name: value for name, value in stored.items() if name not in new}
+        runs.write_evaluation(run.path, dict(found) | kept | {"protocols": about})
+    return new

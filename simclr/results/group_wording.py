@@ -70,6 +70,8 @@ def answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: in
     """
     if groups.asks_for_arms(group) and any(cell.arm == "scratch" for cell in found):
         return _label_answer(group, found, measure, num_images)
+    if group.is_choice and measure.is_test:
+        return _tested_answer(found, measure, num_images)
     first = groups.best(found)
     if first is None or first.spread is None:
         return _nothing_yet(group)
@@ -83,6 +85,26 @@ def answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: in
         text += f", {_beside(compared, second, first)}"
     text += f" {_what(measure, found)}{_images_sentence(first.spread, num_images)}"
     return f"{text}{_still(found)}".strip()
+
+
+def _tested_answer(found: Sequence[Cell], measure: Measure, num_images: int | None) -> str:
+    """What the setting that validation images chose is worth on test images, which had no part in the choice."""
+    choice = groups.tested_choice(found)
+    first = choice.chosen if choice is not None else None
+    if choice is None or first is None or first.spread is None:
+        number = sum(cell.spread is not None for cell in found)
+        settings = "One setting has" if number == 1 else f"{number_word(number).capitalize()} settings have"
+        return f"{settings} test figures, and the choice was not tested. {measure.title}."
+    second, name = choice.baseline, cell_name(first)
+    text = f"**{name[0].upper()}{name[1:]}: {wording.share_text(first.spread)}** (n {first.spread.num})"
+    if second is not None and second.spread is not None:
+        (compared,) = groups.compare([first], second)
+        text += f", {_beside(compared, second, first)}"
+    else:
+        text += f". {_seeds_sentence(first.spread.num)}"
+    by = next((item.label for item in groups.MEASURES if item.key == choice.tested.measure), "validation images")
+    chosen = f"{measure.title}; chosen before from {number_word(choice.tested.num_settings)} settings by {by}."
+    return f"{text} {chosen}{_images_sentence(first.spread, num_images)}"
 
 
 def _still(found: Sequence[Cell]) -> str:
@@ -117,17 +139,22 @@ def _beside(compared: Compared, second: Cell, first: Cell) -> str:
     gap, name = compared.difference, short_name(second, first) or cell_name(second)
     if gap is None:
         return (
-            f"{100 * (first.spread.mean - second.spread.mean):.1f} points above {name}, on other seeds: not paired."
-            if (first.spread and second.spread)
-            else f"above {name}."
+            f"{_gap_text(first.spread.mean - second.spread.mean)} {name}, on other seeds: not paired."
+            if first.spread and second.spread
+            else f"beside {name}."
         )
-    text = f"{100 * gap.mean:.1f} points above {name}"
+    text = f"{_gap_text(gap.mean)} {name}"
     if gap.low is None or gap.high is None:
         return f"{text}. {_too_few(gap.num)}"
     text += f" (95 % interval {interval_text(gap)}, paired by seed)"
     if compared.p is not None and compared.p >= LEVEL:
         return f"{text}: {number_word(gap.num)} seeds do not tell them apart."
     return f"{text}."
+
+
+def _gap_text(gap: float) -> str:
+    """`2.1 points above`."""
+    return f"{100 * abs(gap):.1f} points {'below' if gap < 0 else 'above'}"
 
 
 def _too_few(num: int) -> str:
@@ -173,18 +200,20 @@ def progress(group: Group) -> str:
     return ", ".join(parts + [f"{number:,} {word}" for word, number in counts if number])
 
 
-def reference_text(group: Group) -> str:
+def reference_text(group: Group, measure: Measure) -> str:
     """What the cells of a group are set against, as the head of a column."""
+    if group.is_choice and measure.is_test:
+        return "against the baseline"
     return "against scratch" if groups.asks_for_arms(group) else "against the best"
 
 
-def table(group: Group, found: Sequence[Cell]) -> list[list[str]]:
+def table(group: Group, found: Sequence[Cell], measure: Measure) -> list[list[str]]:
     """Head and rows of a group's table as texts: settings, n, mean and deviation, difference from the reference."""
-    compared = groups.compared_in(group, found)
+    compared = groups.compared_in(group, found, measure)
     axes = list(found[0].setting) if found else []
     with_arms = any(cell.arm is not None for cell in found)
     head = [*axes, *(["trained", "labels"] if with_arms else []), "n", "accuracy"]
-    rows = [[*head, reference_text(group), "95 % interval", "p (Holm)"]]
+    rows = [[*head, reference_text(group, measure), "95 % interval", "p (Holm)"]]
     for item in compared:
         cell = item.cell
         names = [cell.setting.get(axis, wording.NOTHING) for axis in axes]

@@ -18,7 +18,7 @@ from simclr.files.safe_read import finite_number
 from simclr.results.arms import ARMS
 from simclr.results.index import Summary
 from simclr.results.statistics import Difference, Spread, holm, paired, spread
-from simclr.runs import Run, metrics_csv
+from simclr.runs import Run, Tested, metrics_csv
 
 Find = Callable[[str], Run | None]  # a run by its id
 ACTIVE = ("running", "starting", "stopping")
@@ -218,6 +218,8 @@ def measures_of(group: Group, find: Find) -> list[Measure]:
     possible = [measure for measure in MEASURES if kinds & set(measure.of)]
     if group.arms and not group.is_choice:  # it asks what the arms are worth, and they are tested
         possible.sort(key=lambda measure: (measure.of != SUPERVISED, not measure.is_test))
+    if group.is_choice and any(item.group is not None and item.group.tested is not None for item in group.members):
+        possible.sort(key=lambda measure: not measure.is_test)  # what the choice is worth
     known = [each for each in possible if any(figure(item, each, find) is not None for item in group.members)]
     return known or [measure for measure in possible if not measure.is_test]
 
@@ -272,8 +274,12 @@ def asks_for_arms(group: Group) -> bool:
     return not group.is_choice and "scratch" in group.arms and len(group.arms) > 1
 
 
-def compared_in(group: Group, found: Sequence[Cell]) -> list[Compared]:
-    """The cells of a group beside what they are set against: the best, or from scratch on the same labels."""
+def compared_in(group: Group, found: Sequence[Cell], measure: Measure) -> list[Compared]:
+    """The cells of a group beside what they are set against: the best, the baseline of a choice that was tested, or
+    from scratch on the same labels."""
+    if group.is_choice and measure.is_test:
+        choice = tested_choice(found)
+        return compare(found, choice.baseline if choice is not None else None)
     if not asks_for_arms(group) or all(cell.arm is None for cell in found):
         return compare(found)
     scratch = {cell.fraction: cell for cell in found if cell.arm == "scratch"}
@@ -285,6 +291,38 @@ def best(found: Sequence[Cell]) -> Cell | None:
     most = max((len(cell.values) for cell in found), default=0)
     whole = [cell for cell in found if len(cell.values) == most and cell.spread is not None]
     return max(whole, key=lambda cell: cell.spread.mean if cell.spread else -1.0, default=None)
+
+
+class Choice(NamedTuple):
+    """The setting that was chosen by validation images and then tested, and what was tested beside it."""
+
+    chosen: Cell
+    baseline: Cell | None
+    tested: Tested
+
+
+def tested_choice(found: Sequence[Cell]) -> Choice | None:
+    """The choice that was tested last; None where none was."""
+    told = [
+        (item.group.tested, cell)
+        for cell in found
+        for item in cell.runs
+        if item.group is not None and item.group.tested is not None
+    ]
+    last = max((tested.time for tested, _ in told), default=None)
+    by_role = {tested.role: (tested, cell) for tested, cell in told if tested.time == last}
+    if "chosen" not in by_role:
+        return None
+    tested, cell = by_role["chosen"]
+    return Choice(cell, by_role.get("baseline", (tested, None))[1], tested)
+
+
+def first_of(group: Group, found: Sequence[Cell], measure: Measure) -> Cell | None:
+    """What a group's answer is about: the best cell; of test figures that which was chosen before they were known."""
+    if group.is_choice and measure.is_test:
+        choice = tested_choice(found)
+        return choice.chosen if choice is not None else None
+    return best(found)
 
 
 def runner_up(found: Sequence[Cell]) -> Cell | None:

@@ -51,7 +51,7 @@ from simclr.runs.folder import (
     write_evaluation,
 )
 from simclr.runs.metrics_csv import FINETUNE_METRICS, PRETRAIN_METRICS, MetricsTail
-from simclr.runs.run import GroupPlace, Run, computed_beside
+from simclr.runs.run import GroupPlace, Run, Tested, computed_beside
 from simclr.runs.status import BAD_INPUT_EXIT_CODE, STOP_GRACE_SECONDS, STOPPED_EXIT_CODE, has_supervisor, read_status
 from simclr.runs.status_writer import StatusWriter, change_status, update_status
 
@@ -88,6 +88,7 @@ __all__ = [
     "MetricsTail",
     "Run",
     "StatusWriter",
+    "Tested",
     "add_meta",
     "begin_here",
     "change_status",

@@ -18,6 +18,22 @@ from simclr.runs.metrics_csv import MetricsTail
 from simclr.runs.status import Status
 
 
+class Tested(NamedTuple):
+    """That a run was tested when the choice among the settings of its group was.
+
+    Attributes:
+        role: `chosen`, or `baseline` of what the chosen setting is set against.
+        measure: by which was chosen, as a key of `simclr.results.groups.MEASURES`.
+        num_settings: among how many was chosen.
+        time: of the test, in seconds since the epoch; the same of all runs of one test.
+    """
+
+    role: str
+    measure: str
+    num_settings: int
+    time: float
+
+
 class GroupPlace(NamedTuple):
     """A run's place in a group: runs that answer one question together.
 
@@ -26,11 +42,13 @@ class GroupPlace(NamedTuple):
         title: the question.
         setting: what this run has on each axis in which the group's runs differ, by the axis's name; empty for a group
             of seeds.
+        tested: where it was, as the choice or beside it.
     """
 
     id: str
     title: str
     setting: dict[str, str]
+    tested: Tested | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +142,8 @@ class Run:
             return None
         setting = found.get("setting")
         labels = {str(axis): str(label) for axis, label in setting.items()} if isinstance(setting, dict) else {}
-        return GroupPlace(found["id"][:200], str(found.get("title") or found["id"])[:200], labels)
+        title = str(found.get("title") or found["id"])[:200]
+        return GroupPlace(found["id"][:200], title, labels, _tested(self.meta.get("tested")))
 
     @property
     def after(self) -> str | None:
@@ -193,6 +212,16 @@ class Run:
             raise ValueError(f"cannot edit {', '.join(sorted(unknown))}; allowed: name, notes, tags")
         with writing.locked(self.path):
             writing.write_atomically(self.path / META, json.dumps(self.meta | changes, indent=1))
+
+
+def _tested(found: object) -> Tested | None:
+    """As `meta.json` holds it; None where a part is missing or no sense."""
+    if not isinstance(found, dict) or found.get("role") not in ("chosen", "baseline"):
+        return None
+    number, when = found.get("num_settings"), safe_read.finite_number(found.get("time"))
+    if type(number) is not int or number < 2 or when is None:
+        return None
+    return Tested(found["role"], str(found.get("measure"))[:40], number, when)
 
 
 def computed_beside(folder: Path) -> Path:

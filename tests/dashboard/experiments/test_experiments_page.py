@@ -17,10 +17,10 @@ from dashboard_fixtures import (
 
 from simclr import runs
 from simclr.hardware import devices
-from simclr.launch import queue, spawn
+from simclr.launch import jobs, queue, spawn
 from simclr.results import groups
 from simclr.results.index import RunIndex
-from simclr.sweeps import start, sweep_file
+from simclr.sweeps import choice, start, sweep_file
 
 THREE = {"0.1": [0.80, 0.82, 0.84], "0.5": [0.85, 0.88, 0.88], "1": [0.60, 0.65, 0.61]}
 TINY = {"recipe": "quick", "epochs": 1, "limit_images": 40, "batch_size": 20, "accelerator": "cpu"}
@@ -194,3 +194,36 @@ def test_arm_and_labels_are_chosen_where_settings_are_compared(folder):
         ("0.5", "From scratch", "100 %"),
     ]
     assert (query(app, "arm"), query(app, "labels"), query(app, "measure")) == ("scratch", "1", "val_top1")
+
+
+def test_the_choice_is_tested_by_one_click_and_then_answers(folder, monkeypatch):
+    started = []
+    monkeypatch.setattr(jobs, "start", lambda *arguments, **more: started.append(arguments))
+    make_group(folder, THREE)
+    app = open_page("experiments", group="which-x7k2")
+    assert not app.exception
+    assert "The best of three settings by kNN accuracy on validation images. No run of this sweep" in texts(app)
+    app.selectbox(key="baseline-which-x7k2").select("temperature 1").run()
+    app = press(app, "test-choice")
+    assert not app.exception
+    ((name, request, arguments, *_),) = started
+    assert name == choice.JOB_NAME
+    assert arguments[:2] == ["sweep", "which-x7k2"]
+    assert arguments[arguments.index("--baseline") + 1] == "temperature 1"
+    assert len(request["runs"].split()) == 6
+    for run in runs.run_folders(folder):
+        if (label := run.group.setting["temperature"]) != "0.1":
+            figures = {"test/linear_top1": {"0.5": 0.9, "1": 0.7}[label], "num_test_images": 2000}
+            (run.path / runs.EVALUATION).write_text(json.dumps(figures))
+            role = "chosen" if label == "0.5" else "baseline"
+            note = {"role": role, "measure": "val_knn", "num_settings": 3, "time": 5.0}
+            runs.add_meta(run.path, tested=note)
+    app = open_page("experiments", group="which-x7k2")
+    assert not app.exception
+    said = texts(app)
+    assert "chosen before from three settings" in said
+    assert "no test image read" not in said
+    (table,) = components_with(app, "columns")[:1]
+    assert len(table["rows"]) == 2
+    with pytest.raises(KeyError):
+        app.button(key="test-choice")  # it was done

@@ -205,7 +205,7 @@ def test_a_damaged_figure_costs_that_figure(folder):
 
 def test_the_table_has_a_row_for_each_setting(folder):
     make_group(folder, THREE)
-    rows = group_wording.table(group_of(folder), groups.cells(group_of(folder), KNN, find(folder)))
+    rows = group_wording.table(group_of(folder), groups.cells(group_of(folder), KNN, find(folder)), KNN)
     assert rows[0] == ["temperature", "n", "accuracy", "against the best", "95 % interval", "p (Holm)"]
     assert rows[1] == ["0.1", "3", "82.0 ± 2.0 %", "-5.0 ± 1.0", "-7.5 to -2.5", rows[1][-1]]
     assert rows[2][:4] == ["0.5", "3", "87.0 ± 1.7 %", "–"]
