@@ -195,11 +195,7 @@ def shown(group_id: str, drawn: tuple[bool, int]) -> None:
         st.markdown(_answer(group, compared, measure))
     picture(group, compared, measure)
     with st.container(border=True, gap=None):
-        table(
-            rows.cell_columns(group, compared, measure),
-            rows.cell_rows(group, compared, measure),
-            key=f"cells-{group_id}-{measure.key}",
-        )
+        table(*rows.cell_table(group, compared, measure, store.find), key=f"cells-{group_id}-{measure.key}")
     with st.expander(f"All {formats.thousands(len(group.members))} runs", key=f"runs-{group_id}"):
         table(rows.RUN_COLUMNS, rows.run_rows(group), key=f"members-{group_id}")
 

@@ -8,7 +8,8 @@ from typing import Any
 from dashboard.experiments import figures
 from dashboard.shared import formats, palette, run_labels, url_state
 from simclr.results import group_wording, groups, index, wording
-from simclr.results.groups import Cell, Group, Measure
+from simclr.results.convergence import Clock, Convergence
+from simclr.results.groups import Cell, Compared, Find, Group, Measure
 
 INTERVAL_HELP = (
     "Student's t interval of the mean difference, from the differences of runs with the same seed. In 95 of 100 "
@@ -20,7 +21,14 @@ P_HELP = (
 )
 
 
-def cell_columns(group: Group, found: Sequence[Cell], measure: Measure) -> list[dict[str, Any]]:
+def cell_columns(
+    group: Group, found: Sequence[Cell], measure: Measure, clock: Clock | None = None
+) -> list[dict[str, Any]]:
+    """Heads of the table of settings.
+
+    Args:
+        clock: by which it says how soon each is nearly as good as the reference; None: it does not.
+    """
     axes = list(found[0].setting) if found else []
     arms = any(cell.arm is not None for cell in found)
     return [
@@ -31,21 +39,53 @@ def cell_columns(group: Group, found: Sequence[Cell], measure: Measure) -> list[
         {"key": "accuracy", "label": "Accuracy", "align": "right", "help": f"The {measure.label}, over the seeds."},
         {
             "key": "difference",
-            "label": group_wording.reference_text(group, measure).capitalize(),
+            "label": f"Against {group_wording.reference_name(group, measure)}",
             "align": "right",
             "help": "In points, from runs with the same seed.",
         },
         {"key": "interval", "label": "95 % interval", "align": "right", "rank": 2, "help": INTERVAL_HELP},
         {"key": "p", "label": "p (Holm)", "align": "right", "rank": 3, "help": P_HELP},
+        *(_soon_columns(group, measure, clock) if clock is not None else []),
     ]
 
 
-def cell_rows(group: Group, found: Sequence[Cell], measure: Measure) -> list[dict[str, Any]]:
+def _soon_columns(group: Group, measure: Measure, clock: Clock) -> list[dict[str, Any]]:
+    what = "kNN accuracy" if measure.of == ("pretrain",) else "accuracy"
+    name = group_wording.reference_name(group, measure)
+    text = (
+        f"Until the {what} on validation images first is at {wording.LEVEL} of that with which {name} ends, seed by "
+        "seed; below it, as a share of what that itself took."
+    )
+    return [
+        {"key": "steps", "label": f"Steps to {wording.LEVEL}", "align": "right", "rank": 2, "help": text},
+        {"key": "seconds", "label": wording.CLOCK_NAMES[clock].capitalize(), "align": "right", "rank": 3, "help": text},
+    ]
+
+
+def cell_table(group: Group, found: Sequence[Cell], measure: Measure, find: Find) -> tuple[list[Any], list[Any]]:
+    """Heads and rows of the table of settings."""
+    compared = groups.compared_in(group, found, measure)
+    soon, clock = groups.convergence_in(compared, find)
+    is_known = any(each is not None and each.num_pairs for each in soon)
+    heads = cell_columns(group, found, measure, clock if is_known else None)
+    return heads, cell_rows(group, found, measure, compared, soon)
+
+
+def cell_rows(
+    group: Group,
+    found: Sequence[Cell],
+    measure: Measure,
+    compared: Sequence[Compared],
+    soon: Sequence[Convergence | None],
+) -> list[dict[str, Any]]:
     """A row for each setting; it leads to the curves of its seeds."""
+    name = group_wording.reference_name(group, measure)
     best = None if groups.asks_for_arms(group) else groups.first_of(group, found, measure)
     rows = []
-    for item in groups.compared_in(group, found, measure):
+    for item, reached in zip(compared, soon, strict=True):
         cell = item.cell
+        is_reference = item.reference is None
+        shares = (None, None) if reached is None else (reached.step_ratio, reached.second_ratio)
         waiting = cell.count("queued", *groups.ACTIVE)
         state = run_labels.STATE_LABELS[cell.runs[0].state]
         shown: dict[str, Any] = {
@@ -64,6 +104,16 @@ def cell_rows(group: Group, found: Sequence[Cell], measure: Measure) -> list[dic
             },
             "interval": {"text": group_wording.interval_text(item.difference)},
             "p": {"text": group_wording.probability_text(item.p), "sort": item.p},
+            "steps": {
+                "text": wording.steps_text(reached),
+                "sub": "" if is_reference else wording.beside(reached, shares[0], name),
+                "sort": reached.steps.mean if reached is not None and reached.steps is not None else None,
+            },
+            "seconds": {
+                "text": wording.second_text(reached),
+                "sub": "" if is_reference or shares[1] is None else f"{wording.ratio_text(shares[1])} of {name}",
+                "sort": reached.seconds.mean if reached is not None and reached.seconds is not None else None,
+            },
         }
         for axis, label in cell.setting.items():
             shown[f"axis-{axis}"] = {"text": label, "sort": float(label) if figures.is_numeric([label]) else label}

@@ -80,8 +80,10 @@ def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
     found = groups.cells(group, measure, find)
     if not found:
         raise ConfigError(f"measure is {measure.key}, which no run of the group has; allowed: {offered[0].key}.")
-    rows = group_wording.table(group, found, measure)
+    rows = group_wording.table(group, found, measure, find)
     if form == "json":
+        compared = groups.compared_in(group, found, measure)
+        soon, clock = groups.convergence_in(compared, find)
         cells = [
             {
                 "setting": dict(item.cell.setting),
@@ -92,10 +94,17 @@ def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
                 "spread": _plain(item.cell.spread),
                 "difference": _plain(item.difference),
                 "p": item.p,
+                "reached": _plain(reached),
             }
-            for item in groups.compared_in(group, found, measure)
+            for item, reached in zip(compared, soon, strict=True)
         ]
-        about = {"group": group.id, "title": group.title, "measure": measure.key, "measured": measure.label}
+        about: dict[str, Any] = {
+            "group": group.id,
+            "title": group.title,
+            "measure": measure.key,
+            "measured": measure.label,
+        }
+        about |= {"level_share": wording.LEVEL_SHARE, "clock": clock}
         return json.dumps({**about, "cells": cells}, indent=1)
     if form != "table":
         return table_formats.FORMATS[form](rows)
@@ -107,7 +116,7 @@ def answer_of(group: Group, find: Find, measure: Measure) -> str:
     found = groups.cells(group, measure, find)
     answer = group_wording.answer(group, found, measure).replace("**", "")
     head = [f"{group.title} ({group.id})", group_wording.progress(group), "", answer, ""]
-    return "\n".join([*head, table_formats.as_text(group_wording.table(group, found, measure))])
+    return "\n".join([*head, table_formats.as_text(group_wording.table(group, found, measure, find))])
 
 
 def finder(folder: Path) -> Any:

@@ -1,6 +1,7 @@
-"""How soon a pre-trained network is about as good as from scratch will be: steps and seconds to a level of accuracy.
+"""How soon a network is about as good as another will be: steps and seconds to a level of accuracy.
 
-The level is 90 % of the validation accuracy with which from scratch ends, each seed's own. A training reaches it at the
+The other is from scratch, or in a group of runs whatever its settings are set against. The level is 90 % of the
+validation accuracy with which it ends, each seed's own. A training reaches it at the
 first validation that is not below: accuracies are taken as they were measured, not smoothed and not read between two
 validations, so a number of steps is only as fine as the validations are (one an epoch). What pre-training took is in
 none of the numbers.
@@ -23,7 +24,7 @@ from simclr.results.statistics import Spread, spread
 from simclr.runs import CONFIG, Run, metrics_csv
 
 LEVEL_SHARE = 0.9  # of the accuracy with which from scratch ends
-ACCURACY = "val/top1"
+ACCURACY, KNN_ACCURACY = "val/top1", "val/knn_top1"  # of supervised runs, and of pre-trainings
 Clock = Literal["cpu", "wall"]
 
 
@@ -46,8 +47,12 @@ class Validations:
         return len(self.steps)
 
 
-def validations(columns: Columns) -> Validations:
-    """The validations among the rows of a `metrics.csv`; a row without a step, or with a torn number, is none."""
+def validations(columns: Columns, accuracy: str = ACCURACY) -> Validations:
+    """The validations among the rows of a `metrics.csv`; a row without a step, or with a torn number, is none.
+
+    Args:
+        accuracy: its column.
+    """
 
     def column(name: str) -> Floats:
         found = np.full(length, np.nan)
@@ -55,8 +60,8 @@ def validations(columns: Columns) -> Validations:
         found[: len(values)] = values
         return found
 
-    length = len(columns.get(ACCURACY, ()))
-    steps, accuracies = column("step"), column(ACCURACY)
+    length = len(columns.get(accuracy, ()))
+    steps, accuracies = column("step"), column(accuracy)
     kept = np.isfinite(steps) & np.isfinite(accuracies)
     clocks = [_running_clock(column(f"perf/{name}"))[kept] for name in ("seconds", "cpu_seconds")]
     return Validations(steps[kept], accuracies[kept], *clocks)
@@ -118,9 +123,10 @@ class Training:
 
 
 def training(run: Run) -> Training:
-    """A run as it is compared; its file is read again only when it has changed."""
+    """A run as it is compared, a pre-training by its kNN accuracy; its file is read again only when it has changed."""
     state, meta, options = run.status, run.meta, options_of(run.path / CONFIG)
-    measured = _read(run.metrics_path, metrics_csv.signature(run.metrics_path), state.is_active)
+    accuracy = KNN_ACCURACY if run.kind == "pretrain" else ACCURACY
+    measured = _read(run.metrics_path, metrics_csv.signature(run.metrics_path), state.is_active, accuracy)
     if _began_after_features(options, measured):
         measured = replace(measured, seconds=np.full(len(measured), np.nan))
     num_classes, num_images, batch_size = meta.get("num_classes"), meta.get("num_train_images"), 0
@@ -145,13 +151,13 @@ def _began_after_features(options: Mapping[str, Any], measured: Validations) -> 
     return is_head and not np.isfinite(measured.cpu_seconds).any()
 
 
-@lru_cache(maxsize=500)
-def _read(path: Path, _signature: object, is_active: bool) -> Validations:
+@lru_cache(maxsize=4000)
+def _read(path: Path, _signature: object, is_active: bool, accuracy: str) -> Validations:
     if is_active:  # by its new lines only
-        return validations(metrics_csv.live_columns(path))
+        return validations(metrics_csv.live_columns(path), accuracy)
     tail = metrics_csv.MetricsTail(path)
     tail.refresh()
-    return validations(tail.columns)
+    return validations(tail.columns, accuracy)
 
 
 # --- two trainings of one seed --------------------------------------------------------------------------------------

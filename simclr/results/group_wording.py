@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from simclr.results import groups, wording
-from simclr.results.groups import Cell, Compared, Group, Measure
+from simclr.results.convergence import Convergence
+from simclr.results.groups import Cell, Compared, Find, Group, Measure
 from simclr.results.statistics import MIN_FOR_INTERVAL, Difference, Spread, image_interval
 
 LEVEL = 0.05  # of the corrected probability below which two settings are told apart
@@ -200,21 +201,28 @@ def progress(group: Group) -> str:
     return ", ".join(parts + [f"{number:,} {word}" for word, number in counts if number])
 
 
-def reference_text(group: Group, measure: Measure) -> str:
-    """What the cells of a group are set against, as the head of a column."""
+def reference_name(group: Group, measure: Measure) -> str:
+    """What the cells of a group are set against."""
     if group.is_choice and measure.is_test:
-        return "against the baseline"
-    return "against scratch" if groups.asks_for_arms(group) else "against the best"
+        return "the baseline"
+    return "scratch" if groups.asks_for_arms(group) else "the best"
 
 
-def table(group: Group, found: Sequence[Cell], measure: Measure) -> list[list[str]]:
-    """Head and rows of a group's table as texts: settings, n, mean and deviation, difference from the reference."""
+def table(group: Group, found: Sequence[Cell], measure: Measure, find: Find) -> list[list[str]]:
+    """Head and rows of a group's table as texts: settings, n, mean and deviation, difference from the reference, and
+    how soon each is nearly as good as it."""
     compared = groups.compared_in(group, found, measure)
     axes = list(found[0].setting) if found else []
     with_arms = any(cell.arm is not None for cell in found)
+    soon, clock = groups.convergence_in(compared, find)
+    with_steps = any(each is not None and each.num_pairs for each in soon)
+    name = reference_name(group, measure)
     head = [*axes, *(["trained", "labels"] if with_arms else []), "n", "accuracy"]
-    rows = [[*head, reference_text(group, measure), "95 % interval", "p (Holm)"]]
-    for item in compared:
+    head += [f"against {name}", "95 % interval", "p (Holm)"]
+    if with_steps:
+        head += [f"steps to {wording.LEVEL}", f"of {name}", wording.CLOCK_NAMES[clock], f"of {name}"]
+    rows = [head]
+    for item, reached in zip(compared, soon, strict=True):
         cell = item.cell
         names = [cell.setting.get(axis, wording.NOTHING) for axis in axes]
         if with_arms:
@@ -232,6 +240,18 @@ def table(group: Group, found: Sequence[Cell], measure: Measure) -> list[list[st
                 difference_text(item.difference),
                 interval_text(item.difference),
                 probability_text(item.p),
+                *(_soon(reached, item.reference is None) if with_steps else []),
             ]
         )
     return rows
+
+
+def _soon(reached: Convergence | None, is_reference: bool) -> list[str]:
+    """Steps and seconds, each with its share of the reference's."""
+    ratios = (None, None) if reached is None or is_reference else (reached.step_ratio, reached.second_ratio)
+    return [
+        wording.steps_text(reached),
+        wording.ratio_text(ratios[0]),
+        wording.second_text(reached),
+        wording.ratio_text(ratios[1]),
+    ]

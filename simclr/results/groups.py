@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simclr.files.safe_read import finite_number
+from simclr.results import convergence
 from simclr.results.arms import ARMS
+from simclr.results.convergence import Clock, Convergence
 from simclr.results.index import Summary
 from simclr.results.statistics import Difference, Spread, holm, paired, spread
 from simclr.runs import Run, Tested, metrics_csv
@@ -235,11 +237,13 @@ class Compared:
         cell: it.
         difference: it minus that, seed by seed; None of that itself, or where they share no seed.
         p: of the difference, corrected for the number of comparisons (Holm); None without an interval.
+        reference: what it is set against; None of that itself, and where there is none.
     """
 
     cell: Cell
     difference: Difference | None
     p: float | None
+    reference: Cell | None = None
 
 
 def compare(found: Sequence[Cell], baseline: Cell | None = None) -> list[Compared]:
@@ -261,7 +265,37 @@ def _beside(found: Sequence[Cell], references: Sequence[Cell | None]) -> list[Co
         for cell, other in zip(found, references, strict=True)
     ]
     corrected = holm([None if item is None else item.p for item in differences])
-    return [Compared(*row) for row in zip(found, differences, corrected, strict=True)]
+    return [Compared(*row) for row in zip(found, differences, corrected, references, strict=True)]
+
+
+def convergence_in(compared: Sequence[Compared], find: Find) -> tuple[list[Convergence | None], Clock]:
+    """How soon each cell comes to 90 % of the accuracy with which its reference ends, paired by seed.
+
+    Args:
+        compared: as `compared_in` gives them.
+        find: gives a run by its id.
+
+    Returns:
+        For each of them, None where nothing is paired; a reference is paired with itself. And the clock of all.
+    """
+    own = [item.reference for item in compared if item.reference is not None]
+    pairs = []
+    for item in compared:
+        reference = item.reference or (item.cell if any(item.cell is cell for cell in own) else None)
+        pairs.append([] if reference is None else _pairs(item.cell, reference, find))
+    clock = convergence.clock_of([pair for each in pairs for pair in each])
+    return [convergence.over_seeds(each, clock) if each else None for each in pairs], clock
+
+
+def _pairs(cell: Cell, reference: Cell, find: Find) -> list[convergence.Pair]:
+    """The runs of both with equal seeds."""
+    others = {repr(item.seed): item for item in reference.runs}
+    both = [(find(item.id), find(others[repr(item.seed)].id)) for item in cell.runs if repr(item.seed) in others]
+    return [
+        convergence.pair(convergence.training(ours), convergence.training(other))
+        for ours, other in both
+        if ours is not None and other is not None
+    ]
 
 
 def asks_which_arm(group: Group, measure: Measure) -> bool:

@@ -100,13 +100,13 @@ def second_text(found: Convergence | None) -> str:
     return NOTHING if found is None else seconds_of(found.seconds)
 
 
-def beside(found: Convergence | None, ratio: Spread | None) -> str:
-    """The small line below steps or seconds: as a share of from scratch, and how many seeds it speaks for."""
+def beside(found: Convergence | None, ratio: Spread | None, reference: str = "scratch") -> str:
+    """The small line below steps or seconds: as a share of the reference's, and how many seeds it speaks for."""
     if found is None or not found.num_pairs:
         return ""
     if not found.num_reached:
         return f"in {count_text(found.num_steps)} steps" if found.num_steps else ""
-    parts = [f"{ratio_text(ratio)} of scratch"] if ratio is not None else []
+    parts = [f"{ratio_text(ratio)} of {reference}"] if ratio is not None else []
     if found.num_reached < found.num_pairs:
         parts.append(f"{found.num_reached} of {found.num_pairs} seeds")
     return " · ".join(parts)

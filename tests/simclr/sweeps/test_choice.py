@@ -85,7 +85,7 @@ def test_a_choice_that_is_worse_on_test_images_stays_the_choice(folder):
     assert groups.best(cells).setting == {"temperature": "0.1"}
     assert groups.first_of(group, cells, LINEAR).setting == {"temperature": "0.5"}
     assert "5.0 points below 0.1" in group_wording.answer(group, cells, LINEAR)
-    rows = group_wording.table(group, cells, LINEAR)
+    rows = group_wording.table(group, cells, LINEAR, find(folder))
     assert "against the baseline" in rows[0]
     row = next(row for row in rows[1:] if row[0] == "0.5")
     assert "-5.0 ± 0.0" in row
