@@ -21,6 +21,7 @@ from simclr.results import comparisons, index, wording
 from simclr.runs import lightning_logs, metrics_csv
 
 MAX_CHARTS = 12
+GROUP = "curves-group"  # the widget of groups, which is empty again once one is taken
 METRICS = "curves-metrics-shown"  # the widget; what was chosen in it is the view's `metrics`
 POINTS_PER_CHART = 10_000  # that many are redrawn in 40 ms; many lines share them
 X_NAMES = {"epoch": "Epoch", "step": "Step", "time": "Minute"}
@@ -248,6 +249,37 @@ def to_begin_with(summaries: list[index.Summary], known: dict[str, Source]) -> l
     return (alike or logs)[:4] or None
 
 
+def take_groups() -> None:
+    """Groups that the address names among its runs give their members, each setting as one line."""
+    named = VIEW["runs"] or []
+    if (members := store.with_members(named)) != named:
+        VIEW.update(runs=members[:MAX_RUNS], seeds="std")
+
+
+def pick_group() -> None:
+    """A list of groups, which lays all runs of one over each other."""
+    known = {group.id: group for group in store.all_groups()}
+    if not known:
+        return
+
+    def take() -> None:
+        if (chosen := st.session_state.pop(GROUP, None)) in known:
+            VIEW.update(runs=store.with_members([chosen])[:MAX_RUNS], seeds="std", metrics=None)
+            url_state.forget(METRICS)
+            VIEW.redraw()
+
+    st.selectbox(
+        "Experiment",
+        list(known),
+        index=None,
+        format_func=lambda group_id: known[group_id].title,
+        placeholder="Runs of an experiment",
+        label_visibility="collapsed",
+        key=GROUP,
+        on_change=take,
+    )
+
+
 def leave_out_unknown(known: dict[str, Source]) -> None:
     """Of the runs, metrics and chart that the address names, those that are there; the others are said."""
     named = VIEW["runs"] or []
@@ -298,6 +330,7 @@ def page() -> None:
     sources = [*curve_data.of_runs(summaries), *curve_data.of_logs(logs)]
     known = {source.id: source for source in sources}
     if is_asked:
+        take_groups()
         leave_out_unknown(known)
     if not sources:
         st.write("Curves of your runs appear here, laid over each other. There is no run yet.")
@@ -318,6 +351,7 @@ def page() -> None:
     }
     left, middle = st.columns([1, 3.2], gap="medium")
     with left:
+        pick_group()
         pick_runs(sources, looks)
     with middle:
         metrics = toolbar(shown, sources)

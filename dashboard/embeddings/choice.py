@@ -24,7 +24,7 @@ from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import Embedding
 from simclr.films import film
-from simclr.results import arms, index
+from simclr.results import arms, groups, index
 from simclr.runs import Run
 
 BLUE, ORANGE = PALETTE[:2]
@@ -207,6 +207,17 @@ def taken_apart(text: str) -> tuple[str, str, str]:
     name, *words = text.split("@")
     layer = next((word for word in words if word in references.LAYERS), "")
     return name, next((word for word in words if word not in references.LAYERS), ""), layer
+
+
+def take_group() -> None:
+    """A group that the address names in place of a run gives the two of its runs that show its answer."""
+    group = store.find_group(VIEW["left"])
+    if group is None:
+        return
+    both = groups.two_encoders(group, store.find)
+    if both is None:
+        url_state.say_instead("left", group.id, "has no two finished runs to compare", "the newest runs")
+    VIEW.update(left=both[0].id if both else None, right=both[1].id if both else None)
 
 
 def choose_side(

@@ -252,6 +252,8 @@ def page() -> None:
     ui.show_message()
     summaries = store.get().summaries()
     found = run_labels.usable(summaries)
+    if is_asked:
+        embedding_choice.take_group()
     if not found:
         for place in ("left", "right"):
             if is_asked and (named := embedding_choice.VIEW[place]) and named not in embedding_choice.OTHERS:

@@ -19,7 +19,6 @@ from simclr.results.groups import Cell, Group, Measure
 from simclr.sweeps import start, sweep_file
 from simclr.sweeps.choice import Choice
 
-MOST_CURVES = 24  # runs whose curves are laid over each other
 MOST_SEGMENTS = 120  # runs that each have a segment of the bar
 STATE_ORDER = ("finished", "stopping", "running", "starting", "failed", "stopped", "queued")
 STATE_COLORS = {
@@ -263,16 +262,17 @@ def picture(group: Group, compared: list[Cell], measure: Measure) -> None:
 
 
 def links(group: Group) -> None:
-    """From here to the curves of the group's runs, and to the other groups."""
-    kinds = [item.kind for item in group.members]
-    kind = "pretrain" if "pretrain" in kinds else kinds[0]
-    ids = [item.id for item in reversed(group.members) if item.kind == kind][:MOST_CURVES]
+    """From here to the curves of the group's runs, to two of their maps, and to the other groups."""
+    both = groups.two_encoders(group, store.find)
+    # an address that says nothing would show this group again
+    pages = [
+        ("experiments/page.py", "All experiments", ":material/arrow_back:", {"all": "1"}),
+        ("curves/page.py", "Their curves", ":material/show_chart:", {"runs": group.id}),
+    ]
+    if both is not None:
+        sides = {"left": both[0].id, "right": both[1].id}
+        pages.append(("embeddings/page.py", "Two of them as maps", ":material/scatter_plot:", sides))
     with st.container(horizontal=True, gap="medium"):
-        # an address that says nothing would show this group again
-        pages = (
-            ("experiments/page.py", "All experiments", ":material/arrow_back:", {"all": "1"}),
-            ("curves/page.py", "Their curves", ":material/show_chart:", {"runs": ",".join(ids)}),
-        )
         for page_file, label, icon, query in pages:
             st.page_link(page_file, label=label, icon=icon, query_params=query)
 

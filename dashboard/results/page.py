@@ -25,6 +25,7 @@ PROTOCOLS = (
     "**From scratch**: all weights, from random ones."
 )
 SEEDS = ("all", "one")
+GROUP = "results-group"  # the widget of groups
 
 
 def read_address(query: url_state.Query) -> dict[str, str]:
@@ -60,6 +61,29 @@ def choose(pretrainings: list[index.Summary], place: Any) -> index.Summary:
             **arguments,
         )
     return by_id[VIEW["experiment"]]
+
+
+def choose_group(place: Any) -> None:
+    """A list of groups, whose results are on their own page."""
+    known = {group.id: group.title for group in store.all_groups()}
+    if not known:
+        return
+
+    def leave() -> None:
+        if (chosen := st.session_state.pop(GROUP, None)) in known:
+            url_state.go("experiments", group=chosen)
+
+    place.selectbox(
+        "Experiment",
+        list(known),
+        index=None,
+        format_func=known.__getitem__,
+        placeholder="An experiment",
+        width=230,
+        label_visibility="collapsed",
+        key=GROUP,
+        on_change=leave,
+    )
 
 
 def found_for(run_id: str, all_seeds: bool) -> tuple[index.Summary, Results] | None:
@@ -161,7 +185,12 @@ def choose_seeds(num_others: int, own: index.Summary, place: Any) -> bool:
 def page() -> None:
     pretrainings = [item for item in store.get().summaries() if item.kind == "pretrain"]
     right = ui.head("Results")
-    if VIEW.open() and (named := VIEW["experiment"]) and (why := asked.why_not(named, ("pretrain",))):
+    is_asked = VIEW.open()
+    if is_asked and store.find_group(VIEW["experiment"]) is not None:
+        group_id, VIEW["experiment"] = VIEW["experiment"], None
+        url_state.go_instead("experiments", group=group_id)  # where the results of a group are
+        return
+    if is_asked and (named := VIEW["experiment"]) and (why := asked.why_not(named, ("pretrain",))):
         first = tables.to_begin_with(store.get().summaries())
         url_state.say_instead("experiment", named, why, "nothing yet" if first is None else run_labels.label(first))
         VIEW["experiment"] = None
@@ -171,6 +200,7 @@ def page() -> None:
         )
         st.page_link(ui.PAGE_NEW, label="Start a pre-training", icon=":material/play_arrow:")
         return
+    choose_group(right)
     own = choose(pretrainings, right)
     summaries = store.get().summaries()
     others = [item for item in trials.siblings(own, summaries, store.find) if trials.comparable(item.id, summaries)]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import streamlit as st
 
 from dashboard.shared.palette import PALETTE
 from simclr import runs
-from simclr.results import arms
+from simclr.results import arms, groups
+from simclr.results.groups import Group
 from simclr.results.index import RunIndex, Summary
 from simclr.runs import Run
 
@@ -64,3 +65,23 @@ def colors(run_ids: Iterable[str]) -> dict[str, str]:
 def partners(run_id: str) -> list[Summary]:
     """Supervised runs of one pre-training, newest first."""
     return arms.partners_of(run_id, get().summaries())
+
+
+def all_groups() -> list[Group]:
+    """The groups of the runs folder, that with the newest run first."""
+    return groups.groups(get().summaries())
+
+
+def find_group(group_id: str | None) -> Group | None:
+    """The group with exactly this id; None if there is none."""
+    return groups.find_group(group_id, get().summaries()) if group_id else None
+
+
+def with_members(names: Sequence[str]) -> list[str]:
+    """Ids of runs, where the id of a group stands for those of its runs that its question is about."""
+    known = {group.id: group for group in all_groups()}
+    found: list[str] = []
+    for name in names:
+        group = known.get(name)
+        found += [item.id for item in groups.curves_of(group, find)] if group is not None else [name]
+    return list(dict.fromkeys(found))

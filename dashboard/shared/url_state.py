@@ -187,10 +187,10 @@ def go(page: str, **query: str) -> None:
     open_address(address(page, **query))
 
 
-def go_instead(page: str) -> None:
+def go_instead(page: str, **query: str) -> None:
     """Opens a page in place of this one: Back does not lead here again."""
     _visits().is_leaving = True
-    open_address(address(page), instead=True)
+    open_address(address(page, **query), instead=True)
 
 
 # --- widgets ---------------------------------------------------------------------------------------------------------

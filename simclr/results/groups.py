@@ -226,6 +226,37 @@ def measures_of(group: Group, find: Find) -> list[Measure]:
     return known or [measure for measure in possible if not measure.is_test]
 
 
+def curves_of(group: Group, find: Find) -> list[Summary]:
+    """The runs whose curves a group's question is about, in the order in which they start."""
+    kinds = measures_of(group, find)[0].of
+    return [item for item in reversed(group.members) if item.kind in kinds]
+
+
+def two_encoders(group: Group, find: Find) -> tuple[Summary, Summary] | None:
+    """Two finished runs of one seed whose maps show a group's answer: of the best, and of what it is set against.
+
+    Of a group of seeds two seeds. None while there are no two.
+    """
+    measure = measures_of(group, find)[0]
+    found = [cell for cell in cells(group, measure, find) if cell.spread is not None]
+    if asks_for_arms(group) and measure.of == SUPERVISED:
+        fewest = min((cell.fraction for cell in found if cell.fraction and cell.arm == "scratch"), default=None)
+        same = [cell for cell in found if cell.fraction == fewest]
+        first, second = (best([cell for cell in same if (cell.arm == "scratch") is is_it]) for is_it in (False, True))
+    else:
+        choice = tested_choice(found)
+        first = choice.chosen if choice is not None else best(found)
+        second = choice.baseline if choice is not None else runner_up(found)
+    if first is None:
+        return None
+    if second is None:
+        done = [item for item in first.runs if repr(item.seed) in first.values]
+        return (done[0], done[1]) if len(done) > 1 else None
+    others = {repr(item.seed): item for item in second.runs if repr(item.seed) in second.values}
+    both = ((item, others.get(repr(item.seed))) for item in first.runs if repr(item.seed) in first.values)
+    return next(((ours, other) for ours, other in both if other is not None), None)
+
+
 # --- comparison -------------------------------------------------------------------------------------------------------
 
 

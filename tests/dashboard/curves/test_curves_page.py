@@ -5,7 +5,7 @@ import math
 
 import dashboard_fixtures
 import pytest
-from dashboard_fixtures import make_experiment, make_run, open_page, query, texts
+from dashboard_fixtures import make_experiment, make_group, make_run, open_page, query, texts
 from lightning_log import write_log
 
 from simclr import runs
@@ -307,3 +307,18 @@ def test_many_runs_can_be_chosen(folder):
     app = open_page("curves", runs=",".join(run.id for run in runs))
     assert not app.exception
     assert len(chosen(app)) == 30
+
+
+def test_a_group_is_laid_over_each_other_with_a_line_for_each_setting(folder):
+    make_run(folder)
+    made = make_group(folder, {"0.1": [0.8, 0.7], "0.5": [0.5, 0.6]})
+    app = open_page("curves", runs="which-x7k2")
+    assert not app.exception
+    assert chosen(app) == [run.id for run in made]
+    assert query(app, "seeds") == "std"
+    app = open_page("curves", runs=made[0].id)
+    assert chosen(app) == [made[0].id]
+    app.selectbox(key="curves-group").select("which-x7k2").run()
+    assert not app.exception
+    assert sorted(chosen(app)) == sorted(run.id for run in made)
+    assert app.selectbox(key="curves-group").value is None  # it can be taken again

@@ -777,3 +777,16 @@ def test_the_page_needs_no_torch_umap_or_sklearn(ready: list[Run], tiny_runs: Pa
         env=os.environ | {"SIMCLR_RUNS_DIR": str(tiny_runs)},
     )
     assert found.stdout.split() == ["1"], found.stdout
+
+
+def test_a_group_gives_the_two_of_its_runs_that_show_its_answer(tiny_runs: Path) -> None:
+    made = [trained_run(tiny_runs, 1, temperature=temperature) for temperature in (0.1, 0.2)]
+    for run, label, value in zip(made, ("0.1", "0.2"), (0.6, 0.4), strict=True):
+        runs.add_meta(run.path, group={"id": "which-x7k2", "setting": {"temperature": label}})
+        run.metrics_path.write_text(f"step,val/knn_top1\n5,{value}\n")
+    app = embeddings_page(left="which-x7k2")
+    shown = [named(app.selectbox, f"embeddings-{side}").value for side in ("left", "right")]
+    assert shown == [run.id for run in made]
+    runs.update_status(made[1].path, state="failed")
+    app = embeddings_page(left="which-x7k2")
+    assert "has no two finished runs to compare" in texts(app)

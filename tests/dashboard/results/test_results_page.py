@@ -6,7 +6,9 @@ import pytest
 from dashboard_fixtures import (
     component_with,
     components_with,
+    follow,
     make_experiment,
+    make_group,
     make_run,
     named,
     open_page,
@@ -272,3 +274,15 @@ def test_a_damaged_record_costs_only_its_words(folder, protocols):
     rows = rows_of(run)
     assert [row["budget"]["text"] for row in rows] == ["–", "–"]
     assert not open_page("results", experiment=run.id).exception
+
+
+def test_a_group_among_the_pre_trainings_leads_to_its_own_results(folder):
+    make_experiment(folder)
+    make_group(folder, {"0.1": [0.8], "0.5": [0.5]})
+    app = follow(open_page("results", experiment="which-x7k2"))
+    assert not app.exception
+    assert "Temperature 0.1" in texts(app)
+    app = open_page("results")
+    app = follow(app.selectbox(key="results-group").select("which-x7k2").run())
+    assert not app.exception
+    assert "Temperature 0.1" in texts(app)

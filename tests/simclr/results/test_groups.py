@@ -246,3 +246,32 @@ def test_one_setting_alone_has_nothing_to_come_near_to(folder):
     group = group_of(folder)
     rows = group_wording.table(group, groups.cells(group, KNN, find(folder)), KNN, find(folder))
     assert rows[0][-1] == "p (Holm)"
+
+
+def test_two_encoders_show_the_answer_on_one_seed(folder):
+    make_group(folder, THREE)
+    both = groups.two_encoders(group_of(folder), find(folder))
+    assert [(item.group.setting["temperature"], item.seed) for item in both] == [("0.5", 0), ("0.1", 0)]
+
+
+def test_two_encoders_of_a_group_of_seeds_are_two_seeds(folder):
+    made = make_group(folder, {"": [0.8, 0.9, 0.7]}, axis="")
+    both = groups.two_encoders(group_of(folder), find(folder))
+    assert [item.seed for item in both] == [0, 1]
+    for run in made[1:]:
+        runs.update_status(run.path, state="failed")
+    assert groups.two_encoders(group_of(folder), find(folder)) is None
+
+
+def test_two_encoders_of_arms_are_the_best_and_from_scratch_with_the_fewest_labels(folder):
+    (first,) = make_group(folder, {"": [0.8]}, axis="")
+    for fraction in (0.05, 1.0):
+        for kind, top1 in (("finetune", 0.7), ("scratch", 0.4)):
+            run = make_run(
+                folder, kind=kind, experiment_version=first.id, seed=0, label_fraction=fraction, freeze_encoder=False
+            )
+            runs.add_meta(run.path, group={"id": "which-x7k2", "setting": {}})
+            write_evaluation(run, top1)
+    both = groups.two_encoders(group_of(folder), find(folder))
+    assert [(item.kind, item.label_fraction) for item in both] == [("finetune", 0.05), ("scratch", 0.05)]
+    assert {item.kind for item in groups.curves_of(group_of(folder), find(folder))} == {"finetune", "scratch"}
