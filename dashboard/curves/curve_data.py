@@ -30,7 +30,7 @@ def of_runs(summaries: Sequence[index.Summary]) -> list[Source]:
         if run is None:
             continue
         if item.arm:
-            what = f"{run_labels.ARM_LABELS[item.arm]}, {formats.fraction_text(item.label_fraction)} of labels"
+            what = run_labels.ARM_LABELS[item.arm] + (f", {item.labels.phrase}" if item.labels is not None else "")
         else:
             what = run_labels.KIND_LABELS[item.kind]
         seed = "" if item.seed is None else f"seed {item.seed}"

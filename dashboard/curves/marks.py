@@ -46,7 +46,8 @@ def of(groups: Sequence[Group], view: curve_lines.View) -> dict[str, Any] | None
 
 def _key(source: Source) -> tuple[Any, ...]:
     """What two runs share that train on the same labels for the same comparison."""
-    return source.experiment, repr(source.seed), source.options.get("label_fraction")
+    labels = (source.options.get(name) for name in ("label_fraction", "labels_per_class", "subset_seed"))
+    return source.experiment, repr(source.seed), *labels
 
 
 def _pair(source: Source, partner: Source) -> Pair | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dashboard.components.embedding_map import MapState, read_state, state_from_texts, state_texts
 from dashboard.embeddings import colors as embedding_colors
 from dashboard.maps import map_choice
-from dashboard.shared import asked, formats, run_labels, store, url_state
+from dashboard.shared import asked, run_labels, store, url_state
 from dashboard.shared.palette import PALETTE
 from simclr import runs
 from simclr.config import ConfigError
@@ -152,7 +152,7 @@ class Side:
 def subtitle(item: index.Summary) -> str:
     words = [run_labels.KIND_LABELS[item.kind], item.backbone, item.dataset]
     if item.arm:
-        words[0] = f"{run_labels.ARM_LABELS[item.arm]}, {formats.fraction_text(item.label_fraction)} of the labels"
+        words[0] = run_labels.ARM_LABELS[item.arm] + (f", {item.labels.phrase}" if item.labels is not None else "")
     return " · ".join(word for word in words if word)
 
 

@@ -158,21 +158,34 @@ def short(cell: Cell) -> str:
     return ", ".join(parts) or "all seeds"
 
 
+LABEL_AXES: dict[groups.LabelKind, str] = {
+    "share": "Share of the training labels",
+    "per class": "Labels of each class",
+    "number": "Labels used",
+}
+
+
 def by_labels(found: Sequence[Cell]) -> dict[str, Any]:
-    """Accuracy against the share of labels, a line for each arm with the deviation over seeds."""
+    """Accuracy against the number of labels, a line for each arm with the deviation over seeds."""
     data: list[dict[str, Any]] = []
-    fractions = sorted({cell.fraction for cell in found if cell.fraction is not None})
+    kind = groups.label_kind(found)
+    amounts = sorted({amount for cell in found if (amount := groups.label_amount(cell, kind))})
     for arm in dict.fromkeys(cell.arm for cell in found if cell.arm is not None):
-        known = [(cell.fraction, cell.spread) for cell in found if cell.arm == arm]
-        points = [(fraction, each) for fraction, each in known if fraction is not None and each is not None]
+        points = [
+            (amount, cell.spread)
+            for cell in found
+            if cell.arm == arm and cell.spread is not None and (amount := groups.label_amount(cell, kind))
+        ]
         if points:
-            data.append(_line(points, wording.ARM_NAMES[arm], palette.ARM_COLORS[arm]))
-    figure: dict[str, Any] = {"data": data, "layout": layout("Share of the training labels", "Accuracy", percent=True)}
+            data.append(
+                _line(sorted(points, key=lambda point: point[0]), wording.ARM_NAMES[arm], palette.ARM_COLORS[arm])
+            )
+    figure: dict[str, Any] = {"data": data, "layout": layout(LABEL_AXES[kind], "Accuracy", percent=True)}
     figure["layout"]["xaxis"].pop("rangemode")
     figure["layout"]["xaxis"] |= {
-        "type": "log" if len(fractions) > 1 else "linear",
-        "tickvals": fractions,
-        "ticktext": [f"{100 * fraction:g} %" for fraction in fractions],
+        "type": "log" if len(amounts) > 1 else "linear",
+        "tickvals": amounts,
+        "ticktext": [f"{100 * amount:g} %" if kind == "share" else f"{amount:,g}" for amount in amounts],
     }
     figure["layout"]["yaxis"]["rangemode"] = "tozero"
     return figure

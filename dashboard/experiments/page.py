@@ -135,8 +135,8 @@ def of_one_arm(group: Group, measure: Measure, found: list[Cell], arm: str, labe
     if not groups.asks_which_arm(group, measure):
         return found
     chosen = arm if arm in group.arms else group.arms[0]
-    fraction = next((each for each in group.fractions if f"{each:g}" == labels), group.fractions[0])
-    return [cell for cell in found if (cell.arm, cell.fraction) == (chosen, fraction)]
+    share = next((each for each in group.shares if each.key == labels), group.shares[0])
+    return [cell for cell in found if (cell.arm, cell.share) == (chosen, share)]
 
 
 def controls(group: Group, measures: list[Measure]) -> None:
@@ -161,14 +161,14 @@ def controls(group: Group, measures: list[Measure]) -> None:
                 required=True,
                 **VIEW.widget("arm", group.arms, group.arms[0]),
             )
-        if len(group.fractions) > 1:
-            texts = [f"{fraction:g}" for fraction in group.fractions]
+        if len(group.shares) > 1:
+            texts = {share.key: share.text for share in group.shares}
             st.segmented_control(
                 "Labels used",
-                texts,
-                format_func=lambda text: formats.fraction_text(float(text)),
+                list(texts),
+                format_func=texts.__getitem__,
                 required=True,
-                **VIEW.widget("labels", texts, texts[0]),
+                **VIEW.widget("labels", list(texts), group.shares[0].key),
             )
 
 
@@ -226,7 +226,9 @@ def facts(group: Group) -> str:
     """What the runs share, and how the choice is made."""
     first = group.members[-1]
     seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) != 1 else ''}"
-    parts = [first.dataset, first.backbone, seeds]
+    draws = {item.subset_seed for item in group.members if item.arm is not None}
+    drawn = f"{len(draws)} draws of the labels" if len(draws) > 1 else ""
+    parts = [first.dataset, first.backbone, seeds, drawn]
     if group.is_choice:
         is_tested = any(item.group is not None and item.group.tested is not None for item in group.members)
         parts.append("chosen on validation images" + ("" if is_tested else ", no test image read"))
@@ -245,7 +247,7 @@ def picture(group: Group, compared: list[Cell], measure: Measure) -> None:
         with st.container(border=True, gap="small"):
             st.markdown(f"**{title}**, per cent")
             setting_grid(**grid, key=key)
-            st.caption("A cell opens its runs. Framed: the best. Below the mean: the standard deviation over seeds.")
+            st.caption("A cell opens its runs. Framed: the best. Below the mean: the standard deviation.")
     elif len(axes) == 1 and len(compared) > 2 and figures.is_numeric(group.axes[axes[0]]):
         with st.container(border=True, gap=None):
             st.markdown(f"**{title}**")

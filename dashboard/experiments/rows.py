@@ -117,9 +117,10 @@ def cell_rows(
         }
         for axis, label in cell.setting.items():
             shown[f"axis-{axis}"] = {"text": label, "sort": float(label) if figures.is_numeric([label]) else label}
-        if cell.arm is not None and cell.fraction is not None:
+        if cell.arm is not None and cell.share is not None:
             shown["arm"] = {"text": wording.ARM_NAMES[cell.arm], "color": palette.ARM_COLORS[cell.arm]}
-            shown["labels"] = {"text": formats.fraction_text(cell.fraction), "sort": cell.fraction}
+            number = f"{cell.num_labels:,.0f} labels" if cell.num_labels else ""
+            shown["labels"] = {"text": cell.share.text, "sort": cell.num_labels or cell.share.amount, "sub": number}
         rows.append(shown)
     return rows
 

@@ -112,7 +112,7 @@ def header(run: Run, summary: index.Summary) -> None:
     parts = [run_labels.KIND_LABELS[summary.kind], summary.dataset, summary.backbone]
     if summary.arm:
         parts[0] = run_labels.ARM_LABELS[summary.arm]
-        parts.append(f"{formats.fraction_text(summary.label_fraction)} of labels")
+        parts += [summary.labels.phrase] if summary.labels is not None else []
     parts += [f"{'queued' if summary.state == 'queued' else 'started'} {formats.ago(summary.created)}"]
     parts.append(run.id)
     if summary.status.device:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.shared import formats, palette, store
+from dashboard.shared import palette, store
 from simclr import config as cfg
 from simclr.embeddings import references
 from simclr.results import index
@@ -47,8 +47,8 @@ def label(item: index.Summary) -> str:
         return item.name
     kind = "SimCLR" if item.kind == "pretrain" else ARM_LABELS.get(item.arm or "", KIND_LABELS[item.kind])
     parts = [kind]
-    if item.arm:
-        parts.append(f"{formats.fraction_text(item.label_fraction)} of labels")
+    if item.arm and item.labels is not None:
+        parts.append(item.labels.phrase)
     return " · ".join([*parts, item.dataset, item.id.rsplit("-", 1)[-1]])
 
 

@@ -88,7 +88,8 @@ def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
             {
                 "setting": dict(item.cell.setting),
                 "trained": item.cell.arm,
-                "label_fraction": item.cell.fraction,
+                "labels": item.cell.share.key if item.cell.share is not None else None,
+                "num_labels": item.cell.num_labels,
                 "runs": [run.id for run in item.cell.runs],
                 "values": dict(item.cell.values),
                 "spread": _plain(item.cell.spread),

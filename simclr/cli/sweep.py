@@ -46,7 +46,7 @@ def sweep(arguments: list[str]) -> int:
     )
     parser.add_argument("--measure", help="For --test: by what is chosen, such as val_knn. Default: the first it has.")
     parser.add_argument("--arm", help=f"For --test: which supervised runs are compared: {', '.join(arms.ARMS)}.")
-    parser.add_argument("--label_fraction", help="For --test: their share of the labels.")
+    parser.add_argument("--labels", help="For --test: how many labels they use, such as 0.01, or 5pc: 5 per class.")
     parser.add_argument(
         "--baseline",
         help="For --test: a setting, as 'temperature 0.5'. Default: the recipe's, else the second best.",
@@ -99,7 +99,7 @@ def _test(options: Any, folder: Path, report: Report) -> int:
     if group is None:
         start.runs_of(group_id, folder)  # says that there is none
         return FINISHED
-    chosen = choice.choose(group, find, options.measure, options.arm, options.label_fraction, options.baseline)
+    chosen = choice.choose(group, find, options.measure, options.arm, options.labels, options.baseline)
     print(choice.sentence(chosen), file=sys.stderr)
 
     def evaluate(run: Run, report: Report) -> None:

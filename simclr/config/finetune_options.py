@@ -48,6 +48,21 @@ class FinetuneConfig(CommonOptions):
         gt=0,
         le=1,
     )
+    labels_per_class: int | None = option(
+        None,
+        "Labelled training images of each class, the same for every arm with the same seed; unset: by label_fraction.",
+        group="Data",
+        unit="images",
+        ge=1,
+        le=1_000_000,
+    )
+    subset_seed: int | None = option(
+        None,
+        "Draws which images are the labelled ones, and nothing else; unset: the seed.",
+        group="Data",
+        ge=0,
+        le=2**31 - 1,
+    )
     image_size: int | None = option(
         None,
         "Side of an image; unset: the experiment's, else the data set's own.",
@@ -115,6 +130,16 @@ class FinetuneConfig(CommonOptions):
                 "order",
                 f"devices is {self.devices} and num_nodes is {self.num_nodes}; allowed: 1 and 1 with freeze_encoder "
                 "true and no augmentation, since the head is trained on features computed once.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Self:
+        if self.labels_per_class is not None and self.label_fraction < 1:
+            raise PydanticCustomError(
+                "labels",
+                f"labels_per_class is {self.labels_per_class} and label_fraction is {self.label_fraction:g}; allowed: "
+                "one of them, since both say how many labels are used.",
             )
         return self
 

@@ -211,12 +211,20 @@ def images_digest(split: Split, before: bytes = b"") -> str:
 # --- cuts ---------------------------------------------------------------------------------------------------------
 
 
-def label_subset(labels: Tensor, fraction: float, seed: int) -> Tensor:
+def label_subset(labels: Tensor, fraction: float, seed: int, per_class: int | None = None) -> Tensor:
     """Positions (n,) int64, sorted, of the labelled share of a training split with `labels` (N,).
 
-    Stratified, at least one image per class, nested over `fraction` (above 0, up to 1), the same for the same seed.
+    Stratified, at least one image per class, nested over `fraction` and over `per_class`, the same for the same seed.
+
+    Args:
+        fraction: above 0, up to 1.
+        per_class: so many of each class instead, or all of a class that has fewer.
     """
     values = labels.detach().cpu().numpy().astype(np.int64)
+    if per_class is not None:
+        ordered = stratified_order(values, seed, LABEL_STREAM)
+        kept = [ordered[values[ordered] == each][:per_class] for each in np.unique(values)]
+        return torch.from_numpy(np.sort(np.concatenate(kept)).astype(np.int64))
     count = min(len(values), max(round(fraction * len(values)), len(np.unique(values))))
     order = stratified_order(values, seed, LABEL_STREAM)
     return torch.from_numpy(np.sort(order[:count]).astype(np.int64))

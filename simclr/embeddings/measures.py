@@ -94,7 +94,10 @@ def _labelled(run: Run, pictures: SelectedImages) -> NDArray[np.bool_] | None:
     if pictures.bank is None or run.kind not in ("finetune", "scratch"):
         return None
     assert pictures.bank.labels is not None
-    share, seed = float(run.config.get("label_fraction") or 1.0), int(run.config.get("seed") or 0)
-    used = pictures.bank.ids[label_subset(pictures.bank.labels, share, seed)]
+    options, subset = run.config, run.config.get("subset_seed")
+    share, seed = float(options.get("label_fraction") or 1.0), int(options.get("seed") or 0)
+    per_class = options.get("labels_per_class")
+    chosen = label_subset(pictures.bank.labels, share, seed if subset is None else int(subset), per_class)
+    used = pictures.bank.ids[chosen]
     found: NDArray[np.bool_] = np.isin(pictures.ids, used.numpy())
     return found

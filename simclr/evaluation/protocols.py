@@ -174,7 +174,8 @@ def evaluation_of(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> d
 def labelled_split(config: FinetuneConfig, data: ImageData) -> Split:
     """The training images whose labels a supervised run uses."""
     assert data.train.labels is not None
-    return data.train.take(label_subset(data.train.labels, config.label_fraction, config.seed))
+    seed = config.seed if config.subset_seed is None else config.subset_seed
+    return data.train.take(label_subset(data.train.labels, config.label_fraction, seed, config.labels_per_class))
 
 
 def _encoder(config: RunConfig, state: Mapping[str, Tensor]) -> backbones.Backbone:
@@ -331,6 +332,7 @@ def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Repor
             # classes and confusion of a supervised run are its classifier's
             found = {name: found[name] for name in found if name.startswith("test/") or name == "protocols"}
             found |= {"num_labels": bank.num_images, "label_fraction": config.label_fraction, "arm": arm_of(config)}
+            found |= {"labels_per_class": config.labels_per_class}
             if "classifier" in protocols:
                 about = found.get("protocols", {})
                 found |= classifier_figures(config, state, data, device, report)

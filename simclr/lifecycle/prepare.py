@@ -15,7 +15,7 @@ from torch import Tensor
 from simclr import runs
 from simclr.config import CROP_AND_FLIP, CUDA_GRAPHS, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.data.batches import EpochBatches
-from simclr.data.splits import label_subset
+from simclr.evaluation.protocols import labelled_split
 from simclr.lifecycle import experiment as experiments
 from simclr.models import backbones, compute, state_dicts
 from simclr.models.weights import Weights
@@ -127,7 +127,7 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
 
     if config.match_experiment:
         config = _match(config, experiment, data.train.num_images)
-    train = data.train.take(label_subset(data.train.labels, config.label_fraction, config.seed))
+    train = labelled_split(config, data)
     augmentation = config.augmentation
     if augmentation is None and not config.freeze_encoder:
         augmentation = CROP_AND_FLIP

@@ -76,6 +76,8 @@ COMPARED = (
     "backbone",
     "head",
     "label_fraction",
+    "labels_per_class",
+    "subset_seed",
     "epochs",
     "max_steps",
     "batch_size",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from simclr.results import groups, wording
 from simclr.results.convergence import Convergence
-from simclr.results.groups import Cell, Compared, Find, Group, Measure
+from simclr.results.groups import Cell, Compared, Find, Group, LabelKind, Measure
 from simclr.results.statistics import MIN_FOR_INTERVAL, Difference, Spread, image_interval
 
 LEVEL = 0.05  # of the corrected probability below which two settings are told apart
@@ -22,8 +21,8 @@ def number_word(number: int) -> str:
 def cell_name(cell: Cell) -> str:
     """What a cell is called in a sentence: `temperature 0.2`, `fine-tuned on 1 % of the labels`."""
     parts = [f"{axis} {label}" for axis, label in cell.setting.items()]
-    if cell.arm is not None and cell.fraction is not None:
-        parts.append(f"{wording.ARM_NAMES[cell.arm].lower()}, {100 * cell.fraction:g} % of the labels")
+    if cell.arm is not None and cell.share is not None:
+        parts.append(f"{wording.ARM_NAMES[cell.arm].lower()}, {cell.share.phrase}")
     return ", ".join(parts) or "one setting"
 
 
@@ -36,8 +35,8 @@ def short_name(cell: Cell, other: Cell) -> str:
     ]
     if cell.arm is not None and (cell.arm != other.arm or not parts):
         parts.append(wording.ARM_NAMES[cell.arm].lower())
-    if cell.fraction is not None and cell.fraction != other.fraction:
-        parts.append(f"{100 * cell.fraction:g} % of the labels")
+    if cell.share is not None and cell.share != other.share:
+        parts.append(cell.share.phrase)
     return ", ".join(parts)
 
 
@@ -72,7 +71,7 @@ def answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: in
     if groups.asks_for_arms(group) and any(cell.arm == "scratch" for cell in found):
         return _label_answer(group, found, measure, num_images)
     if group.is_choice and measure.is_test:
-        return _tested_answer(found, measure, num_images)
+        return _tested_answer(group, found, measure, num_images)
     first = groups.best(found)
     if first is None or first.spread is None:
         return _nothing_yet(group)
@@ -80,15 +79,15 @@ def answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: in
     text = f"**{name[0].upper()}{name[1:]}: {wording.share_text(first.spread)}** (n {first.spread.num})"
     second = groups.runner_up(found)
     if second is None:
-        text += f". {_seeds_sentence(first.spread.num)}"
+        text += f". {_repeats_sentence(first.spread.num, group)}"
     else:
         compared = next(item for item in groups.compare(found, second) if item.cell is first)
-        text += f", {_beside(compared, second, first)}"
+        text += f", {_beside(compared, second, first, group)}"
     text += f" {_what(measure, found)}{_images_sentence(first.spread, num_images)}"
     return f"{text}{_still(found)}".strip()
 
 
-def _tested_answer(found: Sequence[Cell], measure: Measure, num_images: int | None) -> str:
+def _tested_answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: int | None) -> str:
     """What the setting that validation images chose is worth on test images, which had no part in the choice."""
     choice = groups.tested_choice(found)
     first = choice.chosen if choice is not None else None
@@ -100,9 +99,9 @@ def _tested_answer(found: Sequence[Cell], measure: Measure, num_images: int | No
     text = f"**{name[0].upper()}{name[1:]}: {wording.share_text(first.spread)}** (n {first.spread.num})"
     if second is not None and second.spread is not None:
         (compared,) = groups.compare([first], second)
-        text += f", {_beside(compared, second, first)}"
+        text += f", {_beside(compared, second, first, group)}"
     else:
-        text += f". {_seeds_sentence(first.spread.num)}"
+        text += f". {_repeats_sentence(first.spread.num, group)}"
     by = next((item.label for item in groups.MEASURES if item.key == choice.tested.measure), "validation images")
     chosen = f"{measure.title}; chosen before from {number_word(choice.tested.num_settings)} settings by {by}."
     return f"{text} {chosen}{_images_sentence(first.spread, num_images)}"
@@ -115,41 +114,50 @@ def _still(found: Sequence[Cell]) -> str:
 
 def _label_answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: int | None) -> str:
     """What pre-training is worth beside from scratch: in points with the fewest labels, and in labels."""
-    for fraction in group.fractions:
-        same = [cell for cell in found if cell.fraction == fraction]
+    for share in group.shares:
+        same = [cell for cell in found if cell.share == share]
         scratch = next((cell for cell in same if cell.arm == "scratch"), None)
         first = groups.best([cell for cell in same if cell.arm != "scratch"])
         if first is None or scratch is None or first.spread is None or scratch.spread is None or first.arm is None:
             continue
         (compared,) = groups.compare([first], scratch)
         name = wording.ARM_NAMES[first.arm].lower()
-        reached = f"With {100 * fraction:g} % of the labels, {name}: {wording.share_text(first.spread)}"
+        reached = f"With {share.phrase}, {name}: {wording.share_text(first.spread)}"
         text = f"**{reached}** (n {first.spread.num})"
-        text += f", {_beside(compared, scratch, first)}"
-        worth = groups.worth_in_labels(found, first.arm)
+        text += f", {_beside(compared, scratch, first, group)}"
+        worth, kind = groups.worth_in_labels(found, first.arm), groups.label_kind(found)
         if worth is not None:
             text += (
                 f" At {100 * worth.accuracy:.0f} % pre-training is worth {worth.ratio:.1f} times the labels: from "
-                f"scratch takes {100 * worth.scratch_fraction:.2g} % where {name} takes {100 * worth.fraction:g} %."
+                f"scratch takes {amount_text(worth.scratch_amount, kind)} where {name} takes "
+                f"{amount_text(worth.amount, kind)}."
             )
         return f"{text} {_what(measure, [first])}{_images_sentence(first.spread, num_images)}{_still(found)}"
     return _nothing_yet(group)
 
 
-def _beside(compared: Compared, second: Cell, first: Cell) -> str:
+def amount_text(amount: float, kind: LabelKind) -> str:
+    """`4.2 %`, `21 per class`, `210 labels`."""
+    if kind == "share":
+        return f"{100 * amount:.2g} %"
+    digits = f"{amount:,.0f}" if amount >= 10 or amount == round(amount) else f"{amount:.1f}"
+    return f"{digits} per class" if kind == "per class" else f"{digits} labels"
+
+
+def _beside(compared: Compared, second: Cell, first: Cell, group: Group) -> str:
     gap, name = compared.difference, short_name(second, first) or cell_name(second)
     if gap is None:
         return (
-            f"{_gap_text(first.spread.mean - second.spread.mean)} {name}, on other seeds: not paired."
+            f"{_gap_text(first.spread.mean - second.spread.mean)} {name}, on other {plural(group)}: not paired."
             if first.spread and second.spread
             else f"beside {name}."
         )
     text = f"{_gap_text(gap.mean)} {name}"
     if gap.low is None or gap.high is None:
-        return f"{text}. {_too_few(gap.num)}"
-    text += f" (95 % interval {interval_text(gap)}, paired by seed)"
+        return f"{text}. {_too_few(gap.num, group)}"
+    text += f" (95 % interval {interval_text(gap)}, paired by {group.unit})"
     if compared.p is not None and compared.p >= LEVEL:
-        return f"{text}: {number_word(gap.num)} seeds do not tell them apart."
+        return f"{text}: {number_word(gap.num)} {plural(group)} do not tell them apart."
     return f"{text}."
 
 
@@ -158,13 +166,20 @@ def _gap_text(gap: float) -> str:
     return f"{100 * abs(gap):.1f} points {'below' if gap < 0 else 'above'}"
 
 
-def _too_few(num: int) -> str:
-    seeds = "One seed allows" if num == 1 else f"{number_word(num).capitalize()} seeds allow"
-    return f"{seeds} no interval; {number_word(MIN_FOR_INTERVAL)} do."
+def plural(group: Group) -> str:
+    """`seeds`, or `draws of the labels`."""
+    return group.unit.replace("seed", "seeds").replace("draw", "draws")
 
 
-def _seeds_sentence(num: int) -> str:
-    return "One seed says nothing of its spread." if num == 1 else "Mean and standard deviation over the seeds."
+def _too_few(num: int, group: Group) -> str:
+    repeats = f"One {group.unit} allows" if num == 1 else f"{number_word(num).capitalize()} {plural(group)} allow"
+    return f"{repeats} no interval; {number_word(MIN_FOR_INTERVAL)} do."
+
+
+def _repeats_sentence(num: int, group: Group) -> str:
+    if num == 1:
+        return f"One {group.unit} says nothing of its spread."
+    return f"Mean and standard deviation over the {plural(group)}."
 
 
 def _what(measure: Measure, found: Sequence[Cell]) -> str:
@@ -228,7 +243,7 @@ def table(group: Group, found: Sequence[Cell], measure: Measure, find: Find) -> 
         if with_arms:
             names += [
                 wording.ARM_NAMES.get(cell.arm or "", wording.NOTHING),
-                f"{100 * (cell.fraction or math.nan):g} %",
+                cell.share.text if cell.share is not None else wording.NOTHING,
             ]
         state = wording.share_text(cell.spread) if cell.spread is not None else cell.runs[0].state
         num = str(cell.spread.num if cell.spread is not None else 0)

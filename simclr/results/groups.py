@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from simclr.files.safe_read import finite_number
 from simclr.results import convergence
 from simclr.results.arms import ARMS
 from simclr.results.convergence import Clock, Convergence
-from simclr.results.index import Summary
+from simclr.results.index import LabelShare, Summary
 from simclr.results.statistics import Difference, Spread, holm, paired, spread
 from simclr.runs import Run, Tested, metrics_csv
 
@@ -68,7 +68,8 @@ class Group:
         members: newest first.
         axes: what differs: axis to its labels, numbers rising, words in the order of the runs.
         seeds: in the order in which they came.
-        arms, fractions: of the supervised runs.
+        arms, shares: of the supervised runs; a number of labels of each class before shares of all.
+        by_subset: whether its one seed is trained on several draws of the labelled images, which then are what repeats.
     """
 
     id: str
@@ -77,11 +78,17 @@ class Group:
     axes: Mapping[str, tuple[str, ...]]
     seeds: tuple[Any, ...]
     arms: tuple[str, ...]
-    fractions: tuple[float, ...]
+    shares: tuple[LabelShare, ...]
+    by_subset: bool = False
 
     def count(self, *states: str) -> int:
         """How many members are in one of these states."""
         return sum(item.state in states for item in self.members)
+
+    @property
+    def unit(self) -> str:
+        """What its figures vary over: `seed`, or `draw of the labels`."""
+        return "draw of the labels" if self.by_subset else "seed"
 
     @property
     def is_active(self) -> bool:
@@ -125,8 +132,14 @@ def _group(members: Sequence[Summary]) -> Group:
         axes=axes,
         seeds=tuple({repr(item.seed): item.seed for item in reversed(members)}.values()),
         arms=tuple(arm for arm in ARMS if any(item.arm == arm for item in members)),
-        fractions=tuple(sorted({item.label_fraction for item in members if item.label_fraction is not None})),
+        shares=tuple(sorted({item.labels for item in members if item.labels is not None}, key=_share_order)),
+        by_subset=len({repr(item.seed) for item in members}) == 1
+        and len({item.subset_seed for item in members if item.arm is not None}) > 1,
     )
+
+
+def _share_order(share: LabelShare) -> tuple[bool, int, float]:
+    return (not share.per_class, share.per_class, share.fraction)
 
 
 def _ordered(labels: Iterable[str]) -> tuple[str, ...]:
@@ -167,50 +180,70 @@ def _validation(path: Path, _signature: tuple[int, int] | None, column: str, las
 
 @dataclass(frozen=True)
 class Cell:
-    """Members that differ in nothing but the seed.
+    """Members that differ in nothing but the seed, and the draw of the labelled images.
 
     Attributes:
         setting: axis to label.
-        arm, fraction: of supervised runs.
-        runs: the newest of each seed.
-        values: figure by seed, of those that are finished and have it.
-        spread: over the seeds.
+        arm, share: of supervised runs.
+        runs: the newest of each seed and draw.
+        values: figure by seed, of those that are finished and have it; of several draws with one seed their mean. By
+            draw in a group that has one seed.
+        spread: over the seeds, or draws.
+        num_labels: used, where known.
     """
 
     setting: Mapping[str, str]
     arm: str | None
-    fraction: float | None
+    share: LabelShare | None
     runs: tuple[Summary, ...]
     values: Mapping[str, float]
     spread: Spread | None
+    num_labels: float | None = None
 
     def count(self, *states: str) -> int:
         return sum(item.state in states for item in self.runs)
 
 
+Repeat = tuple[str, str]  # seed and draw of the labelled images
+
+
+def repeat_of(item: Summary) -> Repeat:
+    """What tells a run from the others of its cell; by this runs of two cells are paired."""
+    return repr(item.seed), repr(item.subset_seed)
+
+
 def cells(group: Group, measure: Measure, find: Find) -> list[Cell]:
     """The cells of a group that have, or will have, a figure, in the order of axes, label fractions and arms."""
-    found: dict[tuple[Any, ...], dict[str, Summary]] = {}
+    found: dict[tuple[Any, ...], dict[Repeat, Summary]] = {}
     for item in group.members:
         if item.kind in measure.of and item.group is not None:
-            place = (tuple(item.group.setting.get(axis) for axis in group.axes), item.label_fraction, item.arm)
-            found.setdefault(place, {}).setdefault(repr(item.seed), item)  # the newest
+            place = (tuple(item.group.setting.get(axis) for axis in group.axes), item.labels, item.arm)
+            found.setdefault(place, {}).setdefault(repeat_of(item), item)  # the newest
 
     def order(place: tuple[Any, ...]) -> tuple[Any, ...]:
-        labels, fraction, arm = place
+        labels, share, arm = place
         where = [
             axis.index(label) if label in axis else -1 for axis, label in zip(group.axes.values(), labels, strict=True)
         ]
-        return (*where, fraction or 0.0, ARMS.index(arm) if arm in ARMS else -1)
+        return (
+            *where,
+            (True, 0, 0.0) if share is None else _share_order(share),
+            ARMS.index(arm) if arm in ARMS else -1,
+        )
 
     rows = []
     for place in sorted(found, key=order):
-        labels, fraction, arm = place
+        labels, share, arm = place
         runs = tuple(sorted(found[place].values(), key=lambda item: (str(type(item.seed)), str(item.seed).zfill(12))))
-        figures = {repr(item.seed): figure(item, measure, find) for item in runs}
-        values = {seed: value for seed, value in figures.items() if value is not None}
+        by_repeat: dict[str, list[float]] = {}
+        for item in runs:
+            if (value := figure(item, measure, find)) is not None:
+                by_repeat.setdefault(repeat_of(item)[group.by_subset], []).append(value)
+        values = {name: sum(each) / len(each) for name, each in by_repeat.items()}
+        counts = [item.num_labels for item in runs if item.num_labels]
+        num_labels = sum(counts) / len(counts) if counts else None
         setting = {axis: label for axis, label in zip(group.axes, labels, strict=True) if label is not None}
-        rows.append(Cell(setting, arm, fraction, runs, values, spread(values.values())))
+        rows.append(Cell(setting, arm, share, runs, values, spread(values.values()), num_labels))
     return rows
 
 
@@ -240,8 +273,8 @@ def two_encoders(group: Group, find: Find) -> tuple[Summary, Summary] | None:
     measure = measures_of(group, find)[0]
     found = [cell for cell in cells(group, measure, find) if cell.spread is not None]
     if asks_for_arms(group) and measure.of == SUPERVISED:
-        fewest = min((cell.fraction for cell in found if cell.fraction and cell.arm == "scratch"), default=None)
-        same = [cell for cell in found if cell.fraction == fewest]
+        fewest = next((cell.share for cell in found if cell.arm == "scratch"), None)
+        same = [cell for cell in found if cell.share == fewest]
         first, second = (best([cell for cell in same if (cell.arm == "scratch") is is_it]) for is_it in (False, True))
     else:
         choice = tested_choice(found)
@@ -249,11 +282,11 @@ def two_encoders(group: Group, find: Find) -> tuple[Summary, Summary] | None:
         second = choice.baseline if choice is not None else runner_up(found)
     if first is None:
         return None
+    done = [item for item in first.runs if figure(item, measure, find) is not None]
     if second is None:
-        done = [item for item in first.runs if repr(item.seed) in first.values]
         return (done[0], done[1]) if len(done) > 1 else None
-    others = {repr(item.seed): item for item in second.runs if repr(item.seed) in second.values}
-    both = ((item, others.get(repr(item.seed))) for item in first.runs if repr(item.seed) in first.values)
+    others = {repeat_of(item): item for item in second.runs if figure(item, measure, find) is not None}
+    both = ((item, others.get(repeat_of(item))) for item in done)
     return next(((ours, other) for ours, other in both if other is not None), None)
 
 
@@ -319,9 +352,9 @@ def convergence_in(compared: Sequence[Compared], find: Find) -> tuple[list[Conve
 
 
 def _pairs(cell: Cell, reference: Cell, find: Find) -> list[convergence.Pair]:
-    """The runs of both with equal seeds."""
-    others = {repr(item.seed): item for item in reference.runs}
-    both = [(find(item.id), find(others[repr(item.seed)].id)) for item in cell.runs if repr(item.seed) in others]
+    """The runs of both with equal seeds and labelled images."""
+    others = {repeat_of(item): item for item in reference.runs}
+    both = [(find(item.id), find(others[repeat_of(item)].id)) for item in cell.runs if repeat_of(item) in others]
     return [
         convergence.pair(convergence.training(ours), convergence.training(other))
         for ours, other in both
@@ -347,8 +380,8 @@ def compared_in(group: Group, found: Sequence[Cell], measure: Measure) -> list[C
         return compare(found, choice.baseline if choice is not None else None)
     if not asks_for_arms(group) or all(cell.arm is None for cell in found):
         return compare(found)
-    scratch = {cell.fraction: cell for cell in found if cell.arm == "scratch"}
-    return _beside(found, [None if cell.arm == "scratch" else scratch.get(cell.fraction) for cell in found])
+    scratch = {cell.share: cell for cell in found if cell.arm == "scratch"}
+    return _beside(found, [None if cell.arm == "scratch" else scratch.get(cell.share) for cell in found])
 
 
 def best(found: Sequence[Cell]) -> Cell | None:
@@ -396,18 +429,36 @@ def runner_up(found: Sequence[Cell]) -> Cell | None:
     return best([cell for cell in found if cell is not first]) if first is not None else None
 
 
+LabelKind = Literal["share", "per class", "number"]
+
+
+def label_kind(found: Iterable[Cell]) -> LabelKind:
+    """By what cells with unlike labels are set along one axis: what they were asked for, or where some were asked for a
+    share and others for a number of each class, the number of labels used."""
+    kinds = {bool(cell.share.per_class) for cell in found if cell.share is not None}
+    return "number" if len(kinds) > 1 else "per class" if True in kinds else "share"
+
+
+def label_amount(cell: Cell, kind: LabelKind) -> float | None:
+    """How many labels a cell uses: as a share, of each class, or in all; None where that is not known."""
+    if kind == "number":
+        return cell.num_labels
+    return None if cell.share is None else cell.share.amount
+
+
 class Worth(NamedTuple):
     """What pre-training is worth in labels.
 
     Attributes:
         accuracy: that both reach.
-        fraction, scratch_fraction: share of the labels that each takes for it; the second read between two shares.
+        amount, scratch_amount: of labels that each takes for it, as `label_amount` has them; the second read between
+            two cells.
         ratio: the second divided by the first.
     """
 
     accuracy: float
-    fraction: float
-    scratch_fraction: float
+    amount: float
+    scratch_amount: float
     ratio: float
 
 
@@ -424,16 +475,19 @@ def worth_in_labels(found: Sequence[Cell], arm: str) -> Worth | None:
     Returns:
         None where no accuracy of the arm lies within those of from scratch.
     """
+    kind = label_kind(found)
     curves = {
         name: sorted(
-            (cell.fraction, cell.spread.mean) for cell in found if cell.arm == name and cell.fraction and cell.spread
+            (amount, cell.spread.mean)
+            for cell in found
+            if cell.arm == name and cell.spread and (amount := label_amount(cell, kind))
         )
         for name in (arm, "scratch")
     }
-    for fraction, accuracy in curves[arm]:
+    for own, accuracy in curves[arm]:
         for (low, below), (high, above) in pairwise(curves["scratch"]):
             if below <= accuracy <= above and below < above:
                 share = (accuracy - below) / (above - below)
                 reached = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
-                return Worth(accuracy, fraction, reached, reached / fraction)
+                return Worth(accuracy, own, reached, reached / own)
     return None

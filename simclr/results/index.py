@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from simclr import runs
 from simclr.files import safe_read
@@ -23,10 +23,45 @@ SCAN_SECONDS = 1.0
 FILL_DELAY_SECONDS = 1.0
 
 
+class LabelShare(NamedTuple):
+    """How many labels a supervised run uses: a number of each class, or a share of all.
+
+    Attributes:
+        per_class: labelled images of each class; 0 where a share is meant.
+        fraction: of the training labels, above 0, up to 1; 0 where a number of each class is.
+    """
+
+    per_class: int
+    fraction: float
+
+    @property
+    def text(self) -> str:
+        """`5 %`, or `5 per class`."""
+        return f"{self.per_class:,} per class" if self.per_class else f"{100 * self.fraction:g} %"
+
+    @property
+    def phrase(self) -> str:
+        """`5 % of the labels`, or `5 labels per class`."""
+        if self.per_class:
+            return f"{self.per_class:,} label{'s' if self.per_class > 1 else ''} per class"
+        return f"{self.text} of the labels"
+
+    @property
+    def key(self) -> str:
+        """As an address says it: `0.05`, or `5pc`."""
+        return f"{self.per_class}pc" if self.per_class else f"{self.fraction:g}"
+
+    @property
+    def amount(self) -> float:
+        """What two shares of one kind are compared by."""
+        return float(self.per_class or self.fraction)
+
+
 @dataclass(frozen=True)
 class Summary:
     """One run in one line of a table. Times are seconds since the epoch, accuracies fractions 0..1.
 
+    label_fraction: None where a number of labels of each class is set.
     beside: id of the pre-training that it trains beside, in a race.
     """
 
@@ -50,6 +85,16 @@ class Summary:
     created: float
     is_example: bool = False
     group: GroupPlace | None = None
+    labels_per_class: int | None = None
+    subset_seed: int | None = None
+    num_labels: int | None = None
+
+    @property
+    def labels(self) -> LabelShare | None:
+        """How many labels it uses; None of a pre-training, and where it is not known."""
+        if self.labels_per_class is not None:
+            return LabelShare(self.labels_per_class, 0.0)
+        return None if self.label_fraction is None else LabelShare(0, self.label_fraction)
 
     @property
     def title(self) -> str:
@@ -163,6 +208,7 @@ class RunIndex:
 
 def _read(run: Run) -> Summary:
     status, config, evaluation, meta = run.status, run.brief, run.evaluation, run.meta
+    per_class = _whole(config.get("labels_per_class")) or None
     return Summary(
         id=run.id,
         name=run.name,
@@ -173,7 +219,10 @@ def _read(run: Run) -> Summary:
         tags=tuple(run.tags),
         experiment=run.experiment,
         arm=arm_of(config, run.kind),
-        label_fraction=safe_read.finite_number(config.get("label_fraction")),
+        label_fraction=None if per_class is not None else safe_read.finite_number(config.get("label_fraction")),
+        labels_per_class=per_class,
+        subset_seed=_whole(config.get("subset_seed")),
+        num_labels=_whole(evaluation.get("num_labels")),
         beside=run.beside,
         seed=config.get("seed"),
         best_knn=status.accuracy if run.kind == "pretrain" else None,
@@ -188,6 +237,11 @@ def _read(run: Run) -> Summary:
 
 
 # --- small readers of values that files may hold -------------------------------------------------------------------
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number that is not negative, else None."""
+    return value if type(value) is int and value >= 0 else None
 
 
 def short_id(run_id: str) -> str:

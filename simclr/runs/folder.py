@@ -56,6 +56,8 @@ BRIEF_OPTIONS = (
     "random_weight_init",
     "freeze_encoder",
     "label_fraction",
+    "labels_per_class",
+    "subset_seed",
 )
 
 STAMP_LENGTH = len("20261122-142233")  # what a name begins with: the second in which the run was created

@@ -46,8 +46,8 @@ class Choice(NamedTuple):
 
     @property
     def members(self) -> list[Summary]:
-        """The runs that are tested: those that have a figure."""
-        return [item for cell in (self.chosen, self.baseline) for item in cell.runs if repr(item.seed) in cell.values]
+        """The runs that are tested: those that are finished."""
+        return [item for cell in (self.chosen, self.baseline) for item in cell.runs if item.state == "finished"]
 
 
 def choose(
@@ -55,7 +55,7 @@ def choose(
     find: Find,
     measure: str | None = None,
     arm: str | None = None,
-    fraction: str | None = None,
+    labels: str | None = None,
     baseline: str | None = None,
 ) -> Choice:
     """What a group's validation images choose now.
@@ -63,7 +63,7 @@ def choose(
     Args:
         find: gives a run by its id.
         measure: by which is chosen, a key of `groups.MEASURES`; None: the first that the group has.
-        arm, fraction: where supervised runs are compared, of which; None: the group's first.
+        arm, labels: where supervised runs are compared, of which; None: the group's first.
         baseline: name of a setting as `cell_name` gives it, or its labels alone; None: that which was tested
             before, else that of the recipe itself, else the second best.
 
@@ -80,9 +80,9 @@ def choose(
     by = _measure(group, find, measure)
     found = groups.cells(group, by, find)
     if groups.asks_which_arm(group, by):
-        fractions = {f"{each:g}": each for each in group.fractions}
-        wanted = _one_of("arm", arm, group.arms), fractions[_one_of("label_fraction", fraction, list(fractions))]
-        found = [cell for cell in found if (cell.arm, cell.fraction) == wanted]
+        shares = {each.key: each for each in group.shares}
+        wanted = _one_of("arm", arm, group.arms), shares[_one_of("labels", labels, list(shares))]
+        found = [cell for cell in found if (cell.arm, cell.share) == wanted]
     chosen = groups.best(found)
     others = tuple(cell for cell in found if cell is not chosen and cell.spread is not None)
     if chosen is None or not others:
@@ -189,13 +189,13 @@ def run_test(choice: Choice, find: Find, evaluate: Evaluate, report: Report = no
     return tested
 
 
-def request_of(group_id: str, choice: Choice) -> dict[str, str | float | None]:
+def request_of(group_id: str, choice: Choice) -> dict[str, str | None]:
     """What the job of a test is asked for, so that a second click finds it."""
     return {
         "group": group_id,
         "measure": choice.measure.key,
         "arm": choice.chosen.arm,
-        "fraction": choice.chosen.fraction,
+        "labels": choice.chosen.share.key if choice.chosen.share is not None else None,
         "baseline": setting_name(choice.baseline),
         "runs": " ".join(item.id for item in choice.members),
     }
@@ -209,8 +209,8 @@ def start_job(group_id: str, choice: Choice, runs_dir: Path) -> Path:
     """
     arguments = ["sweep", group_id, "--test", "--measure", choice.measure.key]
     arguments += ["--baseline", setting_name(choice.baseline), "--runs_dir", str(runs_dir.resolve())]
-    if choice.chosen.arm is not None and choice.chosen.fraction is not None:
-        arguments += ["--arm", choice.chosen.arm, "--label_fraction", f"{choice.chosen.fraction:g}"]
+    if choice.chosen.arm is not None and choice.chosen.share is not None:
+        arguments += ["--arm", choice.chosen.arm, "--labels", choice.chosen.share.key]
     return jobs.start(JOB_NAME, dict(request_of(group_id, choice)), arguments, runs_dir, devices.ANY)
 
 

@@ -108,6 +108,7 @@ def _evaluate(
     found: dict[str, Any] = {
         "num_labels": prepared.train.num_images,
         "label_fraction": config.label_fraction,
+        "labels_per_class": config.labels_per_class,
         "arm": protocols.arm_of(config),
         "best_epoch": best_epoch,
         "budget": budget_of(config, prepared),

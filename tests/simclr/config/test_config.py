@@ -372,6 +372,12 @@ def test_recipes_hold_what_they_are_known_for():
     assert (partner.learning_rate, partner.eta_min, partner.weight_decay, partner.head) == (1e-4, 1e-6, 0.0, "linear")
 
 
+def test_labels_are_a_share_or_a_number_of_each_class():
+    assert cfg.build(FinetuneConfig, SOURCE | {"labels_per_class": "5"}).labels_per_class == 5
+    with pytest.raises(ConfigError, match=r"labels_per_class is 5 and label_fraction is 0\.1; allowed: one of them"):
+        cfg.build(FinetuneConfig, SOURCE | {"labels_per_class": 5, "label_fraction": 0.1})
+
+
 # --- round trip -----------------------------------------------------------------------------------------------------
 
 
@@ -405,6 +411,8 @@ def test_any_valid_options_survive_the_file_and_the_flags(tmp_path, number):
     for name, info in cfg.option_names(model).items():
         if generator.random() < 0.5:
             values[name] = any_value(name, info, generator)
+    if "labels_per_class" in values:
+        values.pop("label_fraction", None)  # one of them
     for key in [key for key in values if key.startswith("augmentation.")]:
         if key.endswith(("_min", "_max")):
             values.pop(key)

@@ -126,6 +126,21 @@ def test_label_subset_is_nested_stratified_and_repeatable(counts):
     assert not torch.equal(sets[0.05], splits.label_subset(labels, 0.05, seed=4))
 
 
+@pytest.mark.parametrize("counts", [[450] * 10, [1000, 100, 10, 1]])
+def test_so_many_labels_of_each_class_are_nested_and_repeatable(counts):
+    labels = torch.cat([torch.full((count,), label) for label, count in enumerate(counts)])
+    labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
+    sets = {number: splits.label_subset(labels, 1.0, 3, number) for number in (1, 5, 50)}
+    for number, chosen in sets.items():
+        assert (chosen.diff() > 0).all()
+        assert labels[chosen].bincount().tolist() == [min(number, count) for count in counts]
+    assert set(sets[1].tolist()) < set(sets[5].tolist()) < set(sets[50].tolist())
+    assert torch.equal(sets[5], splits.label_subset(labels, 1.0, 3, 5))
+    assert not torch.equal(sets[5], splits.label_subset(labels, 1.0, 4, 5))
+    if len(set(counts)) == 1:  # one of each class is what the smallest share is, too
+        assert torch.equal(sets[1], splits.label_subset(labels, 1e-9, 3))
+
+
 def test_label_subset_has_one_of_each_class_at_least():
     labels = torch.arange(40) % 10
     assert sorted(labels[splits.label_subset(labels, 0.01, seed=0)].tolist()) == list(range(10))

@@ -8,7 +8,7 @@ from dashboard_fixtures import make_group, make_run, write_evaluation
 
 from simclr import runs
 from simclr.results import group_wording, groups, statistics
-from simclr.results.index import RunIndex
+from simclr.results.index import LabelShare, RunIndex
 
 KNN = groups.MEASURES[0]
 THREE = {"0.1": [0.80, 0.82, 0.84], "0.5": [0.85, 0.88, 0.88], "1": [0.60, 0.65, 0.61]}
@@ -61,7 +61,7 @@ def test_the_figure_of_a_cell_is_that_of_the_weights_that_are_kept(folder):
     (cell,) = groups.cells(group_of(folder), groups.MEASURES[1], find(folder))
     known = [value for value in scratch.metrics()["val/top1"] if value == value]
     assert cell.values["0"] == max(known)  # the best, whose weights are kept
-    assert (cell.arm, cell.fraction) == ("scratch", 1.0)
+    assert (cell.arm, cell.share.fraction) == ("scratch", 1.0)
 
 
 def test_only_finished_runs_count_and_the_newest_of_a_seed(folder):
@@ -170,7 +170,7 @@ def test_arms_are_cells_of_their_own(folder):
         write_evaluation(other, top1)
         runs.add_meta(other.path, group={"id": "which-x7k2", "setting": {"temperature": "0.1"}})
     found = groups.cells(group_of(folder), groups.MEASURES[4], find(folder))
-    assert [(cell.arm, cell.fraction, cell.values) for cell in found] == [
+    assert [(cell.arm, cell.share.fraction, cell.values) for cell in found] == [
         ("frozen", 0.01, {"0": 0.5}),
         ("scratch", 0.01, {"0": 0.3}),
     ]
@@ -182,12 +182,12 @@ def test_what_pretraining_is_worth_in_labels(folder):
     """Scratch has 0.2 with 1 % and 0.4 with 10 %: 0.3, half way, it has at the geometric mean of the two."""
 
     def cell(arm, fraction, mean):
-        return groups.Cell({}, arm, fraction, (), {"0": mean}, statistics.Spread(mean))
+        return groups.Cell({}, arm, LabelShare(0, fraction), (), {"0": mean}, statistics.Spread(mean))
 
     scratch = [cell("scratch", share, mean) for share, mean in ((0.01, 0.2), (0.1, 0.4), (1.0, 0.8))]
     worth = groups.worth_in_labels([*scratch, cell("full", 0.01, 0.3), cell("full", 0.1, 0.9)], "full")
-    assert worth.scratch_fraction == pytest.approx(0.1**1.5)
-    assert (worth.fraction, worth.ratio) == (0.01, pytest.approx(10**0.5))
+    assert worth.scratch_amount == pytest.approx(0.1**1.5)
+    assert (worth.amount, worth.ratio) == (0.01, pytest.approx(10**0.5))
     assert groups.worth_in_labels([*scratch, cell("full", 0.01, 0.95)], "full") is None  # never as good
     assert groups.worth_in_labels([*scratch, cell("full", 0.01, 0.1)], "full") is None
     assert groups.worth_in_labels([cell("full", 0.01, 0.3)], "full") is None
@@ -275,3 +275,87 @@ def test_two_encoders_of_arms_are_the_best_and_from_scratch_with_the_fewest_labe
     both = groups.two_encoders(group_of(folder), find(folder))
     assert [(item.kind, item.label_fraction) for item in both] == [("finetune", 0.05), ("scratch", 0.05)]
     assert {item.kind for item in groups.curves_of(group_of(folder), find(folder))} == {"finetune", "scratch"}
+
+
+def with_labels(folder, figures, **options):
+    """Supervised runs of one pre-training: accuracy on test images by arm, labels of each class and draw."""
+    (first,) = make_group(folder, {"": [0.8]}, axis="")
+    for (kind, per_class, draw), top1 in figures.items():
+        run = make_run(
+            folder,
+            kind=kind,
+            experiment_version=first.id,
+            seed=0,
+            labels_per_class=per_class,
+            subset_seed=draw,
+            **options,
+        )
+        runs.add_meta(run.path, group={"id": "which-x7k2", "setting": {}})
+        write_evaluation(run, top1)
+        (run.path / runs.EVALUATION).write_text(json.dumps(run.evaluation | {"num_labels": 10 * per_class}))
+    return group_of(folder)
+
+
+TOP1 = groups.MEASURES[4]
+BY_CLASS = {
+    ("finetune", 1, 0): 0.4,
+    ("finetune", 1, 1): 0.5,
+    ("finetune", 1, 2): 0.6,
+    ("finetune", 10, 0): 0.8,
+    ("scratch", 1, 0): 0.1,
+    ("scratch", 1, 1): 0.2,
+    ("scratch", 1, 2): 0.3,
+    ("scratch", 10, 0): 0.6,
+}
+
+
+def test_labels_of_each_class_and_draws_of_them_are_what_repeats_under_one_seed(folder):
+    group = with_labels(folder, BY_CLASS)
+    assert [share.text for share in group.shares] == ["1 per class", "10 per class"]
+    assert group.by_subset and group.unit == "draw of the labels"
+    found = groups.cells(group, TOP1, find(folder))
+    assert [(cell.share.per_class, cell.arm, len(cell.values)) for cell in found] == [
+        (1, "full", 3),
+        (1, "scratch", 3),
+        (10, "full", 1),
+        (10, "scratch", 1),
+    ]
+    said = group_wording.answer(group, found, TOP1)
+    assert said.startswith(
+        "**With 1 label per class, fine-tuned: 50.0 ± 10.0 %** (n 3), 30.0 points above from scratch"
+    )
+    assert "paired by draw of the labels" in said
+    worth = groups.worth_in_labels(found, "full")
+    assert (worth.amount, worth.accuracy) == (1, pytest.approx(0.5))
+    assert worth.ratio == pytest.approx(10 ** (0.3 / 0.4))  # between 1 and 10 of each class, on a logarithmic scale
+    assert "from scratch takes 5.6 per class where fine-tuned takes 1 per class" in said
+
+
+def test_with_several_seeds_the_draws_of_one_are_one_figure(folder):
+    group = with_labels(folder, BY_CLASS)
+    again = [run for run in runs.run_folders(folder) if run.config.get("labels_per_class") == 1]
+    for run in again:
+        other = make_run(folder, kind=run.kind, **(run.config | {"seed": 1, "epochs": 2}))
+        runs.add_meta(other.path, group=run.meta["group"])
+        write_evaluation(other, run.evaluation["test/top1"] + 0.1)
+    group = group_of(folder)
+    assert not group.by_subset
+    cell = groups.cells(group, TOP1, find(folder))[0]
+    assert cell.values == {"0": pytest.approx(0.5), "1": pytest.approx(0.6)}
+    assert (len(cell.runs), cell.spread.num) == (6, 2)
+
+
+def test_shares_and_numbers_of_each_class_meet_on_the_number_of_labels(folder):
+    with_labels(folder, {("finetune", 1, None): 0.4, ("scratch", 1, None): 0.2})
+    first = next(run for run in runs.run_folders(folder) if run.kind == "pretrain")
+    run = make_run(folder, kind="scratch", experiment_version=first.id, seed=0, label_fraction=0.05)
+    runs.add_meta(run.path, group={"id": "which-x7k2", "setting": {}})
+    write_evaluation(run, 0.6)
+    (run.path / runs.EVALUATION).write_text(json.dumps(run.evaluation | {"num_labels": 1000}))
+    group = group_of(folder)
+    found = groups.cells(group, TOP1, find(folder))
+    assert groups.label_kind(found) == "number"
+    assert [share.key for share in group.shares] == ["1pc", "0.05"]
+    worth = groups.worth_in_labels(found, "full")
+    assert (worth.amount, worth.scratch_amount) == (10, pytest.approx(100))
+    assert "from scratch takes 100 labels where fine-tuned takes 10 labels" in group_wording.answer(group, found, TOP1)

@@ -134,12 +134,12 @@ def test_the_runs_of_one_arm_and_share_are_compared(folder):
             runs.add_meta(partner.path, group=run.meta["group"])
             partner.metrics_path.write_text(f"step,val/top1\n1,{0.5 - 0.1 * number * fraction}\n")
     group = group_of(folder)
-    found = choice.choose(group, find(folder), "val_top1", fraction="1")
+    found = choice.choose(group, find(folder), "val_top1", labels="1")
     assert [cell.setting["temperature"] for cell in (found.chosen, found.baseline)] == ["0.1", "0.5"]
     assert {item.label_fraction for item in found.members} == {1.0}
     assert choice.test_measure(found).key == "test_top1"
     for wrong, sentence in (
-        ({"fraction": "0.5"}, "label_fraction is 0.5; allowed: 0.01, 1."),
+        ({"labels": "0.5"}, "labels is 0.5; allowed: 0.01, 1."),
         ({"arm": "frozen"}, "arm is frozen; allowed: full."),
     ):
         with pytest.raises(ConfigError, match=sentence):
