@@ -12,7 +12,7 @@ from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
 from dashboard.components.setting_grid import setting_grid
 from dashboard.components.table import table
-from dashboard.experiments import choice_panel, figures, rows
+from dashboard.experiments import choice_panel, figures, operation_pictures, rows
 from dashboard.shared import asked, formats, palette, store, ui, url_state
 from simclr.results import group_wording, groups, wording
 from simclr.results.groups import Cell, Group, Measure
@@ -246,7 +246,7 @@ def picture(group: Group, compared: list[Cell], measure: Measure) -> None:
     if grid is not None:
         with st.container(border=True, gap="small"):
             st.markdown(f"**{title}**, per cent")
-            setting_grid(**grid, key=key)
+            setting_grid(**grid, key=key, pictures=operation_pictures.of_axis(group, axes[0]))
             st.caption("A cell opens its runs. Framed: the best. Below the mean: the standard deviation.")
     elif len(axes) == 1 and len(compared) > 2 and figures.is_numeric(group.axes[axes[0]]):
         with st.container(border=True, gap=None):

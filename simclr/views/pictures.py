@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from simclr.config import Augmentation
 from simclr.views.sample_images import TILE, SampleImages
+
+NUM_TRIED = 16  # views among which the strongest is chosen
 
 # --- views ---------------------------------------------------------------------------------------------------------
 
@@ -71,6 +74,35 @@ def draw_views(
             }
         )
     return {"sprite": png_address(drawn_views), "rows": rows, "revision": f"{zlib.crc32(drawn_views.data)}-{rows}"}
+
+
+def draw_effects(image: NDArray[np.uint8], augmentations: Mapping[str, Augmentation], size: int) -> dict[str, str]:
+    """One view of an image under each of some augmentations: of `NUM_TRIED` views that which differs most from the
+    image, so that an operation with a probability is seen at work.
+
+    Args:
+        image: (3, H, W).
+        augmentations: by name.
+        size: side of a view in pixels.
+
+    Returns:
+        The view of each name, as an address that holds the picture itself.
+    """
+    import torch
+
+    from simclr.views import augment, resampling
+
+    found = {}
+    with torch.inference_mode():
+        images = torch.from_numpy(image)[None].expand(NUM_TRIED, -1, -1, -1).contiguous()
+        plain = resampling.resize(augment.to_float(images[:1]), size)
+        for name, augmentation in augmentations.items():
+            views = augment.random_view(
+                images, torch.arange(NUM_TRIED), augmentation, seed=0, epoch=0, view=0, size=size
+            )
+            strongest = views[int((views - plain).square().mean(dim=(1, 2, 3)).argmax())]
+            found[name] = png_address(sprite_sheet(strongest[None, None]))
+    return found
 
 
 def draw_steps(

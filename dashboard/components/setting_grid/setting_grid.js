@@ -11,10 +11,16 @@ import { discardState, stateIn } from "../common/states.js";
 const grids = new WeakMap();
 const FULL_SHADE = 62; // per cent of the colour in the highest cell: text stays readable on it, light and dark
 
-/** @param {string} scope @param {string} label */
-function headOf(scope, label) {
+/** @param {string} scope @param {string} label @param {GridData["pictures"]} pictures */
+function headOf(scope, label, pictures) {
   const cell = element("th");
   cell.scope = scope;
+  if (Object.hasOwn(pictures, label)) {
+    const picture = element("img");
+    picture.alt = "";
+    picture.src = pictures[label];
+    cell.append(picture);
+  }
   cell.append(element("span", "", label));
   return cell;
 }
@@ -38,16 +44,16 @@ function cellOf(found) {
 }
 
 /** @param {GridData} data */
-function gridOf({ rows, columns, cells }) {
+function gridOf({ rows, columns, cells, pictures }) {
   const table = element("table");
   const head = element("tr");
-  head.append(element("td"), ...columns.map((column) => headOf("col", column)));
+  head.append(element("td"), ...columns.map((column) => headOf("col", column, pictures)));
   const thead = element("thead");
   thead.append(head);
   const body = element("tbody");
   rows.forEach((row, place) => {
     const line = element("tr");
-    line.append(headOf("row", row), ...cells[place].map(cellOf));
+    line.append(headOf("row", row, pictures), ...cells[place].map(cellOf));
     body.append(line);
   });
   table.append(thead, body);

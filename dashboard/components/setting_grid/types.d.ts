@@ -12,6 +12,8 @@ export interface GridData {
   rows: string[];
   columns: string[];
   cells: (GridCell | null)[][];
+  /** Of labels, as addresses that hold them. */
+  pictures: Record<string, string>;
 }
 
 export interface Grid {

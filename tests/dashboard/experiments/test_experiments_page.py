@@ -1,7 +1,11 @@
 """The page of groups: the list, an answer with its picture and tables, what can be done, and what is refused."""
 
+import base64
+import io
 import json
+import time
 
+import numpy as np
 import pytest
 from dashboard_fixtures import (
     component_with,
@@ -14,7 +18,9 @@ from dashboard_fixtures import (
     texts,
     write_evaluation,
 )
+from PIL import Image
 
+from dashboard.experiments import operation_pictures
 from simclr import runs
 from simclr.hardware import devices
 from simclr.launch import jobs, queue, spawn
@@ -227,3 +233,25 @@ def test_the_choice_is_tested_by_one_click_and_then_answers(folder, monkeypatch)
     assert len(table["rows"]) == 2
     with pytest.raises(KeyError):
         app.button(key="test-choice")  # it was done
+
+
+def test_operations_are_shown_by_what_they_do_to_an_image():
+    sweep = sweep_file.shipped("augmentation-grid")
+    wanted = operation_pictures.augmentations_of(sweep, "operations")
+    assert list(wanted) == ["crop", "flip", "colour", "grey", "blur"]
+    drawing = operation_pictures.Drawing("shapes", wanted)
+    deadline = time.monotonic() + 60
+    while not drawing.pictures and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert set(drawing.pictures) == set(wanted)
+    assert len(set(drawing.pictures.values())) == len(wanted)
+    grey = np.asarray(Image.open(io.BytesIO(base64.b64decode(drawing.pictures["grey"].partition(",")[2]))))
+    assert (grey.max(axis=2) - grey.min(axis=2)).max() <= 1  # it is seen at work, though it has a probability
+    assert operation_pictures.augmentations_of(sweep_file.shipped("head"), "hidden_dim") == {}
+
+
+def test_pictures_of_data_that_are_not_here_are_left_out(tmp_path):
+    wanted = operation_pictures.augmentations_of(sweep_file.shipped("augmentation-grid"), "operations")
+    drawing = operation_pictures.Drawing(str(tmp_path / "nowhere"), wanted)
+    time.sleep(0.2)
+    assert drawing.pictures == {}
