@@ -13,7 +13,7 @@ PROGRAMS = {
 [ -e "$here/refuses" ] && { echo "sbatch: error: $(cat "$here/refuses")" >&2; exit 1; }
 number=$(($(cat "$here/count") + 1)); echo $number > "$here/count"
 cp "$1" "$here/scripts/$number"
-echo "PENDING|$(sed -n 's/^#SBATCH --job-name=//p' "$1")" > "$here/jobs/$number"
+echo "PENDING|$(sed -n 's/^#SBATCH --job-name=//p' "$1")|None" > "$here/jobs/$number"
 echo "Submitted batch job $number"
 """,
     "squeue": """
@@ -22,8 +22,8 @@ wanted=,$(sed -n 's/.*--jobs=\\([0-9,]*\\).*/\\1/p' <<< "$*"),
 for file in "$here"/jobs/*; do
     [ -e "$file" ] || continue
     [ $form = plain ] && [[ "$wanted" != *",$(basename "$file"),"* ]] && continue
-    IFS='|' read -r state name < "$file"
-    [ $form = named ] && echo "$(basename "$file")|$state|$name" || echo "$(basename "$file")|$state|None|N/A"
+    IFS='|' read -r state name reason < "$file"
+    [ $form = named ] && echo "$(basename "$file")|$state|$name" || echo "$(basename "$file")|$state|$reason|N/A"
 done
 """,
     "scancel": """
@@ -63,10 +63,10 @@ class PretendedSlurm:
         lines = (self.folder / "calls").read_text().splitlines()
         return [line.partition(" ")[2] for line in lines if line.partition(" ")[0] == program]
 
-    def becomes(self, job_id: str, state: str) -> None:
-        """Gives a job another state."""
+    def becomes(self, job_id: str, state: str, reason: str = "None") -> None:
+        """Gives a job another state, and a reason for it."""
         path = self.folder / "jobs" / job_id
-        path.write_text(f"{state}|{path.read_text().partition('|')[2]}")
+        path.write_text(f"{state}|{path.read_text().split('|')[1]}|{reason}\n")
 
     def refuse(self, sentence: str) -> None:
         """Takes no job any more; empty: it does again."""

@@ -13,7 +13,7 @@ from simclr.sweeps.on_slurm import OnSlurm
 
 pytestmark = pytest.mark.slurm
 
-OPTIONS = TINY_PRETRAIN | {"limit_images": 300, "epochs": 30, "knn_every_epochs": 0}
+OPTIONS = TINY_PRETRAIN | {"limit_images": 300, "epochs": 8, "knn_every_epochs": 0}
 
 
 def sweep(**parts):
