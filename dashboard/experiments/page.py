@@ -68,7 +68,7 @@ def resume(group_id: str) -> None:
 
 
 def add_seeds(group_id: str, num_before: int) -> None:
-    """Queues the group's settings with as many more seeds as were asked for."""
+    """Queues or submits the group's settings with as many more seeds as were asked for."""
     with ui.report_errors():
         number = int(st.session_state.get(f"more-seeds-{group_id}", 1))
         start.add_seeds(group_id, number, store.runs_dir(), num_before=num_before)

@@ -141,6 +141,7 @@ def run_rows(group: Group) -> list[dict[str, Any]]:
     rows = []
     for item in reversed(group.members):
         status, seconds = item.status, index.elapsed(item.status)
+        is_job = status.backend == "slurm" and item.is_active  # why it waits, as Slurm says
         rows.append(
             {
                 "href": url_state.address("run", id=item.id),
@@ -148,7 +149,7 @@ def run_rows(group: Group) -> list[dict[str, Any]]:
                 "state": {
                     "text": run_labels.STATE_LABELS[item.state],
                     "state": palette.STATE_COLORS[item.state],
-                    "sub": status.error or status.reason if item.state in ("failed", "stopped") else "",
+                    "sub": status.error or status.reason if item.state in ("failed", "stopped") or is_job else "",
                 },
                 "kind": {"text": run_labels.KIND_LABELS[item.kind]},
                 "seed": {"text": str(item.seed), "sort": item.seed if isinstance(item.seed, int) else None},

@@ -250,7 +250,7 @@ def grid(names: list[str], options: dict, errors: Marks) -> None:
 def start(target: str, how: str) -> None:
     """Starts, queues or submits the run that the form describes, or saves it as the waiting run's new options.
 
-    Several runs are queued as a group.
+    Several runs are queued or submitted as a group.
 
     A second click, or another tab's, within seconds gives the run of the first.
     """
@@ -320,7 +320,7 @@ def start_card(obstacles: list[forms.Obstacle]) -> None:
             st.error(escape.markdown(item.sentence))
     if sentence := compute_target.line_sentence(target, found):
         st.caption(escape.markdown(sentence))
-    how = several.choose() if target != compute_target.SLURM else several.ONE
+    how = several.choose(target)
     problem = ""
     if how != several.ONE and config is not None:
         try:
@@ -334,6 +334,8 @@ def start_card(obstacles: list[forms.Obstacle]) -> None:
     label, icon = "Start", ":material/play_arrow:"
     if how != several.ONE:
         label, icon = "Queue all", ":material/playlist_add:"
+        if target == compute_target.SLURM:
+            label, icon = "Submit all to Slurm", ":material/send:"
     elif edited is not None:
         label, icon = "Save changes", ":material/save:"
     elif target == compute_target.SLURM:

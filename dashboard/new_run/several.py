@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import escape
+from dashboard.new_run import compute_target
 from dashboard.shared import formats, forms, store, ui
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig, RunConfig
 from simclr.lifecycle import estimate
-from simclr.sweeps import repeat, start, sweep_file
+from simclr.sweeps import on_slurm, repeat, start, sweep_file
 from simclr.sweeps.settings import NOT_AN_AXIS, Sweep
 
 ONE, SEEDS, SWEEP = "One run", "Seeds", "Sweep"
@@ -24,7 +25,7 @@ def options() -> list[str]:
     return sorted(found, key=lambda name: not cfg.extra(known[name], "common"))
 
 
-def choose() -> str:
+def choose(target: str) -> str:
     """Whether one run is started or several; several only of pre-trainings, whose options are axes."""
     if forms.state()["kind"] != "pretrain" or forms.state()["edit"]:
         return ONE
@@ -50,6 +51,17 @@ def choose() -> str:
             key="several-seeds",
             persist_state="session",
             help="Runs of each setting, counted from 0. Three are the fewest that allow an interval.",
+        )
+    if chosen in (SEEDS, SWEEP) and target == compute_target.SLURM:
+        st.number_input(
+            "At once",
+            1,
+            on_slurm.MOST_AT_ONCE,
+            None,
+            key="several-at-once",
+            persist_state="session",
+            placeholder="As many as Slurm lets",
+            help="How many of these jobs run at the same time at most; each of the others begins when one has ended.",
         )
     return chosen or ONE
 
@@ -121,8 +133,11 @@ def describe(config: RunConfig, how: str, target: str) -> str:
     sweep = sweep_of(config, how)
     number = sum(1 for _ in sweep.members())
     text = f"{formats.thousands(number)} runs: {sweep_file.described(sweep)}."
-    job = estimate.find_job(config, target, store.runs_dir())
+    is_slurm = target == compute_target.SLURM
+    job = None if is_slurm else estimate.find_job(config, target, store.runs_dir())
     found = None if job is None else estimate.load(job)
+    if is_slurm:
+        text += " Each is a Slurm job of its own."
     if found is not None:
         text += f" One after the other about {formats.duration(number * found.seconds)}, if all take as long as one."
     if sweep.chooses:
@@ -131,6 +146,23 @@ def describe(config: RunConfig, how: str, target: str) -> str:
 
 
 def begin(config: RunConfig, how: str, target: str) -> None:
-    """Queues all runs, and lets the page of their group be opened."""
+    """Queues or submits all runs, and lets the page of their group be opened."""
     with ui.report_errors():
-        st.session_state[OPENED] = start.start(sweep_of(config, how), store.runs_dir(), target)
+        sweep, place = sweep_of(config, how), start_target(target)
+        st.session_state[OPENED] = start.start(sweep, store.runs_dir(), place)
+
+
+def start_target(target: str) -> start.Target:
+    """A compute target as sweeps know it; what is asked of Slurm is kept for the next time.
+
+    Raises:
+        ConfigError: if what is asked of Slurm is not allowed.
+    """
+    if target != compute_target.SLURM:
+        return target
+    from simclr.launch import slurm_options
+
+    options = compute_target.slurm_options()
+    slurm_options.save_options(options)
+    number = st.session_state.get("several-at-once")
+    return on_slurm.OnSlurm(options, None if number is None else int(number))

@@ -34,7 +34,10 @@ def queued(run_id: str) -> None:
     status = run.status
     with st.container(border=True, gap="small"):
         if status.backend == "slurm":
-            st.markdown(escape.markdown(f"Slurm job {status.job_id}: {status.reason or 'pending'}."))
+            text = f"Slurm job {status.job_id}: {status.reason or 'pending'}."
+            if run.waits_for is not None:
+                text += f" {queue.sentence(run)}"
+            st.markdown(escape.markdown(text))
             return
         st.markdown(escape.markdown(queue.sentence(run)))
     if runs.is_begun(run.path):

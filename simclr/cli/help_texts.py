@@ -42,6 +42,7 @@ EXAMPLES = {
   python -m simclr sweep temperature
   python -m simclr sweep FILE.yaml --dry_run
   python -m simclr sweep FILE.yaml --extend GROUP
+  python -m simclr sweep FILE.yaml --backend slurm --slurm.time_minutes 240 --max_running 8
   python -m simclr sweep GROUP --stop
   python -m simclr sweep GROUP --resume
 
@@ -95,7 +96,7 @@ SUMMARIES = {
     "pretrain": "Trains an encoder without labels (SimCLR, Chen et al. 2020).",
     "finetune": "Trains a classifier on a pre-trained encoder, frozen or free, or the same network from scratch.",
     "race": "Trains SimCLR and the same network from scratch at the same time, on as many images: the page Race.",
-    "sweep": "Queues the runs of a sweep file as one group, says what they will cost, and stops or resumes them.",
+    "sweep": "Queues the runs of a sweep file as one group, or submits them to Slurm, and stops or resumes them.",
     "estimate": "Says whether a run fits into memory and how long it takes, by a few real steps; status 1: no fit.",
     "evaluate": "Measures a finished run on the test images, from its weights alone, and compares with what is stored.",
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,17 +68,22 @@ def _add_options(parser: ArgumentParser, model: type[cfg.Options]) -> None:
         )
 
 
-def _add_slurm_options(parser: ArgumentParser) -> dict[str, bool]:
-    """Adds where to train and what to request from Slurm; returns these flags, all of which take a value."""
+WHERE = (
+    "Allowed: local: here and now; queue: in the background, when its device is free; slurm: as a Slurm job. "
+    "The last two return at once. Default: local."
+)
+
+
+def add_places(parser: ArgumentParser, where: str = WHERE) -> dict[str, bool]:
+    """Adds where to train and what to request from Slurm; returns these flags, all of which take a value.
+
+    Args:
+        where: help of `--backend`.
+    """
     from simclr.launch.slurm_options import SlurmOptions
 
     group = parser.add_argument_group("Where to train")
-    group.add_argument(
-        "--backend",
-        metavar="VALUE",
-        help="Allowed: local: here and now; queue: in the background, when its device is free; slurm: as a Slurm job. "
-        "The last two return at once. Default: local.",
-    )
+    group.add_argument("--backend", metavar="VALUE", help=where)
     group.add_argument(
         "--device",
         metavar="VALUE",
@@ -87,6 +93,25 @@ def _add_slurm_options(parser: ArgumentParser) -> dict[str, bool]:
         shown = option_help(name, info, _default(SlurmOptions, name)).replace("Default:", "Default: the last, or")
         group.add_argument(f"--slurm.{name}", type=str, metavar="VALUE", default=None, help=shown)
     return {"--backend": True, "--device": True} | {f"--slurm.{name}": True for name in SlurmOptions.model_fields}
+
+
+def slurm_options(values: Mapping[str, str], kept: Any = None) -> Any:
+    """The checked options of Slurm jobs.
+
+    Args:
+        values: that were given, by name.
+        kept: what they stand on; None: what this user asked for last.
+
+    Raises:
+        ConfigError: with one sentence per problem.
+    """
+    from simclr.launch import slurm_options as slurm
+
+    if kept is None:
+        kept, damaged = slurm.load_options()
+        if damaged:
+            print(damaged, file=sys.stderr)
+    return slurm.build_options(kept.model_dump() | dict(values))
 
 
 def _default(model: type[cfg.Options], name: str) -> Any:
@@ -134,7 +159,7 @@ def parse_run_options(command: str, arguments: list[str]) -> tuple[cfg.RunConfig
         "--runs_dir", metavar="DIR", help="Where the run folder goes. Default: $SIMCLR_RUNS_DIR, else runs."
     )
     parser.add_argument("--run_dir", metavar="DIR", help="Use an existing run folder, as queue and resume do.")
-    slurm_flags = _add_slurm_options(parser)
+    slurm_flags = add_places(parser)
     _add_options(parser, model)
     flags = {"--config": True, "--print_config": False, "--runs_dir": True, "--run_dir": True, **slurm_flags}
     others, rest = split_flags(arguments, flags)

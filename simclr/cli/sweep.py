@@ -8,21 +8,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from simclr.cli.parser import FINISHED, add_runs_dir, command_parser, folder_of_runs, parse
+from simclr.cli.parser import FINISHED, add_places, add_runs_dir, command_parser, folder_of_runs, parse, slurm_options
 from simclr.cli.results import answer_of, finder
 from simclr.config import ConfigError
 from simclr.launch import jobs
+from simclr.launch.slurm_options import SlurmOptions
 from simclr.lifecycle import estimate
 from simclr.results import arms, groups
 from simclr.results.index import RunIndex
 from simclr.runs import Run
 from simclr.runs.status import Report, no_report
-from simclr.sweeps import choice, cost, start, sweep_file
+from simclr.sweeps import choice, cost, on_slurm, start, sweep_file
 from simclr.sweeps.settings import Sweep
+
+WHERE = (
+    "Allowed: queue: on this machine, each when its device is free; slurm: each as a Slurm job. "
+    "Default: queue; for a GROUP, where it is."
+)
 
 
 def sweep(arguments: list[str]) -> int:
-    """Queues the runs of a sweep, adds to a group, or stops or resumes one; returns the exit status.
+    """Queues or submits the runs of a sweep, adds to a group, or stops or resumes one; returns the exit status.
 
     Raises:
         ConfigError: for bad input.
@@ -53,9 +59,12 @@ def sweep(arguments: list[str]) -> int:
     )
     parser.add_argument("--dry_run", action="store_true", help="Say what it would cost, and start nothing.")
     parser.add_argument("--no_estimate", action="store_true", help="Start without measuring what it will cost.")
-    parser.add_argument("--device", default=None, help="cpu, gpu:0, or auto for whatever is free first. Default: auto.")
     add_runs_dir(parser)
     parser.add_argument("--job_dir", help=argparse.SUPPRESS)
+    add_places(parser, WHERE)
+    parser.add_argument(
+        "--max_running", metavar="N", help="In Slurm: how many of the runs go on at once at most. Default: all."
+    )
     options = parse(parser, arguments)
     folder = folder_of_runs(options.runs_dir)
     chosen = [name for name in ("extend", "stop", "resume", "test") if getattr(options, name)]
@@ -64,7 +73,7 @@ def sweep(arguments: list[str]) -> int:
     if options.stop:
         return _stop(options.FILE, folder)
     if options.resume:
-        again = start.resume(options.FILE, folder, options.device)
+        again = start.resume(options.FILE, folder, _target(options, folder, options.FILE))
         print(f"{len(again)} runs go on: python -m simclr runs shows how", file=sys.stderr)
         return FINISHED
     if options.test:
@@ -73,21 +82,55 @@ def sweep(arguments: list[str]) -> int:
     return _start(sweep_file.load(options.FILE), folder, options)
 
 
+def _target(options: Any, folder: Path, group: str | None = None) -> start.Target | None:
+    """Where the runs are to train; None: where those of the group do.
+
+    Args:
+        group: that is extended or resumed, whose options hold where no others are given.
+
+    Raises:
+        ConfigError: if what is given does not go together, or is not allowed.
+    """
+    backend, number = options.backend, options.max_running
+    given = {name: value for name in SlurmOptions.model_fields if (value := options.get(f"slurm.{name}")) is not None}
+    if backend not in (None, "queue", "slurm"):
+        raise ConfigError(f"backend is {backend}; allowed: queue or slurm.")
+    before = None if group is None else on_slurm.target_of(start.runs_of(group, folder))
+    in_slurm = backend == "slurm" or (backend is None and before is not None and options.device is None)
+    names = [*(["max_running"] if number is not None else []), *(f"slurm.{name}" for name in given)]
+    if not in_slurm:
+        if names:
+            raise ConfigError(f"{names[0]} is set and backend is {backend or 'queue'}; allowed: backend slurm.")
+        return options.device or ("auto" if backend == "queue" or group is None else None)
+    if options.device is not None:
+        raise ConfigError("device is set and backend is slurm; allowed: backend queue.")
+    if backend is None and not names:
+        return None
+    limit = on_slurm.check_limit(number) if number is not None else before.max_running if before is not None else None
+    return on_slurm.OnSlurm(slurm_options(given, None if before is None else before.options), limit)
+
+
 def _start(wanted: Sweep, folder: Path, options: Any) -> int:
-    """Says what a sweep will cost and queues it, or adds it to a group; prints the group's id."""
-    device = options.device or "auto"
+    """Says what a sweep will cost and starts it, or adds it to a group; prints the group's id."""
+    target = _target(options, folder, options.extend)
+    slurm = target if isinstance(target, on_slurm.OnSlurm) else None
+    if options.extend and target is None:
+        slurm = on_slurm.target_of(start.runs_of(options.extend, folder))
     number = None
-    if wanted.limit_hours is not None or not options.no_estimate:
-        number = _say_cost(wanted, folder, device)
+    if slurm is not None:
+        _say_most(wanted, slurm)
+    elif wanted.limit_hours is not None or not options.no_estimate:
+        number = _say_cost(wanted, folder, target if isinstance(target, str) else "auto")
     if options.dry_run:
         return FINISHED
+    how = "submitted" if slurm is not None else "queued"
     if options.extend:
-        added = start.complete(options.extend, folder, device, wanted)
+        added = start.complete(options.extend, folder, target, wanted)
         print(f"{len(added)} runs were added: python -m simclr runs shows how they go", file=sys.stderr)
         print(options.extend, flush=True)
         return FINISHED
-    group = start.start(wanted, folder, device, number)
-    print("queued: python -m simclr runs shows how they go, the dashboard its page Experiments", file=sys.stderr)
+    group = start.start(wanted, folder, target or "auto", number)
+    print(f"{how}: python -m simclr runs shows how they go, the dashboard its page Experiments", file=sys.stderr)
     print(group, flush=True)
     return FINISHED
 
@@ -112,6 +155,20 @@ def _test(options: Any, folder: Path, report: Report) -> int:
     tested = groups.find_group(group_id, RunIndex(folder).summaries(max_age=0)) or group
     print(answer_of(tested, find, choice.test_measure(chosen)))
     return FINISHED
+
+
+def _say_most(wanted: Sweep, slurm: on_slurm.OnSlurm) -> None:
+    """Prints how many jobs there are. What they cost is not measured: this may not be a machine like theirs.
+
+    Raises:
+        ConfigError: for a limit of hours, which would have to be measured.
+    """
+    if (hours := wanted.limit_hours) is not None:
+        raise ConfigError(f"limit is {hours:g} hours and backend is slurm; allowed: a limit of runs.")
+    text = (
+        f"{sum(1 for _ in wanted.members()):,} runs, each a Slurm job of {slurm.options.time_minutes:,} min at a time"
+    )
+    print(text + (f", {slurm.max_running:,} at once." if slurm.max_running else "."), file=sys.stderr)
 
 
 def _say_cost(wanted: Sweep, folder: Path, device: str) -> int | None:

@@ -8,7 +8,15 @@ from typing import Any
 
 from simclr import config as cfg
 from simclr import runs
-from simclr.cli.parser import FINISHED, add_runs_dir, command_parser, folder_of_runs, parse, parse_run_options
+from simclr.cli.parser import (
+    FINISHED,
+    add_runs_dir,
+    command_parser,
+    folder_of_runs,
+    parse,
+    parse_run_options,
+    slurm_options,
+)
 from simclr.config import ConfigError
 from simclr.experiments import race as experiment
 from simclr.hardware import devices, ranks
@@ -17,8 +25,6 @@ from simclr.launch import queue
 
 def _slurm_options(others: dict[str, str]) -> Any:
     """What to request from Slurm; None for a run that is not submitted to Slurm."""
-    from simclr.launch import slurm_options
-
     values = {name.removeprefix("--slurm."): value for name, value in others.items() if name.startswith("--slurm.")}
     backend = others.get("--backend", "local")
     if backend not in ("local", "queue", "slurm"):
@@ -29,10 +35,7 @@ def _slurm_options(others: dict[str, str]) -> Any:
         if values:
             raise ConfigError(f"slurm.{next(iter(values))} is set and backend is {backend}; allowed: backend slurm.")
         return None
-    kept, damaged = slurm_options.load_options()
-    if damaged:
-        print(damaged, file=sys.stderr)
-    return slurm_options.build_options(kept.model_dump() | values)
+    return slurm_options(values)
 
 
 def pretrain(arguments: list[str]) -> int:

@@ -15,8 +15,10 @@ from simclr import runs
 from simclr.files import safe_read
 from simclr.hardware import rank_messages
 from simclr.launch import slurm_client, supervisor
+from simclr.runs import Run, slurm_state
 
 TIME_LIMIT_SIGNAL = signal.SIGUSR2  # the one that submitit requests from Slurm
+SEEN_SECONDS = 60.0  # a shared disk shows what another node has written so late at most
 SIGNAL_SECONDS = 5.0  # one task may get it a little before another
 # Ends of an allocation after which the run is queued again.
 REQUEUED = {
@@ -44,6 +46,10 @@ def run_job(folder: Path) -> int:
     if status.state == "finished":
         print(f"{folder.name} is finished; there is nothing to do.", flush=True)
         return 0
+    if not _is_pretrained(folder):
+        print(f"{folder.name}: {slurm_state.UNBEGUN['error']}", flush=True)
+        runs.update_status(folder, **slurm_state.UNBEGUN, job_id=job_id(), ended=time.time())
+        return 1
     with safe_read.open_to_append(folder / runs.LOG) as log:
         where = os.environ.get("SLURM_JOB_NODELIST", "")
         log.write(f"Slurm job {job_id()}{f', start {_restarts() + 1},' if _restarts() else ''} on {where}\n".encode())
@@ -72,6 +78,20 @@ def run_job(folder: Path) -> int:
         rank_messages.remove(rank_messages.supervised_folder(folder))
     # a run that has saved and stopped has not failed
     return 0 if code == runs.STOPPED_EXIT_CODE else code if code >= 0 else 128 - code
+
+
+def _is_pretrained(folder: Path) -> bool:
+    """Whether the run that has to be finished before this one is.
+
+    Slurm takes a job for done that saved and stopped, or that it has forgotten. What another node has written may take
+    a while to be seen here.
+    """
+    deadline = time.monotonic() + SEEN_SECONDS
+    while (before := Run(folder).waits_for) is not None:
+        if not before.status.is_active or time.monotonic() > deadline:
+            return False
+        time.sleep(1.0)
+    return True
 
 
 def _conclude(folder: Path, code: int) -> None:

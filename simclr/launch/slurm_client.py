@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simclr.runs import slurm_state
@@ -16,6 +16,7 @@ SINFO_SECONDS = 5.0
 ASK_SECONDS = 8.0
 CALL_SECONDS = 30.0  # sbatch and scancel: site checks may take their time, a dead controller is given up after 9
 NO_ACCOUNTING_SECONDS = 600.0  # before sacct is tried again where it did not work
+NO_ANSWER = "does not answer"
 _no_accounting_until = 0.0
 
 
@@ -40,7 +41,7 @@ def call(*command: str, seconds: float | None = None) -> str:
             env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
         )
     except subprocess.TimeoutExpired:
-        raise SlurmError(f"{command[0]} does not answer") from None
+        raise SlurmError(f"{command[0]} {NO_ANSWER}") from None
     except OSError as error:
         raise SlurmError(f"{command[0]}: {error.strerror}") from None
     if done.returncode:
@@ -162,6 +163,27 @@ def parse_jobs(text: str) -> dict[str, Job]:
             reason = cells[2].strip("()")
             # the expected start of other waiting jobs changes all the time
             found[cells[0]] = Job(cells[1], f"{reason} {cells[3]}" if reason == "BeginTime" else reason)
+    return found
+
+
+def jobs_named(names: Sequence[str]) -> dict[str, str]:
+    """The numbers of this user's jobs that wait or run, by their names.
+
+    Raises:
+        SlurmError: if Slurm does not answer.
+    """
+    command = ("squeue", "--noheader", f"--user={os.getuid()}", f"--name={','.join(names)}", "--format=%i|%T|%j")
+    return parse_named(call(*command)) if names else {}
+
+
+def parse_named(text: str) -> dict[str, str]:
+    """The numbers of jobs that have not ended, by name, from what `squeue --format=%i|%T|%j` prints."""
+    found = {}
+    for line in text.splitlines():
+        job_id, _, rest = line.strip().partition("|")
+        state, _, name = rest.partition("|")
+        if job_id.isdecimal() and name and state not in slurm_state.ENDS and state != "COMPLETING":
+            found[name] = job_id
     return found
 
 

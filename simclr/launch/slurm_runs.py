@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.launch import slurm_client
+from simclr.launch import slurm_client, spawn
 from simclr.runs import Run, slurm_state
 from simclr.runs.status import Status
 
+UNSENT_SECONDS = slurm_client.CALL_SECONDS + 10  # after which nobody submits a run any more
 ENDED_SECONDS = 600.0  # after its end, a job is not queried any more
 
 
@@ -26,7 +28,9 @@ def refresh(runs_dir: Path) -> None:
     Without such a run there is no query. Never fails; takes at most some seconds.
     """
     with contextlib.suppress(OSError):
-        unfinished = [(run, status) for run, status in _unfinished(runs_dir) if status.job_id]
+        active = _unfinished(runs_dir)
+        unfinished = [(run, status) for run, status in active if status.job_id]
+        _adopt_forgotten([run for run, status in active if _is_forgotten(status)])
         jobs: dict[str, slurm_client.Job] | None
         if shutil.which("squeue") is None:  # the folder comes from elsewhere
             unfinished = [(run, status) for run, status in unfinished if slurm_state.is_given_up(status, runs_dir)]
@@ -43,6 +47,18 @@ def refresh(runs_dir: Path) -> None:
             job = slurm_client.Job(slurm_state.UNREACHABLE) if jobs is None else jobs[status.job_id]
             with contextlib.suppress(OSError):
                 _write(run, status, job)
+
+
+def _is_forgotten(status: Status) -> bool:
+    """Whether what was about to submit a run must have been killed by now."""
+    silent = time.time() - max(status.queued or 0.0, status.created or 0.0)
+    return slurm_state.is_unsent(status) and silent > UNSENT_SECONDS
+
+
+def _adopt_forgotten(forgotten: list[Run]) -> None:
+    """Finds the jobs of runs whose submission was killed before it wrote their numbers."""
+    if forgotten and shutil.which("squeue") is not None:
+        adopt([run for run in forgotten if runs.is_own(run.path)])
 
 
 def _known(status: Status) -> slurm_client.Job:
@@ -92,11 +108,69 @@ def _unfinished(runs_dir: Path) -> list[tuple[Run, Status]]:
     return found
 
 
+def adopt(unsent: Sequence[Run]) -> list[Run]:
+    """Gives runs without a job the jobs that have their names: what submitted them was killed before it wrote that.
+
+    Call it while nobody submits, under the lock of Slurm's folder or long after.
+
+    Returns:
+        Those that have a job now; none if Slurm does not answer.
+    """
+    found = []
+    with contextlib.suppress(slurm_client.SlurmError):
+        jobs = slurm_client.jobs_named([run.id for run in unsent])
+        for run in unsent:
+            if job_id := jobs.get(run.id, ""):
+                runs.update_status(run.path, job_id=job_id)
+                found.append(run)
+    return found
+
+
 def cancel(run: Run) -> None:
     """Cancels a run's job: a waiting one ends at once, a training one after its checkpoint.
 
     Raises:
         ConfigError: if it is not active, or Slurm does not answer.
+    """
+    cancel_several([run])
+
+
+def cancel_several(chosen: Sequence[Run]) -> None:
+    """Cancels the jobs of several runs, those that wait first: none begins because another has ended.
+
+    Raises:
+        ConfigError: if one is not active or cannot be cancelled, or Slurm does not answer; the others are.
+    """
+    errors: list[ConfigError] = []
+    known: dict[str, tuple[Run, Status]] = {}
+    for run in chosen:
+        try:
+            status = _check_cancel(run)
+        except ConfigError as error:
+            errors.append(error)
+            continue
+        if status is not None:
+            runs.update_status(run.path, stop_requested=status.stop_requested or time.time())
+            known[status.job_id] = run, status
+    waiting = sorted((number for number, (_, status) in known.items() if status.state == "queued"), key=int)[::-1]
+    for part in (waiting, [number for number in known if number not in waiting]):
+        for number, said in _scancel(part).items():
+            run, status = known.pop(number)
+            runs.update_status(run.path, stop_requested=status.stop_requested)
+            errors.append(ConfigError(f"{run.id} could not be cancelled: {said}."))
+    left = {number: (run, now) for number, (run, _) in known.items() if (now := runs.read_status(run.path)).is_active}
+    if left and (jobs := slurm_client.query_jobs({number: _known(now) for number, (_, now) in left.items()})):
+        for number, (run, now) in left.items():
+            _write(run, now, jobs[number])
+    if errors:
+        raise errors[0]
+
+
+def _check_cancel(run: Run) -> Status | None:
+    """The status of a run whose job can be cancelled; None if there is no job of this user's to cancel.
+
+    Raises:
+        ConfigError: if it cannot.
     """
     status = run.status
     if not status.is_active:
@@ -104,23 +178,41 @@ def cancel(run: Run) -> None:
     if not runs.is_own(run.path):  # the number may be that of any other job
         if status.state == "queued":
             runs.update_status(run.path, state="stopped", reason="taken out of the queue")
-            return
+            return None
         raise ConfigError(
             f"{run.id} was not started here, so its Slurm job {status.job_id} is left alone; if it is yours: "
             f"scancel {status.job_id}."
         )
     if not status.job_id:
         raise ConfigError(f"{run.id} is being handed to Slurm; try again in a moment.")
-    runs.update_status(run.path, stop_requested=status.stop_requested or time.time())
+    return status
+
+
+def _scancel(numbers: Sequence[str]) -> dict[str, str]:
+    """Cancels jobs; gives what Slurm says of those that it does not cancel. One that it does not know has ended."""
+    if not numbers:
+        return {}
     try:
-        slurm_client.call("scancel", status.job_id, seconds=slurm_client.CALL_SECONDS)
+        slurm_client.call("scancel", *numbers, seconds=slurm_client.CALL_SECONDS)
+        return {}
     except slurm_client.SlurmError as error:
-        if "Invalid job id" not in str(error):
-            runs.update_status(run.path, stop_requested=status.stop_requested)
-            raise ConfigError(f"{run.id} could not be cancelled: {error}.") from None
-    before = runs.read_status(run.path)
-    if before.is_active and (jobs := slurm_client.query_jobs({status.job_id: _known(before)})) is not None:
-        _write(run, before, jobs[status.job_id])
+        said = str(error)
+    if len(numbers) == 1:
+        return {} if "Invalid job id" in said else {numbers[0]: said}
+    if said == f"scancel {slurm_client.NO_ANSWER}" or "Unable to contact" in said:
+        return dict.fromkeys(numbers, said)
+    return {number: words for one in numbers for number, words in _scancel([one]).items()}  # it speaks of one of them
+
+
+def stop_unsent(run: Run) -> None:
+    """Finds the job of a run whose submission was killed half-way, or makes it a stopped run if it has none.
+
+    Raises:
+        ConfigError: if the folder cannot be written.
+    """
+    with spawn.locked(run.path.parent / slurm_state.FOLDER):  # nobody submits it now
+        if slurm_state.is_unsent(runs.read_status(run.path)) and not adopt([run]):
+            runs.update_status(run.path, state="stopped", reason="not submitted", queued=None)
 
 
 def stop(run: Run, seconds: float) -> Status:

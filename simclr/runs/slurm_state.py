@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from simclr.runs.status import State, Status
 
@@ -29,6 +30,14 @@ ENDS: dict[str, tuple[State, str, str]] = {
     "COMPLETED": ("failed", "crashed", "Its Slurm job ended without the run's last word; the log may tell more."),
     "REVOKED": ("failed", "lost", "Slurm took its job back."),
 }
+# A run whose pre-training was not finished, so that it never began.
+NOT_FINISHED = "pre-training not finished"
+UNBEGUN: dict[str, Any] = {
+    "state": "stopped",
+    "reason": NOT_FINISHED,
+    "error": "The pre-training that it begins after has failed or was stopped, so it was not started; resume both.",
+}
+NEVER = "DependencyNeverSatisfied"
 WAITING = ("", "PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 
 # Why a job waits, by the beginning of Slurm's reason.
@@ -36,7 +45,7 @@ WAITS = {
     "Resources": "waits for free nodes",
     "Priority": "waits behind jobs of higher priority",
     "BeginTime": "waits for its time to begin",
-    "DependencyNeverSatisfied": "waits for a job that has failed",
+    NEVER: "waits for a job that has failed",
     "Dependency": "waits for another job",
     "JobHeld": "is held; it has to be released",
     "launch failed": "is held, since it could not be started; it has to be released",
@@ -112,6 +121,15 @@ def corrected(status: Status, asked: float, now: float | None = None) -> Status:
     return replace(status, reason="suspended by Slurm") if job in ("SUSPENDED", "STOPPED") else status
 
 
+def is_unsent(status: Status) -> bool:
+    """Whether a Slurm run has no job yet: it is being submitted, or what was about to do so was killed.
+
+    Args:
+        status: as it was written.
+    """
+    return (status.backend, status.state, status.job_id) == ("slurm", "queued", "")
+
+
 def is_given_up(status: Status, runs_dir: Path) -> bool:
     """Whether a run that was training is silent for long, and Slurm has not been queried for as long."""
     now = time.time()
@@ -135,7 +153,9 @@ def _ended(status: Status) -> Status:
             reason, sentence = f"killed by signal {number}", f"Its processes were killed by signal {number}."
         elif exit_code:
             reason = f"exit status {exit_code}"
-    if state == "stopped":
+    if status.job_state == "CANCELLED" and why == NEVER:
+        state, reason, sentence = UNBEGUN["state"], UNBEGUN["reason"], UNBEGUN["error"]
+    elif state == "stopped":
         if status.state in ("running", "stopping"):
             sentence = "It was ended before it could save; what came after the last checkpoint is lost."
         if status.stop_requested is not None:

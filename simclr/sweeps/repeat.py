@@ -14,7 +14,7 @@ from simclr.hardware import devices
 from simclr.results import arms
 from simclr.results.index import Summary
 from simclr.runs import Run
-from simclr.sweeps import start, sweep_file
+from simclr.sweeps import on_slurm, start, sweep_file
 from simclr.sweeps.settings import NOT_AN_AXIS, Sweep, to_plain
 
 
@@ -53,8 +53,10 @@ def sweep_of_run(run: Run, seeds: Sequence[int], partners: Sequence[Summary] = (
     return sweep_file.parse(plain)
 
 
-def repeat(run: Run, number: int, runs_dir: Path, summaries: Sequence[Summary], device: str = devices.ANY) -> str:
-    """Queues a pre-training with `number` further seeds, and its supervised runs with each of them.
+def repeat(
+    run: Run, number: int, runs_dir: Path, summaries: Sequence[Summary], target: start.Target | None = None
+) -> str:
+    """Queues or submits a pre-training with `number` further seeds, and its supervised runs with each of them.
 
     The run itself and the newest of its supervised runs of each kind are in the group too, unless they are shipped
     examples, which are not changed; then its own seed is trained again.
@@ -63,6 +65,8 @@ def repeat(run: Run, number: int, runs_dir: Path, summaries: Sequence[Summary], 
         run: a pre-training; one that is in a group is repeated with all of that.
         number: of further seeds, the lowest that are not there.
         summaries: of the runs of `runs_dir`, newest first.
+        target: a device of this machine, or Slurm; None: Slurm with the same options if the run went there, else any
+            device.
 
     Returns:
         The id of the group.
@@ -71,7 +75,7 @@ def repeat(run: Run, number: int, runs_dir: Path, summaries: Sequence[Summary], 
         ConfigError: if it is no pre-training, its options are not valid any more, or the folder cannot be written.
     """
     if (place := run.group) is not None and not run.is_example:
-        start.add_seeds(place.id, number, runs_dir, device)
+        start.add_seeds(place.id, number, runs_dir, target)
         return place.id
     seed = run.config.get("seed")
     own = int(seed) if type(seed) is int else 0
@@ -79,7 +83,7 @@ def repeat(run: Run, number: int, runs_dir: Path, summaries: Sequence[Summary], 
     partners = [item for item in arms.partners_of(run.id, summaries) if item.seed == own]
     sweep = sweep_of_run(run, [own, *further], partners)
     if run.is_example:
-        return start.start(sweep, runs_dir, device)
+        return start.start(sweep, runs_dir, target or devices.ANY)
     group_id = start.new_group_id(sweep.title)
     entry = {"id": group_id, "title": sweep.title, "setting": {}, "sweep": to_plain(replace(sweep, seeds=(own,)))}
     taken: set[tuple[str | None, float | None]] = set()
@@ -89,5 +93,5 @@ def repeat(run: Run, number: int, runs_dir: Path, summaries: Sequence[Summary], 
         if not item.is_example and item.group is None and kind not in taken:
             taken.add(kind)
             runs.add_meta(runs_dir / item.id, group=entry)
-    start.complete(group_id, runs_dir, device, sweep)
+    start.complete(group_id, runs_dir, target or on_slurm.target_of([run]), sweep)
     return group_id

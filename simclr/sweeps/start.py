@@ -6,9 +6,10 @@ a sweep is found, shown, completed and extended from whatever runs are left of i
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,14 +19,16 @@ from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig
 from simclr.files import safe_read
 from simclr.hardware import devices
-from simclr.launch import control, duplicates, queue, spawn
+from simclr.launch import control, duplicates, queue, slurm_runs, spawn
 from simclr.results import arms
 from simclr.results.index import arm_of
-from simclr.runs import Run
-from simclr.sweeps import sweep_file
+from simclr.runs import Run, slurm_state
+from simclr.sweeps import on_slurm, sweep_file
+from simclr.sweeps.on_slurm import OnSlurm
 from simclr.sweeps.settings import Limit, Member, Sweep, extended, to_plain
 
 LOCK = ".sweeps"  # beside the run folders: one start or extension at a time
+Target = str | OnSlurm  # a device of this machine, or Slurm
 Key = tuple[tuple[tuple[str, str], ...], int, str | None, float | None]
 
 
@@ -99,25 +102,27 @@ def sweep_of(found: Iterable[Run]) -> Sweep:
     )
 
 
-def start(sweep: Sweep, runs_dir: Path, device: str = devices.ANY, num_settings: int | None = None) -> str:
-    """Queues all runs of a sweep and returns the id of their group at once; a second click gives the first's.
+def start(sweep: Sweep, runs_dir: Path, target: Target = devices.ANY, num_settings: int | None = None) -> str:
+    """Queues or submits all runs of a sweep and returns the id of their group; a second click gives the first's.
 
     Args:
         sweep: checked.
-        device: that each run waits for.
+        target: the device that each run waits for, or Slurm.
         num_settings: of a random choice; None: as its limit of runs allows.
 
     Raises:
-        ConfigError: if a run is not valid, there is no such device, or the folder cannot be written. What was queued
-            before stays, and `complete` adds the rest.
+        ConfigError: if a run is not valid, there is no such device, Slurm refuses or does not answer, or the folder
+            cannot be written. What was queued or submitted before stays, and `complete` adds the rest.
     """
     if num_settings is not None:
         sweep = replace(sweep, limit=Limit(num_settings * sweep.members_per_setting, "runs"))
+    if (same := _recent_duplicate(sweep, runs_dir)) is not None:  # which may take minutes to be submitted
+        return same
     with spawn.locked(runs_dir / LOCK):
         if (same := _recent_duplicate(sweep, runs_dir)) is not None:
             return same
         group_id = new_group_id(sweep.title)
-        _add_missing(sweep, group_id, {}, runs_dir, device)
+        _add_missing(sweep, group_id, [], runs_dir, target)
     return group_id
 
 
@@ -131,59 +136,105 @@ def _recent_duplicate(sweep: Sweep, runs_dir: Path) -> str | None:
     return None
 
 
-def complete(group_id: str, runs_dir: Path, device: str = devices.ANY, more: Sweep | None = None) -> list[Run]:
-    """Queues the runs that a group lacks, as after a kill between two of them.
+def complete(group_id: str, runs_dir: Path, target: Target | None = None, more: Sweep | None = None) -> list[Run]:
+    """Queues or submits the runs that a group lacks, as after a kill between two of them.
 
     Args:
+        target: the device that each run waits for, or Slurm; None: Slurm with the same options if the group's newest
+            run went there, else any device.
         more: the same sweep with further seeds, values, arms or label fractions.
 
     Returns:
         The new runs.
 
     Raises:
-        ConfigError: if there is no such group, or `more` is another sweep.
+        ConfigError: if there is no such group, or `more` is another sweep; or as `start`.
     """
     with spawn.locked(runs_dir / LOCK):
-        found = runs_of(group_id, runs_dir)
-        sweep = sweep_of(found)
-        if more is not None:
-            sweep = extended(sweep, more)
-            sweep.check()
-        there: dict[Key, Run] = {}
-        for run in found:
-            if (key := key_of(run)) is not None:
-                there.setdefault(key, run)  # the newest of several
-        return _add_missing(sweep, group_id, there, runs_dir, device)
+        return _complete(group_id, runs_dir, target, more)
 
 
-def _add_missing(sweep: Sweep, group_id: str, there: Mapping[Key, Run], runs_dir: Path, device: str) -> list[Run]:
-    """Queues the members that are not there, each supervised run behind its pre-training."""
+def _complete(group_id: str, runs_dir: Path, target: Target | None, more: Sweep | None = None) -> list[Run]:
+    """The same, under the lock."""
+    found = runs_of(group_id, runs_dir)
+    sweep = sweep_of(found)
+    if more is not None:
+        sweep = extended(sweep, more)
+        sweep.check()
+    return _add_missing(sweep, group_id, found, runs_dir, target or on_slurm.target_of(found) or devices.ANY)
+
+
+def _add_missing(sweep: Sweep, group_id: str, found: Iterable[Run], runs_dir: Path, target: Target) -> list[Run]:
+    """Queues or submits the members that are not among `found`, each supervised run behind its pre-training."""
+    there: dict[Key, Run] = {}
+    for run in found:
+        if (key := key_of(run)) is not None:
+            there.setdefault(key, run)  # the newest of several
     members = list(sweep.members())
     missing = [member for member in members if member_key(member) not in there]
     for member in missing:  # whatever is wrong is said before one is queued
         config = sweep.pretraining(member.setting, member.seed)
-        devices.resolve_device(device, config)
+        if isinstance(target, str):
+            devices.resolve_device(target, config)
         if member.arm is not None:
             _partner(sweep, cfg.to_dict(config), "0", member)
+            _check_followed(there.get(member_key(Member(member.setting, member.seed))), target)
     added: list[Run] = []
     if not missing:
         return added
     plain = to_plain(sweep)
+    limit = target.max_running if isinstance(target, OnSlurm) else None
     pretrainings = {member_key(member): there[member_key(member)] for member in members if member_key(member) in there}
-    with queue.submit_several(runs_dir, device) as add:
+    with _opened(sweep, there.values(), runs_dir, target) as add:
         for member in missing:
-            place = {"id": group_id, "title": sweep.title, "setting": dict(member.setting.labels), "sweep": plain}
+            place: dict[str, Any] = {"id": group_id, "title": sweep.title, "sweep": plain}
+            place |= {"setting": dict(member.setting.labels)} | ({} if limit is None else {on_slurm.LIMIT: limit})
+            more: dict[str, Any] = {"recipe": sweep.recipe, "group": place}
             if member.arm is None:
                 config = sweep.pretraining(member.setting, member.seed)
-                config = config.model_copy(update={"name": _name(sweep, member)})
-                run = add(config, recipe=sweep.recipe, group=place)
-                pretrainings[member_key(member)] = run
+                options: cfg.RunConfig = config.model_copy(update={"name": _name(sweep, member)})
             else:
                 first = pretrainings[member_key(Member(member.setting, member.seed))]
                 options = _partner(sweep, first.config, first.id, member)
-                run = add(options, recipe=sweep.recipe, group=place, experiment=first.id, after=first.id)
+                more |= {"experiment": first.id, "after": first.id}
+            try:
+                run = add(member_key(member), options, **more)
+            except ConfigError as error:
+                if not added:
+                    raise
+                raise ConfigError(
+                    f"{error} {len(added)} of {len(missing)} runs were added to the group {group_id}; the others: "
+                    f"python -m simclr sweep {group_id} --resume."
+                ) from None
+            if member.arm is None:
+                pretrainings[member_key(member)] = run
             added.append(run)
     return added
+
+
+@contextlib.contextmanager
+def _opened(sweep: Sweep, found: Iterable[Run], runs_dir: Path, target: Target) -> Iterator[Callable[..., Run]]:
+    """Gives a function that queues or submits a run of a sweep: key, options, entries of `meta.json`."""
+    if isinstance(target, str):
+        with queue.submit_several(runs_dir, target) as add:
+            yield lambda key, config, **meta: add(config, **meta)
+        return
+    submission = _submission(sweep, found, target)
+    yield lambda key, config, **meta: submission.add(key, config, runs_dir, **meta)
+
+
+def _submission(sweep: Sweep, found: Iterable[Run], target: OnSlurm) -> on_slurm.Submission:
+    number = target.max_running
+    return on_slurm.Submission(target, {} if number is None else on_slurm.lanes_of(sweep, number, member_key), found)
+
+
+def _check_followed(first: Run | None, target: Target) -> None:
+    """Raises ConfigError if a job in Slurm would have to wait for a run that goes on elsewhere."""
+    if first is not None and isinstance(target, OnSlurm) and first.status.backend != "slurm" and first.status.is_active:
+        raise ConfigError(
+            f"{first.id} is not finished and does not run in Slurm, so no job there can wait for it; allowed: its "
+            "supervised runs in the queue, or in Slurm once it is finished."
+        )
 
 
 def _partner(sweep: Sweep, pretraining: dict[str, Any], run_id: str, member: Member) -> FinetuneConfig:
@@ -202,11 +253,12 @@ def _name(sweep: Sweep, member: Member) -> str:
 
 
 def add_seeds(
-    group_id: str, number: int, runs_dir: Path, device: str = devices.ANY, num_before: int | None = None
+    group_id: str, number: int, runs_dir: Path, target: Target | None = None, num_before: int | None = None
 ) -> list[Run]:
-    """Queues all settings of a group with `number` seeds that it does not have yet: the lowest ones.
+    """Queues or submits all settings of a group with `number` seeds that it does not have yet: the lowest ones.
 
     Args:
+        target: as of `complete`.
         num_before: seeds that it had when this was asked for; with more by now, as after a double click, none is added.
 
     Raises:
@@ -217,21 +269,23 @@ def add_seeds(
         return []
     free = (seed for seed in itertools.count() if seed not in sweep.seeds)
     more = replace(sweep, seeds=(*sweep.seeds, *itertools.islice(free, number)))
-    return complete(group_id, runs_dir, device, more)
+    return complete(group_id, runs_dir, target, more)
 
 
 def stop(group_id: str, runs_dir: Path) -> Stopped:
-    """Takes those that wait out of the queue, and asks those that train to save and end; all can be resumed.
+    """Takes those that wait out of the queue, here or in Slurm, and asks those that train to save and end.
+
+    All can be resumed.
 
     Raises:
         ConfigError: if there is no such group, or one cannot be stopped; the others are.
     """
     found = runs_of(group_id, runs_dir)
-    waiting = queue.hold([run for run in found if run.status.state == "queued"], runs_dir)
-    running: list[Run] = []
     errors: list[ConfigError] = []
+    waiting, running = _stop_jobs([run for run in found if run.status.backend == "slurm"], runs_dir, errors)
+    waiting += queue.hold([run for run in found if run.status.state == "queued"], runs_dir)
     for run in found:
-        if not run.status.is_active:
+        if not run.status.is_active or run in running:
             continue
         try:
             control.request_stop(run.path)
@@ -243,8 +297,27 @@ def stop(group_id: str, runs_dir: Path) -> Stopped:
     return Stopped(waiting, running)
 
 
-def resume(group_id: str, runs_dir: Path, device: str | None = None) -> list[Run]:
-    """Queues those that were stopped or failed, from their last checkpoints, and those that are missing.
+def _stop_jobs(found: list[Run], runs_dir: Path, errors: list[ConfigError]) -> Stopped:
+    """The same for those that were submitted to Slurm; what is wrong is added to `errors`."""
+    active = {run: run.status.state for run in found if run.status.is_active}
+    waiting = [run for run, state in active.items() if state == "queued"]
+    if active:
+        with spawn.locked(runs_dir / LOCK):  # what is just being submitted is stopped with the others
+            for run in waiting:
+                if slurm_state.is_unsent(runs.read_status(run.path)):
+                    slurm_runs.stop_unsent(run)
+            try:
+                slurm_runs.cancel_several([run for run in active if run.status.is_active])
+            except ConfigError as error:
+                errors.append(error)
+    return Stopped(waiting, [run for run in active if run not in waiting])
+
+
+def resume(group_id: str, runs_dir: Path, target: Target | None = None) -> list[Run]:
+    """Queues or submits those that were stopped or failed, from their last checkpoints, and those that are missing.
+
+    Args:
+        target: a device of this machine, or Slurm; None: each where it was, and what is missing as `complete` says.
 
     Returns:
         The runs that wait or have begun again, and the new ones.
@@ -252,13 +325,37 @@ def resume(group_id: str, runs_dir: Path, device: str | None = None) -> list[Run
     Raises:
         ConfigError: if there is no such group, or one cannot be resumed; those before it are.
     """
-    found = runs_of(group_id, runs_dir)
-    again = [run for run in found if run.status.state in ("stopped", "failed") and not run.is_example]
+    with spawn.locked(runs_dir / LOCK):
+        slurm_runs.refresh(runs_dir)  # what has ended there meanwhile
+        found = runs_of(group_id, runs_dir)
+        again = _in_order([run for run in found if _is_resumable(run)], found)
+        # Slurm cancels, within some seconds, what waits for a job that will not end well any more
+        doomed = [run for run in found if run.status.backend == "slurm" and run.waits_for in again and run not in again]
+        doomed = [run for run in doomed if run.status.state == "queued"]
+        slurm_runs.cancel_several(doomed)
+        again = _in_order(again + doomed, found)
+        slurm = target if isinstance(target, OnSlurm) else on_slurm.target_of(found)
+        submission = None if slurm is None else _submission(sweep_of(found), found, slurm)
+        for run in again:
+            is_job = run.status.backend == "slurm" if target is None else isinstance(target, OnSlurm)
+            if not is_job:
+                queue.resubmit(run, target if isinstance(target, str) else None)
+            elif submission is None:
+                control.resume(run)
+            else:
+                spawn.check_exited(run)
+                submission.resubmit(key_of(run), run)
+        return again + _complete(group_id, runs_dir, target)
+
+
+def _in_order(chosen: Iterable[Run], found: Iterable[Run]) -> list[Run]:
+    """Runs of a group in the order in which its sweep starts them."""
     order = {member_key(member): place for place, member in enumerate(sweep_of(found).members())}
-    again.sort(key=lambda run: order.get(key_of(run), len(order)))  # type: ignore[arg-type]
-    for run in again:
-        if run.status.backend == "slurm":
-            control.resume(run)
-        else:
-            queue.resubmit(run, device)
-    return again + complete(group_id, runs_dir, device or devices.ANY)
+    return sorted(chosen, key=lambda run: order.get(key_of(run), len(order)))  # type: ignore[arg-type]
+
+
+def _is_resumable(run: Run) -> bool:
+    """Whether a run was stopped or failed, or its submission to Slurm was killed half-way."""
+    if run.is_example:
+        return False
+    return run.status.state in ("stopped", "failed") or slurm_state.is_unsent(runs.read_status(run.path))

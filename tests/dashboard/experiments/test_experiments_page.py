@@ -19,14 +19,16 @@ from dashboard_fixtures import (
     write_evaluation,
 )
 from PIL import Image
+from pretended_slurm import pretended_slurm  # noqa: F401  (a fixture)
 
 from dashboard.experiments import operation_pictures
 from simclr import runs
 from simclr.hardware import devices
-from simclr.launch import jobs, queue, spawn
+from simclr.launch import jobs, queue, slurm_options, slurm_runs, spawn
 from simclr.results import groups
 from simclr.results.index import RunIndex
 from simclr.sweeps import choice, start, sweep_file
+from simclr.sweeps.on_slurm import OnSlurm
 
 THREE = {"0.1": [0.80, 0.82, 0.84], "0.5": [0.85, 0.88, 0.88], "1": [0.60, 0.65, 0.61]}
 TINY = {"recipe": "quick", "epochs": 1, "limit_images": 40, "batch_size": 20, "accelerator": "cpu"}
@@ -255,3 +257,22 @@ def test_pictures_of_data_that_are_not_here_are_left_out(tmp_path):
     drawing = operation_pictures.Drawing(str(tmp_path / "nowhere"), wanted)
     time.sleep(0.2)
     assert drawing.pictures == {}
+
+
+def test_a_group_in_slurm_says_why_it_waits_and_is_stopped_resumed_and_added_to_there(folder, pretended_slurm):
+    sweep = sweep_file.parse({"title": "Seeds", "base": TINY, "seeds": 2})
+    group = start.start(sweep, folder, OnSlurm(slurm_options.SlurmOptions(time_minutes=9), 1))
+    pretended_slurm.becomes("1", "PENDING", "Priority")
+    slurm_runs.refresh(folder)
+    app = open_page("experiments", group=group)
+    assert components_with(app, "pending: waits behind jobs of higher priority")
+    app = press(app, "group-stop")
+    assert states(folder) == ["stopped"] * 2
+    assert pretended_slurm.calls("scancel") == ["2 1"]
+    app = press(open_page("experiments", group=group), "group-resume")
+    assert states(folder) == ["queued"] * 2
+    app = press(open_page("experiments", group=group), "group-more")
+    assert not app.exception and not app.error
+    assert {run.status.backend for run in start.runs_of(group, folder)} == {"slurm"}
+    assert {pretended_slurm.option(job_id, "time") for job_id in pretended_slurm.scripts} == {"9"}
+    assert list(pretended_slurm.scripts) == ["1", "2", "3", "4", "5"]

@@ -2,6 +2,7 @@
 
 import pytest
 from dashboard_fixtures import open_page, press, query, texts
+from pretended_slurm import pretended_slurm  # noqa: F401  (a fixture)
 from quiet_forms import folder  # noqa: F401  (a fixture)
 
 from simclr import runs
@@ -103,3 +104,19 @@ def test_a_run_is_repeated_with_seeds_from_its_page(folder):
     assert query(app, "group") == runs.Run(run.path).group.id
     labels = [item.proto.label for item in open_page("run", id=run.id).get("page_link")]
     assert any(label.startswith("Part of: Seeds of") for label in labels)
+
+
+def test_seeds_go_to_slurm_where_that_is_chosen(folder, pretended_slurm):
+    app = chosen(open_page("new_run", place="slurm"), "Seeds")
+    assert app.button("start").label == "Submit all to Slurm"
+    assert "Each is a Slurm job of its own." in texts(app)
+    option(app, "time_minutes").set_value(7).run()
+    app.number_input("several-at-once").set_value(2).run()
+    app = press(app, "start")
+    assert not app.exception and not app.error
+    made = sorted(runs.run_folders(folder), key=lambda run: int(run.status.job_id))
+    assert [run.status.backend for run in made] == ["slurm"] * 3
+    assert query(app, "group") == made[0].group.id
+    scripts = pretended_slurm.scripts
+    assert {pretended_slurm.option(job_id, "time") for job_id in scripts} == {"7"}
+    assert [pretended_slurm.option(job_id, "dependency") for job_id in scripts] == ["", "", "afterany:1"]

@@ -408,7 +408,7 @@ def test_options_are_kept_for_the_user(tmp_path, monkeypatch):
 
 
 def test_the_script_asks_for_a_task_on_each_device(tmp_path, monkeypatch):
-    monkeypatch.setattr(slurm_submit, "_has_gpus", lambda partition: partition == "gpu")
+    monkeypatch.setattr(slurm_submit, "partition_has_gpus", lambda partition: partition == "gpu")
     run = folder_with(tmp_path)
     config = cfg.build(cfg.PretrainConfig, TINY_PRETRAIN | {"devices": 2, "num_nodes": 3, "batch_size": 12})
     options = slurm_options.SlurmOptions(
