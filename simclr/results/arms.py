@@ -9,7 +9,7 @@ from typing import Any
 
 from simclr import config as cfg
 from simclr.config import ConfigError
-from simclr.results.index import Summary
+from simclr.results.index import LabelShare, Summary
 
 LABEL_FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 ARMS = ("frozen", "full", "scratch")
@@ -34,7 +34,12 @@ def shared_options(pretraining: dict[str, Any]) -> dict[str, Any]:
 
 
 def partner_config(
-    pretraining: dict[str, Any], run_id: str, arm: str, label_fraction: float | str, recipe: object = None
+    pretraining: dict[str, Any],
+    run_id: str,
+    arm: str,
+    labels: LabelShare | float | str,
+    recipe: object = None,
+    subset_seed: int | None = None,
 ) -> cfg.FinetuneConfig:
     """The supervised run that belongs to a pre-training: the partner recipe's values on the same data and network.
 
@@ -42,8 +47,9 @@ def partner_config(
         pretraining: the options of the pre-training.
         run_id: its id; a from-scratch partner names it as the run it is compared with.
         arm: `frozen`, `full` or `scratch`.
-        label_fraction: share of the training labels used.
+        labels: how many are used; a number is the share of the training labels.
         recipe: the recipe it came from, where known; else guessed from data set and backbone.
+        subset_seed: draws the labelled images; None: the pre-training's seed.
 
     Raises:
         ConfigError: if the values do not make a valid run.
@@ -57,9 +63,12 @@ def partner_config(
         "experiment_version": run_id,
         "random_weight_init": arm == "scratch",
         "freeze_encoder": arm == "frozen",
-        "label_fraction": label_fraction,
+        "label_fraction": labels,
+        "subset_seed": subset_seed,
         "name": None,
     }
+    if isinstance(labels, LabelShare):
+        values |= {"label_fraction": labels.fraction or 1.0, "labels_per_class": labels.per_class or None}
     config = cfg.build(cfg.FinetuneConfig, values)
     assert isinstance(config, cfg.FinetuneConfig)
     return config

@@ -208,7 +208,8 @@ class RunIndex:
 
 def _read(run: Run) -> Summary:
     status, config, evaluation, meta = run.status, run.brief, run.evaluation, run.meta
-    per_class = _whole(config.get("labels_per_class")) or None
+    share = share_of(config)
+    per_class = share.per_class or None if share is not None else None
     return Summary(
         id=run.id,
         name=run.name,
@@ -219,10 +220,10 @@ def _read(run: Run) -> Summary:
         tags=tuple(run.tags),
         experiment=run.experiment,
         arm=arm_of(config, run.kind),
-        label_fraction=None if per_class is not None else safe_read.finite_number(config.get("label_fraction")),
+        label_fraction=None if share is None else share.fraction or None,
         labels_per_class=per_class,
-        subset_seed=_whole(config.get("subset_seed")),
-        num_labels=_whole(evaluation.get("num_labels")),
+        subset_seed=whole_number(config.get("subset_seed")),
+        num_labels=whole_number(evaluation.get("num_labels")),
         beside=run.beside,
         seed=config.get("seed"),
         best_knn=status.accuracy if run.kind == "pretrain" else None,
@@ -239,9 +240,17 @@ def _read(run: Run) -> Summary:
 # --- small readers of values that files may hold -------------------------------------------------------------------
 
 
-def _whole(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """A whole number that is not negative, else None."""
     return value if type(value) is int and value >= 0 else None
+
+
+def share_of(config: dict[str, Any]) -> LabelShare | None:
+    """How many labels a supervised run's options ask for; None where they say nothing."""
+    if number := whole_number(config.get("labels_per_class")):
+        return LabelShare(number, 0.0)
+    fraction = safe_read.finite_number(config.get("label_fraction"))
+    return LabelShare(0, fraction) if fraction else None
 
 
 def short_id(run_id: str) -> str:

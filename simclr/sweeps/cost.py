@@ -25,6 +25,7 @@ COSTLY = (
     "val_fraction",
     "images_per_epoch",
     "label_fraction",
+    "labels_per_class",
     "freeze_encoder",
     "epochs",
     "max_steps",
@@ -133,9 +134,9 @@ def settings_within(hours: float, sweep: Sweep, cost_of_one: Cost) -> int:
 def _config_of(sweep: Sweep, member: Member) -> RunConfig:
     """A member's options in a form that can be measured: a supervised run has no pre-training yet."""
     pretraining = sweep.pretraining(member.setting, member.seed)
-    if member.arm is None or member.label_fraction is None:
+    if member.arm is None or member.share is None:
         return pretraining
-    partner = arms.partner_config(cfg.to_dict(pretraining), "0", member.arm, member.label_fraction, sweep.recipe)
+    partner = arms.partner_config(cfg.to_dict(pretraining), "0", member.arm, member.share, sweep.recipe)
     values: dict[str, Any] = cfg.to_dict(partner) | {
         "experiment_version": None,
         "random_weight_init": True,  # with weights of its own it takes as long

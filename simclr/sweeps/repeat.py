@@ -12,7 +12,7 @@ from simclr import runs
 from simclr.config import ConfigError, PretrainConfig
 from simclr.hardware import devices
 from simclr.results import arms
-from simclr.results.index import Summary
+from simclr.results.index import LabelShare, Summary
 from simclr.runs import Run
 from simclr.sweeps import on_slurm, start, sweep_file
 from simclr.sweeps.settings import NOT_AN_AXIS, Sweep, to_plain
@@ -44,12 +44,12 @@ def sweep_of_run(run: Run, seeds: Sequence[int], partners: Sequence[Summary] = (
         "base": {"recipe": recipe} | base_of(config, recipe),
         "seeds": list(seeds),
     }
-    known = [item for item in partners if item.arm in arms.ARMS and item.label_fraction]
+    known = [item for item in partners if item.arm in arms.ARMS and item.labels is not None]
     if known:
-        plain |= {
-            "arms": sorted({str(item.arm) for item in known}),
-            "label_fractions": sorted({item.label_fraction for item in known if item.label_fraction}),
-        }
+        plain["arms"] = sorted({str(item.arm) for item in known})
+        for name in ("label_fraction", "labels_per_class"):
+            if values := sorted({value for item in known if (value := getattr(item, name))}):
+                plain[name if name.endswith("class") else f"{name}s"] = values
     return sweep_file.parse(plain)
 
 
@@ -86,10 +86,10 @@ def repeat(
         return start.start(sweep, runs_dir, target or devices.ANY)
     group_id = start.new_group_id(sweep.title)
     entry = {"id": group_id, "title": sweep.title, "setting": {}, "sweep": to_plain(replace(sweep, seeds=(own,)))}
-    taken: set[tuple[str | None, float | None]] = set()
+    taken: set[tuple[str | None, LabelShare | None]] = set()
     runs.add_meta(run.path, group=entry)
     for item in partners:
-        kind = item.arm, item.label_fraction
+        kind = item.arm, item.labels
         if not item.is_example and item.group is None and kind not in taken:
             taken.add(kind)
             runs.add_meta(runs_dir / item.id, group=entry)

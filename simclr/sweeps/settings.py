@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig
 from simclr.results import arms
+from simclr.results.index import LabelShare
 
 AND = " + "  # joins the names of two values of a pairs axis
 MAX_MEMBERS = 2000
@@ -69,12 +70,13 @@ class Setting:
 
 
 class Member(NamedTuple):
-    """One run of a sweep; a pre-training has neither arm nor label fraction."""
+    """One run of a sweep; a pre-training has neither arm nor share of the labels, nor a draw of them."""
 
     setting: Setting
     seed: int
     arm: str | None = None
-    label_fraction: float | None = None
+    share: LabelShare | None = None
+    subset_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class Sweep:
         seeds: of everything that is drawn.
         arms: supervised runs after each pre-training: `frozen`, `full`, `scratch`.
         label_fractions: shares of the labels that each arm is trained with.
+        labels_per_class: numbers of labels of each class that it is trained with, too.
+        subset_seeds: draws of the labelled images, each of which is trained with; none: the seed's own.
         method: all combinations, or some by chance.
         limit: of a random choice.
     """
@@ -108,6 +112,8 @@ class Sweep:
     seeds: tuple[int, ...] = (42,)
     arms: tuple[str, ...] = ()
     label_fractions: tuple[float, ...] = ()
+    labels_per_class: tuple[int, ...] = ()
+    subset_seeds: tuple[int, ...] = ()
     method: Literal["grid", "random"] = "grid"
     limit: Limit | None = None
 
@@ -132,7 +138,13 @@ class Sweep:
 
     @property
     def members_per_setting(self) -> int:
-        return len(self.seeds) * (1 + len(self.arms) * len(self.label_fractions))
+        return len(self.seeds) * (1 + len(self.arms) * len(self.shares) * max(1, len(self.subset_seeds)))
+
+    @property
+    def shares(self) -> tuple[LabelShare, ...]:
+        """How many labels each arm is trained with: numbers of each class, then shares of all."""
+        by_class = (LabelShare(number, 0.0) for number in self.labels_per_class)
+        return (*by_class, *(LabelShare(0, fraction) for fraction in self.label_fractions))
 
     @property
     def limit_hours(self) -> float | None:
@@ -168,8 +180,9 @@ class Sweep:
         settings = self.settings(number)
         for seed, setting in itertools.product(self.seeds, settings):
             yield Member(setting, seed)
-            for fraction, arm in itertools.product(self.label_fractions, self.arms):
-                yield Member(setting, seed, arm, fraction)
+            draws = self.subset_seeds or (None,)
+            for share, arm, draw in itertools.product(self.shares, self.arms, draws):
+                yield Member(setting, seed, arm, share, draw)
 
     def pretraining(self, setting: Setting, seed: int) -> PretrainConfig:
         """The options of a pre-training.
@@ -213,7 +226,10 @@ def to_plain(sweep: Sweep) -> dict[str, Any]:
         plain["axes"] = {axis.name: _plain_axis(axis) for axis in sweep.axes}
     plain["seeds"] = list(sweep.seeds)
     if sweep.arms:
-        plain |= {"arms": list(sweep.arms), "label_fractions": list(sweep.label_fractions)}
+        plain["arms"] = list(sweep.arms)
+        for name in ("label_fractions", "labels_per_class", "subset_seeds"):
+            if values := getattr(sweep, name):
+                plain[name] = list(values)
     if sweep.method != "grid":
         plain["method"] = sweep.method
     if sweep.limit is not None:
@@ -261,6 +277,8 @@ def extended(before: Sweep, more: Sweep) -> Sweep:
         seeds=tuple(dict.fromkeys((*before.seeds, *more.seeds))),
         arms=tuple(arm for arm in arms.ARMS if arm in (*before.arms, *more.arms)),
         label_fractions=tuple(sorted({*before.label_fractions, *more.label_fractions})),
+        labels_per_class=tuple(sorted({*before.labels_per_class, *more.labels_per_class})),
+        subset_seeds=_draws(before, more),
     )
     if both.chooses and not before.chooses:
         raise ConfigError(
@@ -268,6 +286,16 @@ def extended(before: Sweep, more: Sweep) -> Sweep:
             "any test; allowed: more seeds, or a new sweep."
         )
     return both
+
+
+def _draws(before: Sweep, more: Sweep) -> tuple[int, ...]:
+    """Those of both; one that draws by the seed and one that draws by other numbers cannot be joined."""
+    if before.arms and more.arms and bool(before.subset_seeds) != bool(more.subset_seeds):
+        raise ConfigError(
+            f"subset_seeds is {list(more.subset_seeds) or 'not set'} and was {list(before.subset_seeds) or 'not set'}; "
+            "allowed: more draws where there were some, else none."
+        )
+    return tuple(dict.fromkeys((*before.subset_seeds, *more.subset_seeds)))
 
 
 def _said(value: Any) -> str:

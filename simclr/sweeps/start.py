@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig
-from simclr.files import safe_read
 from simclr.hardware import devices
 from simclr.launch import control, duplicates, queue, slurm_runs, spawn
-from simclr.results import arms
-from simclr.results.index import arm_of
+from simclr.results import arms, index
+from simclr.results.index import LabelShare
 from simclr.runs import Run, slurm_state
 from simclr.sweeps import on_slurm, sweep_file
 from simclr.sweeps.on_slurm import OnSlurm
@@ -29,7 +28,7 @@ from simclr.sweeps.settings import Limit, Member, Sweep, extended, to_plain
 
 LOCK = ".sweeps"  # beside the run folders: one start or extension at a time
 Target = str | OnSlurm  # a device of this machine, or Slurm
-Key = tuple[tuple[tuple[str, str], ...], int, str | None, float | None]
+Key = tuple[tuple[tuple[str, str], ...], int, str | None, LabelShare | None, int | None]
 
 
 class Stopped(NamedTuple):
@@ -47,7 +46,7 @@ def new_group_id(title: str) -> str:
 
 def member_key(member: Member) -> Key:
     """What tells a member of a sweep from the others."""
-    return tuple(sorted(member.setting.labels.items())), member.seed, member.arm, member.label_fraction
+    return (tuple(sorted(member.setting.labels.items())), *member[1:])
 
 
 def key_of(run: Run) -> Key | None:
@@ -57,9 +56,9 @@ def key_of(run: Run) -> Key | None:
     if place is None or type(seed) is not int:
         return None
     if run.kind == "pretrain":
-        return tuple(sorted(place.setting.items())), seed, None, None
-    arm, fraction = arm_of(brief, run.kind), safe_read.finite_number(brief.get("label_fraction"))
-    return tuple(sorted(place.setting.items())), seed, arm, fraction
+        return tuple(sorted(place.setting.items())), seed, None, None, None
+    draw = index.whole_number(brief.get("subset_seed"))
+    return tuple(sorted(place.setting.items())), seed, index.arm_of(brief, run.kind), index.share_of(brief), draw
 
 
 def runs_of(group_id: str, runs_dir: Path) -> list[Run]:
@@ -238,8 +237,8 @@ def _check_followed(first: Run | None, target: Target) -> None:
 
 
 def _partner(sweep: Sweep, pretraining: dict[str, Any], run_id: str, member: Member) -> FinetuneConfig:
-    assert member.arm is not None and member.label_fraction is not None
-    config = arms.partner_config(pretraining, run_id, member.arm, member.label_fraction, sweep.recipe)
+    assert member.arm is not None and member.share is not None
+    config = arms.partner_config(pretraining, run_id, member.arm, member.share, sweep.recipe, member.subset_seed)
     same = {name: pretraining[name] for name in ("num_threads", "accelerator") if pretraining.get(name) is not None}
     return config.model_copy(update={**same, "evaluate": not sweep.chooses, "name": _name(sweep, member)})
 
@@ -247,8 +246,10 @@ def _partner(sweep: Sweep, pretraining: dict[str, Any], run_id: str, member: Mem
 def _name(sweep: Sweep, member: Member) -> str:
     """What to call a run: where it stands in the sweep."""
     parts = [member.setting.title or sweep.title, f"seed {member.seed}"]
-    if member.arm is not None and member.label_fraction is not None:
-        parts.append(f"{member.arm} {100 * member.label_fraction:g} %")
+    if member.arm is not None and member.share is not None:
+        parts.append(f"{member.arm} {member.share.text}")
+    if member.subset_seed is not None:
+        parts.append(f"draw {member.subset_seed}")
     return ", ".join(parts)[:120]
 
 

@@ -6,7 +6,7 @@
       temperature: [0.1, 0.2, 0.5]
     seeds: [0, 1, 2]
     arms: [frozen, scratch]
-    label_fractions: [0.01]
+    label_fractions: [0.01]  # or labels_per_class: [1, 5], and subset_seeds: 3 for three draws of them
 
 An axis is an option with a list of values; or any name with named values that each set several options; or that below
 `pairs`, for each of them alone and each two together.
@@ -26,7 +26,8 @@ from simclr.results import arms
 from simclr.sweeps.settings import AND, MAX_MEMBERS, NOT_AN_AXIS, Axis, Limit, Sweep, Value
 
 SHIPPED = cfg.RECIPES_DIR / "sweeps"
-KEYS = ("title", "base", "axes", "seeds", "arms", "label_fractions", "method", "limit")
+LABELS = ("label_fractions", "labels_per_class", "subset_seeds")
+KEYS = ("title", "base", "axes", "seeds", "arms", *LABELS, "method", "limit")
 MAX_SEED = 2**31 - 1
 
 
@@ -85,13 +86,15 @@ def parse(plain: Mapping[str, Any], name: str = "sweep") -> Sweep:
         axes=tuple(_axis(axis, values) for axis, values in _section(plain, "axes").items()),
         seeds=_seeds(plain.get("seeds", [42])),
         arms=_arms(plain.get("arms", [])),
-        label_fractions=_fractions(plain.get("label_fractions")) if plain.get("arms") else (),
+        label_fractions=_fractions(plain),
+        labels_per_class=_counts(plain),
+        subset_seeds=_seeds(plain["subset_seeds"], "subset_seeds") if plain.get("subset_seeds") else (),
         method=_method(plain.get("method", "grid")),
         limit=_limit(plain.get("limit")),
     )
     for option in found.base:
         _check_option("base", option)
-    _check_whole(found, "label_fractions" in plain)
+    _check_whole(found, [name for name in LABELS if plain.get(name)])
     found.check()
     return found
 
@@ -105,12 +108,14 @@ def described(sweep: Sweep) -> str:
         parts.append(f"{axis.name} {words}" + (", alone and in pairs" if axis.pairs else ""))
     parts.append(f"{len(sweep.seeds)} seed{'s' if len(sweep.seeds) > 1 else ''}")
     if sweep.arms:
-        shares = ", ".join(f"{100 * share:g} %" for share in sweep.label_fractions)
-        parts.append(f"{' and '.join(sweep.arms)} with {shares} of the labels")
+        shares = ", ".join(share.text for share in sweep.shares)
+        parts.append(f"{' and '.join(sweep.arms)} with {shares}{' of the labels' if sweep.label_fractions else ''}")
+        if (number := len(sweep.subset_seeds)) > 1:
+            parts.append(f"{number} draws of the labels")
     return "; ".join(parts)
 
 
-def _check_whole(sweep: Sweep, names_fractions: bool) -> None:
+def _check_whole(sweep: Sweep, of_labels: list[str]) -> None:
     taken: dict[str, str] = {}
     for axis in sweep.axes:
         for option in {option for value in axis.values for option in value.options}:
@@ -119,8 +124,8 @@ def _check_whole(sweep: Sweep, names_fractions: bool) -> None:
                     f"{option} is set by the axes {taken[option]} and {axis.name}; allowed: by one of them."
                 )
             taken[option] = axis.name
-    if names_fractions and not sweep.arms:
-        raise ConfigError(f"label_fractions are set and arms are not; allowed: arms, any of {', '.join(arms.ARMS)}.")
+    if of_labels and not sweep.arms:
+        raise ConfigError(f"{of_labels[0]} is set and arms is not; allowed: arms, any of {', '.join(arms.ARMS)}.")
     if sweep.method == "random" and sweep.limit is None:
         raise ConfigError("method is random and limit is not set; allowed: a limit such as 20 runs, or 2 hours.")
     if sweep.method == "grid" and sweep.limit is not None:
@@ -185,18 +190,18 @@ def _check_option(where: str, name: str) -> None:
         raise ConfigError(f"{where}: {name} is set; allowed: {own}.")
 
 
-def _seeds(value: Any) -> tuple[int, ...]:
+def _seeds(value: Any, name: str = "seeds") -> tuple[int, ...]:
     """A list of seeds, or a number of them, counted from 0."""
     items = value if isinstance(value, list | tuple) else None
     if items is None:
         number = _whole(value)
         if number is None or not 1 <= number <= MAX_MEMBERS:
-            raise ConfigError(f"seeds is {_short(value)}; allowed: a list of whole numbers, or how many.")
+            raise ConfigError(f"{name} is {_short(value)}; allowed: a list of whole numbers, or how many.")
         return tuple(range(number))
     numbers = [_whole(item) for item in items]
     found = tuple(number for number in numbers if number is not None and 0 <= number <= MAX_SEED)
     if not found or len(found) < len(items) or len(set(found)) < len(found):
-        raise ConfigError(f"seeds is {_short(value)}; allowed: whole numbers from 0 to {MAX_SEED:,}, each once.")
+        raise ConfigError(f"{name} is {_short(value)}; allowed: whole numbers from 0 to {MAX_SEED:,}, each once.")
     return found
 
 
@@ -209,14 +214,28 @@ def _arms(value: Any) -> tuple[str, ...]:
     return tuple(arm for arm in arms.ARMS if arm in items)
 
 
-def _fractions(value: Any) -> tuple[float, ...]:
-    if value is None:
-        return (0.01,)
+def _fractions(plain: Mapping[str, Any]) -> tuple[float, ...]:
+    """Shares of the labels, rising; of arms without any number of labels 1 %."""
+    value = plain.get("label_fractions")
+    if value is None or value == "":
+        return (0.01,) if plain.get("arms") and not plain.get("labels_per_class") else ()
     items = value if isinstance(value, list | tuple) else [value]
     numbers = [_number(item) for item in items]
     found = [number for number in numbers if number is not None and 0 < number <= 1]
     if not found or len(found) < len(items):
         raise ConfigError(f"label_fractions is {_short(value)}; allowed: numbers above 0, up to 1.")
+    return tuple(sorted(set(found)))
+
+
+def _counts(plain: Mapping[str, Any]) -> tuple[int, ...]:
+    """Numbers of labels of each class, rising."""
+    value = plain.get("labels_per_class")
+    if value is None or value == "":
+        return ()
+    items = value if isinstance(value, list | tuple) else [value]
+    found = [number for item in items if (number := _whole(item)) is not None and 1 <= number <= 1_000_000]
+    if not found or len(found) < len(items):
+        raise ConfigError(f"labels_per_class is {_short(value)}; allowed: whole numbers from 1 to 1,000,000.")
     return tuple(sorted(set(found)))
 
 

@@ -39,7 +39,7 @@ def test_a_grid_has_all_combinations_in_the_order_of_its_values():
 
 def test_supervised_runs_stand_behind_their_pretraining():
     found = sweep(seeds=2, arms=["scratch", "frozen"], label_fractions=[0.1, 0.01])
-    assert [(m.seed, m.arm, m.label_fraction) for m in found.members()] == [
+    assert [(m.seed, m.arm, m.share.fraction if m.share else None) for m in found.members()] == [
         (seed, arm, fraction)
         for seed in (0, 1)
         for arm, fraction in [(None, None), ("frozen", 0.01), ("scratch", 0.01), ("frozen", 0.1), ("scratch", 0.1)]

@@ -184,3 +184,25 @@ def test_options_of_a_partner_are_those_of_the_partner_recipe(begun, tiny_runs):
         float(recipe["learning_rate"]),
         int(recipe["max_steps"]),
     )
+
+
+def test_arms_are_trained_on_numbers_of_each_class_and_on_several_draws(begun, tiny_runs):
+    wanted = sweep(seeds=[0], arms=["frozen"], labels_per_class=[1, 5], label_fractions=[0.5], subset_seeds=2)
+    group = start.start(wanted, tiny_runs)
+    found = start.runs_of(group, tiny_runs)
+    assert len(found) == wanted.members_per_setting == 7
+    options = [runs.load_config(run) for run in found if run.kind == "finetune"]
+    assert sorted((item.labels_per_class or 0, item.label_fraction, item.subset_seed) for item in options) == [
+        (0, 0.5, 0),
+        (0, 0.5, 1),
+        (1, 1.0, 0),
+        (1, 1.0, 1),
+        (5, 1.0, 0),
+        (5, 1.0, 1),
+    ]
+    assert all(item.seed == 0 for item in options)
+    assert start.complete(group, tiny_runs) == []  # each is known again
+    more = sweep(seeds=[0], arms=["frozen"], labels_per_class=[1, 10], label_fractions=[0.5], subset_seeds=3)
+    assert len(start.complete(group, tiny_runs, more=more)) == 4 * 3 - 6  # a draw of each, and ten of each
+    with pytest.raises(ConfigError, match="subset_seeds is not set and was"):
+        start.complete(group, tiny_runs, more=sweep(seeds=[0], arms=["frozen"], label_fractions=[0.5]))
