@@ -28,6 +28,7 @@ from simclr.config import ConfigError, RunConfig
 from simclr.files import safe_read, writing
 from simclr.hardware import devices, processes
 from simclr.launch import duplicates, spawn
+from simclr.launch.queue_reading import Before, active, is_mine, statuses
 from simclr.runs import Run
 from simclr.runs.status import Status
 
@@ -39,8 +40,6 @@ MIN_JOB_BYTES = 4 * 2**30
 # With less space on the disk nothing is started: all waiting runs would fail one after the other.
 MIN_FREE_BYTES = 32 * 2**20
 SCHEDULER_SECONDS = 1.0
-# Status files of runs that have ended: read again only when they change.
-_ended: dict[Path, tuple[int, int, int]] = {}
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
@@ -141,7 +140,7 @@ def _without_gpus(config: RunConfig, device: str) -> RunConfig:
 
 def entries(runs_dir: Path) -> list[Run]:
     """The waiting runs, the next one first."""
-    return _in_order(runs_dir, [run for run, status in _statuses(runs_dir) if status.state == "queued"])
+    return _in_order(runs_dir, [run for run, status in statuses(runs_dir) if status.state == "queued"])
 
 
 def move(run_id: str, place: int, runs_dir: Path) -> None:
@@ -261,7 +260,7 @@ def blocking_reason(runs_dir: Path) -> str:
 def device_usage(runs_dir: Path) -> dict[str, list[Run]]:
     """The runs that use each device of this machine, by its name."""
     found: dict[str, list[Run]] = {}
-    for run, status in _statuses(runs_dir):
+    for run, status in statuses(runs_dir):
         for name in _devices_held(run, status):
             found.setdefault(name, []).append(run)
     return found
@@ -271,7 +270,7 @@ def jobs_on(runs_dir: Path) -> Counter[str]:
     """How many jobs of the dashboard, such as embeddings, use each GPU of this machine."""
     here, found = ("", socket.gethostname()), Counter[str]()
     for folder in (runs_dir / runs.JOBS).glob("*"):
-        status = _active(folder)
+        status = active(folder)
         if status is not None and status.host in here:
             found.update(name for name in devices.names_in(status.device) if name != devices.CPU)
     return found
@@ -280,7 +279,7 @@ def jobs_on(runs_dir: Path) -> Counter[str]:
 def device_for_job(runs_dir: Path) -> str:
     """The device for a job of the dashboard: the GPU with the most free memory that no run uses or waits for, else the
     CPU. It counts as used while the job is active. Call it under the queue's lock."""
-    free = _plan(runs_dir, _statuses(runs_dir))[1]
+    free = _plan(runs_dir, statuses(runs_dir))[1]
     found = [
         (device.total if device.free is None else device.free, device.name)
         for device in devices.list_devices()[:-1]
@@ -292,7 +291,7 @@ def device_for_job(runs_dir: Path) -> str:
 
 def emptiest_gpus(number: int, runs_dir: Path) -> str:
     """The `number` GPUs on which a run is best measured: unused ones first, then by free memory."""
-    free, possible = _plan(runs_dir, _statuses(runs_dir))[1], devices.gpus_for(number)
+    free, possible = _plan(runs_dir, statuses(runs_dir))[1], devices.gpus_for(number)
     found = [device for device in devices.list_devices() if device.name in possible]
     found.sort(key=lambda device: (-min(1, free.get(device.name, 0)), -(device.free or 0)))
     return devices.join_names(sorted((device.name for device in found[:number]), key=possible.index))
@@ -328,8 +327,7 @@ def run_scheduler(runs_dir: Path) -> None:
         while (runs_dir / QUEUE).is_dir():
             try:
                 with spawn.locked(runs_dir / QUEUE):
-                    _advance(runs_dir)
-                    if not _any_waits(runs_dir):
+                    if not _any_waits(runs_dir, _advance(runs_dir)):
                         # Under the queue's lock: whoever adds a run after this finds no scheduler and starts one.
                         fcntl.flock(stream, fcntl.LOCK_UN)
                         return
@@ -347,14 +345,20 @@ def _has_scheduler(runs_dir: Path) -> bool:
     return False
 
 
-def _advance(runs_dir: Path) -> None:
-    """Starts, in order, each waiting run whose device is free; none overtakes another for the same device."""
-    found = _statuses(runs_dir)
-    if not any(_is_mine(run, status) for run, status in found) or blocking_reason(runs_dir):
-        return
-    for run, device in _plan(runs_dir, found)[0]:
+def _advance(runs_dir: Path) -> list[tuple[Run, Status]] | None:
+    """Starts, in order, each waiting run whose device is free; none overtakes another for the same device.
+
+    Returns:
+        The active local runs, with their status, if none was started: they are as they were then.
+    """
+    found = statuses(runs_dir)
+    if not any(is_mine(run, status) for run, status in found) or blocking_reason(runs_dir):
+        return found
+    starts = _plan(runs_dir, found)[0]
+    for run, device in starts:
         with contextlib.suppress(ConfigError):  # its status says so; the next one may start
             spawn.begin(run, device)
+    return None if starts else found
 
 
 def _plan(runs_dir: Path, found: list[tuple[Run, Status]]) -> tuple[list[tuple[Run, str]], dict[str, int]]:
@@ -364,14 +368,14 @@ def _plan(runs_dir: Path, found: list[tuple[Run, Status]]) -> tuple[list[tuple[R
 
     Runs that train side by side share one place, see `slot_of`: once one has it, the other begins beside it.
     """
-    waiting = {run.id: (run, status) for run, status in found if _is_mine(run, status)}
-    limits, starts = slots(runs_dir), []
+    waiting = {run.id: (run, status) for run, status in found if is_mine(run, status)}
+    limits, starts, before = slots(runs_dir), [], Before(found)
     taken = {slot_of(run): names for run, status in found if (names := _devices_held(run, status))}
     held = Counter(name for names in taken.values() for name in names) + jobs_on(runs_dir)
     gpus = devices.list_devices()[:-1]
     free = {name: limits.get(name, 1) - held[name] for name in (*devices.gpus_for(1, gpus), devices.CPU)}
     for run in _in_order(runs_dir, [run for run, _ in waiting.values()]):
-        if run.waits_for is not None:
+        if before.waits(run):
             continue  # and whoever comes later may go before it
         slot, device = slot_of(run), waiting[run.id][1].device
         beside = taken.get(slot)
@@ -417,48 +421,15 @@ def claim_devices(
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def _statuses(runs_dir: Path) -> list[tuple[Run, Status]]:
-    """The local runs of the folder that are active, with their status; no examples."""
-    found = []
-    for run in sorted(runs.run_folders(runs_dir), key=lambda run: run.id, reverse=True):
-        status = None if run.is_example else _active(run.path)
-        if status is not None and status.backend == "local":
-            found.append((run, status))
-    return found
+def _any_waits(runs_dir: Path, found: list[tuple[Run, Status]] | None = None) -> bool:
+    """Whether a run waits that will be started without anyone's doing.
 
-
-def _active(folder: Path) -> Status | None:
-    """The status of a run or job if it is active."""
-    path = folder / runs.STATUS
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    signature = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-    if _ended.get(path) == signature:
-        return None
-    status = runs.current_status(folder)
-    if not status.is_active:
-        _ended[path] = signature
-        return None
-    return status
-
-
-def _is_mine(run: Run, status: Status) -> bool:
-    """Whether the run waits for a device of this machine, and this user has put it there: the folder may be shared
-    with others, and a run folder may come from anywhere."""
-    return status.state == "queued" and status.host in ("", socket.gethostname()) and runs.is_own(run.path)
-
-
-def _any_waits(runs_dir: Path) -> bool:
-    """Whether a run waits that will be started without anyone's doing."""
-    return any(_is_mine(run, status) and not _is_held_up(run) for run, status in _statuses(runs_dir))
-
-
-def _is_held_up(run: Run) -> bool:
-    """Whether it waits for a run that has failed, was stopped or is gone: only somebody's resuming that helps."""
-    before = run.waits_for
-    return before is not None and not before.status.is_active
+    Args:
+        found: the active local runs, with their status; None: they are read.
+    """
+    found = statuses(runs_dir) if found is None else found
+    before = Before(found)
+    return any(is_mine(run, status) and not before.is_held_up(run) for run, status in found)
 
 
 def _devices_held(run: Run, status: Status) -> list[str]:
@@ -492,5 +463,5 @@ def _append(added: Sequence[Run], runs_dir: Path) -> None:
 
 
 def _write_order(runs_dir: Path, order: list[str]) -> None:
-    waiting = {run.id for run, status in _statuses(runs_dir) if status.state == "queued"}
+    waiting = {run.id for run, status in statuses(runs_dir) if status.state == "queued"}
     writing.write_atomically(runs_dir / QUEUE / ORDER, json.dumps([name for name in order if name in waiting]))

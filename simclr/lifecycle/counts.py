@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from simclr.config import ConfigError, FinetuneConfig, RunConfig
+from simclr.config import DATASETS, ConfigError, FinetuneConfig, RunConfig
+from simclr.data import folder_layout
 from simclr.data.folder_layout import Layout, num_val_images
 
+LOOK_SECONDS = 3.0  # for the files of a folder; with more of them the run says what is wrong
 # Training images and classes. STL-10 is left out: most of its images have no class.
 TRAINING_LISTS = {
     "shapes": (4096, 10),
@@ -55,3 +57,21 @@ def check(config: RunConfig, layout: Layout | None = None) -> None:
     number = num_train_images(config, layout)
     if number is not None and config.batch_size > number:
         raise ConfigError(f"batch_size is {config.batch_size}; allowed: at most the {number:,} training images.")
+
+
+def check_data(config: RunConfig, labelled_only: bool) -> None:
+    """Refuses a folder that is not there or cannot be read, and options for which there are too few images.
+
+    Args:
+        labelled_only: refuse a folder without classes.
+
+    Raises:
+        ConfigError: as reading the images would.
+    """
+    layout = None
+    if config.dataset is not None and config.dataset not in DATASETS:
+        try:
+            layout = folder_layout.read(config.dataset, labelled_only=labelled_only, seconds=LOOK_SECONDS)
+        except TimeoutError:
+            return
+    check(config, layout)

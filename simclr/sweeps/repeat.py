@@ -84,6 +84,9 @@ def repeat(
     sweep = sweep_of_run(run, [own, *further], partners)
     if run.is_example:
         return start.start(sweep, runs_dir, target or devices.ANY)
+    target = target or on_slurm.target_of([run])
+    if target is None or isinstance(target, str):
+        start.check_data(sweep, sweep.members())  # before it is made a group of one
     group_id = start.new_group_id(sweep.title)
     entry = {"id": group_id, "title": sweep.title, "setting": {}, "sweep": to_plain(replace(sweep, seeds=(own,)))}
     taken: set[tuple[str | None, LabelShare | None]] = set()
@@ -93,5 +96,5 @@ def repeat(
         if not item.is_example and item.group is None and kind not in taken:
             taken.add(kind)
             runs.add_meta(runs_dir / item.id, group=entry)
-    start.complete(group_id, runs_dir, target or on_slurm.target_of([run]), sweep)
+    start.complete(group_id, runs_dir, target, sweep)
     return group_id

@@ -19,6 +19,7 @@ from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig
 from simclr.hardware import devices
 from simclr.launch import control, duplicates, queue, slurm_runs, spawn
+from simclr.lifecycle import counts
 from simclr.results import arms, index
 from simclr.results.index import LabelShare
 from simclr.runs import Run, slurm_state
@@ -178,6 +179,8 @@ def _add_missing(sweep: Sweep, group_id: str, found: Iterable[Run], runs_dir: Pa
         if member.arm is not None:
             _partner(sweep, cfg.to_dict(config), "0", member)
             _check_followed(there.get(member_key(Member(member.setting, member.seed))), target)
+    if isinstance(target, str):  # what is not here may be on the machines of Slurm
+        check_data(sweep, missing)
     added: list[Run] = []
     if not missing:
         return added
@@ -209,6 +212,20 @@ def _add_missing(sweep: Sweep, group_id: str, found: Iterable[Run], runs_dir: Pa
                 pretrainings[member_key(member)] = run
             added.append(run)
     return added
+
+
+def check_data(sweep: Sweep, members: Iterable[Member]) -> None:
+    """Raises ConfigError, in one sentence, if the data of these members is not there or too little.
+
+    What is wrong would else be said by each run in turn, after all of them have been queued.
+    """
+    seen = set()
+    for member in members:
+        config = sweep.pretraining(member.setting, member.seed)
+        key = config.dataset, config.limit_images, config.val_fraction, config.batch_size
+        if key not in seen:
+            seen.add(key)
+            counts.check_data(config, labelled_only=bool(sweep.arms))
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import TINY_PRETRAIN
-from test_slurm import ask, command, here, over, runs_dir, trains, watch  # noqa: F401
+from test_slurm import LIMIT, ask, command, here, over, runs_dir, trains, watch  # noqa: F401
 
 from simclr import config as cfg
 from simclr import runs
@@ -13,11 +13,11 @@ from simclr.sweeps.on_slurm import OnSlurm
 
 pytestmark = pytest.mark.slurm
 
-OPTIONS = TINY_PRETRAIN | {"limit_images": 300, "epochs": 8, "knn_every_epochs": 0}
+OPTIONS = TINY_PRETRAIN | {"limit_images": 300, "epochs": 6, "knn_every_epochs": 0, "evaluate": False}
 
 
 def sweep(**parts):
-    base = {"recipe": "quick"} | {name: cfg.option_text(value) for name, value in OPTIONS.items() if name != "evaluate"}
+    base = {"recipe": "quick"} | {name: cfg.option_text(value) for name, value in OPTIONS.items()}
     return sweep_file.parse({"title": "Seeds", "base": base, "arms": ["frozen"], "label_fractions": [0.5]} | parts)
 
 
@@ -72,8 +72,9 @@ def test_stopped_and_resumed_one_at_a_time(runs_dir):
     assert [(run.status.state, run.status.reason) for run in (first, follower)] == [("stopped", "on request")] * 2
     step = first.status.step
     assert step > 0 and start.resume(group, runs_dir) == [first, follower]
-    _, seen = watch(follower, over)
-    assert first.status.state == follower.status.state == "finished", (seen, follower.log_tail())
+    for run in (first, follower):
+        status, _ = watch(run, over, seconds=2 * LIMIT)
+        assert status.state == "finished", (status, run.log_tail())
     assert first.status.step == 16 * OPTIONS["epochs"] > step
     assert first.log_path.read_text().count("Slurm job ") == 2
     assert follower.log_path.read_text().count("Slurm job ") == 1

@@ -65,6 +65,14 @@ def test_an_example_stays_as_it_is_and_its_seed_is_trained_again(tmp_path):
     assert example.group is None
 
 
+def test_a_run_whose_data_is_gone_stays_alone(tmp_path):
+    run = make_run(tmp_path, dataset=str(tmp_path / "photos"))
+    with pytest.raises(ConfigError, match="photos, which is neither a data set nor a folder that exists"):
+        repeat.repeat(run, 2, tmp_path, summaries(tmp_path))
+    assert run.group is None
+    assert len(runs.run_folders(tmp_path)) == 1
+
+
 def test_a_supervised_run_alone_is_refused_in_a_sentence(tmp_path):
     _, partners = make_experiment(tmp_path)
     with pytest.raises(ConfigError, match="is a scratch run; allowed: a pre-training"):

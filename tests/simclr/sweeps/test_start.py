@@ -160,6 +160,19 @@ def test_nothing_is_made_where_something_is_wrong(begun, tiny_runs):
     assert runs.run_folders(tiny_runs) == []
 
 
+def test_data_that_is_not_there_is_said_once_before_anything_is_queued(begun, tiny_runs, tmp_path):
+    missing = tmp_path / "photos"
+    with pytest.raises(ConfigError) as told:
+        start.start(sweep(seeds=3, base=TINY | {"dataset": str(missing)}), tiny_runs)
+    assert str(told.value).startswith(f"dataset is {missing}, which is neither a data set nor a folder that exists;")
+    missing.mkdir()
+    with pytest.raises(ConfigError, match=r"photos"):
+        start.start(sweep(seeds=3, base=TINY | {"dataset": str(missing)}), tiny_runs)
+    with pytest.raises(ConfigError, match="limit_images is 5; allowed: at least 10"):
+        start.start(sweep(seeds=3, base=TINY | {"limit_images": 5}), tiny_runs)
+    assert runs.run_folders(tiny_runs) == []
+
+
 def test_a_group_that_is_not_there_and_one_that_says_no_sweep(begun, tiny_runs):
     group = start.start(sweep(seeds=1), tiny_runs)
     with pytest.raises(ConfigError, match=r"which has no runs in .*; did you mean which-temperature-"):
