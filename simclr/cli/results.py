@@ -13,7 +13,7 @@ from simclr.config import ConfigError
 from simclr.results import group_wording, groups, table_formats, tables, wording
 from simclr.results.groups import Find, Group
 from simclr.results.index import RunIndex, Summary
-from simclr.results.tables import ResultRow, Results
+from simclr.results.tables import Results
 from simclr.runs import Run
 
 
@@ -67,7 +67,7 @@ def show_results(arguments: list[str]) -> int:
     if form == "json":
         print(as_json(own, found))
     else:
-        print("\n".join(lines(own, found)) if form == "table" else table_formats.FORMATS[form](table(found)))
+        print("\n".join(lines(own, found)) if form == "table" else table_formats.FORMATS[form](wording.table(found)))
     return FINISHED
 
 
@@ -121,41 +121,10 @@ def lines(own: Summary, found: Results) -> list[str]:
         head.append(f"{len(found.trials)} seeds: {', '.join(str(seed) for seed in found.seeds)}")
     if not found.rows:
         return [*head, "", "Nothing was trained on it yet, and it has no test figures of its own."]
-    answers = []
-    for verdict in found.verdicts:
-        scratch = wording.row_of(found.rows, verdict.fraction, "scratch")
-        speed = wording.speed_sentence(verdict, scratch.reached if scratch is not None else None, found.clock)
-        answers.append(f"{wording.accuracy_sentence(verdict)} {speed}".strip().replace("**", ""))
-    return [*head, "", *answers, *([""] if answers else []), table_formats.as_text(table(found)), *notes(found)]
-
-
-def notes(found: Results) -> list[str]:
-    said = wording.notes(found)
-    return ["", *said] if said else []
-
-
-def table(found: Results) -> list[list[str]]:
-    """Head and rows, as texts."""
-    clock = wording.CLOCK_NAMES[found.clock]
-    head = ["trained", "labels", "accuracy", "against scratch", f"steps to {wording.LEVEL}", "of scratch"]
-    return [[*head, clock, "of scratch", "seeds"], *map(cells, found.rows)]
-
-
-def cells(row: ResultRow) -> list[str]:
-    reached = row.reached
-    steps, seconds = (None, None) if reached is None else (reached.step_ratio, reached.second_ratio)
-    is_scratch = row.protocol == "scratch"
-    return [
-        wording.ARM_NAMES[row.protocol],
-        f"{100 * row.fraction:g} %",
-        wording.share_text(row.accuracy) if row.accuracy is not None else row.runs[0].state,
-        wording.points_text(row.gain),
-        wording.steps_text(reached),
-        wording.NOTHING if is_scratch else wording.ratio_text(steps),
-        wording.second_text(reached),
-        wording.NOTHING if is_scratch else wording.ratio_text(seconds),
-        ", ".join(sorted({str(run.seed) for run in row.runs}, key=lambda text: text.zfill(20))),
-    ]
+    answers = [text.replace("**", "") for text in wording.answers(found)]
+    text = table_formats.as_text(wording.table(found))
+    notes = wording.notes(found)
+    return [*head, "", *answers, *([""] if answers else []), text, *(["", *notes] if notes else [])]
 
 
 def as_json(own: Summary, found: Results) -> str:
