@@ -13,7 +13,7 @@ from dashboard.components.live_chart import live_chart
 from dashboard.components.setting_grid import setting_grid
 from dashboard.components.table import table
 from dashboard.experiments import figures, rows
-from dashboard.shared import asked, formats, palette, store, ui, url_state
+from dashboard.shared import asked, formats, jobs, palette, store, ui, url_state
 from simclr.results import group_wording, groups, wording
 from simclr.results.groups import Cell, Group, Measure
 from simclr.sweeps import start, sweep_file
@@ -339,6 +339,7 @@ def page() -> None:
     right = ui.head(escape.markdown(group.title))
     with right:
         actions(group)
+        jobs.report_menu([group.id])
     ui.show_message()
     controls(group, groups.measures_of(group, store.find))
     shown(group.id, offered(group))

@@ -10,7 +10,7 @@ from dashboard.run.details_panel import final_test, log_section, options_and_ori
 from dashboard.run.partners_panel import next_steps, partner_states, run_link, watch_partners
 from dashboard.run.progress_panel import draw_curves, draw_progress, live
 from dashboard.run.view_state import VIEW, write_address
-from dashboard.shared import asked, formats, queue, run_actions, run_labels, store, ui, url_state
+from dashboard.shared import asked, formats, jobs, queue, run_actions, run_labels, store, ui, url_state
 from simclr import runs
 from simclr.experiments import race
 from simclr.experiments.race import Race
@@ -84,6 +84,7 @@ def header(run: Run, summary: index.Summary) -> None:
                 url_state.go("new-run", clone=run.id)
             if summary.kind == "pretrain" and not summary.is_active:
                 repeat_with_seeds(run)
+            jobs.report_menu([run.id])
             if summary.state == "queued" and summary.status.backend == "local":
                 st.button(
                     "Take out of the queue", key="drop", icon=":material/close:", on_click=queue.drop, args=(run.id,)

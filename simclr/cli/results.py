@@ -1,4 +1,4 @@
-"""The command `results`."""
+"""The commands `results` and `report`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from simclr import runs
-from simclr.cli.parser import FINISHED, add_runs_dir, command_parser, folder_of_runs, parse
+from simclr.cli.parser import FINISHED, add_job_options, add_runs_dir, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
+from simclr.launch import jobs
+from simclr.report import made
+from simclr.report.subjects import finder
 from simclr.results import group_wording, groups, table_formats, tables, wording
 from simclr.results.groups import Find, Group
 from simclr.results.index import RunIndex, Summary
 from simclr.results.tables import Results
-from simclr.runs import Run
 
 
 def show_results(arguments: list[str]) -> int:
@@ -104,16 +106,6 @@ def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
     return "\n".join([*head, table_formats.as_text(rows)])
 
 
-def finder(folder: Path) -> Any:
-    """A function that gives a run of the folder, or of those that ship with it, by its id."""
-    places = {run.id: run.path for run in runs.list_runs(folder)}
-
-    def find(run_id: str) -> Run | None:
-        return Run(places[run_id]) if run_id in places else None
-
-    return find
-
-
 def lines(own: Summary, found: Results) -> list[str]:
     """What is printed."""
     head = [f"{own.title} ({own.id})" if own.title != own.id else own.id]
@@ -145,3 +137,31 @@ def as_json(own: Summary, found: Results) -> str:
 
 def _plain(value: Any) -> Any:
     return asdict(value) if hasattr(value, "__dataclass_fields__") else value
+
+
+def make_report(arguments: list[str]) -> int:
+    """Writes a report of runs and groups, and prints where; returns the exit status 0.
+
+    Raises:
+        ConfigError: for bad input; with `--job_dir` its `status.json` says so too.
+    """
+    from simclr.report import page
+
+    parser = command_parser("report")
+    parser.add_argument(
+        "RUN", nargs="+", type=str, help="Runs by id, unique beginning or folder, and groups by id, in any number."
+    )
+    parser.add_argument("--force", action="store_true", help="Replaces a file that is no report, too.")
+    parser.add_argument("--no_images", action="store_true", help="No image of a data set is in the file.")
+    add_job_options(parser, {"out": "The file. Default: report-RUN.html in this folder. A report there is replaced."})
+    options = parse(parser, arguments)
+    with jobs.running(options.job_dir) as report:
+        if options.out is None and options.job_dir is not None:
+            path = Path(options.job_dir) / made.FILE
+        else:
+            path = Path(options.out or made.file_name(options.RUN))
+            made.check_writable(path, force=options.force)
+        folder = folder_of_runs(options.runs_dir)
+        made.write(path, page.make(options.RUN, folder, with_images=not options.no_images, report=report))
+        print(path, flush=True)
+    return FINISHED

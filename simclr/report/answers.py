@@ -11,6 +11,7 @@ from simclr.results import group_wording, groups, wording
 from simclr.results.groups import MEASURES, Group, Measure
 from simclr.results.index import Summary
 from simclr.results.statistics import Spread, image_interval
+from simclr.results.tables import Results
 
 WIDTH, HEIGHT = 160, 16  # of the small picture in a row, in its own units
 
@@ -20,7 +21,7 @@ def of_subject(subject: Subject) -> dict[str, Any]:
     if subject.group is not None:
         return _of_group(subject, subject.group)
     if subject.results is not None:
-        sentences = wording.answers(subject.results) or _of_run(subject)
+        sentences = [*wording.answers(subject.results), *_how_sure(subject.results)] or _of_run(subject)
         return {
             "lead": [bold_parts(text) for text in sentences],
             "facts": facts(subject),
@@ -70,12 +71,14 @@ def _of_group(subject: Subject, group: Group) -> dict[str, Any]:
         if not found:
             continue
         text = group_wording.answer(group, found, measure, _num_images(subject, found, measure))
-        spreads = [cell.spread for cell in found]
+        spreads, best = [cell.spread for cell in found], groups.best(found)
         table: dict[str, Any] = {
             "title": measure.title,
             "answer": bold_parts(text) if lead else [],
-            "rows": group_wording.table(group, found),
+            "rows": without_empty(group_wording.table(group, found)),
             "pictures": pictures(spreads, [list(cell.values.values()) for cell in found]),
+            "best": [cell is best for cell in found] if len(found) > 1 else [],
+            "ends": [],
             "notes": [_how(group, measure)],
         }
         lead = lead or [text]
@@ -127,10 +130,26 @@ def _of_results(subject: Subject) -> dict[str, Any]:
     return {
         "title": "Accuracy on test images",
         "answer": [],
-        "rows": wording.table(found),
+        "rows": without_empty(wording.table(found)),
         "pictures": pictures(spreads, seeds),
+        "best": [row.is_best for row in found.rows],
+        "ends": [row.is_last for row in found.rows],
         "notes": [f"{over}{labels}{reached}Test images are looked at once, at the end.", *wording.notes(found)],
     }
+
+
+def _how_sure(found: Results) -> list[str]:
+    """How far the figures of one seed alone may be off; of several seeds they say so themselves."""
+    first = next(iter(found.verdicts), None)
+    if first is None or first.gain.num > 1:
+        return []
+    text = "One seed says nothing of what another would reach"
+    row = wording.row_of(found.rows, first.fraction, first.arm)
+    number = found.evaluations.get(row.runs[0].id, {}).get("num_test_images") if row is not None else None
+    if type(number) is not int or number < 1 or not 0 <= first.pretrained.mean <= 1:
+        return [f"{text}."]
+    low, high = image_interval(first.pretrained.mean, number)
+    return [f"{text}; the {number:,} test images alone leave ± {50 * (high - low):.1f} points (95 % interval)."]
 
 
 def _tested(item: Summary, protocol: str) -> float | None:
@@ -178,6 +197,12 @@ def _validation(item: Summary) -> list[str]:
     return [f"{name} on validation images, the best so far: **{wording.share_text(Spread(value))}**."]
 
 
+def without_empty(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """A table without the columns that hold nothing but dashes."""
+    kept = [place for place in range(len(rows[0])) if any(row[place] != wording.NOTHING for row in rows[1:])]
+    return [[row[place] for place in kept] for row in rows]
+
+
 # --- the small pictures in tables -------------------------------------------------------------------------------------
 
 
@@ -207,5 +232,4 @@ def pictures(spreads: Sequence[Spread | None], seeds: Sequence[Sequence[float]])
             continue
         bar = (place(each.mean - each.deviation), place(each.mean + each.deviation)) if each.deviation else None
         rows.append({"mean": place(each.mean), "bar": bar, "seeds": [place(value) for value in own if each.num > 1]})
-    means = [each.mean if each is not None else -1.0 for each in spreads]
-    return {"rows": rows, "low": f"{100 * low:.0f} %", "high": f"{100 * high:.0f} %", "best": means.index(max(means))}
+    return {"rows": rows, "low": f"{100 * low:.0f} %", "high": f"{100 * high:.0f} %"}

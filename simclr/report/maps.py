@@ -22,7 +22,7 @@ from simclr.report.subjects import Line, Member
 from simclr.results.index import short_dataset
 from simclr.views import sheets
 
-MOST_POINTS, MOST_IMAGES = 4000, 1500
+MOST_POINTS = 4000
 MOST_ENCODERS = 6  # of a data set
 LARGEST_TILE = 48  # pixels
 SHEET_COLUMNS = 40
@@ -111,7 +111,7 @@ def _of_images(group: Sequence[Found], most_bytes: int, with_images: bool) -> di
     """Panels of the same images: what the script draws (`data`), and what the page says of it."""
     first = group[0].embedding
     rows = _chosen(first.num_images, MOST_POINTS)
-    sheet = _sheet(group, rows[:MOST_IMAGES], most_bytes) if with_images else None
+    sheet = _sheet(group, rows, most_bytes) if with_images else None
     num_classes = len(first.classes)
     labels = first.labels if first.labels is not None else None
     has_classes = labels is not None and num_classes and int(labels.max(initial=0)) < num_classes

@@ -11,7 +11,7 @@ import yaml
 
 from simclr import config as cfg
 from simclr import runs
-from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
+from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainConfig
 from simclr.curves.curve_sources import NAMING, option_text
 from simclr.files import safe_read
 from simclr.report.subjects import Line, Member, Subject
@@ -21,6 +21,8 @@ from simclr.training import time_left
 MOST_COLUMNS = 9  # options that differ, of which a table shows
 OWN_WORDS = ("data_dir", "num_workers", "num_threads", *NAMING)  # say nothing of what was learned
 NOT_COMPARED = ("experiment_version",)  # an id
+# A run fills in what its recipe leaves to the data, the network and the machine.
+FILLED_IN = {"image_size": None, "num_classes": None, "backbone": None, "dataset": None, "precision": "auto"}
 
 
 # --- differences ------------------------------------------------------------------------------------------------------
@@ -29,27 +31,30 @@ NOT_COMPARED = ("experiment_version",)  # an id
 def tables_of(lines: Sequence[Line]) -> list[dict[str, Any]]:
     """For pre-trainings and for supervised runs: in which options the runs differ, and what all share with a recipe."""
     found = []
-    for kind, title in (("pretrain", "Pre-trainings"), ("supervised", "Supervised runs")):
-        members = [member for line in lines if line.kind == kind for member in line.members]
-        if members:
-            found.append({"title": title, **_differences(members), "recipes": _recipes(members)})
+    for kind, title in (("pretrain", "Pre-training"), ("supervised", "Training with labels")):
+        own = [line for line in lines if line.kind == kind]
+        if own:
+            members = [member for line in own for member in line.members]
+            found.append({"title": title, **_differences(own), "recipes": _recipes(members)})
     return found
 
 
-def _differences(members: Sequence[Member]) -> dict[str, Any]:
-    """The options that differ: `head`, and a row for each run; with a sentence where there is nothing to tell."""
-    sources = [each.source() for each in members]
-    if len(members) == 1:
+def _differences(lines: Sequence[Line]) -> dict[str, Any]:
+    """The options that differ: `head`, and a row for the runs of a line; with a sentence on what it does not tell."""
+    seeds = [", ".join(str(member.summary.seed) for member in line.members) for line in lines]
+    number = sum(len(line.members) for line in lines)
+    if number == 1:
         return {"head": [], "rows": [], "sentence": ""}
-    differ, _ = comparisons.differences(sources)
-    differ = [(name, texts) for name, texts in differ if name not in NOT_COMPARED]
-    if not differ:
-        return {"head": [], "rows": [], "sentence": f"All {len(members)} have the same options."}
-    shown = differ[:MOST_COLUMNS]
+    differ, _ = comparisons.differences([line.members[0].source() for line in lines])
+    differ = [(name, texts) for name, texts in differ if name not in (*NOT_COMPARED, "seed")]
+    shown = [*differ[:MOST_COLUMNS], *([("seed", seeds)] if len(set(seeds)) > 1 else [])]
+    shared = "" if len(set(seeds)) > 1 else f" Seed{'s' if ',' in seeds[0] else ''}: {seeds[0]}."
+    if not shown:
+        return {"head": [], "rows": [], "sentence": f"All {number} have the same options but for the seed.{shared}"}
     left = [name for name, _ in differ[MOST_COLUMNS:]]
-    rows = [[member.label, *(texts[place] for _, texts in shown)] for place, member in enumerate(members)]
-    sentence = f"They differ in {len(left)} more options: {', '.join(left)}." if left else ""
-    return {"head": ["run", *(name for name, _ in shown)], "rows": rows, "sentence": sentence}
+    rows = [[line.label, *(texts[place] for _, texts in shown)] for place, line in enumerate(lines)]
+    more = f" They differ in {len(left)} more options: {', '.join(left)}." if left else ""
+    return {"head": ["runs", *(name for name, _ in shown)], "rows": rows, "sentence": f"{more}{shared}".strip()}
 
 
 def _recipes(members: Sequence[Member]) -> list[dict[str, Any]]:
@@ -96,11 +101,23 @@ def _recipe_of(member: Member, config: cfg.RunConfig) -> tuple[str, cfg.RunConfi
     """
     name = arms.guess_recipe(member.run.config, member.run.meta.get("recipe"))
     if isinstance(config, PretrainConfig):
-        return name, cfg.build(PretrainConfig, cfg.recipe(name))
+        return name, _filled_in(cfg.build(PretrainConfig, cfg.recipe(name)), config)
     partner, values = cfg.arm_recipe(name, member.summary.arm or "scratch")
     same = ("experiment_version", "random_weight_init", "freeze_encoder", "label_fraction")
     values = values | {option: getattr(config, option) for option in same if getattr(config, option) is not None}
-    return f"{name}-{partner}", cfg.build(FinetuneConfig, values)
+    return f"{name}-{partner}", _filled_in(cfg.build(FinetuneConfig, values), config)
+
+
+def _filled_in(recipe: cfg.RunConfig, config: cfg.RunConfig) -> cfg.RunConfig:
+    """The options of a recipe, those that it leaves open as a run has filled them in."""
+    open_options = {
+        name: getattr(config, name)
+        for name, unset in FILLED_IN.items()
+        if name in type(recipe).model_fields and getattr(recipe, name) == unset
+    }
+    if recipe.augmentation is None and config.augmentation == CROP_AND_FLIP:
+        open_options["augmentation"] = CROP_AND_FLIP
+    return recipe.model_copy(update=open_options)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
@@ -116,22 +133,16 @@ def command_of(member: Member) -> str:
         return shlex.join(map(str, kept)) if isinstance(kept, list) and kept else ""
     differing = cfg.differences(config, base)
     if isinstance(config, FinetuneConfig):
-        needed = ("random_weight_init", "freeze_encoder", "label_fraction", "experiment_version")
         file = cfg.flatten(cfg.recipe(*name.rsplit("-", 1)))
-        for option in needed:
-            value = cfg.option_text(getattr(config, option))
-            if getattr(config, option) is not None and str(file.get(option)) != value:
-                differing[option] = getattr(config, option)
-    parts = [
-        "python",
-        "-m",
-        "simclr",
-        runs.command_name(member.summary.kind),
-        "--config",
-        f"simclr/recipes/{name}.yaml",
-    ]
+        for option in ("random_weight_init", "freeze_encoder", "label_fraction", "experiment_version"):
+            value = getattr(config, option)
+            usual = file.get(option, FinetuneConfig.model_fields[option].default)
+            if value is not None and cfg.option_text(value) != cfg.option_text(usual):
+                differing[option] = value
+    command = runs.command_name(member.summary.kind)
+    parts = ["python", "-m", "simclr", command, "--config", f"simclr/recipes/{name}.yaml"]
     for option, value in differing.items():
-        if option in NAMING and option != "name":
+        if option in NAMING:
             continue
         text = cfg.option_text(value)
         parts += [f"--{option}={text}"] if text.startswith("-") else [f"--{option}", text]
@@ -200,4 +211,4 @@ def _environment(member: Member) -> dict[str, str]:
         found |= {str(name): str(version) for name, version in versions.items()}
     seconds = index.elapsed(member.summary.status)
     found["took"] = time_left.duration_text(seconds) if seconds is not None else ""
-    return {name: text[:120] for name, text in found.items()}
+    return {name: text[:60] for name, text in found.items()}

@@ -13,14 +13,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from simclr import PACKAGE
-from simclr.report import answers, curves, maps, options, pairs, verdicts
+from simclr.report import answers, curves, made, maps, options, pairs, verdicts
 from simclr.report.subjects import Line, Subject, lines_of, resolve
 from simclr.runs.status import Report, no_report
 
 ASSETS = Path(__file__).parent / "assets"
 FONT = PACKAGE.parent / "dashboard" / "static" / "fonts" / "inter.woff2"  # where the dashboard is installed, too
-GENERATOR = "simclr report"  # by which a file is known again as a report
+
 MOST_IN_TITLE = 3
 
 
@@ -65,7 +67,7 @@ def _filled(
     title = "; ".join(titles[:MOST_IN_TITLE]) + (f"; and {left} more" if left > 0 else "")
     return str(
         _template().render(
-            generator=GENERATOR,
+            mark=Markup(made.MARK.decode()),
             policy=policy([script], [style], [plotly_hash] if plotly_hash else []),
             style=_safe(style),
             script=_safe(script),
@@ -218,10 +220,8 @@ def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-def _safe(text: str) -> Any:
+def _safe(text: str) -> Markup:
     """A text of our own that is not escaped, since a browser reads scripts and styles as they are."""
-    from markupsafe import Markup
-
     assert "</s" not in text.lower(), "it would end its element"
     return Markup(text)
 

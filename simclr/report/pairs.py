@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -63,8 +64,9 @@ def _drawn(member: Member, config: PretrainConfig, labels: list[str]) -> dict[st
         originals = pictures.originals(samples, places, min(size, LARGEST_VIEW))
     except (ConfigError, OSError, ValueError) as error:
         name = about["dataset"]
-        about["error"] = f"No views are drawn: {name} is not where the run found it, or cannot be read."
-        about["why"] = " ".join(str(error).split())[:300]
+        about["error"] = f"No views are drawn: the data set {name} is not on the machine that made this report."
+        if config.dataset in sample_images.present(config.data_dir) or Path(config.dataset).expanduser().is_dir():
+            about["error"] = f"No views are drawn, since {name} cannot be read: {' '.join(str(error).split())[:300]}"
         return about
     numbers = [int(samples.ids[place]) for place in places]
     side = min(size, LARGEST_VIEW)

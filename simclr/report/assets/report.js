@@ -76,6 +76,10 @@ async function loadPlotly() {
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     const script = document.createElement("script");
     script.textContent = await new Response(stream).text();
+    // It brings the style of street maps, which no figure here is, unless an element with its number is there.
+    for (const [, id] of script.textContent.matchAll(/getElementById\("([0-9a-f]{64})"\)/g)) {
+      document.head.append(Object.assign(document.createElement("style"), { id }));
+    }
     document.head.append(script);
     plotly = window.Plotly;
     paintCharts();
