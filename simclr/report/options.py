@@ -41,7 +41,7 @@ def tables_of(lines: Sequence[Line]) -> list[dict[str, Any]]:
 
 def _differences(lines: Sequence[Line]) -> dict[str, Any]:
     """The options that differ: `head`, and a row for the runs of a line; with a sentence on what it does not tell."""
-    seeds = [", ".join(str(member.summary.seed) for member in line.members) for line in lines]
+    seeds = [",\u00a0".join(str(member.summary.seed) for member in line.members) for line in lines]
     number = sum(len(line.members) for line in lines)
     if number == 1:
         return {"head": [], "rows": [], "sentence": ""}
@@ -149,19 +149,20 @@ def command_of(member: Member) -> str:
     return shlex.join(parts)
 
 
-def commands_of(lines: Sequence[Line]) -> list[dict[str, str]]:
-    """For each run its command, and the whole text of its options."""
+def commands_of(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """For the runs of each line the first's command, id and whole options, and the same of its other seeds."""
     found = []
     for line in lines:
-        for member in line.members:
-            found.append(
-                {
-                    "label": member.label,
-                    "id": member.summary.id,
-                    "command": command_of(member),
-                    "config": _text(member.run.path / runs.CONFIG),
-                }
-            )
+        told = [
+            {
+                "label": member.label,
+                "id": member.summary.id,
+                "command": command_of(member),
+                "config": _text(member.run.path / runs.CONFIG),
+            }
+            for member in line.members
+        ]
+        found.append({**told[0], "others": told[1:], "seeds": [member.summary.seed for member in line.members[1:]]})
     return found
 
 

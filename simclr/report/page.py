@@ -23,8 +23,6 @@ from simclr.runs.status import Report, no_report
 ASSETS = Path(__file__).parent / "assets"
 FONT = PACKAGE.parent / "dashboard" / "static" / "fonts" / "inter.woff2"  # where the dashboard is installed, too
 
-MOST_IN_TITLE = 3
-
 
 def make(names: Sequence[str], folder: Path, *, with_images: bool = True, report: Report = no_report) -> str:
     """The text of a report's file.
@@ -62,9 +60,6 @@ def _filled(
     }
     script, style = _asset("report.js"), _asset("report.css") + _font()
     packed, plotly_hash = _plotly() if parts else ("", "")
-    titles = [subject.title for subject in subjects]
-    left = len(titles) - MOST_IN_TITLE
-    title = "; ".join(titles[:MOST_IN_TITLE]) + (f"; and {left} more" if left > 0 else "")
     return str(
         _template().render(
             mark=Markup(made.MARK.decode()),
@@ -72,7 +67,7 @@ def _filled(
             style=_safe(style),
             script=_safe(script),
             plotly=_safe(packed),
-            title=title,
+            title=_title([subject.title for subject in subjects]),
             kicker=" · ".join([_kicker(subjects), time.strftime("%d %B %Y")]),
             about=_about(subjects, lines),
             contents=_contents(parts, found_maps, found_pairs),
@@ -102,9 +97,13 @@ def _filled(
     )
 
 
+def _title(titles: Sequence[str]) -> str:
+    return titles[0] if len(titles) == 1 else f"{titles[0]}, and {len(titles) - 1} more"
+
+
 def _kicker(subjects: Sequence[Subject]) -> str:
     if len(subjects) > 1:
-        return f"{len(subjects)} experiments"
+        return f"{len(subjects)} experiments or runs"
     return (
         "Experiment" if subjects[0].group is not None else "Run" if len(subjects[0].summaries) == 1 else "Pre-training"
     )
@@ -128,7 +127,7 @@ def _about(subjects: Sequence[Subject], lines: Sequence[Line]) -> str:
             else "A classifier was trained, on a pre-trained encoder or from scratch. "
         )
     many = f"{len(members)} runs" if len(members) > 1 else "one run"
-    return f"{text}This report shows {many}{' of ' + str(len(subjects)) + ' experiments' if len(subjects) > 1 else ''}."
+    return f"{text}This report shows {many}."
 
 
 def _notes(subject: Subject) -> str:

@@ -15,11 +15,11 @@ from simclr.curves import colors
 from simclr.curves.curve_sources import Source
 from simclr.results import arms, groups, tables, wording
 from simclr.results.groups import Find, Group
-from simclr.results.index import RunIndex, Summary, short_id
+from simclr.results.index import RunIndex, Summary
 from simclr.results.tables import Results
 from simclr.runs import Run
 
-KIND_NAMES = {"pretrain": "pre-training", "finetune": "fine-tuning", "scratch": "from scratch"}
+KIND_NAMES = {"pretrain": "pre-training", "finetune": "fine-tuning", "scratch": "training from scratch"}
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
@@ -116,14 +116,23 @@ def _resolve(name: str, folder: Path) -> Subject:
         raise ConfigError(f"RUN is {name}, which cannot be read; allowed: a whole run folder.")
     find = finder(folder)
     if own.kind != "pretrain":
-        return Subject(own.id, own.title, (own,), find)
+        return Subject(own.id, title_of(own), (own,), find)
     results = tables.results(own, summaries, find)
     together = {own.id: own}
     for trial in results.trials:
         together.setdefault(trial.pretraining.id, trial.pretraining)
         for item in trial.runs.values():
             together.setdefault(item.id, item)
-    return Subject(own.id, own.title, tuple(together.values()), find, results=results if results.rows else None)
+    found = results if results.rows else None
+    return Subject(own.id, title_of(own), tuple(together.values()), find, results=found)
+
+
+def title_of(item: Summary) -> str:
+    """The name that its user gave, else what the run is, with the end of its id, which tells it apart."""
+    if item.name != item.id:
+        return item.name
+    kind = KIND_NAMES.get(item.kind, "run")
+    return f"{kind[:1].upper()}{kind[1:]} on {item.dataset or 'unknown data'} ({item.id.rpartition('-')[2]})"
 
 
 def finder(folder: Path) -> Find:
@@ -216,12 +225,13 @@ def _names(keys: Sequence[_Key], together: _Together, subjects: Sequence[Subject
         if key.arm is not None:
             share = "" if key.fraction is None else f", {100 * key.fraction:g} % of the labels"
             parts.append(f"{wording.ARM_NAMES[key.arm]}{share}")
-        elif not parts:
-            parts.append("Pre-training" if key.is_pretraining else item.title)
-        if len(subjects) > 1:
-            parts.insert(0, subject.title)
-        names[key] = ", ".join(parts)[:160]
+        elif not parts and (key.is_pretraining and len(subjects) == 1):
+            parts.append("Pre-training")
+        elif not parts and subject.group is not None:
+            parts.append(title_of(item))
+        own = ", ".join(parts)
+        names[key] = " · ".join(part for part in (subject.title if len(subjects) > 1 or not own else "", own) if part)
     for key in keys:
         if sum(name == names[key] for name in names.values()) > 1:
-            names[key] = f"{names[key]} ({short_id(together[key][0][1].id)[-4:]})"
+            names[key] = f"{names[key]} ({together[key][0][1].id.rpartition('-')[2]})"
     return names

@@ -27,7 +27,8 @@ def verdict_of(member: Member) -> Verdict:
 
 def _row(member: Member) -> dict[str, Any]:
     item = member.summary
-    row: dict[str, Any] = {"label": member.label, "name": item.title, "id": item.id, "state": item.state}
+    name = item.name if item.name != item.id else ""
+    row: dict[str, Any] = {"label": member.label, "name": name, "id": item.id, "state": item.state}
     if item.state == "queued":
         return row | {
             "severity": "wait",
