@@ -92,7 +92,7 @@ def report_menu(names: Sequence[str]) -> None:
     Args:
         names: their ids.
     """
-    with st.popover("Report", icon=":material/description:", help="All of it as one file, to be handed on"):
+    with st.popover("Report", icon=":material/description:"):
         st.caption(
             "One HTML file that opens without a network: answer, options, curves, maps with their images, verdicts, "
             "and the commands that repeat it. Making it takes some ten seconds."

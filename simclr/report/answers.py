@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from simclr.curves import colors
 from simclr.files import safe_read
 from simclr.report.subjects import KIND_NAMES, Subject
 from simclr.results import group_wording, groups, wording
@@ -76,7 +77,7 @@ def _of_group(subject: Subject, group: Group) -> dict[str, Any]:
             "title": measure.title,
             "answer": bold_parts(text) if lead else [],
             "rows": without_empty(group_wording.table(group, found)),
-            "pictures": pictures(spreads, [list(cell.values.values()) for cell in found]),
+            "pictures": pictures(spreads, [list(cell.values.values()) for cell in found], [cell.arm for cell in found]),
             "best": [cell is best for cell in found] if len(found) > 1 else [],
             "ends": [],
             "notes": [_how(group, measure)],
@@ -131,7 +132,7 @@ def _of_results(subject: Subject) -> dict[str, Any]:
         "title": "Accuracy on test images",
         "answer": [],
         "rows": without_empty(wording.table(found)),
-        "pictures": pictures(spreads, seeds),
+        "pictures": pictures(spreads, seeds, [row.protocol for row in found.rows]),
         "best": [row.is_best for row in found.rows],
         "ends": [row.is_last for row in found.rows],
         "notes": [f"{over}{labels}{reached}Test images are looked at once, at the end.", *wording.notes(found)],
@@ -206,8 +207,13 @@ def without_empty(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 # --- the small pictures in tables -------------------------------------------------------------------------------------
 
 
-def pictures(spreads: Sequence[Spread | None], seeds: Sequence[Sequence[float]]) -> dict[str, Any] | None:
+def pictures(
+    spreads: Sequence[Spread | None], seeds: Sequence[Sequence[float]], arms: Sequence[str | None]
+) -> dict[str, Any] | None:
     """A dot with its deviation for each row, on one scale: `rows` of places 0 to `WIDTH`, and the scale's two ends.
+
+    Args:
+        seeds: figures behind each spread. arms: ways of training, which have a colour.
 
     Returns:
         None where fewer than two rows have a figure: there is nothing to set beside each other.
@@ -226,10 +232,11 @@ def pictures(spreads: Sequence[Spread | None], seeds: Sequence[Sequence[float]])
         return round(WIDTH * (min(max(value, low), high) - low) / (high - low), 1)
 
     rows: list[dict[str, Any] | None] = []
-    for each, own in zip(spreads, seeds, strict=True):
+    for each, own, arm in zip(spreads, seeds, arms, strict=True):
         if each is None:
             rows.append(None)
             continue
         bar = (place(each.mean - each.deviation), place(each.mean + each.deviation)) if each.deviation else None
-        rows.append({"mean": place(each.mean), "bar": bar, "seeds": [place(value) for value in own if each.num > 1]})
+        dots = [place(value) for value in own if each.num > 1]
+        rows.append({"mean": place(each.mean), "bar": bar, "seeds": dots, "color": colors.ARM_COLORS.get(arm or "")})
     return {"rows": rows, "low": f"{100 * low:.0f} %", "high": f"{100 * high:.0f} %"}

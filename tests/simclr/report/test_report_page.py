@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "runs"
 SHAPES = "20261125-150748-pretrain-shapes-resnet_tiny-zbwp"
 CIFAR = "20261125-132251-pretrain-cifar10jpeg-resnet_tiny-5r7k"
-VOID = ("meta", "img", "br", "link", "input", "circle", "line")
+VOID = ("meta", "img", "br", "link", "input", "circle", "line", "rect")
 
 
 @dataclass
