@@ -84,7 +84,6 @@ def header(run: Run, summary: index.Summary) -> None:
                 url_state.go("new-run", clone=run.id)
             if summary.kind == "pretrain" and not summary.is_active:
                 repeat_with_seeds(run)
-            jobs.report_menu([run.id])
             if summary.state == "queued" and summary.status.backend == "local":
                 st.button(
                     "Take out of the queue", key="drop", icon=":material/close:", on_click=queue.drop, args=(run.id,)
@@ -110,6 +109,7 @@ def header(run: Run, summary: index.Summary) -> None:
                     )
                 if own and st.button("Delete", key="delete", icon=":material/delete:"):
                     run_actions.confirm_delete(run.id)
+            jobs.report_menu([run.id])
     parts = [run_labels.KIND_LABELS[summary.kind], summary.dataset, summary.backbone]
     if summary.arm:
         parts[0] = run_labels.ARM_LABELS[summary.arm]

@@ -255,6 +255,23 @@ def test_text_from_runs_is_only_text(tmp_path):
     assert "<script>alert" not in text and "<img" not in text and "49" not in found.held["h1"][0]
 
 
+def test_damaged_folders_cost_what_is_damaged_alone(tmp_path):
+    whole, bare = make_run(tmp_path, epochs=3), tmp_path / "20261122-101010-bare"
+    bare.mkdir()
+    (bare / runs.STATUS).write_text("{")
+    for name in (runs.META, runs.EVALUATION, runs.HEALTH, runs.METRICS):
+        (bare / name).write_bytes(b"\xff\x00[1, {")
+    kept = whole.path / runs.EMBEDDINGS / "test-10-abc"
+    kept.mkdir(parents=True)
+    (kept / "provenance.json").write_text('{"model": "weights", "seed": "x", "thumbnails": 3}')
+    partner = make_run(tmp_path, kind="finetune", experiment_version=whole.id, freeze_encoder=True)
+    (partner.path / runs.EVALUATION).write_text('{"test/top1": "much", "num_test_images": -3, "classes": 7}')
+    found = report_of(tmp_path, whole.id, bare.name)
+    assert "status.json is damaged and cannot be read." in found.sections["answer"]
+    assert "cannot be read by this version" in found.sections["configuration"]
+    assert "No maps" in found.sections["maps"] and "pretrain-0" in found.data["figures"]
+
+
 def test_ten_runs_stay_below_ten_megabytes(experiment):
     text = page.make([SHAPES, CIFAR], EXAMPLES, with_images=True)
     assert len(re.findall(r'class="command"', text)) >= 10
