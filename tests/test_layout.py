@@ -30,6 +30,7 @@ ORDER = """
     embeddings
     films
     analysis
+    report
     bench
     cli
     entry
@@ -58,6 +59,7 @@ WITHOUT_TORCH = (
     "simclr.embeddings",
     "simclr.films",
     "simclr.analysis",
+    "simclr.report",
     "simclr.cli",
 )
 

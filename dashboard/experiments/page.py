@@ -13,7 +13,7 @@ from dashboard.components.live_chart import live_chart
 from dashboard.components.setting_grid import setting_grid
 from dashboard.components.table import table
 from dashboard.experiments import choice_panel, figures, operation_pictures, rows
-from dashboard.shared import asked, formats, palette, store, ui, url_state
+from dashboard.shared import asked, formats, jobs, palette, store, ui, url_state
 from simclr.results import group_wording, groups, wording
 from simclr.results.groups import Cell, Group, Measure
 from simclr.sweeps import start, sweep_file
@@ -344,6 +344,7 @@ def page() -> None:
     chosen = choice_panel.chosen_now(group, VIEW["measure"], VIEW["arm"], VIEW["labels"])
     with right:
         actions(group, chosen)
+        jobs.report_menu([group.id])
     ui.show_message()
     if chosen is not None:
         choice_panel.progress(group, chosen)

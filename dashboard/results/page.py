@@ -11,7 +11,7 @@ from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
 from dashboard.results import answer, figures, rows
 from dashboard.results.figures import Arm
-from dashboard.shared import asked, formats, palette, run_labels, store, ui, url_state
+from dashboard.shared import asked, formats, jobs, palette, run_labels, store, ui, url_state
 from simclr.curves import metric_info
 from simclr.results import index, tables, trials, wording
 from simclr.results.arms import ARMS
@@ -205,6 +205,8 @@ def page() -> None:
     summaries = store.get().summaries()
     others = [item for item in trials.siblings(own, summaries, store.find) if trials.comparable(item.id, summaries)]
     all_seeds = choose_seeds(len(others), own, right)
+    with right:
+        jobs.report_menu([own.id])
     found = tables.results(own, summaries, store.find, all_seeds=all_seeds)
     fractions = sorted({row.fraction for row in found.rows if row.protocol in ARMS})
     if not fractions:

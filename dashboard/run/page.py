@@ -10,7 +10,7 @@ from dashboard.run.details_panel import final_test, log_section, options_and_ori
 from dashboard.run.partners_panel import next_steps, partner_states, run_link, watch_partners
 from dashboard.run.progress_panel import draw_curves, draw_progress, live
 from dashboard.run.view_state import VIEW, write_address
-from dashboard.shared import asked, formats, queue, run_actions, run_labels, store, ui, url_state
+from dashboard.shared import asked, formats, jobs, queue, run_actions, run_labels, store, ui, url_state
 from simclr import runs
 from simclr.experiments import race
 from simclr.experiments.race import Race
@@ -112,6 +112,7 @@ def header(run: Run, summary: index.Summary) -> None:
                     )
                 if own and st.button("Delete", key="delete", icon=":material/delete:"):
                     run_actions.confirm_delete(run.id)
+            jobs.report_menu([run.id])
     parts = [run_labels.KIND_LABELS[summary.kind], summary.dataset, summary.backbone]
     if summary.arm:
         parts[0] = run_labels.ARM_LABELS[summary.arm]

@@ -9,13 +9,14 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import formats, queue
+from dashboard.shared import formats, queue, store, ui
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.embeddings import stored
 from simclr.embeddings.projections import Projection
 from simclr.hardware import devices
 from simclr.launch import control
+from simclr.report import made
 from simclr.results import index
 
 
@@ -80,3 +81,55 @@ def offer(title: str, caption: str, job: Path | None, start: Callable[[], Any], 
                 except ConfigError as error:
                     st.session_state["message"] = str(error)
                 st.rerun()
+
+
+# --- reports ----------------------------------------------------------------------------------------------------------
+
+
+def report_menu(names: Sequence[str]) -> None:
+    """The menu that makes a report of runs or groups in the background, and gives its file.
+
+    Args:
+        names: their ids.
+    """
+    with st.popover("Report", icon=":material/description:"):
+        st.caption(
+            "One HTML file that opens without a network: answer, options, curves, maps with their images, verdicts, "
+            "and the commands that repeat it. Making it takes some ten seconds."
+        )
+        job = made.find_job(names, store.runs_dir())
+        status = runs.current_status(job) if job is not None else None
+        if job is not None and status is not None and status.is_active:
+            progress(str(job), {})
+            return
+        if status is not None and status.state == "failed":
+            st.error(escape.markdown(status.error or "The report failed."), icon=":material/error:")
+        path = made.file_of(job) if job is not None else None
+        if path is not None:
+            about = path.stat()
+            st.download_button(
+                f"Download, {about.st_size / 1e6:.1f} MB",
+                lambda: path.read_bytes(),
+                file_name=made.file_name(names),
+                mime="text/html",
+                key="report-download",
+                on_click="ignore",
+                type="primary",
+                icon=":material/download:",
+                width="stretch",
+            )
+            st.caption(f"Made {formats.ago(about.st_mtime)}.")
+        st.button(
+            "Make it again" if path is not None else "Make the report",
+            key="report-make",
+            icon=":material/refresh:" if path is not None else ":material/play_arrow:",
+            type="secondary" if path is not None else "primary",
+            on_click=_make_report,
+            args=(tuple(names),),
+            width="stretch",
+        )
+
+
+def _make_report(names: Sequence[str]) -> None:
+    with ui.report_errors():
+        made.start_job(names, store.runs_dir())

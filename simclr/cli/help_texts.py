@@ -18,6 +18,7 @@ commands:
   lab        what encoders have learned to ignore: by operation and strength, and factor by factor
   bench      what things cost, as ratios measured side by side
   results    what a pre-training was worth: accuracies, and steps and seconds to them, beside from scratch
+  report     one HTML file of what runs and groups say, to be handed on
   runs       list the runs
   stop       stop a run; its last checkpoint is kept
   resume     resume a run that was stopped or failed
@@ -84,6 +85,10 @@ a FILE.yaml:
   python -m simclr results
   python -m simclr results RUN --one_seed
   python -m simclr results RUN --json""",
+    "report": """examples:
+  python -m simclr report RUN
+  python -m simclr report GROUP RUN --out report.html
+  python -m simclr report GROUP --no_images""",
     "runs": """examples:
   python -m simclr runs
   python -m simclr runs --json""",
@@ -106,6 +111,7 @@ SUMMARIES = {
     "lab": "Measures what encoders have learned to ignore: similarity after each operation, factors of shapes.",
     "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",
     "results": "Says what a pre-training was worth beside from scratch, over its seeds: accuracy, steps and seconds.",
+    "report": "Writes what runs and groups say as one HTML file that needs neither server nor network.",
     "runs": "Lists the runs, newest first.",
     "stop": "Stops a run: it saves a checkpoint and ends; after 60 s it is killed.",
     "resume": "Resumes a run from its last checkpoint, in the same folder; without one it begins again there.",

@@ -25,6 +25,7 @@ COMMANDS = {
     "lab": ("lab", "lab"),
     "bench": ("bench", "bench"),
     "results": ("results", "show_results"),
+    "report": ("results", "make_report"),
     "runs": ("runs", "list_runs"),
     "stop": ("runs", "stop"),
     "resume": ("runs", "resume"),

@@ -1,4 +1,4 @@
-"""The command `results`."""
+"""The commands `results` and `report`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from simclr import runs
-from simclr.cli.parser import FINISHED, add_runs_dir, command_parser, folder_of_runs, parse
+from simclr.cli.parser import FINISHED, add_job_options, add_runs_dir, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
+from simclr.launch import jobs
+from simclr.report import made
+from simclr.report.subjects import finder
 from simclr.results import group_wording, groups, table_formats, tables, wording
 from simclr.results.groups import Find, Group, Measure
 from simclr.results.index import RunIndex, Summary
-from simclr.results.tables import ResultRow, Results
-from simclr.runs import Run
+from simclr.results.tables import Results
 
 
 def show_results(arguments: list[str]) -> int:
@@ -67,7 +69,7 @@ def show_results(arguments: list[str]) -> int:
     if form == "json":
         print(as_json(own, found))
     else:
-        print("\n".join(lines(own, found)) if form == "table" else table_formats.FORMATS[form](table(found)))
+        print("\n".join(lines(own, found)) if form == "table" else table_formats.FORMATS[form](wording.table(found)))
     return FINISHED
 
 
@@ -120,16 +122,6 @@ def answer_of(group: Group, find: Find, measure: Measure) -> str:
     return "\n".join([*head, table_formats.as_text(group_wording.table(group, found, measure, find))])
 
 
-def finder(folder: Path) -> Any:
-    """A function that gives a run of the folder, or of those that ship with it, by its id."""
-    places = {run.id: run.path for run in runs.list_runs(folder)}
-
-    def find(run_id: str) -> Run | None:
-        return Run(places[run_id]) if run_id in places else None
-
-    return find
-
-
 def lines(own: Summary, found: Results) -> list[str]:
     """What is printed."""
     head = [f"{own.title} ({own.id})" if own.title != own.id else own.id]
@@ -137,41 +129,10 @@ def lines(own: Summary, found: Results) -> list[str]:
         head.append(f"{len(found.trials)} seeds: {', '.join(str(seed) for seed in found.seeds)}")
     if not found.rows:
         return [*head, "", "Nothing was trained on it yet, and it has no test figures of its own."]
-    answers = []
-    for verdict in found.verdicts:
-        scratch = wording.row_of(found.rows, verdict.fraction, "scratch")
-        speed = wording.speed_sentence(verdict, scratch.reached if scratch is not None else None, found.clock)
-        answers.append(f"{wording.accuracy_sentence(verdict)} {speed}".strip().replace("**", ""))
-    return [*head, "", *answers, *([""] if answers else []), table_formats.as_text(table(found)), *notes(found)]
-
-
-def notes(found: Results) -> list[str]:
-    said = wording.notes(found)
-    return ["", *said] if said else []
-
-
-def table(found: Results) -> list[list[str]]:
-    """Head and rows, as texts."""
-    clock = wording.CLOCK_NAMES[found.clock]
-    head = ["trained", "labels", "accuracy", "against scratch", f"steps to {wording.LEVEL}", "of scratch"]
-    return [[*head, clock, "of scratch", "seeds"], *map(cells, found.rows)]
-
-
-def cells(row: ResultRow) -> list[str]:
-    reached = row.reached
-    steps, seconds = (None, None) if reached is None else (reached.step_ratio, reached.second_ratio)
-    is_scratch = row.protocol == "scratch"
-    return [
-        wording.ARM_NAMES[row.protocol],
-        f"{100 * row.fraction:g} %",
-        wording.share_text(row.accuracy) if row.accuracy is not None else row.runs[0].state,
-        wording.points_text(row.gain),
-        wording.steps_text(reached),
-        wording.NOTHING if is_scratch else wording.ratio_text(steps),
-        wording.second_text(reached),
-        wording.NOTHING if is_scratch else wording.ratio_text(seconds),
-        ", ".join(sorted({str(run.seed) for run in row.runs}, key=lambda text: text.zfill(20))),
-    ]
+    answers = [text.replace("**", "") for text in wording.answers(found)]
+    text = table_formats.as_text(wording.table(found))
+    notes = wording.notes(found)
+    return [*head, "", *answers, *([""] if answers else []), text, *(["", *notes] if notes else [])]
 
 
 def as_json(own: Summary, found: Results) -> str:
@@ -192,3 +153,31 @@ def as_json(own: Summary, found: Results) -> str:
 
 def _plain(value: Any) -> Any:
     return asdict(value) if hasattr(value, "__dataclass_fields__") else value
+
+
+def make_report(arguments: list[str]) -> int:
+    """Writes a report of runs and groups, and prints where; returns the exit status 0.
+
+    Raises:
+        ConfigError: for bad input; with `--job_dir` its `status.json` says so too.
+    """
+    from simclr.report import page
+
+    parser = command_parser("report")
+    parser.add_argument(
+        "RUN", nargs="+", type=str, help="Runs by id, unique beginning or folder, and groups by id, in any number."
+    )
+    parser.add_argument("--force", action="store_true", help="Replaces a file that is no report, too.")
+    parser.add_argument("--no_images", action="store_true", help="No image of a data set is in the file.")
+    add_job_options(parser, {"out": "The file. Default: report-RUN.html in this folder. A report there is replaced."})
+    options = parse(parser, arguments)
+    with jobs.running(options.job_dir) as report:
+        if options.out is None and options.job_dir is not None:
+            path = Path(options.job_dir) / made.FILE
+        else:
+            path = Path(options.out or made.file_name(options.RUN))
+            made.check_writable(path, force=options.force)
+        folder = folder_of_runs(options.runs_dir)
+        made.write(path, page.make(options.RUN, folder, with_images=not options.no_images, report=report))
+        print(path, flush=True)
+    return FINISHED

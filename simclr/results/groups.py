@@ -132,14 +132,10 @@ def _group(members: Sequence[Summary]) -> Group:
         axes=axes,
         seeds=tuple({repr(item.seed): item.seed for item in reversed(members)}.values()),
         arms=tuple(arm for arm in ARMS if any(item.arm == arm for item in members)),
-        shares=tuple(sorted({item.labels for item in members if item.labels is not None}, key=_share_order)),
+        shares=tuple(sorted({share for item in members if (share := item.labels)}, key=lambda share: share.order)),
         by_subset=len({repr(item.seed) for item in members}) == 1
         and len({item.subset_seed for item in members if item.arm is not None}) > 1,
     )
-
-
-def _share_order(share: LabelShare) -> tuple[bool, int, float]:
-    return (not share.per_class, share.per_class, share.fraction)
 
 
 def _ordered(labels: Iterable[str]) -> tuple[str, ...]:
@@ -227,7 +223,7 @@ def cells(group: Group, measure: Measure, find: Find) -> list[Cell]:
         ]
         return (
             *where,
-            (True, 0, 0.0) if share is None else _share_order(share),
+            (True, 0, 0.0) if share is None else share.order,
             ARMS.index(arm) if arm in ARMS else -1,
         )
 

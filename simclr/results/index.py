@@ -52,6 +52,11 @@ class LabelShare(NamedTuple):
         return f"{self.per_class}pc" if self.per_class else f"{self.fraction:g}"
 
     @property
+    def order(self) -> tuple[bool, int, float]:
+        """Numbers of each class before shares of all, rising."""
+        return (not self.per_class, self.per_class, self.fraction)
+
+    @property
     def amount(self) -> float:
         """What two shares of one kind are compared by."""
         return float(self.per_class or self.fraction)

@@ -194,3 +194,39 @@ def speed_sentence(found: Verdict, scratch: Convergence | None, clock: Clock) ->
 
 def row_of(rows: Sequence[ResultRow], fraction: float, protocol: str) -> ResultRow | None:
     return next((row for row in rows if (row.fraction, row.protocol) == (fraction, protocol)), None)
+
+
+def answers(found: Results) -> list[str]:
+    """What it was worth with each share of the labels, in accuracy and in steps; figures stand between asterisks."""
+    sentences = []
+    for verdict in found.verdicts:
+        scratch = row_of(found.rows, verdict.fraction, "scratch")
+        speed = speed_sentence(verdict, scratch.reached if scratch is not None else None, found.clock)
+        sentences.append(f"{accuracy_sentence(verdict)} {speed}".strip())
+    return sentences
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+
+def table(found: Results) -> list[list[str]]:
+    """Head and rows, as texts."""
+    head = ["trained", "labels", "accuracy", "against scratch", f"steps to {LEVEL}", "of scratch"]
+    return [[*head, CLOCK_NAMES[found.clock], "of scratch", "seeds"], *map(_cells, found.rows)]
+
+
+def _cells(row: ResultRow) -> list[str]:
+    reached = row.reached
+    steps, seconds = (None, None) if reached is None else (reached.step_ratio, reached.second_ratio)
+    is_scratch = row.protocol == "scratch"
+    return [
+        ARM_NAMES[row.protocol],
+        f"{100 * row.fraction:g} %",
+        share_text(row.accuracy) if row.accuracy is not None else row.runs[0].state,
+        points_text(row.gain),
+        steps_text(reached),
+        NOTHING if is_scratch else ratio_text(steps),
+        second_text(reached),
+        NOTHING if is_scratch else ratio_text(seconds),
+        ", ".join(sorted({str(run.seed) for run in row.runs}, key=lambda text: text.zfill(20))),
+    ]

@@ -57,7 +57,7 @@ def test_running(folder):
     (speed,) = [item.help for item in app.metric if item.label == "Images per second"]
     assert "Now: 1,834." in speed
     assert shown["Time left"] == "34 s"
-    assert [button.key for button in app.button] == ["edit", "clone", "stop"]  # no delete while it is active
+    assert [button.key for button in app.button] == ["edit", "clone", "stop", "report-make"]  # no delete while active
 
 
 def test_how_the_folder_was_read_is_shown(folder):
