@@ -21,13 +21,13 @@ from simclr.training import time_left
 MOST_COLUMNS = 9  # options that differ, of which a table shows
 OWN_WORDS = ("data_dir", "num_workers", "num_threads", *NAMING)  # say nothing of what was learned
 NOT_COMPARED = ("experiment_version",)  # an id
-OF_AN_ARM = (
+OF_AN_ARM = (  # which arm it is
     "random_weight_init",
     "freeze_encoder",
     "label_fraction",
     "labels_per_class",
     "subset_seed",
-)  # which arm it is
+)
 # A run fills in what its recipe leaves to the data, the network and the machine.
 FILLED_IN = {"image_size": None, "num_classes": None, "backbone": None, "dataset": None, "precision": "auto"}
 
