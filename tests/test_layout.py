@@ -18,6 +18,7 @@ ORDER = """
     launch
     curves
     results
+    run_table
     experiments
     data
     views
