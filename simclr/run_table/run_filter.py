@@ -17,7 +17,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,23 +206,29 @@ def _moment(text: str) -> float | None:
 # --- which runs pass --------------------------------------------------------------------------------------------------
 
 
-def passes(found: Filter, item: Summary, value: Value, more: Mapping[str, Column] | None = None) -> bool:
-    """Whether a run passes a filter.
+def passing(
+    found: Filter, items: Iterable[Summary], value: Value, more: Mapping[str, Column] | None = None
+) -> list[Summary]:
+    """The runs that pass a filter, in their order.
 
     Args:
         value: what a column has of a run; None where it has nothing.
+        more: options that only some run folders know, as the filter was parsed with.
     """
-    return all(_holds(term, item, value, more) != term.is_not for term in found.terms)
+    tests = [_test_of(term, value, more) for term in found.terms]
+    return [item for item in items if all(test(item) for test in tests)]
 
 
-def _holds(term: Term, item: Summary, value: Value, more: Mapping[str, Column] | None) -> bool:
+def _test_of(term: Term, value: Value, more: Mapping[str, Column] | None) -> Callable[[Summary], bool]:
     if not term.name:
-        return term.values[0].lower() in haystack(item)
+        word = term.values[0].lower()
+        return lambda item: (word in haystack(item)) != term.is_not
     column = columns.find(term.name, more)
-    assert column is not None
-    own = value(column, item)
-    is_any = any(_is(column, own, term.operator.removeprefix("!"), text, item) for text in term.values)
-    return not is_any if term.operator == "!=" else is_any
+    if column is None:
+        raise ValueError(f"{term.name} is no column")
+    is_not = term.is_not != (term.operator == "!=")
+    operator = term.operator.removeprefix("!")
+    return lambda item: any(_is(column, value(column, item), operator, text, item) for text in term.values) != is_not
 
 
 def haystack(item: Summary) -> str:
