@@ -57,7 +57,8 @@ def act(what: str, run_ids: Sequence[str], text: str) -> None:
     if gone:
         done = f"{done} {_runs(gone)} of them {_is(gone)} not there any more.".strip()
     if examples:
-        done = f"{done} {examples} of the examples {'stays' if examples == 1 else 'stay'} as {_is(examples)}.".strip()
+        stay = "stays as it is" if examples == 1 else "stay as they are"
+        done = f"{done} {examples} of the examples {stay}.".strip()
     if done:
         st.session_state["table-done"] = done
     if problems:

@@ -283,6 +283,7 @@ def _data(asked: Asked, everything: Sequence[Summary], late: LateValues) -> tupl
         "name": "runs",
         "mode": "runs",
         "columns": heads(chosen, cells, everything, baseline, late),
+        "isUsual": asked.columns == columns.DEFAULT,
         "rows": rows(items, cells, places),
         "groups": None if groups is None or by is None else group_heads(groups, by),
         "total": len(everything),

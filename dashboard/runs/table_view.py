@@ -80,8 +80,7 @@ def usual_columns() -> None:
 
 
 def apply_view(name: str) -> None:
-    if (view := saved_views.read(store.runs_dir()).get(name)) is not None:
-        show(view)
+    st.session_state["table-view"] = name  # for the page: what it says wrongly is noted while that is drawn
 
 
 def keep_view() -> None:
@@ -242,6 +241,8 @@ def section() -> None:
     """All runs, with what chooses among them."""
     if done := st.session_state.pop("table-done", ""):
         st.toast(escape.markdown(done), icon=":material/check:")
+    if (view := saved_views.read(store.runs_dir()).get(st.session_state.pop("table-view", ""))) is not None:
+        show(view)
     with st.container(border=True, key="all-runs", gap="small"):
         controls()
         rows(VIEW["text"] or "")

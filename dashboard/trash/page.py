@@ -66,6 +66,7 @@ def data(found: list[Summary], sizes: dict[str, int]) -> dict[str, Any]:
         "name": "trash",
         "mode": "trash",
         "columns": COLUMNS,
+        "isUsual": True,
         "rows": json.dumps(rows),
         "groups": None,
         "total": len(found),

@@ -25,7 +25,7 @@ SCAN_SECONDS = 1.0
 FILL_DELAY_SECONDS = 1.0
 # Among more folders than this, one that has ended is looked into when it changed: its files are replaced, which changes
 # the time of the folder. What was changed without, as by an editor, is found by looking into a share of them each time.
-MANY, SHARES = 800, 16
+MANY, SHARES = 800, 24
 # The time of a folder that is younger may be that of two changes.
 NEW_SECONDS = 2.0
 

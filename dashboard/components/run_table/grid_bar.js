@@ -123,9 +123,9 @@ function asked(grid, picked) {
   }
 }
 
-/** @param {string} label @param {string} help @param {() => void} action @param {boolean} isOff */
-function choice(label, help, action, isOff) {
-  const node = button(label, undefined, action);
+/** @param {string} label @param {string} help @param {() => void} action @param {boolean} isOff @param {string} [className] */
+function choice(label, help, action, isOff, className) {
+  const node = button(label, undefined, action, className);
   node.title = help;
   node.disabled = isOff;
   return node;
@@ -203,12 +203,6 @@ export function drawBar(grid) {
         count === data.total ? runsText(count) : `${count.toLocaleString("en")} of ${runsText(data.total)}`,
       ),
     );
-    if (data.baseline) {
-      const chip = element("span", "baseline", "Differences from ");
-      chip.append(element("b", "", data.baseline.title));
-      chip.append(button("×", "No baseline", () => act(grid, "no-baseline"), "clear"));
-      parts.push(chip);
-    }
   } else {
     const form = asked(grid, picked);
     const count = element("span", "count picked", `${picked.length.toLocaleString("en")} selected`);
@@ -219,18 +213,19 @@ export function drawBar(grid) {
         const all = () => {
           for (const id of rows.ids) grid.memory.picked.add(id);
         };
-        parts.push(
-          button(
-            `All ${rows.ids.length.toLocaleString("en")}`,
-            "Selects all runs that pass the filter",
-            () => pick(grid, all),
-            "quiet",
-          ),
-        );
+        const help = "Selects all runs that pass the filter";
+        parts.push(choice(`All ${rows.ids.length.toLocaleString("en")}`, help, () => pick(grid, all), false, "quiet"));
       }
-      parts.push(button("None", "Selects nothing", () => pick(grid, () => grid.memory.picked.clear()), "quiet"));
+      const none = () => pick(grid, () => grid.memory.picked.clear());
+      parts.push(choice("None", "Selects nothing", none, false, "quiet"));
       parts.push(element("span", "divider"), ...choices(grid, picked));
     }
+  }
+  if (data.baseline && !grid.asks) {
+    const chip = element("span", "baseline", "Differences from ");
+    chip.append(element("b", "", data.baseline.title));
+    chip.append(button("×", "No baseline", () => act(grid, "no-baseline"), "clear"));
+    parts.push(chip);
   }
   grid.bar.classList.toggle("chosen", picked.length > 0);
   grid.bar.replaceChildren(...parts);

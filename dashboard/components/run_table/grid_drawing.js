@@ -8,6 +8,8 @@ import { differenceOf, NOTHING, noteOf, pointsText, textOf } from "./grid_words.
 
 const NARROW = 640;
 const BOX = 38;
+const NAME = 200;
+const NARROW_NAME = 132;
 
 /** @param {Grid} grid */
 export const lineHeight = (grid) => (grid.isNarrow ? 48 : 36);
@@ -28,7 +30,10 @@ export function arrange(grid) {
   grid.node.classList.toggle("narrow", grid.isNarrow);
   const others = data.columns.slice(1);
   grid.widths = new Map(others.map((column) => [column.name, widthIn(grid, column)]));
-  grid.columns = [data.columns[0], ...(grid.isNarrow ? fitting(others, grid.widths, width - BOX - 132) : others)];
+  // those that were chosen are all there, and scroll where they have no room
+  const isFitted = grid.isNarrow || data.isUsual;
+  const room = width - BOX - (grid.isNarrow ? NARROW_NAME : NAME);
+  grid.columns = [data.columns[0], ...(isFitted ? fitting(others, grid.widths, room) : others)];
 }
 
 const pen = document.createElement("canvas").getContext("2d");
@@ -39,8 +44,8 @@ function widthIn(grid, column) {
   if (pen) pen.font = getComputedStyle(grid.node).font;
   // figures of equal width take somewhat more
   const measure = (/** @type {string} */ text, size = 1) =>
-    1.08 * size * (pen ? pen.measureText(text).width : 7 * text.length);
-  return widthOf(column, grid.rows, grid.data.groups, measure);
+    1.1 * size * (pen ? pen.measureText(text).width : 7 * text.length);
+  return widthOf(column, grid.rows, grid.isNarrow ? null : grid.data.groups, measure);
 }
 
 /** @param {Grid} grid @param {(column: GridColumn) => void} onSort */
@@ -82,7 +87,7 @@ export function drawHead(grid, onSort) {
   group.append(...columns);
   grid.table.querySelector("colgroup")?.remove();
   grid.table.prepend(group);
-  grid.table.style.minWidth = grid.isNarrow ? "0" : `${needed + 220}px`;
+  grid.table.style.minWidth = grid.isNarrow ? "0" : `${needed + NAME}px`;
   grid.table.setAttribute("aria-colcount", String(grid.columns.length + 1));
 }
 

@@ -87,7 +87,7 @@ export function windowOf(top, height, line, count) {
 }
 
 const MAX_SEEN = 300;
-const PADDING = 20;
+const PADDING = 17;
 const MAX_WIDTH = 230;
 
 /**

@@ -47,6 +47,8 @@ export interface GridData {
   /** Names the table for as long as the page is loaded. */
   name: string;
   columns: GridColumn[];
+  /** Nobody chose the columns: on a narrow page the less important ones give way. */
+  isUsual: boolean;
   rows: string;
   groups: RowGroup[] | null;
   total: number;
