@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 from dashboard_fixtures import make_run
-from server import Server, Tab
+from server import Server, Tab, expect, server  # noqa: F401  (a fixture)
 
 from simclr import runs
 
 pytest.importorskip("playwright.sync_api")
-from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 PAGE_MS = 60_000
