@@ -18,6 +18,7 @@ ORDER = """
     launch
     curves
     results
+    run_table
     experiments
     data
     views
@@ -37,7 +38,7 @@ ORDER = """
     components
     shared
     maps
-    page_runs page_new_run page_run page_experiments page_curves page_results page_race page_embeddings \
+    page_runs page_trash page_new_run page_run page_experiments page_curves page_results page_race page_embeddings \
 page_augmentations
     shell
 """

@@ -29,10 +29,7 @@ def of_runs(summaries: Sequence[index.Summary]) -> list[Source]:
         run = store.find(item.id)
         if run is None:
             continue
-        if item.arm:
-            what = run_labels.ARM_LABELS[item.arm] + (f", {item.labels.phrase}" if item.labels is not None else "")
-        else:
-            what = run_labels.KIND_LABELS[item.kind]
+        what = run_labels.arm_text(item) or run_labels.KIND_LABELS[item.kind]
         seed = "" if item.seed is None else f"seed {item.seed}"
         sub = " · ".join(part for part in (what, item.dataset, seed) if part)
         words = " ".join((item.name, item.id, sub, item.backbone, run_labels.STATE_LABELS[item.state], *item.tags))

@@ -150,9 +150,7 @@ class Side:
 
 
 def subtitle(item: index.Summary) -> str:
-    words = [run_labels.KIND_LABELS[item.kind], item.backbone, item.dataset]
-    if item.arm:
-        words[0] = run_labels.ARM_LABELS[item.arm] + (f", {item.labels.phrase}" if item.labels is not None else "")
+    words = [run_labels.arm_text(item) or run_labels.KIND_LABELS[item.kind], item.backbone, item.dataset]
     return " · ".join(word for word in words if word)
 
 

@@ -200,7 +200,7 @@ def page() -> None:
     run_id = VIEW["id"]
     run = store.find(run_id)
     if run is None:
-        if st.session_state.get("deleted", {}).get("id") == run_id:  # taken out of the queue: the undo is there
+        if run_id in st.session_state.get("deleted", {}).get("ids", ()):  # taken out of the queue: the undo is there
             url_state.go_instead("")
         unknown(run_id)
         return

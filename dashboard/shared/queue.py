@@ -124,7 +124,7 @@ def drop(run_id: str) -> None:
         name = store.get().summary(run).title
         queue.drop(run, store.runs_dir())
         if store.find(run_id) is None:
-            st.session_state["deleted"] = {"id": run_id, "name": name}
+            st.session_state["deleted"] = {"ids": [run_id], "name": name}
 
 
 def section() -> None:

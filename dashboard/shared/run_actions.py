@@ -57,7 +57,27 @@ def delete_run(run_id: str) -> None:
         if run is not None:
             name = store.get().summary(run).title
             runs.delete(run, store.runs_dir())
-            st.session_state["deleted"] = {"id": run.id, "name": name}
+            remember_deleted([run.id], name)
+
+
+def remember_deleted(run_ids: list[str], name: str) -> None:
+    """Lets the Runs page offer to bring runs back; `name` is what to call them."""
+    st.session_state["deleted"] = {"ids": run_ids, "name": name}
+
+
+def restore_runs(run_ids: list[str]) -> int:
+    """Brings runs back from the trash; returns how many. What cannot be brought back is said on the next page."""
+    problems, count = [], 0
+    for run_id in run_ids:
+        try:
+            runs.restore(run_id, store.runs_dir())
+            count += 1
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        more = f" {len(problems) - 1} others likewise." if len(problems) > 1 else ""
+        st.session_state["message"] = problems[0] + more
+    return count
 
 
 def save_details(run_id: str) -> None:

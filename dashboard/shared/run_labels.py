@@ -41,6 +41,13 @@ def usable(summaries: list[index.Summary]) -> list[index.Summary]:
     return sorted(found, key=lambda item: (item.kind != "pretrain", -item.created))
 
 
+def arm_text(item: index.Summary) -> str:
+    """`From scratch, 1 % of the labels`; empty of a pre-training."""
+    if item.arm is None:
+        return ""
+    return ARM_LABELS[item.arm] + (f", {item.labels.phrase}" if item.labels is not None else "")
+
+
 def label(item: index.Summary) -> str:
     """A run's name; without one, what it is and the end of its id, which tells it apart."""
     if item.name != item.id:

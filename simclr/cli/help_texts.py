@@ -91,6 +91,7 @@ a FILE.yaml:
   python -m simclr report GROUP --no_images""",
     "runs": """examples:
   python -m simclr runs
+  python -m simclr runs --filter "kind:pretrain knn>85 temperature<=0.2 -tag:old"
   python -m simclr runs --json""",
     "stop": """example:
   python -m simclr stop 20261122-1422""",
@@ -112,7 +113,7 @@ SUMMARIES = {
     "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",
     "results": "Says what a pre-training was worth beside from scratch, over its seeds: accuracy, steps and seconds.",
     "report": "Writes what runs and groups say as one HTML file that needs neither server nor network.",
-    "runs": "Lists the runs, newest first.",
+    "runs": "Lists the runs, or those that pass a filter, newest first.",
     "stop": "Stops a run: it saves a checkpoint and ends; after 60 s it is killed.",
     "resume": "Resumes a run from its last checkpoint, in the same folder; without one it begins again there.",
 }

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 from simclr import runs
 from simclr.cli.parser import FINISHED, add_run, add_runs_dir, command_parser, folder_of_runs, parse
 from simclr.cli.training import report_end
+from simclr.config import ConfigError
 from simclr.hardware import devices, ranks
 from simclr.launch import control, queue, spawn
 
 
 def list_runs(arguments: list[str]) -> int:
-    """Prints the runs, newest first, as lines or as JSON."""
+    """Prints the runs, or those that pass a filter, newest first, as lines or as JSON."""
     from simclr.launch import slurm_runs
 
     parser = command_parser("runs")
+    parser.add_argument(
+        "--filter",
+        default="",
+        metavar="LINE",
+        help='Only runs that pass it, as on the page Runs: words and conditions, as "dataset:cifar10 knn>85 -tag:old".',
+    )
     parser.add_argument("--json", action="store_true", help="As JSON, for scripts.")
     add_runs_dir(parser)
     options = parse(parser, arguments)
     folder = folder_of_runs(options.runs_dir)
     slurm_runs.refresh(folder)
     found = runs.list_runs(folder)
+    if options.filter:
+        passing = ids_that_pass(options.filter, folder)
+        found = [run for run in found if run.id in passing]
     if options.json:
         rows = [
             {
@@ -37,7 +48,9 @@ def list_runs(arguments: list[str]) -> int:
         ]
         print(json.dumps(rows, indent=1))
         return FINISHED
-    if not found:
+    if not found and options.filter:
+        print(f"No run in {folder} passes the filter.")
+    elif not found:
         print(f"There are no runs in {folder}. Start one: python -m simclr pretrain --config simclr/recipes/quick.yaml")
     for run in found:
         status = run.status
@@ -47,6 +60,28 @@ def list_runs(arguments: list[str]) -> int:
         why = f"({status.reason})" if status.reason and status.reason != "on request" else ""
         print(f"{run.id:<56} {status.state:<9} {status.progress:>4.0%}  {when}  {number:<12} {why}".rstrip())
     return FINISHED
+
+
+def ids_that_pass(line: str, folder: Path) -> set[str]:
+    """Ids of the runs that pass a filter.
+
+    Raises:
+        ConfigError: if a part of it makes no sense.
+    """
+    from simclr.results.index import RunIndex
+    from simclr.run_table import columns, run_filter
+    from simclr.run_table.late_values import LateValues
+
+    index, late = RunIndex(folder), LateValues(folder)
+    summaries = [index.summary(run) for run in runs.run_folders(folder)]  # with figures that only `metrics.csv` tells
+    found = run_filter.parse(line)
+    if found.problems:  # it may name an option that only a folder from elsewhere knows
+        late.read(summaries, columns.options())
+        found = run_filter.parse(line, late.more)
+    if found.problems:
+        raise ConfigError(f"filter is {line[:200]}; {found.problems[0]}")
+    late.read(summaries, found.names)
+    return {item.id for item in run_filter.passing(found, summaries, late.value, late.more)}
 
 
 def version_of(run: runs.Run) -> int | None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from conftest import supervise_nothing
-from dashboard_fixtures import make_experiment, make_run, open_page, press, query, texts
+from dashboard_fixtures import make_experiment, make_run, named, open_page, press, query, texts
 
-from dashboard.runs import page
+from dashboard.runs import first_page, table_data
 from dashboard.shared import store
 from simclr import runs
 from simclr.launch import queue, spawn
@@ -39,7 +39,7 @@ def test_shipped_examples_leave_the_first_steps_in_place_and_cannot_be_changed(f
     assert not app.exception
     assert [button.label for button in app.button if button.proto.type == "primary"] == ["Start the race"]
     assert "Or look at finished ones first" in texts(app)
-    (line,) = [page.row(item) for item in store.get().summaries()]
+    (line,) = [first_page.row(item) for item in store.get().summaries()]
     assert line["name"]["sub"].startswith("Example")
     app = open_page("run", id=example.id)
     assert not app.exception
@@ -146,17 +146,18 @@ def test_filters_choose_by_kind_state_and_words(folder):
     make_experiment(folder)
     make_run(folder, "failed", tags="colour")
     found = store.get().summaries()
-    assert sum(page.matches(item, ["scratch"], [], "") for item in found) == 1
-    assert sum(page.matches(item, [], ["failed"], "") for item in found) == 1
-    assert sum(page.matches(item, [], [], "colour pretrain") for item in found) == 1
-    assert sum(page.matches(item, ["scratch"], ["failed"], "") for item in found) == 0
-    assert all(page.matches(item, [], [], "") for item in found)
+    assert len(table_data.of_kinds(found, ["scratch"], [])) == 1
+    assert len(table_data.of_kinds(found, [], ["failed"])) == 1
+    assert table_data.of_kinds(found, ["scratch"], ["failed"]) == []
+    assert table_data.of_kinds(found, [], []) == found
+    app = open_page("runs", **{"filter-text": "colour pretrain"})
+    assert named(app.text_input, "filter-text").value == "colour pretrain"
 
 
 def test_a_row_leads_to_its_run_by_id_and_shows_per_cent(folder):
     _, found = make_experiment(folder)
     summary = store.get().summary(found["frozen-0.01"])
-    row = page.row(summary)
+    row = first_page.row(summary)
     assert row["href"] == f"/run?id={summary.id}"
     assert row["accuracy"]["text"] == "42.0 %"
     assert row["accuracy"]["sub"] == "test"
