@@ -142,7 +142,7 @@ def test_a_tick_without_news_costs_little(server: Server, browser: object) -> No
         page = open_runs(browser, server)
         # of runs from elsewhere the figures come after the page
         page.wait_for_function(
-            "() => !/–\\t\\d+ s\\t/.test(document.querySelector('.link-table').innerText)",
+            "() => !/–\\t\\d+ s\\t/.test(document.querySelector('.run-grid').innerText)",
             timeout=SETTLE_SECONDS * 1000,
         )
         process = psutil.Process(server.process.pid)

@@ -187,3 +187,40 @@ def test_a_duration_counts_the_parts_before_a_resume():
     assert index.elapsed(Status(state="queued")) is None
     # a Slurm job that waits again does not go on meanwhile
     assert index.elapsed(Status(state="queued", backend="slurm", started=now - 900, heartbeat=now - 600)) == 300
+
+
+def test_of_many_runs_a_changed_folder_is_read_at_once_and_any_file_soon(folder, known, monkeypatch):
+    monkeypatch.setattr(index, "MANY", 3)
+    monkeypatch.setattr(index, "NEW_SECONDS", -60.0)  # what was written just now counts as old
+    made = [make_run(folder, name=f"run {number}") for number in range(6)]
+
+    def names():
+        return sorted(item.name for item in known.summaries(max_age=0))
+
+    assert names() == [f"run {number}" for number in range(6)]
+    made[0].edit(name="edited")  # replaced, which changes the folder
+    assert "edited" in names()
+    path = made[1].path / runs.META
+    path.write_text(path.read_text().replace("run 1", "by hand"))  # written in place, which does not
+    found = [names() for _ in range(index.SHARES + 1)]
+    assert "by hand" in found[-1]
+    runs.delete(made[2], folder)
+    assert "run 2" not in names()
+    runs.restore(made[2].id, folder)
+    assert "run 2" in names()
+    (made[3].path / runs.STATUS).unlink()
+    (made[3].path / runs.CONFIG).unlink()
+    assert "run 3" not in names()
+
+
+def test_of_many_runs_one_that_goes_on_is_looked_into_each_time(folder, known, monkeypatch):
+    monkeypatch.setattr(index, "MANY", 1)
+    monkeypatch.setattr(index, "NEW_SECONDS", -60.0)
+    run = make_run(folder, "running", done=2)
+    for _ in range(3):
+        make_run(folder)
+    known.summaries(max_age=0)
+    text = (run.path / runs.STATUS).read_text()
+    (run.path / runs.STATUS).write_text(text.replace('"epoch": 2', '"epoch": 7'))  # in place
+    (found,) = [item for item in known.summaries(max_age=0) if item.id == run.id]
+    assert found.status.epoch == 7
