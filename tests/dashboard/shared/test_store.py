@@ -1,5 +1,7 @@
 """The readers behind the pages: summaries, colours, words, and the partners of a pre-training."""
 
+import os
+
 import pytest
 from dashboard_fixtures import make_run
 
@@ -38,8 +40,13 @@ def test_colours_stay_when_another_run_is_deleted(folder):
 def test_one_look_serves_all_who_ask_within_a_second(folder, monkeypatch):
     make_run(folder)
     looks = []
-    original = runs.list_runs
-    monkeypatch.setattr(runs, "run_folders", lambda place: looks.append(place) or original(place))
+    original = os.scandir
+
+    def scandir(place):
+        looks.extend([place] if place == folder else [])
+        return original(place)
+
+    monkeypatch.setattr(index.os, "scandir", scandir)
     clock = [50.0]
     monkeypatch.setattr(index.time, "monotonic", lambda: clock[0])
     first = store.get().summaries()
