@@ -41,7 +41,8 @@ def by_axis(group: Group, axis: str, found: Sequence[Cell], name: str, color: st
     """
     numbers = [float(label) for label in group.axes[axis]]
     known = [(float(cell.setting[axis]), cell) for cell in found if cell.spread is not None and axis in cell.setting]
-    data = [_line([(x, cell.spread) for x, cell in known if cell.spread is not None], name, color)]
+    means = [(x, cell.spread) for x, cell in known if cell.spread is not None]
+    data = [_line(means, name, color, [address_of(cell) for _, cell in known])]
     seeds = [(x, value) for x, cell in known for value in cell.values.values()]
     if len(seeds) > len(known):
         points = {
@@ -66,11 +67,15 @@ def by_axis(group: Group, axis: str, found: Sequence[Cell], name: str, color: st
     return figure
 
 
-def _line(points: Sequence[tuple[float, Spread]], name: str, color: str) -> dict[str, Any]:
-    """Means over the seeds, with their deviation where there are several."""
+def _line(
+    points: Sequence[tuple[float, Spread]], name: str, color: str, hrefs: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Means over the seeds, with their deviation where there are several; a point leads to its address."""
     means = [each.mean for _, each in points]
     trace = line_trace([x for x, _ in points], means, name, color, width=2.4, percent=True, markers=True)
     trace["marker"] = {"color": color, "size": 8}
+    if hrefs is not None:
+        trace["customdata"] = list(hrefs)
     deviations = [100 * (each.deviation or 0) for _, each in points]
     if any(deviations):
         trace["error_y"] = {"array": rounded(deviations), "color": color, "thickness": 1.4, "width": 4}
@@ -172,14 +177,15 @@ def by_labels(found: Sequence[Cell]) -> dict[str, Any]:
     amounts = sorted({amount for cell in found if (amount := groups.label_amount(cell, kind))})
     for arm in dict.fromkeys(cell.arm for cell in found if cell.arm is not None):
         points = [
-            (amount, cell.spread)
+            (amount, cell.spread, address_of(cell))
             for cell in found
             if cell.arm == arm and cell.spread is not None and (amount := groups.label_amount(cell, kind))
         ]
         if points:
-            data.append(
-                _line(sorted(points, key=lambda point: point[0]), wording.ARM_NAMES[arm], palette.ARM_COLORS[arm])
-            )
+            points.sort(key=lambda point: point[0])
+            line = [(amount, spread) for amount, spread, _ in points]
+            hrefs = [href for *_, href in points]
+            data.append(_line(line, wording.ARM_NAMES[arm], palette.ARM_COLORS[arm], hrefs))
     figure: dict[str, Any] = {"data": data, "layout": layout(LABEL_AXES[kind], "Accuracy", percent=True)}
     figure["layout"]["xaxis"].pop("rangemode")
     figure["layout"]["xaxis"] |= {

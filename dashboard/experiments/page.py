@@ -12,7 +12,7 @@ from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
 from dashboard.components.setting_grid import setting_grid
 from dashboard.components.table import table
-from dashboard.experiments import choice_panel, figures, operation_pictures, rows
+from dashboard.experiments import choice_panel, figures, operation_pictures, rows, scatter
 from dashboard.shared import asked, formats, jobs, palette, store, ui, url_state
 from simclr.results import group_wording, groups, wording
 from simclr.results.groups import Cell, Group, Measure
@@ -30,6 +30,7 @@ STATE_COLORS = {
     "stopped": "color-mix(in srgb, currentColor 38%, transparent)",
     "queued": "color-mix(in srgb, currentColor 12%, transparent)",
 }
+PICTURES = {"settings": "Settings", "runs": "Any two values"}
 STYLE = """
 <style>
 .group-bar { display: flex; gap: 2px; height: 7px; margin: 0.1rem 0 0.2rem; }
@@ -42,16 +43,18 @@ STYLE = """
 
 def read_address(query: url_state.Query) -> dict[str, Any]:
     one = url_state.last_values(query)
-    found = {name: one[name] for name in ("group", "arm", "labels") if name in one}
+    found = {name: one[name] for name in ("group", "arm", "labels", "x", "y") if name in one}
     measure = asked.one_of(query, "measure", {item.key: item.key for item in groups.MEASURES}, "the first measure")
-    return found | ({"measure": measure} if measure else {})
+    shows = asked.one_of(query, "picture", {name: name for name in PICTURES}, "the settings")
+    return found | ({"measure": measure} if measure else {}) | ({"picture": shows} if shows else {})
 
 
-VIEW = url_state.View("experiments", {"group": "", "measure": "", "arm": "", "labels": ""}, read_address)
+FIRST = {"group": "", "measure": "", "arm": "", "labels": "", "picture": "settings", "x": "", "y": ""}
+VIEW = url_state.View("experiments", FIRST, read_address)
 
 
 def open_group(group_id: str) -> None:
-    VIEW.update(group=group_id, measure="", arm="", labels="")
+    VIEW.update(**(FIRST | {"group": group_id}))
 
 
 # --- actions ----------------------------------------------------------------------------------------------------------
@@ -151,6 +154,15 @@ def controls(group: Group, measures: list[Measure]) -> None:
                 width=300,
                 **VIEW.widget("measure", list(labels), measures[0].key),
             )
+        st.segmented_control(
+            "Picture",
+            list(PICTURES),
+            format_func=PICTURES.__getitem__,
+            required=True,
+            **VIEW.widget("picture", list(PICTURES), "settings"),
+        )
+        if VIEW["picture"] == "runs":
+            choose_values(group, measures)
         if not groups.asks_which_arm(group, shown_measure(measures)):
             return
         if len(group.arms) > 1:
@@ -170,6 +182,22 @@ def controls(group: Group, measures: list[Measure]) -> None:
                 required=True,
                 **VIEW.widget("labels", list(texts), group.shares[0].key),
             )
+
+
+def choose_values(group: Group, measures: list[Measure]) -> None:
+    """Which two values of the runs are set against each other."""
+    known = scatter.offered(group)
+    if not known:
+        return
+    first = scatter.start_names(list(known), list(group.axes), shown_measure(measures).key)
+    for name, title, value in zip(("x", "y"), ("Across", "Up"), first, strict=True):
+        st.selectbox(
+            title,
+            list(known),
+            format_func=lambda name: scatter.label(known[name]),
+            width=240,
+            **VIEW.widget(name, list(known), value),
+        )
 
 
 @st.fragment(run_every=3)
@@ -192,11 +220,27 @@ def shown(group_id: str, drawn: tuple[bool, int]) -> None:
     st.caption(escape.markdown(f"{group_wording.progress(group)} · {facts(group)}"))
     with st.container(key="group-answer"):
         st.markdown(_answer(group, compared, measure))
-    picture(group, compared, measure)
+    if VIEW["picture"] == "runs":
+        values(group)
+    else:
+        picture(group, compared, measure)
     with st.container(border=True, gap=None):
         table(*rows.cell_table(group, compared, measure, store.find), key=f"cells-{group_id}-{measure.key}")
     with st.expander(f"All {formats.thousands(len(group.members))} runs", key=f"runs-{group_id}"):
         table(rows.RUN_COLUMNS, rows.run_rows(group), key=f"members-{group_id}")
+
+
+def values(group: Group) -> None:
+    """Two values of each run against each other."""
+    known = scatter.offered(group)
+    x, y = known.get(VIEW["x"]), known.get(VIEW["y"])
+    if x is None or y is None:
+        st.caption("These runs do not differ in any number yet.")
+        return
+    figure = scatter.of_runs(group, x, y)
+    with st.container(border=True, gap=None):
+        live_chart(figure, key=f"values-{group.id}-{x.name}-{y.name}", height=420)
+        st.caption(scatter.caption(group, figure))
 
 
 def _answer(group: Group, compared: list[Cell], measure: Measure) -> str:
@@ -351,7 +395,7 @@ def page() -> None:
     controls(group, groups.measures_of(group, store.find))
     shown(group.id, offered(group))
     links(group)
-    url_state.write({"group": group.id} | VIEW.changed("measure", "arm", "labels"))
+    url_state.write({"group": group.id} | VIEW.changed("measure", "arm", "labels", "picture", "x", "y"))
 
 
 if __name__ == "__main__":  # Streamlit runs a page as the main module

@@ -37,7 +37,7 @@ export interface Figure {
 export interface PlotlyNode extends HTMLElement {
   layout: any;
   _fullLayout: any;
-  on(event: string, listener: () => void): void;
+  on(event: string, listener: (event?: any) => void): void;
 }
 
 export interface Plotly {

@@ -2,6 +2,7 @@
 // through plotly, which reads some HTML: the figure comes with every text escaped.
 
 import { element } from "../common/elements.js";
+import { openAddress } from "../common/leaving.js";
 import { CHART_OPTIONS, loadPlotly, MIN_CHART_WIDTH, paint } from "../common/plotly.js";
 import { discardState, stateIn } from "../common/states.js";
 import { theme } from "../common/theme.js";
@@ -18,6 +19,7 @@ function draw(chart) {
   const colors = theme(chart.node);
   const stamp = chart.revision + JSON.stringify(colors) + chart.height;
   if (stamp === chart.drawn) return;
+  const isFirst = !chart.drawn;
   chart.drawn = stamp;
   const figure = paint(JSON.parse(chart.figure), colors);
   // A constant uirevision: plotly then keeps zoom, pan and hidden lines from one update to the next.
@@ -27,6 +29,16 @@ function draw(chart) {
     doubleClick: "reset",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
   });
+  if (isFirst) chart.node.on("plotly_click", openPoint);
+}
+
+/**
+ * Goes where a point leads: its `customdata` is an address of this dashboard.
+ * @param {{ points?: { customdata?: unknown }[] }} [event]
+ */
+function openPoint(event) {
+  const href = event?.points?.map((point) => point.customdata).find((data) => typeof data === "string");
+  if (typeof href === "string" && href.startsWith("/")) openAddress(href);
 }
 
 /**

@@ -276,3 +276,19 @@ def test_a_group_in_slurm_says_why_it_waits_and_is_stopped_resumed_and_added_to_
     assert {run.status.backend for run in start.runs_of(group, folder)} == {"slurm"}
     assert {pretended_slurm.option(job_id, "time") for job_id in pretended_slurm.scripts} == {"9"}
     assert list(pretended_slurm.scripts) == ["1", "2", "3", "4", "5"]
+
+
+def test_any_two_values_of_the_runs_stand_against_each_other(folder):
+    for run, seconds in zip(make_group(folder, THREE), range(10, 19), strict=True):
+        runs.update_status(run.path, started=100.0, ended=100.0 + seconds)
+    app = open_page("experiments", group="which-x7k2", picture="runs", x="duration")
+    assert not app.exception
+    assert query(app, "y") in ("", "val_knn")
+    chart = json.loads(component_with(app, '"figure":')["figure"])
+    (trace,) = chart["data"]
+    assert len(trace["x"]) == 9
+    assert sorted(trace["y"])[-1] == 88
+    assert all(href.startswith("/run?id=") for href in trace["customdata"])
+    assert "9 runs; a click opens one." in texts(app)
+    app = open_page("experiments", group="which-x7k2", picture="runs", x="nothing")
+    assert not app.exception
