@@ -302,7 +302,7 @@ def stop(group_id: str, runs_dir: Path) -> Stopped:
     waiting, running = _stop_jobs([run for run in found if run.status.backend == "slurm"], runs_dir, errors)
     waiting += queue.hold([run for run in found if run.status.state == "queued"], runs_dir)
     for run in found:
-        if not run.status.is_active or run in running:
+        if not run.status.is_active or run in running or run in waiting:
             continue
         try:
             control.request_stop(run.path)
