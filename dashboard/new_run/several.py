@@ -60,7 +60,7 @@ def choose(target: str) -> str:
             None,
             key="several-at-once",
             persist_state="session",
-            placeholder="As many as Slurm lets",
+            placeholder="No limit",
             help="How many of these jobs run at the same time at most; each of the others begins when one has ended.",
         )
     return chosen or ONE

@@ -298,12 +298,12 @@ def stop(group_id: str, runs_dir: Path) -> Stopped:
     Raises:
         ConfigError: if there is no such group, or one cannot be stopped; the others are.
     """
-    found = runs_of(group_id, runs_dir)
     errors: list[ConfigError] = []
-    waiting, running = _stop_jobs([run for run in found if run.status.backend == "slurm"], runs_dir, errors)
+    waiting, running = _stop_jobs(group_id, runs_dir, errors)
+    found = runs_of(group_id, runs_dir)
     waiting += queue.hold([run for run in found if run.status.state == "queued"], runs_dir)
     for run in found:
-        if not run.status.is_active or run in running:
+        if not run.status.is_active or run in running or run in waiting:
             continue
         try:
             control.request_stop(run.path)
@@ -315,19 +315,25 @@ def stop(group_id: str, runs_dir: Path) -> Stopped:
     return Stopped(waiting, running)
 
 
-def _stop_jobs(found: list[Run], runs_dir: Path, errors: list[ConfigError]) -> Stopped:
+def _stop_jobs(group_id: str, runs_dir: Path, errors: list[ConfigError]) -> Stopped:
     """The same for those that were submitted to Slurm; what is wrong is added to `errors`."""
-    active = {run: run.status.state for run in found if run.status.is_active}
-    waiting = [run for run, state in active.items() if state == "queued"]
-    if active:
-        with spawn.locked(runs_dir / LOCK):  # what is just being submitted is stopped with the others
-            for run in waiting:
-                if slurm_state.is_unsent(runs.read_status(run.path)):
-                    slurm_runs.stop_unsent(run)
-            try:
-                slurm_runs.cancel_several([run for run in active if run.status.is_active])
-            except ConfigError as error:
-                errors.append(error)
+
+    def active_jobs() -> dict[Run, str]:
+        found = [run for run in runs_of(group_id, runs_dir) if run.status.backend == "slurm"]
+        return {run: status.state for run in found if (status := run.status).is_active}
+
+    if not active_jobs():
+        return Stopped([], [])
+    with spawn.locked(runs_dir / LOCK):  # what is just being submitted is stopped with the others
+        active = active_jobs()
+        waiting = [run for run, state in active.items() if state == "queued"]
+        for run in waiting:
+            if slurm_state.is_unsent(runs.read_status(run.path)):
+                slurm_runs.stop_unsent(run)
+        try:
+            slurm_runs.cancel_several([run for run in active if run.status.is_active])
+        except ConfigError as error:
+            errors.append(error)
     return Stopped(waiting, [run for run in active if run not in waiting])
 
 

@@ -13,11 +13,11 @@ from simclr.sweeps.on_slurm import OnSlurm
 
 pytestmark = pytest.mark.slurm
 
-OPTIONS = TINY_PRETRAIN | {"limit_images": 300, "epochs": 6, "knn_every_epochs": 0, "evaluate": False}
+OPTIONS = TINY_PRETRAIN | {"limit_images": 300, "epochs": 6, "knn_every_epochs": 0}
 
 
 def sweep(**parts):
-    base = {"recipe": "quick"} | {name: cfg.option_text(value) for name, value in OPTIONS.items()}
+    base = {"recipe": "quick"} | {name: cfg.option_text(value) for name, value in OPTIONS.items() if name != "evaluate"}
     return sweep_file.parse({"title": "Seeds", "base": base, "arms": ["frozen"], "label_fractions": [0.5]} | parts)
 
 

@@ -188,6 +188,26 @@ def test_a_group_is_stopped_in_two_calls_and_resumed_with_new_jobs(cluster, tiny
     assert start.resume(group, tiny_runs) == []
 
 
+def test_one_job_that_is_gone_keeps_no_other_from_being_stopped(cluster, tiny_runs):
+    """Slurm's word about several jobs may be about one of them."""
+    group = start.start(sweep(seeds=3), tiny_runs, target())
+    program = cluster.folder / "bin" / "scancel"
+    said = "scancel: error: Kill job error on job id 2: Invalid job id specified"
+    head, _, tail = program.read_text().rpartition("for ")
+    program.write_text(f'{head}case "$*" in *2*) echo "{said}" >&2; exit 1;; esac\nfor {tail}')
+    start.stop(group, tiny_runs)
+    assert cluster.calls("scancel") == ["3 2 1", "3", "2", "1"]
+    states = {run.status.job_id: run.status.state for run in start.runs_of(group, tiny_runs)}
+    assert (states["1"], states["3"]) == ("stopped", "stopped")
+    (cluster.folder / "bin" / "scancel").write_text(
+        "#!/bin/sh\necho 'scancel: error: Unable to contact slurm controller' >&2\nexit 1\n"
+    )
+    group = start.start(sweep(seeds=2), tiny_runs, target())
+    with pytest.raises(ConfigError, match="could not be cancelled: Unable to contact slurm controller"):
+        start.stop(group, tiny_runs)
+    assert {run.status.stop_requested for run in start.runs_of(group, tiny_runs)} == {None}
+
+
 def test_what_follows_a_failed_one_is_told_so_and_resumed_with_it(cluster, tiny_runs):
     group = start.start(sweep(**TWO | {"axes": {}}), tiny_runs, target())
     follower, first = start.runs_of(group, tiny_runs)
