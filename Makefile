@@ -27,7 +27,7 @@ lint: $(VENV)/.test-installed
 test-unit: $(VENV)/.test-installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not browser and not gpu and not slurm" -n 2 --dist loadfile --no-loadscope-reorder
 
-# Lint, format, types and tests of the scripts in dashboard/components, without a browser.
+# Lint, format, types and tests of the scripts of components and reports, without a browser.
 test-javascript: $(SCRIPTS)/node_modules/.installed
 	$(NPM) --silent test
 

@@ -62,7 +62,7 @@ def parts_of(lines: Sequence[Line]) -> list[dict[str, Any]]:
         else:
             text += "All lines: validation images. "
         if several:
-            text += "Lines of several seeds are their mean, with a band of one standard deviation. "
+            text += "Lines of several seeds are their mean; the band is one standard deviation on validation images. "
         legend = [
             {"label": _legend_label(line), "color": line.color, "dash": line.dash}
             for line in own
@@ -119,7 +119,7 @@ def _traces(line: Line, found: curve_lines.Line, spec: Metric) -> list[dict[str,
     name = plain(", ".join(word for word in (line.label, part.lower()) if word))
     shown = "%{y:.1f} %" if spec.percent else f"%{{y:.{spec.digits}f}}"
     traces: list[dict[str, Any]] = []
-    if found.low is not None and found.high is not None:
+    if found.low is not None and found.high is not None and not training:  # two bands in one colour hide each other
         band = _rounded(scale * found.low), _rounded(scale * found.high)
         traces.append(
             {

@@ -1,9 +1,34 @@
 // What moves in a report: the theme, curves that can be enlarged, and maps that show their images. Nothing is fetched: all
 // of it is in the file. Text reaches the page through textContent, and plotly, which reads some HTML, gets it escaped.
-"use strict";
+
+/**
+ * @typedef {object} Panel A map of one encoder.
+ * @property {HTMLCanvasElement} canvas
+ * @property {HTMLElement} note
+ * @property {Record<string, Uint16Array>} maps by method
+ * @property {Record<string, string>} notes
+ * @property {number[]} window left, top, right and bottom of what is seen
+ * @property {number[] | null} start of the part that is dragged over
+ * @property {number[] | null} end
+ */
+/**
+ * @typedef {object} Images What the maps of the same images share.
+ * @property {{maps: Record<string, string>, notes: Record<string, string>}[]} panels
+ * @property {number[]} labels
+ * @property {number[]} ids
+ * @property {string[]} classes
+ * @property {string[]} colors
+ * @property {{src: string, side: number, columns: number, count: number} | null} sheet
+ * @property {string} first method
+ */
+
+/** @param {string} selector @returns {any} the element that the page has there */
+const one = (selector) => document.querySelector(selector);
+/** @param {string} selector @param {ParentNode} within @returns {any[]} */
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
 const root = document.documentElement;
-const data = JSON.parse(document.getElementById("data").textContent);
+const data = JSON.parse(one("#data").textContent);
 const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
 const PRINTED_CHART = { width: 330, height: 190 };
 
@@ -13,7 +38,7 @@ const shade = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).tri
 // --- theme -----------------------------------------------------------------------------------------------------------
 
 const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : systemDark.matches);
-const themeButton = /** @type {HTMLButtonElement} */ (document.getElementById("theme"));
+const themeButton = one("#theme");
 
 function showTheme() {
   themeButton.textContent = isDark() ? "Light" : "Dark";
@@ -24,15 +49,13 @@ function showTheme() {
 
 // --- curves ----------------------------------------------------------------------------------------------------------
 
-/** @type {{node: HTMLElement, figure: {data: object[], layout: object}}[]} */
-const charts = [...document.querySelectorAll(".chart")].map((node) => ({
-  node: /** @type {HTMLElement} */ (node),
-  figure: data.figures[/** @type {HTMLElement} */ (node).dataset.figure],
-}));
+/** @type {{node: HTMLElement, figure: any}[]} */
+const charts = all(".chart").map((node) => ({ node, figure: data.figures[node.dataset.figure] }));
+/** @type {any} */
 let plotly = null;
 let printing = false;
 
-/** @param {{layout: any}} figure @param {HTMLElement} node */
+/** @param {any} figure @param {HTMLElement} node */
 function layoutOf(figure, node) {
   const axis = {
     gridcolor: shade("line"),
@@ -47,7 +70,10 @@ function layoutOf(figure, node) {
     ...(printing ? PRINTED_CHART : { width: node.clientWidth, height: node.clientHeight }),
     xaxis: { ...axis, ...xaxis, title: { ...xaxis.title, font: text, standoff: 6 } },
     yaxis: { ...axis, ...yaxis },
-    shapes: shapes.map((shape) => ({ ...shape, line: { ...shape.line, color: shade("muted"), width: 1 } })),
+    shapes: shapes.map((/** @type {any} */ shape) => ({
+      ...shape,
+      line: { ...shape.line, color: shade("muted"), width: 1 },
+    })),
     margin: { l: 44, r: 8, t: 8, b: 36 },
     showlegend: false,
     hovermode: "closest",
@@ -56,20 +82,30 @@ function layoutOf(figure, node) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, color: shade("text"), size: 12 },
-    hoverlabel: { bgcolor: shade("page"), bordercolor: shade("line"), font: { color: shade("text"), size: 12 }, namelength: -1 },
+    hoverlabel: {
+      bgcolor: shade("page"),
+      bordercolor: shade("line"),
+      font: { color: shade("text"), size: 12 },
+      namelength: -1,
+    },
   };
 }
 
 function paintCharts() {
   if (!plotly) return;
   for (const { node, figure } of charts) {
-    plotly.react(node, figure.data, layoutOf(figure, node), { displayModeBar: false, displaylogo: false, typesetMath: false, plotlyServerURL: "" });
+    plotly.react(node, figure.data, layoutOf(figure, node), {
+      displayModeBar: false,
+      displaylogo: false,
+      typesetMath: false,
+      plotlyServerURL: "",
+    });
   }
 }
 
 /** Unpacks plotly.js, which the file holds compressed, and runs it: its hash stands in the content policy. */
 async function loadPlotly() {
-  const packed = document.getElementById("plotly");
+  const packed = one("#plotly");
   if (!packed) return;
   try {
     const bytes = Uint8Array.from(atob(packed.textContent.trim()), (sign) => sign.charCodeAt(0));
@@ -90,8 +126,9 @@ async function loadPlotly() {
 
 // --- maps ------------------------------------------------------------------------------------------------------------
 
-const tip = document.getElementById("tip");
-const tipPicture = tip.querySelector("canvas");
+const tip = one("#tip");
+/** @type {HTMLCanvasElement} */
+const tipPicture = one("#tip canvas");
 const GRID = 65535;
 const REACH = 14; // pixels from the pointer within which a point is shown
 
@@ -103,28 +140,30 @@ function unpacked(text) {
 }
 
 class MapSet {
-  /** @param {HTMLElement} node @param {any} about */
+  /** @param {HTMLElement} node @param {Images} about */
   constructor(node, about) {
     this.about = about;
     this.method = about.first;
     this.chosen = -1; // a class
     this.row = -1; // the image that is pointed at
+    /** @type {HTMLImageElement | null} */
     this.sheet = null;
     if (about.sheet) {
       this.sheet = new Image();
       this.sheet.src = about.sheet.src;
     }
-    this.panels = [...node.querySelectorAll("canvas")].map((canvas, number) => ({
+    /** @type {Panel[]} */
+    this.panels = all("canvas", node).map((canvas, number) => ({
       canvas,
-      note: node.querySelector(`[data-note="${number}"]`),
+      note: all(`[data-note="${number}"]`, node)[0],
       maps: Object.fromEntries(Object.entries(about.panels[number].maps).map(([name, text]) => [name, unpacked(text)])),
       notes: about.panels[number].notes,
       window: [0, 0, 1, 1], // left, top, right and bottom of what is seen
       start: null,
       end: null,
     }));
-    this.methods = [...node.querySelectorAll("[data-method]")];
-    this.classes = [...node.querySelectorAll("[data-class]")];
+    this.methods = all("[data-method]", node);
+    this.classes = all("[data-class]", node);
     for (const button of this.methods) {
       button.addEventListener("click", () => {
         this.method = button.dataset.method;
@@ -144,24 +183,27 @@ class MapSet {
   }
 
   draw() {
-    for (const button of this.methods) button.setAttribute("aria-pressed", String(button.dataset.method === this.method));
-    for (const button of this.classes) button.setAttribute("aria-pressed", String(Number(button.dataset.class) === this.chosen));
+    for (const button of this.methods)
+      button.setAttribute("aria-pressed", String(button.dataset.method === this.method));
+    for (const button of this.classes)
+      button.setAttribute("aria-pressed", String(Number(button.dataset.class) === this.chosen));
     for (const panel of this.panels) this.drawPanel(panel);
   }
 
-  /** The size of a panel, and where a row of it lies there. */
+  /** The size of a panel, and where a row of it lies there. @param {Panel} panel */
   placing(panel) {
     const side = panel.canvas.clientWidth;
     const [left, top, right, bottom] = panel.window;
     const inset = 14;
     const points = panel.maps[this.method];
-    const place = (row) => [
+    const place = (/** @type {number} */ row) => [
       inset + ((points[2 * row] / GRID - left) / (right - left)) * (side - 2 * inset),
       inset + ((points[2 * row + 1] / GRID - top) / (bottom - top)) * (side - 2 * inset),
     ];
     return { side, place, points, inset };
   }
 
+  /** @param {Panel} panel */
   drawPanel(panel) {
     const { canvas } = panel;
     const { side, place, points } = this.placing(panel);
@@ -169,12 +211,12 @@ class MapSet {
     if (!side) return;
     const scale = Math.max(window.devicePixelRatio || 1, 2);
     canvas.width = canvas.height = Math.round(side * scale);
-    const pen = canvas.getContext("2d");
+    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     pen.scale(scale, scale);
     if (!points) return;
     const { labels, colors } = this.about;
     const size = labels.length > 2500 ? 1.7 : 2.2;
-    const dot = (row, radius) => {
+    const dot = (/** @type {number} */ row, /** @type {number} */ radius) => {
       const [x, y] = place(row);
       pen.beginPath();
       pen.arc(x, y, radius, 0, 2 * Math.PI);
@@ -203,9 +245,10 @@ class MapSet {
     }
   }
 
+  /** @param {Panel} panel */
   listen(panel) {
     const { canvas } = panel;
-    const at = (event) => {
+    const at = (/** @type {PointerEvent} */ event) => {
       const box = canvas.getBoundingClientRect();
       return [event.clientX - box.left, event.clientY - box.top];
     };
@@ -228,6 +271,7 @@ class MapSet {
     });
   }
 
+  /** @param {Panel} panel */
   enlarge(panel) {
     const { start, end } = panel;
     panel.start = panel.end = null;
@@ -244,7 +288,10 @@ class MapSet {
     this.drawPanel(panel);
   }
 
-  /** Shows the image that is nearest to the pointer, and rings it on all maps. */
+  /**
+   * Shows the image that is nearest to the pointer, and rings it on all maps.
+   * @param {Panel} panel @param {PointerEvent | null} event @param {number[] | null} where
+   */
   point(panel, event, where) {
     const { place, points } = this.placing(panel);
     let best = -1;
@@ -265,28 +312,27 @@ class MapSet {
       for (const each of this.panels) this.drawPanel(each);
     }
     tip.hidden = best < 0;
-    if (best < 0) return;
+    if (best < 0 || !event) return;
     const { sheet, classes, labels, ids } = this.about;
-    const hasTile = Boolean(sheet && best < sheet.count && this.sheet.complete);
+    const hasTile = sheet && best < sheet.count && this.sheet?.complete;
     tipPicture.hidden = !hasTile;
-    if (hasTile) {
-      const pen = tipPicture.getContext("2d");
+    if (hasTile && this.sheet) {
+      const pen = /** @type {CanvasRenderingContext2D} */ (tipPicture.getContext("2d"));
       pen.imageSmoothingEnabled = false;
       const x = (best % sheet.columns) * sheet.side;
       const y = Math.floor(best / sheet.columns) * sheet.side;
       pen.drawImage(this.sheet, x, y, sheet.side, sheet.side, 0, 0, tipPicture.width, tipPicture.height);
     }
-    tip.querySelector("p").textContent = `${classes[labels[best]]}, image ${ids[best]}`;
+    one("#tip p").textContent = `${classes[labels[best]]}, image ${ids[best]}`;
     const box = tip.getBoundingClientRect();
-    const left = event.clientX + 18 + box.width > root.clientWidth ? event.clientX - 18 - box.width : event.clientX + 18;
+    const left =
+      event.clientX + 18 + box.width > root.clientWidth ? event.clientX - 18 - box.width : event.clientX + 18;
     tip.style.left = `${Math.max(4, left) + window.scrollX}px`;
     tip.style.top = `${Math.max(4, event.clientY - box.height / 2) + window.scrollY}px`;
   }
 }
 
-const mapSets = [...document.querySelectorAll("[data-maps]")].map(
-  (node) => new MapSet(/** @type {HTMLElement} */ (node), data.maps[/** @type {HTMLElement} */ (node).dataset.maps]),
-);
+const mapSets = all("[data-maps]").map((node) => new MapSet(node, data.maps[node.dataset.maps]));
 
 // --- all together ----------------------------------------------------------------------------------------------------
 
@@ -302,6 +348,7 @@ window.addEventListener("resize", () => {
   width = window.innerWidth;
 });
 // On paper everything is light, and as wide as the page.
+/** @type {{theme: string | undefined}} */
 const before = { theme: undefined };
 window.addEventListener("beforeprint", () => {
   printing = true;
