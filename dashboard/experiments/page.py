@@ -146,7 +146,7 @@ def controls(group: Group, measures: list[Measure]) -> None:
     """Which figure is compared, and of which supervised runs."""
     with st.container(horizontal=True, gap="medium"):
         if len(measures) > 1:
-            labels = {item.key: item.label for item in measures}
+            labels = {item.key: item.title for item in measures}
             st.selectbox(
                 "Measure",
                 list(labels),
@@ -200,26 +200,41 @@ def choose_values(group: Group, measures: list[Measure]) -> None:
         )
 
 
-@st.fragment(run_every=3)
-def shown(group_id: str, drawn: tuple[bool, int]) -> None:
-    """Progress, answer, picture and tables, which follow runs that are going on.
-
-    Args:
-        drawn: the actions that the page offers; with others it is drawn anew as a whole.
-    """
-    group = groups.find_group(group_id, store.get().summaries())
-    if group is None or offered(group) != drawn:
-        st.rerun()
-        return
+def compared_cells(group: Group) -> tuple[Measure, list[Cell]]:
+    """What the page compares, and by which measure."""
     measure = shown_measure(groups.measures_of(group, store.find))
     found = groups.cells(group, measure, store.find)
     compared = of_one_arm(group, measure, found, VIEW["arm"], VIEW["labels"])
     if group.is_choice and measure.is_test:
         compared = [cell for cell in compared if cell.spread is not None]  # the others are never tested
+    return measure, compared
+
+
+@st.fragment(run_every=3)
+def answer(group_id: str, drawn: tuple[bool, int]) -> None:
+    """Progress and answer, which follow runs that are going on.
+
+    Args:
+        drawn: the actions that the page offers; with others it is drawn anew as a whole.
+    """
+    group = store.find_group(group_id)
+    if group is None or offered(group) != drawn:
+        st.rerun()
+        return
+    measure, compared = compared_cells(group)
     bar(group)
     st.caption(escape.markdown(f"{group_wording.progress(group)} · {facts(group)}"))
     with st.container(key="group-answer"):
         st.markdown(_answer(group, compared, measure))
+
+
+@st.fragment(run_every=3)
+def details(group_id: str) -> None:
+    """Picture and tables, which follow them too."""
+    group = store.find_group(group_id)
+    if group is None:
+        return
+    measure, compared = compared_cells(group)
     if VIEW["picture"] == "runs":
         values(group)
     else:
@@ -392,8 +407,9 @@ def page() -> None:
     ui.show_message()
     if chosen is not None:
         choice_panel.progress(group, chosen)
+    answer(group.id, offered(group))
     controls(group, groups.measures_of(group, store.find))
-    shown(group.id, offered(group))
+    details(group.id)
     links(group)
     url_state.write({"group": group.id} | VIEW.changed("measure", "arm", "labels", "picture", "x", "y"))
 

@@ -56,9 +56,10 @@ def _soon_columns(group: Group, measure: Measure, clock: Clock) -> list[dict[str
         f"Until the {what} on validation images first is at {wording.LEVEL} of that with which {name} ends, seed by "
         "seed; below it, as a share of what that itself took."
     )
+    shared = {"align": "right", "help": text}
     return [
-        {"key": "steps", "label": f"Steps to {wording.LEVEL}", "align": "right", "rank": 2, "help": text},
-        {"key": "seconds", "label": wording.CLOCK_NAMES[clock].capitalize(), "align": "right", "rank": 3, "help": text},
+        {"key": "steps", "label": f"Steps to {wording.LEVEL}", "rank": 2} | shared,
+        {"key": "seconds", "label": wording.capital(wording.CLOCK_NAMES[clock]), "rank": 3} | shared,
     ]
 
 

@@ -48,7 +48,7 @@ def _value(column: Column, item: Summary, late: LateValues) -> float | None:
 
 def label(column: Column) -> str:
     """What a value is called in a list, and at its axis."""
-    return columns.MEASURE_LABELS.get(column.name, column.label)
+    return wording.capital(columns.MEASURE_LABELS.get(column.name, column.label))
 
 
 def of_runs(group: Group, x: Column, y: Column) -> dict[str, Any]:
@@ -89,8 +89,7 @@ def _shown(column: Column, value: float) -> float:
 
 
 def _title(column: Column) -> str:
-    text = label(column)
-    return f"{text[0].upper()}{text[1:]}{', seconds' if column.kind == 'seconds' else ''}"
+    return label(column) + (", seconds" if column.kind == "seconds" else "")
 
 
 def caption(group: Group, figure: dict[str, Any]) -> str:

@@ -42,7 +42,9 @@ def facts(subject: Subject) -> list[str]:
     seeds = {repr(item.seed) for item in found if item.seed is not None}
     finished = sum(item.state == "finished" for item in found)
     words = [
-        f"{finished} of {len(found)} runs finished" if len(found) > 1 else f"{_capital(_kind(first))}, {first.state}",
+        f"{finished} of {len(found)} runs finished"
+        if len(found) > 1
+        else f"{wording.capital(_kind(first))}, {first.state}",
         f"data set {first.dataset}" if first.dataset else "",
         first.backbone,
         f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''}" if len(found) > 1 else f"seed {first.seed}",
@@ -54,10 +56,6 @@ def facts(subject: Subject) -> list[str]:
 
 def _kind(item: Summary) -> str:
     return KIND_NAMES.get(item.kind, "run")
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 # --- groups -----------------------------------------------------------------------------------------------------------
@@ -166,7 +164,7 @@ def _tested(item: Summary, protocol: str) -> float | None:
 def _of_run(subject: Subject) -> list[str]:
     """What one run says so far."""
     item, run = subject.own, subject.find(subject.own.id)
-    status, what = item.status, _capital(_kind(item))
+    status, what = item.status, wording.capital(_kind(item))
     if item.state == "queued":
         return ["**It waits for its turn.** Nothing was trained yet, so there is no answer."]
     if item.state == "failed":

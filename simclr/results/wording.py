@@ -130,24 +130,25 @@ def notes(found: Results) -> list[str]:
             verb = "" if who.startswith("no ") else " not" if yet.endswith("yet") else " never"
             held = "; the means are those of the others" if reached.num_reached else ""
             steps = count_text(reached.num_steps)
-            sentences[f"{_capital(where)}, {who}{verb} {yet} in {steps} steps{held}."] = None
+            sentences[f"{capital(where)}, {who}{verb} {yet} in {steps} steps{held}."] = None
         for reason in reached.missing:
             some = f", for some of {len(found.trials)} seeds" if reached.num_pairs else ""
             if reason == "not measured":
-                sentences[f"{_capital(name)} {where} has no steps to {LEVEL}: {REASONS[reason]}{some}."] = None
+                sentences[f"{capital(name)} {where} has no steps to {LEVEL}: {REASONS[reason]}{some}."] = None
             else:
-                sentences[f"{_capital(where)} there is no level to reach: {REASONS[reason]}{some}."] = None
+                sentences[f"{capital(where)} there is no level to reach: {REASONS[reason]}{some}."] = None
         if reached.batch_sizes is not None:
             ours, scratch = reached.batch_sizes
             sentences[
-                f"{_capital(where)}, a step of {name} is {ours:,} images and one of from scratch {scratch:,}: compare "
+                f"{capital(where)}, a step of {name} is {ours:,} images and one of from scratch {scratch:,}: compare "
                 "their seconds, not their steps."
             ] = None
     return list(sentences)
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def capital(text: str) -> str:
+    """A text as it begins a sentence; what is written in its own way, as kNN, stays so."""
+    return text if text.startswith("kNN") else text[:1].upper() + text[1:]
 
 
 # --- the answer -----------------------------------------------------------------------------------------------------
