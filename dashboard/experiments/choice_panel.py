@@ -10,7 +10,7 @@ from dashboard.components import escape
 from dashboard.shared import jobs, store, ui
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.results import group_wording
+from simclr.results import group_wording, wording
 from simclr.results.groups import Group
 from simclr.sweeps import choice
 from simclr.sweeps.choice import Choice
@@ -44,7 +44,7 @@ def offer(group: Group, found: Choice) -> None:
         return
     with st.popover("Test the choice", icon=":material/task_alt:"):
         number = group_wording.number_word(found.num_settings)
-        st.markdown(f"**{escape.markdown(group_wording.cell_name(found.chosen))}**")
+        st.markdown(f"**{escape.markdown(wording.capital(group_wording.cell_name(found.chosen)))}**")
         st.caption(escape.markdown(f"The best of {number} settings by {found.measure.label}. {_caution(group)}"))
         names = [choice.setting_name(cell) for cell in found.others]
         start_at = names.index(choice.setting_name(found.baseline))
