@@ -104,7 +104,7 @@ function asked(grid, picked) {
     case "delete":
       return confirmation(
         grid,
-        `Delete ${runsText(ended)}? They go to the trash.${rest(active.length, active.length === 1 ? "is active" : "are active")}` +
+        `Delete ${runsText(ended)}? ${ended === 1 ? "It goes" : "They go"} to the trash.${rest(active.length, active.length === 1 ? "is active" : "are active")}` +
           rest(picked.length - own.length, "of the examples"),
         "Delete",
         "delete",

@@ -184,6 +184,8 @@ function make(component) {
     drawnLines: new Map(),
     columns: [],
     widths: new Map(),
+    measured: null,
+    measuredNarrow: false,
     sort: data.sort,
     memory: memoryOf(data.name),
     anchor: null,
