@@ -37,7 +37,7 @@ function ask(grid, what) {
   drawBar(grid);
   const field = grid.bar.querySelector("input") || grid.bar.querySelector("button.main");
   if (what && field instanceof HTMLElement) field.focus();
-  else if (!what) grid.scroller.focus({ preventScroll: true });
+  else if (!what) grid.table.focus({ preventScroll: true });
 }
 
 /** @param {Grid} grid @param {string} label @param {string} value @param {[string, string][]} actions @param {string[]} known */

@@ -172,8 +172,8 @@ export function markLines(grid) {
     all.indeterminate = picked.size > 0 && !all.checked;
   }
   const at = `${grid.data.name}-line-${grid.active}`;
-  if (grid.lines.length) grid.scroller.setAttribute("aria-activedescendant", at);
-  else grid.scroller.removeAttribute("aria-activedescendant");
+  if (grid.lines.length) grid.table.setAttribute("aria-activedescendant", at);
+  else grid.table.removeAttribute("aria-activedescendant");
 }
 
 /** Fills a line; nothing is touched where it says the same. @param {Grid} grid @param {HTMLElement} node @param {Line} line */
