@@ -45,7 +45,7 @@ const pen = document.createElement("canvas").getContext("2d");
 /** @param {Grid} grid @param {GridColumn} column */
 function widthIn(grid, column) {
   if (grid.isNarrow && column.kind === "state") return 26;
-  const least = grid.isNarrow && column.kind === "share" && grid.data.groups ? 140 : 0; // for mean and deviation
+  const least = grid.isNarrow && column.kind === "share" && grid.data.groups ? 128 : 0; // for mean and deviation
   if (pen) pen.font = getComputedStyle(grid.node).font;
   // figures of equal width take somewhat more
   const measure = (/** @type {string} */ text, size = 1) =>
