@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard.shared import asked, run_labels, store, url_state
 from simclr.run_table import columns, saved_views
+from simclr.run_table.columns import Column
 from simclr.run_table.late_values import LateValues
 
 KINDS = ("pretrain", "finetune", "scratch")
@@ -35,6 +36,18 @@ def late() -> LateValues:
     return _late(str(store.runs_dir()))
 
 
+# So long a click waits for options that were not read yet; the rest comes with the next refresh.
+READ_SECONDS = 0.4
+
+
+def find_column(name: str) -> Column | None:
+    """The column of a name; for an unknown one the runs are asked, of which some may come from elsewhere."""
+    if (found := columns.find(name, late().more)) is None:
+        late().read(store.get().summaries(), columns.options(), READ_SECONDS)
+        found = columns.find(name, late().more)
+    return found
+
+
 def read_address(query: url_state.Query) -> dict[str, Any]:
     """The view of an address; what makes no sense is left out, which is noted."""
     one = url_state.last_values(query)
@@ -45,7 +58,7 @@ def read_address(query: url_state.Query) -> dict[str, Any]:
         "text": one.get("filter-text", "")[:2000],
     }
     if words := list(dict.fromkeys(word for word in one.get("columns", "").split(",") if word))[:MAX_COLUMNS]:
-        known = [word for word in words if columns.find(word, late().more) is not None and word != "name"]
+        known = [word for word in words if word != "name" and find_column(word) is not None]
         unknown = [word for word in words if word not in known and word != "name"]
         if unknown:
             instead = "the other columns" if known else "the usual columns"
@@ -53,7 +66,7 @@ def read_address(query: url_state.Query) -> dict[str, Any]:
         found["columns"] = known or list(columns.DEFAULT)
     for name, instead in (("sort", "the newest first"), ("group", "no groups")):
         word = one.get(name, "")
-        if word and columns.find(word.removeprefix("-") if name == "sort" else word, late().more) is None:
+        if word and find_column(word.removeprefix("-") if name == "sort" else word) is None:
             url_state.say_instead(name, word, WHY_NO_COLUMN, instead)
         else:
             found[name] = word

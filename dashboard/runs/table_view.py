@@ -7,13 +7,11 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.components.run_table import run_table
 from dashboard.runs import several_runs, table_data
-from dashboard.runs.table_state import KINDS, STATES, VIEW, late, parts, query, show
+from dashboard.runs.table_state import KINDS, READ_SECONDS, STATES, VIEW, late, parts, query, show
 from dashboard.shared import run_labels, store, ui, url_state
 from simclr.run_table import columns, run_filter, saved_views
 from simclr.run_table.run_filter import Filter
 
-# So long a click waits for options that were not read yet; the rest comes with the next refresh.
-READ_SECONDS = 0.4
 EXAMPLES = (
     ("two words", "Runs that have both words in name, data, tags, notes or experiment."),
     ("dataset:cifar10", "Any option or figure by its name; a part of a text is enough."),
@@ -171,6 +169,9 @@ def controls() -> Filter:
         columns_choice()
         views()
     found = run_filter.parse(text or "", late().more)
+    if found.problems:  # it may name an option that only a folder from elsewhere knows
+        late().read(store.get().summaries(), columns.options(), READ_SECONDS)
+        found = run_filter.parse(text or "", late().more)
     if found.problems:
         instead = "the runs that pass the rest of the filter" if found.terms else "all runs"
         sentences = " ".join(found.problems[:3])

@@ -15,7 +15,7 @@ from simclr.hardware import devices
 from simclr.launch import control, queue, spawn
 from simclr.runs import Run
 
-NUM_SHOWN = 8
+NUM_SHOWN = 4
 POLL_SECONDS = 5.0
 ORDINALS = ("next", "2nd", "3rd")
 

@@ -68,7 +68,7 @@ def test_a_researchers_way_through_the_table(server: Server, browser: Any) -> No
     page.get_by_role("button", name="Undo").click()
     expect(row(page, "run 0")).to_be_visible(timeout=PAGE_MS)
     # with the keyboard alone: two are selected and deleted
-    page.locator(".run-grid .grid-scroller").focus()
+    page.get_by_role("grid").focus()
     for key in ("Home", "Space", "Shift+ArrowDown"):
         page.keyboard.press(key)
     expect(bar(page)).to_contain_text("2 selected")

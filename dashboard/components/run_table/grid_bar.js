@@ -37,7 +37,7 @@ function ask(grid, what) {
   drawBar(grid);
   const field = grid.bar.querySelector("input") || grid.bar.querySelector("button.main");
   if (what && field instanceof HTMLElement) field.focus();
-  else if (!what) grid.scroller.focus({ preventScroll: true });
+  else if (!what) grid.table.focus({ preventScroll: true });
 }
 
 /** @param {Grid} grid @param {string} label @param {string} value @param {[string, string][]} actions @param {string[]} known */
@@ -104,7 +104,7 @@ function asked(grid, picked) {
     case "delete":
       return confirmation(
         grid,
-        `Delete ${runsText(ended)}? They go to the trash.${rest(active.length, active.length === 1 ? "is active" : "are active")}` +
+        `Delete ${runsText(ended)}? ${ended === 1 ? "It goes" : "They go"} to the trash.${rest(active.length, active.length === 1 ? "is active" : "are active")}` +
           rest(picked.length - own.length, "of the examples"),
         "Delete",
         "delete",

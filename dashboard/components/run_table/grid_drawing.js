@@ -29,7 +29,11 @@ export function arrange(grid) {
   grid.isNarrow = width < NARROW;
   grid.node.classList.toggle("narrow", grid.isNarrow);
   const others = data.columns.slice(1);
-  grid.widths = new Map(others.map((column) => [column.name, widthIn(grid, column)]));
+  if (grid.measured !== rows || grid.measuredNarrow !== grid.isNarrow) {
+    grid.measured = rows;
+    grid.measuredNarrow = grid.isNarrow;
+    grid.widths = new Map(others.map((column) => [column.name, widthIn(grid, column)]));
+  }
   // those that were chosen are all there, and scroll where they have no room
   const isFitted = grid.isNarrow || data.isUsual;
   const room = width - BOX - (grid.isNarrow ? NARROW_NAME : NAME);
@@ -41,11 +45,12 @@ const pen = document.createElement("canvas").getContext("2d");
 /** @param {Grid} grid @param {GridColumn} column */
 function widthIn(grid, column) {
   if (grid.isNarrow && column.kind === "state") return 26;
+  const least = grid.isNarrow && column.kind === "share" && grid.data.groups ? 128 : 0; // for mean and deviation
   if (pen) pen.font = getComputedStyle(grid.node).font;
   // figures of equal width take somewhat more
   const measure = (/** @type {string} */ text, size = 1) =>
     1.1 * size * (pen ? pen.measureText(text).width : 7 * text.length);
-  return widthOf(column, grid.rows, grid.isNarrow ? null : grid.data.groups, measure);
+  return Math.max(least, widthOf(column, grid.rows, grid.isNarrow ? null : grid.data.groups, measure));
 }
 
 /** @param {Grid} grid @param {(column: GridColumn) => void} onSort */
@@ -167,8 +172,8 @@ export function markLines(grid) {
     all.indeterminate = picked.size > 0 && !all.checked;
   }
   const at = `${grid.data.name}-line-${grid.active}`;
-  if (grid.lines.length) grid.scroller.setAttribute("aria-activedescendant", at);
-  else grid.scroller.removeAttribute("aria-activedescendant");
+  if (grid.lines.length) grid.table.setAttribute("aria-activedescendant", at);
+  else grid.table.removeAttribute("aria-activedescendant");
 }
 
 /** Fills a line; nothing is touched where it says the same. @param {Grid} grid @param {HTMLElement} node @param {Line} line */
@@ -231,8 +236,9 @@ function titleOf(column, value, text) {
 function groupCells(grid, { group }) {
   return grid.columns.map((column, place) => {
     if (!place) {
-      const count = `${group.count.toLocaleString("en")} run${group.count === 1 ? "" : "s"}`;
-      return { text: group.label, sub: count, mark: grid.memory.closed.has(group.key) ? "▸" : "▾", title: group.label };
+      const count = group.count.toLocaleString("en");
+      const title = `${group.label}\n${count} run${group.count === 1 ? "" : "s"}`;
+      return { text: group.label, sub: count, mark: grid.memory.closed.has(group.key) ? "▸" : "▾", title };
     }
     const found = group.spreads[column.name];
     return { text: "", lines: found?.texts || [], title: found ? found.texts.join("\n") : "" };

@@ -111,7 +111,7 @@ function goTo(grid, place, isRange) {
 
 /** @param {Grid} grid @param {KeyboardEvent} event */
 function pressed(grid, event) {
-  if (event.target !== grid.scroller) return;
+  if (event.target !== grid.table) return;
   const line = grid.lines[grid.active];
   const page = Math.max(1, Math.floor(grid.scroller.clientHeight / lineHeight(grid)) - 2);
   /** @type {Record<string, () => void>} */
@@ -158,8 +158,8 @@ function make(component) {
   const bar = element("div", "grid-bar");
   bar.setAttribute("aria-live", "polite");
   const scroller = element("div", "grid-scroller");
-  scroller.tabIndex = 0;
   const table = element("table");
+  table.tabIndex = 0;
   table.setAttribute("role", "grid");
   table.setAttribute("aria-multiselectable", "true");
   table.setAttribute("aria-label", "Runs");
@@ -184,6 +184,8 @@ function make(component) {
     drawnLines: new Map(),
     columns: [],
     widths: new Map(),
+    measured: null,
+    measuredNarrow: false,
     sort: data.sort,
     memory: memoryOf(data.name),
     anchor: null,

@@ -84,6 +84,9 @@ export interface Grid {
   /** Columns that have room. */
   columns: GridColumn[];
   widths: Map<string, number>;
+  /** For which rows, and on which screen, the widths were found. */
+  measured: Rows | null;
+  measuredNarrow: boolean;
   sort: string;
   memory: Memory;
   /** Id of the run from which a range begins. */

@@ -132,6 +132,17 @@ def test_a_wrong_filter_is_said_and_the_rest_is_shown(folder):
     assert titles(app) == [] and "No run passes these filters" in texts(app)
 
 
+def test_options_that_only_a_folder_from_elsewhere_has_are_known(folder):
+    run = make_run(folder, name="from elsewhere")
+    make_run(folder, name="own")
+    with open(run.path / runs.CONFIG, "a", encoding="utf-8") as stream:
+        stream.write("patch_size: 4\n")
+    app = open_page("runs", **{"filter-text": "patch_size>2", "columns": "patch_size,state"})
+    assert titles(app) == ["from elsewhere"]
+    assert sent(app)["rows"]["cells"]["patch_size"]["values"] == [4]
+    assert query(app, "columns") == "patch_size,state"
+
+
 def test_examples_of_the_help_are_understood_and_added_by_a_click(folder):
     from dashboard.runs.table_view import EXAMPLES
 
