@@ -46,6 +46,7 @@ EXAMPLES = {
   python -m simclr sweep FILE.yaml --backend slurm --slurm.time_minutes 240 --max_running 8
   python -m simclr sweep GROUP --stop
   python -m simclr sweep GROUP --resume
+  python -m simclr sweep GROUP --test
 
 a FILE.yaml:
   title: Which temperature?

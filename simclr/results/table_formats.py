@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 
 Rows = Sequence[Sequence[str]]
@@ -60,7 +61,7 @@ def as_latex(rows: Rows) -> str:
     """A tabular with rules of the package booktabs."""
 
     def line(cells: Sequence[str]) -> str:
-        return "  " + " & ".join("".join(LATEX_SIGNS.get(sign, sign) for sign in cell) for cell in cells) + r" \\"
+        return "  " + " & ".join(map(_in_latex, cells)) + r" \\"
 
     columns = "l" + "r" * (len(rows[0]) - 1)
     return "\n".join(
@@ -75,6 +76,12 @@ def as_latex(rows: Rows) -> str:
             r"\end{tabular}",
         ]
     )
+
+
+def _in_latex(text: str) -> str:
+    """A text in which nothing is a command, and the minus of a number is as long as its plus."""
+    text = re.sub(r"(?<!\w)-(?=\d)", "\u2212", text)
+    return "".join(LATEX_SIGNS.get(sign, sign) for sign in text)
 
 
 FORMATS: dict[str, Callable[[Rows], str]] = {

@@ -35,3 +35,9 @@ def test_latex_has_rules_and_no_sign_of_its_own_unescaped():
 @pytest.mark.parametrize("name", table_formats.FORMATS)
 def test_a_table_of_its_head_alone(name):
     assert "setting" in table_formats.FORMATS[name](ROWS[:1])
+
+
+def test_the_minus_of_a_number_is_one_in_latex_and_a_hyphen_stays_one():
+    text = table_formats.as_latex([["a", "difference"], ["fine-tuned", "-2.1 ± 0.3"], ["-1e-3", "-3.5 to -1.9"]])
+    assert r"fine-tuned & $-$2.1 $\pm$ 0.3 \\" in text
+    assert r"$-$1e-3 & $-$3.5 to $-$1.9 \\" in text
