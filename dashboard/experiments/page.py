@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -228,6 +229,16 @@ def answer(group_id: str, drawn: tuple[bool, int]) -> None:
         st.markdown(_answer(group, compared, measure))
 
 
+def table_rows(group_id: str, key: str, arm: str, labels: str) -> list[list[str]]:
+    """The table of settings as texts, as it is when the file is asked for, which is outside of the page's session."""
+    group = store.find_group(group_id)
+    if group is None:
+        return [["The experiment is not there any more."]]
+    measure = next(item for item in groups.MEASURES if item.key == key)
+    found = groups.cells(group, measure, store.find)
+    return group_wording.table(group, of_one_arm(group, measure, found, arm, labels), measure, store.find)
+
+
 @st.fragment(run_every=3)
 def details(group_id: str) -> None:
     """Picture and tables, which follow them too."""
@@ -403,6 +414,8 @@ def page() -> None:
     chosen = choice_panel.chosen_now(group, VIEW["measure"], VIEW["arm"], VIEW["labels"])
     with right:
         actions(group, chosen)
+        measure = shown_measure(groups.measures_of(group, store.find))
+        jobs.table_menu(partial(table_rows, group.id, measure.key, VIEW["arm"], VIEW["labels"]), group.id)
         jobs.report_menu([group.id])
     ui.show_message()
     if chosen is not None:

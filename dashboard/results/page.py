@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -91,6 +92,12 @@ def found_for(run_id: str, all_seeds: bool) -> tuple[index.Summary, Results] | N
     summaries = store.get().summaries()
     own = next((item for item in summaries if item.id == run_id), None)
     return None if own is None else (own, tables.results(own, summaries, store.find, all_seeds=all_seeds))
+
+
+def table_rows(run_id: str, all_seeds: bool) -> list[list[str]]:
+    """The table as texts, as it is when the file is asked for."""
+    both = found_for(run_id, all_seeds)
+    return [["The pre-training is not there any more."]] if both is None else wording.table(both[1])
 
 
 @st.fragment(run_every=3)
@@ -206,6 +213,7 @@ def page() -> None:
     others = [item for item in trials.siblings(own, summaries, store.find) if trials.comparable(item.id, summaries)]
     all_seeds = choose_seeds(len(others), own, right)
     with right:
+        jobs.table_menu(partial(table_rows, own.id, all_seeds), index.short_id(own.id))
         jobs.report_menu([own.id])
     found = tables.results(own, summaries, store.find, all_seeds=all_seeds)
     fractions = sorted({row.fraction for row in found.rows if row.protocol in ARMS})

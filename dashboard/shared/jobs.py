@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from simclr.embeddings.projections import Projection
 from simclr.hardware import devices
 from simclr.launch import control
 from simclr.report import made
-from simclr.results import index
+from simclr.results import index, table_formats
 
 
 @st.fragment(run_every=1)
@@ -84,6 +85,34 @@ def offer(title: str, caption: str, job: Path | None, start: Callable[[], Any], 
 
 
 # --- reports ----------------------------------------------------------------------------------------------------------
+
+
+FORMS = {"csv": ("CSV", "csv"), "markdown": ("Markdown", "md"), "latex": ("LaTeX", "tex")}
+
+
+def table_menu(rows: Callable[[], Sequence[Sequence[str]]], name: str) -> None:
+    """The menu that gives a table as a file.
+
+    Args:
+        rows: makes the table, head first, when it is asked for.
+        name: of the file, without its ending.
+    """
+    with st.popover("Table", icon=":material/download:"):
+        st.caption("The table as a file. LaTeX takes the package booktabs.")
+        with st.container(horizontal=True, gap="small"):
+            for form, (label, ending) in FORMS.items():
+                st.download_button(
+                    label,
+                    partial(_table_text, form, rows),
+                    file_name=f"{name}.{ending}",
+                    mime="text/plain",
+                    key=f"table-{form}",
+                    on_click="ignore",
+                )
+
+
+def _table_text(form: str, rows: Callable[[], Sequence[Sequence[str]]]) -> str:
+    return table_formats.FORMATS[form](rows()) + "\n"
 
 
 def report_menu(names: Sequence[str]) -> None:

@@ -85,6 +85,7 @@ a FILE.yaml:
     "results": """examples:
   python -m simclr results
   python -m simclr results RUN --one_seed
+  python -m simclr results GROUP GROUP --format latex
   python -m simclr results RUN --json""",
     "report": """examples:
   python -m simclr report RUN

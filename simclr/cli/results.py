@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from simclr.results.tables import Results
 
 
 def show_results(arguments: list[str]) -> int:
-    """Prints what a pre-training was worth: the answer in words, and the table behind it.
+    """Prints what pre-trainings were worth, and what groups say: the answer in words, and the table behind it.
 
     Raises:
         ConfigError: for bad input, or where there is no pre-training.
@@ -28,8 +29,8 @@ def show_results(arguments: list[str]) -> int:
     parser = command_parser("results")
     parser.add_argument(
         "RUN",
-        nargs="?",
-        help="A pre-training: id, prefix or folder; or a group. Default: the newest with results.",
+        nargs="*",
+        help="Pre-trainings: id, prefix or folder; or groups. Default: the newest pre-training with results.",
     )
     parser.add_argument("--format", default="table", help="table, csv, markdown, latex or json. Default: table.")
     parser.add_argument(
@@ -46,17 +47,26 @@ def show_results(arguments: list[str]) -> int:
     if form not in (*table_formats.FORMATS, "json"):
         raise ConfigError(f"format is {form}; allowed: {', '.join(table_formats.FORMATS)} or json.")
     summaries = RunIndex(folder).summaries(max_age=0)
-    if options.RUN is not None and (group := groups.find_group(options.RUN, summaries)) is not None:
-        print(_of_group(group, finder(folder), form, options.measure))
-        return FINISHED
+    found = [_results_of(name, form, options, folder, summaries) for name in options.RUN or [None]]
+    if form == "json" and len(found) > 1:
+        print("[" + ",\n".join(found) + "]")
+    else:
+        print("\n\n".join(found))
+    return FINISHED
+
+
+def _results_of(name: str | None, form: str, options: Any, folder: Path, summaries: Sequence[Summary]) -> str:
+    """Of one pre-training or group."""
+    if name is not None and (group := groups.find_group(name, summaries)) is not None:
+        return _of_group(group, finder(folder), form, options.measure)
     if options.measure is not None:
         raise ConfigError(f"measure is {options.measure} and RUN is no group; allowed: the id of a group.")
-    named = runs.find(options.RUN, folder) if options.RUN is not None else None
+    named = runs.find(name, folder) if name is not None else None
     if named is not None and named.path.parent.resolve() not in (folder.resolve(), (folder / runs.EXAMPLES).resolve()):
         folder = named.path.parent
         summaries = RunIndex(folder).summaries()
     if named is not None and named.kind != "pretrain":
-        raise ConfigError(f"RUN is {options.RUN}, which is a {named.kind} run; allowed: a pre-training.")
+        raise ConfigError(f"RUN is {name}, which is a {named.kind} run; allowed: a pre-training.")
     own = tables.to_begin_with(summaries)
     if named is not None:
         own = next((item for item in summaries if item.id == named.id), None)
@@ -67,10 +77,8 @@ def show_results(arguments: list[str]) -> int:
         )
     found = tables.results(own, summaries, finder(folder), all_seeds=not options.one_seed)
     if form == "json":
-        print(as_json(own, found))
-    else:
-        print("\n".join(lines(own, found)) if form == "table" else table_formats.FORMATS[form](wording.table(found)))
-    return FINISHED
+        return as_json(own, found)
+    return "\n".join(lines(own, found)) if form == "table" else table_formats.FORMATS[form](wording.table(found))
 
 
 def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:

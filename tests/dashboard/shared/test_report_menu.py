@@ -5,6 +5,8 @@ import json
 import pytest
 from dashboard_fixtures import make_group, make_run, open_page, press, texts
 
+from dashboard.experiments import page as experiments
+from dashboard.shared import jobs as page_jobs
 from simclr import runs
 from simclr.cli.main import main
 from simclr.launch import jobs
@@ -60,3 +62,19 @@ def test_a_report_that_failed_says_why(folder):
     assert main(["report", "nothing", "--runs_dir", str(folder), "--job_dir", str(job)]) == 2
     app = open_page("run", id=run.id)
     assert "RUN is nothing; allowed" in texts(app) and app.button("report-make").label == "Make the report"
+
+
+@pytest.mark.parametrize("page", ["experiments", "results"])
+def test_the_table_is_given_in_three_forms(folder, page):
+    group = make_group(folder, {"0.1": [0.5, 0.6, 0.7], "0.2": [0.6, 0.6, 0.8]})
+    app = open_page(page, **({"group": "which-x7k2"} if page == "experiments" else {"experiment": group[0].id}))
+    labels = [each.proto.label for each in app.get("download_button")]
+    assert {"CSV", "Markdown", "LaTeX"} <= set(labels)
+
+
+def test_a_table_is_made_when_it_is_asked_for(folder):
+    make_group(folder, {"0.1": [0.5, 0.6, 0.7], "0.2": [0.6, 0.6, 0.8]})
+    rows = experiments.table_rows("which-x7k2", "val_knn", "", "")
+    assert [row[0] for row in rows] == ["temperature", "0.1", "0.2"]
+    assert r"\toprule" in page_jobs._table_text("latex", lambda: rows)
+    assert experiments.table_rows("nothing", "val_knn", "", "") == [["The experiment is not there any more."]]

@@ -127,3 +127,13 @@ def test_a_wrong_form_or_measure_is_one_sentence(folder, capsys, arguments, sent
     make_group(folder, {"0.1": [0.8]})
     assert main(["results", *arguments]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_several_are_printed_one_after_another(folder, capsys):
+    pretraining, _ = make_experiment(folder)
+    make_group(folder, {"0.1": [0.8, 0.82], "0.5": [0.85, 0.88]})
+    text = printed(capsys, "which-x7k2", pretraining.id, "--format", "markdown")
+    first, second = text.strip().split("\n\n")
+    assert first.startswith("| temperature |") and second.startswith("| trained |")
+    found = json.loads(printed(capsys, "which-x7k2", pretraining.id, "--json"))
+    assert (found[0]["group"], found[1]["pretraining"]) == ("which-x7k2", pretraining.id)
