@@ -28,7 +28,7 @@ def feature_stats(embedding: Embedding) -> list[Stat]:
     k = numbers.get("knn_k", 20)
     texts = {
         "knn_accuracy": (
-            "kNN accuracy",
+            "kNN, each left out",
             f"Share of these images whose class their {k} nearest others vote for; each is left out in its turn. "
             "Weights exp(cosine / 0.07), as Wu et al. 2018.",
         ),

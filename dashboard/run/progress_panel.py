@@ -59,7 +59,7 @@ def facts(run: Run, summary: index.Summary) -> list[tuple[str, str] | tuple[str,
         found.append(("Linear probe, test", formats.percent(summary.test_linear), protocol_help(run, "linear")))
         found.append(("kNN, test", formats.percent(summary.test_knn), protocol_help(run, "knn")))
     elif summary.kind == "pretrain":
-        found.append(("Best kNN accuracy", formats.percent(summary.best_knn)))
+        found.append(("Best kNN, validation", formats.percent(summary.best_knn)))
     else:
         found.append(("Test accuracy", formats.percent(summary.test_accuracy)))
     found.append(("Elapsed" if status.is_active else "Duration", formats.duration(index.elapsed(status))))

@@ -22,7 +22,7 @@ MAX_TROUBLES = 4
 
 def headline(summary: index.Summary, columns: dict[str, list[float]]) -> tuple[str, str, list[float]]:
     """Label, value and line of the number that tells most about a run that is going on."""
-    for name, label in (("val/knn_top1", "kNN accuracy"), ("val/top1", "Validation accuracy")):
+    for name, label in (("val/knn_top1", "kNN, validation"), ("val/top1", "Validation accuracy")):
         if (name == "val/top1") == (summary.kind == "pretrain"):
             continue
         values = smoothing.sparkline(columns.get(name, ()))

@@ -57,7 +57,7 @@ METRICS: dict[str, Metric] = {
         better="low",
     ),
     "knn_top1": Metric(
-        "kNN accuracy",
+        "kNN accuracy, validation",
         ("val/knn_top1",),
         "Classes of validation images guessed from their nearest training images, by the "
         "encoder's features alone. It uses labels: to watch, not to train on.",

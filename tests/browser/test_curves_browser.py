@@ -116,9 +116,9 @@ def test_pointing_reads_all_runs_at_one_place_in_all_charts(found: Any, browser:
     ids = [made["seed 0"].id, made["running"].id]
     tab = open_curves(browser, server, ids, "metric=knn_top1&metric=loss&splits=val")
     page = tab.page
-    area = plot(page, "kNN accuracy").locator(".nsewdrag").first.bounding_box()
+    area = plot(page, "kNN accuracy, validation").locator(".nsewdrag").first.bounding_box()
     page.mouse.move(area["x"] + 3 / 20 * area["width"], area["y"] + 0.5 * area["height"])
-    tooltip = chart(page, "kNN accuracy").locator(".cg-tooltip")
+    tooltip = chart(page, "kNN accuracy, validation").locator(".cg-tooltip")
     expect(tooltip).to_be_visible()
     lines = tooltip.inner_text().split("\n")
     place = float(re.fullmatch(r"Epoch ([\d.]+)", lines[0])[1])

@@ -205,7 +205,7 @@ def test_ready_maps_are_shown_at_once(ready: list[Run]) -> None:
     stats = {stat["label"]: stat["value"] for stat in data["panels"][0]["stats"]}
     about = first.map_provenance("pca")
     assert stats == {
-        "kNN accuracy": f"{100 * first.numbers['knn_accuracy']:.1f} %",
+        "kNN, each left out": f"{100 * first.numbers['knn_accuracy']:.1f} %",
         "linear accuracy": f"{100 * first.numbers['linear_accuracy']:.1f} %",
         "silhouette": f"{first.numbers['silhouette']:.2f}".replace("-", "−"),
         "trustworthiness": f"{about['trustworthiness']:.2f}",

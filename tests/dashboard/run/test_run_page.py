@@ -204,7 +204,7 @@ def test_finished_pretraining_offers_three_next_steps_at_one_click(folder):
     links = [link.proto for link in app.get("page_link") if link.proto.label == "With other settings"]
     assert len(links) == 3
     assert all(f"experiment={run.id}" in link.query_string for link in links)
-    assert metrics(app)["Best kNN accuracy"].endswith("%")
+    assert metrics(app)["Best kNN, validation"].endswith("%")
 
 
 def test_one_click_queues_all_three_and_a_second_none(folder, no_processes):
@@ -359,7 +359,7 @@ def test_a_finished_pre_training_shows_its_test_figures_and_how_they_were_measur
     assert not app.exception
     found = metrics(app)
     assert (found["Linear probe, test"], found["kNN, test"]) == ("68.3 %", "61.2 %")
-    assert "Best kNN accuracy" not in found
+    assert "Best kNN, validation" not in found
     helps = {item.label: item.help for item in app.metric}
     assert helps["Linear probe, test"] == escape.markdown("The linear sentence.")
     assert helps["kNN, test"] == run_labels.PROBE_HELP["knn"]  # nothing recorded
@@ -369,7 +369,7 @@ def test_a_finished_pre_training_shows_its_test_figures_and_how_they_were_measur
 
 def test_a_pre_training_that_was_not_tested_shows_its_best_knn(folder):
     app = open_page("run", id=make_run(folder).id)
-    assert "Best kNN accuracy" in metrics(app)
+    assert "Best kNN, validation" in metrics(app)
     assert "kNN, test" not in metrics(app)
 
 

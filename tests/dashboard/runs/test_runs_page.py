@@ -56,7 +56,7 @@ def test_active_runs_are_cards_with_progress_and_a_stop_that_asks(folder):
     assert not app.exception
     assert "Epoch 8 of 20" in texts(app)
     assert "34 s left" in texts(app)
-    assert app.metric[0].label == "kNN accuracy"
+    assert app.metric[0].label == "kNN, validation"
     app.button(f"stop-{run.id}").click().run()
     assert run.status.stop_requested is None  # asked first
     assert app.button("stop-no")
