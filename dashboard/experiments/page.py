@@ -15,7 +15,7 @@ from dashboard.components.setting_grid import setting_grid
 from dashboard.components.table import table
 from dashboard.experiments import choice_panel, figures, operation_pictures, rows, scatter
 from dashboard.shared import asked, formats, jobs, palette, store, ui, url_state
-from simclr.results import group_wording, groups, wording
+from simclr.results import group_progress, group_wording, groups, wording
 from simclr.results.groups import Cell, Group, Measure
 from simclr.sweeps import start, sweep_file
 from simclr.sweeps.choice import Choice
@@ -121,7 +121,7 @@ def bar(group: Group) -> None:
     states = sorted((item.state for item in group.members), key=STATE_ORDER.index)
     step = max(1, -(-len(states) // MOST_SEGMENTS))
     parts = "".join(f'<span style="background:{STATE_COLORS[state]}"></span>' for state in states[::step])
-    text = html.escape(group_wording.progress(group))
+    text = html.escape(group_progress.counts(group))
     st.html(f'<div class="group-bar" role="img" aria-label="{text}">{parts}</div>')
 
 
@@ -224,7 +224,9 @@ def answer(group_id: str, drawn: tuple[bool, int]) -> None:
         return
     measure, compared = compared_cells(group)
     bar(group)
-    st.caption(escape.markdown(f"{group_wording.progress(group)} · {facts(group)}"))
+    left = group_progress.seconds_left(group)
+    time_left = f" · about {formats.duration(left)} left" if left is not None else ""
+    st.caption(escape.markdown(f"{group_progress.counts(group)}{time_left} · {facts(group)}"))
     with st.container(key="group-answer"):
         st.markdown(_answer(group, compared, measure))
 
@@ -364,7 +366,7 @@ def card(group: Group) -> None:
         if group.count("finished") < len(group.members):
             bar(group)
         st.markdown(_marked(group_wording.answer(group, found, measure)))
-        st.caption(escape.markdown(f"{group_wording.progress(group)} · {facts(group)}"))
+        st.caption(escape.markdown(f"{group_progress.counts(group)} · {facts(group)}"))
 
 
 @st.fragment(run_every=5)

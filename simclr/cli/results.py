@@ -14,7 +14,7 @@ from simclr.config import ConfigError
 from simclr.launch import jobs
 from simclr.report import made
 from simclr.report.subjects import finder
-from simclr.results import group_wording, groups, table_formats, tables, wording
+from simclr.results import group_progress, group_wording, groups, table_formats, tables, wording
 from simclr.results.groups import Find, Group, Measure
 from simclr.results.index import RunIndex, Summary
 from simclr.results.tables import Results
@@ -126,7 +126,7 @@ def answer_of(group: Group, find: Find, measure: Measure) -> str:
     """What a group says by a measure that it has, for a terminal: progress, answer and table."""
     found = groups.cells(group, measure, find)
     answer = group_wording.answer(group, found, measure).replace("**", "")
-    head = [f"{group.title} ({group.id})", group_wording.progress(group), "", answer, ""]
+    head = [f"{group.title} ({group.id})", group_progress.counts(group), "", answer, ""]
     return "\n".join([*head, table_formats.as_text(group_wording.table(group, found, measure, find))])
 
 

@@ -204,18 +204,6 @@ def _nothing_yet(group: Group) -> str:
     return "No run has a figure yet: the runs were stopped."
 
 
-def progress(group: Group) -> str:
-    """`26 of 30 runs finished, 2 running, 2 waiting, 1 failed`."""
-    counts = [
-        ("running", group.count(*groups.ACTIVE)),
-        ("waiting", group.count("queued")),
-        ("stopped", group.count("stopped")),
-        ("failed", group.count("failed")),
-    ]
-    parts = [f"{group.count('finished'):,} of {len(group.members):,} runs finished"]
-    return ", ".join(parts + [f"{number:,} {word}" for word, number in counts if number])
-
-
 def reference_name(group: Group, measure: Measure) -> str:
     """What the cells of a group are set against."""
     if group.is_choice and measure.is_test:

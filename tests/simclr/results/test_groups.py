@@ -7,7 +7,7 @@ import pytest
 from dashboard_fixtures import make_group, make_run, write_evaluation
 
 from simclr import runs
-from simclr.results import group_wording, groups, statistics
+from simclr.results import group_progress, group_wording, groups, statistics
 from simclr.results.index import LabelShare, RunIndex
 
 KNN = groups.MEASURES[0]
@@ -132,7 +132,7 @@ def test_what_is_still_to_come_is_said(folder):
     running = make_run(folder, "running", done=1, seed=7)
     runs.add_meta(running.path, group={"id": "which-x7k2", "setting": {"temperature": "0.1"}})
     assert "So far: 1 of 10 runs are still to come." in answer(folder)
-    assert group_wording.progress(group_of(folder)) == "9 of 10 runs finished, 1 running"
+    assert group_progress.counts(group_of(folder)) == "9 of 10 runs finished, 1 running"
 
 
 @pytest.mark.parametrize(
