@@ -210,7 +210,11 @@ def page() -> None:
     choose_group(right)
     own = choose(pretrainings, right)
     summaries = store.get().summaries()
-    others = [item for item in trials.siblings(own, summaries, store.find) if trials.comparable(item.id, summaries)]
+    others = [
+        item
+        for item in trials.siblings(own, summaries, store.find)
+        if trials.comparable(item.id, summaries) or trials.is_tested(item)
+    ]
     all_seeds = choose_seeds(len(others), own, right)
     with right:
         jobs.table_menu(partial(table_rows, own.id, all_seeds), index.short_id(own.id))

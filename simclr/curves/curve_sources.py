@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from simclr.files import safe_read
-from simclr.runs import lightning_logs, metrics_csv
+from simclr.runs import META, lightning_logs, metrics_csv
 
 Signature = tuple[int, int] | None
 NOTHING = "–"
@@ -55,6 +55,19 @@ def _options(path: Path, _signature: Signature) -> dict[str, Any]:
     return lightning_logs.flat(safe_read.yaml_dict(path))
 
 
+def asked_options(path: Path) -> dict[str, Any]:
+    """The options in a run's `config.yaml` as they were asked for: what the machine decided, such as the precision that
+    `auto` became, is taken back."""
+    meta = path.with_name(META)
+    return options_of(path) | _asked(meta, metrics_csv.signature(meta))
+
+
+@lru_cache(maxsize=2000)
+def _asked(path: Path, _signature: Signature) -> dict[str, Any]:
+    found = safe_read.json_dict(path).get("asked")
+    return lightning_logs.flat(found) if isinstance(found, dict) else {}
+
+
 @dataclass(frozen=True)
 class Group:
     """Sources that are drawn as one: a run alone, or runs that differ in nothing but the seed."""
@@ -95,7 +108,7 @@ def by_seed(sources: Sequence[Source], every: Sequence[Source] = ()) -> list[Gro
 
 
 def _same_but_seed(source: Source, known: dict[str, Source], depth: int = 2) -> str:
-    options = source.options
+    options = source.options if source.options_path is None else asked_options(source.options_path)
     start = known.get(str(options.get("experiment_version")))
     if start is not None and depth:
         options = options | {"experiment_version": _same_but_seed(start, known, depth - 1)}

@@ -30,6 +30,8 @@ from simclr.training.prepared import Prepared
 from simclr.training.pretrain import pretrain
 from simclr.training.progress import reporter
 
+DECIDED_HERE = ("precision", "num_threads")  # by the machine, where they are left open
+
 
 class _InstallSignals(L.Callback):
     """Lightning puts its own SIGTERM handler in place when a fit begins; ours is the one that saves."""
@@ -113,6 +115,7 @@ def train(
         else:
             run = Run(run_dir)
             _record_in_folder(run, prepared, runs_dir, resume)
+        _note_what_was_asked(run, config, prepared.config)
         assert status is not None
         prepared.peers, prepared.callbacks = peers, callbacks
         with compute.deterministic_algorithms(config), log_to(run.log_path, wanted=not supervised):
@@ -153,6 +156,17 @@ def _record_in_folder(run: Run, prepared: Prepared, runs_dir: Path, resume: bool
         runs.add_meta(run.path, experiment=prepared.experiment.id)
     if prepared.weights_sha256 is not None and not (resume and "weights_sha256" in run.meta):
         runs.add_meta(run.path, weights_sha256=prepared.weights_sha256)
+
+
+def _note_what_was_asked(run: Run, asked: RunConfig, complete: RunConfig) -> None:
+    """Keeps what was asked for where the machine decided: runs that differ in that alone belong together.
+
+    A run that is resumed asks for what was decided when it began, so its first word stands.
+    """
+    decided = {name: getattr(asked, name) for name in DECIDED_HERE}
+    decided = {name: value for name, value in decided.items() if value != getattr(complete, name)}
+    if decided or "asked" not in run.meta:
+        runs.add_meta(run.path, asked=decided)
 
 
 def _check_same_weights(run: Run, prepared: Prepared) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from simclr.curves import colors
 from simclr.files import safe_read
 from simclr.report.subjects import KIND_NAMES, Subject
-from simclr.results import group_wording, groups, wording
+from simclr.results import group_wording, groups, table_formats, wording
 from simclr.results.groups import MEASURES, Group, Measure
 from simclr.results.index import Summary
 from simclr.results.statistics import Spread, image_interval
@@ -74,7 +74,7 @@ def _of_group(subject: Subject, group: Group) -> dict[str, Any]:
         table: dict[str, Any] = {
             "title": measure.title,
             "answer": bold_parts(text) if lead else [],
-            "rows": without_empty(group_wording.table(group, found, measure, subject.find)),
+            "rows": table_formats.without_empty(group_wording.table(group, found, measure, subject.find)),
             "pictures": pictures(spreads, [list(cell.values.values()) for cell in found], [cell.arm for cell in found]),
             "best": [cell is best for cell in found] if len(found) > 1 else [],
             "ends": [],
@@ -132,7 +132,7 @@ def _of_results(subject: Subject) -> dict[str, Any]:
     return {
         "title": "Accuracy on test images",
         "answer": [],
-        "rows": without_empty(wording.table(found)),
+        "rows": table_formats.without_empty(wording.table(found)),
         "pictures": pictures(spreads, seeds, [row.protocol for row in found.rows]),
         "best": [row.is_best for row in found.rows],
         "ends": [row.is_last for row in found.rows],
@@ -197,12 +197,6 @@ def _validation(item: Summary) -> list[str]:
         return []
     name = "kNN accuracy" if item.kind == "pretrain" else "Accuracy"
     return [f"{name} on validation images, the best so far: **{wording.share_text(Spread(value))}**."]
-
-
-def without_empty(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """A table without the columns that hold nothing but dashes."""
-    kept = [place for place in range(len(rows[0])) if any(row[place] != wording.NOTHING for row in rows[1:])]
-    return [[row[place] for place in kept] for row in rows]
 
 
 # --- the small pictures in tables -------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
+from simclr.results.wording import NOTHING
+
 Rows = Sequence[Sequence[str]]
 LATEX_SIGNS = {
     "\\": r"\textbackslash{}",
@@ -27,8 +29,17 @@ LATEX_SIGNS = {
 }
 
 
+def without_empty(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """A table without the columns that hold nothing but dashes, of which a file for a program keeps all."""
+    if len(rows) < 2:
+        return [list(row) for row in rows]
+    kept = [place for place in range(len(rows[0])) if any(row[place] != NOTHING for row in rows[1:])]
+    return [[row[place] for place in kept] for row in rows]
+
+
 def as_text(rows: Rows) -> str:
     """Columns of one width: the first to the left, the others to the right."""
+    rows = without_empty(rows)
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -48,6 +59,7 @@ def as_csv(rows: Rows) -> str:
 
 def as_markdown(rows: Rows) -> str:
     """A table of GitHub's Markdown: the first column to the left, the others to the right."""
+    rows = without_empty(rows)
 
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(cells)} |"
@@ -59,6 +71,7 @@ def as_markdown(rows: Rows) -> str:
 
 def as_latex(rows: Rows) -> str:
     """A tabular with rules of the package booktabs."""
+    rows = without_empty(rows)
 
     def line(cells: Sequence[str]) -> str:
         return "  " + " & ".join(map(_in_latex, cells)) + r" \\"

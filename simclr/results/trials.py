@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simclr.curves.curve_sources import options_of, same_but_seed
+from simclr.curves.curve_sources import asked_options, same_but_seed
 from simclr.results import arms
 from simclr.results.arms import ARMS
 from simclr.results.index import Summary
@@ -29,6 +29,11 @@ def comparable(run_id: str, summaries: Sequence[Summary]) -> list[Summary]:
     """The partners of a pre-training that were trained on its data; accuracies on other data say nothing beside it."""
     own = next((item for item in summaries if item.id == run_id), None)
     return [item for item in arms.partners_of(run_id, summaries) if own is not None and item.dataset == own.dataset]
+
+
+def is_tested(pretraining: Summary) -> bool:
+    """Whether it has test figures of its own."""
+    return pretraining.test_knn is not None or pretraining.test_linear is not None
 
 
 def label_fractions(partners: Sequence[Summary]) -> list[float]:
@@ -75,11 +80,12 @@ def siblings(own: Summary, summaries: Sequence[Summary], find: Find) -> list[Sum
 
 def _mark(run_id: str, find: Find) -> str:
     run = find(run_id)
-    return "" if run is None else same_but_seed(run.kind, options_of(run.path / CONFIG))
+    return "" if run is None else same_but_seed(run.kind, asked_options(run.path / CONFIG))
 
 
 def trials(own: Summary, others: Sequence[Summary], summaries: Sequence[Summary]) -> list[Trial]:
-    """The seeds of a pre-training and its siblings, its own first; at least one for it, if only an empty one."""
+    """The seeds of a pre-training and its siblings, its own first; at least one for it, if only an empty one, and one
+    for a sibling that has test figures alone."""
     found = []
     for pretraining in (own, *others):
         partners = comparable(pretraining.id, summaries)
@@ -89,6 +95,6 @@ def trials(own: Summary, others: Sequence[Summary], summaries: Sequence[Summary]
             Trial(pretraining, seeds[text], arm_runs([item for item in partners if repr(item.seed) == text]))
             for text in ordered
         ]
-        if not seeds and pretraining is own:
-            found.append(Trial(own, own.seed, {}))
+        if not seeds and (pretraining is own or is_tested(pretraining)):
+            found.append(Trial(pretraining, pretraining.seed, {}))
     return found

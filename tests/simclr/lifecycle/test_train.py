@@ -536,3 +536,13 @@ def test_a_run_on_the_cpu_never_touches_cuda(tiny_runs, monkeypatch):
     (found,) = embed.compute(models, selection.ImageSelection(num_images=40), ())
     assert found.num_images == 40
     protocols.evaluate_run(run, ["knn"])
+
+
+def test_what_was_asked_for_is_kept_where_the_machine_decided(tiny_runs):
+    options = TINY_PRETRAIN | {"precision": "auto", "num_threads": None, "epochs": 1, "knn_every_epochs": 0}
+    run = train(cfg.build(PretrainConfig, options), runs_dir=tiny_runs)
+    complete = runs.load_config(run)
+    assert complete.precision != "auto" and complete.num_threads is not None
+    assert run.meta["asked"] == {"precision": "auto", "num_threads": None}
+    train(complete, runs_dir=tiny_runs, run_dir=run.path)  # begins again with what was decided
+    assert runs.Run(run.path).meta["asked"] == {"precision": "auto", "num_threads": None}

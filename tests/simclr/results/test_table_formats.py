@@ -41,3 +41,10 @@ def test_the_minus_of_a_number_is_one_in_latex_and_a_hyphen_stays_one():
     text = table_formats.as_latex([["a", "difference"], ["fine-tuned", "-2.1 ± 0.3"], ["-1e-3", "-3.5 to -1.9"]])
     assert r"fine-tuned & $-$2.1 $\pm$ 0.3 \\" in text
     assert r"$-$1e-3 & $-$3.5 to $-$1.9 \\" in text
+
+
+def test_columns_of_dashes_are_left_out_of_what_is_read_and_kept_for_programs():
+    rows = [["trained", "steps", "n"], ["kNN", "–", "3"], ["Linear probe", "–", "3"]]
+    assert table_formats.as_markdown(rows).splitlines()[0] == "| trained | n |"
+    assert table_formats.as_csv(rows).splitlines()[0] == "trained,steps,n"
+    assert table_formats.as_text(rows[:1]) == "trained  steps  n"

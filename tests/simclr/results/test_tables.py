@@ -1,5 +1,6 @@
 """The table of results: which runs belong together, over which seeds, and what decides the verdict."""
 
+import json
 import math
 import random
 import shutil
@@ -167,3 +168,28 @@ def test_no_page_is_needed():
         "sys.exit('streamlit' in sys.modules or 'torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_runs_that_differ_in_what_the_machine_decided_belong_together(tmp_path):
+    """`auto` became one precision here and another there: what was asked for is compared."""
+    made = [make_run(tmp_path, seed=seed, precision=name) for seed, name in enumerate(("32-true", "bf16-mixed"))]
+    summaries = RunIndex(tmp_path).summaries(max_age=0)
+    own = next(item for item in summaries if item.id == made[0].id)
+    find = finder(tmp_path)
+    assert trials.siblings(own, summaries, find) == []
+    for run in made:
+        runs.add_meta(run.path, asked={"precision": "auto"})
+    assert [item.id for item in trials.siblings(own, summaries, find)] == [made[1].id]
+    runs.add_meta(made[1].path, asked={"precision": "auto", "num_threads": 3})
+    assert trials.siblings(own, summaries, find) == []
+
+
+def test_a_seed_with_test_figures_alone_counts_where_it_has_them(tmp_path):
+    pretraining, _ = make_experiment(tmp_path)
+    other = make_run(tmp_path, seed=7)
+    for run, value in ((pretraining, 0.5), (other, 0.7)):
+        (run.path / runs.EVALUATION).write_text(json.dumps({"test/knn_top1": value}))
+    found = results_of(tmp_path, pretraining)
+    knn = next(row for row in found.rows if row.protocol == "knn")
+    assert (knn.accuracy.mean, knn.accuracy.num) == (pytest.approx(0.6), 2)
+    assert next(row for row in found.rows if row.protocol == "full").accuracy.num == 1
