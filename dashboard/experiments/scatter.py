@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import streamlit as st
-
 from dashboard.experiments.figures import LOG_RATIO
 from dashboard.shared import formats, palette, run_labels, store, url_state
 from dashboard.shared.figures import layout, log_ticks, rounded
@@ -22,14 +20,9 @@ NUMBERS = ("share", "number", "seconds")
 READ_SECONDS = 0.5  # then the rest of the options is read behind the page
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _late(folder: str) -> LateValues:
-    return LateValues(store.get().folder)
-
-
 def offered(group: Group) -> dict[str, Column]:
     """The numbers in which the group's runs differ, by name: figures, then options."""
-    late = _late(str(store.get().folder))
+    late = store.late_values()
     names = columns.names()
     late.read(group.members, names, READ_SECONDS)
     known = [column for name in names if (column := columns.find(name)) is not None and column.kind in NUMBERS]
@@ -53,7 +46,7 @@ def label(column: Column) -> str:
 
 def of_runs(group: Group, x: Column, y: Column) -> dict[str, Any]:
     """A point for each run that has both; it leads to the run, and has the colour of how it was trained."""
-    late = _late(str(store.get().folder))
+    late = store.late_values()
     late.read(group.members, (x.name, y.name))
     known = [(item, _value(x, item, late), _value(y, item, late)) for item in reversed(group.members)]
     points = [(item, across, up) for item, across, up in known if across is not None and up is not None]

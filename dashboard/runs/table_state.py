@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import streamlit as st
-
 from dashboard.shared import asked, run_labels, store, url_state
 from simclr.run_table import columns, saved_views
 from simclr.run_table.columns import Column
-from simclr.run_table.late_values import LateValues
 
 KINDS = ("pretrain", "finetune", "scratch")
 STATES = ("active", "finished", "stopped", "failed")
@@ -26,25 +23,15 @@ FIRST: dict[str, Any] = {
 WHY_NO_COLUMN = "is no figure or option of a run"
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _late(folder: str) -> LateValues:
-    return LateValues(store.get().folder)
-
-
-def late() -> LateValues:
-    """Options and figures that summaries do not hold, of the runs folder in use."""
-    return _late(str(store.runs_dir()))
-
-
 # So long a click waits for options that were not read yet; the rest comes with the next refresh.
 READ_SECONDS = 0.4
 
 
 def find_column(name: str) -> Column | None:
     """The column of a name; for an unknown one the runs are asked, of which some may come from elsewhere."""
-    if (found := columns.find(name, late().more)) is None:
-        late().read(store.get().summaries(), columns.options(), READ_SECONDS)
-        found = columns.find(name, late().more)
+    if (found := columns.find(name, store.late_values().more)) is None:
+        store.late_values().read(store.get().summaries(), columns.options(), READ_SECONDS)
+        found = columns.find(name, store.late_values().more)
     return found
 
 

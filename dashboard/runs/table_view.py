@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.components.run_table import run_table
 from dashboard.runs import several_runs, table_data
-from dashboard.runs.table_state import KINDS, READ_SECONDS, STATES, VIEW, late, parts, query, show
+from dashboard.runs.table_state import KINDS, READ_SECONDS, STATES, VIEW, parts, query, show
 from dashboard.shared import run_labels, store, ui, url_state
 from simclr.run_table import columns, run_filter, saved_views
 from simclr.run_table.run_filter import Filter
@@ -60,7 +60,7 @@ def filter_help() -> None:
 def columns_choice() -> None:
     with st.popover("Columns", icon=":material/view_column:", width="content"):
         chosen = list(VIEW["columns"])
-        more = sorted(late().more)
+        more = sorted(store.late_values().more)
         names = [name for name in (*columns.names(), *more) if name not in ("name", *chosen)]
         st.multiselect(
             "Columns",
@@ -157,7 +157,10 @@ def controls() -> Filter:
             **VIEW.widget("text"),
         )
         filter_help()
-        groups = [*USUAL_GROUPS, *(name for name in (*columns.names(), *late().more) if name not in USUAL_GROUPS)]
+        groups = [
+            *USUAL_GROUPS,
+            *(name for name in (*columns.names(), *store.late_values().more) if name not in USUAL_GROUPS),
+        ]
         st.selectbox(
             "Group",
             groups,
@@ -168,10 +171,10 @@ def controls() -> Filter:
         )
         columns_choice()
         views()
-    found = run_filter.parse(text or "", late().more)
+    found = run_filter.parse(text or "", store.late_values().more)
     if found.problems:  # it may name an option that only a folder from elsewhere knows
-        late().read(store.get().summaries(), columns.options(), READ_SECONDS)
-        found = run_filter.parse(text or "", late().more)
+        store.late_values().read(store.get().summaries(), columns.options(), READ_SECONDS)
+        found = run_filter.parse(text or "", store.late_values().more)
     if found.problems:
         instead = "the runs that pass the rest of the filter" if found.terms else "all runs"
         sentences = " ".join(found.problems[:3])
@@ -213,7 +216,7 @@ def rows(text: str) -> None:
     state = st.session_state.get(key)
     if state and state.get("sort") is not None:
         VIEW["sort"] = str(state["sort"])
-    everything, values = store.get().summaries(), late()
+    everything, values = store.get().summaries(), store.late_values()
     found = run_filter.parse(text, values.more)
     num_unread = values.read(everything, names_needed(found), READ_SECONDS)
     run_id = VIEW["baseline"]

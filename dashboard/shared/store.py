@@ -12,6 +12,7 @@ from simclr import runs
 from simclr.results import arms, groups
 from simclr.results.groups import Group
 from simclr.results.index import RunIndex, Summary
+from simclr.run_table.late_values import LateValues
 from simclr.runs import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +32,16 @@ def _open(folder: str) -> RunIndex:
 def get() -> RunIndex:
     """The index of the runs folder in use, shared by all browser sessions."""
     return _open(str(runs_dir()))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _late(folder: str) -> LateValues:
+    return LateValues(Path(folder))
+
+
+def late_values() -> LateValues:
+    """Options and figures that summaries do not hold, of the runs folder in use."""
+    return _late(str(runs_dir()))
 
 
 def find(run_id: str) -> Run | None:
