@@ -59,8 +59,9 @@ def test_training_loads_no_dashboard_libraries():
 @pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(ROOT)) for path in MODULES])
 def test_the_training_package_never_imports_the_dashboard(path):
     names = imports_of(path)
-    # bench draws its curves; it is no part of training, and loads what draws them only then
-    others = ("dashboard", "streamlit") if path.parent.name == "bench" else ("dashboard", "streamlit", "plotly")
+    # bench draws its curves, and a report carries plotly.js; they are no part of training, and load it only then
+    draws = path.parent.name in ("bench", "report")
+    others = ("dashboard", "streamlit") if draws else ("dashboard", "streamlit", "plotly")
     assert not [name for name in names if name.split(".")[0] in others]
     slow = ("umap", "openTSNE", "plotly")
     assert not [name for name in imports_of(path, top_level_only=True) if name.split(".")[0] in slow]
