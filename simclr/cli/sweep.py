@@ -11,6 +11,7 @@ from typing import Any
 from simclr.cli.parser import FINISHED, add_places, add_runs_dir, command_parser, folder_of_runs, parse, slurm_options
 from simclr.cli.results import answer_of, finder
 from simclr.config import ConfigError
+from simclr.hardware import devices
 from simclr.launch import jobs
 from simclr.launch.slurm_options import SlurmOptions
 from simclr.lifecycle import estimate
@@ -146,6 +147,7 @@ def _test(options: Any, folder: Path, report: Report) -> int:
     print(choice.sentence(chosen), file=sys.stderr)
 
     def evaluate(run: Run, report: Report) -> None:
+        devices.hide_unused_gpus(run.config.get("accelerator"))
         from simclr.evaluation import protocols  # loads torch
 
         command = ["python", "-m", "simclr", "sweep", group_id, "--test"]
