@@ -1,9 +1,11 @@
 """Fixtures: tiny options, folders of images and really trained tiny runs, all on the CPU with one thread."""
 
 import atexit
+import contextlib
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -111,6 +113,18 @@ def tiny_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SIMCLR_RUNS_DIR", str(folder))
     monkeypatch.setenv("SIMCLR_DATA_DIR", str(tmp_path / "data"))
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_training_outlives_its_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ends what tests of a file have started and left: a training would take the time of all that follow."""
+    yield
+    folder = str(tmp_path_factory.getbasetemp()).encode()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if any(word.startswith(b"simclr") for word in words) and any(folder + b"/" in word for word in words):
+                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

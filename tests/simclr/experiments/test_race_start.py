@@ -16,6 +16,7 @@ from simclr.results import index
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(spawn, "_supervise", supervise_nothing)
+    monkeypatch.setattr(queue, "ensure_scheduler", lambda runs_dir: None)  # it would start what waits, in earnest
     return tmp_path
 
 
