@@ -11,6 +11,7 @@ from dashboard.shared import jobs, store, ui
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.results import group_wording, wording
+from simclr.results.group_wording import setting_name
 from simclr.results.groups import Group
 from simclr.sweeps import choice
 from simclr.sweeps.choice import Choice
@@ -26,12 +27,11 @@ def chosen_now(group: Group, measure: str, arm: str, labels: str) -> Choice | No
     by = measure if measure.startswith("val_") else None
     try:
         found = choice.choose(group, store.find, by, arm or None, labels or None)
-        wanted = st.session_state.get(_key(group))
-        if wanted in [choice.setting_name(cell) for cell in found.others]:
-            found = choice.choose(group, store.find, by, arm or None, labels or None, wanted)
     except ConfigError:
         return None
-    return found
+    wanted = st.session_state.get(_key(group))
+    named = next((cell for cell in found.others if setting_name(cell.setting) == wanted), None)
+    return found if named is None else found._replace(baseline=named)
 
 
 def _key(group: Group) -> str:
@@ -46,8 +46,8 @@ def offer(group: Group, found: Choice) -> None:
         number = group_wording.number_word(found.num_settings)
         st.markdown(f"**{escape.markdown(wording.capital(group_wording.cell_name(found.chosen)))}**")
         st.caption(escape.markdown(f"The best of {number} settings by {found.measure.label}. {_caution(group)}"))
-        names = [choice.setting_name(cell) for cell in found.others]
-        start_at = names.index(choice.setting_name(found.baseline))
+        names = [setting_name(cell.setting) for cell in found.others]
+        start_at = names.index(setting_name(found.baseline.setting))
         st.selectbox("Beside", names, index=start_at, key=_key(group), help="The setting that it is set against.")
         st.button(
             f"Test {len(found.members)} runs", type="primary", key="test-choice", on_click=begin, args=(group, found)
@@ -55,7 +55,7 @@ def offer(group: Group, found: Choice) -> None:
 
 
 def _caution(group: Group) -> str:
-    if any(item.group is not None and item.group.tested is not None for item in group.members):
+    if group.tests:
         return (
             "Another choice of this sweep was tested before: what is chosen after that is not as free from luck as it "
             "looks."

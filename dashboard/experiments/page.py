@@ -302,8 +302,7 @@ def facts(group: Group) -> str:
     drawn = f"{len(draws)} draws of the labels" if len(draws) > 1 else ""
     parts = [first.dataset, first.backbone, seeds, drawn]
     if group.is_choice:
-        is_tested = any(item.group is not None and item.group.tested is not None for item in group.members)
-        parts.append("chosen on validation images" + ("" if is_tested else ", no test image read"))
+        parts.append("chosen on validation images" + ("" if group.tests else ", no test image read"))
     return " · ".join(part for part in parts if part)
 
 

@@ -61,9 +61,7 @@ def act(what: str, run_ids: Sequence[str], text: str) -> None:
         done = f"{done} {examples} of the examples {stay}.".strip()
     if done:
         st.session_state["table-done"] = done
-    if problems:
-        more = f" {len(problems) - 1} others likewise." if len(problems) > 1 else ""
-        st.session_state["message"] = problems[0] + more
+    run_actions.say_problems(problems)
 
 
 def _runs(count: int) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import streamlit as st
 
@@ -67,17 +69,32 @@ def remember_deleted(run_ids: list[str], name: str) -> None:
 
 def restore_runs(run_ids: list[str]) -> int:
     """Brings runs back from the trash; returns how many. What cannot be brought back is said on the next page."""
+    return each_by_id(run_ids, runs.restore)
+
+
+def each_by_id(run_ids: Sequence[str], change: Callable[[str, Path], object]) -> int:
+    """Does something with one run of the trash after the other; returns how many took it. One that does not costs only
+    itself, and is said on the next page.
+
+    Args:
+        change: takes the id and the runs folder, and raises ConfigError with one sentence.
+    """
     problems, count = [], 0
     for run_id in run_ids:
         try:
-            runs.restore(run_id, store.runs_dir())
+            change(run_id, store.runs_dir())
             count += 1
         except ConfigError as error:
             problems.append(str(error))
+    say_problems(problems)
+    return count
+
+
+def say_problems(problems: Sequence[str]) -> None:
+    """Leaves the first of some sentences for the page that is drawn next, and how many others there are."""
     if problems:
         more = f" {len(problems) - 1} others likewise." if len(problems) > 1 else ""
         st.session_state["message"] = problems[0] + more
-    return count
 
 
 def save_details(run_id: str) -> None:

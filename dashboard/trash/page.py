@@ -12,7 +12,6 @@ from dashboard.components import escape
 from dashboard.components.run_table import packing, run_table
 from dashboard.shared import palette, run_actions, run_labels, store, ui, url_state
 from simclr import runs
-from simclr.config import ConfigError
 from simclr.results.index import RunIndex, Summary
 from simclr.runs import trash
 
@@ -100,18 +99,9 @@ def restore(run_ids: list[str]) -> None:
 
 def purge(run_ids: list[str]) -> None:
     """Deletes runs for good; one that cannot be deleted costs only itself."""
-    problems, count = [], 0
-    for run_id in run_ids:
-        try:
-            trash.purge(run_id, store.runs_dir())
-            count += 1
-        except ConfigError as error:
-            problems.append(str(error))
+    count = run_actions.each_by_id(run_ids, trash.purge)
     if count:
         st.session_state["trash-done"] = f"{count:,} run{' is' if count == 1 else 's are'} deleted for good."
-    if problems:
-        more = f" {len(problems) - 1} others likewise." if len(problems) > 1 else ""
-        st.session_state["message"] = problems[0] + more
 
 
 @st.dialog("Delete for good?")

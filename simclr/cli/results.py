@@ -13,10 +13,9 @@ from simclr.cli.parser import FINISHED, add_job_options, add_runs_dir, command_p
 from simclr.config import ConfigError
 from simclr.launch import jobs
 from simclr.report import made
-from simclr.report.subjects import finder
 from simclr.results import group_progress, group_wording, groups, table_formats, tables, wording
 from simclr.results.groups import Find, Group, Measure
-from simclr.results.index import RunIndex, Summary
+from simclr.results.index import RunIndex, Summary, finder
 from simclr.results.tables import Results
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from simclr.cli.parser import FINISHED, add_places, add_runs_dir, command_parser, folder_of_runs, parse, slurm_options
-from simclr.cli.results import answer_of, finder
+from simclr.cli.results import answer_of
 from simclr.config import ConfigError
 from simclr.hardware import devices
 from simclr.launch import jobs
 from simclr.launch.slurm_options import SlurmOptions
 from simclr.lifecycle import estimate
 from simclr.results import arms, groups
-from simclr.results.index import RunIndex
+from simclr.results.index import RunIndex, finder
 from simclr.runs import Run
 from simclr.runs.status import Report, no_report
 from simclr.sweeps import choice, cost, on_slurm, start, sweep_file

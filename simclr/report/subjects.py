@@ -15,7 +15,7 @@ from simclr.curves import colors
 from simclr.curves.curve_sources import Source
 from simclr.results import arms, groups, tables, wording
 from simclr.results.groups import Find, Group
-from simclr.results.index import LabelShare, RunIndex, Summary
+from simclr.results.index import LabelShare, RunIndex, Summary, finder
 from simclr.results.tables import Results
 from simclr.runs import Run
 
@@ -88,17 +88,17 @@ def resolve(names: Sequence[str], folder: Path) -> list[Subject]:
         ConfigError: with one sentence, for one that stands for nothing here.
     """
     found: dict[str, Subject] = {}
+    summaries, find = RunIndex(folder).summaries(max_age=0), finder(folder)
     for name in names:
-        subject = _resolve(name, folder)
+        subject = _resolve(name, folder, summaries, find)
         found.setdefault(subject.id, subject)
     return list(found.values())
 
 
-def _resolve(name: str, folder: Path) -> Subject:
-    summaries = RunIndex(folder).summaries(max_age=0)
+def _resolve(name: str, folder: Path, summaries: list[Summary], find: Find) -> Subject:
     if (group := groups.find_group(name, summaries)) is not None:
         members = sorted(group.members, key=lambda item: item.kind != "pretrain")
-        return Subject(group.id, group.title, tuple(members), finder(folder), group)
+        return Subject(group.id, group.title, tuple(members), find, group)
     try:
         run = runs.find(name, folder)
     except ConfigError as error:
@@ -110,11 +110,10 @@ def _resolve(name: str, folder: Path) -> Subject:
         raise ConfigError(f"RUN is {name}; allowed: {allowed}{hint or '.'}") from None
     if run.path.parent.resolve() not in (folder.resolve(), (folder / runs.EXAMPLES).resolve()):
         folder = run.path.parent
-        summaries = RunIndex(folder).summaries(max_age=0)
+        summaries, find = RunIndex(folder).summaries(max_age=0), finder(folder)
     own = next((item for item in summaries if item.id == run.id), None)
     if own is None:
         raise ConfigError(f"RUN is {name}, which cannot be read; allowed: a whole run folder.")
-    find = finder(folder)
     if own.kind != "pretrain":
         return Subject(own.id, title_of(own), (own,), find)
     results = tables.results(own, summaries, find)
@@ -133,16 +132,6 @@ def title_of(item: Summary) -> str:
         return item.name
     kind = KIND_NAMES.get(item.kind, "run")
     return f"{kind[:1].upper()}{kind[1:]} on {item.dataset or 'unknown data'} ({item.id.rpartition('-')[2]})"
-
-
-def finder(folder: Path) -> Find:
-    """A function that gives a run of the folder, or of those that ship with it, by its id."""
-    places = {run.id: run.path for run in runs.list_runs(folder)}
-
-    def find(run_id: str) -> Run | None:
-        return Run(places[run_id]) if run_id in places else None
-
-    return find
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------

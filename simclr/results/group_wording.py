@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from simclr.results import groups, wording
 from simclr.results.convergence import Convergence
@@ -18,12 +18,17 @@ def number_word(number: int) -> str:
     return NUMBERS[number] if number < len(NUMBERS) else f"{number:,}"
 
 
+def setting_name(setting: Mapping[str, str]) -> str:
+    """`temperature 0.2, epochs 10`; empty where there is no axis."""
+    return ", ".join(f"{axis} {label}" for axis, label in setting.items())
+
+
 def cell_name(cell: Cell) -> str:
     """What a cell is called in a sentence: `temperature 0.2`, `fine-tuned on 1 % of the labels`."""
-    parts = [f"{axis} {label}" for axis, label in cell.setting.items()]
+    parts = [setting_name(cell.setting)]
     if cell.arm is not None and cell.share is not None:
         parts.append(f"{wording.ARM_NAMES[cell.arm].lower()}, {cell.share.phrase}")
-    return ", ".join(parts) or "one setting"
+    return ", ".join(filter(None, parts)) or "one setting"
 
 
 def short_name(cell: Cell, other: Cell) -> str:

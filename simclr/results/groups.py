@@ -95,6 +95,11 @@ class Group:
         return any(item.is_active for item in self.members)
 
     @property
+    def tests(self) -> list[Tested]:
+        """The notes of its runs that were tested as a choice or beside it."""
+        return [item.group.tested for item in self.members if item.group is not None and item.group.tested is not None]
+
+    @property
     def is_choice(self) -> bool:
         """Whether settings are compared."""
         return math.prod(len(labels) for labels in self.axes.values()) > 1
@@ -249,7 +254,7 @@ def measures_of(group: Group, find: Find) -> list[Measure]:
     possible = [measure for measure in MEASURES if kinds & set(measure.of)]
     if group.arms and not group.is_choice:  # it asks what the arms are worth, and they are tested
         possible.sort(key=lambda measure: (measure.of != SUPERVISED, not measure.is_test))
-    if group.is_choice and any(item.group is not None and item.group.tested is not None for item in group.members):
+    if group.is_choice and group.tests:
         possible.sort(key=lambda measure: not measure.is_test)  # what the choice is worth
     known = [each for each in possible if any(figure(item, each, find) is not None for item in group.members)]
     return known or [measure for measure in possible if not measure.is_test]

@@ -7,6 +7,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -283,6 +284,16 @@ def _read(run: Run) -> Summary:
         notes=run.notes,
         brief={name: config[name] for name in runs.BRIEF_OPTIONS if name in config},
     )
+
+
+def finder(folder: Path) -> Callable[[str], Run | None]:
+    """A function that gives a run of the folder, or of those that ship with it, by its id."""
+    places = {run.id: run.path for run in runs.list_runs(folder)}
+
+    def find(run_id: str) -> Run | None:
+        return Run(places[run_id]) if run_id in places else None
+
+    return find
 
 
 # --- small readers of values that files may hold -------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from simclr import config as cfg
 from simclr import runs
@@ -17,6 +17,7 @@ from simclr.config import ConfigError
 from simclr.hardware import devices
 from simclr.launch import jobs
 from simclr.results import group_wording, groups
+from simclr.results.group_wording import setting_name
 from simclr.results.groups import Cell, Find, Group, Measure
 from simclr.results.index import Summary
 from simclr.runs import Run
@@ -48,6 +49,10 @@ class Choice(NamedTuple):
     def members(self) -> list[Summary]:
         """The runs that are tested: those that are finished."""
         return [item for cell in (self.chosen, self.baseline) for item in cell.runs if item.state == "finished"]
+
+    def role_of(self, member: Summary) -> str:
+        """What one of them is tested as."""
+        return "chosen" if member in self.chosen.runs else "baseline"
 
 
 def choose(
@@ -111,7 +116,7 @@ def _baseline(group: Group, find: Find, found: list[Cell], others: tuple[Cell, .
     if name is not None:
         names = [group_wording.cell_name(cell) for cell in others]
         for cell in others:
-            if name in (group_wording.cell_name(cell), ", ".join(cell.setting.values()), setting_name(cell)):
+            if name in (group_wording.cell_name(cell), ", ".join(cell.setting.values()), setting_name(cell.setting)):
                 return cell
         raise ConfigError(f"baseline is {name}; allowed: {'; '.join(names)}{cfg.nearest_name(name, names) or '.'}")
     before = groups.tested_choice(found)
@@ -121,11 +126,6 @@ def _baseline(group: Group, find: Find, found: list[Cell], others: tuple[Cell, .
     by_recipe = next((cell for cell in others if dict(cell.setting) == own), None)
     second = groups.runner_up(found)
     return by_recipe or second or others[0]
-
-
-def setting_name(cell: Cell) -> str:
-    """`temperature 0.2`, without how it was trained."""
-    return ", ".join(f"{axis} {label}" for axis, label in cell.setting.items())
 
 
 def _recipes_own(group: Group, find: Find) -> dict[str, str] | None:
@@ -183,20 +183,24 @@ def run_test(choice: Choice, find: Find, evaluate: Evaluate, report: Report = no
             evaluate(run, no_report)
         tested.append(run)
     for run, item in zip(tested, choice.members, strict=True):
-        role = "chosen" if item in choice.chosen.runs else "baseline"
-        note = {"role": role, "measure": choice.measure.key, "num_settings": choice.num_settings, "time": seen_at}
+        note = {
+            "role": choice.role_of(item),
+            "measure": choice.measure.key,
+            "num_settings": choice.num_settings,
+            "time": seen_at,
+        }
         runs.add_meta(run.path, tested=note)
     return tested
 
 
-def request_of(group_id: str, choice: Choice) -> dict[str, str | None]:
+def request_of(group_id: str, choice: Choice) -> dict[str, Any]:
     """What the job of a test is asked for, so that a second click finds it."""
     return {
         "group": group_id,
         "measure": choice.measure.key,
         "arm": choice.chosen.arm,
         "labels": choice.chosen.share.key if choice.chosen.share is not None else None,
-        "baseline": setting_name(choice.baseline),
+        "baseline": setting_name(choice.baseline.setting),
         "runs": " ".join(item.id for item in choice.members),
     }
 
@@ -208,25 +212,23 @@ def start_job(group_id: str, choice: Choice, runs_dir: Path) -> Path:
         ConfigError: if the folder cannot be written.
     """
     arguments = ["sweep", group_id, "--test", "--measure", choice.measure.key]
-    arguments += ["--baseline", setting_name(choice.baseline), "--runs_dir", str(runs_dir.resolve())]
+    arguments += ["--baseline", setting_name(choice.baseline.setting), "--runs_dir", str(runs_dir.resolve())]
     if choice.chosen.arm is not None and choice.chosen.share is not None:
         arguments += ["--arm", choice.chosen.arm, "--labels", choice.chosen.share.key]
-    return jobs.start(JOB_NAME, dict(request_of(group_id, choice)), arguments, runs_dir, devices.ANY)
+    return jobs.start(JOB_NAME, request_of(group_id, choice), arguments, runs_dir, devices.ANY)
 
 
 def find_job(group_id: str, choice: Choice, runs_dir: Path) -> Path | None:
     """The newest job with this request, whatever became of it."""
-    return jobs.find(JOB_NAME, dict(request_of(group_id, choice)), runs_dir)
+    return jobs.find(JOB_NAME, request_of(group_id, choice), runs_dir)
 
 
 def is_tested(group: Group, choice: Choice) -> bool:
     """Whether this choice is what was tested last, with all its runs."""
-    notes = [item.group.tested for item in group.members if item.group is not None and item.group.tested is not None]
-    last = max((note.time for note in notes), default=None)
+    last = max((note.time for note in group.tests), default=None)
 
     def holds(item: Summary) -> bool:
         note = item.group.tested if item.group is not None else None
-        role = "chosen" if item in choice.chosen.runs else "baseline"
-        return note is not None and (note.role, note.time) == (role, last)
+        return note is not None and (note.role, note.time) == (choice.role_of(item), last)
 
     return all(map(holds, choice.members))

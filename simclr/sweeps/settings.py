@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig
 from simclr.results import arms
+from simclr.results.group_wording import setting_name
 from simclr.results.index import LabelShare
 
 AND = " + "  # joins the names of two values of a pairs axis
@@ -66,7 +67,7 @@ class Setting:
     @property
     def title(self) -> str:
         """`temperature 0.2, epochs 10`; empty where there is no axis."""
-        return ", ".join(f"{axis} {label}" for axis, label in self.labels.items())
+        return setting_name(self.labels)
 
 
 class Member(NamedTuple):

@@ -19,6 +19,8 @@ from streamlit.testing.v1 import AppTest
 from simclr import config as cfg
 from simclr import runs
 from simclr.hardware import processes
+from simclr.results import groups
+from simclr.results.index import RunIndex
 from simclr.runs import Run
 from simclr.runs.status import ACTIVE
 
@@ -310,3 +312,14 @@ def make_group(
                 writer.writerows(rows)
             found.append(run)
     return found
+
+
+def group_of(folder: Path) -> groups.Group:
+    """The one group of a runs folder, as it is now."""
+    (found,) = groups.groups(RunIndex(folder).summaries(max_age=0))
+    return found
+
+
+def find(folder: Path) -> groups.Find:
+    """A function that gives a run of a folder by its id."""
+    return lambda run_id: Run(folder / run_id) if (folder / run_id).is_dir() else None

@@ -3,16 +3,14 @@
 import time
 
 import pytest
-from dashboard_fixtures import make_group, make_run
+from dashboard_fixtures import group_of, make_group, make_run
 
 from simclr import runs
-from simclr.results import group_progress, groups
-from simclr.results.index import RunIndex
+from simclr.results import group_progress
 
 
 def left(folder):
-    (group,) = groups.groups(RunIndex(folder).summaries(max_age=0))
-    return group_progress.seconds_left(group)
+    return group_progress.seconds_left(group_of(folder))
 
 
 def took(run, seconds):

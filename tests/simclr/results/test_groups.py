@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from dashboard_fixtures import make_group, make_run, write_evaluation
+from dashboard_fixtures import find, group_of, make_group, make_run, write_evaluation
 
 from simclr import runs
 from simclr.results import group_progress, group_wording, groups, statistics
@@ -17,15 +17,6 @@ THREE = {"0.1": [0.80, 0.82, 0.84], "0.5": [0.85, 0.88, 0.88], "1": [0.60, 0.65,
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path
-
-
-def group_of(folder):
-    (found,) = groups.groups(RunIndex(folder).summaries(max_age=0))
-    return found
-
-
-def find(folder):
-    return lambda run_id: runs.Run(folder / run_id)
 
 
 def answer(folder, measure=KNN, **more):

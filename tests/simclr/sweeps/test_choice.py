@@ -4,7 +4,7 @@ import json
 
 import pytest
 from conftest import TINY_PRETRAIN
-from dashboard_fixtures import make_group, make_run
+from dashboard_fixtures import find, group_of, make_group, make_run
 
 from simclr import config as cfg
 from simclr import runs
@@ -12,7 +12,6 @@ from simclr.cli.main import main
 from simclr.config import ConfigError, PretrainConfig
 from simclr.lifecycle.train import train
 from simclr.results import group_wording, groups
-from simclr.results.index import RunIndex
 from simclr.runs import Run
 from simclr.sweeps import choice, sweep_file
 from simclr.sweeps.settings import to_plain
@@ -25,15 +24,6 @@ BY_SEED = (0.70, 0.75, 0.74)
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path
-
-
-def group_of(folder):
-    (found,) = groups.groups(RunIndex(folder).summaries(max_age=0))
-    return found
-
-
-def find(folder):
-    return lambda run_id: Run(folder / run_id) if (folder / run_id).is_dir() else None
 
 
 def measuring(folder, seen, better=0.0):
