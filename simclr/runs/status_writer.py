@@ -28,11 +28,15 @@ def update_status(folder: Path, **changes: Any) -> Status:
 
 
 def change_status(
-    folder: Path, changes: dict[str, Any], check: Callable[[], None] | None = None, lost: Status | None = None
+    folder: Path,
+    changes: dict[str, Any] | Callable[[], dict[str, Any]],
+    check: Callable[[], None] | None = None,
+    lost: Status | None = None,
 ) -> Status:
     """Merges `changes` into `status.json` under the folder's lock.
 
     Args:
+        changes: or what gives them, called under the lock: for those that depend on what the file holds.
         check: is called first, under the lock, and raises if the changes must not be made.
         lost: what the file held, in case it is gone or damaged.
     """
@@ -45,7 +49,7 @@ def change_status(
             status = lost or DAMAGED
         if check is not None:
             check()
-        status = replace(status, **changes)
+        status = replace(status, **(changes() if callable(changes) else changes))
         text = json.dumps(asdict(status), indent=1)
         try:
             writing.write_atomically(folder / STATUS, text)
@@ -113,31 +117,33 @@ class StatusWriter:
 
     def start(self, **changes: Any) -> StatusWriter:
         """Writes which process this is and starts the heartbeat."""
-        pid = os.getpid()
-        before = current_status(self.folder)
-        # a stop that was asked for while this process was starting still counts; one from before a resume does not
-        stop_requested = before.stop_requested if before.is_active else None
-        now, self._began = time.time(), time.monotonic()
-        self._last = update_status(
-            self.folder,
-            state="running",
-            pid=pid,
-            process_start=processes.process_start(pid),
-            host=socket.gethostname(),
-            boot=processes.boot_id(),
-            started=now,
-            heartbeat=now,
-            progressed=now,
-            seconds_before=before.elapsed_seconds or 0.0,
-            ended=None,
-            exit_code=None,
-            signal=None,
-            error="",
-            reason="",
-            stop_requested=stop_requested,
-            **self._training_usage.values(),
-            **changes,
-        )
+        pid, now = os.getpid(), time.time()
+        self._began = time.monotonic()
+
+        def first() -> dict[str, Any]:
+            before = current_status(self.folder)
+            return {
+                "state": "running",
+                "pid": pid,
+                "process_start": processes.process_start(pid),
+                "host": socket.gethostname(),
+                "boot": processes.boot_id(),
+                "started": now,
+                "heartbeat": now,
+                "progressed": now,
+                "seconds_before": before.elapsed_seconds or 0.0,
+                "ended": None,
+                "exit_code": None,
+                "signal": None,
+                "error": "",
+                "reason": "",
+                # one that was asked for while this process was starting still counts; from before a resume it does not
+                "stop_requested": before.stop_requested if before.is_active else None,
+                **self._training_usage.values(),
+                **changes,
+            }
+
+        self._last = change_status(self.folder, first)
         self._thread.start()
         return self
 

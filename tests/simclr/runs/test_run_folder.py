@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.files import safe_read, writing
 from simclr.hardware import processes
 from simclr.launch import spawn
-from simclr.runs import MetricsTail, Run, read_status, update_status
+from simclr.runs import MetricsTail, Run, read_status, status_writer, update_status
 from simclr.runs.status import Status
 
 CONFIG = PretrainConfig()
@@ -423,6 +424,27 @@ def test_a_duration_counts_the_parts_before_a_resume(tiny_runs):
     assert run.status.seconds_before == second.elapsed_seconds
     update_status(run.path, state="running", ended=None, started=5000.0, heartbeat=5020.0)  # killed
     assert run.status.elapsed_seconds == run.status.seconds_before + 20
+
+
+def test_a_stop_asked_for_at_the_moment_a_process_begins_is_not_lost(tiny_runs, monkeypatch):
+    run = make(tiny_runs)
+    update_status(run.path, state="starting", created=time.time())
+    read = status_writer.current_status
+    asking = []
+
+    def read_and_ask(folder):
+        """What the file holds, and a stop that comes right after it was read."""
+        found = read(folder)
+        asking.append(threading.Thread(target=update_status, args=(folder,), kwargs={"stop_requested": 1.0}))
+        asking[0].start()
+        asking[0].join(0.3)
+        return found
+
+    monkeypatch.setattr(status_writer, "current_status", read_and_ask)
+    writer = runs.StatusWriter(run.path, interval=1000).start()
+    asking[0].join()
+    assert runs.read_status(run.path).stop_requested == 1.0
+    writer.close(state="stopped")
 
 
 def test_a_suspended_process_is_stalled_until_it_goes_on(tiny_runs):
