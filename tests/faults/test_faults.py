@@ -990,9 +990,9 @@ class Dashboard:
     """A real server in a group of its own, as one that was started from a terminal."""
 
     def __init__(self, folder):
-        import test_journey
+        from server import Server, Tab
 
-        self.server, self.tab = test_journey.Server(folder), test_journey.Tab
+        self.server, self.tab = Server(folder), Tab
 
     def __enter__(self):
         with pytest.MonkeyPatch.context() as patch:
