@@ -7,8 +7,8 @@ import os
 import streamlit as st
 
 from simclr.config import DATASETS, ConfigError, RunConfig
-from simclr.data import folder_layout
-from simclr.data.folder_layout import Layout
+from simclr.data.folders import folder_layout
+from simclr.data.folders.folder_layout import Layout
 
 SECONDS = 3.0  # a page waits for a list of files no longer
 KEPT_SECONDS = 30

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simclr.config import ConfigError
-from simclr.data.image_files import FileSource
+from simclr.data.folders.image_files import FileSource
 from simclr.data.sampling import ORDER_STREAM
 from simclr.data.splits import Split
 

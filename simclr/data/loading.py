@@ -20,8 +20,8 @@ import torch
 
 from simclr.config import DATASETS, CommonOptions, FinetuneConfig, RunConfig, data_root
 from simclr.data import downloads, memory, shapes
-from simclr.data import folders as data_folders
-from simclr.data.image_files import FileSource
+from simclr.data.folders import reading as folder_reading
+from simclr.data.folders.image_files import FileSource
 from simclr.data.sampling import TEST_STREAM, stratified_order
 from simclr.data.sources import Indices, Progress, Source
 from simclr.data.splits import ImageData, RawSplit, RawSplits, Split, limited, val_indices
@@ -100,7 +100,7 @@ def load_data(
     elif dataset in DATASETS:
         found = downloads.load(dataset, root, labelled_only, progress)
     else:
-        found = data_folders.load(dataset, root, image_size, seed, labelled_only, broken_images, progress)
+        found = folder_reading.load(dataset, root, image_size, seed, labelled_only, broken_images, progress)
 
     train, val = limited(dataset, found.train, limit_images, seed), found.val
     if val is None and val_fraction > 0:

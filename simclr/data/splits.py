@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simclr.config import ConfigError
-from simclr.data.folder_layout import Layout, num_val_images
-from simclr.data.image_files import FileSource
+from simclr.data.folders.folder_layout import Layout, num_val_images
+from simclr.data.folders.image_files import FileSource
 from simclr.data.sampling import LABEL_STREAM, LIMIT_STREAM, VAL_STREAM, stratified_order
 from simclr.data.sources import ArraySource, Indices, Source
 from simclr.data.transfer import to_device

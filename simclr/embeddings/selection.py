@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.data import folder_layout
+from simclr.data.folders import folder_layout
 from simclr.embeddings.neighbors import Progress
 from simclr.embeddings.references import EncoderRef
 from simclr.runs import Run

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from simclr import runs
 from simclr.config import DATASETS, ConfigError
-from simclr.data.decoding import BrokenImageError, decode_image
+from simclr.data.folders.decoding import BrokenImageError, decode_image
 from simclr.embeddings import stored
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import EncoderRef, open_weights
@@ -186,7 +186,7 @@ def pack(
     Returns:
         The folders written.
     """
-    from simclr.data import folder_layout
+    from simclr.data.folders import folder_layout
 
     found = [item for model in models if (item := stored.find_embedding(model, choice)) is not None]
     assert len(found) == len(models) == 2 and stored.same_images(*found), "compute them first"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from simclr.config import DATASETS, ConfigError, FinetuneConfig, RunConfig
-from simclr.data import folder_layout
-from simclr.data.folder_layout import Layout, num_val_images
+from simclr.data.folders import folder_layout
+from simclr.data.folders.folder_layout import Layout, num_val_images
 
 LOOK_SECONDS = 3.0  # for the files of a folder; with more of them the run says what is wrong
 # Training images and classes. STL-10 is left out: most of its images have no class.

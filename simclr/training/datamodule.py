@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from simclr.config import Augmentation
 from simclr.data.batches import EpochBatches, SplitDataset, as_is
-from simclr.data.image_files import FileSource
+from simclr.data.folders.image_files import FileSource
 from simclr.data.sampling import TRANSFORM_STREAM
 from simclr.data.splits import ImageData, Split
 from simclr.data.transfer import to_device

@@ -115,9 +115,9 @@ def _from_split(dataset: str, data_dir: str | None) -> SampleImages:
 
 def _from_folder(dataset: str) -> SampleImages:
     """Some files of a folder; unlike a training it reads no more than those."""
-    from simclr.data.decoding import decode_image, image_size_of
-    from simclr.data.folder_layout import IMAGE_SUFFIXES
-    from simclr.data.folders import LARGEST_OWN_SIDE
+    from simclr.data.folders.decoding import decode_image, image_size_of
+    from simclr.data.folders.folder_layout import IMAGE_SUFFIXES
+    from simclr.data.folders.reading import LARGEST_OWN_SIDE
 
     folder = Path(dataset).expanduser()
     if not folder.is_dir():
@@ -150,8 +150,8 @@ def uploaded(files: Sequence[tuple[str, bytes]]) -> tuple[SampleImages | None, l
     Args:
         files: name and content.
     """
-    from simclr.data.decoding import BrokenImageError, decode_image, image_size_of
-    from simclr.data.folders import LARGEST_OWN_SIDE
+    from simclr.data.folders.decoding import BrokenImageError, decode_image, image_size_of
+    from simclr.data.folders.reading import LARGEST_OWN_SIDE
 
     found, problems = [], []
     if len(files) > MAX_UPLOADS:

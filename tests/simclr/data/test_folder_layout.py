@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from simclr.config import ConfigError, PretrainConfig
-from simclr.data import decoding, folder_layout, loading
+from simclr.data import loading
+from simclr.data.folders import decoding, folder_layout
 from simclr.lifecycle import prepare
 
 generator = np.random.default_rng(0)
@@ -253,7 +254,9 @@ def test_the_look_at_contrast_opens_few_images(tmp_path, monkeypatch):
     folder = make(tmp_path / "set", {"a": 150, "b": 150})
     opened = []
     original = decoding.decode_image
-    monkeypatch.setattr("simclr.data.folders.decode_image", lambda *args: opened.append(args[1]) or original(*args))
+    monkeypatch.setattr(
+        "simclr.data.folders.reading.decode_image", lambda *args: opened.append(args[1]) or original(*args)
+    )
     for _ in range(2):
         loading.load_data(str(folder), data_dir=str(tmp_path / "root"))
     assert len(opened) == 32 and opened[:16] == opened[16:]  # half of 32 show enough, the same ones each time

@@ -19,8 +19,9 @@ from PIL import Image
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.data import decoding, downloads, image_files, loading, shapes, splits
+from simclr.data import downloads, loading, shapes, splits
 from simclr.data.batches import EpochBatches, SplitDataset, as_is
+from simclr.data.folders import decoding, image_files
 from simclr.lifecycle import prepare
 from simclr.lifecycle import train as lifecycle_train
 from simclr.models import compute

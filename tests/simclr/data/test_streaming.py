@@ -22,8 +22,9 @@ from simclr import config as cfg
 from simclr import runs
 from simclr.cli.main import main
 from simclr.config import ConfigError
-from simclr.data import batches, decoding, folder_layout, image_files, loading
+from simclr.data import batches, loading
 from simclr.data import memory as data_memory
+from simclr.data.folders import decoding, folder_layout, image_files
 from simclr.lifecycle.train import train
 from simclr.training import checkpoints, datamodule
 

@@ -5,7 +5,7 @@ from conftest import make_folder
 
 from simclr import config as cfg
 from simclr.config import ConfigError
-from simclr.data import folder_layout
+from simclr.data.folders import folder_layout
 from simclr.data.loading import load_data
 from simclr.lifecycle import counts
 

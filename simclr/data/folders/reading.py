@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from simclr.config import ConfigError
-from simclr.data import folder_layout
-from simclr.data.decoding import DAMAGE, BrokenImageError, decode_image, image_size_of
-from simclr.data.image_files import FileSource
+from simclr.data.folders import folder_layout
+from simclr.data.folders.decoding import DAMAGE, BrokenImageError, decode_image, image_size_of
+from simclr.data.folders.image_files import FileSource
 from simclr.data.sampling import TEST_STREAM, stratified_order
 from simclr.data.sources import Progress
 from simclr.data.splits import RawSplit, RawSplits

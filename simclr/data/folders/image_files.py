@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simclr.config import ConfigError
-from simclr.data import decoding
-from simclr.data.decoding import BrokenImageError
+from simclr.data.folders import decoding
+from simclr.data.folders.decoding import BrokenImageError
 from simclr.data.sources import Indices, Progress, chunk_slices
 
 log = logging.getLogger(__name__)

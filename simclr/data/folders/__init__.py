@@ -1,0 +1,1 @@
+"""A folder of image files as a data set."""
