@@ -55,6 +55,27 @@ class CommonOptions(Options):
         "Images of a folder that cannot be read: skip names, counts and leaves them out; refuse ends the run.",
         group="Data",
     )
+    value_min: float | None = option(
+        None,
+        "Pixel value of a folder's images that becomes black; unset: found in them.",
+        group="Data",
+        label="Black value",
+        ge=-1e9,
+        le=1e9,
+    )
+    value_max: float | None = option(
+        None,
+        "Pixel value of a folder's images that becomes white; unset: found in them.",
+        group="Data",
+        label="White value",
+        ge=-1e9,
+        le=1e9,
+    )
+    extra_channels: Annotated[Literal["refuse", "drop", "alpha"], BeforeValidator(lowercase)] = option(
+        "refuse",
+        "A fourth channel of TIFF files that is not surely transparency: refuse, drop it, or take it for that.",
+        group="Data",
+    )
     memory_share: float = option(
         0.25,
         "Images are kept decoded in memory up to this share of it; larger sets are read batch by batch.",
@@ -191,6 +212,18 @@ def check_compile(config: Any) -> Any:
             f"compile is {config.compile}, whose CUDA graph takes a batch as a whole; allowed with micro_batch_size: "
             "false or true.",
         )
+    return config
+
+
+def check_value_range(config: Any) -> Any:
+    """Refuses one end of a range of pixel values without the other, or above it."""
+    low, high = config.value_min, config.value_max
+    if (low is None) != (high is None):
+        name, value = ("value_min", low) if high is None else ("value_max", high)
+        other = "value_max" if high is None else "value_min"
+        raise PydanticCustomError("order", f"{name} is {value:g} and {other} is unset; allowed: both, or neither.")
+    if low is not None and low >= high:
+        raise PydanticCustomError("order", f"value_min is {low:g}; allowed: below value_max, which is {high:g}.")
     return config
 
 

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from simclr.config.augmentation import Augmentation
-from simclr.config.common_options import CommonOptions, check_batch, check_compile, check_schedule
+from simclr.config.common_options import CommonOptions, check_batch, check_compile, check_schedule, check_value_range
 from simclr.config.fields import option
 from simclr.config.names import DATASETS, Kind
 from simclr.config.spellings import Backbone, Dataset, Experiment, Optimizer, lowercase
@@ -168,7 +168,7 @@ class FinetuneConfig(CommonOptions):
 
     @model_validator(mode="after")
     def _check_schedule(self) -> Self:
-        return check_schedule(self)
+        return check_schedule(check_value_range(self))
 
     @property
     def kind(self) -> Kind:

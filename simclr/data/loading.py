@@ -22,6 +22,7 @@ from simclr.config import DATASETS, CommonOptions, FinetuneConfig, RunConfig, da
 from simclr.data import downloads, memory, shapes
 from simclr.data.folders import reading as folder_reading
 from simclr.data.folders.image_files import FileSource
+from simclr.data.folders.pixel_values import PixelValues
 from simclr.data.sampling import TEST_STREAM, stratified_order
 from simclr.data.sources import Indices, Progress, Source
 from simclr.data.splits import ImageData, RawSplit, RawSplits, Split, limited, val_indices
@@ -54,6 +55,7 @@ def load_run_data(config: RunConfig, *, progress: Progress | None = None, max_by
         progress=progress,
         memory_limit=memory.memory_limit(config.memory_share) if max_bytes is None else max_bytes,
         broken_images=config.broken_images,
+        values=PixelValues(config.value_min, config.value_max, config.extra_channels),
     )
 
 
@@ -69,6 +71,7 @@ def load_data(
     progress: Progress | None = None,
     memory_limit: int | None = None,
     broken_images: str = "skip",
+    values: PixelValues | None = None,
 ) -> ImageData:
     """Loads a data set and cuts it.
 
@@ -87,6 +90,7 @@ def load_data(
         memory_limit: bytes of decoded images, all splits together, up to which they are kept in memory; above it they
             stream. Unset: the share of the memory that is the default of the option `memory_share`.
         broken_images: of a folder. `skip` leaves out what cannot be read; `refuse` raises.
+        values: what the pixel values of a folder's files mean. Unset, or without a range: the one that they use.
 
     Raises:
         ConfigError: one sentence, where the data is missing, damaged, or too small for what is asked; where more than
@@ -100,7 +104,7 @@ def load_data(
     elif dataset in DATASETS:
         found = downloads.load(dataset, root, labelled_only, progress)
     else:
-        found = folder_reading.load(dataset, root, image_size, seed, labelled_only, broken_images, progress)
+        found = folder_reading.load(dataset, root, image_size, seed, labelled_only, broken_images, values, progress)
 
     train, val = limited(dataset, found.train, limit_images, seed), found.val
     if val is None and val_fraction > 0:
@@ -136,7 +140,8 @@ def load_data(
         test=splits.get("test"),
         probe=probe,
         folders=file_sources,
-        reading="" if found.layout is None else found.layout.sentence(sizes, _broken_text(file_sources)),
+        reading=_reading(found, sizes, file_sources),
+        values=found.values,
     )
 
 
@@ -163,6 +168,16 @@ def _split(name: str, part: RawSplit, images: Mapping[str, Any]) -> Split:
     """The split of a list that is cut; it has labels where each of its images has."""
     labels = None if part.labels is None or (part.labels < 0).any() else torch.from_numpy(part.labels.copy())
     return Split(name, torch.from_numpy(part.ids.copy()), labels, factors=part.factors, **images)
+
+
+def _reading(found: RawSplits, sizes: Mapping[str, int], sources: Sequence[FileSource]) -> str:
+    if found.layout is None:
+        return ""
+    text = found.layout.sentence(sizes, _broken_text(sources))
+    if num_flat := sum(source.num_flat for source in sources):
+        first = next(source.first_flat for source in sources if source.num_flat)
+        text += f" {num_flat:,} image{' is' if num_flat == 1 else 's are'} nearly of one colour (such as {first})."
+    return text
 
 
 def _broken_text(sources: Sequence[FileSource]) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 from simclr.config import ConfigError
 from simclr.data.folders.folder_layout import Layout, num_val_images
 from simclr.data.folders.image_files import FileSource
+from simclr.data.folders.pixel_values import AS_THEY_ARE, PixelValues
 from simclr.data.sampling import LABEL_STREAM, LIMIT_STREAM, VAL_STREAM, stratified_order
 from simclr.data.sources import ArraySource, Indices, Source
 from simclr.data.transfer import to_device
@@ -69,6 +70,7 @@ class RawSplits:
     test: RawSplit | None = None
     image_size: int | None = None  # side at which the images are meant to be seen, where they are kept larger
     layout: Layout | None = None  # of a folder
+    values: PixelValues = AS_THEY_ARE  # of its files
 
     @classmethod
     def of_arrays(cls, classes: Iterable[str], train: tuple[Any, ...], test: tuple[Any, ...]) -> RawSplits:
@@ -177,6 +179,7 @@ class ImageData:
     probe: the labelled training images, the bank of the kNN probe; None where nothing is labelled.
     folders: the image files behind the splits, where it is a folder.
     reading: how the folder was read, in words.
+    values: what the pixel values of its files mean.
     """
 
     name: str
@@ -188,6 +191,7 @@ class ImageData:
     probe: Split | None
     folders: tuple[FileSource, ...] = ()
     reading: str = ""
+    values: PixelValues = AS_THEY_ARE
 
     @property
     def skipped(self) -> tuple[str, ...]:

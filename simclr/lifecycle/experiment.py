@@ -46,6 +46,8 @@ def inherit_options(config: FinetuneConfig, experiment: Run | None) -> FinetuneC
             if mine is not None and theirs.get(name) is not None and mine != theirs[name]:
                 raise ConfigError(f"{name} is {mine}; allowed: {theirs[name]}, as in the pre-training {experiment.id}.")
         names = ["backbone", "image_size"] + (["dataset", "data_dir"] if config.dataset is None else [])
+        if config.dataset in (None, theirs.get("dataset")) and config.value_max is None:
+            names += ["value_min", "value_max"]
         # an explicit data_dir stays
         config = config.model_copy(update={name: theirs.get(name) for name in names if getattr(config, name) is None})
     if config.backbone is None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from simclr import runs
 from simclr.config import CROP_AND_FLIP, CUDA_GRAPHS, DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.data.batches import EpochBatches
+from simclr.data.splits import ImageData
 from simclr.evaluation.protocols import labelled_split
 from simclr.lifecycle import experiment as experiments
 from simclr.models import backbones, compute, state_dicts
@@ -76,10 +77,16 @@ def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
         )
     if config.image_size is None:
         _check_sizes(config, size)
-    config = _fill_in(config, image_size=size)
+    config = _fill_in(config, image_size=size, **_value_range(data))
     torch.manual_seed(config.seed)
     encoder = backbones.build_encoder(config.backbone, size)
     return Prepared(config, data, encoder, size, *_count_steps(config, data.train.num_images, drop_last=True))
+
+
+def _value_range(data: ImageData) -> dict[str, float]:
+    """The options that say which pixel values become black and white, where a folder's do not fill their format."""
+    low, high = data.values.low, data.values.high
+    return {} if low is None or high is None else {"value_min": low, "value_max": high}
 
 
 def _check_sizes(config: PretrainConfig, image_size: int) -> None:
@@ -139,7 +146,12 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
     elif weights is not None:
         reference = str(weights.resolve())
     config = _fill_in(
-        config, image_size=size, num_classes=num_classes, augmentation=augmentation, experiment_version=reference
+        config,
+        image_size=size,
+        num_classes=num_classes,
+        augmentation=augmentation,
+        experiment_version=reference,
+        **_value_range(data),
     )
     torch.manual_seed(config.seed)
     encoder = backbones.build_encoder(backbone, size, small_stem=small_stem)

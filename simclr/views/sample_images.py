@@ -117,6 +117,7 @@ def _from_folder(dataset: str) -> SampleImages:
     """Some files of a folder; unlike a training it reads no more than those."""
     from simclr.data.folders.decoding import decode_image, image_size_of
     from simclr.data.folders.folder_layout import IMAGE_SUFFIXES
+    from simclr.data.folders.pixel_values import PixelValues, find_range
     from simclr.data.folders.reading import LARGEST_OWN_SIDE
 
     folder = Path(dataset).expanduser()
@@ -138,7 +139,8 @@ def _from_folder(dataset: str) -> SampleImages:
     places = np.unique(np.linspace(0, len(paths) - 1, min(NUM_LARGE, len(paths))).astype(np.int64))
     sizes = [min(image_size_of(folder, paths[place])) for place in places[:20]]
     side = min(int(np.median(sizes)), LARGEST_OWN_SIDE)
-    images = np.stack([decode_image(folder, paths[place], side) for place in places])
+    values = PixelValues(*(find_range(folder, paths) or ()))
+    images = np.stack([decode_image(folder, paths[place], side, values) for place in places])
     parents = [Path(paths[place]).parent.name for place in places]
     has_classes = len(set(parents)) > 1
     return SampleImages(images, places, parents if has_classes else [""] * len(places))

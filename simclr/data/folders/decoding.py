@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
 
 from simclr.config import ConfigError
+from simclr.data.folders import jpeg_ends
+from simclr.data.folders.pixel_values import AS_THEY_ARE, PixelValues
 
 BEGINNINGS_AND_ENDS = (
     (b"\xff\xd8\xff", b"\xff\xd9"),
@@ -45,6 +47,18 @@ FILE_ERRORS = {
 }
 
 
+# What turns an image upright, by the orientation that its EXIF block names.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
 class BrokenImageError(ConfigError):
     """An image file that cannot be read. `reason` says why in a few words."""
 
@@ -68,10 +82,12 @@ def looks_whole(path: str) -> bool:
 
 def broken_image(folder: Path, path: str, error: Exception) -> BrokenImageError:
     """The error that names the file; raises errors of the machine (too many open files, no memory) as they are."""
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, ChannelError):
+        reason = str(error)
+    elif isinstance(error, Image.UnidentifiedImageError):
         reason = "it is not an image"
         with contextlib.suppress(OSError):
-            reason = reason if os.path.getsize(folder / path) else "it is empty"
+            reason = _unknown_tiff(folder / path) or reason if os.path.getsize(folder / path) else "it is empty"
     elif isinstance(error, Image.DecompressionBombError):
         reason = "it has too many pixels"
     elif isinstance(error, OSError) and error.errno:
@@ -96,31 +112,140 @@ def image_size_of(folder: Path, path: str) -> tuple[int, int]:
         raise broken_image(folder, path, error) from error
 
 
+class ChannelError(ValueError):
+    """A file has channels that are neither colours nor marked as transparency."""
+
+
+def _unknown_tiff(path: Path) -> str:
+    """What is odd about a TIFF file that Pillow cannot open, in words; empty for other files."""
+    with contextlib.suppress(*DAMAGE), open(path, "rb") as file:
+        start = file.read(8)
+        if start[:2] in (b"II", b"MM"):
+            tags = TiffImagePlugin.ImageFileDirectory_v2(start)
+            file.seek(tags.next)
+            tags.load(file)
+            bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+            return f"it is a TIFF file of {tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)} channels of {bits[0]} bits"
+    return ""
+
+
+# Channels of a TIFF file that are colours, by its PhotometricInterpretation; further ones are extra.
+TIFF_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
+PREMULTIPLIED_ALPHA = 1  # the one value of ExtraSamples that nobody writes for something else
+
+
+def _as_colours(image: Image.Image, extra_channels: str) -> Image.Image:
+    """The image without channels beside its colours: transparent parts become white.
+
+    In TIFF a fourth channel may be anything, such as near infrared, also where it is marked as transparency, since
+    many programs mark it so. It is taken for that where it is premultiplied, or nothing is transparent.
+
+    Raises:
+        ChannelError: if it may be something else, and `extra_channels` does not say what it is.
+    """
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = image.tag_v2
+        count = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+        extra = count - TIFF_COLOURS.get(tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 2), count)
+        if extra > 0:
+            kinds = tags.get(TiffImagePlugin.EXTRASAMPLES, ())
+            has_alpha = image.mode in ("RGBA", "LA", "PA")
+            is_opaque = has_alpha and image.getchannel("A").getextrema()[0] == 255
+            is_alpha = kinds[:1] == (PREMULTIPLIED_ALPHA,) or (extra == 1 and has_alpha and extra_channels == "alpha")
+            if extra_channels == "refuse" and not is_opaque and not is_alpha:
+                raise ChannelError(
+                    f"it has {count} channels, and nothing says surely what the last is: set extra_channels to drop, "
+                    "or to alpha if it is transparency"
+                )
+            if not is_alpha and has_alpha:
+                return image.convert("RGB" if image.mode == "RGBA" else "L")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image
+
+
+def _has_deep_colours(image: Image.Image) -> bool:
+    return isinstance(image, PngImagePlugin.PngImageFile) and "RGB;16" in str(image.tile[:1])
+
+
+def _deep_colours(path: Path, image: Image.Image) -> NDArray[np.uint16] | None:
+    """The (height, width, 3) values of a PNG with colours of 16 bits, of which Pillow keeps the upper 8."""
+    if not _has_deep_colours(image):
+        return None
+    import torch
+    from torchvision.io import ImageReadMode, decode_image
+
+    found = decode_image(torch.from_numpy(np.fromfile(path, dtype=np.uint8)), ImageReadMode.RGB)
+    return found.permute(1, 2, 0).numpy() if found.dtype == torch.uint16 else None
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a pixel has one value of more than 8 bits, which `convert` would clip."""
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def is_deep(path: Path) -> bool:
+    """Whether an image file holds values of more than 8 bits, from its header; False where it cannot be read."""
+    with contextlib.suppress(*DAMAGE), Image.open(path) as image:
+        return _is_deep(image) or _has_deep_colours(image)
+    return False
+
+
+def stored_values(path: Path) -> NDArray:
+    """The values of an image file as they are kept there, (height, width) or (height, width, 3): uint8 or deeper.
+
+    Raises:
+        Exception: one of `DAMAGE`.
+    """
+    with Image.open(path) as image:
+        if _is_deep(image):
+            return np.asarray(image)
+        if (deep := _deep_colours(path, image)) is not None:
+            return deep
+        return np.asarray(image.convert("RGB"))
+
+
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1..8; 1 (upright) where there is none or the EXIF block, not the image, is damaged."""
+    """EXIF orientation, 1..8; 1 (upright) where there is none or the EXIF block, not the image, is damaged.
+
+    Also 1 for TIFF files, which Pillow turns itself.
+    """
     with contextlib.suppress(*DAMAGE):
-        if image.format in ("JPEG", "TIFF", "WEBP", "PNG"):
-            return int(image.getexif().get(0x0112, 1))
+        return 1 if image.format == "TIFF" else int(image.getexif().get(0x0112, 1))
     return 1
 
 
-def decode_image(folder: Path, path: str, side: int) -> NDArray[np.uint8]:
+def decode_image(folder: Path, path: str, side: int, how: PixelValues = AS_THEY_ARE) -> NDArray[np.uint8]:
     """An image file as (3, side, side): shorter side resized with antialiasing, middle square kept, grey made RGB.
 
-    Raises ConfigError, naming the file, where it cannot be read.
+    Args:
+        how: what its values and channels mean.
+
+    Raises:
+        BrokenImageError: naming the file, where it cannot be read.
     """
+    file = folder / path
     try:
-        with Image.open(folder / path) as opened:
+        with Image.open(file) as opened:
             image: Image.Image = opened
-            if min(image.size) > 2 * side and image.format == "JPEG":
-                image.draft("RGB", (side, side))  # the decoder itself can halve a large image, which is quicker
-            if _orientation(image) != 1:
-                image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I;16") or image.mode == "I":  # 16 bits per pixel; "convert" would clip it
-                image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            draft_side = side if min(image.size) > 2 * side and image.format == "JPEG" else None
+            if draft_side is not None:  # the decoder itself can halve a large image, which is quicker
+                image.draft("RGB", (side, side))
+            deep = _deep_colours(file, image)  # before the EXIF block, for which a PNG is decoded
+            turned = _orientation(image)
+            if deep is not None:
+                image = Image.fromarray(how.rescale(deep))
+            elif _is_deep(image):
+                image = Image.fromarray(how.rescale(np.asarray(image)))
+            else:
+                if jpeg_ends.ends_too_early(file, image, draft_side):
+                    raise EOFError(path)
+                image = _as_colours(image, how.extra_channels)
+                if how.is_within_8_bits:
+                    image = Image.fromarray(how.rescale(np.asarray(image.convert("RGB"))))
+            if turned in TURNS:
+                image = image.transpose(TURNS[turned])
             if image.mode != "RGB":
                 image = image.convert("RGB")
             if image.size != (side, side):

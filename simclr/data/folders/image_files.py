@@ -23,13 +23,20 @@ from torch import Tensor
 from simclr.config import ConfigError
 from simclr.data.folders import decoding
 from simclr.data.folders.decoding import BrokenImageError
+from simclr.data.folders.pixel_values import AS_THEY_ARE, PixelValues
 from simclr.data.sources import Indices, Progress, chunk_slices
 
 log = logging.getLogger(__name__)
 
 CACHE_WORTH_SECONDS = 1.0  # decoding or checking that took longer is kept for the next time
 CHECK_SIDE = 64  # pixels at which a file that looks broken is decoded to find out
+MIN_RANGE = 16  # of 256 values, between the darkest and the lightest of an image in which there is something
 MAX_NAMED = 10  # images that broke in training and are named one by one in the log
+
+
+def is_flat(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(N,) which of (N, 3, side, side) are nearly of one colour."""
+    return np.ptp(images, axis=(2, 3)).max(axis=1) < MIN_RANGE
 
 
 class Paths(Sequence[str]):
@@ -59,13 +66,25 @@ class FileSource:
 
     next_row: (N,) the row that replaces each; rings within a split and class.
     refuse: raise instead of leaving out or replacing.
+    values: what pixel values and channels mean.
+    num_flat: images of nearly one colour among those that were loaded, and `first_flat` the first of them.
     """
 
     whole = None
 
-    def __init__(self, folder: Path, paths: Sequence[str], side: int, cache_dir: Path, *, refuse: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        paths: Sequence[str],
+        side: int,
+        cache_dir: Path,
+        *,
+        refuse: bool = False,
+        values: PixelValues = AS_THEY_ARE,
+    ) -> None:
         self.folder, self.paths, self.side, self.cache_dir = folder, Paths(paths), side, cache_dir
-        self.refuse = refuse
+        self.refuse, self.values = refuse, values
+        self.num_flat, self.first_flat = 0, ""
         self.left_out: dict[int, str] = {}
         self.replaced: dict[int, str] = {}
         self.next_row: Indices = np.arange(len(paths), dtype=np.int64)
@@ -92,12 +111,14 @@ class FileSource:
             if kept.shape == (len(self), 3, self.side, self.side) and kept.dtype == np.uint8:
                 for chunk in chunk_slices(len(rows)):
                     images[chunk] = kept[rows[chunk]]
+                self._count_flat(images, rows)
                 return torch.from_numpy(images)
         except (OSError, ValueError):
             pass
         start = time.perf_counter()
         self._decode_into(images, rows, progress)
         self._refuse_replaced()
+        self._count_flat(images, rows)
         is_whole = len(rows) + len(self.left_out) == len(self)
         # which image replaces a broken one depends on the cuts, so such a folder is not kept
         if is_whole and not self.replaced and time.perf_counter() - start > CACHE_WORTH_SECONDS:
@@ -122,7 +143,7 @@ class FileSource:
                 path = self.paths[row]
                 try:
                     if not decoding.looks_whole(f"{self.folder}/{path}"):
-                        decoding.decode_image(self.folder, path, CHECK_SIDE)
+                        decoding.decode_image(self.folder, path, CHECK_SIDE, self.values)
                 except (OSError, BrokenImageError) as error:
                     broken = (
                         error
@@ -178,9 +199,12 @@ class FileSource:
         )
 
     def naming(self, broken: dict[int, str], most: int = 3) -> str:
-        """The first broken rows by name, with the reason."""
-        first = [f"{self.paths[row]} ({broken[row]})" for row in sorted(broken)[:most]]
-        return ", ".join(first) + (f" and {len(broken) - most:,} more" if len(broken) > most else "")
+        """The first broken rows by name, with the reason, which is said once where it is that of many."""
+        if len(broken) > most and len(set(broken.values())) == 1:
+            first = ", ".join(self.paths[row] for row in sorted(broken)[:most])
+            return f"{first} and {len(broken) - most:,} more ({next(iter(broken.values()))})"
+        named = [f"{self.paths[row]} ({broken[row]})" for row in sorted(broken)[:most]]
+        return ", ".join(named) + (f" and {len(broken) - most:,} more" if len(broken) > most else "")
 
     def _decode(self, row: int) -> NDArray[np.uint8]:
         """The image of a row; where that is broken, the next readable one of its split and class."""
@@ -188,7 +212,7 @@ class FileSource:
         while True:
             if at not in self.replaced:
                 try:
-                    return decoding.decode_image(self.folder, self.paths[at], self.side)
+                    return decoding.decode_image(self.folder, self.paths[at], self.side, self.values)
                 except BrokenImageError as error:
                     self.note_replaced({at: error.reason})
             at = int(self.next_row[at])
@@ -202,6 +226,13 @@ class FileSource:
 
         _in_threads(decode, len(rows), "Decoding images", progress)
 
+    def _count_flat(self, images: NDArray[np.uint8], rows: Indices) -> None:
+        for chunk in chunk_slices(len(rows)):
+            flat = np.flatnonzero(is_flat(images[chunk]))
+            if len(flat) and not self.num_flat:
+                self.first_flat = self.paths[int(rows[chunk][flat[0]])]
+            self.num_flat += len(flat)
+
     def _refuse_replaced(self) -> None:
         if self.refuse and self.replaced:
             raise self.refusal()
@@ -212,7 +243,7 @@ class FileSource:
     @cached_property
     def _fingerprint(self) -> str:
         """Changes as soon as a file of the list does."""
-        digest = hashlib.sha256(f"{self.folder.resolve()}|{self.side}|2".encode())
+        digest = hashlib.sha256(f"{self.folder.resolve()}|{self.side}|{self.values}|3".encode())
         for path in self.paths:
             with contextlib.suppress(OSError):  # gone or hidden: that is part of the fingerprint
                 found = os.stat(f"{self.folder}/{path}")

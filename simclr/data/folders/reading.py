@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from simclr.config import ConfigError
 from simclr.data.folders import folder_layout
-from simclr.data.folders.decoding import DAMAGE, BrokenImageError, decode_image, image_size_of
-from simclr.data.folders.image_files import FileSource
+from simclr.data.folders.decoding import DAMAGE, BrokenImageError, decode_image, image_size_of, stored_values
+from simclr.data.folders.image_files import FileSource, is_flat
+from simclr.data.folders.pixel_values import PixelValues, find_range
 from simclr.data.sampling import TEST_STREAM, stratified_order
 from simclr.data.sources import Progress
 from simclr.data.splits import RawSplit, RawSplits
@@ -21,9 +22,9 @@ from simclr.data.splits import RawSplit, RawSplits
 log = logging.getLogger(__name__)
 
 LARGEST_OWN_SIDE = 224  # pixels; larger images are seen at this side unless image_size asks for more
+SMALLEST_OWN_SIDE = 8  # pixels; smaller images are enlarged to it, since no network takes them
 NUM_SIDE_SAMPLES = 200  # images whose size is looked at to find a folder's own side
 NUM_CONTRAST_SAMPLES = 32  # images that are decoded to see whether there is anything on them
-MIN_RANGE = 16  # of 256 values; 12 bits kept in 16 come out with 15 at most
 
 
 def load(
@@ -33,9 +34,12 @@ def load(
     seed: int,
     labelled_only: bool,
     broken_images: str = "skip",
+    values: PixelValues | None = None,
     progress: Progress | None = None,
 ) -> RawSplits:
     """Finds images, classes and splits below the folder `dataset`; `root` is where decoded images are kept.
+
+    Values without a range get the one that the training images use.
 
     Broken images are left out before anything is cut, so that every path to the images has the same splits; the ids
     of the others stay.
@@ -43,8 +47,14 @@ def load(
     layout = folder_layout.read(dataset, labelled_only=labelled_only)
     folder, classes = layout.folder, layout.classes
 
-    size, side = _sides(folder, layout.splits["train"].paths, image_size)
-    _check_contrast(dataset, folder, layout.splits["train"].paths, side)
+    values = values or PixelValues()
+    in_train = layout.splits["train"].paths
+    size, side = _sides(folder, in_train, image_size)
+    if values.low is None and (found := find_range(folder, in_train)) is not None:
+        values = replace(values, low=found[0], high=found[1])
+    _check_contrast(dataset, folder, in_train, side, values)
+    if values.sentence:
+        layout.notes.append(values.sentence)
 
     def whole(name: str) -> RawSplit | None:
         files = layout.splits.get(name)
@@ -54,7 +64,9 @@ def load(
         if files.classes is not None:
             index = {label: number for number, label in enumerate(classes)}
             labels = [index[label] for label in files.classes]
-        source = FileSource(folder, files.paths, side, root / "decoded", refuse=broken_images == "refuse")
+        source = FileSource(
+            folder, files.paths, side, root / "decoded", refuse=broken_images == "refuse", values=values
+        )
         return _readable(dataset, name, source, RawSplit.whole(source, labels), classes, progress)
 
     train, val, test = whole("train"), whole("val"), whole("test")
@@ -64,7 +76,7 @@ def load(
         folder_layout.check_test_can_be_cut(dataset, (classes[label] for label in train.labels))  # of whole images
         order = stratified_order(train.labels, seed, TEST_STREAM, spare_last=True)
         train, test = train.cut(np.sort(order[: folder_layout.num_test_images(len(train), len(classes))]))
-    return RawSplits(classes or None, train, val, test, image_size=size, layout=layout)
+    return RawSplits(classes or None, train, val, test, image_size=size, layout=layout, values=values)
 
 
 def _readable(
@@ -106,15 +118,15 @@ def _sides(folder: Path, paths: Sequence[str], image_size: int | None) -> tuple[
     for index in indices:
         with contextlib.suppress(BrokenImageError):
             sides.append(min(image_size_of(folder, paths[index])))
-    own = max(1, int(np.median(sides or [LARGEST_OWN_SIDE])))
+    own = max(SMALLEST_OWN_SIDE, int(np.median(sides or [LARGEST_OWN_SIDE])))
     size = image_size or min(own, LARGEST_OWN_SIDE)
     return size, min(own, size * 3 // 2) if own != size else own
 
 
-def _check_contrast(dataset: str, folder: Path, paths: Sequence[str], side: int) -> None:
+def _check_contrast(dataset: str, folder: Path, paths: Sequence[str], side: int, values: PixelValues) -> None:
     """Refuses a folder most of whose images come out nearly black, or of one colour each.
 
-    That happens where values do not fill the range of their format, such as 0..1 in a float TIFF or 12 bits in 16.
+    That happens where few images use the range of values that others have, or a given range is not theirs.
     Looks at images evenly spaced over the folder, until the answer is clear.
     """
     indices = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), NUM_CONTRAST_SAMPLES)).astype(int))
@@ -122,25 +134,26 @@ def _check_contrast(dataset: str, folder: Path, paths: Sequence[str], side: int)
     num_seen = 0
     for index in np.random.default_rng(0).permutation(indices):
         with contextlib.suppress(BrokenImageError):
-            image = decode_image(folder, paths[index], side)  # (3, side, side)
+            image = decode_image(folder, paths[index], side, values)  # (3, side, side)
             num_seen += 1
-            if np.ptp(image, axis=(1, 2)).max() < MIN_RANGE:
+            if is_flat(image[None]).all():
                 flat.append(paths[index])
             if 2 * (num_seen - len(flat)) >= len(indices):
                 return
     if 2 * len(flat) > num_seen:
         raise ConfigError(
             f"dataset is {dataset}, where {len(flat)} of {num_seen} images looked at are nearly of one colour, such as "
-            f"{flat[0]}{_values(folder / flat[0])}; allowed: images whose values fill the range of their format."
+            f"{flat[0]}{_values_text(folder / flat[0], values)}; allowed: images whose values fill their range, or "
+            "value_min and value_max set to those that are to become black and white."
         )
 
 
-def _values(path: Path) -> str:
-    """The values an image file holds beside those its format has room for, in words; empty where it does not tell."""
-    room = {"F": 255, "L": 255, "RGB": 255, "RGBA": 255, "I": 65535}
-    with contextlib.suppress(*DAMAGE), Image.open(path) as image:
-        top = 65535 if image.mode.startswith("I;16") else room.get(image.mode)
-        if top is not None:
-            values = np.asarray(image)
-            return f" (values {values.min():,.4g} to {values.max():,.4g}, of 0 to {top:,})"
+def _values_text(path: Path, values: PixelValues) -> str:
+    """The values an image file holds beside the range they are shown with, in words; empty where it does not tell."""
+    with contextlib.suppress(*DAMAGE):
+        found = stored_values(path)
+        low, high = 0.0, float(np.iinfo(found.dtype).max if found.dtype.kind in "iu" else 255)
+        if values.low is not None and values.high is not None:
+            low, high = values.low, values.high
+        return f" (values {found.min():,.4g} to {found.max():,.4g}, of {low:,.6g} to {high:,.6g})"
     return ""

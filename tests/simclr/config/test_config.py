@@ -372,6 +372,21 @@ def test_recipes_hold_what_they_are_known_for():
     assert (partner.learning_rate, partner.eta_min, partner.weight_decay, partner.head) == (1e-4, 1e-6, 0.0, "linear")
 
 
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"value_min": 3}, "value_min is 3 and value_max is unset; allowed: both, or neither."),
+        ({"value_max": 3}, "value_max is 3 and value_min is unset; allowed: both, or neither."),
+        ({"value_min": 3, "value_max": 3}, "value_min is 3; allowed: below value_max, which is 3."),
+    ],
+)
+def test_a_range_of_pixel_values_has_two_ends_in_order(values, sentence):
+    for model, more in ((PretrainConfig, {}), (FinetuneConfig, SOURCE)):
+        with pytest.raises(ConfigError) as caught:
+            cfg.build(model, values | more)
+        assert str(caught.value) == sentence
+
+
 def test_labels_are_a_share_or_a_number_of_each_class():
     assert cfg.build(FinetuneConfig, SOURCE | {"labels_per_class": "5"}).labels_per_class == 5
     with pytest.raises(ConfigError, match=r"labels_per_class is 5 and label_fraction is 0\.1; allowed: one of them"):
@@ -413,6 +428,8 @@ def test_any_valid_options_survive_the_file_and_the_flags(tmp_path, number):
             values[name] = any_value(name, info, generator)
     if "labels_per_class" in values:
         values.pop("label_fraction", None)  # one of them
+    if "value_min" in values or "value_max" in values:  # both, in order
+        values |= {"value_min": generator.uniform(-5, 5), "value_max": generator.uniform(6, 1e5)}
     for key in [key for key in values if key.startswith("augmentation.")]:
         if key.endswith(("_min", "_max")):
             values.pop(key)
