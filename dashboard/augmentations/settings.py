@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -14,6 +12,7 @@ from dashboard.shared import asked, forms, store, url_state
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import Augmentation, ConfigError, PretrainConfig
+from simclr.files.user_paths import existing_folder
 from simclr.views import sample_images
 
 PAGE = STATE = "augmentations"
@@ -169,9 +168,8 @@ def _dataset(text: str) -> str:
     """The data set that an address names, if it can be shown without a download."""
     if text in ("", sample_images.UPLOADED, *sample_images.present()):
         return text or "shapes"
-    with contextlib.suppress(OSError, ValueError):
-        if Path(text).expanduser().is_dir():
-            return text
+    if existing_folder(text) is not None:
+        return text
     why = "is not on this machine yet" if text in cfg.DATASETS else "is neither a data set nor a folder that exists"
     asked.say_instead("dataset", text, why, "shapes")
     return "shapes"

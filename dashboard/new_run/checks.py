@@ -6,7 +6,6 @@ import difflib
 import os
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from dashboard.new_run import compute_target, folder_reading, preflight
@@ -15,6 +14,7 @@ from dashboard.shared.forms import Obstacle
 from simclr import config as cfg
 from simclr.config import ConfigError, FinetuneConfig, remedies
 from simclr.config.remedies import Remedy
+from simclr.files.user_paths import user_path
 from simclr.hardware import devices
 from simclr.lifecycle import counts, experiment
 from simclr.results import index
@@ -103,7 +103,7 @@ def remedy_for(kind: str, values: Mapping[str, Any], sentence: str, problems: re
 
 def near_folder(text: str) -> str:
     """A data set, or a folder beside one that is not there, with nearly its name; empty if there is none."""
-    path = Path(text).expanduser()
+    path = user_path(text)
     beside: list[str] = []
     if "/" in text and path.parent.is_dir():
         try:

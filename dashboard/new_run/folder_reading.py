@@ -9,6 +9,7 @@ import streamlit as st
 from simclr.config import DATASETS, ConfigError, RunConfig
 from simclr.data.folders import folder_layout
 from simclr.data.folders.folder_layout import Layout
+from simclr.files.user_paths import user_path
 
 SECONDS = 3.0  # a page waits for a list of files no longer
 KEPT_SECONDS = 30
@@ -43,17 +44,17 @@ def _of(config: RunConfig) -> Layout | str | None:
     if not dataset or dataset in DATASETS:
         return None
     try:
-        modified = os.stat(os.path.expanduser(dataset)).st_mtime_ns
+        modified = os.stat(user_path(dataset)).st_mtime_ns
     except (OSError, ValueError):
         modified = 0
-    return _read(dataset, config.kind != "pretrain", modified)
+    return _read(dataset, config.kind != "pretrain", config.test_fraction, modified)
 
 
 @st.cache_resource(ttl=KEPT_SECONDS, max_entries=4, show_spinner=False)
-def _read(dataset: str, labelled_only: bool, modified: int) -> Layout | str | None:
+def _read(dataset: str, labelled_only: bool, test_fraction: float, modified: int) -> Layout | str | None:
     """The layout; what is wrong, in a sentence; None if it takes too long."""
     try:
-        return folder_layout.read(dataset, labelled_only=labelled_only, seconds=SECONDS)
+        return folder_layout.read(dataset, labelled_only=labelled_only, test_fraction=test_fraction, seconds=SECONDS)
     except TimeoutError:
         return None
     except ConfigError as error:

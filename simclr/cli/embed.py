@@ -15,6 +15,7 @@ from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import CHECKPOINTS, LAYERS, Representation, is_checkpoint, resolve_encoders
 from simclr.embeddings.selection import DEFAULT_IMAGES, SPLITS, ImageSelection
 from simclr.embeddings.stored import Embedding
+from simclr.files.user_paths import user_path
 from simclr.launch import jobs
 
 READING = "Reading the photographs"
@@ -159,7 +160,7 @@ def pictures(arguments: list[str]) -> int:
     with jobs.running(options.job_dir) as report:
         for embedding in _shipped(options.RUN, folder_of_runs(options.runs_dir)):
             report(READING, 0.0)
-            shipped.make_pictures(embedding, Path(options.FOLDER).expanduser(), lambda share: report(READING, share))
+            shipped.make_pictures(embedding, user_path(options.FOLDER), lambda share: report(READING, share))
             print(embedding.pictures, flush=True)
     return 0
 

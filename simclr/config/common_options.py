@@ -50,6 +50,14 @@ class CommonOptions(Options):
         ge=0,
         le=0.9,
     )
+    test_fraction: float = option(
+        0.2,
+        "Share of a folder's images kept aside for testing where it has no test folder; 0: none.",
+        group="Data",
+        label="Test share",
+        ge=0,
+        le=0.9,
+    )
     broken_images: Annotated[Literal["skip", "refuse"], BeforeValidator(lowercase)] = option(
         "skip",
         "Images of a folder that cannot be read: skip names, counts and leaves them out; refuse ends the run.",

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Literal, get_args
 
+from simclr.files.user_paths import home, user_path
+
 BUILT_IN_DATASETS = ("shapes", "digits")
 # What a downloaded set leaves in the data root; any of them means that it is there.
 DOWNLOADED_FILES = {
@@ -46,4 +48,5 @@ CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # values of `compile`
 
 def data_root(data_dir: str | Path | None = None) -> Path:
     """Where downloaded data sets are kept: `data_dir`, else `$SIMCLR_DATA_DIR`, else `~/.cache/simclr`."""
-    return Path(data_dir or os.environ.get("SIMCLR_DATA_DIR") or "~/.cache/simclr").expanduser()
+    named = data_dir or os.environ.get("SIMCLR_DATA_DIR")
+    return user_path(named) if named else home() / ".cache" / "simclr"

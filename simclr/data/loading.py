@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from simclr.config import DATASETS, CommonOptions, FinetuneConfig, RunConfig, data_root
+from simclr.config import DATASETS, CommonOptions, ConfigError, FinetuneConfig, RunConfig, data_root
 from simclr.data import downloads, memory, shapes
 from simclr.data.folders import reading as folder_reading
 from simclr.data.folders.image_files import FileSource
@@ -28,6 +28,7 @@ from simclr.data.sources import Indices, Progress, Source
 from simclr.data.splits import ImageData, RawSplit, RawSplits, Split, limited, val_indices
 
 TEST_FRACTION = 0.2  # of digits, which have no test list of their own
+MOST_MEMORY = 0.5  # of the machine's, for shapes, which are drawn at once
 DIGITS_SIDE = 32  # pixels
 DIGITS_SEED = 0  # of the fixed split of digits
 
@@ -56,6 +57,7 @@ def load_run_data(config: RunConfig, *, progress: Progress | None = None, max_by
         memory_limit=memory.memory_limit(config.memory_share) if max_bytes is None else max_bytes,
         broken_images=config.broken_images,
         values=PixelValues(config.value_min, config.value_max, config.extra_channels),
+        test_fraction=config.test_fraction,
     )
 
 
@@ -72,19 +74,21 @@ def load_data(
     memory_limit: int | None = None,
     broken_images: str = "skip",
     values: PixelValues | None = None,
+    test_fraction: float = 0.2,
 ) -> ImageData:
     """Loads a data set and cuts it.
 
     Args:
         dataset: a name in `simclr.config.DATASETS`, or a folder: `train/<class>/*` with optional `val/` and `test/`
-            (a `val/` replaces the cut, `val_fraction` is then ignored; without `test/`, 20 % of train become it),
-            or `<class>/*` alone (20 % become test), or images without classes. Everything below `<class>/` counts.
-            The splits may have other usual names (`folder_layout.SPLIT_FOLDERS`).
+            (a `val/` replaces the cut, `val_fraction` is then ignored; without `test/`, a part of train becomes it),
+            or `<class>/*` alone, or images without classes. Everything below `<class>/` counts. The splits may have
+            other usual names (`folder_layout.SPLIT_FOLDERS`).
         image_size: side in pixels. Shapes are drawn at it; folder images are stored at 1.5 times it where they are
             large enough, so that random crops keep detail; other sets keep their own side.
         seed: of the cuts.
         limit_images: at most this many training images, before the validation images are cut off.
         val_fraction: of the training images; 0 means no validation split.
+        test_fraction: of a folder's images, cut off to test with where there is no `test/`; 0: none are.
         labelled_only: leave out images without a class; raises where there are no classes.
         progress: called with a text and the share done (0..1).
         memory_limit: bytes of decoded images, all splits together, up to which they are kept in memory; above it they
@@ -104,7 +108,9 @@ def load_data(
     elif dataset in DATASETS:
         found = downloads.load(dataset, root, labelled_only, progress)
     else:
-        found = folder_reading.load(dataset, root, image_size, seed, labelled_only, broken_images, values, progress)
+        found = folder_reading.load(
+            dataset, root, image_size, seed, labelled_only, broken_images, values, test_fraction, progress
+        )
 
     train, val = limited(dataset, found.train, limit_images, seed), found.val
     if val is None and val_fraction > 0:
@@ -206,6 +212,12 @@ def _next_rows(part: RawSplit) -> Indices:
 
 def _shapes(image_size: int | None, limit: int | None) -> RawSplits:
     side = image_size or shapes.DEFAULT_SIDE
+    most = int(MOST_MEMORY * memory.memory_limit(1.0)) // (3 * side**2)
+    if limit is not None and limit > max(most, shapes.NUM_TRAIN):
+        raise ConfigError(
+            f"limit_images is {limit:,}; allowed: up to {most:,}, as many shapes of {side} px as this machine's memory "
+            "has room for."
+        )
     train = shapes.generate("train", max(shapes.NUM_TRAIN, limit or 0), side)
     test = shapes.generate("test", shapes.NUM_TEST, side)
     return RawSplits.of_arrays(

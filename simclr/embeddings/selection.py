@@ -6,7 +6,6 @@ import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from simclr.config import ConfigError
 from simclr.data.folders import folder_layout
 from simclr.embeddings.neighbors import Progress
 from simclr.embeddings.references import EncoderRef
+from simclr.files.user_paths import user_path
 from simclr.runs import Run
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ def data_identity(run: Run, split: str) -> dict[str, Any]:
     found: dict[str, Any] = {"dataset": dataset}
     is_folder = dataset not in cfg.DATASETS
     if is_folder:
-        found["dataset"] = str(Path(dataset).expanduser().resolve())
+        found["dataset"] = str(user_path(dataset).resolve())
+    if is_folder:
+        found["test_fraction"] = options.get("test_fraction", cfg.CommonOptions.model_fields["test_fraction"].default)
+        found |= {name: options.get(name) for name in ("value_min", "value_max")}
     if is_folder or dataset == "shapes":  # others keep their own size
         found["image_size"] = options.get("image_size")
     if is_folder or split in ("val", "train"):

@@ -33,6 +33,7 @@ from simclr.embeddings.references import EncoderRef, open_weights
 from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import Embedding
 from simclr.files import safe_read, writing
+from simclr.files.user_paths import user_path
 from simclr.launch import jobs
 from simclr.views import appearance, sheets
 
@@ -80,7 +81,7 @@ def find_folder(embedding: Embedding, roots: Sequence[Path]) -> Path | None:
     except ConfigError:
         return None
     for root in roots:
-        folder = root.expanduser() / dataset_of(embedding)
+        folder = user_path(root) / dataset_of(embedding)
         if all((folder / path).is_file() for path in (paths[0], paths[-1])):
             return folder
     return None
@@ -158,7 +159,7 @@ def start_job(embedding: Embedding, folder: Path, runs_dir: Path) -> Path:
     Raises:
         ConfigError: if the folder of jobs cannot be written.
     """
-    arguments = ["pictures", str(embedding.folder.resolve()), str(folder.expanduser().absolute())]
+    arguments = ["pictures", str(embedding.folder.resolve()), str(user_path(folder).absolute())]
     return jobs.start(JOB_NAME, request_of(embedding), [*arguments, "--runs_dir", str(runs_dir.resolve())], runs_dir)
 
 

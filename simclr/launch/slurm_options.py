@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from simclr import config as cfg
 from simclr.config import ConfigError, option
 from simclr.files import safe_read, writing
+from simclr.files.user_paths import home
 
 OPTIONS_FILE = "slurm.yaml"
 
@@ -100,7 +101,7 @@ def build_options(values: Mapping[str, Any]) -> SlurmOptions:
 def options_path() -> Path:
     """Where a user's last options are kept."""
     base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "simclr" / OPTIONS_FILE
+    return (Path(base) if base else home() / ".config") / "simclr" / OPTIONS_FILE
 
 
 def load_options() -> tuple[SlurmOptions, str]:

@@ -22,6 +22,7 @@ from simclr import PACKAGE, runs
 from simclr import config as cfg
 from simclr.config import ConfigError, RunConfig
 from simclr.files import safe_read, writing
+from simclr.files.user_paths import existing_folder, user_path
 from simclr.hardware import devices, processes
 from simclr.runs import Run, seals
 from simclr.runs.status import Status
@@ -109,13 +110,13 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
     """The options with absolute paths: the run may be started from another working directory."""
     found: dict[str, Any] = {}
     if config.dataset is not None and config.dataset not in cfg.DATASETS:
-        folder = Path(config.dataset).expanduser().absolute()
-        found["dataset"] = str(folder) if folder.is_dir() else config.dataset  # else as typed, for the error message
+        folder = existing_folder(config.dataset)
+        found["dataset"] = str(folder.absolute()) if folder else config.dataset  # else as typed, for the error message
     if config.data_dir is not None:
-        found["data_dir"] = type(config.data_dir)(Path(config.data_dir).expanduser().absolute())
+        found["data_dir"] = type(config.data_dir)(user_path(config.data_dir).absolute())
     reference = getattr(config, "experiment_version", None)
     if isinstance(reference, str) and os.sep in reference:
-        found["experiment_version"] = str(Path(reference).expanduser().absolute())
+        found["experiment_version"] = str(user_path(reference).absolute())
     return config.model_copy(update=found) if found else config
 
 

@@ -71,7 +71,9 @@ def check_data(config: RunConfig, labelled_only: bool) -> None:
     layout = None
     if config.dataset is not None and config.dataset not in DATASETS:
         try:
-            layout = folder_layout.read(config.dataset, labelled_only=labelled_only, seconds=LOOK_SECONDS)
+            layout = folder_layout.read(
+                config.dataset, labelled_only=labelled_only, test_fraction=config.test_fraction, seconds=LOOK_SECONDS
+            )
         except TimeoutError:
             return
     check(config, layout)

@@ -17,6 +17,7 @@ from simclr.config import CROP_AND_FLIP, CUDA_GRAPHS, DATASETS, ConfigError, Fin
 from simclr.data.batches import EpochBatches
 from simclr.data.splits import ImageData
 from simclr.evaluation.protocols import labelled_split
+from simclr.files.user_paths import user_path
 from simclr.lifecycle import experiment as experiments
 from simclr.models import backbones, compute, state_dicts
 from simclr.models.weights import Weights
@@ -31,7 +32,7 @@ def _fill_in(config: RunConfig, **found: Any) -> Any:
     if config.compile in CUDA_GRAPHS and device.type == "cpu":
         raise ConfigError(f"compile is {config.compile}, which needs a GPU; allowed here: false or true.")
     if config.dataset not in DATASETS:  # a folder: config.yaml has to mean the same wherever it is read
-        found["dataset"] = str(Path(config.dataset or "").expanduser().resolve())
+        found["dataset"] = str(user_path(config.dataset or "").resolve())
     threads = config.num_threads or max(1, torch.get_num_threads() // config.devices)
     if config.devices > 1:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # else Lightning sets a number of its own

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -17,6 +16,7 @@ from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError, PretrainConfig
 from simclr.files import safe_read
+from simclr.files.user_paths import existing_folder
 from simclr.report.subjects import Line, Member
 from simclr.results.index import short_dataset
 
@@ -65,7 +65,7 @@ def _drawn(member: Member, config: PretrainConfig, labels: list[str]) -> dict[st
     except (ConfigError, OSError, ValueError) as error:
         name = about["dataset"]
         about["error"] = f"No views are drawn: the data set {name} is not on the machine that made this report."
-        if config.dataset in sample_images.present(config.data_dir) or Path(config.dataset).expanduser().is_dir():
+        if config.dataset in sample_images.present(config.data_dir) or existing_folder(config.dataset):
             about["error"] = f"No views are drawn, since {name} cannot be read: {' '.join(str(error).split())[:300]}"
         return about
     numbers = [int(samples.ids[place]) for place in places]

@@ -30,7 +30,7 @@ def guess_recipe(config: dict[str, Any], recipe: object = None) -> str:
 def shared_options(pretraining: dict[str, Any]) -> dict[str, Any]:
     """What a supervised run has to share with a pre-training to be compared with it: data, split and network."""
     data = ("dataset", "data_dir", "broken_images", "value_min", "value_max", "extra_channels", "limit_images")
-    same = ("seed", *data, "val_fraction", "image_size", "backbone")
+    same = ("seed", *data, "val_fraction", "test_fraction", "image_size", "backbone")
     return {option: pretraining[option] for option in same if pretraining.get(option) is not None}
 
 
@@ -82,6 +82,7 @@ COMPARED = (
     "dataset",
     "limit_images",
     "val_fraction",
+    "test_fraction",
     "image_size",
     "backbone",
     "head",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from simclr.config import ConfigError
+from simclr.files.user_paths import user_path
 from simclr.runs.file_names import CONFIG, METRICS
 from simclr.runs.folder import is_run_folder
 
@@ -58,7 +59,7 @@ def open_folder(text: str) -> list[Log]:
     """
     allowed = f"allowed: a folder with a {METRICS}, in it or up to {MAX_DEPTH} folders below."
     try:
-        folder = Path(text.strip()).expanduser().resolve()
+        folder = user_path(text.strip()).resolve()
         if folder.name == METRICS and folder.is_file():
             folder = folder.parent
         is_folder = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)

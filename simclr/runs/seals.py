@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from simclr.files import safe_read, writing
+from simclr.files.user_paths import home
 
 SEAL = ".seal"
 KEY_BYTES = 32
@@ -29,7 +30,7 @@ _keys: dict[Path, bytes] = {}
 def key_path() -> Path:
     """Where the user's key is kept: `$XDG_STATE_HOME/simclr/key`, by default under `~/.local/state`."""
     base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "simclr" / "key"
+    return (Path(base) if base else home() / ".local" / "state") / "simclr" / "key"
 
 
 def _key(make: bool) -> bytes | None:

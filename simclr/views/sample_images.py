@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig
 from simclr.config.names import DOWNLOADED_FILES
+from simclr.files.user_paths import existing_folder
 
 NUM_SHOWN = 32  # thumbnails to choose from
 NUM_KEPT = 320  # images of a data set that are kept; a draw of them is shown
 NUM_LARGE = 80  # of large images, and of files
 MAX_FILES = 20_000  # files of a folder that are looked at
+LOOK_SECONDS = 3.0  # for them; a folder may hold a whole disk
 NUM_OF_BATCH = 64  # images of a training's batch that are kept
 TILE = 48  # side of a thumbnail, in pixels
 UPLOADED = "Your images"  # stands for a data set
@@ -116,23 +119,25 @@ def _from_split(dataset: str, data_dir: str | None) -> SampleImages:
 def _from_folder(dataset: str) -> SampleImages:
     """Some files of a folder; unlike a training it reads no more than those."""
     from simclr.data.folders.decoding import decode_image, image_size_of
-    from simclr.data.folders.folder_layout import IMAGE_SUFFIXES
-    from simclr.data.folders.pixel_values import PixelValues, find_range
+    from simclr.data.folders.folder_files import IMAGE_SUFFIXES, LITTER
+    from simclr.data.folders.pixel_values import PixelValues
     from simclr.data.folders.reading import LARGEST_OWN_SIDE
+    from simclr.data.folders.value_range import find_range
 
-    folder = Path(dataset).expanduser()
-    if not folder.is_dir():
+    folder = existing_folder(dataset)
+    if folder is None:
         hint = cfg.nearest_name(dataset, cfg.DATASETS)
         raise ConfigError(
             f"dataset is {dataset}; allowed: {', '.join(cfg.DATASETS)}, or a folder of images{hint or '.'}"
         )
     paths = []
     start = folder / "train" if (folder / "train").is_dir() else folder
+    until = time.monotonic() + LOOK_SECONDS
     for parent, folders, files in os.walk(start):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name.lower() not in LITTER)
         here = Path(parent).relative_to(folder)
         paths += [str(here / name) for name in sorted(files) if name.lower().endswith(IMAGE_SUFFIXES)]
-        if len(paths) >= MAX_FILES:
+        if len(paths) >= MAX_FILES or time.monotonic() > until:
             break
     if not paths:
         raise ConfigError(f"dataset is {dataset}, a folder without images; allowed: one with image files in it.")

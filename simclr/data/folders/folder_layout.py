@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from simclr.config import DATASETS, ConfigError, nearest_name
+from simclr.data.folders import folder_files
+from simclr.data.folders.folder_files import IMAGE_SUFFIXES
+from simclr.files import safe_read
+from simclr.files.user_paths import existing_folder, user_path
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # The folders of the splits, in any case.
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 ROLES = {name: role for role, names in SPLIT_FOLDERS.items() for name in names}
-TEST_FRACTION = 0.2  # of a folder without test/
 NUM_NAMED_CLASSES = 6  # up to here the sentence gives each class with its images
+MAX_SHOWN = 200  # signs of a name that is no folder
+ANNOTATIONS = "val_annotations.txt"  # of Tiny ImageNet: the class of each validation image
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Layout:
     """A folder as it is read.
 
     folder: what the paths start from. classes: two or more names, else empty, and `no_classes` says why.
-    left_out: what is not read, in words.
+    left_out: what is not read, in words. test_fraction: of the images, cut off to test with where there are none.
     """
 
     folder: Path
@@ -46,19 +49,29 @@ class Layout:
     no_classes: str = ""
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    test_fraction: float = 0.2
 
     def split_sizes(self, val_fraction: float, limit_images: int | None) -> dict[str, int]:
         """Images of train, val and test, after the cuts that a run makes, if none of them is broken."""
         sizes = {name: len(files.paths) for name, files in self.splits.items()}
         spare = max(1, len(self.classes))  # no class loses its last training image
-        if self.classes and "test" not in sizes:
-            sizes["test"] = min(num_test_images(sizes["train"], spare), sizes["train"] - spare)
+        if self.cuts_test:
+            sizes["test"] = min(self.num_test_images(sizes["train"]), sizes["train"] - spare)
             sizes["train"] -= sizes["test"]
         sizes["train"] = min(sizes["train"], limit_images or sizes["train"])
         if "val" not in sizes and val_fraction > 0:
             sizes["val"] = max(0, min(num_val_images(sizes["train"], val_fraction), sizes["train"] - spare))
             sizes["train"] -= sizes["val"]
         return sizes
+
+    @property
+    def cuts_test(self) -> bool:
+        """Whether test images are cut off the training images."""
+        return bool(self.classes) and "test" not in self.splits and self.test_fraction > 0
+
+    def num_test_images(self, num_images: int) -> int:
+        """How many of so many images are cut off to test with."""
+        return max(round(self.test_fraction * num_images), len(self.classes))
 
     def sentence(self, sizes: Mapping[str, int], broken: str = "") -> str:
         """What a newcomer has to know of how the folder was read, in one to three short sentences.
@@ -80,9 +93,6 @@ class Layout:
         text = f"Read as {self._classes_text()}: {_and(found)}."
         if self.no_classes:
             text += f" No classes, since {self.no_classes}."
-        bare = [f"{files.where}/" for files in self.splits.values() if self.classes and files.classes is None]
-        if bare:
-            text += f" The images of {_and(bare)} have no classes, so no accuracy is measured on them."
         left_out = [*self.left_out, *([broken] if broken else [])]
         if left_out:
             text += f" Left out: {_and(left_out)}."
@@ -101,56 +111,53 @@ class Layout:
         return f"{len(self.classes)} classes ({named})"
 
 
-def num_test_images(num_images: int, num_classes: int) -> int:
-    """How many images of a folder without a test folder are cut off to test with."""
-    return max(round(TEST_FRACTION * num_images), num_classes)
-
-
 def num_val_images(num_images: int, fraction: float) -> int:
     """How many training images are cut off to validate with; one alone has no negatives."""
     return max(round(fraction * num_images), 2 if num_images >= 4 else 0)
 
 
-def read(dataset: str, *, labelled_only: bool = False, seconds: float | None = None) -> Layout:
+def read(
+    dataset: str, *, labelled_only: bool = False, test_fraction: float = 0.2, seconds: float | None = None
+) -> Layout:
     """Finds images, splits and classes below the folder `dataset`, without opening an image.
 
     Args:
         labelled_only: refuse what has no classes.
+        test_fraction: of the images, to be cut off to test with where the folder has none for that; 0..0.9.
         seconds: how long to look for files at most.
 
     Raises:
         ConfigError: if there is no such folder, or it cannot be read in one way only, in one sentence.
         TimeoutError: if it takes longer than `seconds`.
     """
-    folder = Path(dataset or "(empty)").expanduser()
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "is neither a data set nor a folder that exists"
+    folder = existing_folder(dataset) if dataset else None
+    if folder is None:
+        is_file = bool(dataset) and os.path.isfile(user_path(dataset))
+        what = "is a file, not a folder" if is_file else "is neither a data set nor a folder that exists"
+        shown = dataset if len(dataset) <= MAX_SHOWN else f"{dataset[:MAX_SHOWN]}..."
         raise ConfigError(
-            f"dataset is {dataset}, which {what}; allowed: {', '.join(DATASETS)} or a folder of images"
-            f"{nearest_name(dataset, DATASETS) or '.'}"
+            f"dataset is {printable(shown) or 'empty'}, which {what}; allowed: {', '.join(DATASETS)} or a folder of "
+            f"images{nearest_name(dataset, DATASETS) or '.'}"
         )
-    try:
-        files, others = _files(folder, seconds)
-    except TimeoutError:
-        raise
-    except OSError as error:
-        inside = os.path.relpath(error.filename or folder, folder)
-        which = "which" if inside == "." else f"whose folder {inside}"
-        raise ConfigError(f"dataset is {dataset}, {which} cannot be read: {error.strerror}.") from None
-    if not files:
+    files = folder_files.find(folder, seconds)
+    if not files.images:
+        left_out = f" (left out: {_and(files.left_out)})" if files.left_out else ""
         raise ConfigError(
-            f"dataset is {dataset}, a folder without images; allowed: files ending in {', '.join(IMAGE_SUFFIXES)}, "
-            "in train/<class>/, <class>/ or the folder itself."
+            f"dataset is {dataset}, a folder without images{left_out}; allowed: files ending in "
+            f"{', '.join(IMAGE_SUFFIXES)}, in train/<class>/, <class>/ or the folder itself."
         )
-    while wrapper := _wrapper(files):
-        folder, files = folder / wrapper, [path.removeprefix(f"{wrapper}/") for path in files]
-    layout = Layout(folder)
-    _find_splits(dataset, layout, files)
+    images, real, prefix = files.images, files.real, ""
+    while wrapper := _wrapper(images):
+        folder, prefix = folder / wrapper, f"{prefix}{wrapper}/"
+        images = [path.removeprefix(f"{wrapper}/") for path in images]
+    real = {name.removeprefix(prefix): path for name, path in real.items() if name.startswith(prefix)}
+    layout = Layout(folder, left_out=files.left_out, test_fraction=test_fraction)
+    _find_splits(dataset, layout, images, real)
     _check_classes(dataset, layout, labelled_only)
-    if others:
-        suffixes = sorted(suffix or "no ending" for suffix in others)
+    if files.others:
+        suffixes = sorted(suffix or "no ending" for suffix in files.others)
         shown = ", ".join(suffixes[:4]) + (", ..." if len(suffixes) > 4 else "")
-        layout.left_out.append(f"{_number(others.total(), 'file')} of other kinds ({shown})")
+        layout.left_out.append(f"{_number(files.others.total(), 'file')} of other kinds ({shown})")
     return layout
 
 
@@ -163,7 +170,7 @@ def _wrapper(files: Sequence[str]) -> str:
     return top if inner <= set(ROLES) and any(ROLES[name] == "train" for name in inner) else ""
 
 
-def _find_splits(dataset: str, layout: Layout, files: list[str]) -> None:
+def _find_splits(dataset: str, layout: Layout, files: list[str], real: Mapping[str, str]) -> None:
     """Fills in the splits, the classes of each, and what is left out."""
     tops = Counter(path.split("/", 1)[0] for path in files if "/" in path)
     of_role = {role: [name for name in tops if ROLES.get(name.lower()) == role] for role in SPLIT_FOLDERS}
@@ -178,17 +185,20 @@ def _find_splits(dataset: str, layout: Layout, files: list[str]) -> None:
             )
         layout.splits["train"] = _split_files(layout, "", files, needs_direct_images=True)
         return
-    for role, names in of_role.items():
+    for names in of_role.values():
         if len(names) > 1:
             raise ConfigError(
                 f"dataset is {dataset}, which has {len(names)} folders for one split ({', '.join(names)}); allowed: "
                 "one of them."
             )
-        if names:
-            below = [path for path in files if path.startswith(f"{names[0]}/")]
-            layout.splits[role] = _split_files(
-                layout, names[0], below, with_classes=role == "train" or bool(layout.classes)
-            )
+    where = {role: names[0] for role, names in of_role.items() if names}
+    _check_twice(dataset, layout, where, real)
+    for role, name in where.items():
+        below = [path for path in files if path.startswith(f"{name}/")]
+        if role == "train":
+            layout.splits[role] = _split_files(layout, name, below)
+        elif (found := _held_out(layout, role, name, below)) is not None:
+            layout.splits[role] = found
     if others:
         count = sum(tops[name] for name in others)
         shown = [f"{name}/" for name in others[:3]] + (["more folders"] if len(others) > 3 else [])
@@ -197,10 +207,68 @@ def _find_splits(dataset: str, layout: Layout, files: list[str]) -> None:
         layout.left_out.append(f"{_number(len(loose), 'image')} beside {of_role['train'][0]}/ (such as {loose[0]})")
 
 
-def _split_files(
-    layout: Layout, where: str, paths: list[str], *, with_classes: bool = True, needs_direct_images: bool = False
-) -> SplitFiles:
-    """The images of one split with their classes: the folders directly below it, with everything in them.
+def _check_twice(dataset: str, layout: Layout, where: dict[str, str], real: Mapping[str, str]) -> None:
+    """Leaves out a validation folder that is the test folder under another name; refuses other images of two splits."""
+    inside = {
+        role: {path: name for name, path in real.items() if name == top or name.startswith(f"{top}/")}
+        for role, top in where.items()
+    }
+    if "val" in where and "test" in where and real.get(where["val"]) == real.get(where["test"]):
+        layout.left_out.append(f"{where['val']}/, which is {where['test']}/ under another name")
+        del where["val"], inside["val"]
+    for one, other in (("train", "test"), ("train", "val"), ("val", "test")):
+        if both := sorted(set(inside.get(one, ())) & set(inside.get(other, ()))):
+            raise ConfigError(
+                f"dataset is {dataset}, where {inside[one][both[0]]}/ and {inside[other][both[0]]}/ are the same "
+                "folder; allowed: images of its own in each split."
+            )
+
+
+def _held_out(layout: Layout, role: str, where: str, paths: list[str]) -> SplitFiles | None:
+    """The images of a validation or test folder that can be used: with classes those whose class trains too."""
+    if not layout.classes:
+        return SplitFiles(where, paths, None)
+    classes = _annotated(layout, where, paths)
+    is_listed = classes is not None
+    if classes is None:
+        depth = 1
+        classes = {path: path.split("/")[depth] for path in paths if path.count("/") > depth}
+    known = set(layout.classes)
+    kept = [path for path in paths if classes.get(path) in known]
+    what = "validation" if role == "val" else "test"
+    if not kept:
+        layout.left_out.append(f"{_number(len(paths), 'image')} in {where}/, whose classes are not given")
+        return None
+    if loose := [path for path in paths if path not in classes]:
+        why = f"that {ANNOTATIONS} does not name" if is_listed else "beside the class folders"
+        layout.left_out.append(f"{_number(len(loose), 'image')} {why} (such as {loose[0]})")
+    strange = Counter(classes[path] for path in paths if path in classes and classes[path] not in known)
+    if strange:
+        names = _and([*sorted(strange)[:3], *(["more"] if len(strange) > 3 else [])])
+        layout.left_out.append(
+            f"{_number(strange.total(), f'{what} image')} of {'a class' if len(strange) == 1 else 'classes'} without "
+            f"training images ({names})"
+        )
+    found = [sys.intern(classes[path]) for path in kept]
+    if missing := sorted(known - set(found)):
+        names = _and([*missing[:3], *(["more"] if len(missing) > 3 else [])])
+        layout.notes.append(f"No {what} image is of {names}.")
+    return SplitFiles(where, kept, found)
+
+
+def _annotated(layout: Layout, where: str, paths: Sequence[str]) -> dict[str, str] | None:
+    """The classes of images that a list beside them gives, as Tiny ImageNet does; None without such a list."""
+    try:
+        text = safe_read.read_text(layout.folder / where / ANNOTATIONS)
+    except (OSError, ValueError):
+        return None
+    rows = (line.split("\t") for line in text.splitlines())
+    class_of = {row[0]: row[1].strip() for row in rows if len(row) > 1}
+    return {path: class_of[name] for path in paths if (name := path.rsplit("/", 1)[-1]) in class_of}
+
+
+def _split_files(layout: Layout, where: str, paths: list[str], *, needs_direct_images: bool = False) -> SplitFiles:
+    """The training images with their classes: the folders directly below, with everything in them.
 
     Images beside the class folders are left out if they are the fewer; else there are no classes. Without a split's
     folder a class must hold images itself, or in one folder in between (as in cat/images/x.jpg): several folders of
@@ -221,8 +289,6 @@ def _split_files(
     classes = tuple(sorted(inner))
     shelves = [name for name in classes if len(inner[name]) > 1 and "" not in inner[name]]
     why = ""
-    if not with_classes:
-        return SplitFiles(where, paths, None)
     if not classes:
         why = f"all images lie in {f'{where}/' if where else 'the folder'} itself"
     elif len(loose) >= len(inside):
@@ -232,19 +298,15 @@ def _split_files(
             f"{shelves[0]}/ holds no images but {len(inner[shelves[0]])} folders of them; to have {shelves[0]} read as "
             "a class, put it into a folder train/"
         )
-    elif not layout.classes and len(classes) < 2:
+    elif len(classes) < 2:
         why = f"there is only one class ({classes[0]})"
     if why:
-        if not layout.classes:
-            layout.no_classes = why
-            held = {
-                piece for path in paths for piece in path.split("/")[depth:-1] if ROLES.get(piece.lower()) == "test"
-            }
-            if held:
-                layout.notes.append(f"The images in {_and([f'{name}/' for name in sorted(held)])} train too.")
+        layout.no_classes = why
+        held = {piece for path in paths for piece in path.split("/")[depth:-1] if ROLES.get(piece.lower()) == "test"}
+        if held:
+            layout.notes.append(f"The images in {_and([f'{name}/' for name in sorted(held)])} train too.")
         return SplitFiles(where, paths, None)
-    if not layout.classes:
-        layout.classes = classes
+    layout.classes = classes
     if loose:
         layout.left_out.append(f"{_number(len(loose), 'image')} beside the class folders (such as {loose[0]})")
     return SplitFiles(where, inside, names)
@@ -258,16 +320,7 @@ def _check_classes(dataset: str, layout: Layout, labelled_only: bool) -> None:
         raise ConfigError(
             f"dataset is {dataset}, which {what}; allowed: two or more class folders, as in train/<class>/ or <class>/."
         )
-    for name, files in layout.splits.items():
-        found = set(files.classes or ())
-        differing = sorted(found ^ set(classes))
-        if classes and differing and (found or labelled_only):
-            raise ConfigError(
-                f"dataset is {dataset}, whose {name} and train folders have different classes "
-                f"({', '.join(differing[:5])}{' ...' if len(differing) > 5 else ''}); "
-                "allowed: the same class folders in each."
-            )
-    if classes and "test" not in layout.splits:
+    if labelled_only and layout.cuts_test:
         check_test_can_be_cut(dataset, layout.splits["train"].classes or ())
 
 
@@ -276,44 +329,9 @@ def check_test_can_be_cut(dataset: str, names: Iterable[str]) -> None:
     counts = Counter(names)
     if alone := sorted(name for name, count in counts.items() if count < 2):
         raise ConfigError(
-            f"dataset is {dataset}, whose class {alone[0]} has 1 image; allowed: at least 2 images "
-            "per class, so that one can be used for testing, or a test folder."
+            f"dataset is {dataset}, whose class {alone[0]} has 1 image; allowed: at least 2 images per class, so that "
+            "one can be used for testing, a test folder, or test_fraction 0."
         )
-
-
-def _files(folder: Path, seconds: float | None) -> tuple[list[str], Counter[str]]:
-    """Paths of all images below `folder`, relative, with "/", sorted; hidden files and folders left out.
-
-    And how many other files there are, by the ending of their names.
-    """
-    until = None if seconds is None else time.monotonic() + seconds
-    found: list[str] = []
-    others: Counter[str] = Counter()
-    seen: set[str] = set()
-    waiting = [""]
-    while waiting:
-        if until is not None and time.monotonic() > until:
-            raise TimeoutError
-        inside = waiting.pop()
-        if (real := os.path.realpath(folder / inside)) in seen:  # a link back to a folder above would never end
-            continue
-        seen.add(real)
-        with os.scandir(folder / inside) as entries:
-            for number, entry in enumerate(entries, start=1):
-                if until is not None and number % 1000 == 0 and time.monotonic() > until:
-                    raise TimeoutError
-                name = entry.name
-                if name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    waiting.append(f"{inside}{name}/")
-                # a link to nowhere is a broken image; a pipe, which would be waited for, is none
-                elif name.lower().endswith(IMAGE_SUFFIXES) and (entry.is_file() or entry.is_symlink()):
-                    found.append(inside + name)
-                else:
-                    others[os.path.splitext(name)[1].lower()] += 1
-    found.sort()
-    return found, others
 
 
 def _number(count: int, noun: str) -> str:

@@ -14,7 +14,8 @@ from simclr.config import ConfigError
 from simclr.data.folders import folder_layout
 from simclr.data.folders.decoding import DAMAGE, BrokenImageError, decode_image, image_size_of, stored_values
 from simclr.data.folders.image_files import FileSource, is_flat
-from simclr.data.folders.pixel_values import PixelValues, find_range
+from simclr.data.folders.pixel_values import PixelValues
+from simclr.data.folders.value_range import find_range
 from simclr.data.sampling import TEST_STREAM, stratified_order
 from simclr.data.sources import Progress
 from simclr.data.splits import RawSplit, RawSplits
@@ -35,6 +36,7 @@ def load(
     labelled_only: bool,
     broken_images: str = "skip",
     values: PixelValues | None = None,
+    test_fraction: float = 0.2,
     progress: Progress | None = None,
 ) -> RawSplits:
     """Finds images, classes and splits below the folder `dataset`; `root` is where decoded images are kept.
@@ -44,7 +46,7 @@ def load(
     Broken images are left out before anything is cut, so that every path to the images has the same splits; the ids
     of the others stay.
     """
-    layout = folder_layout.read(dataset, labelled_only=labelled_only)
+    layout = folder_layout.read(dataset, labelled_only=labelled_only, test_fraction=test_fraction)
     folder, classes = layout.folder, layout.classes
 
     values = values or PixelValues()
@@ -71,11 +73,12 @@ def load(
 
     train, val, test = whole("train"), whole("val"), whole("test")
     assert train is not None
-    if test is None and classes:
+    if layout.cuts_test:
         assert train.labels is not None
-        folder_layout.check_test_can_be_cut(dataset, (classes[label] for label in train.labels))  # of whole images
+        if labelled_only:  # of whole images
+            folder_layout.check_test_can_be_cut(dataset, (classes[label] for label in train.labels))
         order = stratified_order(train.labels, seed, TEST_STREAM, spare_last=True)
-        train, test = train.cut(np.sort(order[: folder_layout.num_test_images(len(train), len(classes))]))
+        train, test = train.cut(np.sort(order[: layout.num_test_images(len(train))]))
     return RawSplits(classes or None, train, val, test, image_size=size, layout=layout, values=values)
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from simclr.config import ConfigError, PretrainConfig
 from simclr.data import loading
-from simclr.data.folders import decoding, folder_layout
+from simclr.data.folders import decoding, folder_files, folder_layout
 from simclr.lifecycle import prepare
 
 generator = np.random.default_rng(0)
@@ -107,8 +107,41 @@ CASES = {
     ),
     "test images without classes": (
         {"train/a": 5, "train/b": 5, "test": 3},
-        "Read as 2 classes (a 5, b 5): 8 images from train/ train, 2 from train/ validate and 3 from test/ test. "
-        "The images of test/ have no classes, so no accuracy is measured on them.",
+        "Read as 2 classes (a 5, b 5): 6 images from train/ train, 2 from train/ validate and 2 from train/ test. "
+        "Left out: 3 images in test/, whose classes are not given.",
+    ),
+    "a folder of validation images that is no class": (
+        {"train/a": 10, "train/b": 10, "val/images": 4, "test/a": 1, "test/b": 1},
+        "Read as 2 classes (a 10, b 10): 18 images from train/ train, 2 from train/ validate and 2 from test/ test. "
+        "Left out: 4 images in val/, whose classes are not given.",
+    ),
+    "a class without test images": (
+        {"train/a": 5, "train/b": 5, "train/c": 5, "Test/a": 3, "Test/c": 1},
+        "Read as 3 classes (a 5, b 5, c 5): 13 images from train/ train, 2 from train/ validate and 4 from Test/ test. "
+        "No test image is of b.",
+    ),
+    "a class of test images alone": (
+        {"train/a": 5, "train/b": 5, "test/a": 3, "test/b": 1, "test/yeti": 2},
+        "Read as 2 classes (a 5, b 5): 8 images from train/ train, 2 from train/ validate and 4 from test/ test. "
+        "Left out: 2 test images of a class without training images (yeti).",
+    ),
+    "a class of one image": (
+        {"a": 10, "b": 1},
+        "Read as 2 classes (a 10, b 1): 7 images train, 2 validate and 2 test.",
+    ),
+    "litter of systems": (
+        {
+            "a": 10,
+            "b": 10,
+            "@eaDir": 3,
+            "a/@eaDir": 10,
+            "__MACOSX/a": 10,
+            "$RECYCLE.BIN": 1,
+            "System Volume Information": 1,
+            "lost+found": 1,
+        },
+        "Read as 2 classes (a 10, b 10): 14 images train, 2 validate and 4 test. Left out: what systems keep in "
+        "folders of their own ($RECYCLE.BIN, @eaDir, System Volume Information, ...).",
     ),
     "a class called train": (
         {"car": 10, "train": 10},
@@ -152,7 +185,6 @@ def test_the_numbers_said_before_a_run_are_those_of_the_run(tmp_path, layout, li
         ({"test/a": 3, "val/a": 3}, "which has test/ and val/ and no train folder"),
         ({"train/a": 3, "train/b": 3, "Training/a": 3}, "which has 2 folders for one split (Training, train)"),
         ({"train/a": 3, "train/b": 3, "val/a": 3, "valid/b": 3}, "which has 2 folders for one split (val, valid)"),
-        ({"train/a": 3, "train/b": 3, "Test/a": 3}, "whose test and train folders have different classes (b)"),
     ],
 )
 def test_what_can_be_read_in_two_ways_is_refused(tmp_path, layout, words):
@@ -183,12 +215,109 @@ def test_two_hundred_thousand_files_are_read_within_a_few_units_of_listing_them(
     names.sort(key=lambda name: name[::-1])
     names.sort()
     unit = time.process_time() - start
-    monkeypatch.setattr(folder_layout, "_files", lambda folder, seconds: (names, folder_layout.Counter()))
+    monkeypatch.setattr(folder_files, "find", lambda folder, seconds: folder_files.FoundFiles(names))
     start = time.process_time()
     found = folder_layout.read(str(tmp_path))
     found.sentence(found.split_sizes(0.1, None))
     assert time.process_time() - start < 40 * unit
     assert len(found.classes) == 100
+
+
+# --- links, lists, and what is no folder ------------------------------------------------------------------------------
+
+
+def told(folder):
+    found = folder_layout.read(str(folder))
+    return found.sentence(found.split_sizes(0.1, None))
+
+
+def test_a_validation_folder_that_is_the_test_folder_leaves_the_test_images_alone(tmp_path):
+    folder = make(tmp_path / "set", {"train/a": 10, "train/b": 10, "test/a": 2, "test/b": 2})
+    (folder / "val").symlink_to("test")
+    assert told(folder) == (
+        "Read as 2 classes (a 10, b 10): 18 images from train/ train, 2 from train/ validate and 4 from test/ test. "
+        "Left out: val/, which is test/ under another name."
+    )
+
+
+@pytest.mark.parametrize("name", ["test/a", "test", "val/b"])
+def test_images_of_two_splits_are_refused(tmp_path, name):
+    folder = make(tmp_path / "set", {"train/a": 3, "train/b": 3, "test/b": 2, "val/a": 2})
+    if name == "test":
+        os.rename(folder / "test", tmp_path / "away")
+    (folder / name).symlink_to(folder / "train" / name.removeprefix("test").removeprefix("val").strip("/"))
+    with pytest.raises(ConfigError, match="are the same folder; allowed: images of its own in each split"):
+        folder_layout.read(str(folder))
+
+
+def test_a_class_that_is_a_link_is_a_class_and_links_that_go_round_end(tmp_path):
+    folder = make(tmp_path / "set", {"train/a": 10, "shelf/b": 10, "test/a": 2, "test/b": 2})
+    (folder / "train" / "b").symlink_to("../shelf/b")
+    for name, target in (("self", "."), ("above", ".."), ("loop", "loop"), ("nowhere", "gone")):
+        (folder / "train" / name).symlink_to(target)
+    assert told(folder) == (
+        "Read as 2 classes (a 10, b 10): 18 images from train/ train, 2 from train/ validate and 4 from test/ test. "
+        "Left out: 10 images in shelf/, which is no folder of a split and 2 files of other kinds (no ending)."
+    )
+
+
+def test_folders_that_all_link_to_each_other_are_read_soon(tmp_path):
+    folder = make(tmp_path / "set", {f"{number:02d}": 2 for number in range(12)})
+    for one in range(12):
+        for other in range(12):
+            (folder / f"{one:02d}" / f"to{other}").symlink_to(f"../{other:02d}")
+    assert len(folder_files.find(folder, 20).images) <= 2 * 24
+
+
+def test_a_list_gives_validation_images_their_classes(tmp_path):
+    """As Tiny ImageNet has it."""
+    folder = make(tmp_path / "set", {"train/n01/images": 10, "train/n02/images": 10, "val/images": 5, "test/images": 4})
+    rows = [f"00{number}.png\tn0{number % 2 + 1}\t0\t0\t7\t7" for number in range(4)]
+    (folder / "val" / "val_annotations.txt").write_text("\n".join(rows))
+    loaded = loading.load_data(str(folder), data_dir=str(tmp_path / "root"), labelled_only=True)
+    assert loaded.val.labels.tolist() == [0, 1, 0, 1]
+    assert loaded.reading == told(folder)
+    assert "16 images from train/ train, 4 from val/ validate and 4 from train/ test" in loaded.reading
+    assert "Left out: 1 image that val_annotations.txt does not name (such as val/images/004.png)" in loaded.reading
+    assert "4 images in test/, whose classes are not given" in loaded.reading
+
+
+def test_labels_need_a_class_of_two_images_unless_nothing_is_cut_to_test(tmp_path):
+    folder = str(make(tmp_path / "set", {"a": 10, "b": 1}))
+    with pytest.raises(ConfigError) as caught:
+        loading.load_data(folder, data_dir=str(tmp_path), labelled_only=True)
+    assert str(caught.value).endswith(
+        "whose class b has 1 image; allowed: at least 2 images per class, so that one can be used for testing, a test "
+        "folder, or test_fraction 0."
+    )
+    loaded = loading.load_data(folder, data_dir=str(tmp_path), labelled_only=True, test_fraction=0)
+    assert loaded.test is None and loaded.train.num_images + loaded.val.num_images == 11
+    assert loaded.reading == "Read as 2 classes (a 10, b 1): 9 images train, 2 validate and none test."
+    loaded = loading.load_data(folder, data_dir=str(tmp_path), test_fraction=0.5)
+    assert loaded.test.num_images == 6
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" * 3000, "~nobody-of-this-name/x", "nul\0byte", "", " "])
+def test_what_is_no_folder_is_one_sentence(name):
+    with pytest.raises(ConfigError, match="which is neither a data set nor a folder that exists; allowed: "):
+        folder_layout.read(name)
+
+
+@pytest.mark.parametrize("suffix", [".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".jfif", ".tga", ".qoi", ".PPM"])
+def test_more_kinds_of_image_files_are_read(tmp_path, suffix):
+    for label in "ab":
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for number in range(4):
+            pixels = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            image = Image.fromarray(pixels).convert({".pgm": "L", ".pbm": "1"}.get(suffix, "RGB"))
+            image.save(tmp_path / "set" / label / f"{number}{suffix}", "JPEG" if suffix == ".jfif" else None)
+    loaded = loading.load_data(str(tmp_path / "set"), data_dir=str(tmp_path / "root"), val_fraction=0)
+    assert loaded.train.num_images + loaded.test.num_images == 8 and not loaded.skipped
+
+
+def test_as_many_shapes_as_memory_has_no_room_for_are_refused():
+    with pytest.raises(ConfigError, match=r"limit_images is 1,000,000,000,000; allowed: up to [\d,]+, as many shapes"):
+        loading.load_data("shapes", limit_images=10**12)
 
 
 # --- contrast -----------------------------------------------------------------------------------------------------

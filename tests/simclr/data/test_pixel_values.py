@@ -15,7 +15,8 @@ from simclr import runs
 from simclr.config import ConfigError, PretrainConfig
 from simclr.data import loading
 from simclr.data.folders import decoding, jpeg_ends
-from simclr.data.folders.pixel_values import PixelValues, find_range
+from simclr.data.folders.pixel_values import PixelValues
+from simclr.data.folders.value_range import find_range
 from simclr.lifecycle import prepare
 from simclr.lifecycle.train import train
 
