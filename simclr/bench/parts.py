@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from simclr.bench import accuracy, augmentation, budget, caching, loss, maps, probe, reading, step
+from simclr.bench import accuracy, augmentation, budget, caching, loss, reading, step
+from simclr.bench.features import maps, probe
 from simclr.bench.timing import Row
 
 # Each takes the peers to compare with and the number of turns, and yields its rows.
