@@ -133,12 +133,13 @@ def popovers() -> None:
     and the page is drawn with every click."""
     if st.session_state.pop("table-changed", False):
         st.rerun()  # the table and what stands above it show something else
+    row = st.container(horizontal=True, gap="small", width="content")  # a fragment puts its parts below each other
     for label, icon, contents in (
         ("How to filter", "help", filter_help),
         ("Columns", "view_column", columns_choice),
         ("Views", "bookmark", views),
     ):
-        popover = st.popover(
+        popover = row.popover(
             label, icon=f":material/{icon}:", width="content", key=f"open-{contents.__name__}", on_change="rerun"
         )
         if popover.open:
