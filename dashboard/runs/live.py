@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 
 import streamlit as st
 
@@ -107,8 +108,8 @@ def troubles(found: list[index.Summary]) -> None:
         and not item.is_example
         and now - (item.status.ended or item.status.heartbeat or item.created) < TROUBLE_SECONDS
     ]
-    pairs = [(item, run) for item in recent if (run := store.find(item.id)) and not run.meta.get("seen")]
-    for item, run in pairs[:MAX_TROUBLES]:
+    pairs = ((item, run) for item in recent if (run := store.find(item.id)) and not run.meta.get("seen"))
+    for item, run in islice(pairs, MAX_TROUBLES):
         with st.container(border=True, key=f"trouble-{item.id}", gap="small"):
             with st.container(
                 horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"

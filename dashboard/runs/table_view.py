@@ -33,55 +33,61 @@ def column_label(name: str) -> str:
     return f"{column.label} ({name})" if column.label.lower() != name else column.label
 
 
+def changes_page() -> None:
+    """Lets the whole page be drawn again, by a widget whose own part alone would be."""
+    st.session_state["table-changed"] = True
+
+
 def use_example(text: str) -> None:
     """Adds an example to the filter."""
+    changes_page()
     before = (VIEW["text"] or "").strip()
     VIEW["text"] = text if not before else before if text in before else f"{before} {text}"
 
 
 def filter_help() -> None:
-    with st.popover("How to filter", icon=":material/help:", width="content"):
-        st.markdown("**Words and conditions, separated by spaces.** A click adds one.")
-        for number, (text, what) in enumerate(EXAMPLES):
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.button(
-                    escape.markdown(text),
-                    key=f"filter-example-{number}",
-                    on_click=use_example,
-                    args=(text,),
-                    width="content",
-                )
-                st.caption(what, width="stretch")
-        st.caption(
-            "Short names: knn (best kNN on validation images), test, linear, data, tag. The column names work too."
-        )
+    st.markdown("**Words and conditions, separated by spaces.** A click adds one.")
+    for number, (text, what) in enumerate(EXAMPLES):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.button(
+                escape.markdown(text),
+                key=f"filter-example-{number}",
+                on_click=use_example,
+                args=(text,),
+                width="content",
+            )
+            st.caption(what, width="stretch")
+    st.caption("Short names: knn (best kNN on validation images), test, linear, data, tag. The column names work too.")
 
 
 def columns_choice() -> None:
-    with st.popover("Columns", icon=":material/view_column:", width="content"):
-        chosen = list(VIEW["columns"])
-        more = sorted(store.late_values().more)
-        names = [name for name in (*columns.names(), *more) if name not in ("name", *chosen)]
-        st.multiselect(
-            "Columns",
-            [*chosen, *names],
-            format_func=column_label,
-            placeholder="Any figure or option of a run",
-            help="In this order. Type to find one, such as temperature or augmentation.hue.",
-            **VIEW.widget("columns"),
-        )
-        st.button("The usual columns", key="usual-columns", type="tertiary", on_click=usual_columns)
+    chosen = list(VIEW["columns"])
+    more = sorted(store.late_values().more)
+    names = [name for name in (*columns.names(), *more) if name not in ("name", *chosen)]
+    st.multiselect(
+        "Columns",
+        [*chosen, *names],
+        format_func=column_label,
+        placeholder="Any figure or option of a run",
+        help="In this order. Type to find one, such as temperature or augmentation.hue.",
+        on_change=changes_page,
+        **VIEW.widget("columns"),
+    )
+    st.button("The usual columns", key="usual-columns", type="tertiary", on_click=usual_columns)
 
 
 def usual_columns() -> None:
+    changes_page()
     VIEW["columns"] = list(columns.DEFAULT)
 
 
 def apply_view(name: str) -> None:
+    changes_page()
     st.session_state["table-view"] = name  # for the page: what it says wrongly is noted while that is drawn
 
 
 def keep_view() -> None:
+    changes_page()
     with ui.report_errors():
         name = saved_views.keep(store.runs_dir(), st.session_state.get("view-name", ""), parts())
         st.session_state["table-done"] = f"The view {name} is kept."
@@ -96,35 +102,49 @@ def delete_view(name: str) -> None:
 def views() -> None:
     """Views that were kept, to be shown, replaced and deleted."""
     kept = saved_views.read(store.runs_dir())
-    with st.popover("Views", icon=":material/bookmark:", width="content"):
-        st.caption("A view is the filter, columns, order, groups and baseline. The address of this page says it too.")
-        for number, (name, view) in enumerate(kept.items()):
-            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-                is_shown = view == parts()
-                st.button(
-                    escape.markdown(name),
-                    key=f"view-show-{number}",
-                    on_click=apply_view,
-                    args=(name,),
-                    icon=":material/check:" if is_shown else None,
-                )
-                st.button(
-                    "Delete",
-                    key=f"view-delete-{number}",
-                    type="tertiary",
-                    on_click=delete_view,
-                    args=(name,),
-                )
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            name = st.text_input(
-                "Keep this view as",
-                key="view-name",
-                max_chars=saved_views.MAX_NAME,
-                placeholder="Name",
-                width="stretch",
+    st.caption("A view is the filter, columns, order, groups and baseline. The address of this page says it too.")
+    for number, (name, view) in enumerate(kept.items()):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            is_shown = view == parts()
+            st.button(
+                escape.markdown(name),
+                key=f"view-show-{number}",
+                on_click=apply_view,
+                args=(name,),
+                icon=":material/check:" if is_shown else None,
             )
-            is_there = saved_views.clean_name(name or "") in kept
-            st.button("Replace" if is_there else "Keep", key="view-keep", on_click=keep_view)
+            st.button("Delete", key=f"view-delete-{number}", type="tertiary", on_click=delete_view, args=(name,))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input(
+            "Keep this view as",
+            key="view-name",
+            max_chars=saved_views.MAX_NAME,
+            placeholder="Name",
+            width="stretch",
+            persist_state="session",
+        )
+        is_there = saved_views.clean_name(name or "") in kept
+        st.button("Replace" if is_there else "Keep", key="view-keep", on_click=keep_view)
+
+
+@st.fragment
+def popovers() -> None:
+    """What opens above the table. Its contents are made and sent while it is open alone: lists of all options are long,
+    and the page is drawn with every click."""
+    if st.session_state.pop("table-changed", False):
+        st.rerun()  # the table and what stands above it show something else
+    row = st.container(horizontal=True, gap="small", width="content")  # a fragment puts its parts below each other
+    for label, icon, contents in (
+        ("How to filter", "help", filter_help),
+        ("Columns", "view_column", columns_choice),
+        ("Views", "bookmark", views),
+    ):
+        popover = row.popover(
+            label, icon=f":material/{icon}:", width="content", key=f"open-{contents.__name__}", on_change="rerun"
+        )
+        if popover.open:
+            with popover:
+                contents()
 
 
 def controls() -> Filter:
@@ -156,7 +176,6 @@ def controls() -> Filter:
             max_chars=run_filter.MAX_LENGTH,
             **VIEW.widget("text"),
         )
-        filter_help()
         groups = [
             *USUAL_GROUPS,
             *(name for name in (*columns.names(), *store.late_values().more) if name not in USUAL_GROUPS),
@@ -169,8 +188,7 @@ def controls() -> Filter:
             width=190,
             **VIEW.widget("group", groups),
         )
-        columns_choice()
-        views()
+        popovers()
     found = run_filter.parse(text or "", store.late_values().more)
     if found.problems:  # it may name an option that only a folder from elsewhere knows
         store.late_values().read(store.get().summaries(), columns.options(), READ_SECONDS)
@@ -243,6 +261,7 @@ def rows(text: str) -> None:
 
 def section() -> None:
     """All runs, with what chooses among them."""
+    st.session_state.pop("table-changed", None)  # the page is being drawn
     if done := st.session_state.pop("table-done", ""):
         st.toast(escape.markdown(done), icon=":material/check:")
     if (view := saved_views.read(store.runs_dir()).get(st.session_state.pop("table-view", ""))) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import streamlit as st
@@ -14,7 +15,7 @@ from dashboard.shared.ui import report_errors
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.launch import control, spawn
-from simclr.runs import Run
+from simclr.runs import Run, metrics_csv
 from simclr.runs.status import Status
 
 
@@ -33,8 +34,19 @@ def stopping_text(status: Status) -> str:
 
 
 def resumable(run: Run) -> bool:
+    """Whether a run can be gone on with. Its options are checked once for each state of its files, for pages ask with
+    every click."""
+    state = run.status.state
+    if state not in ("stopped", "failed"):
+        return False
+    files = tuple(metrics_csv.signature(run.path / name) for name in (runs.STATUS, runs.CONFIG, runs.META))
+    return _resumable(run.path, state, files)
+
+
+@lru_cache(maxsize=256)
+def _resumable(path: Path, _state: str, _files: tuple[tuple[int, int] | None, ...]) -> bool:
     try:
-        spawn.check_resumable(run)
+        spawn.check_resumable(Run(path))
     except ConfigError:
         return False
     return True

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simclr.bench.augmentation import own_views, photos
+from simclr.bench.features.probe import labelled_features
 from simclr.bench.loss import loss_functions, loss_peak, loss_work
 from simclr.bench.peak_memory import peak_memory
-from simclr.bench.probe import labelled_features
 from simclr.bench.step import STEP, own_steps, step_peak
 from simclr.bench.timing import machine, seconds_of, take_turns, threads
 from simclr.config import Augmentation

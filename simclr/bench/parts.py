@@ -1,4 +1,4 @@
-"""What things cost, as ratios measured side by side: augmentation, loss, training step, memory, probe, maps, reading.
+"""What things cost, measured side by side: augmentation, loss, step, memory, probe, maps, reading, table of runs.
 
     python -m simclr bench                       every part, under five minutes on two CPU cores
     python -m simclr bench --only loss,step --against lightly
@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from simclr.bench import accuracy, augmentation, budget, caching, loss, maps, probe, reading, step
+from simclr.bench import accuracy, augmentation, budget, caching, loss, reading, run_table, step
+from simclr.bench.features import maps, probe
 from simclr.bench.timing import Row
 
 # Each takes the peers to compare with and the number of turns, and yields its rows.
@@ -27,6 +28,7 @@ PARTS: dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]] = {
     "maps": maps.measure,
     "reading": reading.measure,
     "budget": budget.measure,
+    "table": run_table.measure,
 }
 # Takes half an hour a turn, and a folder of images: measured where it is asked for.
 ON_REQUEST = {"accuracy": accuracy.measure}

@@ -112,7 +112,7 @@ SUMMARIES = {
     "disagree": "Finds groups of images on which two encoders disagree, and says what their images share.",
     "pictures": "Reads the photographs of maps that came with an example from the folder of their data set.",
     "lab": "Measures what encoders have learned to ignore: similarity after each operation, factors of shapes.",
-    "bench": "Measures augmentation, loss, training step, memory, probe and reading, side by side with others.",
+    "bench": "Measures augmentation, loss, training step, memory, probe, reading and the table of runs.",
     "results": "Says what a pre-training was worth beside from scratch, over its seeds: accuracy, steps and seconds.",
     "report": "Writes what runs and groups say as one HTML file that needs neither server nor network.",
     "runs": "Lists the runs, or those that pass a filter, newest first.",

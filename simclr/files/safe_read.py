@@ -13,7 +13,6 @@ import io
 import json
 import math
 import os
-import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -110,8 +109,7 @@ def parse_json(text: str | bytes) -> Any:
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     try:
-        # a whole number too long for 64 bits becomes a float: no page could show it, and some arithmetic fails on it
-        values = json.loads(text, parse_int=_int if re.search(r"\d{19}", text) else None)
+        values = _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(values):
@@ -149,6 +147,10 @@ def _or_empty(read: Callable[[str | Path], Any], path: str | Path, kind: type[_K
 
 def _int(digits: str) -> int | float:
     return int(digits) if len(digits) < 19 else float(digits)
+
+
+# A whole number too long for 64 bits becomes a float: no page could show it, and some arithmetic fails on it.
+_DECODER = json.JSONDecoder(parse_int=_int)
 
 
 def _is_deep(values: Any) -> bool:

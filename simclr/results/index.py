@@ -31,6 +31,9 @@ MANY, SHARES = 800, 24
 NEW_SECONDS = 2.0
 
 
+Signature = tuple[tuple[int, int] | None, ...]  # of each of `SUMMARY_FILES`
+
+
 class LabelShare(NamedTuple):
     """How many labels a supervised run uses: a number of each class, or a share of all.
 
@@ -116,11 +119,12 @@ class Summary:
         """What to call it on screen: its name, else its id without the date, which still ends in the unique part."""
         return self.name if self.name != self.id else short_id(self.id)
 
-    @property
+    # Kept, as each page asks every run for them several times.
+    @cached_property
     def state(self) -> str:
         return self.status.state
 
-    @property
+    @cached_property
     def is_active(self) -> bool:
         return self.status.is_active
 
@@ -174,7 +178,7 @@ class RunIndex:
 
     def summary(self, run: Run) -> Summary:
         """The line of one run."""
-        summary = self._summary(run)
+        summary = self._summary(run, _signature(str(run.path)))
         if run.id in self._unread:
             self._fill(run.id)
             summary = self._summaries[run.id][1]
@@ -204,15 +208,20 @@ class RunIndex:
                 and not known[1].is_active
             ):
                 found.append(known[1])
-            elif runs.is_run_folder(path := Path(entry.path)):
+                continue
+            signature = _signature(entry.path)
+            if known is not None and (known[0] != signature or not any(signature[:2])):
+                known = None
+            if known is not None and not known[1].is_active:
                 self._times[entry.path] = changed
-                found.append(self._summary(Run(path)))
+                found.append(known[1])
+            elif known is not None or runs.is_run_folder(Path(entry.path)):
+                self._times[entry.path] = changed
+                found.append(self._summary(Run(Path(entry.path)), signature))
         return found
 
-    def _summary(self, run: Run) -> Summary:
+    def _summary(self, run: Run, signature: Signature) -> Summary:
         """The same, perhaps without figures that only `metrics.csv` tells."""
-        folder = str(run.path)
-        signature = tuple(metrics_csv.signature(f"{folder}/{name}") for name in SUMMARY_FILES)
         known = self._summaries.get(run.id)
         if known is not None and known[0] == signature:
             status = known[1].status
@@ -220,7 +229,7 @@ class RunIndex:
                 return known[1]
             # Nothing was written, but the process may have gone.
             return replace(known[1], status=run.status)
-        summary = _read(_Glance(run.path))
+        summary = _read(_Glance(run.path), signature[SUMMARY_FILES.index(runs.EVALUATION)] is not None)
         if summary.status.loss is None and summary.status.accuracy is None and signature[-1] is not None:
             if known is not None:  # for a moment longer
                 summary = replace(summary, loss=known[1].loss, best_knn=known[1].best_knn)
@@ -253,8 +262,14 @@ class RunIndex:
             self._filler.start()
 
 
-def _read(run: Run) -> Summary:
-    status, config, evaluation, meta = run.status, run.brief, run.evaluation, run.meta
+def _signature(folder: str) -> Signature:
+    """What changes with the files of a run folder."""
+    return tuple(metrics_csv.signature(f"{folder}/{name}") for name in SUMMARY_FILES)
+
+
+def _read(run: Run, has_evaluation: bool = True) -> Summary:
+    status, config, meta = run.status, run.brief, run.meta
+    evaluation = run.evaluation if has_evaluation else {}
     share = share_of(config)
     per_class = share.per_class or None if share is not None else None
     return Summary(

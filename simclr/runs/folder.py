@@ -238,7 +238,7 @@ def load_config(run: Run) -> cfg.RunConfig:
 def is_run_folder(path: Path) -> bool:
     with contextlib.suppress(OSError, UnicodeEncodeError):  # one that may not be looked into, or cannot be named
         path.name.encode()
-        return path.is_dir() and any((path / name).is_file() for name in (CONFIG, STATUS))
+        return any(os.path.isfile(f"{path}/{name}") for name in (CONFIG, STATUS))
     return False
 
 

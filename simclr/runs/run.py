@@ -84,14 +84,14 @@ class Run:
         found = self.meta.get("brief")
         if isinstance(found, dict) and isinstance(found.get("options"), dict):
             with contextlib.suppress(OSError):
-                text = safe_read.read_bytes(self.path / CONFIG, safe_read.MAX_YAML_BYTES)
+                text = safe_read.read_bytes(f"{self.path}/{CONFIG}", safe_read.MAX_YAML_BYTES)
                 if found.get("config_crc32") == zlib.crc32(text):
                     return dict(found["options"])
         return self.config
 
     @property
     def meta(self) -> dict[str, Any]:
-        return safe_read.json_dict(self.path / META)
+        return safe_read.json_dict(f"{self.path}/{META}")
 
     @property
     def kind(self) -> str:
@@ -169,7 +169,7 @@ class Run:
 
     @property
     def evaluation(self) -> dict[str, Any]:
-        return safe_read.json_dict(self.path / EVALUATION)
+        return safe_read.json_dict(f"{self.path}/{EVALUATION}")
 
     @property
     def metrics_path(self) -> Path:

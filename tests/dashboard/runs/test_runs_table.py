@@ -31,6 +31,12 @@ def titles(app):
     return sent(app)["rows"]["titles"]
 
 
+def opened(app, contents):
+    """With a popover above the table open."""
+    app.session_state[f"open-{contents}"] = True
+    return app.run()
+
+
 def asked_of(text="", **more):
     return table_data.Asked(run_filter.parse(text), **more)
 
@@ -115,7 +121,7 @@ def test_a_view_is_in_the_address(folder):
     assert (data["sort"], data["baseline"]["id"]) == ("-accuracy", first.id)
     assert data["rows"]["cells"]["augmentation.hue"]["values"] != [None]
     assert {name: query(app, name) for name in VIEW} == VIEW
-    app.button("usual-columns").click().run()
+    opened(app, "columns_choice").button("usual-columns").click().run()
     assert "columns" not in address(app) and query(app, "group") == "temperature"
 
 
@@ -148,7 +154,7 @@ def test_examples_of_the_help_are_understood_and_added_by_a_click(folder):
 
     assert [run_filter.parse(text).problems for text, _ in EXAMPLES] == [()] * len(EXAMPLES)
     make_run(folder)
-    app = open_page()
+    app = opened(open_page(), "filter_help")
     app.button("filter-example-1").click().run()
     app.button("filter-example-4").click().run()
     assert query(app, "filter-text") == "dataset:cifar10 state:failed,stopped"
@@ -156,13 +162,13 @@ def test_examples_of_the_help_are_understood_and_added_by_a_click(folder):
 
 def test_views_are_kept_shown_and_deleted(folder):
     make_run(folder, tags=["paper"])
-    app = open_page("runs", **VIEW)
+    app = opened(open_page("runs", **VIEW), "views")
     app.text_input("view-name").set_value("for the paper").run()
     app.button("view-keep").click().run()
     assert saved_views.read(folder)["for the paper"] == {
         name.removeprefix("filter-"): value for name, value in VIEW.items()
     }
-    app = open_page()
+    app = opened(open_page(), "views")
     assert "group" not in address(app)
     app.button("view-show-0").click().run()
     assert not app.exception
@@ -182,13 +188,35 @@ def test_a_view_from_elsewhere_says_what_it_cannot_show(folder):
         "kind": "x",
     }
     (folder / saved_views.FILE).write_text(json.dumps({"views": {"<b>evil</b>": view}}))
-    app = open_page()
+    app = opened(open_page(), "views")
     app.button("view-show-0").click().run()
     assert not app.exception
     said = texts(app)
     assert "columns in the address is nope" in said and "sort in the address is -nope" in said
     assert "group in the address is" in said and "baseline in the address is ../x" in said
     assert [column["name"] for column in sent(app)["columns"]] == ["name", "loss"]
+
+
+def test_lists_are_sent_while_a_popover_is_open_alone_and_keep_what_was_chosen(folder):
+    make_run(folder)
+    app = open_page()
+    assert not app.multiselect
+    assert "A click adds one" not in texts(app) and "Keep this view as" not in [item.label for item in app.text_input]
+    choice = named(opened(app, "columns_choice").multiselect, "filter-columns")
+    assert "Loss" in choice.options and "augmentation.hue" in choice.options
+    choice.set_value(["loss", "temperature"]).run()
+    assert [column["name"] for column in sent(app)["columns"]] == ["name", "loss", "temperature"]
+    app.session_state["open-columns_choice"] = False
+    app.run()
+    assert not app.multiselect and query(app, "columns") == "loss,temperature"
+    assert named(opened(app, "columns_choice").multiselect, "filter-columns").value == ["loss", "temperature"]
+
+
+def test_a_popover_shows_what_there_is_when_it_opens(folder):
+    make_run(folder)
+    app = open_page()
+    saved_views.keep(folder, "of another window", {"text": "tag:paper"})
+    assert opened(app, "views").button("view-show-0").label == "of another window"
 
 
 # --- several at once --------------------------------------------------------------------------------------------------

@@ -8,10 +8,14 @@ import pytest
 import torch
 from conftest import make_folder
 
-from simclr.bench import accuracy, budget, growth, loss, parts, step, timing
+from simclr.bench import accuracy, budget, growth, loss, parts, run_table, step, timing
 from simclr.bench.peak_memory import peak_memory
 from simclr.cli.main import main
 from simclr.objectives import nt_xent
+from simclr.results.index import RunIndex
+from simclr.run_table import run_filter
+from simclr.run_table.late_values import LateValues
+from simclr.runs import Run
 
 
 @pytest.mark.parametrize(
@@ -109,6 +113,20 @@ def test_the_budget_on_paper_adds_up(tmp_path, capsys):
     assert all("removed by" in row["note"] for row in parts)
     # ResNet-18 with the small stem: 0.56 billion multiplications with additions for an image of 32 px (He et al. 2015)
     assert budget.forward_work().products == pytest.approx(0.56e9, rel=0.02)
+
+
+def test_the_table_of_runs_is_measured_on_runs_as_training_leaves_them(tmp_path, monkeypatch):
+    run_table.make_runs(tmp_path, 36)
+    read = []
+    monkeypatch.setattr(Run, "config", property(lambda run: read.append(run.id)))
+    found = RunIndex(tmp_path).summaries()
+    assert not read  # their options are in meta.json, as they are of a run made here
+    assert [item.name for item in found] == [f"Run {number}" for number in reversed(range(36))]
+    passing = run_filter.passing(run_filter.parse(run_table.FILTER), found, LateValues(tmp_path).value)
+    assert 0 < len(passing) < len(found)
+    rows = list(run_table.measure_size(36, repeats=2))
+    assert [row.repeats for row in rows] == [2] * 4 and all(row.unit == "CPU-ms" for row in rows)
+    assert rows[0].figure > rows[1].figure > 0  # the first look reads files, the second looks at their times
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,22 @@ def test_five_hundred_runs_are_listed_again_in_a_blink(folder, known):
     assert time.process_time() - start < 0.05
 
 
+def test_a_folder_that_is_no_run_any_more_is_not_shown(folder, known):
+    run = make_run(folder)
+    assert [item.id for item in known.summaries(max_age=0)] == [run.id]
+    for name in index.SUMMARY_FILES:
+        (run.path / name).unlink(missing_ok=True)
+    assert known.summaries(max_age=0) == []
+
+
+def test_an_evaluation_that_comes_later_is_seen(folder, known):
+    run = make_run(folder, kind="scratch")
+    (run.path / runs.EVALUATION).unlink()
+    assert [item.test_accuracy for item in known.summaries(max_age=0)] == [None]
+    runs.write_evaluation(run.path, {"test/top1": 0.5})
+    assert [item.test_accuracy for item in known.summaries(max_age=0)] == [0.5]
+
+
 @pytest.fixture
 def opened(monkeypatch):
     """Every file that is opened, by name: what is read, and how often."""

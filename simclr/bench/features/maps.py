@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from simclr.bench.probe import labelled_features
+from simclr.bench.features.probe import labelled_features
 from simclr.bench.timing import Row, seconds_of, speedup
 from simclr.embeddings import projections
 

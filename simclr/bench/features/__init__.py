@@ -1,0 +1,1 @@
+"""What the things cost that are computed from features: the linear probe, and maps."""
