@@ -134,7 +134,7 @@ def _add(group: Group) -> None:
     _add_supervised(group.id, sweep)
     number = 0
     try:
-        number = growth.added(sweep, growth.grown(sweep, _wanted(group.id, sweep)))
+        number = growth.missing(group, growth.grown(sweep, _wanted(group.id, sweep)))
     except ConfigError as error:
         st.error(escape.markdown(str(error)))
     st.button(

@@ -58,16 +58,12 @@ def _parsed(plain: str) -> Sweep:
 
 def missing(group: Group, sweep: Sweep) -> int:
     """How many runs of its sweep a group lacks: never created, as after a kill or on a full disk, or deleted."""
-    return len(_keys(sweep) - {_key_of(item) for item in group.members})
-
-
-def _keys(sweep: Sweep) -> frozenset[start.Key]:
-    """What tells the members of a sweep."""
-    return _keys_of(json.dumps(to_plain(sweep)))
+    return len(_keys(json.dumps(to_plain(sweep))) - {_key_of(item) for item in group.members})
 
 
 @lru_cache(maxsize=64)
-def _keys_of(plain: str) -> frozenset[start.Key]:
+def _keys(plain: str) -> frozenset[start.Key]:
+    """What tells the members of a sweep."""
     return frozenset(map(start.member_key, _parsed(plain).members()))
 
 
@@ -105,8 +101,3 @@ def grown(sweep: Sweep, more: More) -> Sweep:
     free = (seed for seed in itertools.count() if seed not in sweep.seeds)
     seeds = (*sweep.seeds, *itertools.islice(free, more.num_seeds))
     return extended(sweep, replace(_parsed(json.dumps(plain)), seeds=seeds))
-
-
-def added(before: Sweep, after: Sweep) -> int:
-    """How many runs a sweep has more than another."""
-    return len(_keys(after) - _keys(before))
