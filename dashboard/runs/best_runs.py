@@ -19,11 +19,10 @@ from simclr.run_table.arrange import Best
 
 NUM_NAMED = 3  # data sets in the closed line; opened there are all
 COLUMNS: list[dict[str, Any]] = [
-    {"key": "name", "label": "Run"},
-    {"key": "dataset", "label": "Data"},
+    {"key": "name", "label": "Run and its data"},
     {"key": "accuracy", "label": "Best", "align": "right", "help": "Among all runs on these data so measured."},
     {"key": "measure", "label": "Measured by", "rank": 2},
-    {"key": "kind", "label": "Kind", "rank": 3},
+    {"key": "kind", "label": "Kind", "rank": 2},
 ]
 _kept: dict[Path, tuple[Sequence[Summary], list[Best]]] = {}
 _lock = threading.Lock()
@@ -70,7 +69,7 @@ def line(found: Sequence[Best]) -> str:
 
 
 def rows(found: Sequence[Best]) -> list[dict[str, Any]]:
-    """A row for each data set and measure; a data set is named in its first."""
+    """A row for each data set and measure; the figures of the closed line stand out."""
     shown = []
     for number, each in enumerate(found):
         is_first = not number or found[number - 1].dataset != each.dataset
@@ -79,8 +78,7 @@ def rows(found: Sequence[Best]) -> list[dict[str, Any]]:
             {
                 "href": url_state.address("run", id=each.run.id),
                 "tight": not is_last,
-                "name": {"text": each.run.title, "title": each.run.id},
-                "dataset": {"text": each.dataset, "strong": is_first},
+                "name": {"text": each.run.title, "title": each.run.id, "sub": each.dataset},
                 "accuracy": {
                     "text": formats.percent(each.accuracy),
                     "sort": each.accuracy,
