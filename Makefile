@@ -41,8 +41,9 @@ test-gpu: $(VENV)/.test-installed
 	$(BIN)/pytest -m gpu tests/gpu
 
 # The pictures of the documents, from real runs: some ten minutes on a machine at rest. CIFAR10: a folder of images.
+# GROUP_RUNS: a runs folder with a finished sweep, as of `python -m simclr sweep augmentation-grid --runs_dir FOLDER`.
 pictures: $(VENV)/.test-installed
-	$(BIN)/python tests/browser/pictures.py $(CIFAR10)
+	$(BIN)/python tests/browser/pictures.py $(if $(CIFAR10),--images $(CIFAR10)) $(if $(GROUP_RUNS),--group_runs $(GROUP_RUNS))
 
 test-slow: $(VENV)/.test-installed
 	$(BIN)/pytest -m "slow and not gpu" --timeout 3600

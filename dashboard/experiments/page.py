@@ -13,12 +13,11 @@ from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
 from dashboard.components.setting_grid import setting_grid
 from dashboard.components.table import table
-from dashboard.experiments import choice_panel, figures, operation_pictures, rows, scatter
+from dashboard.experiments import choice_panel, figures, group_actions, operation_pictures, rows, scatter
 from dashboard.shared import asked, formats, jobs, palette, store, ui, url_state
 from simclr.results import group_progress, group_wording, groups, wording
 from simclr.results.groups import Cell, Group, Measure
 from simclr.sweeps import start, sweep_file
-from simclr.sweeps.choice import Choice
 
 MOST_SEGMENTS = 120  # runs that each have a segment of the bar
 STATE_ORDER = ("finished", "stopping", "running", "starting", "failed", "stopped", "queued")
@@ -58,59 +57,10 @@ def open_group(group_id: str) -> None:
     VIEW.update(**(FIRST | {"group": group_id}))
 
 
-# --- actions ----------------------------------------------------------------------------------------------------------
-
-
-def stop(group_id: str) -> None:
-    with ui.report_errors():
-        start.stop(group_id, store.runs_dir())
-
-
-def resume(group_id: str) -> None:
-    with ui.report_errors():
-        start.resume(group_id, store.runs_dir())
-
-
-def add_seeds(group_id: str, num_before: int) -> None:
-    """Queues or submits the group's settings with as many more seeds as were asked for."""
-    with ui.report_errors():
-        number = int(st.session_state.get(f"more-seeds-{group_id}", 1))
-        start.add_seeds(group_id, number, store.runs_dir(), num_before=num_before)
-
-
 def begin(name: str) -> None:
     """Starts a sweep that is shipped, and shows its group."""
     with ui.report_errors():
         open_group(start.start(sweep_file.load(name), store.runs_dir()))
-
-
-def offered(group: Group) -> tuple[bool, int]:
-    """Which actions a group offers now: whether there is something to stop, and how many to resume."""
-    return group.is_active, group.count("stopped", "failed")
-
-
-def actions(group: Group, chosen: Choice | None) -> None:
-    """What can be done with all runs together. A button that a fragment draws anew may lose a click, so none does."""
-    if group.members[0].is_example:
-        return
-    if chosen is not None:
-        choice_panel.offer(group, chosen)
-    is_active, num_ended = offered(group)
-    if is_active:
-        st.button("Stop", icon=":material/stop:", key="group-stop", on_click=stop, args=(group.id,))
-    elif num_ended:
-        st.button(
-            f"Resume {num_ended}",
-            icon=":material/play_arrow:",
-            key="group-resume",
-            on_click=resume,
-            args=(group.id,),
-            help="Those that were stopped or failed go on from their last checkpoints.",
-        )
-    with st.popover("More seeds", icon=":material/add:"):
-        st.caption("Each setting again, with seeds that are not there yet. An interval takes at least three.")
-        st.number_input("Seeds", 1, 20, 1, key=f"more-seeds-{group.id}")
-        st.button("Queue them", key="group-more", type="primary", on_click=add_seeds, args=(group.id, len(group.seeds)))
 
 
 # --- one group --------------------------------------------------------------------------------------------------------
@@ -212,14 +162,14 @@ def compared_cells(group: Group) -> tuple[Measure, list[Cell]]:
 
 
 @st.fragment(run_every=3)
-def answer(group_id: str, drawn: tuple[bool, int]) -> None:
+def answer(group_id: str, drawn: group_actions.Offered) -> None:
     """Progress and answer, which follow runs that are going on.
 
     Args:
         drawn: the actions that the page offers; with others it is drawn anew as a whole.
     """
     group = store.find_group(group_id)
-    if group is None or offered(group) != drawn:
+    if group is None or group_actions.offered(group) != drawn:
         st.rerun()
         return
     measure, compared = compared_cells(group)
@@ -227,6 +177,8 @@ def answer(group_id: str, drawn: tuple[bool, int]) -> None:
     left = group_progress.seconds_left(group)
     time_left = f" · about {formats.duration(left)} left" if left is not None else ""
     st.caption(escape.markdown(f"{group_progress.counts(group)}{time_left} · {facts(group)}"))
+    if sentence := group_actions.missing_sentence(group, drawn[2]):
+        st.warning(sentence, icon=":material/playlist_remove:")
     with st.container(key="group-answer"):
         st.markdown(_answer(group, compared, measure))
 
@@ -411,17 +363,18 @@ def page() -> None:
         shipped(not known)
         url_state.write({})
         return
+    now = group_actions.offered(group)
     right = ui.head(escape.markdown(group.title))
     chosen = choice_panel.chosen_now(group, VIEW["measure"], VIEW["arm"], VIEW["labels"])
     with right:
-        actions(group, chosen)
+        group_actions.draw(group, chosen, now)
         measure = shown_measure(groups.measures_of(group, store.find))
         jobs.table_menu(partial(table_rows, group.id, measure.key, VIEW["arm"], VIEW["labels"]), group.id)
         jobs.report_menu([group.id])
     ui.show_message()
     if chosen is not None:
         choice_panel.progress(group, chosen)
-    answer(group.id, offered(group))
+    answer(group.id, now)
     controls(group, groups.measures_of(group, store.find))
     details(group.id)
     links(group)

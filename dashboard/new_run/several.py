@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.new_run import compute_target
+from dashboard.new_run import compute_target, several_labels
 from dashboard.shared import formats, forms, store, ui
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig, RunConfig
@@ -52,6 +52,7 @@ def choose(target: str) -> str:
             persist_state="session",
             help="Runs of each setting, counted from 0. Three are the fewest that allow an interval.",
         )
+        several_labels.choose()
     if chosen in (SEEDS, SWEEP) and target == compute_target.SLURM:
         st.number_input(
             "At once",
@@ -120,6 +121,7 @@ def sweep_of(config: RunConfig, how: str) -> Sweep:
             "base": {"recipe": recipe} | base,
             "axes": axes,
             "seeds": int(st.session_state.get("several-seeds", 3)),
+            **several_labels.parts(),
         }
     )
 
@@ -131,15 +133,21 @@ def describe(config: RunConfig, how: str, target: str) -> str:
         ConfigError: with one sentence for what is wrong.
     """
     sweep = sweep_of(config, how)
-    number = sum(1 for _ in sweep.members())
-    text = f"{formats.thousands(number)} runs: {sweep_file.described(sweep)}."
+    members = list(sweep.members())
+    text = f"{formats.thousands(len(members))} runs: {sweep_file.described(sweep)}."
     is_slurm = target == compute_target.SLURM
     job = None if is_slurm else estimate.find_job(config, target, store.runs_dir())
     found = None if job is None else estimate.load(job)
     if is_slurm:
         text += " Each is a Slurm job of its own."
     if found is not None:
-        text += f" One after the other about {formats.duration(number * found.seconds)}, if all take as long as one."
+        number = sum(member.arm is None for member in members)
+        lasting = formats.duration(number * found.seconds)
+        if number == len(members):
+            text += f" One after the other about {lasting}, if all take as long as one."
+        else:
+            text += f" The {formats.thousands(number)} pre-trainings take about {lasting} one after the other, if all "
+            text += f"take as long as one; the {formats.thousands(len(members) - number)} supervised runs come on top."
     if sweep.chooses:
         text += " They are compared on validation images; no test image is looked at."
     return text

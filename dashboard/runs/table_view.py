@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.components.run_table import run_table
-from dashboard.runs import several_runs, table_data
+from dashboard.runs import best_runs, several_runs, table_data
 from dashboard.runs.table_state import KINDS, READ_SECONDS, STATES, VIEW, parts, query, show
 from dashboard.shared import run_labels, store, ui, url_state
 from simclr.run_table import columns, run_filter, saved_views
@@ -268,4 +268,5 @@ def section() -> None:
         show(view)
     with st.container(border=True, key="all-runs", gap="small"):
         controls()
+        best_runs.section(store.get().summaries())
         rows(VIEW["text"] or "")

@@ -47,7 +47,8 @@ STYLE = """
 [class*="st-key-queue-actions-"] button { min-width: 2.1rem; min-height: 2.1rem; justify-content: center; }
 [class*="st-key-queue-actions-"] button:hover { background: color-mix(in srgb, currentColor 8%, transparent); }
 [class*="st-key-queued-"] { padding: 0.15rem 0; }
-[class*="st-key-queued-"] [class*="st-key-link-"] button p { font-weight: 600; }
+[class*="st-key-queued-"] [class*="st-key-link-"] button { justify-content: flex-start; }
+[class*="st-key-queued-"] [class*="st-key-link-"] button p { font-weight: 600; text-align: left; }
 [class*="st-key-queued-"] + [class*="st-key-queued-"] { border-top: 1px solid var(--st-border-color-light); }
 [class*="st-key-card-"] { transition: border-color 120ms; }
 [class*="st-key-card-"]:hover { border-color: color-mix(in srgb, var(--st-primary-color) 45%, transparent); }

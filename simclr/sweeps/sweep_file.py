@@ -235,7 +235,8 @@ def _counts(plain: Mapping[str, Any]) -> tuple[int, ...]:
     items = value if isinstance(value, list | tuple) else [value]
     found = [number for item in items if (number := _whole(item)) is not None and 1 <= number <= 1_000_000]
     if not found or len(found) < len(items):
-        raise ConfigError(f"labels_per_class is {_short(value)}; allowed: whole numbers from 1 to 1,000,000.")
+        wrong = next((item for item in items if _whole(item) not in found), value)
+        raise ConfigError(f"labels_per_class is {_short(wrong)}; allowed: whole numbers from 1 to 1,000,000.")
     return tuple(sorted(set(found)))
 
 

@@ -1,12 +1,15 @@
 """Takes the pictures of the documents anew, from real runs: `make pictures`, some ten minutes on a machine at rest.
 
-    python tests/browser/pictures.py [FOLDER]
+    python tests/browser/pictures.py [--images FOLDER] [--group_runs FOLDER]
 
-FOLDER: CIFAR-10 as a folder of images per class, for the one picture that shows some; without it that one stays.
+--images: CIFAR-10 as a folder of images per class, for the one picture that shows some; without it that one stays.
+--group_runs: a runs folder with a finished sweep such as `augmentation-grid`, which takes half an hour: too long to be
+run here. Its newest finished group is copied and taken as the page Experiments shows it; without it that one stays.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import sys
@@ -24,6 +27,9 @@ from playwright.sync_api import expect  # noqa: E402
 from server import Server, Tab  # noqa: E402
 
 from simclr import runs  # noqa: E402
+from simclr.results import groups  # noqa: E402
+from simclr.results.groups import Group  # noqa: E402
+from simclr.results.index import RunIndex  # noqa: E402
 
 PICTURES = ROOT / "dashboard" / "screenshots"
 JOB_MS, RUN_MS = 600_000, 900_000
@@ -120,8 +126,36 @@ def take(tab: Tab, server: Server, images: Path | None) -> None:
     keep(page, "encoder")
 
 
+def finished_group(folder: Path) -> Group:
+    """The newest group of a runs folder whose runs are all finished."""
+    for group in groups.groups(RunIndex(folder).summaries(max_age=0)):
+        if group.count("finished") == len(group.members):
+            return group
+    raise SystemExit(f"--group_runs is {folder}; allowed: a runs folder with a group whose runs are all finished.")
+
+
+def take_group(tab: Tab, server: Server, folder: Path, group: Group) -> None:
+    """A copy of a finished group, as the page Experiments shows it."""
+    for item in group.members:
+        shutil.copytree(folder / item.id, server.runs_dir / item.id)
+    page = tab.page
+    page.set_viewport_size({"width": 1440, "height": 700})
+    tab.open(f"/experiments?group={group.id}")
+    expect(page.get_by_text(f"{len(group.members)} of {len(group.members)} runs finished")).to_be_visible()
+    page.wait_for_timeout(10_000)  # until the views of the operations are drawn, which loads torch, and asked for anew
+    keep(page, "experiments")
+
+
 def main() -> None:
-    images = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--group_runs", type=Path)
+    parser.add_argument("--only_group", action="store_true", help="That picture alone, in a minute.")
+    options = parser.parse_args()
+    images = options.images and options.images.resolve()
+    group = options.group_runs and finished_group(options.group_runs)
+    if options.only_group and group is None:
+        parser.error("--only_group is set and --group_runs is not")
     with tempfile.TemporaryDirectory() as folder, opened() as browser:
         server = Server(Path(folder))
         shutil.copytree(ROOT / "runs" / runs.EXAMPLES, server.runs_dir / runs.EXAMPLES)
@@ -130,7 +164,10 @@ def main() -> None:
             tab = Tab(browser, server.url, "pictures")
             tab.page.set_default_timeout(60_000)
             start = time.monotonic()
-            take(tab, server, images)
+            if not options.only_group:
+                take(tab, server, images)
+            if group is not None:
+                take_group(tab, server, options.group_runs, group)
             tab.has_no_errors()
             print(f"{time.monotonic() - start:.0f} s")
         finally:

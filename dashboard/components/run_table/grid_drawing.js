@@ -208,7 +208,10 @@ function rowCells(grid, row) {
       const isBaseline = rows.ids[row] === data.baseline?.id;
       const sub = isBaseline ? "baseline" : rows.subs[row];
       const href = data.pages.run && `${data.pages.run}?id=${encodeURIComponent(rows.ids[row])}`;
-      return { text: rows.titles[row], sub, href, title: `${rows.titles[row]}\n${rows.ids[row]}` };
+      // a narrow screen has no room in the column of the state
+      const state = grid.isNarrow ? grid.columns.find((other) => other.kind === "state") : undefined;
+      const note = state && noteOf(state, rows, row);
+      return { text: rows.titles[row], sub, note, href, title: `${rows.titles[row]}\n${rows.ids[row]}` };
     }
     const text = textOf(column, rows, row);
     const note = noteOf(column, rows, row);
@@ -258,6 +261,10 @@ function cellOf(grid, shown, column, isGroup) {
     }
     cell.append(name);
     if (shown.sub) cell.append(element("span", "sub", shown.sub));
+    if (shown.note) {
+      cell.classList.add("noted");
+      cell.append(element("span", "why", shown.note));
+    }
     return cell;
   }
   if (isGroup) {

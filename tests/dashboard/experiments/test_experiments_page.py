@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 import time
 
 import numpy as np
@@ -164,11 +165,70 @@ def test_a_sweep_is_stopped_resumed_and_given_more_seeds(folder):
     assert {run.config["seed"] for run in runs.run_folders(folder)} == {42, 0, 1}
 
 
-def test_what_cannot_be_done_is_a_sentence(folder):
-    make_group(folder, THREE)  # without a sweep, so nothing can be added
+def as_old(folder, seconds=60):
+    """Lets the runs have been created a while ago, so that no more of them are still being created."""
+    for run in runs.run_folders(folder):
+        runs.add_meta(run.path, created=run.meta["created"] - seconds)
+
+
+def test_runs_that_were_never_created_are_counted_and_added(folder):
+    sweep = sweep_file.parse({"title": "Which?", "base": TINY, "axes": {"temperature": [0.1, 0.5]}, "seeds": 3})
+    group = start.start(sweep, folder)
+    for run in start.runs_of(group, folder)[:4]:
+        shutil.rmtree(run.path)
+    app = open_page("experiments", group=group)
+    assert "missing" not in texts(app)  # others may still follow: it has just begun
+    as_old(folder)
+    app = open_page("experiments", group=group)
+    assert "4 of the 6 runs of this sweep are missing: never created, or deleted. Resume adds them." in texts(app)
+    assert app.button("group-resume").label == "Resume 4"
+    app.button("group-resume").click().run()
+    assert not app.exception and not app.error
+    assert len(start.runs_of(group, folder)) == 6
+    as_old(folder)
+    app = open_page("experiments", group=group)
+    assert "missing" not in texts(app)
+    assert "group-resume" not in [button.key for button in app.button]
+
+
+def test_a_failed_run_is_resumed_while_others_go_on(folder):
+    group = start.start(sweep_file.parse({"title": "Which?", "base": TINY, "seeds": 3}), folder)
+    failed = start.runs_of(group, folder)[0]
+    runs.update_status(failed.path, state="failed", pid=None, error="disk full")
+    app = open_page("experiments", group=group)
+    assert app.button("group-stop")
+    app.button("group-resume").click().run()
+    assert failed.status.state == "queued"
+
+
+def test_values_and_supervised_runs_are_added(folder):
+    sweep = sweep_file.parse({"title": "Which?", "base": TINY, "axes": {"temperature": [0.1, 0.5]}})
+    group = start.start(sweep, folder)
+    app = open_page("experiments", group=group)
+    assert app.button("group-more").label == "Queue 2 runs"  # a further seed
+    app.number_input(f"more-seeds-{group}").set_value(0).run()
+    assert app.button("group-more").disabled
+    app.text_input(f"more-temperature-{group}").set_value("warm").run()
+    assert "temperature is warm; allowed" in texts(app)
+    assert app.button("group-more").disabled
+    app.text_input(f"more-temperature-{group}").set_value("1").run()
+    assert app.button("group-more").label == "Queue 1 run"
+    app.button_group(f"more-arms-{group}").set_value(["scratch"]).run()
+    app.text_input(f"more-per-class-{group}").set_value("5").run()
+    assert app.button("group-more").label == "Queue 4 runs"
+    app = press(app, "group-more")
+    assert not app.exception and not app.error
+    made = start.runs_of(group, folder)
+    assert len(made) == 6
+    assert {run.config["labels_per_class"] for run in made if run.kind == "scratch"} == {5}
+    assert {run.config["temperature"] for run in made if run.kind == "pretrain"} == {0.1, 0.5, 1}
+
+
+def test_nothing_can_be_added_where_no_sweep_is_kept(folder):
+    make_group(folder, THREE)
     app = open_page("experiments", group="which-x7k2")
-    app.button("group-more").click().run()
-    assert "keep no sweep" in texts(app)
+    assert "keep no sweep, so nothing can be added" in texts(app)
+    assert "group-more" not in [button.key for button in app.button]
 
 
 def test_a_group_that_is_not_there_is_said(folder):

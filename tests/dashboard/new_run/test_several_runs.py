@@ -120,3 +120,59 @@ def test_seeds_go_to_slurm_where_that_is_chosen(folder, pretended_slurm):
     scripts = pretended_slurm.scripts
     assert {pretended_slurm.option(job_id, "time") for job_id in scripts} == {"7"}
     assert [pretended_slurm.option(job_id, "dependency") for job_id in scripts] == ["", "", "afterany:1"]
+
+
+def labelled(app, arms, **values):
+    """Chooses supervised runs after each, and how many labels they have."""
+    app.button_group("several-arms").set_value(arms).run()
+    if "fractions" in values:
+        app.button_group("several-fractions").set_value(values["fractions"]).run()
+    if "per_class" in values:
+        app.text_input("several-per-class").set_value(values["per_class"]).run()
+    if "draws" in values:
+        app.number_input("several-draws").set_value(values["draws"]).run()
+    return app
+
+
+def test_supervised_runs_with_shares_numbers_of_each_class_and_draws(folder):
+    app = chosen(open_page("new_run"), "Seeds")
+    assert "several-fractions" not in [item.key for item in app.button_group]
+    app.number_input("several-seeds").set_value(1).run()
+    labelled(app, ["full", "scratch"], fractions=[0.01, 1.0], per_class="5, 1", draws=2)
+    said = texts(app)
+    assert "17 runs: 1 seed; full and scratch with 1 per class, 5 per class, 1 %, 100 %" in said.replace("&#37;", "%")
+    assert "2 draws of the labels" in said
+    app = press(app, "start")
+    assert not app.exception and not app.error
+    made = [run for run in runs.run_folders(folder) if run.kind != "pretrain"]
+    labels = {(run.config.get("labels_per_class"), run.config["label_fraction"]) for run in made}
+    assert labels == {(None, 0.01), (None, 1.0), (1, 1.0), (5, 1.0)}
+    assert {run.config["subset_seed"] for run in made} == {0, 1}
+    assert {run.kind for run in made} == {"finetune", "scratch"}
+    assert len(made) == 16
+
+
+def test_labels_of_each_class_alone_and_by_the_seed(folder):
+    app = chosen(open_page("new_run"), "Seeds")
+    labelled(app, ["frozen"], fractions=[], per_class="10")
+    assert "6 runs: 3 seeds; frozen with 10 per class" in texts(app)
+    press(app, "start")
+    made = [run for run in runs.run_folders(folder) if run.kind != "pretrain"]
+    assert {run.config.get("labels_per_class") for run in made} == {10}
+    assert {run.config.get("subset_seed") for run in made} == {None}
+
+
+@pytest.mark.parametrize(
+    ("per_class", "sentence"),
+    [
+        ("5, ten", "labels_per_class is ten; allowed: whole numbers from 1 to 1,000,000."),
+        ("0", "labels_per_class is 0; allowed"),
+        ("2.5", "labels_per_class is 2.5; allowed"),
+        ("", "No number of labels is chosen; allowed"),
+    ],
+)
+def test_labels_that_make_no_sense_are_said_and_cannot_be_started(folder, per_class, sentence):
+    app = labelled(chosen(open_page("new_run"), "Sweep"), ["scratch"], fractions=[], per_class=per_class)
+    app.text_input("several-values-1").set_value("0.1, 0.5").run()
+    assert sentence in texts(app)
+    assert app.button("start").disabled
