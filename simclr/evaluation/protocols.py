@@ -26,7 +26,7 @@ from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainCo
 from simclr.data.splits import ImageData, Split, label_subset
 from simclr.evaluation import knn, linear_probe
 from simclr.evaluation.features import features_of
-from simclr.models import backbones, compute, state_dicts
+from simclr.models import backbones, compute, state_dicts, weight_reading
 from simclr.models.heads import classifier
 from simclr.objectives import metrics
 from simclr.runs import Run
@@ -324,7 +324,7 @@ def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Repor
             f"RUN is {run.id}, whose data have no labelled test images; allowed: a run on data with some."
         )
     try:
-        state = state_dicts.read_state(run.model_path)
+        state = weight_reading.read_state(run.model_path)
         found: dict[str, Any] = {}
         if encoder_protocols := [name for name in protocols if name != "classifier"]:
             found = _encoder_figures(config, state, data, bank, device, report, encoder_protocols)

@@ -1,11 +1,11 @@
-"""Weights as tensors by name: reading what others saved, and finding the encoder among it."""
+"""Weights as tensors by name: finding the encoder among what a file holds."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torchvision import models
 
 from simclr.config import BACKBONES, ConfigError
 from simclr.models.backbones import Backbone, build_network, find_classifier
+from simclr.models.foreign_names import first_layer, translations
 from simclr.models.small_networks import SMALL_NETWORKS, TinyResNet
 
 GUESS_SIDE = 224  # pixels that every network can take
@@ -26,49 +27,10 @@ def join_state(encoder: Backbone, head: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def read_state(path: Path, stream: IO[bytes] | None = None) -> dict[str, Tensor]:
-    """The tensors of a weights file, loaded without running any code that it might carry.
-
-    Args:
-        stream: the file, where it is open already.
-
-    Raises:
-        ConfigError: if it is not a weights file.
-    """
-    rule = "allowed: a file that torch.save made of a state dict, such as a run's model.pt"
-    try:
-        content = torch.load(stream or path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ConfigError(f"experiment_version is {path}, which cannot be read: {error.strerror}.") from None
-    except Exception:  # a damaged file makes torch's reader raise anything
-        raise ConfigError(f"experiment_version is {path}, which is not a weights file; {rule}.") from None
-    sections = _sections(content) if isinstance(content, Mapping) else {}
-    if not sections:
-        raise ConfigError(f"experiment_version is {path}, which holds no weights; {rule}.")
-    for name in ("state_dict", "model", "model_state_dict", *(sections if len(sections) == 1 else ())):
-        if name in sections:
-            return sections[name]
-    return {f"{name}.{key}": value for name, state in sections.items() for key, value in state.items()}
-
-
-def _sections(content: Mapping[Any, Any], depth: int = 2) -> dict[str, dict[str, Tensor]]:
-    """The state dicts in a file by the name of their section, such as `state_dict`, or `student` and `teacher`."""
-    if content and all(isinstance(value, Tensor) for value in content.values()):
-        return {"": {str(key): value for key, value in content.items()}}
-    found: dict[str, dict[str, Tensor]] = {}
-    for name, value in content.items():
-        if isinstance(value, Mapping) and depth > 0:  # an optimizer's tensors lie deeper
-            inner = _sections(value, depth - 1)
-            found |= {f"{name}.{below}".rstrip("."): state for below, state in inner.items()}
-    return found
-
-
 def has_small_stem(state: Mapping[str, Tensor]) -> bool | None:
     """Whether the weights are of a ResNet with the small-image stem; None if they do not tell."""
-    for key, value in state.items():
-        if key.endswith("conv1.weight") and "layer" not in key and value.ndim == 4 and value.shape[1] == 3:
-            return value.shape[-1] == 3
-    return None
+    first = first_layer(state)
+    return None if first is None else first.shape[-1] == 3
 
 
 class _Fit(NamedTuple):
@@ -112,6 +74,14 @@ def pick_weights(encoder: Backbone, state: Mapping[str, Tensor], path: Path) -> 
     """
     wanted = encoder.network.state_dict()
     fits = _compare(wanted, encoder.classifier_name, state)
+    if not any(fit.is_whole for fit in fits):
+        for renamed in translations(encoder.network, state):
+            tried = _compare(wanted, encoder.classifier_name, renamed)
+            if any(fit.is_whole for fit in tried):
+                state, fits = renamed, tried
+                break
+            if len(tried[0].missing) < len(fits[0].missing):  # closer: what is wrong is told by it
+                state, fits = renamed, tried
     whole = sorted((fit for fit in fits if fit.is_whole), key=lambda fit: _averaged(fit.prefix))
     if not whole:
         raise ConfigError(_mismatch(encoder, state, path, fits))
@@ -161,6 +131,8 @@ def _mismatch(encoder: Backbone, state: Mapping[str, Tensor], path: Path, fits: 
     best = min(fits, key=lambda fit: (len(fit.missing), len(fit.differing), len(fit.leftover)))
     if best.missing:
         what = f"lacks {len(best.missing)} of the {len(wanted)} tensors of this backbone (such as {best.missing[0]})"
+        if len(best.missing) > len(wanted) // 2:
+            what += f" and holds {len(state)} named {', '.join(list(state)[:3])}{', ...' if len(state) > 3 else ''}"
     elif best.differing:
         key = best.differing[0]
         theirs, mine = tuple(state[best.prefix + key].shape), tuple(wanted[key].shape)

@@ -30,15 +30,15 @@ class Weights:
         self.sha256 = _hash_of(self._stream)
 
     def read_state(self) -> dict[str, Any]:
-        """The tensors; see `state_dicts.read_state`.
+        """The tensors; see `weight_reading.read_state`.
 
         Raises:
             ConfigError: if it holds none, or was written to since it was opened.
         """
-        from simclr.models import state_dicts
+        from simclr.models import weight_reading
 
         self._stream.seek(0)
-        state = state_dicts.read_state(self.path, self._stream)
+        state = weight_reading.read_state(self.path, self._stream)
         if _mark(self._stream) != self._mark:
             raise ConfigError(f"experiment_version is {self.path}, which is being written to; try again after that.")
         return state

@@ -37,6 +37,7 @@ from simclr.runs.file_names import (
     META,
     METRICS,
     RESUMABLE_CHECKPOINTS,
+    SHARED_WEIGHTS,
     STATUS,
     TRASH,
 )
@@ -342,12 +343,13 @@ def find_experiment(reference: int | str, runs_dir: Path) -> Run | Path:
     with contextlib.suppress(ConfigError):
         return find(reference, runs_dir)
     with contextlib.suppress(OSError, ValueError):
-        if Path(reference).is_file():
-            return Path(reference)
+        for path in (Path(reference), *(Path(reference) / name for name in SHARED_WEIGHTS)):
+            if path.is_file():
+                return path
     hint = cfg.nearest_name(reference, [run.id for run in list_runs(runs_dir)])
     raise ConfigError(
-        f"experiment_version is {reference}; allowed: a version number, a run's id, prefix or folder, or a weights file"
-        f"{hint or '.'}"
+        f"experiment_version is {reference}; allowed: a version number, a run's id, prefix or folder, or a weights "
+        f"file or a folder with one{hint or '.'}"
     )
 
 

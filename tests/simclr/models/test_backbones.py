@@ -16,7 +16,8 @@ from simclr.config import BACKBONES, ConfigError
 from simclr.models import backbones, heads, state_dicts
 from simclr.models.backbones import build_encoder, find_classifier
 from simclr.models.small_networks import SMALL_NETWORKS, TinyCNN
-from simclr.models.state_dicts import has_small_stem, load_encoder, pick_weights, read_state
+from simclr.models.state_dicts import has_small_stem, load_encoder, pick_weights
+from simclr.models.weight_reading import read_state
 
 # One of each family, the smallest.
 FAMILIES = (
