@@ -12,7 +12,7 @@ from simclr.config.augmentation import Augmentation
 from simclr.config.common_options import CommonOptions, check_batch, check_compile, check_schedule, check_value_range
 from simclr.config.fields import option
 from simclr.config.names import DATASETS, Kind
-from simclr.config.spellings import Backbone, Dataset, Optimizer, Scaling
+from simclr.config.spellings import Backbone, Dataset, Experiment, Optimizer, Scaling
 
 
 class PretrainConfig(CommonOptions):
@@ -56,6 +56,12 @@ class PretrainConfig(CommonOptions):
     )
     backbone: Backbone = option(
         "resnet_tiny", "Encoder network; resnet_tiny and cnn_tiny are made for CPUs.", group="Model", common=True
+    )
+    init_weights: Experiment | None = option(
+        None,
+        "Weights that the encoder begins with: a run, or a file of weights; unset: random ones.",
+        group="Model",
+        label="Begin with weights of",
     )
     hidden_dim: int = option(
         256,

@@ -114,9 +114,10 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         found["dataset"] = str(folder.absolute()) if folder else config.dataset  # else as typed, for the error message
     if config.data_dir is not None:
         found["data_dir"] = type(config.data_dir)(user_path(config.data_dir).absolute())
-    reference = getattr(config, "experiment_version", None)
-    if isinstance(reference, str) and os.sep in reference:
-        found["experiment_version"] = str(user_path(reference).absolute())
+    for name in ("experiment_version", "init_weights"):
+        reference = getattr(config, name, None)
+        if isinstance(reference, str) and os.sep in reference:
+            found[name] = str(user_path(reference).absolute())
     return config.model_copy(update=found) if found else config
 
 

@@ -6,8 +6,9 @@ import contextlib
 import math
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,14 +63,15 @@ def prepare(config: RunConfig, runs_dir: Path, report: Report = no_report) -> Pr
         ConfigError: with one sentence for what is wrong.
     """
     if isinstance(config, PretrainConfig):
-        return _prepare_pretrain(config.resolved(), report)
+        return _prepare_pretrain(config.resolved(), runs_dir, report)
     return _prepare_finetune(config, runs_dir, report)
 
 
-def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
+def _prepare_pretrain(config: PretrainConfig, runs_dir: Path, report: Report) -> Prepared:
     compute.find_device(config.accelerator, config.devices)
     if config.image_size is not None:
         _check_sizes(config, config.image_size)  # before minutes are spent on reading images
+    start = None if config.init_weights is None else _start_weights(config.init_weights, runs_dir)
     data = compute.load_images(config, report)
     size = config.image_size or data.image_size
     if config.batch_size > data.train.num_images:
@@ -81,7 +83,43 @@ def _prepare_pretrain(config: PretrainConfig, report: Report) -> Prepared:
     config = _fill_in(config, image_size=size, **_value_range(data))
     torch.manual_seed(config.seed)
     encoder = backbones.build_encoder(config.backbone, size)
-    return Prepared(config, data, encoder, size, *_count_steps(config, data.train.num_images, drop_last=True))
+    if start is not None:
+        with _naming("init_weights"):
+            state_dicts.load_encoder(encoder, start.state, start.path, any_stem=True)
+        config = config.model_copy(update={"init_weights": start.reference})
+    steps = _count_steps(config, data.train.num_images, drop_last=True)
+    return Prepared(config, data, encoder, size, *steps, weights_sha256=start.sha256 if start is not None else None)
+
+
+class _Start(NamedTuple):
+    """The weights that a pre-training begins with, and how they are named in its options."""
+
+    state: dict[str, Tensor]
+    sha256: str
+    path: Path
+    reference: str
+
+
+def _start_weights(wanted: int | str, runs_dir: Path) -> _Start:
+    with _naming("init_weights"):
+        found = runs.find_experiment(wanted, runs_dir)
+        path = found.model_path if isinstance(found, Run) else found
+        try:
+            opened = Weights(path)
+        except OSError as error:
+            raise ConfigError(f"experiment_version is {path}, which cannot be read: {error.strerror}.") from None
+        with contextlib.closing(opened):
+            state, digest = opened.read_state(), opened.sha256
+    return _Start(state, digest, path, found.id if isinstance(found, Run) else str(path.resolve()))
+
+
+@contextlib.contextmanager
+def _naming(option: str) -> Iterator[None]:
+    """Names another option in what readers of weights say of `experiment_version`."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("experiment_version is", f"{option} is", 1)) from None
 
 
 def _value_range(data: ImageData) -> dict[str, float]:

@@ -46,17 +46,20 @@ class _Fit(NamedTuple):
         return not (self.missing or self.leftover or self.differing)
 
 
-def load_encoder(encoder: Backbone, state: Mapping[str, Tensor], path: Path) -> None:
+def load_encoder(encoder: Backbone, state: Mapping[str, Tensor], path: Path, *, any_stem: bool = False) -> None:
     """Loads the encoder's weights, all of them; the head's are left out, and a common prefix is taken off.
 
     Where a file holds two encoders, as those of MoCo, BYOL and DINO do, the one that was trained by gradients is
     taken, not its moving average, and a printed line says so.
 
+    Args:
+        any_stem: see `pick_weights`.
+
     Raises:
         ConfigError: if the weights are not of this network: some are missing, of another shape, or left over; or if
             they are not finite.
     """
-    chosen = pick_weights(encoder, state, path)
+    chosen = pick_weights(encoder, state, path, any_stem=any_stem)
     broken = [key for key, value in chosen.items() if not torch.isfinite(value).all()]
     if broken:
         raise ConfigError(
@@ -66,8 +69,14 @@ def load_encoder(encoder: Backbone, state: Mapping[str, Tensor], path: Path) -> 
     encoder.network.load_state_dict(chosen, strict=False)
 
 
-def pick_weights(encoder: Backbone, state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+def pick_weights(
+    encoder: Backbone, state: Mapping[str, Tensor], path: Path, *, any_stem: bool = False
+) -> dict[str, Tensor]:
     """The encoder's tensors among those of a file, under its own names; values are not checked.
+
+    Args:
+        any_stem: leave out the first layer where it alone has another shape, as the stems for small and large images
+            do, and say so in a printed line.
 
     Raises:
         ConfigError: if the weights are not of this network; see `load_encoder`.
@@ -83,10 +92,20 @@ def pick_weights(encoder: Backbone, state: Mapping[str, Tensor], path: Path) -> 
             if len(tried[0].missing) < len(fits[0].missing):  # closer: what is wrong is told by it
                 state, fits = renamed, tried
     whole = sorted((fit for fit in fits if fit.is_whole), key=lambda fit: _averaged(fit.prefix))
+    first = next(iter(wanted))
+    if not whole and any_stem:
+        whole = [fit for fit in fits if fit.differing == [first] and not (fit.missing or fit.leftover)]
     if not whole:
         raise ConfigError(_mismatch(encoder, state, path, fits))
     prefix = whole[0].prefix
     chosen = {key: state[prefix + key] for key in wanted if prefix + key in state}
+    if whole[0].differing:
+        theirs = tuple(chosen.pop(first).shape)
+        print(
+            f"{path}: all weights are taken but those of the first layer, {first}, which is {theirs} there and "
+            f"{tuple(wanted[first].shape)} here",
+            flush=True,
+        )
     others = [fit.prefix for fit in whole[1:] if any(chosen[key] is not state[fit.prefix + key] for key in chosen)]
     if others:
         names = ", ".join((other or "(no prefix)") for other in others)
