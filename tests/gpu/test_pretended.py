@@ -40,6 +40,7 @@ FUNCTION_BOUNDS = {
 # Waits over a whole training of two epochs of seven steps, kNN, film, health and test figures included.
 WHOLE_WAITS = 900
 WALKS = [*BOUNDS, "embedded", "evaluated", "mixed", "functions"]
+MORE = ("16-mixed", "32-true", "streamed", "micro-batched", "scratch")  # variants of a training; each takes its time
 pytestmark = pytest.mark.timeout(900)  # the first test waits for all walks
 
 
@@ -53,11 +54,27 @@ def run(runs_dir: Path, *names: str) -> dict:
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("pretended") / "runs", *WALKS)
+def quick(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("pretended") / "runs", *(name for name in WALKS if name not in MORE))
 
 
-@pytest.mark.parametrize("name", WALKS)
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("pretended") / "runs", *MORE)
+
+
+@pytest.fixture
+def walked(request):
+    """What was found on the walks, of which those that a slow test looks at are made for it alone."""
+    name = getattr(request.node, "callspec", None)
+    return request.getfixturevalue("others" if name is not None and name.params.get("name") in MORE else "quick")
+
+
+def marked(names):
+    return [pytest.param(name, marks=pytest.mark.slow) if name in MORE else name for name in names]
+
+
+@pytest.mark.parametrize("name", marked(WALKS))
 def test_it_comes_to_its_end(walked, name):
     found = walked[name]
     assert found["state"] == "finished", f"{found.get('error')}\n{found.get('log')}"
@@ -68,7 +85,7 @@ def test_tensors_of_two_devices_do_not_meet(walked):
     assert "found at least two devices, cuda:0 and cpu" in walked["mixed"]["raised"]
 
 
-@pytest.mark.parametrize("name", BOUNDS)
+@pytest.mark.parametrize("name", marked(BOUNDS))
 def test_a_step_dispatches_and_waits_no_more_than_it_may(walked, name):
     operations, waits = BOUNDS[name]
     plain = walked[name]["plain"]

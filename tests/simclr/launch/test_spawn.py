@@ -62,6 +62,7 @@ def test_a_stop_that_is_asked_for_at_once_is_not_lost(background):
     wait_for(lambda: run.status.exit_code == runs.STOPPED_EXIT_CODE, "the exit code")
 
 
+@pytest.mark.slow  # the quick tests of faults do it with processes that stand in for it
 def test_a_killed_trainer_is_failed_with_its_signal(background):
     run = started(background)
     os.kill(wait_until_training(run).pid, signal.SIGKILL)
@@ -72,6 +73,7 @@ def test_a_killed_trainer_is_failed_with_its_signal(background):
     assert group_of(status.pid) == []
 
 
+@pytest.mark.slow  # the quick tests of faults do it with processes that stand in for it
 def test_a_killed_trainer_and_supervisor_is_shown_as_crashed(background):
     run = started(background)
     status = wait_until_training(run)

@@ -107,6 +107,7 @@ def test_the_main_process_alone_writes(two):
     assert (two.config["devices"], two.config["batch_size"], two.config["num_threads"]) == (2, 16, 1)
 
 
+@pytest.mark.slow
 def test_torchrun_gives_the_same_bytes(two, tmp_path):
     before = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
     run = train(tmp_path, OPTIONS | {"devices": 2}, *before)
@@ -166,6 +167,7 @@ def wait_for_end(others):
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_stop_takes_both_along_and_both_go_on(tmp_path):
     """SIGTERM to the main process alone, in micro-batches and with a timed checkpoint besides."""
     options = LONG | {"devices": 2, "micro_batch_size": 4, "checkpoint_every_minutes": 0.01}

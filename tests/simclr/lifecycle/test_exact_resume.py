@@ -111,7 +111,10 @@ def stopped(moments=STOPS):
     ("kind", "end", "more"),
     [
         ("pretrain", "max_steps", {"initial_image_size": 12}),  # up to a step within the second epoch
-        ("scratch", "max_steps at the end of an epoch", {"backbone": "mobilenet_v3_small"}),  # it has dropout
+        pytest.param(
+            *("scratch", "max_steps at the end of an epoch", {"backbone": "mobilenet_v3_small"}),  # it has dropout
+            marks=pytest.mark.slow,
+        ),
         ("frozen", "max_steps", {}),
     ],
 )
@@ -125,7 +128,7 @@ def test_killed_in_every_phase(ended, kind, end, more):
 
 @pytest.mark.parametrize(
     ("kind", "end"),
-    [("full", "patience"), ("frozen", "patience")],
+    [pytest.param("full", "patience", marks=pytest.mark.slow), ("frozen", "patience")],
 )
 def test_stopped_in_every_phase(ended, kind, end):
     options = KINDS[kind] | ENDS[end]
