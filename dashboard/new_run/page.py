@@ -325,6 +325,9 @@ def start_card(obstacles: list[forms.Obstacle]) -> None:
     if how != several.ONE and config is not None:
         try:
             st.caption(escape.markdown(several.describe(config, how, target)))
+        except several.Incomplete as error:
+            problem = str(error)
+            st.caption(escape.markdown(problem))
         except ConfigError as error:
             problem = str(error)
             st.error(escape.markdown(problem))

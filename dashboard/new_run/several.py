@@ -90,10 +90,15 @@ def _axis(number: int) -> None:
     )
 
 
+class Incomplete(ConfigError):
+    """Something has not been filled in yet, which is no mistake."""
+
+
 def sweep_of(config: RunConfig, how: str) -> Sweep:
     """The sweep that the form describes.
 
     Raises:
+        Incomplete: if values are still to be typed.
         ConfigError: with one sentence for what is wrong.
     """
     if not isinstance(config, PretrainConfig):
@@ -107,7 +112,8 @@ def sweep_of(config: RunConfig, how: str) -> Sweep:
         text = str(st.session_state.get(f"several-values-{number}") or "")
         values = [word.strip() for word in text.split(",") if word.strip()]
         if not values:
-            raise ConfigError(f"{option} has no values yet; allowed: values separated by commas.")
+            label = cfg.label(option, cfg.option_names(PretrainConfig)[option])
+            raise Incomplete(f"{label} has no values yet: type some, separated by commas.")
         if option in axes:
             raise ConfigError(f"{option} is chosen twice; allowed: two options.")
         axes[option] = values
