@@ -24,8 +24,10 @@ def estimate_run(arguments: list[str]) -> int:
     parser.add_argument("--device", metavar="VALUE", help="auto, cpu, gpu:0, gpu:0,1 and so on. Default: auto.")
     parser.add_argument("--json", action="store_true", help="As JSON, for scripts.")
     parser.add_argument("--job_dir", metavar="DIR", help="Folder for status.json and the answer, for the dashboard.")
-    if not arguments or arguments[0] in ("-h", "--help"):
-        parse(parser, arguments or ["--help"])
+    if not arguments:
+        raise ConfigError("KIND is missing; allowed: pretrain or finetune, followed by their options.")
+    if arguments[0] in ("-h", "--help"):
+        parse(parser, arguments)
     kind = arguments[0]
     if kind not in ("pretrain", "finetune"):
         raise ConfigError(f"KIND is {kind}; allowed: pretrain or finetune.")

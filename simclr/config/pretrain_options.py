@@ -158,6 +158,16 @@ class PretrainConfig(CommonOptions):
     def _check_schedule(self) -> Self:
         return check_schedule(check_value_range(self))
 
+    @model_validator(mode="after")
+    def _check_micro_batch(self) -> Self:
+        if self.micro_batch_size is not None and self.micro_batch_size > self.batch_per_process:
+            raise PydanticCustomError(
+                "order",
+                f"micro_batch_size is {self.micro_batch_size}; allowed: at most the images of a batch that a process "
+                f"holds, {self.batch_per_process}.",
+            )
+        return self
+
     @property
     def batch_per_process(self) -> int:
         """Images of a batch that each process holds."""

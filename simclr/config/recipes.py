@@ -11,6 +11,7 @@ import yaml
 
 from simclr import PACKAGE
 from simclr.config.errors import ConfigError
+from simclr.config.fields import none_if_unset
 from simclr.config.options import RunConfig
 from simclr.files import safe_read
 
@@ -18,11 +19,20 @@ RECIPES_DIR = PACKAGE / "recipes"
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"augmentation.hue": 1}` becomes `{"augmentation": {"hue": 1}}`."""
+    """`{"augmentation.hue": 1}` becomes `{"augmentation": {"hue": 1}}`.
+
+    Raises:
+        ConfigError: if a name has a value of its own beside options below it; unset is none.
+    """
     nested: dict[str, Any] = {}
     for name, value in flat.items():
         section, _, rest = name.partition(".")
-        if rest and not isinstance(nested.get(section, {}), dict):
+        before = none_if_unset(nested.get(section))
+        value_of_its_own = before if rest else none_if_unset(value)
+        if (rest or isinstance(before, dict)) and not isinstance(value_of_its_own, Mapping | None):
+            shown = str(value_of_its_own)[:50]
+            raise ConfigError(f"{section} is {shown}, beside options below it; allowed: {section}.NAME alone.")
+        if rest and before is None:
             nested[section] = {}
         if rest:
             nested.setdefault(section, {})[rest] = value

@@ -225,7 +225,8 @@ def parse_yaml(text: str, as_text: bool = False) -> Any:
     """Plain values of a YAML text.
 
     Args:
-        as_text: every value stays the text that was written.
+        as_text: every value stays the text that was written, and a key that stands twice in a mapping is an error;
+            else the last counts, as in the files of other programs.
 
     Raises:
         NotYaml: if it is none, refers to itself, is nested deeper than `MAX_DEPTH`, or has more than `MAX_YAML_NODES`.
@@ -233,6 +234,8 @@ def parse_yaml(text: str, as_text: bool = False) -> Any:
     loader = _TextLoader if as_text else _Loader
     try:
         _check_size(text, loader)
+        if as_text:
+            _check_keys(yaml.compose(text, Loader=loader))
         values = yaml.load(text, Loader=loader)
     except NotYaml:
         raise
@@ -275,6 +278,26 @@ def _check_size(text: str, loader: Any) -> None:
             raise NotYaml(f"it holds more than {MAX_YAML_NODES:,} values")
         if len(above) > MAX_DEPTH:
             raise NotYaml(f"line {event.start_mark.line + 1} is nested more than {MAX_DEPTH} deep")
+
+
+def _check_keys(top: yaml.Node | None) -> None:
+    """Refuses a mapping in which a key stands twice; aliases were looked at before, so the nodes end."""
+    waiting, seen = [] if top is None else [top], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen or isinstance(node, yaml.ScalarNode):
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+            continue
+        keys = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in keys:
+                    raise NotYaml(f"line {key.start_mark.line + 1} has {key.value[:50]} for the second time")
+                keys.add(key.value)
+            waiting.append(value)
 
 
 # --- arrays ---------------------------------------------------------------------------------------------------------

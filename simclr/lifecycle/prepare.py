@@ -161,6 +161,11 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
         raise ConfigError(
             f"dataset is {config.dataset}, whose images have no classes; allowed: a data set with classes."
         )
+    if config.early_stopping_patience is not None and data.val is None:
+        raise ConfigError(
+            f"early_stopping_patience is {config.early_stopping_patience} and there are no validation images; allowed: "
+            "unset, or a val_fraction above 0."
+        )
     num_classes = len(data.classes)
     if config.num_classes not in (None, num_classes):
         raise ConfigError(f"num_classes is {config.num_classes}; allowed: {num_classes}, as {config.dataset} has.")

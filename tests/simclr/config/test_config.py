@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -372,6 +373,42 @@ def test_recipes_hold_what_they_are_known_for():
     assert (partner.learning_rate, partner.eta_min, partner.weight_decay, partner.head) == (1e-4, 1e-6, 0.0, "linear")
 
 
+def test_a_micro_batch_is_a_part_of_a_batch():
+    assert cfg.build(PretrainConfig, {"batch_size": 64, "micro_batch_size": 64}).micro_batch_size == 64
+    for options, most in (({"batch_size": 64}, 64), ({"batch_size": 64, "devices": 2}, 32)):
+        with pytest.raises(ConfigError) as caught:
+            cfg.build(PretrainConfig, options | {"micro_batch_size": most + 1})
+        assert str(caught.value) == (
+            f"micro_batch_size is {most + 1}; allowed: at most the images of a batch that a process holds, {most}."
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("epochs: 3\nseed: 1\nepochs: 5\n", "line 3 has epochs for the second time"),
+        ("augmentation:\n  hue: 0.1\n  hue: 0.2\n", "line 3 has hue for the second time"),
+        (
+            "augmentation: 3\naugmentation.hue: 0.1\n",
+            "augmentation is 3, beside options below it; allowed: ",
+        ),
+        (
+            "augmentation.hue: 0.1\naugmentation: 3\n",
+            "augmentation is 3, beside options below it; allowed: ",
+        ),
+    ],
+)
+def test_a_file_that_says_two_things_of_one_option_is_refused(tmp_path, text, sentence):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        cfg.load_yaml(tmp_path / "x.yaml")
+
+
+def test_a_section_may_be_unset_beside_options_below_it(tmp_path):
+    (tmp_path / "x.yaml").write_text("augmentation: null\naugmentation.hue: 0.1\n")
+    assert cfg.load_yaml(tmp_path / "x.yaml") == {"augmentation": {"hue": "0.1"}}
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
@@ -442,6 +479,8 @@ def test_any_valid_options_survive_the_file_and_the_flags(tmp_path, number):
         values |= {"devices": 2, "num_nodes": 3, "batch_size": max(6, values["batch_size"] // 6 * 6)}
     else:
         values.pop("devices", None), values.pop("num_nodes", None)
+    if values.get("micro_batch_size"):  # at most what a process holds of a batch
+        values["micro_batch_size"] = min(values["micro_batch_size"], values.get("batch_size", 60) // 6)
     if values.get("freeze_encoder"):
         values |= {"devices": 1, "num_nodes": 1}
     if values.get("compile") in cfg.CUDA_GRAPHS:
