@@ -233,3 +233,8 @@ def test_a_place_that_cannot_be_is_one_sentence(tiny_runs, capsys, arguments, se
     assert main(["pretrain", *flags(TINY_PRETRAIN), *arguments]) == 2
     assert capsys.readouterr().err.strip() == sentence
     assert runs.list_runs(tiny_runs) == []
+
+
+def test_estimate_asks_for_a_kind(capsys):
+    assert main(["estimate"]) == runs.BAD_INPUT_EXIT_CODE
+    assert capsys.readouterr().err == ("KIND is missing; allowed: pretrain or finetune, followed by their options.\n")

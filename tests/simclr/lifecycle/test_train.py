@@ -409,6 +409,10 @@ FINETUNE_PROBLEMS = {
         ["--experiment_version", "{model}", "--backbone", "resnet18", "--dataset", "shapes"],
         "weights of the same backbone",
     ),
+    "patience for nothing": (
+        ["--experiment_version", "{run}", "--early_stopping_patience", "3", "--val_fraction", "0"],
+        "early_stopping_patience is 3 and there are no validation images; allowed: unset, or a val_fraction above 0.",
+    ),
     "one class": (["--experiment_version", "{run}", "--dataset", "{one}"], "which has only one class (cat)"),
     "no classes": (["--experiment_version", "{run}", "--dataset", "{plain}"], "which has images without classes"),
     "broken image": (
