@@ -164,6 +164,7 @@ def test_two_of_one_kind_disagree_less_than_two_kinds():
     assert len(twins) < len(others)
 
 
+@pytest.mark.slow
 def test_nothing_is_claimed_of_factors_that_have_nothing_to_do_with_the_images():
     claims = 0
     for seed in range(20):

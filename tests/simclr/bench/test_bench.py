@@ -66,6 +66,7 @@ def test_a_real_training_is_clocked():
     assert 0 <= clock.waiting_share() < 1
 
 
+@pytest.mark.slow
 def test_peak_memory_counts_what_is_taken_and_given_back(monkeypatch):
     matrix = peak_memory(loss.loss_peak, function="matrix + cross_entropy", num_rows=2048)
     own = peak_memory(loss.loss_peak, function="own", num_rows=2048)

@@ -617,7 +617,12 @@ def test_readers_end_when_the_trainer_is_killed(streaming):
 
 
 @pytest.mark.parametrize(
-    ("number", "whole_group"), [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, True)]
+    ("number", "whole_group"),
+    [
+        (signal.SIGTERM, False),
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, True, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stop_request_ends_a_streamed_training_cleanly(streaming, number, whole_group):
     if whole_group:  # as a terminal's Ctrl-C or a batch system does: the readers must not go before their trainer

@@ -497,6 +497,7 @@ def test_a_real_run_writes_its_health_and_learns(tmp_path):
         assert item.z.std * math.sqrt(128) == pytest.approx(spread, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_network_that_does_not_change_is_never_said_to_learn(tmp_path):
     for seed in (0, 2):
         found = trained(tmp_path, seed=seed, learning_rate=1e-9, epochs=6)

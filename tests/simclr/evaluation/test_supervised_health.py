@@ -218,6 +218,7 @@ def verdict_of(run):
     return health.supervised_verdict(run.metrics(), run.config, run.meta, status.reason, ended=True)
 
 
+@pytest.mark.slow
 def test_a_real_training_on_few_labels_memorizes(tmp_path):
     run = trained(tmp_path, limit_images=400, val_fraction=0.5, label_fraction=0.1, learning_rate=0.003, epochs=60)
     assert run.meta["num_val_images"] == 200

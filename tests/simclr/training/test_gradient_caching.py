@@ -164,7 +164,7 @@ def test_dropout_draws_the_same_in_both_passes():
         torch.testing.assert_close(gradients.found[name], parameter.grad, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", ["32-true", pytest.param("bf16-mixed", marks=pytest.mark.slow)])
 def test_a_whole_run_in_micro_batches(tmp_path, precision):
     config = cfg.build(PretrainConfig, TINY_PRETRAIN | {"micro_batch_size": 5, "precision": precision})
     run = train(config, runs_dir=tmp_path / "runs")
