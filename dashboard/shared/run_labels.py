@@ -49,9 +49,9 @@ def arm_text(item: index.Summary) -> str:
 
 
 def label(item: index.Summary) -> str:
-    """A run's name; without one, what it is and the end of its id, which tells it apart."""
+    """A run's name, told apart where another has it too; without one, what it is and the end of its id."""
     if item.name != item.id:
-        return item.name
+        return item.title
     kind = "SimCLR" if item.kind == "pretrain" else ARM_LABELS.get(item.arm or "", KIND_LABELS[item.kind])
     parts = [kind]
     if item.arm and item.labels is not None:

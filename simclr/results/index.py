@@ -7,6 +7,7 @@ import math
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -106,6 +107,7 @@ class Summary:
     labels_per_class: int | None = None
     subset_seed: int | None = None
     num_labels: int | None = None
+    shares_name: bool = False  # with another run of the folder
 
     @property
     def labels(self) -> LabelShare | None:
@@ -116,8 +118,11 @@ class Summary:
 
     @property
     def title(self) -> str:
-        """What to call it on screen: its name, else its id without the date, which still ends in the unique part."""
-        return self.name if self.name != self.id else short_id(self.id)
+        """What to call it on screen, as no other run is: its name, with the end of its id where another has the same;
+        without a name its id without the date."""
+        if self.name == self.id:
+            return short_id(self.id)
+        return f"{self.name} · {self.id.rsplit('-', 1)[-1]}" if self.shares_name else self.name
 
     # Kept, as each page asks every run for them several times.
     @cached_property
@@ -169,12 +174,26 @@ class RunIndex:
             if time.monotonic() - self._scan[0] >= max_age:
                 found = self._look()
                 found.sort(key=lambda item: (item.id[: runs.STAMP_LENGTH], item.created, item.id), reverse=True)
+                found = self._told_apart(found)
                 if len(self._summaries) > 2 * len(found) + 50:  # folders that were deleted
                     self._summaries.clear()
                     self._times.clear()
                 self._scan = time.monotonic(), found
                 self._fill_later()
             return list(self._scan[1])
+
+    def _told_apart(self, found: list[Summary]) -> list[Summary]:
+        """The same with those marked whose name another has too."""
+        counts = Counter(item.name for item in found)
+        marked = []
+        for item in found:
+            if item.shares_name != (counts[item.name] > 1):
+                item = replace(item, shares_name=not item.shares_name)
+                known = self._summaries.get(item.id)
+                if known is not None:
+                    self._summaries[item.id] = known[0], item
+            marked.append(item)
+        return marked
 
     def summary(self, run: Run) -> Summary:
         """The line of one run."""

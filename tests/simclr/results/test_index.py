@@ -240,3 +240,14 @@ def test_of_many_runs_one_that_goes_on_is_looked_into_each_time(folder, known, m
     (run.path / runs.STATUS).write_text(text.replace('"epoch": 2', '"epoch": 7'))  # in place
     (found,) = [item for item in known.summaries(max_age=0) if item.id == run.id]
     assert found.status.epoch == 7
+
+
+def test_runs_with_one_name_are_called_differently_until_one_is_renamed(folder, known):
+    first, second, other = (make_run(folder, name=name) for name in ("baseline", "baseline", "another"))
+    titles = {item.id: item.title for item in known.summaries(0)}
+    assert titles[other.id] == "another"
+    for run in (first, second):
+        assert titles[run.id] == f"baseline · {run.id.rsplit('-', 1)[-1]}" == known.summary(run).title
+    second.edit(name="baseline 2")
+    assert {item.title for item in known.summaries(0)} == {"another", "baseline", "baseline 2"}
+    assert known.summary(first).title == "baseline"
