@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from dashboard.shared import formats, palette, run_labels, store
 from simclr import runs
-from simclr.curves import curve_lines
+from simclr.curves import curve_lines, log_tables
 from simclr.curves.curve_lines import Line, View
-from simclr.curves.curve_sources import NOTHING, Group, Source
+from simclr.curves.curve_sources import LOG, NOTHING, Group, Source
 from simclr.curves.metric_info import LINE_LABELS, METRICS, SECOND_LINES, spec_of
+from simclr.curves.other_logs import Log
 from simclr.results import index
-from simclr.runs.lightning_logs import Log
 
 
 def of_runs(summaries: Sequence[index.Summary]) -> list[Source]:
@@ -57,15 +57,24 @@ def of_logs(logs: Sequence[Log]) -> list[Source]:
         Source(
             log.id,
             log.title,
-            "Lightning CSV log",
-            "log",
-            log.metrics_path,
+            log_text(log),
+            LOG,
+            log.file,
             log.options_path,
             palette.PALETTE[(number + 5) % len(palette.PALETTE)],
-            words=f"{log.id} lightning csv log".lower(),
+            words=f"{log.id} {log_tables.kind_of(log.file)}".lower(),
         )
         for number, log in enumerate(logs)
     ]
+
+
+def log_text(log: Log) -> str:
+    """What kind of log it is, and which places of its rows are counted since it has none."""
+    kind = log_tables.kind_of(log.file)
+    if log_tables.lacks_reader(log.file):
+        return f"{kind} · needs the package tensorboard"
+    counted = log_tables.counted_by_header(log.file)
+    return f"{kind} · rows counted as {' and '.join(f'{place}s' for place in counted)}" if counted else kind
 
 
 # --- lines for the browser -----------------------------------------------------------------------------------------

@@ -15,10 +15,10 @@ from dashboard.curves.tables import options_table, summary_table
 from dashboard.curves.view_state import MAX_RUNS, SEEDS, SPLITS, VIEW, X, take_picked, write_address
 from dashboard.shared import asked, figures, palette, run_labels, store, ui, url_state
 from simclr.config import ConfigError
-from simclr.curves import curve_lines, metric_info, smoothing
-from simclr.curves.curve_sources import Group, Source, alone, by_seed
+from simclr.curves import curve_lines, log_tables, metric_info, other_logs, smoothing
+from simclr.curves.curve_sources import LOG, Group, Source, alone, by_seed
 from simclr.results import comparisons, index, wording
-from simclr.runs import lightning_logs, metrics_csv
+from simclr.runs import metrics_csv
 
 MAX_CHARTS = 12
 GROUP = "curves-group"  # the widget of groups, which is empty again once one is taken
@@ -31,21 +31,22 @@ SEEDS_HELP = (
 )
 
 
-def other_logs(container: Any) -> list[lightning_logs.Log]:
+def logs_of_others(container: Any) -> list[other_logs.Log]:
     """Logs of other programs: those in the runs folder, and those of the folder that the user names."""
-    found = lightning_logs.find_logs(store.runs_dir())
+    found = other_logs.find_logs(store.runs_dir())
     with container.popover("Other logs", icon=":material/folder_open:", key="curves-folder-box"):
-        st.markdown("**Lightning CSV logs of other programs**")
+        st.markdown("**Logs of other programs**")
         st.caption(
-            "A folder with a metrics.csv in it, or up to three folders below. It is read, never changed. Logs that lie "
-            "in the runs folder are in the list already."
+            "A folder or a file: Lightning's metrics.csv, trainer_state.json of Hugging Face, TensorBoard's event "
+            "files or another CSV log, up to three folders below. They are read, never changed. Those in the runs "
+            "folder are in the list already."
         )
         text = st.text_input("Folder", placeholder="~/project/lightning_logs", max_chars=4000, **VIEW.widget("folder"))
         folder = text.strip()
     if not folder:
         return found
     try:
-        opened = lightning_logs.open_folder(folder)
+        opened = other_logs.open_folder(folder)
     except ConfigError as error:
         st.warning(escape.markdown(str(error)), icon=":material/folder_off:")
         return found
@@ -131,7 +132,7 @@ def pick_runs(sources: list[Source], looks: dict[str, tuple[str, str]]) -> None:
             "dash": looks.get(source.id, ("", "solid"))[1],
             "active": source.is_active,
             "experiment": source.experiment,
-            "section": "Other logs" if source.kind == "log" else None,
+            "section": "Other logs" if source.kind == LOG else None,
         }
         for source in sources
     ]
@@ -238,14 +239,15 @@ def moving() -> tuple[str, ...]:
 
 
 def has_data(source: Source) -> bool:
-    return metrics_csv.has_rows(source.metrics_path)
+    has_rows = log_tables.has_rows if source.kind == LOG else metrics_csv.has_rows
+    return has_rows(source.metrics_path)
 
 
 def to_begin_with(summaries: list[index.Summary], known: dict[str, Source]) -> list[str] | None:
     """The newest runs of one kind and data set that have recorded something, else such logs; None where none has."""
     recorded = [item for item in summaries if item.id in known and has_data(known[item.id])]
     alike = [item.id for item in recorded if (item.kind, item.dataset) == (recorded[0].kind, recorded[0].dataset)]
-    logs = [source.id for source in known.values() if source.kind == "log" and has_data(source)]
+    logs = [source.id for source in known.values() if source.kind == LOG and has_data(source)]
     return (alike or logs)[:4] or None
 
 
@@ -326,7 +328,7 @@ def page() -> None:
     is_asked = VIEW.open()
     if is_asked:
         url_state.forget(METRICS)
-    logs = other_logs(right)
+    logs = logs_of_others(right)
     sources = [*curve_data.of_runs(summaries), *curve_data.of_logs(logs)]
     known = {source.id: source for source in sources}
     if is_asked:

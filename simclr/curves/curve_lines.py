@@ -17,8 +17,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from simclr.curves import log_tables
 from simclr.curves import smoothing as series
-from simclr.curves.curve_sources import Group, Source
+from simclr.curves.curve_sources import LOG, Group, Source
 from simclr.curves.metric_info import METRICS, Metric, spec_of
 from simclr.curves.smoothing import Columns, Floats
 from simclr.runs import metrics_csv
@@ -36,7 +37,8 @@ def offered(sources: Iterable[Source]) -> list[str]:
     """What can be drawn of these sources: known metrics by their keys, other columns under their own names."""
     columns: dict[str, None] = {}
     for source in sources:
-        columns |= dict.fromkeys(metrics_csv.metric_names(source.metrics_path))
+        names = log_tables.metric_names if source.kind == LOG else metrics_csv.metric_names
+        columns |= dict.fromkeys(names(source.metrics_path))
     known = {name: key for key, spec in METRICS.items() for name in spec.suffixes}
     found = {known.get(name, name) for name in columns}
     others = [name for name in columns if name not in known and name not in PLACES]
@@ -48,7 +50,7 @@ def first_metrics(sources: Sequence[Source], known: Sequence[str]) -> list[str]:
     usual = ["loss", "top1"]
     if sources and sources[0].kind == "pretrain":
         usual = ["loss", "knn_top1", "top1", "effective_rank"]
-    elif sources and sources[0].kind == "log":
+    elif sources and sources[0].kind == LOG:
         own = offered(sources[:1])
         usual = [name for name in own if spec_of(name).better] or own
     return [name for name in usual if name in known][:4] or list(known[:4])
@@ -121,7 +123,9 @@ def points(source: Source, columns: Sequence[str], x: str, others: Iterable[str]
     missing = [name for name in {*columns, *others} if name not in table.cells]
     if not table.cells.keys() >= set(columns):
         wanted = missing if table.rows else {*missing, *PLACES}
-        if source.is_active:
+        if source.kind == LOG:
+            read = log_tables.read_columns(source.metrics_path, wanted)
+        elif source.is_active:
             whole = metrics_csv.live_columns(source.metrics_path)
             read = {name: np.asarray(whole[name], dtype=np.float64) for name in wanted if name in whole}
         else:

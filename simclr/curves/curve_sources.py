@@ -11,11 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from simclr.curves import other_logs
 from simclr.files import safe_read
-from simclr.runs import META, lightning_logs, metrics_csv
+from simclr.runs import META, metrics_csv
 
 Signature = tuple[int, int] | None
 NOTHING = "–"
+LOG = "log"  # the kind of a source that another program wrote
 NAMING = ("name", "notes", "tags", "version")  # options that only name a run
 SEEDS = ("seed", "random_seed", "seed_everything")
 
@@ -52,7 +54,7 @@ def options_of(path: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=2000)
 def _options(path: Path, _signature: Signature) -> dict[str, Any]:
-    return lightning_logs.flat(safe_read.yaml_dict(path))
+    return other_logs.flat(safe_read.yaml_dict(path))
 
 
 def asked_options(path: Path) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def asked_options(path: Path) -> dict[str, Any]:
 @lru_cache(maxsize=2000)
 def _asked(path: Path, _signature: Signature) -> dict[str, Any]:
     found = safe_read.json_dict(path).get("asked")
-    return lightning_logs.flat(found) if isinstance(found, dict) else {}
+    return other_logs.flat(found) if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True)

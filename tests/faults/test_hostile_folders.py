@@ -61,7 +61,8 @@ from simclr.cli.runs import version_of
 from simclr.embeddings import stored
 from simclr.films import film
 from simclr.launch import queue, slurm_runs, spawn
-from simclr.runs import health_log, lightning_logs, metrics_csv
+from simclr.curves import other_logs
+from simclr.runs import health_log, metrics_csv
 from simclr.config import ConfigError
 from simclr.files import safe_read
 
@@ -79,7 +80,7 @@ def glance(path):
     run.metrics(), run.log_tail(), health_log.read(run.health_path)
     metrics_csv.newest_figures(run.metrics_path), film.load(run)
     stored.load_embedding(path / folder)
-    lightning_logs.flat(safe_read.yaml_dict(path / runs.CONFIG))
+    other_logs.flat(safe_read.yaml_dict(path / runs.CONFIG))
     metrics_csv.read_columns(path / runs.METRICS, metrics_csv.metric_names(path / runs.METRICS))
     runs.is_own(path), runs.stalled(run.status), index.elapsed(run.status), version_of(run)
     for action in (lambda: runs.load_config(run), lambda: spawn.check_resumable(run), lambda: spawn.check_own(run)):

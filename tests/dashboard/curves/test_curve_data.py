@@ -9,10 +9,10 @@ from lightning_log import write_log
 
 from dashboard.curves import curve_data
 from dashboard.shared import store
-from simclr.curves import curve_lines
+from simclr.curves import curve_lines, other_logs
 from simclr.curves.curve_lines import View
 from simclr.curves.curve_sources import alone, by_seed
-from simclr.runs import lightning_logs, metrics_csv
+from simclr.runs import metrics_csv
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_seeds_of_one_configuration_are_one_group_with_their_mean(folder):
 def test_columns_of_other_programs_are_offered_under_their_own_names(folder):
     make_run(folder, kind="scratch")
     write_log(folder / "version_0", "epoch,step,train_loss,val/loss,n_params\n0,0,1.5,2.5,7\n")
-    (log,) = curve_data.of_logs(lightning_logs.find_logs(folder))
+    (log,) = curve_data.of_logs(other_logs.find_logs(folder))
     assert curve_lines.offered([log]) == ["loss", "train_loss", "n_params"]  # val/loss is one that is known
     both = curve_lines.offered([*sources(), log])
     assert both[:2] == ["loss", "top1"]

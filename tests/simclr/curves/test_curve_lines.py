@@ -9,12 +9,11 @@ from dashboard_fixtures import make_experiment, make_run
 from lightning_log import write_log
 
 from simclr import runs
-from simclr.curves import curve_lines, metric_info
+from simclr.curves import curve_lines, metric_info, other_logs
 from simclr.curves.curve_lines import View
 from simclr.curves.curve_sources import Group, Source, alone, by_seed
 from simclr.results import comparisons
 from simclr.results.index import RunIndex
-from simclr.runs import lightning_logs
 
 
 @pytest.fixture
@@ -41,8 +40,7 @@ def sources(folder):
 
 def of_logs(folder):
     return [
-        Source(log.id, log.title, "", "log", log.metrics_path, log.options_path, "")
-        for log in lightning_logs.find_logs(folder)
+        Source(log.id, log.title, "", "log", log.file, log.options_path, "") for log in other_logs.find_logs(folder)
     ]
 
 

@@ -10,8 +10,9 @@ from dashboard_fixtures import make_run
 from lightning_log import write_log
 
 from simclr.config import ConfigError
+from simclr.curves import other_logs
 from simclr.files import safe_read
-from simclr.runs import lightning_logs, metrics_csv
+from simclr.runs import metrics_csv
 
 
 def test_what_lightning_writes_is_read_as_it_was_logged(tmp_path):
@@ -21,13 +22,13 @@ def test_what_lightning_writes_is_read_as_it_was_logged(tmp_path):
     logger.log_metrics({"train_loss": 1.5, "epoch": 0}, step=0)
     logger.log_metrics({"val_acc": 0.5, "epoch": 0}, step=9)
     logger.save()
-    (log,) = lightning_logs.open_folder(str(tmp_path))
+    (log,) = other_logs.open_folder(str(tmp_path))
     assert log.title == "lightning_logs/version_0"
-    assert set(metrics_csv.metric_names(log.metrics_path)) == {"epoch", "step", "train_loss", "val_acc"}
-    columns = metrics_csv.read_columns(log.metrics_path, ["step", "val_acc", "no such column"])
+    assert set(metrics_csv.metric_names(log.file)) == {"epoch", "step", "train_loss", "val_acc"}
+    columns = metrics_csv.read_columns(log.file, ["step", "val_acc", "no such column"])
     assert columns["step"].tolist() == [0, 9]
     np.testing.assert_array_equal(columns["val_acc"], [np.nan, 0.5])
-    options = lightning_logs.flat(safe_read.yaml_dict(log.options_path))
+    options = other_logs.flat(safe_read.yaml_dict(log.options_path))
     assert options["lr"] == 0.1
     assert options["model.depth"] == 3
 
@@ -37,7 +38,7 @@ def test_logs_in_the_runs_folder_are_found_and_runs_are_left_out(tmp_path):
     for name in ("lightning_logs/version_10", "lightning_logs/version_2", "alone", ".hidden/version_0"):
         write_log(tmp_path / name)
     write_log(tmp_path / "a/b/c/too-deep")
-    assert [log.id for log in lightning_logs.find_logs(tmp_path)] == [
+    assert [log.id for log in other_logs.find_logs(tmp_path)] == [
         "alone",
         "lightning_logs/version_2",
         "lightning_logs/version_10",
@@ -47,25 +48,25 @@ def test_logs_in_the_runs_folder_are_found_and_runs_are_left_out(tmp_path):
 def test_a_folder_may_be_a_log_itself_and_its_file_may_be_named(tmp_path):
     folder = write_log(tmp_path / "version_3")
     for text in (str(folder), f" {folder}/ ", str(folder / "metrics.csv")):
-        (log,) = lightning_logs.open_folder(text)
+        (log,) = other_logs.open_folder(text)
         assert (log.id, log.title) == (str(folder), "version_3")
 
 
 def test_links_are_not_followed_in_circles(tmp_path):
     write_log(tmp_path / "version_0")
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert len(lightning_logs.open_folder(str(tmp_path))) == 1
+    assert len(other_logs.open_folder(str(tmp_path))) == 1
 
 
 @pytest.mark.parametrize("text", ["/no/such/folder", "\0", "x" * 5000, "~nobody-of-that-name/logs", "/dev/null"])
 def test_a_folder_that_is_not_there_gives_one_sentence(text):
     with pytest.raises(ConfigError, match=r"not there or cannot be read; allowed: a folder with a metrics\.csv"):
-        lightning_logs.open_folder(text)
+        other_logs.open_folder(text)
 
 
 def test_a_folder_without_logs_says_so(tmp_path):
-    with pytest.raises(ConfigError, match=r"holds no metrics\.csv"):
-        lightning_logs.open_folder(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"which holds no log; allowed: a folder with a metrics\.csv"):
+        other_logs.open_folder(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_objects_in_hparams_are_never_made(tmp_path):
         "net: !!python/name:torch.nn.ReLU ''\nown: !mine {a: 1}\n"
     )
     log = write_log(tmp_path / "log", hparams=hparams)
-    options = lightning_logs.flat(safe_read.yaml_dict(log / "hparams.yaml"))
+    options = other_logs.flat(safe_read.yaml_dict(log / "hparams.yaml"))
     assert options["widths"] == [1, 2]
     assert options["own.a"] == 1
     assert not marker.exists()
@@ -125,18 +126,18 @@ def test_objects_in_hparams_are_never_made(tmp_path):
 )
 def test_missing_and_damaged_hparams_give_no_options_and_no_error(tmp_path, hparams):
     log = write_log(tmp_path / "log", hparams=hparams)
-    assert len(lightning_logs.flat(safe_read.yaml_dict(log / "hparams.yaml"))) <= 1
+    assert len(other_logs.flat(safe_read.yaml_dict(log / "hparams.yaml"))) <= 1
 
 
 def test_reading_changes_nothing(tmp_path):
     folder = write_log(tmp_path / "version_0")
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*")}
-    (log,) = lightning_logs.open_folder(str(tmp_path))
-    metrics_csv.read_columns(log.metrics_path, metrics_csv.metric_names(log.metrics_path))
+    (log,) = other_logs.open_folder(str(tmp_path))
+    metrics_csv.read_columns(log.file, metrics_csv.metric_names(log.file))
     safe_read.yaml_dict(log.options_path)
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*")} == before
 
 
 def test_it_loads_no_torch():
-    code = "import sys, simclr.runs.lightning_logs; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
+    code = "import sys, simclr.curves.other_logs; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -1,0 +1,281 @@
+"""Reads what other programs log while they train as columns of numbers: CSV of any kind, trainer_state.json of the
+library transformers, and TensorBoard's event files where the package tensorboard is installed (no torch).
+
+Own runs have `runs.metrics_csv`, which is quicker. Nothing in a file is trusted: what is no number is left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simclr.files import safe_read
+from simclr.runs import metrics_csv
+
+TRAINER_STATE = "trainer_state.json"
+EVENTS = "events.out.tfevents"
+DELIMITERS = ",;\t|"
+MAX_COLUMNS = 2000
+# What programs call the places of a row, in lower case, and what they are called here.
+PLACES = {
+    "epoch": ("epoch", "epochs", "current_epoch", "ep"),
+    "step": ("step", "steps", "global_step", "trainer/global_step", "iteration", "iterations", "iter", "_step"),
+}
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
+UNIT = re.compile(r"\s*(?:%|[a-zA-Zµ/]{1,8})")
+
+
+class Unreadable(ValueError):
+    """A file cannot be read as a log; the message says why."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns by name, equally long, NaN where a row has no number; `epoch` and `step` are always among them.
+
+    counted: which of these two the file does not have, so that they are the numbers of the rows, from 1.
+    """
+
+    columns: dict[str, NDArray[np.float64]]
+    counted: tuple[str, ...] = ()
+
+
+def kind_of(path: Path) -> str:
+    """What a log is called on screen."""
+    if path.name == TRAINER_STATE:
+        return "Trainer state"
+    return "TensorBoard events" if EVENTS in path.name else "CSV log"
+
+
+def read(path: Path) -> Table:
+    """The table of a log, read again only when the file has changed.
+
+    Raises:
+        Unreadable: if it is none.
+    """
+    return _read(path, metrics_csv.signature(path))
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, _signature: Any) -> Table:
+    try:
+        if path.name == TRAINER_STATE:
+            rows = _trainer_rows(path)
+        elif EVENTS in path.name:
+            rows = _event_rows(path)
+        else:
+            return _with_places(_csv_columns(path))
+    except OSError as error:
+        raise Unreadable(f"it cannot be read: {error.strerror}") from None
+    return _with_places(_columns_of(rows))
+
+
+def metric_names(path: Path) -> tuple[str, ...]:
+    """Names of the columns that hold a number; none where the file is no log."""
+    try:
+        return tuple(read(path).columns)
+    except Unreadable:
+        return ()
+
+
+def header_of(path: Path) -> tuple[str, ...]:
+    """The names in the first line of a CSV file, whose rest is not read; none if it cannot be read."""
+    try:
+        with safe_read.open_file(path) as stream:
+            line = stream.readline(safe_read.MAX_HEADER_BYTES).decode("utf-8-sig", errors="replace").strip()
+    except OSError:
+        return ()
+    return tuple(name for cells in _cells([line], _delimiter([line])) for name in cells)
+
+
+def counted_by_header(path: Path) -> tuple[str, ...]:
+    """Which places a CSV log does not have, as its first line tells; see `Table.counted`."""
+    if path.name == TRAINER_STATE or EVENTS in path.name:
+        return ()
+    names = {name.lower() for name in header_of(path)}
+    return tuple(place for place, spellings in PLACES.items() if not names & set(spellings))
+
+
+def lacks_reader(path: Path) -> bool:
+    """Whether a log needs a package that is not installed."""
+    return EVENTS in path.name and importlib.util.find_spec("tensorboard") is None
+
+
+def has_rows(path: Path) -> bool:
+    """Whether anything was recorded."""
+    return any(name not in PLACES for name in metric_names(path))
+
+
+def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+    """The asked columns, those that the file lacks left out."""
+    try:
+        columns = read(path).columns
+    except Unreadable:
+        return {}
+    return {name: columns[name] for name in names if name in columns}
+
+
+def _columns_of(rows: Sequence[Mapping[str, float]]) -> dict[str, NDArray[np.float64]]:
+    names = list(dict.fromkeys(name for row in rows for name in row))[:MAX_COLUMNS]
+    return {name: np.array([row.get(name, math.nan) for row in rows]) for name in names}
+
+
+def _with_places(columns: dict[str, NDArray[np.float64]]) -> Table:
+    """The columns that hold a number, with places under their names here; what is missing is counted."""
+    columns = {name: values for name, values in columns.items() if np.isfinite(values).any()}
+    if not columns:
+        raise Unreadable("it holds no column of numbers")
+    places: dict[str, NDArray[np.float64]] = {}
+    for place, spellings in PLACES.items():
+        name = next((name for name in columns if name.strip().lower() in spellings), None)
+        if name is not None:
+            places[place] = columns.pop(name)
+    num_rows = len(next(iter({**columns, **places}.values())))
+    counted = tuple(place for place in PLACES if place not in places)
+    places |= dict.fromkeys(counted, np.arange(1.0, num_rows + 1))
+    return Table(places | columns, counted)
+
+
+# --- CSV ------------------------------------------------------------------------------------------------------------
+
+
+def _csv_columns(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Columns of a CSV file with any separator, in which a program that began to log more may have put another header.
+
+    Without a header columns are called column 1, column 2 and so on.
+    """
+    lines = [line for line in _text(path).splitlines() if line.strip()]
+    if not lines:
+        raise Unreadable("it is empty")
+    delimiter = _delimiter(lines)
+    rows: list[dict[str, float]] = []
+    header: list[str] = []
+    for cells in _cells(lines, delimiter):
+        if not header:
+            header = cells if not any(_number(cell, delimiter) is not None for cell in cells) else []
+            if header:
+                continue
+            header = [f"column {place + 1}" for place in range(len(cells))]
+        elif _is_header(cells, header, delimiter):
+            header = cells
+            continue
+        found = {}
+        for name, cell in zip(header, cells, strict=False):
+            number = _number(cell, delimiter)
+            if name and number is not None:
+                found[name] = number
+        if found:
+            rows.append(found)
+    return _columns_of(rows)
+
+
+def _text(path: Path) -> str:
+    content = safe_read.read_bytes(path, safe_read.MAX_TABLE_BYTES)
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):  # as spreadsheets export
+        return content.decode("utf-16", errors="replace")
+    text = content.decode("utf-8-sig", errors="replace")
+    return text[: text.rfind("\n") + 1] or text  # an incomplete last line is still being written
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """The separator that the first lines agree on; a space where there is none."""
+    first = lines[: min(len(lines), 20)]
+    counts = {mark: min(line.count(mark) for line in first) for mark in DELIMITERS}
+    if counts[";"] and counts[","]:  # commas are within numbers
+        return ";"
+    best = max(counts, key=lambda mark: counts[mark])
+    if counts[best]:
+        return best
+    best = max(DELIMITERS, key=first[0].count)  # lines of different lengths
+    return best if first[0].count(best) else " "
+
+
+def _cells(lines: Sequence[str], delimiter: str) -> Iterable[list[str]]:
+    for line in lines:
+        line = line.lstrip("#").strip() if line.startswith("#") else line
+        if delimiter == " ":
+            yield line.split()[:MAX_COLUMNS]
+            continue
+        try:
+            cells = next(csv.reader([line], delimiter=delimiter), [])
+        except csv.Error:
+            continue
+        yield [cell.strip().strip('"') for cell in cells[:MAX_COLUMNS]]
+
+
+def _is_header(cells: Sequence[str], header: Sequence[str], delimiter: str) -> bool:
+    """Whether a later line names columns: texts alone, one of which was a name before."""
+    named = [cell for cell in cells if cell]
+    return bool(set(named) & set(header)) and all(_number(cell, delimiter) is None for cell in named)
+
+
+def _number(cell: str, delimiter: str) -> float | None:
+    """The number in a cell, also before a unit; a share in per cent becomes a fraction. None where there is none."""
+    cell = cell.strip()
+    if delimiter != "," and DECIMAL_COMMA.fullmatch(cell):
+        cell = cell.replace(",", ".")
+    match = NUMBER.match(cell)
+    if match is None:
+        return None
+    rest = cell[match.end() :]
+    if rest and not UNIT.fullmatch(rest):
+        return None
+    value = float(match[0])
+    return value / 100 if rest.strip() == "%" else value
+
+
+# --- others ---------------------------------------------------------------------------------------------------------
+
+
+def _trainer_rows(path: Path) -> list[dict[str, float]]:
+    """The history that `Trainer` of the library transformers keeps."""
+    history = safe_read.json_dict(path).get("log_history")
+    if not isinstance(history, list):
+        raise Unreadable("it has no log_history")
+    rows = []
+    for entry in history:
+        items = entry.items() if isinstance(entry, dict) else ()
+        rows.append({str(name): number for name, value in items if (number := _finite(value)) is not None})
+    return [row for row in rows if row]
+
+
+def _finite(value: Any) -> float | None:
+    number = safe_read.finite_number(value)
+    return None if number is None else float(number)
+
+
+def _event_rows(path: Path) -> list[dict[str, float]]:
+    """The scalars of an event file, one row for each step."""
+    try:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+        from tensorboard.util import tensor_util
+    except ImportError:
+        raise Unreadable("TensorBoard's event files need the package tensorboard: pip install tensorboard") from None
+    rows: dict[int, dict[str, float]] = {}
+    try:
+        events = EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            for event in events.Scalars(tag):
+                rows.setdefault(event.step, {})[tag] = float(event.value)
+        for tag in events.Tags()["tensors"]:  # as TensorFlow 2 writes scalars
+            for event in events.Tensors(tag):
+                values = tensor_util.make_ndarray(event.tensor_proto)
+                if values.size == 1 and values.dtype.kind in "fiu":
+                    rows.setdefault(event.step, {})[tag] = float(values.reshape(-1)[0])
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file makes the reader raise anything
+        raise Unreadable(f"it is damaged ({type(error).__name__})") from None
+    return [{"step": float(step), **rows[step]} for step in sorted(rows)]
