@@ -15,7 +15,7 @@ from dashboard.curves.tables import options_table, summary_table
 from dashboard.curves.view_state import MAX_RUNS, SEEDS, SPLITS, VIEW, X, take_picked, write_address
 from dashboard.shared import asked, figures, palette, run_labels, store, ui, url_state
 from simclr.config import ConfigError
-from simclr.curves import curve_lines, log_tables, metric_info, other_logs, smoothing
+from simclr.curves import chance_loss, curve_lines, log_tables, metric_info, other_logs, smoothing
 from simclr.curves.curve_sources import LOG, Group, Source, alone, by_seed
 from simclr.results import comparisons, index, wording
 from simclr.runs import metrics_csv
@@ -360,7 +360,7 @@ def page() -> None:
         if not shown or not metrics:
             st.caption("Choose runs to see their curves." if metrics else "Choose runs and metrics to see curves.")
         else:
-            for sentence in comparisons.warnings(shown, metrics):
+            for sentence in (*comparisons.warnings(shown, metrics), *chance_loss.sentences(shown)):
                 st.caption(f":orange[:material/warning:] {escape.markdown(sentence)}")
             draw(groups, metrics)
     if shown and metrics:
