@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import threading
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from simclr.files import safe_read
+from simclr.files.locks import Lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,18 +68,14 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         OSError: if it is not free within `LOCK_SECONDS`: a suspended process keeps it.
     """
-    with safe_read.open_to_append(folder / ".lock") as stream:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    why = "another process holds its lock and does not go on"
-                    raise TimeoutError(errno.ETIMEDOUT, why, str(folder)) from None
-                time.sleep(LOCK_POLL_SECONDS)
-        try:
-            yield
-        finally:  # explicitly: a forked process that shares the open file would keep the lock
-            fcntl.flock(stream, fcntl.LOCK_UN)
+    lock = Lock(folder / ".lock")
+    deadline = time.monotonic() + LOCK_SECONDS
+    while not lock.acquire():
+        if time.monotonic() > deadline:
+            why = "another process holds its lock and does not go on"
+            raise TimeoutError(errno.ETIMEDOUT, why, str(folder))
+        time.sleep(LOCK_POLL_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -11,7 +11,6 @@ scheduler process is alive, whether or not a dashboard is open.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import shutil
 import socket
@@ -26,6 +25,7 @@ from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError, RunConfig
 from simclr.files import safe_read, writing
+from simclr.files.locks import Lock
 from simclr.hardware import devices, processes
 from simclr.launch import duplicates, spawn
 from simclr.launch.queue_reading import Before, active, is_mine, statuses
@@ -319,29 +319,30 @@ def ensure_scheduler(runs_dir: Path) -> None:
 
 def run_scheduler(runs_dir: Path) -> None:
     """Starts waiting runs as devices become free; returns when none waits, or another scheduler is alive."""
-    with safe_read.open_to_append(runs_dir / QUEUE / SCHEDULER_LOCK) as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
+    lock = Lock(runs_dir / QUEUE / SCHEDULER_LOCK)
+    if not lock.acquire():
+        return
+    try:
         while (runs_dir / QUEUE).is_dir():
             try:
                 with spawn.locked(runs_dir / QUEUE):
                     if not _any_waits(runs_dir, _advance(runs_dir)):
                         # Under the queue's lock: whoever adds a run after this finds no scheduler and starts one.
-                        fcntl.flock(stream, fcntl.LOCK_UN)
+                        lock.release()
                         return
             except (ConfigError, OSError) as error:  # a full disk may get space, a folder be made writable
                 print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {error}", flush=True)
+            lock.renew()
             time.sleep(SCHEDULER_SECONDS)
+    finally:
+        lock.release()
 
 
 def _has_scheduler(runs_dir: Path) -> bool:
-    with safe_read.open_to_append(runs_dir / QUEUE / SCHEDULER_LOCK) as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    lock = Lock(runs_dir / QUEUE / SCHEDULER_LOCK)
+    if not lock.acquire():
+        return True
+    lock.release()
     return False
 
 
