@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from simclr import config as cfg
 from simclr.curves import other_logs
 from simclr.files import safe_read
 from simclr.runs import META, metrics_csv
@@ -124,7 +125,18 @@ def same_but_seed(kind: str, options: Mapping[str, Any]) -> str:
         options: by dotted name.
     """
     found = {name: option_text(value) for name, value in options.items() if name not in (*NAMING, *SEEDS)}
-    return json.dumps([kind, found], sort_keys=True) if found else ""
+    if not found:
+        return ""
+    usual = _usual(kind)  # left out, so that a run from before an option came agrees with those that leave it alone
+    return json.dumps([kind, {name: text for name, text in found.items() if usual.get(name) != text}], sort_keys=True)
+
+
+@lru_cache(maxsize=8)
+def _usual(kind: str) -> dict[str, str]:
+    """The defaults of the options of a kind of run, as texts; none of a log."""
+    model = cfg.MODELS.get(kind)
+    names = cfg.option_names(model) if model is not None else {}
+    return {name: option_text(info.default) for name, info in names.items() if not info.is_required()}
 
 
 def _shared_title(titles: Sequence[str]) -> str:

@@ -50,9 +50,10 @@ def data_identity(run: Run, split: str) -> dict[str, Any]:
     is_folder = dataset not in cfg.DATASETS
     if is_folder:
         found["dataset"] = str(user_path(dataset).resolve())
-    if is_folder:
-        found["test_fraction"] = options.get("test_fraction", cfg.CommonOptions.model_fields["test_fraction"].default)
-        found |= {name: options.get(name) for name in ("value_min", "value_max")}
+    if is_folder:  # only where they are not as usual, so that what was kept before these options is found again
+        usual = cfg.CommonOptions.model_fields["test_fraction"].default
+        found |= {name: options[name] for name in ("value_min", "value_max") if options.get(name) is not None}
+        found |= {"test_fraction": options["test_fraction"]} if options.get("test_fraction", usual) != usual else {}
     if is_folder or dataset == "shapes":  # others keep their own size
         found["image_size"] = options.get("image_size")
     if is_folder or split in ("val", "train"):

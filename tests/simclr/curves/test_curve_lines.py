@@ -54,6 +54,17 @@ def test_partners_of_pretrainings_that_differ_in_the_seed_belong_together(folder
     assert sorted(len(group.members) for group in by_seed(partners, sources(folder))) == [1, 2]
 
 
+def test_a_run_from_before_an_option_came_belongs_to_those_that_leave_it_alone(folder):
+    old, new, other = (make_run(folder, seed=seed) for seed in (0, 1, 2))
+    path = old.path / runs.CONFIG
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("test_fraction:")))
+    assert "test_fraction: 0.2" in (new.path / runs.CONFIG).read_text()
+    path = other.path / runs.CONFIG
+    path.write_text(path.read_text().replace("test_fraction: 0.2", "test_fraction: 0.5"))
+    assert sorted(len(group.members) for group in by_seed(sources(folder))) == [1, 2]
+
+
 def test_runs_without_options_are_never_taken_for_seeds_of_each_other(folder):
     for name in ("version_0", "version_1"):
         write_log(folder / name, hparams=None)

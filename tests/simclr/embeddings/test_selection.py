@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from conftest import make_folder
+from dashboard_fixtures import make_run
 from trainings import trained_run
 
+from simclr import runs
 from simclr.config import ConfigError
-from simclr.embeddings import embed, stored
+from simclr.embeddings import embed, selection, stored
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection
 
@@ -34,3 +37,22 @@ def test_two_seeds_on_a_folder_are_shown_its_own_test_images_and_no_others(
             ConfigError, match=r"^seed is 2 in .* and 1 in .*; allowed: runs that can be shown the same"
         ):
             embed.compute(models, choice, ["pca"])
+
+
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [
+        ({}, {}),
+        ({"test_fraction": 0.2, "value_min": None, "value_max": None}, {}),  # as what was kept before has it
+        ({"test_fraction": 0.5}, {"test_fraction": 0.5}),
+        ({"value_min": 0.0, "value_max": 4095.0}, {"value_min": 0.0, "value_max": 4095.0}),
+    ],
+)
+def test_images_of_a_folder_are_told_by_what_is_not_usual(tmp_path, options, more):
+    run = make_run(tmp_path / "runs", dataset=str(tmp_path), image_size=16, seed=3)
+    path = run.path / runs.CONFIG
+    new = ("test_fraction", "value_min", "value_max")
+    kept = {name: value for name, value in run.config.items() if name not in new}
+    path.write_text(yaml.safe_dump(kept | options))
+    usual = {"dataset": str(tmp_path.resolve()), "image_size": 16, "seed": 3}
+    assert selection.data_identity(runs.Run(run.path), "test") == usual | more

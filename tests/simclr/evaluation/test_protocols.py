@@ -17,7 +17,7 @@ from simclr.data.loading import load_data
 from simclr.evaluation import knn, linear_probe, protocols
 from simclr.hardware import processes
 from simclr.lifecycle.train import train
-from simclr.models import backbones, state_dicts
+from simclr.models import backbones, state_dicts, weight_reading
 from simclr.objectives import metrics
 from simclr.runs import Run
 
@@ -63,7 +63,7 @@ def data_and_state(run):
         limit_images=config.limit_images,
         val_fraction=config.val_fraction,
     )
-    return config, data, state_dicts.read_state(run.model_path)
+    return config, data, weight_reading.read_state(run.model_path)
 
 
 def features_and_labels(run, split):
@@ -236,7 +236,7 @@ def test_a_figure_that_differs_is_told_and_kept(copy, capsys):
 
 def test_other_weights_give_other_figures(copy):
     run = copy("full")
-    state = state_dicts.read_state(run.model_path)
+    state = weight_reading.read_state(run.model_path)
     torch.save({key: value * 0.5 if key == "fc.weight" else value for key, value in state.items()}, run.model_path)
     assert main(["evaluate", run.id]) == 1
 
@@ -286,7 +286,7 @@ def test_bad_input_is_one_sentence(copy, capsys, tiny_runs, tmp_path):
     assert "protocol is empty" in refused(capsys, run.id, "--protocol", "")
     assert "RUN is nothing" in refused(capsys, "nothing")
     other = copy("scratch")
-    state = state_dicts.read_state(other.model_path)
+    state = weight_reading.read_state(other.model_path)
     torch.save({key: value for key, value in state.items() if key != "fc.bias"}, other.model_path)
     assert "whose classifier is not the one" in refused(capsys, other.id)
     torch.save({key: value for key, value in state.items() if key != "conv1.weight"}, other.model_path)

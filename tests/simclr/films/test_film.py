@@ -64,12 +64,12 @@ def test_the_last_frame_is_what_the_final_weights_give(trained):
 
     from simclr.data import loading
     from simclr.evaluation.features import features_of
-    from simclr.models import backbones, state_dicts
+    from simclr.models import backbones, state_dicts, weight_reading
 
     run = trained[0]
     config = runs.load_config(run)
     encoder = backbones.build_encoder("resnet_tiny", 16)
-    state_dicts.load_encoder(encoder, state_dicts.read_state(run.model_path), run.model_path)
+    state_dicts.load_encoder(encoder, weight_reading.read_state(run.model_path), run.model_path)
     loaded = loading.load_data("shapes", image_size=16, seed=config.seed, limit_images=120, val_fraction=0.1)
     with torch.inference_mode():
         expected = features_of(encoder.network.eval(), loaded.val, 16, device=torch.device("cpu")).numpy()
