@@ -98,7 +98,9 @@ class Tab:
     def _listen(self, message: object) -> None:
         # Streamlit looks for its server below the page's own path before it looks at the root
         is_search = "404" in message.text and "/_stcore/" in message.location.get("url", "")
-        is_gone = re.search("net::ERR_|WebSocket connection|disconnected from server", message.text)  # tests kill it
+        # tests kill it
+        gone = "net::ERR_|WebSocket connection|disconnected from server|in reaching server endpoint|is not responding"
+        is_gone = re.search(gone, message.text)
         is_refused = message.type == "warning" and "in theme" in message.text  # an option of the theme
         if (message.type == "error" and not is_search and not is_gone) or is_refused:
             self.errors.append(f"{message.text} ({message.location.get('url')})")
