@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.experiments import choice_panel
-from dashboard.shared import formats, store, ui
+from dashboard.shared import formats, forms, store, ui
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig
 from simclr.results import arms, wording
@@ -84,20 +84,15 @@ def _key(group_id: str, name: str) -> str:
     return f"more-{name}-{group_id}"
 
 
-def _words(group_id: str, name: str) -> list[str]:
-    text = str(st.session_state.get(_key(group_id, name)) or "")
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
 def _wanted(group_id: str, sweep: Sweep) -> More:
     """What the popover asks for."""
     state = st.session_state
     return More(
         int(state.get(_key(group_id, "seeds"), 1)),
-        {axis: words for axis in growth.option_axes(sweep) if (words := _words(group_id, axis))},
+        {axis: words for axis in growth.option_axes(sweep) if (words := forms.words(_key(group_id, axis)))},
         tuple(state.get(_key(group_id, "arms")) or ()),
         tuple(state.get(_key(group_id, "shares")) or ()),
-        _words(group_id, "per-class"),
+        forms.words(_key(group_id, "per-class")),
     )
 
 

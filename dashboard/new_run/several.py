@@ -109,8 +109,7 @@ def sweep_of(config: RunConfig, how: str) -> Sweep:
         option = str(st.session_state.get(f"several-option-{number}") or (FIRST if number == 1 else NO_OPTION))
         if option == NO_OPTION:
             continue
-        text = str(st.session_state.get(f"several-values-{number}") or "")
-        values = [word.strip() for word in text.split(",") if word.strip()]
+        values = forms.words(f"several-values-{number}")
         if not values:
             label = cfg.label(option, cfg.option_names(PretrainConfig)[option])
             raise Incomplete(f"{label} has no values yet: type some, separated by commas.")

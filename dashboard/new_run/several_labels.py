@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.shared import formats
+from dashboard.shared import formats, forms
 from simclr.config import ConfigError
 from simclr.results import arms, wording
 
@@ -69,8 +69,7 @@ def parts() -> dict[str, Any]:
     if not chosen:
         return {}
     fractions = list(st.session_state.get("several-fractions", [arms.LABEL_FRACTIONS[0]]))
-    text = str(st.session_state.get("several-per-class") or "")
-    counts = [word.strip() for word in text.split(",") if word.strip()]
+    counts = forms.words("several-per-class")
     if not fractions and not counts:
         raise ConfigError("No number of labels is chosen; allowed: shares of the labels, labels per class or both.")
     found: dict[str, Any] = {"arms": list(chosen), "label_fractions": fractions, "labels_per_class": counts}

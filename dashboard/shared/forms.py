@@ -178,6 +178,12 @@ def _known(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def words(key: str) -> list[str]:
+    """What is typed into a field whose values are separated by commas."""
+    text = str(st.session_state.get(key) or "")
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def typed(info: Any, value: Any) -> Any:
     """Text from a YAML file or an address as a value of the option's type; None where it is none."""
     kind = cfg.field_type(info)

@@ -83,6 +83,11 @@ def _read(path: Path, _signature: Any) -> Table:
 
 def metric_names(path: Path) -> tuple[str, ...]:
     """Names of the columns that hold a number; none where the file is no log."""
+    return _names(path, metrics_csv.signature(path))
+
+
+@lru_cache(maxsize=1024)  # a page asks every log for them with each click, and few tables are kept
+def _names(path: Path, _signature: Any) -> tuple[str, ...]:
     try:
         return tuple(read(path).columns)
     except Unreadable:

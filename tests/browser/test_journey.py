@@ -112,7 +112,7 @@ def test_journey(server: Server, browser: object) -> None:
     page.wait_for_url(re.compile("image="))  # the server has heard of it
     tab.shot("embeddings-image")
     tab.open(page.url.removeprefix(server.url))  # the address brings it all back, at once
-    expect(page.locator("canvas.marks").first).to_be_visible(timeout=10_000)
+    expect(page.locator("canvas.marks").first).to_be_visible(timeout=5_000)
     tab.sees(re.compile("^Nearest in"))
 
     # augmentations: as they are drawn, and into a new run
