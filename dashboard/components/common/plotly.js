@@ -2,14 +2,17 @@
 
 import { withAlpha } from "./theme.js";
 
-/** @import { Figure, Plotly, Theme } from "./types.js" */
+/** @import { Figure, Plotly, PlotlyNode, Theme } from "./types.js" */
+
+/** @type {WeakMap<HTMLElement, Promise<unknown>>} */
+const drawing = new WeakMap(); // charts, until plotly has said that it is done
 
 // In an element narrower than this, as one is while the page is laid out, plotly hides every tick label and then places the
 // title of the axis below the lowest of none, at -Infinity.
 export const MIN_CHART_WIDTH = 100; // pixels
 
 // Nothing leaves this machine.
-export const CHART_OPTIONS = {
+const CHART_OPTIONS = {
   displaylogo: false,
   typesetMath: false,
   responsive: false,
@@ -33,6 +36,22 @@ export function loadPlotly(url) {
     });
   }
   return window.simclrPlotly;
+}
+
+/**
+ * Draws a figure, or what is new in it.
+ * @param {Plotly} plotly @param {PlotlyNode} node @param {any[]} data @param {object} layout @param {object} config
+ */
+export function drawChart(plotly, node, data, layout, config) {
+  drawing.set(node, plotly.react(node, data, layout, { ...CHART_OPTIONS, ...config }));
+}
+
+/**
+ * Ends a chart. A drawing that has begun ends first: its last step is an event, and a chart that was purged has none.
+ * @param {Plotly} plotly @param {PlotlyNode} node
+ */
+export function endChart(plotly, node) {
+  return Promise.allSettled([drawing.get(node)]).then(() => plotly.purge(node));
 }
 
 /** @param {Figure} figure @param {Theme} colors */

@@ -41,7 +41,7 @@ export interface PlotlyNode extends HTMLElement {
 }
 
 export interface Plotly {
-  react(node: HTMLElement, data: any[], layout: object, config: object): void;
+  react(node: HTMLElement, data: any[], layout: object, config: object): Promise<unknown>;
   relayout(node: HTMLElement, changes: object): void;
   purge(node: HTMLElement): void;
   downloadImage(figure: Figure, options: object): Promise<string>;

@@ -5,7 +5,7 @@
 // at a chart reads all its lines at one place, and marks the place in all charts. Every text is set with textContent.
 
 import { element } from "../common/elements.js";
-import { loadPlotly } from "../common/plotly.js";
+import { endChart, loadPlotly } from "../common/plotly.js";
 import { later } from "./drawing.js";
 import { ICONS, iconButton } from "./elements.js";
 import { takeIn } from "./lines.js";
@@ -118,7 +118,7 @@ function refresh(grid, data) {
 /** @param {Card} card */
 function discard(card) {
   card.grid.sight.unobserve(card.node);
-  if (card.grid.plotly) card.grid.plotly.purge(card.plot);
+  if (card.grid.plotly) endChart(card.grid.plotly, card.plot);
   card.node.remove();
 }
 

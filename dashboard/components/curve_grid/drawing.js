@@ -1,6 +1,6 @@
 // Charts are drawn one after another, so that the page answers in between.
 
-import { CHART_OPTIONS, MIN_CHART_WIDTH, paint } from "../common/plotly.js";
+import { drawChart, MIN_CHART_WIDTH, paint } from "../common/plotly.js";
 import { theme } from "../common/theme.js";
 import { layoutOf, linesOf, marksOf, tracesOf, zoomName } from "./lines.js";
 import { hideTooltip } from "./reading.js";
@@ -55,8 +55,7 @@ function paintCard(card) {
   const traces = [...tracesOf(grid, lines), ...(marks ? marksOf(marks, lines) : [])];
   const figure = paint({ data: traces, layout: layoutOf(grid, card, height) }, theme(card.node));
   const started = performance.now();
-  grid.plotly.react(card.plot, figure.data, figure.layout, {
-    ...CHART_OPTIONS,
+  drawChart(grid.plotly, card.plot, figure.data, figure.layout, {
     doubleClick: "autosize",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"],
   });

@@ -3,7 +3,7 @@
 
 import { element } from "../common/elements.js";
 import { openAddress } from "../common/leaving.js";
-import { CHART_OPTIONS, loadPlotly, MIN_CHART_WIDTH, paint } from "../common/plotly.js";
+import { drawChart, endChart, loadPlotly, MIN_CHART_WIDTH, paint } from "../common/plotly.js";
 import { discardState, stateIn } from "../common/states.js";
 import { theme } from "../common/theme.js";
 
@@ -24,8 +24,7 @@ function draw(chart) {
   const figure = paint(JSON.parse(chart.figure), colors);
   // A constant uirevision: plotly then keeps zoom, pan and hidden lines from one update to the next.
   const layout = { ...figure.layout, uirevision: "keep", height: chart.height, autosize: true };
-  chart.plotly.react(chart.node, figure.data, layout, {
-    ...CHART_OPTIONS,
+  drawChart(chart.plotly, chart.node, figure.data, layout, {
     doubleClick: "reset",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
   });
@@ -92,7 +91,7 @@ export default function liveChart({ parentElement, data }) {
     chart.resize.disconnect();
     chart.dark.removeEventListener("change", chart.onTheme);
     window.removeEventListener("simclr-frame", chart.onFrame);
-    if (chart.plotly) chart.plotly.purge(chart.node);
+    if (chart.plotly) endChart(chart.plotly, chart.node);
     discardState(charts, parentElement);
   };
 }
