@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.components.address import open_address, show_address
 
@@ -67,6 +68,12 @@ def _text(query: Mapping[str, str | Sequence[str]]) -> str:
     return urlencode({name: value for name, value in query.items() if value}, doseq=True)
 
 
+def _is_navigation() -> bool:
+    """Whether this run is for an entry of the browser's history that was just opened: by Back, or by a link."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation
+
+
 def enter(page: str, pages: Sequence[str]) -> None:
     """Takes notice of the address; to be called whenever the app runs as a whole, before the page is drawn.
 
@@ -81,7 +88,7 @@ def enter(page: str, pages: Sequence[str]) -> None:
         visit.settled = visit.written[-1]
     if came:
         visit.notes = []
-    if not came and asked in (visit.asked, *visit.written):
+    if not (came or _is_navigation()) and asked in (visit.asked, *visit.written):
         return
     visit.is_first = not any(each.token for each in visits.of.values())
     visit.token, visit.asked = uuid.uuid4().hex, asked

@@ -129,6 +129,7 @@ def confirm_purge(run_ids: list[str], freed: int) -> None:
 
 def page() -> None:
     url_state.news("trash")
+    url_state.write({})
     ui.show_message()
     if done := st.session_state.pop("trash-done", ""):
         st.toast(done, icon=":material/check:")

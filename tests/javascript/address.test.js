@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { beforeEach, test } from "node:test";
+import { beforeEach, mock, test } from "node:test";
 
 const ORIGIN = "http://127.0.0.1:8501";
 let listened = 0;
@@ -30,8 +30,17 @@ class Bar {
       },
     };
   }
+  /** @param {string} _ @param {() => void} listener */
+  addEventListener(_, listener) {
+    this.listener = listener;
+  }
   dispatchEvent() {
     listened += 1;
+    this.listener?.();
+  }
+  back() {
+    this.place -= 1;
+    this.listener?.();
   }
   get shown() {
     return this.entries[this.place].href.slice(ORIGIN.length);
@@ -39,6 +48,9 @@ class Bar {
 }
 
 /** @type {any} */ (globalThis).PopStateEvent = class {};
+let state = "notRunning";
+/** @type {any} */ (globalThis).document = { querySelector: () => ({ getAttribute: () => state }) };
+mock.timers.enable({ apis: ["setTimeout"] });
 const { default: address } = await import("../../dashboard/components/address/address.js");
 
 /** @param {string} href */
@@ -134,4 +146,45 @@ test("another page is opened once, as one entry or instead of this one", () => {
   leave({ href: "/run?id=a", instead: false, token: `u${visits}` });
   leave({ href: "/", instead: true, token: `w${visits}` });
   assert.deepEqual([bar.entries.length, bar.shown, listened], [2, "/", 3]);
+});
+
+/** Back is pressed, from one run to the one before. */
+function goBack() {
+  const bar = open("/run?id=a");
+  show({ page: "run", query: "id=a", asked: "id=a", visit: "first" });
+  bar.history.pushState({}, "", "/run?id=b");
+  show({ page: "run", query: "id=b", asked: "id=b", visit: "second", order: 2 });
+  bar.back();
+  return bar;
+}
+
+test("a press on Back that the server did not hear of is told again, three times", () => {
+  const bar = goBack();
+  mock.timers.tick(1999);
+  show({ page: "run", query: "id=b&epoch=3", asked: "id=b", visit: "second", order: 3 }); // of the page before
+  assert.equal(listened, 0);
+  mock.timers.tick(1);
+  assert.equal(listened, 1);
+  mock.timers.tick(4000);
+  assert.equal(listened, 2);
+  mock.timers.tick(100_000);
+  assert.deepEqual([listened, bar.entries.length, bar.shown], [3, 2, "/run?id=a"]);
+});
+
+test("a press on Back that was answered, or is being answered, is not told again", () => {
+  const bar = goBack();
+  mock.timers.tick(1000);
+  show({ page: "run", query: "id=a&epoch=1", asked: "id=a", visit: "third", order: 3 });
+  mock.timers.tick(100_000);
+  assert.deepEqual([listened, bar.shown], [0, "/run?id=a&epoch=1"]);
+  goBack();
+  state = "running";
+  mock.timers.tick(100_000);
+  assert.equal(listened, 0);
+  state = "notRunning";
+  mock.timers.tick(2000);
+  assert.equal(listened, 1);
+  show({ page: "run", query: "id=a&epoch=1", asked: "id=a", visit: "fourth", order: 3 });
+  mock.timers.tick(100_000);
+  assert.equal(listened, 1);
 });

@@ -1,6 +1,7 @@
 // Writes what a page shows into the address, in place: no entry is added to the browser's history.
 
 import { openAddress } from "../common/leaving.js";
+import { expectAnswer, heard } from "./answers.js";
 
 /** @import { Component } from "../common/types.js" */
 /** @import { AddressData, Leaving } from "./types.js" */
@@ -25,6 +26,7 @@ function isShown(data) {
 
 /** @param {AddressData} data */
 function write(data) {
+  expectAnswer(window);
   if (!isShown(data)) return; // another page was opened meanwhile
   const { location, history } = window;
   const { state } = history;
@@ -42,6 +44,7 @@ function write(data) {
   } else if (state?.visit !== data.visit) {
     return; // Back was pressed
   }
+  heard();
   if (data.order <= last.order) return;
   last.visit = data.visit;
   last.order = data.order;

@@ -76,6 +76,19 @@ def test_an_address_is_read_once_and_says_everything(server: Server) -> None:
     assert shown(server, "curves") == ("", "c", "a")
 
 
+def test_back_to_what_the_same_visit_wrote_before_is_no_old_address(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a browser says along with a click is old; what it opens by Back or by a link is meant."""
+    server.run("curves", "x=b")
+    server.run("curves", "x=b", {"x": "c"})
+    server.run("curves", "x=b")
+    assert shown(server, "curves")[1] == "c"
+    monkeypatch.setattr(url_state, "get_script_run_ctx", lambda: SimpleNamespace(is_history_navigation=True))
+    server.run("curves", "x=b")
+    assert shown(server, "curves")[1] == "b"
+
+
 def test_without_an_address_a_page_is_as_it_was_left(server: Server) -> None:
     server.run("curves", "id=1&x=b&y=c")
     server.run("run", "")
