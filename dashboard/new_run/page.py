@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.new_run import address_notes, checks, compute_target, folder_reading, preflight, several
+from dashboard.new_run import address_notes, checks, compute_target, folder_reading, preflight, several, several_cost
 from dashboard.shared import asked, form_fields, formats, forms, run_labels, store, ui, url_state
 from simclr import config as cfg
 from simclr import runs
@@ -324,7 +324,10 @@ def start_card(obstacles: list[forms.Obstacle]) -> None:
     problem = ""
     if how != several.ONE and config is not None:
         try:
-            st.caption(escape.markdown(several.describe(config, how, target)))
+            sweep = several.sweep_of(config, how)
+            st.caption(escape.markdown(several.describe(sweep, target)))
+            if target != compute_target.SLURM:
+                several_cost.section(config, sweep, target)
         except several.Incomplete as error:
             problem = str(error)
             st.caption(escape.markdown(problem))

@@ -9,7 +9,6 @@ from dashboard.new_run import compute_target, several_labels
 from dashboard.shared import formats, forms, store, ui
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig, RunConfig
-from simclr.lifecycle import estimate
 from simclr.sweeps import on_slurm, repeat, start, sweep_file
 from simclr.sweeps.settings import NOT_AN_AXIS, Sweep
 
@@ -131,28 +130,11 @@ def sweep_of(config: RunConfig, how: str) -> Sweep:
     )
 
 
-def describe(config: RunConfig, how: str, target: str) -> str:
-    """How many runs, of what, and how long they take where one of them was measured; or what is wrong.
-
-    Raises:
-        ConfigError: with one sentence for what is wrong.
-    """
-    sweep = sweep_of(config, how)
-    members = list(sweep.members())
-    text = f"{formats.thousands(len(members))} runs: {sweep_file.described(sweep)}."
-    is_slurm = target == compute_target.SLURM
-    job = None if is_slurm else estimate.find_job(config, target, store.runs_dir())
-    found = None if job is None else estimate.load(job)
-    if is_slurm:
+def describe(sweep: Sweep, target: str) -> str:
+    """How many runs, of what."""
+    text = f"{formats.thousands(sum(1 for _ in sweep.members()))} runs: {sweep_file.described(sweep)}."
+    if target == compute_target.SLURM:
         text += " Each is a Slurm job of its own."
-    if found is not None:
-        number = sum(member.arm is None for member in members)
-        lasting = formats.duration(number * found.seconds)
-        if number == len(members):
-            text += f" One after the other about {lasting}, if all take as long as one."
-        else:
-            text += f" The {formats.thousands(number)} pre-trainings take about {lasting} one after the other, if all "
-            text += f"take as long as one; the {formats.thousands(len(members) - number)} supervised runs come on top."
     if sweep.chooses:
         text += " They are compared on validation images; no test image is looked at."
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -80,6 +81,8 @@ def sweep(arguments: list[str]) -> int:
     if options.test:
         with jobs.running(options.job_dir) as report:
             return _test(options, folder, report)
+    if options.job_dir:
+        return _measure_cost(options, folder)
     return _start(sweep_file.load(options.FILE), folder, options)
 
 
@@ -156,6 +159,14 @@ def _test(options: Any, folder: Path, report: Report) -> int:
     choice.run_test(chosen, find, evaluate, report)
     tested = groups.find_group(group_id, RunIndex(folder).summaries(max_age=0)) or group
     print(answer_of(tested, find, choice.test_measure(chosen)))
+    return FINISHED
+
+
+def _measure_cost(options: Any, folder: Path) -> int:
+    """Keeps with a job what the sweep that is given in place of a file would cost."""
+    with jobs.running(options.job_dir) as report:
+        wanted = sweep_file.parse(json.loads(options.FILE))
+        cost.save(Path(options.job_dir), cost.estimate_cost(wanted, folder, options.device or "auto", report=report))
     return FINISHED
 
 

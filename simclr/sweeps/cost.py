@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from simclr import config as cfg
 from simclr.config import RunConfig
+from simclr.files import safe_read, writing
 from simclr.hardware import devices
-from simclr.launch import queue
+from simclr.launch import jobs, queue
 from simclr.lifecycle import estimate
 from simclr.results import arms
 from simclr.runs.status import Report, no_report
+from simclr.sweeps import settings
 from simclr.sweeps.settings import Member, Sweep
 from simclr.training.time_left import duration_text
 
+JOB_NAME, COST = "sweep-cost", "cost.json"
 MOST_MEASURED = 6  # kinds of runs; each takes half a minute
 # Options that change what a run costs. Others, such as the temperature, are the runs' own affair.
 COSTLY = (
@@ -165,3 +169,39 @@ def _num_places(device: str, config: RunConfig, runs_dir: Path) -> int:
     if devices.names_in(name):  # each run takes all of them
         return min(limits.get(found, 1) for found in wanted)
     return max(1, sum(limits.get(found, 1) for found in wanted) // config.devices)
+
+
+# --- as a job -------------------------------------------------------------------------------------------------------
+
+
+def _request(sweep: Sweep, device: str) -> dict[str, Any]:
+    plain = settings.to_plain(sweep)
+    return {"device": device, "sweep": {name: value for name, value in plain.items() if name != "title"}}
+
+
+def start_job(sweep: Sweep, device: str, runs_dir: Path) -> Path:
+    """Starts measuring in the background, or returns the folder of the job that does so already.
+
+    Raises:
+        ConfigError: if the folder cannot be written.
+    """
+    request = _request(sweep, device)
+    arguments = ["sweep", json.dumps(request["sweep"]), "--dry_run", "--device", device]
+    return jobs.start(JOB_NAME, request, [*arguments, "--runs_dir", str(runs_dir.resolve())], runs_dir, device="")
+
+
+def find_job(sweep: Sweep, device: str, runs_dir: Path) -> Path | None:
+    """The newest job that was asked the same, whatever became of it."""
+    return jobs.find(JOB_NAME, _request(sweep, device), runs_dir)
+
+
+def save(job: Path, found: Cost) -> None:
+    writing.write_atomically(job / COST, json.dumps(asdict(found), indent=1))
+
+
+def load(job: Path) -> Cost | None:
+    """What a job found; None while there is nothing."""
+    try:
+        return Cost(**safe_read.json_dict(job / COST))
+    except TypeError:
+        return None

@@ -6,7 +6,8 @@ from pretended_slurm import pretended_slurm  # noqa: F401  (a fixture)
 from quiet_forms import folder  # noqa: F401  (a fixture)
 
 from simclr import runs
-from simclr.sweeps import start
+from simclr.cli.main import main
+from simclr.sweeps import cost, start
 
 
 def option(app, name):
@@ -69,6 +70,39 @@ def test_what_is_wrong_is_said_and_cannot_be_started(folder, values, sentence):
     app.text_input("several-values-1").set_value(values).run()
     assert sentence in texts(app)
     assert app.button("start").disabled
+
+
+@pytest.fixture
+def cost_job(folder, monkeypatch):
+    """The cost of a sweep of this form, measured as its job does; without the real steps, which take half a minute."""
+    asked = []
+
+    def measured(sweep, runs_dir, device, num_settings=None, report=None):
+        asked.append((sweep, device))
+        return cost.Cost(12, 3600.0, 3000.0, 4200.0, 10**6, 1, 2, 2)
+
+    monkeypatch.setattr(cost, "estimate_cost", measured)
+
+    def start(name, arguments, runs_dir, device):
+        job = runs_dir / runs.JOBS / f"20260101-000000-{name}-0000"
+        job.mkdir(parents=True)
+        assert main([*arguments, "--job_dir", str(job)]) == 0
+        return job
+
+    monkeypatch.setattr("simclr.launch.spawn.start_job", start)
+    return asked
+
+
+def test_the_cost_of_all_runs_is_measured_before_they_start(folder, cost_job):
+    app = chosen(open_page("new_run"), "Seeds")
+    app.button_group("several-arms").set_value(["full"]).run()
+    app.button("check-all").click().run()
+    (asked,) = cost_job
+    assert (asked[0].arms, len(asked[0].seeds), asked[1]) == (("full",), 3, "cpu")
+    assert "12 runs: about 1 h" in texts(app)
+    assert app.button("check-all").label == "Measure again"
+    app.number_input("several-seeds").set_value(4).run()
+    assert "12 runs: about" not in texts(app)  # of another sweep
 
 
 def test_a_double_click_starts_one_group(folder):
