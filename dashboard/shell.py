@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.shared import queue, store, ui, url_state
 
-st.set_page_config(page_title="SimCLR explorer", page_icon=str(store.ROOT / "dashboard/static/icon.png"), layout="wide")
+st.set_page_config(page_title="SimCLR explorer", page_icon=ui.ICON, layout="wide")
 ui.style()
 
 FOLDER = store.ROOT / "dashboard"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -56,13 +57,17 @@ STYLE = """
 """
 
 
+# In the page itself: as a file it would be Streamlit's to serve, which has none for a moment while a script begins.
+ICON = f"data:image/png;base64,{base64.b64encode((store.ROOT / 'dashboard/static/icon.png').read_bytes()).decode()}"
+
+
 def style() -> None:
     """The few rules that the theme has no option for."""
     st.html(STYLE)
     st.logo(
         str(store.ROOT / "dashboard/static/logo.svg"),
         size="large",
-        icon_image=str(store.ROOT / "dashboard/static/icon.png"),
+        icon_image=ICON,
     )
 
 
