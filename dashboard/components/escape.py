@@ -6,6 +6,7 @@ Every such text goes through one of the two functions here on its way to Streaml
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -30,6 +31,8 @@ def markdown(text: str) -> str:
 def plotly(figure: Any, name: str = "") -> Any:
     """A copy of a figure, its `data` and `layout` as plain values, in which no text is read as HTML or as a template.
 
+    Numbers that are not finite, which JSON has no word for, are None: a gap in a line.
+
     Templates of its own (`hovertemplate`) stay as they are: they are written here, and name what they show.
     """
     if isinstance(figure, dict):
@@ -38,4 +41,4 @@ def plotly(figure: Any, name: str = "") -> Any:
         return [plotly(value, name) for value in figure]
     if isinstance(figure, str) and not name.endswith("template"):
         return figure.translate(_PLOTLY_SIGNS)
-    return figure
+    return None if isinstance(figure, float) and not math.isfinite(figure) else figure

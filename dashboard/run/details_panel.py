@@ -111,6 +111,10 @@ def final_test(run: Run) -> None:
     ):
         return
     names = [str(name) for name in classes]
+    numbers = map(safe_read.finite_number, per_class)
+    measured = [(name, number) for name, number in zip(names, numbers, strict=True) if number is not None]
+    if not measured:
+        return
     matrix = confusion.readable(names, found.get("confusion") or [])
     beside = matrix is not None and len(matrix.columns) <= MOST_BESIDE
     left, right = st.columns([0.42, 0.58], gap="small") if beside else (st.container(), st.container())
@@ -118,9 +122,10 @@ def final_test(run: Run) -> None:
         is_probe = run.kind == "pretrain"
         st.markdown("**Linear probe: test accuracy by class**" if is_probe else "**Test accuracy by class**")
         st.caption(escape.markdown(budget_sentence(found)))
-        height = run_figures.per_class_height(len(names))
+        height = run_figures.per_class_height(len(measured))
         with st.container(height=MOST_HEIGHT if height > MOST_HEIGHT else "content", border=False):
-            live_chart(run_figures.per_class(names, per_class, "primary"), key=f"classes-{run.id}", height=height)
+            figure = run_figures.per_class(*zip(*measured, strict=True), "primary")
+            live_chart(figure, key=f"classes-{run.id}", height=height)
     if matrix is not None:
         with right.container(border=True, height="stretch"):
             st.markdown("**What was taken for what**")

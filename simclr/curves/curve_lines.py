@@ -113,6 +113,12 @@ _tables: _Latest[_Table] = _Latest(MAX_TABLES)
 _lines: _Latest[Line | None] = _Latest(MAX_LINES)
 
 
+def _single(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """In single precision; what is too large for it is infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
 def points(source: Source, columns: Sequence[str], x: str, others: Iterable[str] = ()) -> list[tuple[Floats, Floats]]:
     """Of each column its finite values with their places on the axis `x`, the places rising.
 
@@ -132,9 +138,9 @@ def points(source: Source, columns: Sequence[str], x: str, others: Iterable[str]
             read = metrics_csv.read_columns(source.metrics_path, wanted)
         table.rows = table.rows or {name: read[name] for name in PLACES if name in read}
         for name in missing:
-            values = read.get(name, np.empty(0))
+            values = _single(read.get(name, np.empty(0)))
             kept = np.flatnonzero(np.isfinite(values)).astype(np.int32)
-            table.cells[name] = kept, values[kept].astype(np.float32)
+            table.cells[name] = kept, values[kept]
     if x not in table.places:
         table.places[x] = series.positions(table.rows, x)
     found = []

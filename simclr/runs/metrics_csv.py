@@ -22,6 +22,7 @@ from simclr.files import safe_read, writing
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas
     from numpy.typing import NDArray
 
 MAX_TAILS = 64  # growing files of which what was read is kept
@@ -279,11 +280,18 @@ def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float
             )
         except (ValueError, OverflowError):  # also pandas' own errors of parsing
             continue
-        return {
-            str(name).strip(): pandas.to_numeric(frame[name], errors="coerce").to_numpy(dtype="float64")
-            for name in frame.columns
-        }
+        return {str(name).strip(): _numbers(frame[name]) for name in frame.columns}
     return {}
+
+
+def _numbers(column: pandas.Series) -> NDArray[np.float64]:
+    """The cells of a table's column; NaN for what is no number."""
+    import pandas
+
+    try:
+        return pandas.to_numeric(column, errors="coerce").to_numpy(dtype="float64")
+    except OverflowError:  # a cell of 400 digits is an integer, which no float holds
+        return pandas.to_numeric(column.astype(str), errors="coerce").to_numpy(dtype="float64")
 
 
 def newest_figures(path: Path) -> tuple[float | None, float | None]:

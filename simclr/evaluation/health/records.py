@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from simclr.runs.health_log import Row
 
+MOST_EPOCHS = 2.0**53  # up to here a float holds every whole number
 # of `metrics.csv`
 USED_METRICS = (
     "epoch",
@@ -115,7 +116,8 @@ def by_epoch(rows: Sequence[Row], records: Columns, config: Mapping[str, Any], e
     validated = any(np.isfinite(values).any() for name, values in columns.items() if name.startswith("val/"))
     # an epoch that is going on counts from its validation on
     told = columns.get("val/loss" if validated else "train/loss", np.full(len(epochs), np.nan))
-    known = np.unique(epochs[np.isfinite(epochs) & ~np.isnan(told)]).astype(np.int64)
+    is_known = np.abs(epochs) < MOST_EPOCHS  # neither without a number nor with one that no integer holds
+    known = np.unique(epochs[is_known & ~np.isnan(told)]).astype(np.int64)
     values = {name: per_epoch(name, epochs, column, known) for name, column in columns.items()}
     finite = {name: column[np.isfinite(column)] for name, column in columns.items()}
     of_epoch = {row.epoch: row for row in rows}
