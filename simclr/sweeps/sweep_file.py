@@ -154,7 +154,7 @@ def _axis(name: str, values: Any) -> Axis:
         if len(named) < 2:
             raise ConfigError(f"axes.{name}.pairs has {len(named)} values; allowed: at least 2.")
         return Axis(name, named, pairs=True)
-    if isinstance(values, Mapping):
+    if isinstance(values, Mapping) and values:
         return Axis(name, _named_values(name, values))
     if not isinstance(values, list | tuple) or not values:
         raise ConfigError(f"axes.{name} is {_short(values)}; allowed: a list of values such as [0.1, 0.2].")

@@ -1,4 +1,4 @@
-"""Run folders with values that nobody wrote, on every page: what a page cannot show is left out or said, and no page ends.
+"""Run folders with values that nobody wrote, on every page: what cannot be shown is left out or said; no page ends.
 
 Damage is drawn from a seed, so that a folder that ends a page can be made again: its number is in the failure.
 """

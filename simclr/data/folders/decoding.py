@@ -210,7 +210,12 @@ def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1..8; 1 (upright) where there is none or the EXIF block, not the image, is damaged.
 
     Also 1 for TIFF files, which Pillow turns itself.
+
+    Raises:
+        Exception: one of `DAMAGE`, for a damaged PNG, which is decoded: its EXIF block may follow the image.
     """
+    if image.format == "PNG":
+        image.load()  # a second attempt would take the decoded part for the whole
     with contextlib.suppress(*DAMAGE):
         return 1 if image.format == "TIFF" else int(image.getexif().get(0x0112, 1))
     return 1

@@ -292,6 +292,20 @@ def test_jpeg_files_that_were_cut_and_closed_again_are_found(tmp_path, progressi
         decoding.decode_image(tmp_path, "x.jpg", 32)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_png_files_that_are_damaged_in_the_middle_are_found(tmp_path, share):
+    """The attempt to decode one for its EXIF block is the one that tells."""
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(stream, "PNG")
+    content = bytearray(stream.getvalue())
+    place = int(share * len(content))
+    content[place : place + 2] = bytes(255 - value for value in content[place : place + 2])
+    (tmp_path / "x.png").write_bytes(content)
+    assert decoding.looks_whole(str(tmp_path / "x.png"))
+    with pytest.raises(ConfigError, match="cut short or damaged"):
+        decoding.decode_image(tmp_path, "x.png", 32)
+
+
 def test_images_below_8_pixels_are_enlarged(tmp_path):
     folder = folder_of(tmp_path / "set", grey(np.uint8, 255), ".png", PICTURES[:, :6, :6])
     assert shown(folder, tmp_path / "root")[1].image_size == 8
