@@ -316,7 +316,8 @@ def _run_to_end(
         status.close(state="failed", reason="diverged", phase="", error=str(error), exit_code=1)
     except Exception as error:
         peers.rest()
-        print_to_log(traceback.format_exc())
+        if not isinstance(error, ConfigError):  # which says all in its sentence
+            print_to_log(traceback.format_exc())
         print_to_log(close_as_failed(status, error, batch, peers))
     finally:
         if replaced := prepared.data.replaced:

@@ -1159,8 +1159,10 @@ def test_a_damaged_last_checkpoint_costs_the_steps_since_the_one_before(real, st
         last.write_bytes({"empty": b"", "garbage": bytes(len(content)), "flipped": content}.get(harm, half))
     if harm == "both":
         previous.write_bytes(b"x")
-        status = real.go_on(run).status
+        again = real.go_on(run)
+        status = again.status
         assert status.state == "failed"
+        assert "Traceback" not in again.log_tail()
         assert status.error == "last.ckpt and previous.ckpt are damaged and cannot be gone on from; start the run anew."
         return
     run = real.go_on(run)
