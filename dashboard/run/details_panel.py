@@ -124,7 +124,7 @@ def final_test(run: Run) -> None:
         st.caption(escape.markdown(budget_sentence(found)))
         height = run_figures.per_class_height(len(measured))
         with st.container(height=MOST_HEIGHT if height > MOST_HEIGHT else "content", border=False):
-            figure = run_figures.per_class(*zip(*measured, strict=True), "primary")
+            figure = run_figures.per_class([name for name, _ in measured], [value for _, value in measured], "primary")
             live_chart(figure, key=f"classes-{run.id}", height=height)
     if matrix is not None:
         with right.container(border=True, height="stretch"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -26,12 +25,16 @@ DIVERGED = "diverged"
 
 def rows_of(run: Run) -> list[Row]:
     """The lines of its `health.jsonl`, read again only when the file changed."""
-    return _read(str(run.health_path), metrics_csv.signature(run.health_path))
+    kept = _kept(str(run.health_path))
+    if kept["signature"] != (signature := metrics_csv.signature(run.health_path)):
+        kept |= {"signature": signature, "rows": health_log.read(run.health_path)}
+    return kept["rows"]
 
 
 @st.cache_resource(max_entries=16, ttl=600, show_spinner=False)
-def _read(path: str, signature: Any) -> list[Row]:
-    return health_log.read(Path(path))
+def _kept(path: str) -> dict[str, Any]:
+    """Of a file only what it holds now: that of a run which is watched changes all the time."""
+    return {"signature": None, "rows": []}
 
 
 def verdict_of(run: Run, summary: index.Summary, epoch: int | None = None) -> Verdict:

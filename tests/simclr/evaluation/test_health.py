@@ -174,7 +174,7 @@ def test_what_is_not_finite_is_left_out_and_still_a_line(tmp_path):
     log = health_log.HealthLog(tmp_path / "health.jsonl")
     log.append({"epoch": 1, "step": 1, "candidates": 17, **found})
     (item,) = health_log.read(log.path)
-    assert item.h.effective_rank is None and item.positive == () and item.overlap is None
+    assert item.h.effective_rank is None and not item.positive and item.overlap is None
 
 
 @pytest.mark.parametrize(
