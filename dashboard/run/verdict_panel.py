@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -39,7 +39,8 @@ def _kept(path: str) -> dict[str, Any]:
 
 def verdict_of(run: Run, summary: index.Summary, epoch: int | None = None) -> Verdict:
     """How the run does now, or did after an epoch."""
-    columns, reason, ended = metrics_csv.live_columns(run.metrics_path), summary.status.reason, not summary.is_active
+    columns: Mapping[str, Sequence[float]] = metrics_csv.live_columns(run.metrics_path)
+    reason, ended = summary.status.reason, not summary.is_active
     rows = rows_of(run) if summary.kind == "pretrain" else []
     if epoch is not None:
         rows, columns = health.up_to(rows, columns, epoch)

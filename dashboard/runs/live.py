@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import streamlit as st
@@ -21,7 +22,7 @@ TROUBLE_SECONDS = 86_400
 MAX_TROUBLES = 4
 
 
-def headline(summary: index.Summary, columns: dict[str, list[float]]) -> tuple[str, str, list[float]]:
+def headline(summary: index.Summary, columns: Mapping[str, Sequence[float]]) -> tuple[str, str, list[float]]:
     """Label, value and line of the number that tells most about a run that is going on."""
     for name, label in (("val/knn_top1", "kNN, validation"), ("val/top1", "Validation accuracy")):
         if (name == "val/top1") == (summary.kind == "pretrain"):

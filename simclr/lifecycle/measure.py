@@ -16,6 +16,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -176,7 +177,7 @@ class Trial:
 
     clock: Clock
     phases: Phases
-    rows: dict[str, list[float]]
+    rows: Mapping[str, Sequence[float]]
     begin: float
     end: float
     peak: int

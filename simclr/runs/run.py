@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import zlib
+from array import array
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -187,7 +188,7 @@ class Run:
     def log_path(self) -> Path:
         return self.path / LOG
 
-    def metrics(self) -> dict[str, list[float]]:
+    def metrics(self) -> dict[str, array[float]]:
         """All whole rows of `metrics.csv` by column; for a file that grows, keep a `MetricsTail`."""
         tail = MetricsTail(self.metrics_path)
         tail.refresh()
