@@ -23,6 +23,7 @@ import streamlit.config  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
 
 from dashboard import access  # noqa: E402
+from dashboard.components import served  # noqa: E402
 from dashboard.shared import store  # noqa: E402
 
 
@@ -46,4 +47,9 @@ try:
 except ValueError as error:
     sys.exit(str(error))
 
-app = st.App(ROOT / "dashboard" / "shell.py", lifespan=warm, middleware=[Middleware(access.Guard, allowed=allowed)])
+app = st.App(
+    ROOT / "dashboard" / "shell.py",
+    lifespan=warm,
+    routes=served.routes(),
+    middleware=[Middleware(access.Guard, allowed=allowed)],
+)

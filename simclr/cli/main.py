@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from importlib import import_module
@@ -9,6 +10,9 @@ from importlib import import_module
 from simclr import runs
 from simclr.cli.help_texts import DESCRIPTION
 from simclr.config import ConfigError
+
+# What a folder or disk does not allow: nothing that the code could know better.
+OF_A_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 # Module and function, imported when called: a command needs libraries that others do not.
 COMMANDS = {
@@ -48,7 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return runs.BAD_INPUT_EXIT_CODE
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if error.errno not in OF_A_PLACE:
+            raise
+        place = f"{error.filename}: " if error.filename is not None else ""
+        print(f"{place}{error.strerror}.", file=sys.stderr)
+        return runs.BAD_INPUT_EXIT_CODE
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
