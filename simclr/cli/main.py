@@ -10,6 +10,7 @@ from importlib import import_module
 from simclr import runs
 from simclr.cli.help_texts import DESCRIPTION
 from simclr.config import ConfigError
+from simclr.files import names
 
 # What a folder or disk does not allow: nothing that the code could know better.
 OF_A_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
@@ -38,6 +39,7 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
+    names.use_for_output()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(DESCRIPTION)

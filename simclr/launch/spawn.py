@@ -22,6 +22,7 @@ from simclr import PACKAGE, runs
 from simclr import config as cfg
 from simclr.config import ConfigError, RunConfig, not_written
 from simclr.files import safe_read, writing
+from simclr.files.names import is_text, readable
 from simclr.files.user_paths import existing_folder, user_path
 from simclr.hardware import devices, processes
 from simclr.runs import Run, seals
@@ -118,6 +119,9 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         reference = getattr(config, name, None)
         if isinstance(reference, str) and os.sep in reference:
             found[name] = str(user_path(reference).absolute())
+    for name, value in found.items():  # where the working directory has such a name
+        if not is_text(str(value)):
+            raise ConfigError(f"{name} is {readable(str(value))}; allowed: a path in UTF-8.")
     return config.model_copy(update=found) if found else config
 
 
