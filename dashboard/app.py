@@ -12,10 +12,18 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # Streamlit puts only this folder on the path
     sys.path.insert(0, str(ROOT))
 
+import os  # noqa: E402
+
+from simclr.files import user_paths  # noqa: E402
+
+try:
+    Path.home()
+except RuntimeError:  # a user without HOME and name: Streamlit, which looks for settings there, takes this one
+    os.environ["HOME"] = str(user_paths.home())
+
 import contextlib  # noqa: E402
 import gc  # noqa: E402
 import importlib  # noqa: E402
-import os  # noqa: E402
 from collections.abc import AsyncIterator  # noqa: E402
 
 import streamlit as st  # noqa: E402

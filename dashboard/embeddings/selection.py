@@ -170,9 +170,7 @@ def differing_row(embeddings: Sequence[Embedding], rows: Rows | None, opened: in
     grid(first, items, DIFFERING, side=84)
 
 
-def neighbors(
-    embeddings: Sequence[Embedding], sides: Sequence[Side], image: int, *, k: int, judge: str
-) -> None:
+def neighbors(embeddings: Sequence[Embedding], sides: Sequence[Side], image: int, *, k: int, judge: str) -> None:
     """The open image and its neighbours in each model, beside maps that do not show them themselves."""
     first = embeddings[0]
     row = map_images.row_of(first.ids, image)

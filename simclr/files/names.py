@@ -36,7 +36,9 @@ def _handle(error: UnicodeError) -> tuple[str, int]:
     """For what an encoding has no sign for: a terminal's may be ASCII."""
     assert isinstance(error, UnicodeEncodeError)
     signs = error.object[error.start : error.end]
-    shown = (readable(sign) if not is_text(sign) else sign.encode("ascii", "backslashreplace").decode() for sign in signs)
+    shown = (
+        readable(sign) if not is_text(sign) else sign.encode("ascii", "backslashreplace").decode() for sign in signs
+    )
     return "".join(shown), error.end
 
 

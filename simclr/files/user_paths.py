@@ -38,11 +38,16 @@ def takes_files(folder: Path) -> bool:
 
 
 def _may_be_used(folder: Path) -> bool:
-    """Whether a folder is the user's own, even one that cannot be written now, or can be written or made."""
+    """Whether a folder is the user's own, even one that cannot be written now, or can be written or made.
+
+    One that everybody may write to, such as `/tmp`, is nobody's home: others could put files there first.
+    """
     with contextlib.suppress(OSError):
         while not folder.exists():
             folder = folder.parent
-        return folder.stat().st_uid == os.getuid() or os.access(folder, os.W_OK | os.X_OK)
+        status = folder.stat()
+        is_open = bool(status.st_mode & stat.S_IWOTH)
+        return status.st_uid == os.getuid() or (os.access(folder, os.W_OK | os.X_OK) and not is_open)
     return False
 
 
