@@ -3,7 +3,11 @@
 
 /** @param {string} href */
 export function isOwn(href) {
-  return URL.parse(href, document.baseURI)?.origin === window.location.origin;
+  try {
+    return new URL(href, document.baseURI).origin === window.location.origin;
+  } catch {
+    return false;
+  }
 }
 
 /**
