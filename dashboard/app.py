@@ -33,6 +33,7 @@ from starlette.middleware import Middleware  # noqa: E402
 from dashboard import access  # noqa: E402
 from dashboard.components import served  # noqa: E402
 from dashboard.shared import store  # noqa: E402
+from simclr.files import names  # noqa: E402
 
 
 @contextlib.asynccontextmanager
@@ -54,6 +55,8 @@ try:
     allowed = access.Allowed.parse(os.environ.get(access.SETTING, ""))
 except ValueError as error:
     sys.exit(str(error))
+if not names.is_text(folder := str(store.runs_dir())):  # Streamlit keeps nothing under such a name
+    sys.exit(f"The runs folder is {names.readable(folder)}; allowed: SIMCLR_RUNS_DIR set to a path in UTF-8.")
 
 app = st.App(
     ROOT / "dashboard" / "shell.py",

@@ -156,3 +156,13 @@ def test_commands_write_such_a_run_to_any_terminal(old_run: Run, tmp_path: Path)
 def test_pages_show_such_a_class(old_run: Run, page: str, name: str) -> None:
     app = open_page(page, **{name: old_run.id if page == "run" else str(old_run.experiment)})
     assert not app.exception and texts(app)
+
+
+def test_a_dashboard_over_runs_in_such_a_folder_does_not_start(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent), "SIMCLR_RUNS_DIR": str(tmp_path / CAFE)}
+    done = subprocess.run(
+        [sys.executable, "-c", "import dashboard.app"], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stderr.endswith(
+        f"The runs folder is {tmp_path}/{SHOWN}; allowed: SIMCLR_RUNS_DIR set to a path in UTF-8.\n"
+    )
