@@ -14,7 +14,7 @@ NPM = PATH="$(NODE)/bin:$$PATH" node "$(NODE)/lib/node_modules/npm/bin/npm-cli.j
 .PHONY: run test lint test-unit test-javascript test-browser test-slurm test-gpu pictures test-slow format clean
 
 run: $(VENV)/.installed
-	$(BIN)/streamlit run dashboard/app.py
+	HOME="$${HOME:-/tmp}" $(BIN)/streamlit run dashboard/app.py
 
 test: lint test-unit test-javascript test-browser
 

@@ -19,6 +19,7 @@ import base64
 import hashlib
 import ipaddress
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ NAME = r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?"
 HOST = re.compile(rf"(?P<name>{NAME}\.?|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.IGNORECASE | re.ASCII)
 ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>.+)", re.IGNORECASE)
 PORTS = {"http": 80, "https": 443}
+MAX_SAID = 100  # different refusals that are written to the terminal
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -165,12 +167,25 @@ def content_policy() -> str:
     return "; ".join(" ".join([name, *sources]) for name, sources in policy.items())
 
 
+def relative_to(path: str, location: str) -> str:
+    """Where a request for `path/` is sent on to `path`, that address as a relative one.
+
+    Streamlit's is absolute, and would leave the prefix that a proxy took off.
+    """
+    bare = path.rstrip("/")
+    target, mark, query = location.partition("?")
+    if target != bare or bare == path:
+        return location
+    return "../" * (len(path) - len(bare)) + bare.rsplit("/", 1)[-1] + mark + query
+
+
 class Guard:
     """ASGI middleware: refuses with 403 what `Allowed` does not allow, and adds the headers to what is answered."""
 
     def __init__(self, app: ASGIApp, allowed: Allowed) -> None:
         self.app = app
         self.allowed = allowed
+        self.said: set[str] = set()
         self.headers = {
             "Content-Security-Policy": content_policy(),
             "X-Frame-Options": "SAMEORIGIN",
@@ -184,17 +199,28 @@ class Guard:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self.headers)
+                headers = MutableHeaders(scope=message)
+                headers.update(self.headers)
+                if "location" in headers:
+                    headers["location"] = relative_to(scope["path"], headers["location"])
             await send(message)
 
         refusal = self.allowed.refusal(scope)
         if refusal is None:
             await self.app(self._seen_by_streamlit(scope), receive, answer)
-        elif scope["type"] == "websocket":
+            return
+        text = f"{refusal} Other hosts are allowed by the environment variable {SETTING}, as the README says."
+        self._say(text)
+        if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: 403
         else:
-            more = f" Other hosts are allowed by the environment variable {SETTING}, as the README says.\n"
-            await PlainTextResponse(refusal + more, status_code=403)(scope, receive, answer)
+            await PlainTextResponse(f"{text}\n", status_code=403)(scope, receive, answer)
+
+    def _say(self, text: str) -> None:
+        """Tells the terminal, once: whose page is let in and whose websocket is not sees a page that stays empty."""
+        if text not in self.said and len(self.said) < MAX_SAID:
+            self.said.add(text)
+            print(text, file=sys.stderr, flush=True)
 
     @staticmethod
     def _seen_by_streamlit(scope: Scope) -> Scope:

@@ -12,10 +12,18 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # Streamlit puts only this folder on the path
     sys.path.insert(0, str(ROOT))
 
+import os  # noqa: E402
+
+from simclr.files import user_paths  # noqa: E402
+
+try:
+    Path.home()
+except RuntimeError:  # a user without HOME and name: Streamlit, which looks for settings there, takes this one
+    os.environ["HOME"] = str(user_paths.home())
+
 import contextlib  # noqa: E402
 import gc  # noqa: E402
 import importlib  # noqa: E402
-import os  # noqa: E402
 from collections.abc import AsyncIterator  # noqa: E402
 
 import streamlit as st  # noqa: E402
@@ -23,7 +31,9 @@ import streamlit.config  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
 
 from dashboard import access  # noqa: E402
+from dashboard.components import served  # noqa: E402
 from dashboard.shared import store  # noqa: E402
+from simclr.files import names  # noqa: E402
 
 
 @contextlib.asynccontextmanager
@@ -45,5 +55,12 @@ try:
     allowed = access.Allowed.parse(os.environ.get(access.SETTING, ""))
 except ValueError as error:
     sys.exit(str(error))
+if not names.is_text(folder := str(store.runs_dir())):  # Streamlit keeps nothing under such a name
+    sys.exit(f"The runs folder is {names.readable(folder)}; allowed: SIMCLR_RUNS_DIR set to a path in UTF-8.")
 
-app = st.App(ROOT / "dashboard" / "shell.py", lifespan=warm, middleware=[Middleware(access.Guard, allowed=allowed)])
+app = st.App(
+    ROOT / "dashboard" / "shell.py",
+    lifespan=warm,
+    routes=served.routes(),
+    middleware=[Middleware(access.Guard, allowed=allowed)],
+)

@@ -10,6 +10,8 @@ import math
 import re
 from typing import Any
 
+from simclr.files.names import readable
+
 # Streamlit looks for these in the text of a page when Markdown is done with it, so that no way of writing the signs
 # hides them: addresses that become links, :icons: and emoji, arrows. They end where an element begins.
 _JOINTS = re.compile(r"(?<=:)(?=[/\w+-])|(?<=www)(?=\.)|(?<=@)|(?<=[-<>~])(?=[-=>])", re.IGNORECASE)
@@ -23,7 +25,7 @@ def markdown(text: str) -> str:
 
     Signs are written as character references, which never begin markup (CommonMark 0.31, section 2.5).
     """
-    text = " ".join(text.encode(errors="replace").decode().split())  # a file name may hold bytes that are no text
+    text = " ".join(readable(text).split())  # a file name may hold bytes that are no text
     parts = (_SIGNS.sub(lambda sign: f"&#{ord(sign[0])};", part) for part in _JOINTS.split(text))
     return _NOTHING.join(parts)
 
@@ -40,5 +42,5 @@ def plotly(figure: Any, name: str = "") -> Any:
     if isinstance(figure, list | tuple):
         return [plotly(value, name) for value in figure]
     if isinstance(figure, str) and not name.endswith("template"):
-        return figure.translate(_PLOTLY_SIGNS)
+        return readable(figure).translate(_PLOTLY_SIGNS)
     return None if isinstance(figure, float) and not math.isfinite(figure) else figure

@@ -103,10 +103,6 @@ def suggest_partner(sides: Sequence[Side], found: list[index.Summary]) -> None:
 # --- maps -----------------------------------------------------------------------------------------------------------
 
 
-def prefix() -> str:
-    return str(st.get_option("server.baseUrlPath") or "")
-
-
 def load(folders: Sequence[str]) -> list[Embedding]:
     return [found for folder in folders if (found := stored.load_embedding(Path(folder))) is not None]
 
@@ -129,7 +125,7 @@ def data_of(
         for side, item, each in zip(sides, embeddings, points, strict=True)
     ]
     painted = colors.color_of(embeddings, color, judge=judge, k=k)
-    return view.payload(embeddings, panels, painted, view.sheets_of(embeddings[0], prefix()))
+    return view.payload(embeddings, panels, painted, view.sheets_of(embeddings[0]))
 
 
 @st.fragment
@@ -143,7 +139,7 @@ def maps(folders: list[str], asked: Projection, sides: Sequence[Side], color: st
     state, start, token = embedding_choice.map_state(MAP, first.ids)
     embedding_choice.keep_map_state(state, first.num_images)
     embedding_choice.write_address(MAP)
-    common: dict[str, Any] = {"k": k, "judge": judge, "prefix": prefix()}
+    common: dict[str, Any] = {"k": k, "judge": judge}
     if asked.dims == embedding_choice.SPACE:
         space(data, state.selection, map_images.row_of(first.ids, state.image))
         selection.neighbors(embeddings, sides, state.image, **common)

@@ -102,11 +102,11 @@ def items_of(embedding: Embedding, rows: Sequence[int], opened: int) -> list[dic
     return found
 
 
-def grid(embedding: Embedding, items: list[dict[str, Any]], key: str, prefix: str, **options: Any) -> None:
+def grid(embedding: Embedding, items: list[dict[str, Any]], key: str, **options: Any) -> None:
     image_grid(
         items,
         key,
-        sheets=view.sheets_of(embedding, prefix),
+        sheets=view.sheets_of(embedding),
         tile=map_images.tile_of(embedding.provenance["thumbnails"]),
         on_click=choice.open_clicked(key),
         **options,
@@ -114,7 +114,7 @@ def grid(embedding: Embedding, items: list[dict[str, Any]], key: str, prefix: st
 
 
 def panel(
-    embeddings: Sequence[Embedding], sides: Sequence[Side], rows: Rows, opened: int, *, k: int, judge: str, prefix: str
+    embeddings: Sequence[Embedding], sides: Sequence[Side], rows: Rows, opened: int, *, k: int, judge: str
 ) -> None:
     """Draws what is selected; without a selection, only where the models differ most.
 
@@ -126,7 +126,7 @@ def panel(
     if not len(rows):
         if is_pair:
             st.markdown("**Where the two differ most**")
-            differing_row(embeddings, None, opened, k, prefix)
+            differing_row(embeddings, None, opened, k)
             st.caption("Select images with the lasso to see what they are, and what each model takes them for.")
         return
     with st.container(border=True, key="embedding-selection"):
@@ -136,7 +136,7 @@ def panel(
             st.caption(f"{fine_percent(len(rows) / first.num_images)} of all", width="content")
         left, right = st.columns([1.05, 1], gap="medium")
         with left:
-            grid(first, items_of(first, rows[:MOST_IMAGES].tolist(), opened), GRID, prefix, max_height=300)
+            grid(first, items_of(first, rows[:MOST_IMAGES].tolist(), opened), GRID, max_height=300)
             if len(rows) > MOST_IMAGES:
                 st.caption(f"The first {MOST_IMAGES} of {len(rows):,}; the export holds all.")
             if is_pair:
@@ -156,10 +156,10 @@ def panel(
                 st.caption("These images have no classes.")
         if is_pair:
             st.markdown("**Of these, the neighbourhoods that differ most**")
-            differing_row(embeddings, rows, opened, k, prefix)
+            differing_row(embeddings, rows, opened, k)
 
 
-def differing_row(embeddings: Sequence[Embedding], rows: Rows | None, opened: int, k: int, prefix: str) -> None:
+def differing_row(embeddings: Sequence[Embedding], rows: Rows | None, opened: int, k: int) -> None:
     found = differing(embeddings, rows, k)
     first = embeddings[0]
     items = items_of(first, [row for row, _ in found], opened)
@@ -167,12 +167,10 @@ def differing_row(embeddings: Sequence[Embedding], rows: Rows | None, opened: in
     for item, (row, number) in zip(items, found, strict=True):
         name = first.classes[int(first.labels[row])] if first.labels is not None else f"image {first.ids[row]}"
         item["caption"] = f"{name}\n{number} of {most} shared"
-    grid(first, items, DIFFERING, prefix, side=84)
+    grid(first, items, DIFFERING, side=84)
 
 
-def neighbors(
-    embeddings: Sequence[Embedding], sides: Sequence[Side], image: int, *, k: int, judge: str, prefix: str
-) -> None:
+def neighbors(embeddings: Sequence[Embedding], sides: Sequence[Side], image: int, *, k: int, judge: str) -> None:
     """The open image and its neighbours in each model, beside maps that do not show them themselves."""
     first = embeddings[0]
     row = map_images.row_of(first.ids, image)
@@ -181,7 +179,7 @@ def neighbors(
     with st.container(border=True, key="embedding-open"):
         titles = [side.title for side in sides]
         about = view.facts(embeddings, titles, row, k, judge)
-        grid(first, items_of(first, [row], image), "embedding-opened", prefix, side=96)
+        grid(first, items_of(first, [row], image), "embedding-opened", side=96)
         words = [items_of(first, [row], image)[0]["name"], *(f"{name}: {text}" for name, text in about)]
         st.caption(escape.markdown(" · ".join(words)))
         near = view.nearest(embeddings, row, k)
@@ -193,5 +191,5 @@ def neighbors(
                 for item, (other, similarity, is_shared) in zip(items, entries, strict=True):
                     name = first.classes[int(first.labels[other])] if first.labels is not None else ""
                     item |= {"caption": f"{similarity:.3f}\n{name}", "mark": is_shared, "open": False}
-                grid(first, items, f"embedding-near-{place}", prefix, side=56)
+                grid(first, items, f"embedding-near-{place}", side=56)
         st.caption("Framed neighbours are shared by both models.")

@@ -187,7 +187,7 @@ def _cloud(
 # --- images ---------------------------------------------------------------------------------------------------------
 
 
-def sheets_of(embedding: Embedding, prefix: str = "") -> list[str]:
+def sheets_of(embedding: Embedding) -> list[str]:
     """The addresses of an embedding's sheets."""
     side = embedding.provenance["thumbnails"]["side"]
-    return map_images.sheet_addresses(embedding.sheets, str(embedding.provenance["images"]), side, prefix)
+    return map_images.sheet_addresses(embedding.sheets, str(embedding.provenance["images"]), side)

@@ -42,7 +42,6 @@ def images(first: Film) -> dict[str, Any]:
     is_labelled = has_classes(first)
     classes = map_images.classes_of(first.classes)
     thumbnails = first.about["thumbnails"]
-    prefix = str(st.get_option("server.baseUrlPath") or "")
     return {
         "ids": first.ids,
         "labels": first.labels if is_labelled else None,
@@ -56,7 +55,7 @@ def images(first: Film) -> dict[str, Any]:
             "high": 1.0,
             "values": first.labels if is_labelled else np.zeros(first.num_images),
         },
-        "sheets": map_images.sheet_addresses(first.sheets, str(first.about.get("images")), thumbnails["side"], prefix),
+        "sheets": map_images.sheet_addresses(first.sheets, str(first.about.get("images")), thumbnails["side"]),
         "tile": map_images.tile_of(thumbnails),
         "split": map_images.split_name(str(first.about.get("split"))),
     }

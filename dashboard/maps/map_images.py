@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dashboard.components import served
 from dashboard.shared import palette
 from simclr.files import safe_read, writing
 
-SHEET_CACHE = Path(__file__).parents[1] / "static" / "cache"
 MAX_CACHED_SHEETS = 60
 SPLIT_NAMES = {"val": "validation", "train": "training"}
 
@@ -40,7 +40,7 @@ def row_of(ids: NDArray[np.int64], image: int) -> int:
     return int(places[0]) if len(places) else -1
 
 
-def sheet_addresses(sheets: Sequence[Path], images: str, side: int, prefix: str = "") -> list[str]:
+def sheet_addresses(sheets: Sequence[Path], images: str, side: int) -> list[str]:
     """Puts the sheets of thumbnails where the server can serve them, and returns their addresses.
 
     Named by content, so that the browser fetches each once. Where that folder cannot be written, the sheets go along
@@ -52,14 +52,15 @@ def sheet_addresses(sheets: Sequence[Path], images: str, side: int, prefix: str 
     found = []
     for number, path in enumerate(sheets):
         name = f"images-{re.sub('[^0-9A-Za-z]', '', images)}-{side}-{number}.png"
-        target = SHEET_CACHE / name
         try:
+            folder = served.sheet_folder()
+            target = folder / name
             if not target.exists():
-                SHEET_CACHE.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
                 with writing.replacing(target, sync=False) as stream:
                     stream.write(safe_read.read_bytes(path, safe_read.MAX_SHEET_BYTES))
-                _forget_old_sheets()
-            found.append("/".join(["", *filter(None, [prefix.strip("/")]), "app/static/cache", name]))
+                _forget_old_sheets(folder)
+            found.append(served.address(name))
         except OSError:
             with contextlib.suppress(OSError):
                 content = safe_read.read_bytes(path, safe_read.MAX_SHEET_BYTES)
@@ -78,11 +79,11 @@ def contact_sheet(tiles: NDArray[np.uint8], side: int, columns: int = 3, gap: in
     return np.asarray(found)
 
 
-def _forget_old_sheets() -> None:
+def _forget_old_sheets(folder: Path) -> None:
     def age(path: Path) -> float:
         with contextlib.suppress(OSError):
             return path.stat().st_mtime
         return 0.0
 
-    for path in sorted(SHEET_CACHE.glob("images-*.png"), key=age, reverse=True)[MAX_CACHED_SHEETS:]:
+    for path in sorted(folder.glob("images-*.png"), key=age, reverse=True)[MAX_CACHED_SHEETS:]:
         path.unlink(missing_ok=True)

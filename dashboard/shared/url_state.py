@@ -182,9 +182,12 @@ def write(query: Mapping[str, str | Sequence[str]], part: str = "page") -> None:
 
 
 def address(page: str, **query: str) -> str:
-    """The address on this server of a page that shows what `query` says."""
+    """The address of a page that shows what `query` says, relative to that of any page.
+
+    The browser knows the whole of it: a proxy may put a prefix before it that the server never sees.
+    """
     text = urlencode({name: value for name, value in query.items() if value}, quote_via=quote, safe="")
-    path = "/".join(["", *filter(None, [str(st.get_option("server.baseUrlPath") or "").strip("/"), page])]) or "/"
+    path = page or "./"
     return f"{path}?{text}" if text else path
 
 

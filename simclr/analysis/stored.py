@@ -98,7 +98,7 @@ def compute(
         images: (N, 3, S, S), of a profile.
 
     Raises:
-        ConfigError: if the model cannot be loaded.
+        ConfigError: if the model cannot be loaded, or the folder cannot be written.
     """
     with references.open_weights(model) as weights:
         path = _path_for(model, weights, kind, images_key(images) if images is not None else "")
@@ -110,8 +110,11 @@ def compute(
             found = invariance(encoder, images, report)
         else:
             found = factor_probe(encoder, report)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writing.write_atomically(path, json.dumps(found | {"model": model.reference, "versions": runs.versions()}))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            writing.write_atomically(path, json.dumps(found | {"model": model.reference, "versions": runs.versions()}))
+        except OSError as error:
+            raise ConfigError(f"{path.parent} cannot be written: {error.strerror or error}.") from None
     report(1.0)
     return found
 

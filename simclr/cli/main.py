@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from importlib import import_module
@@ -9,6 +10,10 @@ from importlib import import_module
 from simclr import runs
 from simclr.cli.help_texts import DESCRIPTION
 from simclr.config import ConfigError
+from simclr.files import names
+
+# What a folder or disk does not allow: nothing that the code could know better.
+OF_A_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 # Module and function, imported when called: a command needs libraries that others do not.
 COMMANDS = {
@@ -34,6 +39,7 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
+    names.use_for_output()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(DESCRIPTION)
@@ -48,7 +54,13 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return runs.BAD_INPUT_EXIT_CODE
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if error.errno not in OF_A_PLACE:
+            raise
+        place = f"{error.filename}: " if error.filename is not None else ""
+        print(f"{place}{error.strerror}.", file=sys.stderr)
+        return runs.BAD_INPUT_EXIT_CODE
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT

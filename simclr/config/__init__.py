@@ -2,7 +2,7 @@
 
 from simclr.config.augmentation import CROP_AND_FLIP, Augmentation
 from simclr.config.common_options import CommonOptions
-from simclr.config.errors import ConfigError
+from simclr.config.errors import ConfigError, not_written
 from simclr.config.fields import (
     Options,
     allowed,
@@ -66,6 +66,7 @@ __all__ = [
     "load_yaml",
     "nearest_name",
     "nest",
+    "not_written",
     "option",
     "option_names",
     "option_text",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import unicodedata
 
-# Characters that end a line, steer a terminal, or are half of one: neither a log nor a page can show them.
-UNSHOWN = ("Cc", "Cs", "Zl", "Zp")
+from simclr.files.names import readable
+
+UNSHOWN = ("Cc", "Zl", "Zp")  # characters that end a line or steer a terminal
 
 
 class ConfigError(ValueError):
@@ -20,5 +22,18 @@ class ConfigError(ValueError):
 
 def _shown(line: str) -> str:
     return "".join(
-        sign.encode("unicode_escape").decode() if unicodedata.category(sign) in UNSHOWN else sign for sign in line
+        sign.encode("unicode_escape").decode() if unicodedata.category(sign) in UNSHOWN else sign
+        for sign in readable(line)
     )
+
+
+def not_written(what: str, error: OSError, setting: str = "") -> ConfigError:
+    """The error for what cannot be written.
+
+    Args:
+        what: begins the sentence, up to `cannot be written`.
+        setting: the environment variable that names another folder; told where this one is not the user's to write.
+    """
+    is_anothers = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    remedy = f"; allowed: {setting} set to a folder of your own" if setting and is_anothers else ""
+    return ConfigError(f"{what}: {error.strerror or error}{remedy}.")

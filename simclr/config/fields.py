@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from simclr.config.errors import ConfigError
 from simclr.config.names import Group
+from simclr.files.names import is_text
 
 
 def option(
@@ -185,6 +186,8 @@ def _sentence(model: type[Options], error: Any) -> str:
     dotted = ".".join(path)
     info = names.get(dotted) or model.model_fields[path[0]]
     rule = str(error["msg"]) if error["type"] == "odd" else allowed(info)
+    if isinstance(error["input"], str) and not is_text(error["input"]):
+        rule = "text in UTF-8; a file or folder of another name needs a new one, or a link to it"
     hint = nearest_name(str(error["input"]), choices(info)) if len(choices(info)) >= 12 else ""
     return f"{dotted} is {_shortened(error['input'])}; allowed: {rule}{hint or '.'}"
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr.config import BUILT_IN_DATASETS, ConfigError
+from simclr.config import BUILT_IN_DATASETS, ConfigError, not_written
 from simclr.data.sources import ArraySource, Indices, Progress
 from simclr.data.splits import RawSplit, RawSplits
 
@@ -153,18 +153,17 @@ def _unpacked(dataset: str, kind: Any, root: Path, progress: Progress | None) ->
     if progress:
         progress(f"Unpacking {archive.name}", 0.0)
     # unpacked aside and moved in one step: an interrupted run leaves nothing that looks whole
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=root) as aside:
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=root) as aside:
             with tarfile.open(archive) as tar:
                 tar.extractall(aside, filter="data")
             os.replace(Path(aside) / kind.base_folder, folder)
-        except (tarfile.TarError, EOFError, FileNotFoundError):
-            raise _damaged(dataset, archive) from None
-        except OSError as error:
-            if not folder.is_dir():  # else another run was quicker
-                raise ConfigError(
-                    f"data_dir is {root}, where {archive.name} cannot be unpacked: {error.strerror}."
-                ) from None
+    except (tarfile.TarError, EOFError, FileNotFoundError):
+        raise _damaged(dataset, archive) from None
+    except OSError as error:
+        if not folder.is_dir():  # else another run was quicker
+            what = f"data_dir is {root}, where {archive.name} cannot be unpacked"
+            raise not_written(what, error, "SIMCLR_DATA_DIR") from None
     if fetched:
         archive.unlink(missing_ok=True)  # its content is unpacked beside it
 
@@ -195,11 +194,12 @@ def _download(
 ) -> None:
     """Downloads a file in one try per address, checks it, and moves it to `path`; never leaves part of a file."""
     new_folders = [folder for folder in path.parents if not folder.exists()]
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()
     except OSError as error:
-        raise ConfigError(f"data_dir is {root}, which cannot be made: {error.strerror}.") from None
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        raise not_written(f"data_dir is {root}, which cannot be written", error, "SIMCLR_DATA_DIR") from None
     reason = "no network"
     try:
         for url in urls:

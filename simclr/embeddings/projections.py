@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclr.embeddings.neighbors import Floats, Nearest, Progress, nearest, unit_rows
+from simclr.files import compiled
 from simclr.runs.film_frames import MIN_IMAGES
 
 METHODS = ("pca", "umap", "tsne")
@@ -265,6 +266,7 @@ def umap(features: Floats, near: Nearest, dims: int, progress: Progress | None =
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        compiled.find_folder()
         from umap import UMAP
 
         bar = {"file": _BarReader(progress), "bar_format": "{n}/{total}", "mininterval": 0.3} if progress else None

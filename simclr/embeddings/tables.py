@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from simclr.embeddings import compare
 from simclr.embeddings.projections import Projection
+from simclr.files.names import readable
 
 if TYPE_CHECKING:
     import pandas
@@ -43,7 +44,7 @@ def table(
         names = (
             ["left", "right"] if len(embeddings) == 2 else [f"model_{place + 1}" for place in range(len(embeddings))]
         )
-    classes = np.array([*first.classes, ""], dtype=object)  # the last stands for none
+    classes = np.array([*map(readable, first.classes), ""], dtype=object)  # the last stands for none
     columns: dict[str, Any] = {"id": first.ids}
     if first.labels is not None:
         columns["class"] = classes[first.labels]

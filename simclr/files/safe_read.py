@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import yaml
 
+from simclr.files.names import readable
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -169,9 +171,9 @@ def _is_deep(values: Any) -> bool:
 
 
 def _whole(values: Any) -> Any:
-    """The same without halves of characters, which no page can show and no terminal print."""
+    """The same with halves of characters escaped, which no page can show and no terminal print."""
     if isinstance(values, str):
-        return values.encode(errors="replace").decode()
+        return readable(values)
     if isinstance(values, list):
         return [_whole(value) for value in values]
     return {_whole(key): _whole(value) for key, value in values.items()} if isinstance(values, dict) else values

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from simclr.files import safe_read
 from simclr.files.locks import Lock
+from simclr.files.names import readable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,9 +43,9 @@ def replacing(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replaces a text file in one step."""
+    """Replaces a text file in one step; what is no text in it is escaped."""
     with replacing(path) as stream:
-        stream.write(text.encode())
+        stream.write(readable(text).encode())
 
 
 def write_array(path: Path, values: NDArray[Any]) -> None:
@@ -58,7 +59,7 @@ def write_array(path: Path, values: NDArray[Any]) -> None:
 def append_text(path: Path, text: str) -> None:
     """Appends to a file in one write, so that lines of several processes do not mix."""
     with safe_read.open_to_append(path) as stream:
-        stream.write(text.encode())
+        stream.write(readable(text).encode())
 
 
 @contextlib.contextmanager

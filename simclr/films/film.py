@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from simclr import runs
 from simclr.embeddings import compare, neighbors, projections
 from simclr.embeddings.stored import sheet_paths
-from simclr.files import safe_read, writing
+from simclr.files import compiled, safe_read, writing
 from simclr.launch import jobs
 from simclr.runs import Run, film_frames
 
@@ -228,6 +228,7 @@ def aligned_umap(frames: list[Floats], progress: neighbors.Progress | None = Non
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        compiled.find_folder()
         from umap import AlignedUMAP
 
         if progress:

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, field_validator
 from pydantic_core import PydanticCustomError
 
 from simclr import config as cfg
-from simclr.config import ConfigError, option
+from simclr.config import ConfigError, not_written, option
 from simclr.files import safe_read, writing
 from simclr.files.user_paths import home
 
@@ -127,4 +127,4 @@ def save_options(options: SlurmOptions) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         writing.write_atomically(path, yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
+        raise not_written(f"{path} cannot be written", error, "XDG_CONFIG_HOME") from None

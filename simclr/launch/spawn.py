@@ -20,8 +20,9 @@ from typing import Any
 
 from simclr import PACKAGE, runs
 from simclr import config as cfg
-from simclr.config import ConfigError, RunConfig
+from simclr.config import ConfigError, RunConfig, not_written
 from simclr.files import safe_read, writing
+from simclr.files.names import is_text, readable
 from simclr.files.user_paths import existing_folder, user_path
 from simclr.hardware import devices, processes
 from simclr.runs import Run, seals
@@ -64,7 +65,7 @@ def create(config: RunConfig, runs_dir: Path, status: dict[str, Any] | None = No
         ConfigError: if the folder cannot be made.
     """
     run = runs.create(with_absolute_paths(config), runs_dir.resolve(), None, status, **meta)
-    with as_config_error(f"runs_dir is {runs_dir}, which cannot be written"):
+    with as_config_error(f"runs_dir is {runs_dir}, which cannot be written", "SIMCLR_RUNS_DIR"):
         try:
             runs.add_meta(run.path, command=["python", *_first_command(run)[1:]])
         except OSError:
@@ -85,12 +86,12 @@ def _check_sealed(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def as_config_error(what: str) -> Iterator[None]:
-    """Turns an error of the system, such as a full disk, into a ConfigError."""
+def as_config_error(what: str, setting: str = "") -> Iterator[None]:
+    """Turns an error of the system, such as a full disk, into a ConfigError. setting: as in `not_written`."""
     try:
         yield
     except OSError as error:
-        raise ConfigError(f"{what}: {error.strerror or error}.") from None
+        raise not_written(what, error, setting) from None
 
 
 @contextlib.contextmanager
@@ -100,7 +101,7 @@ def locked(folder: Path) -> Iterator[Path]:
     Raises:
         ConfigError: if the runs folder cannot be written, also inside the block.
     """
-    with as_config_error(f"runs_dir is {folder.parent}, which cannot be written"):
+    with as_config_error(f"runs_dir is {folder.parent}, which cannot be written", "SIMCLR_RUNS_DIR"):
         folder.mkdir(parents=True, exist_ok=True)
         with writing.locked(folder):
             yield folder
@@ -118,6 +119,9 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         reference = getattr(config, name, None)
         if isinstance(reference, str) and os.sep in reference:
             found[name] = str(user_path(reference).absolute())
+    for name, value in found.items():  # where the working directory has such a name
+        if not is_text(str(value)):
+            raise ConfigError(f"{name} is {readable(str(value))}; allowed: a path in UTF-8.")
     return config.model_copy(update=found) if found else config
 
 
@@ -226,7 +230,7 @@ def start_job(name: str, arguments: list[str], runs_dir: Path, device: str = dev
     """
     environment = devices.environment(device)
     folder = runs_dir.resolve() / runs.JOBS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{runs.random_suffix()}"
-    with as_config_error(f"runs_dir is {runs_dir}, which cannot be written"):
+    with as_config_error(f"runs_dir is {runs_dir}, which cannot be written", "SIMCLR_RUNS_DIR"):
         folder.mkdir(parents=True)
         with contextlib.suppress(OSError, RuntimeError):
             runs.seal(folder)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from simclr.files import safe_read
+from simclr.files.names import readable
 
 
 class _Tee:
@@ -23,7 +24,7 @@ class _Tee:
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError):  # a full disk: the terminal shows it still
-            self._log.write(text.encode(errors="replace"))
+            self._log.write(readable(text).encode())
         return self.terminal.write(text)
 
     def flush(self) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from simclr.config import ConfigError
+from simclr.config import ConfigError, not_written
 from simclr.files import safe_read, writing
 
 FILE = ".views.json"
@@ -76,4 +76,4 @@ def _change(runs_dir: Path, change: Callable[[dict[str, View]], object]) -> None
             change(views)
             writing.write_atomically(runs_dir / FILE, json.dumps({"views": views}, indent=1))
     except OSError as error:
-        raise ConfigError(f"{runs_dir / FILE} cannot be written: {error.strerror}.") from None
+        raise not_written(f"{runs_dir / FILE} cannot be written", error, "SIMCLR_RUNS_DIR") from None

@@ -25,7 +25,7 @@ from typing import Any
 
 from simclr import PACKAGE
 from simclr import config as cfg
-from simclr.config import ConfigError
+from simclr.config import ConfigError, not_written
 from simclr.files import safe_read, writing
 from simclr.hardware import processes
 from simclr.runs import seals
@@ -138,7 +138,7 @@ def create(
                 shutil.rmtree(path, ignore_errors=True)
                 raise
     except OSError as error:
-        raise ConfigError(f"runs_dir is {runs_dir}, which cannot be written: {error.strerror}.") from None
+        raise not_written(f"runs_dir is {runs_dir}, which cannot be written", error, "SIMCLR_RUNS_DIR") from None
     return Run(path)
 
 

@@ -16,7 +16,7 @@ from chromium import wait_until_served
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from dashboard.access import SETTING, Allowed, Guard
+from dashboard.access import SETTING, Allowed, Guard, relative_to
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "dashboard" / "app.py"
@@ -195,6 +195,33 @@ def test_nothing_refused_reaches_the_app(kind):
         sent.clear()
     asyncio.run(guard(scope(kind=kind, origin="http://localhost:8501"), None, send))
     assert [name for name, _ in seen[0]["headers"]] == ([b"host", b"origin"] if kind == "http" else [b"host"])
+
+
+def test_a_refused_websocket_is_said_in_the_terminal_once(capsys):
+    """Where a proxy changes the Host and leaves the Origin, the page is let in, and then stays empty."""
+
+    async def send(message):
+        assert message["type"] == "websocket.close"
+
+    guard = Guard(None, allowed=Allowed())
+    for _ in range(3):
+        asyncio.run(guard(scope(kind="websocket", origin="https://hub.example.org"), None, send))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "'https://hub.example.org'" in said and SETTING in said
+
+
+@pytest.mark.parametrize(
+    ("path", "location", "relative"),
+    [
+        ("/curves/", "/curves?runs=a", "../curves?runs=a"),
+        ("/x/y/curves//", "/x/y/curves", "../../curves"),
+        ("/x/y", "/x/y/", "/x/y/"),
+        ("/", "/", "/"),
+        ("/curves/", "https://elsewhere/", "https://elsewhere/"),
+    ],
+)
+def test_a_page_is_sent_on_without_its_slash_by_a_relative_address(path, location, relative):
+    assert relative_to(path, location) == relative
 
 
 def test_both_configurations_are_the_same():

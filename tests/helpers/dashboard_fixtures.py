@@ -62,7 +62,7 @@ def follow(app: AppTest) -> AppTest:
     if not leaving:
         return app
     href = urlsplit(leaving[-1]["href"])
-    page = href.path.strip("/").replace("-", "_") or "runs"
+    page = href.path.strip("./").replace("-", "_") or "runs"
     app.switch_page(f"{page}/page.py")
     app.query_params.clear()
     for name, values in parse_qs(href.query).items():

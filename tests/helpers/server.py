@@ -38,23 +38,25 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, app: str = "dashboard/app.py", **more: str) -> None:
+    def start(self, app: str = "dashboard/app.py", base: str = "", **more: str) -> None:
+        """base: the path below which it answers (`x/y`). more: of its environment."""
         environment = os.environ | {
             "SIMCLR_RUNS_DIR": str(self.runs_dir),
             "SIMCLR_DATA_DIR": str(self.folder / "data"),
             "HOME": str(self.folder),
             **more,
         }
+        options = ["--server.baseUrlPath", base] if base else []
         with open(self.folder / "server.log", "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", app, "--server.port", str(self.port)],
+                [sys.executable, "-m", "streamlit", "run", app, "--server.port", str(self.port), *options],
                 cwd=ROOT,
                 env=environment,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
-        wait_until_served(self.url, self.folder / "server.log")
+        wait_until_served(f"{self.url}/{base}".rstrip("/"), self.folder / "server.log")
 
     def kill(self) -> None:
         """As hard as a crash: nothing is said good-bye to."""

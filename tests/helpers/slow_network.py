@@ -1,11 +1,11 @@
-"""A network that takes its time: what a server answers arrives later, in order and whole."""
+"""What stands between browser and server: a network that takes its time, and a proxy with a prefix of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 
 async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter, delay: float) -> None:
@@ -34,14 +34,8 @@ async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter, d
 
 
 @contextlib.contextmanager
-def slow_network(port: int, delay: float) -> Iterator[int]:
-    """The port of a proxy on this machine before the server at `port`, whose answers come `delay` seconds later."""
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.gather(_pass_on(reader, server_writer, 0), _pass_on(server_reader, writer, delay))
-
+def _listening(connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> Iterator[int]:
+    """The port at which each connection is given to `connected`, in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -59,3 +53,42 @@ def slow_network(port: int, delay: float) -> Iterator[int]:
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
     loop.close()
+
+
+@contextlib.contextmanager
+def slow_network(port: int, delay: float) -> Iterator[int]:
+    """The port of a proxy on this machine before the server at `port`, whose answers come `delay` seconds later."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(_pass_on(reader, server_writer, 0), _pass_on(server_reader, writer, delay))
+
+    with _listening(connected) as own:
+        yield own
+
+
+@contextlib.contextmanager
+def stripping_proxy(port: int, prefix: str) -> Iterator[int]:
+    """The port of a proxy that takes `prefix` (`/user/me`) off each path before the server at `port` sees it.
+
+    What lies elsewhere is another server's: 404. Websockets are passed on as well, the Host as it came.
+    """
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.CancelledError, asyncio.IncompleteReadError):
+            line, _, rest = (await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")
+            method, target, version = line.split(b" ")
+            if not target.startswith(f"{prefix}/".encode()):
+                writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                writer.close()
+                return
+            if b"\r\nupgrade: websocket" not in b"\r\n" + rest.lower():  # one request for each connection
+                lines = [each for each in rest.split(b"\r\n") if not each.lower().startswith(b"connection:")]
+                rest = b"\r\n".join([b"Connection: close", *lines])
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
+            server_writer.write(b" ".join([method, target[len(prefix) :], version]) + b"\r\n" + rest)
+            await asyncio.gather(_pass_on(reader, server_writer, 0), _pass_on(server_reader, writer, 0))
+
+    with _listening(connected) as own:
+        yield own

@@ -49,14 +49,20 @@ class Bar {
 
 /** @type {any} */ (globalThis).PopStateEvent = class {};
 let state = "notRunning";
-/** @type {any} */ (globalThis).document = { querySelector: () => ({ getAttribute: () => state }) };
 mock.timers.enable({ apis: ["setTimeout"] });
+const { isOwn } = await import("../../dashboard/components/common/leaving.js");
 const { default: address } = await import("../../dashboard/components/address/address.js");
 
 /** @param {string} href */
 function open(href) {
   const bar = new Bar(href);
   /** @type {any} */ (globalThis).window = bar;
+  /** @type {any} */ (globalThis).document = {
+    querySelector: () => ({ getAttribute: () => state }),
+    get baseURI() {
+      return bar.location.href;
+    },
+  };
   listened = 0;
   visits += 1;
   return bar;
@@ -187,4 +193,37 @@ test("a press on Back that was answered, or is being answered, is not told again
   show({ page: "run", query: "id=a&epoch=1", asked: "id=a", visit: "fourth", order: 3 });
   mock.timers.tick(100_000);
   assert.equal(listened, 1);
+});
+
+test("a prefix that only the browser knows stays before every address", () => {
+  for (const page of ["", "curves?x=step"]) {
+    const bar = open(`/user/me/proxy/8501/${page}`);
+    const leave = (/** @type {string} */ href) =>
+      address(/** @type {any} */ ({ data: { href, instead: false, token: `${page}${href}${visits}` } }));
+    leave("run?id=a");
+    assert.equal(bar.shown, "/user/me/proxy/8501/run?id=a");
+    leave("./");
+    assert.equal(bar.shown, "/user/me/proxy/8501/");
+    leave("./?filter-text=a");
+    assert.equal(bar.shown, "/user/me/proxy/8501/?filter-text=a");
+  }
+});
+
+test("a prefix that is called as a page is none", () => {
+  const bar = open("/me/curves/");
+  show({ page: "", query: "filter-text=a" });
+  assert.equal(bar.shown, "/me/curves/?filter-text=a");
+});
+
+test("only addresses of this server are its own", () => {
+  open("/user/me/curves");
+  assert.deepEqual(["run?id=a", "./", "/run", "//other/run", "https://other/", "javascript:1", "http://["].map(isOwn), [
+    true,
+    true,
+    true,
+    false,
+    false,
+    false,
+    false,
+  ]);
 });

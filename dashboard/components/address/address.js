@@ -20,7 +20,7 @@ function ordered(query) {
 
 /** @param {AddressData} data */
 function isShown(data) {
-  const name = window.location.pathname.split("/").filter(Boolean).at(-1) ?? "";
+  const name = window.location.pathname.split("/").at(-1) ?? ""; // "" at the root, whatever a prefix is called
   return (data.pages.includes(name) ? name : "") === data.page;
 }
 

@@ -2,7 +2,7 @@
 // through plotly, which reads some HTML: the figure comes with every text escaped.
 
 import { element } from "../common/elements.js";
-import { openAddress } from "../common/leaving.js";
+import { isOwn, openAddress } from "../common/leaving.js";
 import { drawChart, endChart, loadPlotly, MIN_CHART_WIDTH, paint } from "../common/plotly.js";
 import { discardState, stateIn } from "../common/states.js";
 import { theme } from "../common/theme.js";
@@ -37,7 +37,7 @@ function draw(chart) {
  */
 function openPoint(event) {
   const href = event?.points?.map((point) => point.customdata).find((data) => typeof data === "string");
-  if (typeof href === "string" && href.startsWith("/")) openAddress(href);
+  if (typeof href === "string" && isOwn(href)) openAddress(href);
 }
 
 /**

@@ -6,13 +6,14 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simclr.config import DATASETS, ConfigError, nearest_name
 from simclr.data.folders import folder_files
 from simclr.data.folders.folder_files import IMAGE_SUFFIXES
 from simclr.files import safe_read
+from simclr.files.names import is_text, readable
 from simclr.files.user_paths import existing_folder, user_path
 
 # The folders of the splits, in any case.
@@ -154,11 +155,27 @@ def read(
     layout = Layout(folder, left_out=files.left_out, test_fraction=test_fraction)
     _find_splits(dataset, layout, images, real)
     _check_classes(dataset, layout, labelled_only)
+    _name_classes(dataset, layout)
     if files.others:
         suffixes = sorted(suffix or "no ending" for suffix in files.others)
         shown = ", ".join(suffixes[:4]) + (", ..." if len(suffixes) > 4 else "")
         layout.left_out.append(f"{_number(files.others.total(), 'file')} of other kinds ({shown})")
     return layout
+
+
+def _name_classes(dataset: str, layout: Layout) -> None:
+    """Gives classes names that can be written; their folders stay what they are."""
+    named = {name: readable(name) for name in layout.classes}
+    if len(set(named.values())) < len(named):
+        twice = next(name for name, count in Counter(named.values()).items() if count > 1)
+        raise ConfigError(
+            f"dataset is {dataset}, which has several class folders that are written as {twice}; allowed: names in "
+            "UTF-8."
+        )
+    layout.classes = tuple(named.values())
+    for role, split in layout.splits.items():
+        if split.classes is not None and not all(map(is_text, named)):
+            layout.splits[role] = replace(split, classes=[named[name] for name in split.classes])
 
 
 def _wrapper(files: Sequence[str]) -> str:
@@ -347,5 +364,5 @@ def _and(words: Sequence[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Names may hold line breaks and halves of characters, which neither a log nor a page can show."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
+    """Names may hold line breaks and bytes that are no text, which neither a log nor a page can show."""
+    return "".join(sign if sign.isprintable() else "?" for sign in readable(text))

@@ -243,7 +243,7 @@ class FileSource:
     @cached_property
     def _fingerprint(self) -> str:
         """Changes as soon as a file of the list does."""
-        digest = hashlib.sha256(f"{self.folder.resolve()}|{self.side}|{self.values}|3".encode())
+        digest = hashlib.sha256(f"{self.folder.resolve()}|{self.side}|{self.values}|3".encode(errors="surrogateescape"))
         for path in self.paths:
             with contextlib.suppress(OSError):  # gone or hidden: that is part of the fingerprint
                 found = os.stat(f"{self.folder}/{path}")

@@ -16,6 +16,7 @@ import pandas
 import pytest
 from dashboard_fixtures import address, make_run, named, open_page, query, texts, unpacked
 from PIL import Image
+from served_files import fetched
 from streamlit.testing.v1 import AppTest
 from trainings import trained_run
 
@@ -347,16 +348,19 @@ def test_sheets_are_served_under_a_name_of_their_content(
     ready: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = found_of(ready)[0]
-    monkeypatch.setattr(map_images, "SHEET_CACHE", tmp_path / "cache")
-    address = view.sheets_of(found, "base")[0]
-    assert address == f"/base/app/static/cache/images-{found.provenance['images']}-16-0.png"
-    assert (tmp_path / "cache" / Path(address).name).read_bytes() == found.sheets[0].read_bytes()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    address = view.sheets_of(found)[0]
+    assert address == f"app/files/images-{found.provenance['images']}-16-0.png"
+    assert (tmp_path / "simclr" / "sheets" / Path(address).name).read_bytes() == found.sheets[0].read_bytes()
+    assert fetched(f"/{address}")[2] == found.sheets[0].read_bytes()
+    for name in ("images-gone.png", "..", "%2e%2e%2fsheets%2f" + Path(address).name, "%2e%2e", "a%00b", ".hidden"):
+        assert fetched(f"/app/files/{name}")[0] == 404
     (tmp_path / "blocked").write_text("")
-    monkeypatch.setattr(map_images, "SHEET_CACHE", tmp_path / "blocked")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "blocked"))
     assert view.sheets_of(found)[0].startswith("data:image/png;base64,")
-    monkeypatch.setattr(map_images, "SHEET_CACHE", tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     odd = map_images.sheet_addresses(found.sheets, "../../x", 16)[0]
-    assert odd == "/app/static/cache/images-x-16-0.png"  # a run folder from elsewhere may hold any text
+    assert odd == "app/files/images-x-16-0.png"  # a run folder from elsewhere may hold any text
 
 
 def test_many_classes_get_a_colour_each() -> None:

@@ -91,7 +91,7 @@ def test_an_axis_of_numbers_is_a_line_with_its_seeds(folder):
     cells = component_with(app, '"axis-temperature":')
     assert [row["axis-temperature"]["text"] for row in cells["rows"]] == ["0.1", "0.5", "1"]
     assert [row["best"] for row in cells["rows"]] == [False, True, False]
-    assert cells["rows"][0]["href"].startswith("/curves?runs=")
+    assert cells["rows"][0]["href"].startswith("curves?runs=")
     assert cells["rows"][0]["href"].count("pretrain") == 3
     members = component_with(app, '"key":"seed"')
     assert len(members["rows"]) == 9
@@ -105,7 +105,7 @@ def test_pairs_and_two_axes_are_a_grid(folder):
     texts_of = [[cell and cell["text"] for cell in row] for row in grid["cells"]]
     assert texts_of == [["40.0", "60.0"], [None, "50.0"]]
     assert grid["cells"][0][1]["best"] and not grid["cells"][0][0]["best"]
-    assert grid["cells"][0][0]["href"].startswith("/run?id=")  # of one run: its page
+    assert grid["cells"][0][0]["href"].startswith("run?id=")  # of one run: its page
     assert grid["cells"][0][0]["value"] < grid["cells"][1][1]["value"] < grid["cells"][0][1]["value"] == 1
     made = make_group(folder, {"0.1": [0.3], "0.5": [0.2]}, group_id="two-1")
     for run, epochs in zip(made, ("5", "10"), strict=True):
@@ -348,7 +348,7 @@ def test_any_two_values_of_the_runs_stand_against_each_other(folder):
     (trace,) = chart["data"]
     assert len(trace["x"]) == 9
     assert sorted(trace["y"])[-1] == 88
-    assert all(href.startswith("/run?id=") for href in trace["customdata"])
+    assert all(href.startswith("run?id=") for href in trace["customdata"])
     assert "9 runs; a click opens one." in texts(app)
     app = open_page("experiments", group="which-x7k2", picture="runs", x="nothing")
     assert not app.exception

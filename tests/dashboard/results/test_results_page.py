@@ -60,7 +60,7 @@ def test_rows_compare_with_scratch_and_mark_the_best_of_each_fraction(folder):
     assert [row["best"] for row in rows] == [False, True, False, False, False, True]
     assert rows[0]["labels"] == {"text": "1 %", "sub": "37"}
     assert rows[0]["budget"]["text"] == "20 epochs of 37 images, batch 64"
-    assert rows[0]["href"] == f"/run?id={found['frozen-0.01'].id}"
+    assert rows[0]["href"] == f"run?id={found['frozen-0.01'].id}"
 
 
 def test_rows_tell_the_steps_and_seconds_to_where_from_scratch_nearly_ends(folder):
@@ -106,12 +106,12 @@ def test_seeds_are_shown_together_unless_one_is_asked_for(folder):
     assert (row["accuracy"]["text"], row["accuracy"]["sub"]) == ("52.0 %", "± 2.0")
     assert (row["difference"]["text"], row["difference"]["sub"]) == ("+34.0 pp", "± 2.0")
     assert (row["steps"]["text"], row["steps"]["sub"]) == ("96 ± 0", "0.55 ± 0.00 of scratch")
-    assert row["href"].startswith("/curves?runs=") and row["href"].endswith("&seeds=std")
+    assert row["href"].startswith("curves?runs=") and row["href"].endswith("&seeds=std")
     named(app.segmented_control, "results-seeds").set_value("one").run()
     assert query(app, "seeds") == "one"
     assert "reaches **50.0 %**: 32.0 points more" in texts(app)
     row = next(row for row in component_with(app, '"Against scratch"')["rows"] if row["arm"]["text"] == "Fine-tuned")
-    assert row["href"] == f"/run?id={found['full-0.01'].id}"
+    assert row["href"] == f"run?id={found['full-0.01'].id}"
     assert "reaches **50.0 %**" in texts(open_page("results", experiment=pretraining.id, seeds="one"))
 
 
@@ -246,7 +246,7 @@ def test_linear_probe_and_knn_stand_with_the_arms_that_use_all_labels(folder):
     assert (knn["loss"]["text"], linear["loss"]["text"]) == ("–", "0.900")
     assert linear["budget"]["text"] == "L2 strength 0.001, chosen on 5,000 validation images."
     assert knn["budget"]["text"] == "20 neighbours, temperature 0.07; nothing trained."
-    assert linear["href"] == f"/run?id={pretraining.id}"
+    assert linear["href"] == f"run?id={pretraining.id}"
     assert [row["tight"] for row in rows] == [True, True, False, True, True, True, True, False]
     assert [row["best"] for row in rows] == [False, True, False, False, False, False, False, True]
 

@@ -45,7 +45,7 @@ def test_it_names_the_best_of_each_data_set_and_leads_to_it(folder):
     table = component_with(app, '"key":"measure"')
     shown = [(row["name"]["sub"], row["name"]["text"], row["accuracy"]["text"]) for row in table["rows"]]
     assert shown == [("cifar10", "cifar10 1", "70.0 %"), ("shapes", "shapes 0", "90.0 %")]
-    assert table["rows"][1]["href"] == f"/run?id={best_shapes.id}"
+    assert table["rows"][1]["href"] == f"run?id={best_shapes.id}"
     assert {row["accuracy"]["sub"] for row in table["rows"]} == {"Test"}
 
 

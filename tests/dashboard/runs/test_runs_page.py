@@ -158,7 +158,7 @@ def test_a_row_leads_to_its_run_by_id_and_shows_per_cent(folder):
     _, found = make_experiment(folder)
     summary = store.get().summary(found["frozen-0.01"])
     row = first_page.row(summary)
-    assert row["href"] == f"/run?id={summary.id}"
+    assert row["href"] == f"run?id={summary.id}"
     assert row["accuracy"]["text"] == "42.0 %"
     assert row["accuracy"]["sub"] == "test"
 

@@ -52,7 +52,7 @@ def test_the_table_sends_figures_as_numbers_and_each_text_once(folder):
     assert accuracy["values"][place] == 0.42
     assert accuracy["noteWords"][accuracy["notes"][place]] == "test"
     assert sorted(rows["cells"]["kind"]["words"]) == ["Fine-tuning", "From scratch", "Pre-training"]
-    assert data["pages"]["run"] == "/run"
+    assert data["pages"]["run"] == "run"
 
 
 def test_nothing_is_computed_again_as_long_as_nothing_changed(folder):

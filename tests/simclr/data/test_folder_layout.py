@@ -199,7 +199,7 @@ def test_names_that_cannot_be_shown_are_said_all_the_same(tmp_path):
     found = folder_layout.read(str(tmp_path / "set"))
     sentence = found.sentence(found.split_sizes(0.1, None))
     assert sentence.isprintable()
-    assert "(line?break 4, ? 4)" in sentence
+    assert r"(line?break 4, \xff 4)" in sentence
 
 
 def test_a_list_that_takes_too_long_is_given_up(tmp_path):
