@@ -9,6 +9,7 @@ from itertools import islice
 import streamlit as st
 
 from dashboard.components import escape
+from dashboard.components.sparkline import sparkline
 from dashboard.shared import formats, queue, run_actions, run_labels, store, url_state
 from simclr import runs
 from simclr.curves import smoothing
@@ -63,7 +64,9 @@ def live_card(run_id: str) -> None:
         st.warning(escape.markdown(stalled), icon=":material/hourglass_disabled:")
     elif status.reason:
         st.caption(f":material/info: {escape.markdown(status.reason)}")
-    st.metric(label, value, chart_data=line if len(line) > 1 else None, chart_type="line")
+    st.metric(label, value)
+    if len(line) > 1:
+        sparkline(line, f"{label} so far", key=f"line-{run_id}")
 
 
 def card(summary: index.Summary) -> None:
