@@ -196,6 +196,7 @@ export default function curveGrid(component) {
       grid.sight.disconnect();
       grid.dark.removeEventListener("change", grid.onTheme);
       for (const card of grid.cards.values()) discard(card);
+      for (const kept of [grid.cards, grid.lines, grid.runs]) kept.clear(); // the zoom is enough to come back to
       grid.node?.remove();
       grid.node = grid.parent = grid.unmount = null;
     };
