@@ -8,9 +8,11 @@ Runs of older versions have none: their numbers of images and classes are compar
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,8 +142,10 @@ def _classes(before: Any, now: Any) -> str:
         return ""
     if len(before) != len(now):
         return f"which has {len(now):,} classes where there were {len(before):,}, unlike those"
-    other = next((number for number, names in enumerate(zip(before, now, strict=True)) if names[0] != names[1]), None)
-    return "" if other is None else f"whose class {other + 1} is {now[other]} where it was {before[other]}, unlike those"
+    for number, (was, name) in enumerate(zip(before, now, strict=True), start=1):
+        if was != name:
+            return f"whose class {number} is {name} where it was {was}, unlike those"
+    return ""
 
 
 def _numbers(before: dict[str, Any], now: dict[str, int]) -> str:
@@ -208,9 +212,21 @@ def look(run: Run, dataset: str, progress: Progress | None = None) -> tuple[Data
     assert place.dataset is not None
     if place.dataset == config.dataset:
         return DataPlace(place.dataset, True), Comparison("", True)
-    data = load_run_data(place, progress=progress, max_bytes=0)
+    with _quiet():  # what is said of images is said when they are used
+        data = load_run_data(place, progress=progress, max_bytes=0)
     found = compare(run, data)
     return DataPlace(place.dataset, not found.difference), found
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("simclr")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def find_place(found: Iterable[Run], dataset: str, progress: Progress | None = None) -> DataPlace:
@@ -232,6 +248,20 @@ def find_place(found: Iterable[Run], dataset: str, progress: Progress | None = N
             return DataPlace(where, False)
         places.append(place.is_own and comparison.is_proven)
     return DataPlace(where, all(places))
+
+
+def stamp_of(dataset: str) -> str:
+    """Changes with the name, the size or the time of a file of a folder; empty for a named data set."""
+    if dataset in DATASETS:
+        return ""
+    layout, found = folder_layout.read(dataset), hashlib.sha256()
+    for split in layout.splits.values():
+        for path in split.paths:
+            with contextlib.suppress(OSError):  # gone meanwhile: whoever reads it says so
+                status = (layout.folder / path).stat()
+                found.update(f"{status.st_size}|{status.st_mtime_ns}|".encode())
+            found.update(f"{path}\n".encode(errors="surrogateescape"))
+    return found.hexdigest()[:24]
 
 
 def move(run: Run, dataset: str, progress: Progress | None = None) -> str:

@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,14 @@ DEFAULT_IMAGES = 10_000
 LOOK_SECONDS = 5.0  # for the files of a folder at most
 
 
+class OtherData(NamedTuple):
+    """A data set that is not a run's own. dataset: its name, or the full path of a folder. stamp: changes with a
+    file of the folder; empty of a named set."""
+
+    dataset: str
+    stamp: str = ""
+
+
 @dataclass(frozen=True)
 class ImageSelection:
     """Which images.
@@ -35,18 +43,32 @@ class ImageSelection:
     split: `auto` is test, else val, else train, whichever the data have first.
     num_images: at most this many, stratified by class; None: all.
     seed: of the choice of images and of the maps.
+    other: another data set than the run's own. Nothing is cut off from it: where it has no test images of its own,
+        `auto` means all its images. None: the run's own.
+    place: where the run's own images lie now; None: where they lay when it was trained.
     """
 
     split: str = "auto"
     num_images: int | None = DEFAULT_IMAGES
     seed: int = 0
+    other: OtherData | None = None
+    place: str | None = None
 
 
-def data_identity(run: Run, split: str) -> dict[str, Any]:
-    """The options that decide which images a split holds, and how they are drawn or stored."""
+def data_identity(run: Run, split: str, other: OtherData | None = None) -> dict[str, Any]:
+    """The options that decide which images a split holds, and how they are drawn or stored.
+
+    Args:
+        other: as of `ImageSelection`.
+    """
     options = run.config
+    if other is not None:
+        found: dict[str, Any] = {"dataset": other.dataset, "cuts": "none"}
+        found |= {"files": other.stamp} if other.stamp else {}
+        keeps_size = other.dataset in cfg.DATASETS and other.dataset != "shapes"
+        return found if keeps_size else found | {"image_size": options.get("image_size")}
     dataset = str(options.get("dataset"))
-    found: dict[str, Any] = {"dataset": dataset}
+    found = {"dataset": dataset}
     is_folder = dataset not in cfg.DATASETS
     if is_folder:
         found["dataset"] = str(user_path(dataset).resolve())
@@ -65,13 +87,21 @@ def data_identity(run: Run, split: str) -> dict[str, Any]:
     return found
 
 
-def comparable_data(run: Run, split: str) -> dict[str, Any]:
+def comparable_data(run: Run, split: str, other: OtherData | None = None) -> dict[str, Any]:
     """What two runs must agree in to be shown the same images.
 
     The seed of a run decides which images of a folder are test images only where the folder has none of its own.
+
+    Args:
+        other: as of `ImageSelection`.
     """
-    found = data_identity(run, split)
-    if split in ("auto", "test") and found["dataset"] not in cfg.DATASETS and _has_test_images(found["dataset"]):
+    found = data_identity(run, split, other)
+    if (
+        other is None
+        and split in ("auto", "test")
+        and found["dataset"] not in cfg.DATASETS
+        and _has_test_images(found["dataset"])
+    ):
         del found["seed"]
     return found
 
@@ -95,9 +125,9 @@ def _reads_test_images(folder: str, modified: int) -> bool:
 def check_same_data(models: Sequence[EncoderRef], choice: ImageSelection) -> None:
     """Raises ConfigError with one sentence if the models cannot be shown the same images."""
     first = models[0]
-    mine = comparable_data(first.run, choice.split)
+    mine = comparable_data(first.run, choice.split, choice.other)
     for other in models[1:]:
-        theirs = comparable_data(other.run, choice.split)
+        theirs = comparable_data(other.run, choice.split, choice.other)
         for name, value in mine.items():
             if theirs.get(name) != value:
                 raise ConfigError(
@@ -134,18 +164,27 @@ def load_selection(run: Run, choice: ImageSelection, progress: Progress = lambda
     """The chosen images of a run's data, and everything recorded about them."""
     import torch
 
-    from simclr.data import loading, memory
+    from simclr.data import identity, loading, memory
     from simclr.data.sampling import EMBEDDING_STREAM, stratified_order
 
     config = runs.load_config(run)
     max_bytes = memory.memory_limit(config.memory_share)
-    loaded = loading.load_run_data(config, progress=lambda what, share: progress(share), max_bytes=max_bytes)
+
+    def tell(what: str, share: float) -> None:
+        progress(share)
+
+    if choice.other is not None:
+        loaded = loading.load_other_data(config, choice.other.dataset, cut=False, progress=tell, max_bytes=max_bytes)
+    else:
+        config = config if choice.place is None else identity.moved_config(config, choice.place)
+        loaded = loading.load_run_data(config, progress=tell, max_bytes=max_bytes)
     order = ("test", "val", "train") if choice.split == "auto" else (choice.split,)
     splits = {"test": loaded.test, "val": loaded.val, "train": loaded.train}
     split = next((splits[name] for name in order if splits[name] is not None), None)
     if split is None:
         there = ", ".join(name for name, part in splits.items() if part is not None)
-        raise ConfigError(f"split is {choice.split}, which {config.dataset} does not have; allowed: {there}.")
+        where = config.dataset if choice.other is None else choice.other.dataset
+        raise ConfigError(f"split is {choice.split}, which {where} does not have; allowed: {there}.")
     labels = None if split.labels is None else split.labels.numpy()
     strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
     positions = np.arange(split.num_images)
@@ -154,4 +193,5 @@ def load_selection(run: Run, choice: ImageSelection, progress: Progress = lambda
     chosen = split.take(torch.from_numpy(positions)).load(max_bytes)
     progress(1.0)
     classes = list(loaded.classes or []) if labels is not None else []
-    return SelectedImages(chosen, classes, loaded.probe if split.name == "train" else None)
+    is_bank = split.name == "train" and choice.other is None
+    return SelectedImages(chosen, classes, loaded.probe if is_bank else None)

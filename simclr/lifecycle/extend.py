@@ -93,9 +93,8 @@ def _too_few(run: Run, status: Status, longer: RunConfig, per_epoch: int, given:
     name = next(name for name in (*given, "epochs", "max_steps") if ends[name])
     least = status.step + 1 if name == "max_steps" else status.step // per_epoch + 1
     also = "" if name in given else " as well"
-    return (
-        f"{name} is {getattr(longer, name)} and {run.id} has trained {trained}; allowed{also}: {name} from {least:,} on."
-    )
+    value = getattr(longer, name)
+    return f"{name} is {value} and {run.id} has trained {trained}; allowed{also}: {name} from {least:,} on."
 
 
 def _is_on_its_way(run: Run, config: RunConfig, longer: RunConfig) -> bool:
@@ -118,8 +117,8 @@ def _check_end(run: Run, status: Status) -> None:
     where = f"after {status.step:,} of {status.steps:,} steps"
     if status.state == "finished" and run.config.get("early_stopping_patience") is not None:
         raise ConfigError(
-            f"{run.id} was ended {where} by early_stopping_patience {run.config['early_stopping_patience']}, which more "
-            "epochs do not change; allowed: a run that its epochs or max_steps have ended."
+            f"{run.id} was ended {where} by early_stopping_patience {run.config['early_stopping_patience']}, which "
+            "more epochs do not change; allowed: a run that its epochs or max_steps have ended."
         )
     raise ConfigError(
         f"{run.id} is {status.state} {where}; allowed: a run that has made all its steps. Resume it without epochs and "

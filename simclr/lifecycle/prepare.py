@@ -56,9 +56,7 @@ def _count_steps(config: RunConfig, num_images: int, *, drop_last: bool) -> tupl
     return num_steps, round(config.warmup_epochs * per_epoch), math.ceil(num_steps / per_epoch)
 
 
-def prepare(
-    config: RunConfig, runs_dir: Path, report: Report = no_report, *, has_begun: bool = False
-) -> Prepared:
+def prepare(config: RunConfig, runs_dir: Path, report: Report = no_report, *, has_begun: bool = False) -> Prepared:
     """Checks data, classes, weights, backbone and sizes, and fills in what was left open.
 
     Args:

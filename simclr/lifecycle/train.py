@@ -290,8 +290,8 @@ def _say_extension(run: Run, prepared: Prepared) -> None:
 
     print(
         f"It had ended after {extension.step:,} steps and is trained longer, to {prepared.num_steps:,}: from there on "
-        f"the learning rate is that of a training of {prepared.num_steps:,} steps, {rate(prepared.num_steps):.3g} where "
-        f"it had come to {rate(extension.step):.3g}, and ends at {config.eta_min:.3g}",
+        f"the learning rate is that of a training of {prepared.num_steps:,} steps, {rate(prepared.num_steps):.3g} "
+        f"where it had come to {rate(extension.step):.3g}, and ends at {config.eta_min:.3g}",
         flush=True,
     )
 

@@ -1,4 +1,4 @@
-"""A run that has come to its end and is trained longer: as if planned so where the rate is flat, exactly after a kill."""
+"""A run that is trained longer: at a flat rate as if it had been planned so, and exactly after a kill."""
 
 import json
 import shutil
@@ -27,6 +27,10 @@ RATES = {"learning_rate": 0.01, "eta_min": 0.01, "val_fraction": 0}  # else the 
 PRETRAIN = TINY_PRETRAIN | SHORT
 FROZEN = {"batch_size": 16, "num_threads": 1, "accelerator": "cpu", "precision": "32-true", "freeze_encoder": True}
 SCRATCH = TINY | SHORT | {"backbone": "resnet_tiny", "random_weight_init": True}
+
+
+def frames_of(run):
+    return {path.name: path.read_bytes() for path in film_frames.folder_of(run).glob("*.npy")}
 
 
 def longer(run, **options):
@@ -64,7 +68,12 @@ def test_at_a_flat_rate_it_ends_as_if_it_had_been_planned_so(tiny_runs, finished
 
 
 COSINE = {"warmup_epochs": 1, "film_frames": 2, "evaluate": True}
-KILLS = [("a step", 2), ("validating", 1), ("a step", 1), ("the weights half written", 1), ("the evaluation written", 1)]
+KILLS = [
+    ("a step", 2),
+    ("validating", 1),
+    ("the weights half written", 1),
+    ("the evaluation written", 1),
+]
 
 
 @pytest.mark.parametrize(
@@ -98,8 +107,8 @@ def test_killed_in_its_extension_it_goes_on_exactly(tiny_runs, tmp_path, command
     assert rows_of(run) == rows_of(expected)
     if command == "pretrain":
         assert run.health_path.read_bytes() == expected.health_path.read_bytes()
-    film, wanted = ({path.name: path.read_bytes() for path in film_frames.folder_of(each).glob("*.npy")} for each in (run, expected))
-    assert film == wanted and "epoch-000001.npy" in film  # one of before, whose plan was another
+    film = frames_of(run)
+    assert film == frames_of(expected) and "epoch-000001.npy" in film  # one of before, whose plan was another
 
     # the rate follows the new length from the first further step on, and nothing of before is shown as of now
     last = runs.Run(run.path)
@@ -128,7 +137,8 @@ def test_what_cannot_be_extended_is_told_in_one_sentence(tiny_runs, finished_run
         return said
 
     steps = run.status.step
-    assert told("--epochs", "2") == f"epochs is 2 and {run.id} has trained 2 epochs ({steps} steps); allowed: epochs from 3 on."
+    trained = f"{run.id} has trained 2 epochs ({steps} steps)"
+    assert told("--epochs", "2") == f"epochs is 2 and {trained}; allowed: epochs from 3 on."
     assert "allowed as well: epochs from 3 on." in told("--max_steps", "900")
     assert told("--epochs", "0") == "epochs is 0; allowed: a whole number from 1 to 100,000 epochs."
     assert "max_steps is 5 and" in told("--epochs", "9", "--max_steps", "5")
@@ -143,7 +153,9 @@ def test_what_cannot_be_extended_is_told_in_one_sentence(tiny_runs, finished_run
     assert "has no checkpoint to go on from" in told("--epochs", "3")
     early = make_run(tiny_runs, kind="scratch", state="finished", early_stopping_patience=2)
     runs.update_status(early.path, state="finished", step=5, steps=20)
-    with pytest.raises(ConfigError, match="was ended after 5 of 20 steps by early_stopping_patience 2, which more epochs"):
+    with pytest.raises(
+        ConfigError, match="was ended after 5 of 20 steps by early_stopping_patience 2, which more epochs"
+    ):
         extend.extend(early, 30)
 
 
