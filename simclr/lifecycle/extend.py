@@ -56,6 +56,15 @@ def extend(run: Run, epochs: str | int | None, max_steps: str | int | None = Non
         runs.write_config(run.path, longer)  # from here on it is extended
 
 
+def can_be_extended(run: Run) -> bool:
+    """Whether some later end would do."""
+    status = run.status
+    try:
+        return check(run, 100_000, None if run.config.get("max_steps") is None else status.step + 1) is not None
+    except ConfigError:
+        return False
+
+
 def check(run: Run, epochs: str | int | None, max_steps: str | int | None = None) -> RunConfig | None:
     """The options of a run with a later end; None if it has that end already, and was stopped or killed on the way.
 

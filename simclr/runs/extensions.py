@@ -41,6 +41,11 @@ class Extension(NamedTuple):
             return f"{self.step:,} steps, then to {self.max_steps:,}"
         return f"{self.epoch:,} epoch{'' if self.epoch == 1 else 's'}, then to {self.epochs:,}"
 
+    @property
+    def flags(self) -> str:
+        """Those of `resume` that give a run this end."""
+        return f"--epochs {self.epochs}" + ("" if self.max_steps is None else f" --max_steps {self.max_steps}")
+
 
 def recorded(meta: dict[str, Any]) -> list[Extension]:
     """The entries of a `meta.json`, in order; damaged ones are left out."""
