@@ -281,6 +281,8 @@ def move(run: Run, dataset: str, progress: Progress | None = None) -> str:
     before = config.dataset
     if place.dataset == before:
         return ""
+    if has_begun:  # what was computed of these images keeps the name of their first place
+        runs.add_meta(run.path, moved_from=[*run.moved_from, before])
     runs.write_config(run.path, moved_config(config, place.dataset))
     text = f"dataset is {place.dataset} from now on, where it was {before}"
     if not has_begun:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("auto", "test", "val", "train")
 DEFAULT_IMAGES = 10_000
+PLACES = "places"  # of `comparable_data`: where the images of a run have lain
 LOOK_SECONDS = 5.0  # for the files of a folder at most
 
 
@@ -67,7 +68,7 @@ def data_identity(run: Run, split: str, other: OtherData | None = None) -> dict[
         found |= {"files": other.stamp} if other.stamp else {}
         keeps_size = other.dataset in cfg.DATASETS and other.dataset != "shapes"
         return found if keeps_size else found | {"image_size": options.get("image_size")}
-    dataset = str(options.get("dataset"))
+    dataset = str((*run.moved_from, options.get("dataset"))[0])
     found = {"dataset": dataset}
     is_folder = dataset not in cfg.DATASETS
     if is_folder:
@@ -88,7 +89,7 @@ def data_identity(run: Run, split: str, other: OtherData | None = None) -> dict[
 
 
 def comparable_data(run: Run, split: str, other: OtherData | None = None) -> dict[str, Any]:
-    """What two runs must agree in to be shown the same images.
+    """What two runs must agree in to be shown the same images, as `difference` compares it.
 
     The seed of a run decides which images of a folder are test images only where the folder has none of its own.
 
@@ -96,14 +97,12 @@ def comparable_data(run: Run, split: str, other: OtherData | None = None) -> dic
         other: as of `ImageSelection`.
     """
     found = data_identity(run, split, other)
-    if (
-        other is None
-        and split in ("auto", "test")
-        and found["dataset"] not in cfg.DATASETS
-        and _has_test_images(found["dataset"])
-    ):
+    if other is not None or found["dataset"] in cfg.DATASETS:
+        return found | {PLACES: (found["dataset"],)}
+    places = [str(user_path(place).resolve()) for place in (*run.moved_from, str(run.config.get("dataset")))]
+    if split in ("auto", "test") and _has_test_images(places[-1]):
         del found["seed"]
-    return found
+    return found | {PLACES: tuple(places)}
 
 
 def _has_test_images(folder: str) -> bool:
@@ -122,18 +121,33 @@ def _reads_test_images(folder: str, modified: int) -> bool:
         return False
 
 
+def difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
+    """The first name in which two results of `comparable_data` disagree; empty where they do not.
+
+    Data sets agree that have ever lain at one place: when a run's images have moved, it was made sure that they are the
+    same.
+    """
+    for name, value in mine.items():
+        if name == PLACES:
+            continue
+        if name == "dataset" and set(mine[PLACES]) & set(theirs[PLACES]):
+            continue
+        if theirs.get(name) != value:
+            return name
+    return ""
+
+
 def check_same_data(models: Sequence[EncoderRef], choice: ImageSelection) -> None:
     """Raises ConfigError with one sentence if the models cannot be shown the same images."""
     first = models[0]
     mine = comparable_data(first.run, choice.split, choice.other)
     for other in models[1:]:
         theirs = comparable_data(other.run, choice.split, choice.other)
-        for name, value in mine.items():
-            if theirs.get(name) != value:
-                raise ConfigError(
-                    f"{name} is {theirs.get(name)} in {other.run.id} and {value} in {first.run.id}; "
-                    "allowed: runs that can be shown the same images."
-                )
+        if name := difference(mine, theirs):
+            raise ConfigError(
+                f"{name} is {theirs.get(name)} in {other.run.id} and {mine[name]} in {first.run.id}; "
+                "allowed: runs that can be shown the same images."
+            )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from trainings import rows_of, run_and_find
 
 from simclr import runs
 from simclr.cli.main import main
+from simclr.config import ConfigError
 from simclr.data import identity
+from simclr.embeddings import references, selection
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import find_embedding
@@ -153,6 +155,25 @@ def test_moved_images_are_the_runs_own(trained, moved, capsys, images):
     assert not (trained.path / runs.EVALUATIONS).exists()
     assert main(["film", trained.id, "--dataset", str(place), "--method", "pca"]) == 0
     assert main(["lab", trained.id, "--dataset", str(place), "--what", "diagram"]) == 0
+
+
+def test_after_a_move_maps_are_found_and_runs_of_both_places_are_compared(trained, moved, tiny_runs, capsys):
+    twin = runs.Run(shutil.copytree(trained.path, tiny_runs / "twin"))
+    assert main(["embed", trained.id]) == 0
+    folder = capsys.readouterr().out.splitlines()[-1]
+    runs.update_status(trained.path, state="stopped")
+    place = moved("moved")
+    assert main(["resume", trained.id, "--dataset", str(place)]) == 0
+    assert main(["embed", trained.id]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == folder
+    assert runs.Run(trained.path).moved_from == (twin.config["dataset"],)
+    for names in (["twin", trained.id], [trained.id, "twin"]):
+        selection.check_same_data(references.resolve_encoders(names, tiny_runs), ImageSelection())
+    later = runs.Run(shutil.copytree(trained.path, tiny_runs / "later"))
+    runs.add_meta(later.path, moved_from=None)  # begun at the new place
+    selection.check_same_data(references.resolve_encoders(["later", trained.id], tiny_runs), ImageSelection())
+    with pytest.raises(ConfigError, match="allowed: runs that can be shown the same images"):
+        selection.check_same_data(references.resolve_encoders(["later", "twin"], tiny_runs), ImageSelection())
 
 
 def test_other_images_are_measured_apart(trained, tmp_path, capsys):

@@ -16,6 +16,7 @@ from simclr.cli.main import main
 from simclr.config import ConfigError
 from simclr.curves.curve_sources import asked_options, same_but_seed
 from simclr.lifecycle import extend
+from simclr.lifecycle.prepare import prepare
 from simclr.models.weights import file_hash
 from simclr.objectives.optim import warmup_cosine
 from simclr.runs import extensions, film_frames
@@ -190,6 +191,17 @@ def test_small_first_views_stay_where_they_were(tiny_runs):
     config = runs.load_config(runs.Run(run.path))
     assert config.epochs == 7
     assert config.num_initial_steps(7 * run.status.steps // 2) == before > 0
+
+
+def test_a_partner_keeps_the_budget_that_it_began_with(tiny_runs):
+    """Its experiment is trained longer while it is stopped; its own plan is not another one then."""
+    run = run_and_find(tiny_runs, "pretrain", PRETRAIN | {"epochs": 1})
+    options = SCRATCH | {"match_experiment": True, "experiment_version": run.id, "epochs": 20}
+    first = prepare(cfg.build(cfg.FinetuneConfig, options), tiny_runs)
+    extend.extend(run, 3)
+    again = prepare(first.config, tiny_runs, has_begun=True)
+    assert (again.num_steps, again.num_epochs) == (first.num_steps, first.num_epochs)
+    assert prepare(first.config, tiny_runs).num_epochs == 3  # one that begins now
 
 
 def test_an_extended_run_is_no_seed_of_one_that_was_planned_so(tmp_path):
