@@ -180,7 +180,7 @@ def _changed(run: runs.Run, options: Any) -> runs.Run:
     Raises:
         ConfigError: if it cannot be resumed, its images are others, or nothing is left to train.
     """
-    if not options.foreign:
+    if not options.foreign and not run.is_example:  # which is refused for what it is
         spawn.check_own(run)
     is_longer = options.epochs is not None or options.max_steps is not None
     if is_longer:
