@@ -54,6 +54,7 @@ WITHOUT_TORCH = (
     "simclr.lifecycle.counts",
     "simclr.lifecycle.estimate",
     "simclr.lifecycle.experiment",
+    "simclr.lifecycle.extend",
     "simclr.evaluation.health",
     "simclr.evaluation.knn",
     "simclr.sweeps",

@@ -186,7 +186,10 @@ def comparable(left: str, others: list[index.Summary], split: str) -> list[index
         return images_of(str(run.path), file.stat().st_mtime_ns, split)
 
     own = images(left)
-    return [item for item in others if images(item.id) == own]
+    if own is None:
+        return []
+    found = ((item, images(item.id)) for item in others)
+    return [item for item, theirs in found if theirs is not None and not selection.difference(own, theirs)]
 
 
 def reason_against(left: str, right: str, split: str) -> str:

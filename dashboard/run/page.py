@@ -14,8 +14,10 @@ from dashboard.shared import asked, formats, jobs, queue, run_actions, run_label
 from simclr import runs
 from simclr.experiments import race
 from simclr.experiments.race import Race
+from simclr.lifecycle import extend
 from simclr.results import index
-from simclr.runs import Run
+from simclr.runs import Run, extensions
+from simclr.runs.status import Status
 from simclr.sweeps import repeat
 
 FOREIGN = (
@@ -87,6 +89,8 @@ def header(run: Run, summary: index.Summary) -> None:
                 url_state.go("new-run", clone=run.id)
             if summary.kind == "pretrain" and not summary.is_active:
                 repeat_with_seeds(run)
+            if summary.state == "finished" and extend.can_be_extended(run):
+                train_longer(run, summary.status)
             if summary.state == "queued" and summary.status.backend == "local":
                 st.button(
                     "Take out of the queue", key="drop", icon=":material/close:", on_click=queue.drop, args=(run.id,)
@@ -127,6 +131,8 @@ def header(run: Run, summary: index.Summary) -> None:
     if summary.tags:
         line += " · " + " ".join(f":gray-badge[{escape.markdown(tag)}]" for tag in summary.tags)
     st.caption(line)
+    if longer := extensions.text_of(extensions.extensions_of(run)):
+        st.caption(f":material/update: Trained longer than planned: {longer}.")
     if isinstance(reading := run.meta.get("data_reading"), str):
         st.caption(f":material/folder_open: {escape.markdown(reading)}")
     if summary.kind in ("finetune", "scratch") and (source := store.find(str(summary.experiment or ""))):
@@ -157,6 +163,30 @@ def repeat_with_seeds(run: Run) -> None:
                 url_state.go("experiments", group=group)
             if "message" in st.session_state:
                 st.rerun()
+
+
+def train_longer(run: Run, status: Status) -> None:
+    """More epochs for a run that has come to its end, or more steps where those ended it."""
+    by_steps = run.config.get("max_steps") == status.steps
+    name, unit, done = ("max_steps", "steps", status.steps) if by_steps else ("epochs", "epochs", status.epoch)
+    with st.popover("Train longer", icon=":material/update:", help=f"Go on from where it ended, to more {unit}"):
+        st.caption(
+            f"From here on the learning rate is that of a training of so many {unit}, so it rises again first. Its "
+            "figures of now are set aside in its folder."
+        )
+        most = 100_000 if name == "epochs" else 2**53 - 1
+        number = st.number_input(
+            f"{unit.capitalize()} in all", done + 1, most, min(2 * done, most), key=f"longer-{run.id}-{done}"
+        )
+        st.button(
+            "Train on",
+            key=f"longer-start-{done}",  # of another end: the second half of a double click does nothing
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=queue.train_longer,
+            args=(run.id,),
+            kwargs={name: int(number)},
+        )
 
 
 def group_link(run: Run) -> None:

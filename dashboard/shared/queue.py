@@ -13,6 +13,7 @@ from dashboard.shared import formats, run_labels, store, ui, url_state
 from simclr import runs
 from simclr.hardware import devices
 from simclr.launch import control, queue, spawn
+from simclr.lifecycle import extend
 from simclr.runs import Run
 
 NUM_SHOWN = 4
@@ -215,6 +216,22 @@ def allow(run_id: str) -> None:
     if run is not None:
         with ui.report_errors():
             queue.allow(run)
+
+
+def train_longer(run_id: str, **later: int) -> None:
+    """Gives a run that has come to its end a later one, and goes on with it when its device is free.
+
+    Args:
+        later: `epochs` or `max_steps`, in all.
+    """
+    run = store.find(run_id)
+    if run is None or run.status.is_active:
+        return
+    with ui.report_errors():
+        spawn.check_own(run)
+        spawn.check_exited(run)
+        extend.extend(run, later.get("epochs"), later.get("max_steps"))
+        resume(run_id)
 
 
 def resume(run_id: str, even_foreign: bool = False) -> None:

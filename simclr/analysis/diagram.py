@@ -60,8 +60,11 @@ def load(path: Path) -> dict[str, Any] | None:
     return values if is_whole else None
 
 
-def compute(run: Run) -> dict[str, Any]:
+def compute(run: Run, place: str | None = None) -> dict[str, Any]:
     """The diagram of a run, from what is kept or computed now and kept.
+
+    Args:
+        place: where its images lie now, as of `ImageSelection`.
 
     Raises:
         ConfigError: with one sentence, if its images or its weights are not here.
@@ -72,9 +75,11 @@ def compute(run: Run) -> dict[str, Any]:
         if (found := load(path)) is not None:
             return found
         config = runs.load_config(run)
+        if place is not None:
+            config = config.model_copy(update={"dataset": place})
         found = _pretraining(model, weights, config) if isinstance(config, PretrainConfig) else None
         if isinstance(config, FinetuneConfig):
-            found = _supervised(model, weights, config)
+            found = _supervised(model, weights, config, place)
     assert found is not None
     found |= {"format": FORMAT, "versions": runs.versions()}
     try:
@@ -124,14 +129,16 @@ def _pretraining(model: EncoderRef, weights: Weights | None, config: PretrainCon
     return found
 
 
-def _supervised(model: EncoderRef, weights: Weights | None, config: FinetuneConfig) -> dict[str, Any]:
+def _supervised(
+    model: EncoderRef, weights: Weights | None, config: FinetuneConfig, place: str | None
+) -> dict[str, Any]:
     import torch
 
     from simclr.embeddings import networks
     from simclr.embeddings.selection import ImageSelection, load_selection
     from simclr.views import augment, pictures, resampling
 
-    chosen = load_selection(model.run, ImageSelection(num_images=1))
+    chosen = load_selection(model.run, ImageSelection(num_images=1, place=place))
     size = int(config.image_size or chosen.chosen.image_size)
     network, head = networks.network_of(model, size, weights)
     image = chosen.chosen.images_at(torch.arange(1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,26 @@ from simclr.config import ConfigError, nearest_name
 from simclr.embeddings import projections, shipped, stored
 from simclr.embeddings.embed import compute
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.references import CHECKPOINTS, LAYERS, Representation, is_checkpoint, resolve_encoders
-from simclr.embeddings.selection import DEFAULT_IMAGES, SPLITS, ImageSelection
+from simclr.embeddings.references import (
+    CHECKPOINTS,
+    LAYERS,
+    EncoderRef,
+    Representation,
+    is_checkpoint,
+    resolve_encoders,
+)
+from simclr.embeddings.selection import DEFAULT_IMAGES, SPLITS, ImageSelection, OtherData
 from simclr.embeddings.stored import Embedding
 from simclr.files.user_paths import user_path
 from simclr.launch import jobs
+from simclr.runs.status import Report
 
 READING = "Reading the photographs"
+LOOKING = "Looking whether these are the run's own images"
+DATASET_TEXT = (
+    "A data set or a folder of images: the run's own where they lie now, or any others, whose results are kept apart. "
+    "Default: the run's own."
+)
 SELECTION_TEXTS = {
     "split": "auto, test, val or train. Default: auto, the test images where there are any, else val, else train.",
     "num_images": f"How many images, in class proportion, or all. Default: {DEFAULT_IMAGES}.",
@@ -51,21 +65,44 @@ def embed(arguments: list[str]) -> int:
         "dims": "2 or 3: maps on a plane or in space. Default: 2.",
         **{name: f"{option.help} Default: {option.default:g}." for name, option in numbers.items()},
         "seed": SELECTION_TEXTS["seed"],
+        "dataset": DATASET_TEXT,
     }
     add_job_options(parser, texts)
     options = parse(parser, arguments)
     with jobs.running(options.job_dir) as report:
         choice, asked, checkpoint, layer = _parse_options(options)
         models = resolve_encoders(options.RUN, folder_of_runs(options.runs_dir), checkpoint, layer)
+        choice = with_dataset(choice, models, options.dataset, report)
         job = Path(options.job_dir) if options.job_dir else None
         embeddings = compute(models, choice, asked, report=report, job=job)
         for model, embedding in zip(models, embeddings, strict=True):
             accuracy = (
                 f"kNN accuracy {embedding.knn_accuracy:.1%}" if embedding.knn_accuracy is not None else "no classes"
             )
-            print(f"{model.name}: {embedding.num_images:,} images, {embedding.features.shape[1]} features, {accuracy}")
+            of = f" of {choice.other.dataset}" if choice.other is not None else ""
+            dims = embedding.features.shape[1]
+            print(f"{model.name}: {embedding.num_images:,} images{of}, {dims} features, {accuracy}")
             print(embedding.folder, flush=True)
     return 0
+
+
+def with_dataset(
+    choice: ImageSelection, models: Sequence[EncoderRef], dataset: str | None, report: Report
+) -> ImageSelection:
+    """The images that `--dataset` names: the runs' own at another place, or those of another set.
+
+    Raises:
+        ConfigError: if there is nothing of that name.
+    """
+    if dataset is None:
+        return choice
+    from simclr.data import identity  # loads torch
+
+    report(LOOKING, 0.0)
+    found = identity.find_place((model.run for model in models), dataset)
+    if found.is_own:
+        return replace(choice, place=found.dataset)
+    return replace(choice, other=OtherData(found.dataset, identity.stamp_of(found.dataset)))
 
 
 def _whole_number(name: str, text: Any, low: int, high: int) -> int:

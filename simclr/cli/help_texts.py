@@ -21,7 +21,7 @@ commands:
   report     one HTML file of what runs and groups say, to be handed on
   runs       list the runs
   stop       stop a run; its last checkpoint is kept
-  resume     resume a run that was stopped or failed
+  resume     resume a run that was stopped or failed, or train one longer that has come to its end
 
 python -m simclr COMMAND --help says more. Exit status: 0 finished, 2 bad input, 75 stopped on request, else failed."""
 
@@ -60,11 +60,13 @@ a FILE.yaml:
   python -m simclr estimate finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0 --json""",
     "evaluate": """examples:
   python -m simclr evaluate RUN
-  python -m simclr evaluate RUN --protocol knn,linear,classifier --json""",
+  python -m simclr evaluate RUN --protocol knn,linear,classifier --json
+  python -m simclr evaluate RUN --dataset FOLDER --protocol knn""",
     "embed": """examples:
   python -m simclr embed RUN
   python -m simclr embed RUN OTHER_RUN --num_images 2000 --method umap
-  python -m simclr embed RUN@epoch-10 RUN@best RUN@z --method pca,umap --dims 3""",
+  python -m simclr embed RUN@epoch-10 RUN@best RUN@z --method pca,umap --dims 3
+  python -m simclr embed RUN OTHER_RUN --dataset FOLDER""",
     "film": """examples:
   python -m simclr film RUN
   python -m simclr film RUN OTHER_RUN --method pca""",
@@ -97,8 +99,10 @@ a FILE.yaml:
   python -m simclr runs --json""",
     "stop": """example:
   python -m simclr stop 20261122-1422""",
-    "resume": """example:
-  python -m simclr resume 20261122-1422""",
+    "resume": """examples:
+  python -m simclr resume 20261122-1422
+  python -m simclr resume RUN --epochs 100
+  python -m simclr resume RUN --dataset /new/place/of/the/images""",
 }
 SUMMARIES = {
     "pretrain": "Trains an encoder without labels (SimCLR, Chen et al. 2020).",
@@ -117,5 +121,6 @@ SUMMARIES = {
     "report": "Writes what runs and groups say as one HTML file that needs neither server nor network.",
     "runs": "Lists the runs, or those that pass a filter, newest first.",
     "stop": "Stops a run: it saves a checkpoint and ends; after 60 s it is killed.",
-    "resume": "Resumes a run from its last checkpoint, in the same folder; without one it begins again there.",
+    "resume": "Resumes a run from its last checkpoint, in the same folder; without one it begins again there. "
+    "With --epochs, one that has come to its end is trained longer.",
 }

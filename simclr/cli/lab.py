@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from simclr import runs
 from simclr.analysis import diagram
 from simclr.analysis.stored import KINDS, MAX_PROFILE_IMAGES, compute
+from simclr.cli.embed import with_dataset
 from simclr.cli.parser import add_job_options, comma_words, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
 from simclr.embeddings import references
@@ -35,17 +36,27 @@ def lab(arguments: list[str]) -> int:
         "what": "profile, factors, or both separated by a comma; or diagram, what the Run page draws of a run. "
         "Default: profile,factors.",
         "images": "NumPy file (N, 3, S, S) uint8 for the profile. Default: 64 test images of the first run.",
+        "dataset": "A data set or a folder of images for the profile: the first run's own where they lie now, or any "
+        "others. Default: the run's own.",
     }
     add_job_options(parser, texts)
     options = parse(parser, arguments)
     with jobs.running(options.job_dir) as tell:
-        kinds = comma_words("what", options.what or ",".join(KINDS), (*KINDS, diagram.JOB_NAME))
+        usual = ",".join(KINDS) if options.dataset is None else "profile"
+        kinds = comma_words("what", options.what or usual, (*KINDS, diagram.JOB_NAME))
+        _check_dataset(options.dataset, options.images, kinds)
         models = _resolve_encoders(options.RUN, folder_of_runs(options.runs_dir))
         if diagram.JOB_NAME in kinds:
             kinds.remove(diagram.JOB_NAME)
             for model in models:
                 tell(f"Encoding images of {model.run.name}", 0.0)
-                found = diagram.compute(model.run)
+                choice = with_dataset(ImageSelection(), [model], options.dataset, tell)
+                if choice.other is not None:
+                    raise ConfigError(
+                        f"dataset is {options.dataset} and what is diagram, which shows images that the run trained "
+                        "on; allowed: its own images where they lie now."
+                    )
+                found = diagram.compute(model.run, choice.place)
                 print(json.dumps({"model": model.name, "what": diagram.JOB_NAME, "dims": found["dims"]}), flush=True)
         images = None
         if "profile" in kinds:
@@ -53,7 +64,8 @@ def lab(arguments: list[str]) -> int:
             if options.images:
                 images = _read_images(options.images)
             else:
-                few = load_selection(models[0].run, ImageSelection(num_images=MAX_PROFILE_IMAGES)).chosen
+                choice = with_dataset(ImageSelection(num_images=MAX_PROFILE_IMAGES), models[:1], options.dataset, tell)
+                few = load_selection(models[0].run, choice).chosen
                 images = few.images_at(range(few.num_images)).numpy()
         work = [(kind, model) for kind in kinds for model in models]
         for place, (kind, model) in enumerate(work):
@@ -64,8 +76,22 @@ def lab(arguments: list[str]) -> int:
 
             report(0.0)
             result = compute(model, kind, images if kind == "profile" else None, report)
-            print(json.dumps({"model": model.name, "what": kind, **result["layers"]}), flush=True)
+            of = {"dataset": options.dataset} if options.dataset is not None else {}
+            print(json.dumps({"model": model.name, "what": kind, **of, **result["layers"]}), flush=True)
     return 0
+
+
+def _check_dataset(dataset: str | None, images: str | None, kinds: Sequence[str]) -> None:
+    """Raises ConfigError if `--dataset` says nothing about what is asked for."""
+    if dataset is None:
+        return
+    if images:
+        raise ConfigError(f"dataset is {dataset} and images is {images}; allowed: one of them.")
+    if "factors" in kinds:
+        raise ConfigError(
+            f"dataset is {dataset} and what is factors, which are read from shapes that are drawn for it; allowed: "
+            "what profile."
+        )
 
 
 def _resolve_encoders(names: Sequence[str], runs_dir: Path) -> list[EncoderRef]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from simclr import runs
 from simclr.analysis import cards, disagreement
 from simclr.analysis.cards import Sides
+from simclr.cli.embed import LOOKING as LOOKING_AT_DATA
 from simclr.cli.embed import SELECTION_TEXTS, parse_selection
 from simclr.cli.parser import add_job_options, comma_words, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
@@ -29,11 +31,17 @@ def film(arguments: list[str]) -> int:
     """
     parser = command_parser("film")
     parser.add_argument("RUN", nargs="+", type=str, help="Runs by id, unique beginning or folder.")
-    add_job_options(parser, {"method": "pca, umap, or both separated by a comma. Default: pca,umap."})
+    texts = {
+        "method": "pca, umap, or both separated by a comma. Default: pca,umap.",
+        "dataset": "Where the run's own images lie now. Not needed: a film keeps its images, and shows no others.",
+    }
+    add_job_options(parser, texts)
     options = parse(parser, arguments)
     with jobs.running(options.job_dir) as report:
         runs_dir = folder_of_runs(options.runs_dir)
         methods = comma_words("method", options.method, METHODS)
+        if options.dataset is not None:
+            _check_own([runs.find(name, runs_dir) for name in options.RUN], options.dataset, report)
         films = []
         for name in options.RUN:
             run = runs.find(name, runs_dir)
@@ -53,6 +61,18 @@ def film(arguments: list[str]) -> int:
                 make_maps(found, method, progress=lambda share: report(phase, (place + share) / len(work)))  # noqa: B023
             print(found.map_path(method), flush=True)
     return 0
+
+
+def _check_own(found: Sequence[runs.Run], dataset: str, report: Report) -> None:
+    """Raises ConfigError unless a data set holds the images that the runs kept films of."""
+    from simclr.data import identity  # loads torch
+
+    report(LOOKING_AT_DATA, 0.0)
+    if not identity.find_place(found, dataset).is_own:
+        raise ConfigError(
+            f"dataset is {dataset}, and a film shows the images that were kept while the run trained; allowed: unset, "
+            f"or for maps of other images: embed RUN@epoch-N --dataset {dataset}."
+        )
 
 
 def disagree(arguments: list[str]) -> int:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from simclr import runs
 from simclr.cli.parser import FINISHED, add_run, add_runs_dir, command_parser, folder_of_runs, parse
 from simclr.cli.training import report_end
 from simclr.config import ConfigError
+from simclr.files import safe_read
+from simclr.files.user_paths import user_path
 from simclr.hardware import devices, ranks
 from simclr.launch import control, queue, spawn
+from simclr.lifecycle import extend
+
+OPTIONS_SECONDS = 120.0  # until the main process of a run with several has recorded what was asked for
 
 
 def list_runs(arguments: list[str]) -> int:
@@ -107,6 +115,20 @@ def resume(arguments: list[str]) -> int:
     parser = command_parser("resume")
     add_run(parser)
     parser.add_argument(
+        "--epochs",
+        metavar="N",
+        help="Trains a run that has come to its end on, to N epochs in all, with the learning rates of N epochs from "
+        "there on.",
+    )
+    parser.add_argument(
+        "--max_steps", metavar="N", help="The same for a run that max_steps has ended: to N steps in all."
+    )
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME|FOLDER",
+        help="Where the run's images lie now, if they have moved. They have to be the same, which is looked at.",
+    )
+    parser.add_argument(
         "--foreign",
         action="store_true",
         help="Also a run that was not started here, such as a copied folder; with your own Slurm options.",
@@ -114,8 +136,14 @@ def resume(arguments: list[str]) -> int:
     add_runs_dir(parser)
     options = parse(parser, arguments)
     run = runs.find(options.RUN, folder_of_runs(options.runs_dir))
+    is_main = ranks.place(runs.load_config(run)).is_main
+    is_longer = options.epochs is not None or options.max_steps is not None
+    if is_main and (is_longer or options.dataset is not None):
+        run = _changed(run, options)
+    elif is_longer or options.dataset is not None:
+        run = _wait_for_options(run, options)
     config = runs.load_config(run)
-    if not run.is_example and not runs.is_own(run.path) and ranks.place(config).is_main:
+    if not run.is_example and not runs.is_own(run.path) and is_main:
         if not options.foreign:
             spawn.check_own(run)
         if run.status.state == "queued":
@@ -131,7 +159,6 @@ def resume(arguments: list[str]) -> int:
         slurm_submit.resubmit(run)
         print(run.path, flush=True)
         return FINISHED
-    is_main = ranks.place(config).is_main
     if is_main:
         if runs.has_supervisor(run.path):  # the launcher has checked already
             runs.begin_here(run.path)
@@ -145,3 +172,51 @@ def resume(arguments: list[str]) -> int:
     code = report_end(train(config, runs_dir=run.path.parent, run_dir=run.path, resume=True))
     queue.ensure_scheduler(run.path.parent)  # for runs that have waited for the end of this one
     return code
+
+
+def _changed(run: runs.Run, options: Any) -> runs.Run:
+    """The run with the new place of its images and its later end recorded, before anything of it is started.
+
+    Raises:
+        ConfigError: if it cannot be resumed, its images are others, or nothing is left to train.
+    """
+    if not options.foreign and not run.is_example:  # which is refused for what it is
+        spawn.check_own(run)
+    is_longer = options.epochs is not None or options.max_steps is not None
+    if is_longer:
+        extend.check(run, options.epochs, options.max_steps)  # before a data set is read
+    else:
+        spawn.check_resumable(run)
+    if options.dataset is not None:
+        from simclr.data import identity  # loads torch
+
+        if said := identity.move(run, options.dataset):
+            print(said, flush=True)
+            with contextlib.suppress(OSError), safe_read.open_to_append(run.log_path) as log:
+                log.write(f"{said}\n".encode())
+        run = runs.Run(run.path)
+    if is_longer:
+        extend.extend(run, options.epochs, options.max_steps)
+        print(f"{run.id} is trained longer; the log says how its learning rate goes on", file=sys.stderr, flush=True)
+    return runs.Run(run.path)
+
+
+def _wait_for_options(run: runs.Run, options: Any) -> runs.Run:
+    """The run once its main process has recorded these options, which it checks.
+
+    Raises:
+        ConfigError: if that has not happened after a while.
+    """
+    asked = {name: getattr(options, name) for name in ("epochs", "max_steps") if getattr(options, name) is not None}
+    deadline = time.monotonic() + OPTIONS_SECONDS
+    while True:
+        run = runs.Run(run.path)
+        is_there = all(str(run.config.get(name)) == str(value) for name, value in asked.items())
+        if options.dataset is not None:
+            names = {options.dataset, str(user_path(options.dataset).resolve())}
+            is_there &= run.config.get("dataset") in names
+        if is_there:
+            return run
+        if time.monotonic() > deadline:
+            raise ConfigError(f"{run.id} was not given its new options by its main process, whose log tells why.")
+        time.sleep(0.2)

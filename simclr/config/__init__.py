@@ -1,7 +1,7 @@
 """Every option of a run, declared once: types, ranges, defaults, sentences, files."""
 
 from simclr.config.augmentation import CROP_AND_FLIP, Augmentation
-from simclr.config.common_options import CommonOptions
+from simclr.config.common_options import CommonOptions, num_batches
 from simclr.config.errors import ConfigError, not_written
 from simclr.config.fields import (
     Options,
@@ -67,6 +67,7 @@ __all__ = [
     "nearest_name",
     "nest",
     "not_written",
+    "num_batches",
     "option",
     "option_names",
     "option_text",

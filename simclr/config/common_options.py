@@ -199,6 +199,16 @@ class CommonOptions(Options):
     )
 
 
+def num_batches(num_images: int, batch_size: int, *, drop_last: bool, num_ranks: int = 1) -> int:
+    """How many batches an epoch has, at least one, each with `batch_size` images for each of `num_ranks` processes.
+
+    A last batch of one image (for each process) joins the one before, unless `batch_size` is 1.
+    """
+    count, rest = divmod(num_images, batch_size * num_ranks)
+    is_batch = rest > 0 if batch_size == 1 else rest > num_ranks
+    return max(1, count + (is_batch and not drop_last))
+
+
 def check_batch(config: Any) -> Any:
     """Refuses a batch that cannot be divided evenly among the processes."""
     processes = config.devices * config.num_nodes

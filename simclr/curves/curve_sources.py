@@ -14,7 +14,7 @@ from typing import Any
 from simclr import config as cfg
 from simclr.curves import other_logs
 from simclr.files import safe_read
-from simclr.runs import META, metrics_csv
+from simclr.runs import META, extensions, metrics_csv
 
 Signature = tuple[int, int] | None
 NOTHING = "–"
@@ -41,7 +41,10 @@ class Source:
     @property
     def options(self) -> dict[str, Any]:
         """Its options by dotted name."""
-        return {} if self.options_path is None else options_of(self.options_path)
+        if self.options_path is None:
+            return {}
+        meta = self.options_path.with_name(META)
+        return options_of(self.options_path) | _extended(meta, metrics_csv.signature(meta))
 
     @property
     def seed(self) -> Any:
@@ -60,15 +63,23 @@ def _options(path: Path, _signature: Signature) -> dict[str, Any]:
 
 def asked_options(path: Path) -> dict[str, Any]:
     """The options in a run's `config.yaml` as they were asked for: what the machine decided, such as the precision that
-    `auto` became, is taken back."""
+    `auto` became, is taken back, and a run that was trained longer than it was planned says so."""
     meta = path.with_name(META)
-    return options_of(path) | _asked(meta, metrics_csv.signature(meta))
+    signature = metrics_csv.signature(meta)
+    return options_of(path) | _asked(meta, signature) | _extended(meta, signature)
 
 
 @lru_cache(maxsize=2000)
 def _asked(path: Path, _signature: Signature) -> dict[str, Any]:
     found = safe_read.json_dict(path).get("asked")
     return other_logs.flat(found) if isinstance(found, dict) else {}
+
+
+@lru_cache(maxsize=2000)
+def _extended(path: Path, _signature: Signature) -> dict[str, Any]:
+    """How a run was trained longer, beside its options: its schedule was not that of one planned so."""
+    found = extensions.recorded(safe_read.json_dict(path))
+    return {extensions.EXTENDED: extensions.text_of(found)} if found else {}
 
 
 @dataclass(frozen=True)

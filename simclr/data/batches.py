@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simclr.config import ConfigError
+from simclr.config import ConfigError, num_batches
 from simclr.data.folders.image_files import FileSource
 from simclr.data.sampling import ORDER_STREAM
 from simclr.data.splits import Split
@@ -58,9 +58,12 @@ class EpochBatches(torch.utils.data.Sampler[Any]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        count, rest = divmod(self.images_per_epoch or self.num_images, self.batch_size * self.num_ranks)
-        is_batch = rest > 0 if self.batch_size == 1 else rest > self.num_ranks
-        return max(1, count + (is_batch and not self.drop_last))
+        return num_batches(
+            self.images_per_epoch or self.num_images,
+            self.batch_size,
+            drop_last=self.drop_last,
+            num_ranks=self.num_ranks,
+        )
 
     def order(self) -> Tensor:
         """All positions of this epoch in its order."""

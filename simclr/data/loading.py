@@ -61,6 +61,37 @@ def load_run_data(config: RunConfig, *, progress: Progress | None = None, max_by
     )
 
 
+def load_other_data(
+    config: RunConfig, dataset: str, *, cut: bool, progress: Progress | None = None, max_bytes: int | None = None
+) -> ImageData:
+    """The images of another data set than a run's own, at the sizes that the run's are kept at.
+
+    Nothing of the run was trained on them. So its `limit_images` and its range of pixel values say nothing here, and
+    images without a class are loaded too.
+
+    Args:
+        config: of the run.
+        dataset: a name or a folder.
+        cut: validation and test images are cut off as the run cuts its own; else only lists of the set's own count.
+        progress, max_bytes: as of `load_run_data`.
+
+    Raises:
+        ConfigError: see `load_data`.
+    """
+    return load_data(
+        dataset,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+        seed=config.seed,
+        val_fraction=config.val_fraction if cut else 0,
+        progress=progress,
+        memory_limit=memory.memory_limit(config.memory_share) if max_bytes is None else max_bytes,
+        broken_images=config.broken_images,
+        values=PixelValues(None, None, config.extra_channels),
+        test_fraction=config.test_fraction if cut else 0,
+    )
+
+
 def load_data(
     dataset: str,
     *,

@@ -17,9 +17,10 @@ from simclr.config import ConfigError
 from simclr.data.folders.folder_layout import Layout, num_val_images
 from simclr.data.folders.image_files import FileSource
 from simclr.data.folders.pixel_values import AS_THEY_ARE, PixelValues
-from simclr.data.sampling import LABEL_STREAM, LIMIT_STREAM, VAL_STREAM, stratified_order
+from simclr.data.sampling import FILM_STREAM, LABEL_STREAM, LIMIT_STREAM, VAL_STREAM, stratified_order
 from simclr.data.sources import ArraySource, Indices, Source
 from simclr.data.transfer import to_device
+from simclr.runs import film_frames
 
 log = logging.getLogger(__name__)
 
@@ -202,6 +203,14 @@ class ImageData:
     def replaced(self) -> tuple[str, ...]:
         """Paths of images that broke while they were decoded, so far; others of their split and class stand there."""
         return tuple(name for folder in self.folders for name in folder.names(folder.replaced))
+
+
+def film_part(split: Split, seed: int) -> Split:
+    """The images of a split that a training film shows, in class proportion."""
+    labels = None if split.labels is None else split.labels.cpu().numpy()
+    strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
+    places = np.sort(stratified_order(strata, seed, FILM_STREAM)[: film_frames.MAX_IMAGES])
+    return split.take(torch.from_numpy(places))
 
 
 def images_digest(split: Split, before: bytes = b"") -> str:

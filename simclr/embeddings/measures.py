@@ -58,7 +58,7 @@ def measure(
             features, labels, choice.seed, lambda s: progress(0.5 + 0.5 * s), device_of(model.run)
         )
         numbers["linear_protocol"] = LINEAR_PROTOCOL
-        if logits is not None and logits.shape[1] == len(pictures.classes):
+        if logits is not None and logits.shape[1] == len(pictures.classes) and _knows(model.run, choice, pictures):
             predictions["classifier"] = logits.argmax(axis=1).astype(np.int64)
         numbers |= {f"{kind}_accuracy": float((found == labels).mean()) for kind, found in predictions.items()}
     return Measured(near, predictions, _labelled(model.run, pictures), numbers)
@@ -85,6 +85,13 @@ def linear_votes(
                 found[half] = probe(x[judged]).argmax(dim=1).cpu().numpy()
         progress((number + 1) / 2)
     return found
+
+
+def _knows(run: Run, choice: ImageSelection, pictures: SelectedImages) -> bool:
+    """Whether the classes of the images are those of the run's classifier, by name where they are of another set."""
+    from simclr.data.identity import classes_of
+
+    return choice.other is None or classes_of(run) == tuple(pictures.classes)
 
 
 def _labelled(run: Run, pictures: SelectedImages) -> NDArray[np.bool_] | None:

@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
 SPLITS = ("auto", "test", "val", "train")
 DEFAULT_IMAGES = 10_000
+PLACES = "places"  # of `comparable_data`: where the images of a run have lain
 LOOK_SECONDS = 5.0  # for the files of a folder at most
+
+
+class OtherData(NamedTuple):
+    """A data set that is not a run's own. dataset: its name, or the full path of a folder. stamp: changes with a
+    file of the folder; empty of a named set."""
+
+    dataset: str
+    stamp: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,18 +44,32 @@ class ImageSelection:
     split: `auto` is test, else val, else train, whichever the data have first.
     num_images: at most this many, stratified by class; None: all.
     seed: of the choice of images and of the maps.
+    other: another data set than the run's own. Nothing is cut off from it: where it has no test images of its own,
+        `auto` means all its images. None: the run's own.
+    place: where the run's own images lie now; None: where they lay when it was trained.
     """
 
     split: str = "auto"
     num_images: int | None = DEFAULT_IMAGES
     seed: int = 0
+    other: OtherData | None = None
+    place: str | None = None
 
 
-def data_identity(run: Run, split: str) -> dict[str, Any]:
-    """The options that decide which images a split holds, and how they are drawn or stored."""
+def data_identity(run: Run, split: str, other: OtherData | None = None) -> dict[str, Any]:
+    """The options that decide which images a split holds, and how they are drawn or stored.
+
+    Args:
+        other: as of `ImageSelection`.
+    """
     options = run.config
-    dataset = str(options.get("dataset"))
-    found: dict[str, Any] = {"dataset": dataset}
+    if other is not None:
+        found: dict[str, Any] = {"dataset": other.dataset, "cuts": "none"}
+        found |= {"files": other.stamp} if other.stamp else {}
+        keeps_size = other.dataset in cfg.DATASETS and other.dataset != "shapes"
+        return found if keeps_size else found | {"image_size": options.get("image_size")}
+    dataset = str((*run.moved_from, options.get("dataset"))[0])
+    found = {"dataset": dataset}
     is_folder = dataset not in cfg.DATASETS
     if is_folder:
         found["dataset"] = str(user_path(dataset).resolve())
@@ -65,15 +88,21 @@ def data_identity(run: Run, split: str) -> dict[str, Any]:
     return found
 
 
-def comparable_data(run: Run, split: str) -> dict[str, Any]:
-    """What two runs must agree in to be shown the same images.
+def comparable_data(run: Run, split: str, other: OtherData | None = None) -> dict[str, Any]:
+    """What two runs must agree in to be shown the same images, as `difference` compares it.
 
     The seed of a run decides which images of a folder are test images only where the folder has none of its own.
+
+    Args:
+        other: as of `ImageSelection`.
     """
-    found = data_identity(run, split)
-    if split in ("auto", "test") and found["dataset"] not in cfg.DATASETS and _has_test_images(found["dataset"]):
+    found = data_identity(run, split, other)
+    if other is not None or found["dataset"] in cfg.DATASETS:
+        return found | {PLACES: (found["dataset"],)}
+    places = [str(user_path(place).resolve()) for place in (*run.moved_from, str(run.config.get("dataset")))]
+    if split in ("auto", "test") and _has_test_images(places[-1]):
         del found["seed"]
-    return found
+    return found | {PLACES: tuple(places)}
 
 
 def _has_test_images(folder: str) -> bool:
@@ -92,18 +121,33 @@ def _reads_test_images(folder: str, modified: int) -> bool:
         return False
 
 
+def difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
+    """The first name in which two results of `comparable_data` disagree; empty where they do not.
+
+    Data sets agree that have ever lain at one place: when a run's images have moved, it was made sure that they are the
+    same.
+    """
+    for name, value in mine.items():
+        if name == PLACES:
+            continue
+        if name == "dataset" and set(mine[PLACES]) & set(theirs[PLACES]):
+            continue
+        if theirs.get(name) != value:
+            return name
+    return ""
+
+
 def check_same_data(models: Sequence[EncoderRef], choice: ImageSelection) -> None:
     """Raises ConfigError with one sentence if the models cannot be shown the same images."""
     first = models[0]
-    mine = comparable_data(first.run, choice.split)
+    mine = comparable_data(first.run, choice.split, choice.other)
     for other in models[1:]:
-        theirs = comparable_data(other.run, choice.split)
-        for name, value in mine.items():
-            if theirs.get(name) != value:
-                raise ConfigError(
-                    f"{name} is {theirs.get(name)} in {other.run.id} and {value} in {first.run.id}; "
-                    "allowed: runs that can be shown the same images."
-                )
+        theirs = comparable_data(other.run, choice.split, choice.other)
+        if name := difference(mine, theirs):
+            raise ConfigError(
+                f"{name} is {theirs.get(name)} in {other.run.id} and {mine[name]} in {first.run.id}; "
+                "allowed: runs that can be shown the same images."
+            )
 
 
 @dataclass(frozen=True)
@@ -134,18 +178,27 @@ def load_selection(run: Run, choice: ImageSelection, progress: Progress = lambda
     """The chosen images of a run's data, and everything recorded about them."""
     import torch
 
-    from simclr.data import loading, memory
+    from simclr.data import identity, loading, memory
     from simclr.data.sampling import EMBEDDING_STREAM, stratified_order
 
     config = runs.load_config(run)
     max_bytes = memory.memory_limit(config.memory_share)
-    loaded = loading.load_run_data(config, progress=lambda what, share: progress(share), max_bytes=max_bytes)
+
+    def tell(what: str, share: float) -> None:
+        progress(share)
+
+    if choice.other is not None:
+        loaded = loading.load_other_data(config, choice.other.dataset, cut=False, progress=tell, max_bytes=max_bytes)
+    else:
+        config = config if choice.place is None else identity.moved_config(config, choice.place)
+        loaded = loading.load_run_data(config, progress=tell, max_bytes=max_bytes)
     order = ("test", "val", "train") if choice.split == "auto" else (choice.split,)
     splits = {"test": loaded.test, "val": loaded.val, "train": loaded.train}
     split = next((splits[name] for name in order if splits[name] is not None), None)
     if split is None:
         there = ", ".join(name for name, part in splits.items() if part is not None)
-        raise ConfigError(f"split is {choice.split}, which {config.dataset} does not have; allowed: {there}.")
+        where = config.dataset if choice.other is None else choice.other.dataset
+        raise ConfigError(f"split is {choice.split}, which {where} does not have; allowed: {there}.")
     labels = None if split.labels is None else split.labels.numpy()
     strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
     positions = np.arange(split.num_images)
@@ -154,4 +207,5 @@ def load_selection(run: Run, choice: ImageSelection, progress: Progress = lambda
     chosen = split.take(torch.from_numpy(positions)).load(max_bytes)
     progress(1.0)
     classes = list(loaded.classes or []) if labels is not None else []
-    return SelectedImages(chosen, classes, loaded.probe if split.name == "train" else None)
+    is_bank = split.name == "train" and choice.other is None
+    return SelectedImages(chosen, classes, loaded.probe if is_bank else None)

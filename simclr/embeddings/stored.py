@@ -60,7 +60,7 @@ def key_values(model: EncoderRef, choice: ImageSelection, weights: Weights | Non
     """Everything that decides which features `embedding_folder` stands for. weights: of `open_weights`."""
     values: dict[str, Any] = {
         "format": FORMAT,
-        "data": data_identity(model.run, choice.split),
+        "data": data_identity(model.run, choice.split, choice.other),
         "split": choice.split,
         "num_images": choice.num_images,
         "seed": choice.seed,
@@ -110,7 +110,7 @@ def folder_for(
     own, others = ([place / name for name in part for place in places] for part in (names[:1], names[1:]))
     if (found := next((path for path in own if path.is_dir()), None)) is not None:
         return found
-    if model.run.is_example and not with_features:
+    if model.run.is_example and not with_features and choice.other is None:
         others += [places[1] / shipped_name(model, each, weights) for each in choices]
     return next((path for path in others if _is_of_test(path)), own[0])
 

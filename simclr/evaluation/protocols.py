@@ -11,6 +11,10 @@ sees the same plain images, through the weights as they stand in `model.pt`: the
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -23,11 +27,15 @@ from torch import Tensor, nn
 
 from simclr import runs
 from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainConfig, RunConfig, nearest_name
+from simclr.data.identity import DataPlace, classes_of, fingerprint, moved_config
+from simclr.data.loading import load_other_data
 from simclr.data.splits import ImageData, Split, label_subset
 from simclr.evaluation import knn, linear_probe
 from simclr.evaluation.features import features_of
+from simclr.files import safe_read, writing
 from simclr.models import backbones, compute, state_dicts, weight_reading
 from simclr.models.heads import classifier
+from simclr.models.weights import Weights
 from simclr.objectives import metrics
 from simclr.runs import Run
 from simclr.runs.status import Report, no_report
@@ -280,15 +288,23 @@ def _encoder_figures(
 # --- a finished run -------------------------------------------------------------------------------------------------
 
 
-def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Report = no_report) -> dict[str, Any]:
+def evaluate_run(
+    run: Run,
+    protocols: Sequence[str] | None = None,
+    report: Report = no_report,
+    place: DataPlace | None = None,
+) -> dict[str, Any]:
     """Figures of a finished run from its `model.pt` and `config.yaml` alone, under the keys of `evaluation.json`.
 
     Args:
         protocols: which of `PROTOCOLS`; None: what the run's training measures.
+        place: where its own images lie now, or another data set: test images are then cut off from that as from the
+            run's own, all its labelled training images are the bank of kNN and the linear probe, and `fingerprint`
+            tells in the result which images they were. None: the images as the run has them.
 
     Raises:
-        ConfigError: with one sentence, if it is still going on, has no final weights or no labelled test images, or
-            does not know a protocol.
+        ConfigError: with one sentence, if it is still going on, has no final weights or no labelled test images, does
+            not know a protocol, or its classifier has other classes than the data set.
     """
 
     if run.kind not in ("pretrain", "finetune", "scratch"):
@@ -311,14 +327,22 @@ def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Repor
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
     device = compute.find_device(config.accelerator)
-    data = compute.load_images(config, report)
+    other = place.dataset if place is not None and not place.is_own else None
+    if other is not None:
+        data = load_other_data(config, other, cut=True, progress=report)
+        if "classifier" in protocols:
+            _check_classes(run, config, other, data)
+    else:
+        data = compute.load_images(config if place is None else moved_config(config, place.dataset), report)
     config = config.model_copy(
         update={
             "image_size": config.image_size or data.image_size,
             "precision": compute.resolve_precision(config.precision, device),
         }
     )
-    bank = data.probe if isinstance(config, PretrainConfig) else labelled_split(config, data)
+    bank = labelled_split(config, data) if other is None and isinstance(config, FinetuneConfig) else data.probe
+    if other is not None and (bank is None or data.test is None or data.test.labels is None):
+        raise ConfigError(f"dataset is {other}, which has no labelled test images; allowed: a data set with some.")
     if bank is None or data.test is None or data.test.labels is None:
         raise ConfigError(
             f"RUN is {run.id}, whose data have no labelled test images; allowed: a run on data with some."
@@ -337,10 +361,26 @@ def evaluate_run(run: Run, protocols: Sequence[str] | None = None, report: Repor
                 about = found.get("protocols", {})
                 found |= classifier_figures(config, state, data, device, report)
                 found["protocols"] |= about
-        return found
+        return found if other is None else found | {"dataset": other, "fingerprint": fingerprint(data)}
     except ConfigError as error:
         # said from the view of a training, where a weights file is an experiment
         raise ConfigError(str(error).replace("experiment_version is", "RUN has the weights", 1)) from None
+
+
+def _check_classes(run: Run, config: RunConfig, dataset: str, data: ImageData) -> None:
+    """Raises ConfigError unless the classes of a data set are those that a run's classifier knows."""
+    known, classes = classes_of(run), data.classes or ()
+    number = config.num_classes if isinstance(config, FinetuneConfig) else None
+    wrong = ""
+    if len(classes) != number:
+        wrong = f"which has {len(classes)} classes, and the classifier of {run.id} knows {number}"
+    elif known is not None and known != tuple(classes):
+        own, theirs = next(pair for pair in zip(known, classes, strict=True) if pair[0] != pair[1])
+        wrong = f"which has a class {theirs} where the classifier of {run.id} knows {own}"
+    if wrong:
+        raise ConfigError(
+            f"dataset is {dataset}, {wrong}; allowed: the same classes, or protocol knn,linear, which take any."
+        )
 
 
 def check_protocols(names: Sequence[str] | None, kind: str) -> tuple[str, ...]:
@@ -363,11 +403,39 @@ def with_viewing_note(found: dict[str, Any], command: str) -> dict[str, Any]:
     return found | {"protocols": {name: about | note for name, about in found["protocols"].items()}}
 
 
+def other_path(run: Run, found: Mapping[str, Any]) -> Path:
+    """Where the figures of a run on another data set are kept: one file for these images and the weights of now."""
+    with contextlib.closing(Weights(run.model_path)) as weights:
+        key = hashlib.sha256(f"{json.dumps(found['fingerprint'], sort_keys=True)} {weights.sha256}".encode())
+    name = re.sub(r"[^\w.-]+", "_", Path(str(found["dataset"])).name)[:60] or "data"
+    return run.computed / runs.EVALUATIONS / f"{name}-{key.hexdigest()[:8]}.json"
+
+
+def add_other_figures(path: Path, found: Mapping[str, Any]) -> set[str]:
+    """Adds figures on another data set to the file of `other_path`; returns the names of those that it lacked.
+
+    Raises:
+        ConfigError: if it cannot be written.
+    """
+    stored = safe_read.json_dict(path)
+    new = {name for name in found if name.startswith("test/") and not isinstance(stored.get(name), int | float)}
+    if new:
+        about = dict(found["protocols"]) | (stored["protocols"] if isinstance(stored.get("protocols"), dict) else {})
+        kept = {name: value for name, value in stored.items() if name not in new}
+        values = dict(found) | kept | {"protocols": about, "versions": runs.versions()}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            writing.write_atomically(path, json.dumps(values, indent=1))
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror or error}.") from None
+    return new
+
+
 def add_figures(run: Run, found: Mapping[str, Any], command: str) -> set[str]:
     """Adds to a run's `evaluation.json` the figures that it lacks; those that it has stay as they are.
 
     Args:
-        found: as `evaluate_run` gives it.
+        found: as `evaluate_run` gives it, on the run's own images.
         command: by which the test images were looked at.
 
     Returns:

@@ -56,15 +56,18 @@ def _count_steps(config: RunConfig, num_images: int, *, drop_last: bool) -> tupl
     return num_steps, round(config.warmup_epochs * per_epoch), math.ceil(num_steps / per_epoch)
 
 
-def prepare(config: RunConfig, runs_dir: Path, report: Report = no_report) -> Prepared:
+def prepare(config: RunConfig, runs_dir: Path, report: Report = no_report, *, has_begun: bool = False) -> Prepared:
     """Checks data, classes, weights, backbone and sizes, and fills in what was left open.
+
+    Args:
+        has_begun: the budget of a run that matches an experiment is the one it began with, whatever became of that.
 
     Raises:
         ConfigError: with one sentence for what is wrong.
     """
     if isinstance(config, PretrainConfig):
         return _prepare_pretrain(config.resolved(), runs_dir, report)
-    return _prepare_finetune(config, runs_dir, report)
+    return _prepare_finetune(config, runs_dir, report, has_begun)
 
 
 def _prepare_pretrain(config: PretrainConfig, runs_dir: Path, report: Report) -> Prepared:
@@ -135,7 +138,7 @@ def _check_sizes(config: PretrainConfig, image_size: int) -> None:
     backbones.check_size(config.backbone, image_size, config.initial_image_size)
 
 
-def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) -> Prepared:
+def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report, has_begun: bool) -> Prepared:
     compute.find_device(config.accelerator, config.devices)
     experiment, weights = experiments.find(
         config.experiment_version, runs_dir, needs_weights=not config.random_weight_init
@@ -176,7 +179,7 @@ def _prepare_finetune(config: FinetuneConfig, runs_dir: Path, report: Report) ->
     if state is not None and state_dicts.has_small_stem(state) is not None:
         small_stem = state_dicts.has_small_stem(state)
 
-    if config.match_experiment:
+    if config.match_experiment and not (has_begun and config.images_per_epoch is not None):
         config = _match(config, experiment, data.train.num_images)
     train = labelled_split(config, data)
     augmentation = config.augmentation

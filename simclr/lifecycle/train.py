@@ -16,13 +16,15 @@ import torch
 
 from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, RunConfig
+from simclr.data import identity
 from simclr.hardware import devices, rank_messages, ranks
 from simclr.lifecycle.console import log_to, print_to_log, quiet_libraries
 from simclr.lifecycle.failures import TellOthers, close_as_failed, explain
 from simclr.lifecycle.prepare import prepare
 from simclr.lifecycle.signals import StopPolicy, StopSignals
 from simclr.models import compute
-from simclr.runs import Run, StatusWriter
+from simclr.objectives.optim import warmup_cosine
+from simclr.runs import Run, StatusWriter, extensions
 from simclr.training.callbacks import NullWriter
 from simclr.training.checkpoints import DivergedError, StopRequested, remove_partial_files
 from simclr.training.finetune import finetune
@@ -93,7 +95,8 @@ def train(
     peers.watch(end)
     try:
         try:
-            prepared = prepare(config, runs_dir, reporter(status, signals.requested))
+            has_begun = resume and run_dir is not None and runs.is_begun(run_dir)
+            prepared = prepare(config, runs_dir, reporter(status, signals.requested), has_begun=has_begun)
             if run_dir is not None and resume:
                 _check_same_weights(Run(run_dir), prepared)
         except StopRequested:
@@ -217,7 +220,8 @@ def train_worker(
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             try:
-                prepared = prepare(config, runs_dir, reporter(None, signals.requested))
+                has_begun = resume and run_dir is not None and runs.is_begun(run_dir)
+                prepared = prepare(config, runs_dir, reporter(None, signals.requested), has_begun=has_begun)
             except StopRequested:
                 peers.say(rank_messages.STOPPED, "It was asked to stop.")  # the main process may not have been
                 raise
@@ -271,6 +275,27 @@ def _device_names(config: RunConfig, device: torch.device) -> str:
     return devices.join_names([names.get(uuid, f"gpu:{index}") for index, uuid in enumerate(uuids)])
 
 
+def _say_extension(run: Run, prepared: Prepared) -> None:
+    """Prints how a run that is trained longer goes on, and at which learning rate."""
+    found = extensions.extensions_of(run)
+    if not found:
+        return
+    config, extension = prepared.config, found[-1]
+
+    def rate(num_steps: int) -> float:
+        warmup = min(prepared.warmup_steps, num_steps // 2)
+        peak = config.peak_learning_rate
+        floor = config.eta_min / peak
+        return peak * warmup_cosine(extension.step, num_steps=num_steps, warmup_steps=warmup, floor=floor)
+
+    print(
+        f"It had ended after {extension.step:,} steps and is trained longer, to {prepared.num_steps:,}: from there on "
+        f"the learning rate is that of a training of {prepared.num_steps:,} steps, {rate(prepared.num_steps):.3g} "
+        f"where it had come to {rate(extension.step):.3g}, and ends at {config.eta_min:.3g}",
+        flush=True,
+    )
+
+
 def _run_to_end(
     run: Run,
     prepared: Prepared,
@@ -295,11 +320,13 @@ def _run_to_end(
     if reading := prepared.data.reading:
         runs.add_meta(run.path, data_reading=reading)
         print(reading, flush=True)
+    _say_extension(run, prepared)
     held = runs.read_status(run.path).device or _device_names(prepared.config, device)
     status.set(phase="training", steps=prepared.num_steps, epochs=prepared.num_epochs, device=held)
     batch = prepared.config.batch_size
     try:
         remove_partial_files(run.path / runs.CHECKPOINTS)
+        identity.record(run, prepared.data, has_begun=resume and runs.is_begun(run.path))
         _run_training(run, prepared, status, signals, resume)
         status.close(state="finished", reason="", phase="", exit_code=0)
     except StopRequested:

@@ -190,6 +190,18 @@ def warmup_cosine(step: int, *, num_steps: int, warmup_steps: int, floor: float)
     return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
 
 
+def follow(scheduler: Any) -> None:
+    """Sets the learning rates to those that a scheduler of `schedule` has at its step.
+
+    Those of a checkpoint are of the schedule that was in force when it was written, which may have been shorter.
+    """
+    for group, base, factor in zip(
+        scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
+    ):
+        group["lr"] = base * factor(scheduler.last_epoch)
+    scheduler._last_lr = [group["lr"] for group in scheduler.optimizer.param_groups]
+
+
 def schedule(
     optimizer: torch.optim.Optimizer, *, num_steps: int, warmup_steps: int, peak: float, eta_min: float
 ) -> torch.optim.lr_scheduler.LambdaLR:

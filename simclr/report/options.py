@@ -16,6 +16,7 @@ from simclr.curves.curve_sources import NAMING, option_text
 from simclr.files import safe_read
 from simclr.report.subjects import Line, Member, Subject
 from simclr.results import arms, comparisons, index
+from simclr.runs import extensions
 from simclr.training import time_left
 
 MOST_COLUMNS = 9  # options that differ, of which a table shows
@@ -138,6 +139,10 @@ def command_of(member: Member) -> str:
     except ConfigError:
         kept = member.run.meta.get("command")
         return shlex.join(map(str, kept)) if isinstance(kept, list) and kept else ""
+    longer = extensions.recorded(member.run.meta)
+    if longer:  # first to its first end
+        by_steps = longer[0].max_steps is not None
+        config = config.model_copy(update={"max_steps": longer[0].step} if by_steps else {"epochs": longer[0].epoch})
     differing = cfg.differences(config, base)
     if isinstance(config, FinetuneConfig):
         file = cfg.flatten(cfg.recipe(*name.rsplit("-", 1)))
@@ -153,7 +158,7 @@ def command_of(member: Member) -> str:
             continue
         text = cfg.option_text(value)
         parts += [f"--{option}={text}"] if text.startswith("-") else [f"--{option}", text]
-    return shlex.join(parts)
+    return " && ".join([shlex.join(parts), *(f"python -m simclr resume RUN {entry.flags}" for entry in longer)])
 
 
 def commands_of(lines: Sequence[Line]) -> list[dict[str, Any]]:
@@ -214,6 +219,7 @@ def _environment(member: Member) -> dict[str, str]:
     found["commit"] = str(meta.get("git_commit") or "")[:12]
     if str(meta.get("git_commit") or "").endswith("+changes"):
         found["commit"] += " with changes"
+    found["trained longer"] = extensions.text_of(extensions.recorded(meta))
     found["platform"] = str(meta.get("platform") or "")
     if isinstance(versions, dict):
         found |= {str(name): str(version) for name, version in versions.items()}

@@ -108,8 +108,11 @@ def same_comparison(wanted: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def belongs_to(summary: Summary, pretraining: Summary) -> bool:
-    """True if a supervised run starts from, or is compared with, this pre-training."""
-    return (
+    """True if a supervised run starts from, or is compared with, this pre-training as it is now.
+
+    One that started from its weights before it was trained longer says nothing about those of now.
+    """
+    return summary.start_weights not in pretraining.earlier_weights and (
         summary.kind in ("finetune", "scratch")
         and summary.experiment is not None
         and (summary.experiment == pretraining.id or Path(summary.experiment).name == pretraining.id)

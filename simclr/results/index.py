@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from simclr import runs
 from simclr.files import safe_read
-from simclr.runs import GroupPlace, Run, metrics_csv
+from simclr.runs import GroupPlace, Run, extensions, metrics_csv
 from simclr.runs.status import Status
 
 # What a summary is made of; it is made again when one of these has another size or time.
@@ -108,6 +108,8 @@ class Summary:
     subset_seed: int | None = None
     num_labels: int | None = None
     shares_name: bool = False  # with another run of the folder
+    start_weights: str = ""  # hash of the weights that a supervised run started from
+    earlier_weights: tuple[str, ...] = ()  # hashes of those that this run had before it was trained longer
 
     @property
     def labels(self) -> LabelShare | None:
@@ -305,6 +307,8 @@ def _read(run: Run, has_evaluation: bool = True) -> Summary:
         labels_per_class=per_class,
         subset_seed=whole_number(config.get("subset_seed")),
         num_labels=whole_number(evaluation.get("num_labels")),
+        start_weights=str(meta.get("weights_sha256") or ""),
+        earlier_weights=tuple(entry.weights_sha256 for entry in extensions.recorded(meta) if entry.weights_sha256),
         beside=run.beside,
         seed=config.get("seed"),
         best_knn=status.accuracy if run.kind == "pretrain" else None,

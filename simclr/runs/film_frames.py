@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,20 @@ FILM, ABOUT, IDS, LABELS, FACTORS = "film", "film.json", "ids.npy", "labels.npy"
 MIN_IMAGES, MAX_IMAGES = 5, 1000  # no map is drawn of fewer
 
 
-def planned_epochs(num_epochs: int, num_frames: int) -> list[int]:
-    """The epochs kept of a training: `num_frames` evenly spread ones and the start, 0; none for no frames."""
+def planned_epochs(num_epochs: int, num_frames: int, ends_before: Sequence[int] = ()) -> list[int]:
+    """The epochs kept of a training: `num_frames` evenly spread ones and the start, 0; none for no frames.
+
+    Args:
+        ends_before: epochs at which it had ended before it was extended, rising: until then its plan was another.
+    """
     if num_frames == 0:
         return []
-    return sorted({round(number * num_epochs / num_frames) for number in range(num_frames + 1)})
+    found: set[int] = set()
+    for end in (*ends_before, num_epochs):
+        last = max(found, default=-1)
+        plan = (round(number * end / num_frames) for number in range(num_frames + 1))
+        found |= {epoch for epoch in plan if epoch > last}
+    return sorted(found)
 
 
 def folder_of(run: Run) -> Path:

@@ -28,7 +28,7 @@ from simclr import config as cfg
 from simclr.config import ConfigError, not_written
 from simclr.files import safe_read, writing
 from simclr.hardware import processes
-from simclr.runs import seals
+from simclr.runs import extensions, seals
 from simclr.runs.file_names import (
     CHECKPOINTS,
     CONFIG,
@@ -151,6 +151,8 @@ def write_config(path: Path, config: cfg.RunConfig) -> None:
         f"# {config.kind}; peak learning rate {config.peak_learning_rate:.6g}; repeat with:\n"
         f"# python -m simclr {command_name(config.kind)} --config {CONFIG}\n"
     )
+    if found := extensions.recorded(safe_read.json_dict(path / META)):
+        head += f"# trained longer than planned, {extensions.text_of(found)}: at once, these options have other rates\n"
     text = head + cfg.to_yaml(config)
     writing.write_atomically(path / CONFIG, text)
     values = cfg.to_dict(config)

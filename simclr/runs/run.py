@@ -165,6 +165,12 @@ class Run:
         return value if isinstance(value, str) and value else None
 
     @property
+    def moved_from(self) -> tuple[str, ...]:
+        """Where its images lay before they lay where its options say: the first place first."""
+        found = self.meta.get("moved_from")
+        return tuple(str(place) for place in found) if isinstance(found, list) else ()
+
+    @property
     def status(self) -> Status:
         return current_status(self.path)
 

@@ -50,10 +50,32 @@ def save_atomically(content: Any, path: Path) -> None:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints, written by `save_atomically`: its own go through the system's temporary folder."""
+    """Lightning's checkpoints, written by `save_atomically`: its own go through the system's temporary folder.
+
+    is_extended: the training had ended with the checkpoint that is loaded, and goes on now.
+    """
+
+    def __init__(self, is_extended: bool = False) -> None:
+        self.is_extended = is_extended
+
+    def load_checkpoint(self, *arguments: Any, **more: Any) -> dict[str, Any]:
+        content: dict[str, Any] = super().load_checkpoint(*arguments, **more)
+        if self.is_extended:
+            _reopen_epoch(content["loops"]["fit_loop"])
+        return content
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         save_atomically(checkpoint, Path(path))
+
+
+def _reopen_epoch(loop: dict[str, Any]) -> None:
+    """Makes of an epoch that `max_steps` has cut short one that is going on, as a checkpoint within an epoch has it."""
+    batches, epochs = loop["epoch_loop.batch_progress"], loop["epoch_progress"]
+    if batches["is_last_batch"] or epochs["current"]["processed"] != epochs["current"]["started"]:
+        return
+    for part in ("total", "current"):
+        epochs[part]["processed"] -= 1
+        batches[part]["completed"] -= 1
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
@@ -140,6 +162,7 @@ class Checkpoints(L.Callback):
         self.best_epoch: int | None = None
         self.epochs_since_best = 0
         self.has_ended = False  # the training: a resume from this checkpoint trains no further
+        self.is_extended = False  # it had ended with the checkpoint that is loaded, and goes on now
         self.saved_at = time.monotonic()
 
     @property
@@ -160,7 +183,7 @@ class Checkpoints(L.Callback):
         self.best_epoch = state_dict["best_epoch"]
         self.epochs_since_best = state_dict["epochs_since_best"]
         # checkpoints of earlier versions do not say it
-        self.has_ended = state_dict.get("has_ended", False) or self.is_patience_over
+        self.has_ended = not self.is_extended and (state_dict.get("has_ended", False) or self.is_patience_over)
 
     def judge(self, epoch: int, measured: Mapping[str, float]) -> bool:
         """Takes in an epoch's metrics; True if it is the best so far."""

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from torch import Tensor
 
-from simclr.data.sampling import FILM_STREAM, stratified_order
-from simclr.data.splits import images_digest
+from simclr.data.splits import film_part, images_digest
 from simclr.evaluation.features import features_of
 from simclr.hardware import ranks
-from simclr.runs import Run, film_frames
+from simclr.runs import Run, extensions, film_frames
 from simclr.training.prepared import Prepared
 from simclr.views.thumbnails import write_sheets
 
@@ -22,19 +20,18 @@ from simclr.views.thumbnails import write_sheets
 def film_callbacks(run: Run, prepared: Prepared, device: torch.device) -> list[L.Callback]:
     """What keeps the training film: features of the same validation images, or training images where there are none."""
     config, data = prepared.config, prepared.data
-    epochs = film_frames.planned_epochs(prepared.num_epochs, config.film_frames)
+    ends_before = [extension.epoch for extension in extensions.extensions_of(run)]
+    epochs = film_frames.planned_epochs(prepared.num_epochs, config.film_frames, ends_before)
     split = data.val if data.val is not None else prepared.train or data.train
     if not epochs or not ranks.place(config).is_main or split.num_images < film_frames.MIN_IMAGES:
         return []
-    labels = None if split.labels is None else split.labels.cpu().numpy()
-    strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
-    places = np.sort(stratified_order(strata, config.seed, FILM_STREAM)[: film_frames.MAX_IMAGES])
-    chosen = split.take(torch.from_numpy(places))
+    chosen = film_part(split, config.seed)
+    labels = None if chosen.labels is None else chosen.labels.cpu().numpy()
     folder = film_frames.begin(
         run,
         epochs,
         ids=chosen.ids.cpu().numpy(),
-        labels=None if labels is None else labels[places],
+        labels=labels,
         write_sheets=lambda place: write_sheets(chosen, place),
         factors=chosen.factors,
         split=split.name,

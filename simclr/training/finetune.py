@@ -12,7 +12,7 @@ from simclr import runs
 from simclr.config import FinetuneConfig
 from simclr.evaluation import protocols
 from simclr.models import compute, state_dicts
-from simclr.runs import Run, StatusWriter
+from simclr.runs import Run, StatusWriter, extensions
 from simclr.training.callbacks import NullWriter
 from simclr.training.checkpoints import Checkpoints, save_atomically
 from simclr.training.datamodule import LabelledData
@@ -111,7 +111,7 @@ def _evaluate(
         "labels_per_class": config.labels_per_class,
         "arm": protocols.arm_of(config),
         "best_epoch": best_epoch,
-        "budget": budget_of(config, prepared),
+        "budget": budget_of(config, prepared, extensions.text_of(extensions.extensions_of(run))),
     }
     measured = {}
     if config.evaluate:
@@ -129,12 +129,18 @@ def _evaluate(
     runs.write_evaluation(run.path, found)
 
 
-def budget_of(config: FinetuneConfig, prepared: Prepared) -> str:
-    """What this arm was allowed, in one sentence, so that arms can be compared fairly."""
+def budget_of(config: FinetuneConfig, prepared: Prepared, longer: str = "") -> str:
+    """What this arm was allowed, in one sentence, so that arms can be compared fairly.
+
+    Args:
+        longer: how it was trained longer than planned, if it was.
+    """
     assert prepared.train is not None
     num_val_images = prepared.data.val.num_images if prepared.data.val is not None else 0
     batch_size = min(config.batch_size, prepared.images_per_epoch)
     sentence = f"{prepared.num_epochs} epochs, {prepared.num_steps:,} steps of batch {batch_size}"
+    if longer:
+        sentence += f" (trained longer than planned: {longer})"
     if config.images_per_epoch is not None:
         sentence += f", {config.images_per_epoch:,} images in an epoch"
     if num_val_images:

@@ -25,7 +25,7 @@ from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.hardware import ranks
 from simclr.models import backbones, compute
-from simclr.runs import Run, StatusWriter
+from simclr.runs import Run, StatusWriter, extensions
 from simclr.runs.health_log import HealthLog
 from simclr.runs.metrics_csv import MetricsLog
 from simclr.training import time_left
@@ -85,6 +85,12 @@ def _resume_point(run: Run, resume: bool, data: Any) -> tuple[Path | None, int |
     return path, int(saved["global_step"])
 
 
+def is_extended_at(run: Run, step: int) -> bool:
+    """Whether a run had ended at this step, and was given a later end since."""
+    found = extensions.extensions_of(run)
+    return bool(found) and found[-1].step == step
+
+
 def _environment(place: ranks.Place) -> ClusterEnvironment:
     if place.launcher == "torchrun":
         return TorchElasticEnvironment()
@@ -116,6 +122,8 @@ def fit(
     config = prepared.config
     place = ranks.place(config)
     checkpoint, step = _resume_point(run, resume, data)
+    is_extended = step is not None and is_extended_at(run, step)
+    checkpoints.is_extended = model.is_extended = is_extended
     log = MetricsLog(run.metrics_path, columns, keep_steps=step) if place.is_main else NullWriter()
     health_log: HealthLog | NullWriter | None = None
     if isinstance(model, SimCLR):
@@ -164,7 +172,7 @@ def fit(
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        plugins=[AtomicCheckpointIO(), _environment(place)],
+        plugins=[AtomicCheckpointIO(is_extended), _environment(place)],
         limit_val_batches=1.0 if "val" in data.splits else 0,
         barebones=False,
     )

@@ -27,6 +27,7 @@ from simclr.runs.metrics_csv import MetricsLog
 from simclr.training import time_left
 from simclr.training.callbacks import Meter, Tally
 from simclr.training.checkpoints import Checkpoints, DivergedError, StopRequested, load_last
+from simclr.training.fit import is_extended_at
 from simclr.training.modules import Classifier
 from simclr.training.prepared import Prepared
 from simclr.training.progress import epoch_line, terminal_bar
@@ -51,7 +52,9 @@ def train_on_features(
     model.to(device).eval()
     found = load_last(checkpoints.folder, device) if resume else None
     state = found[1] if found is not None else None
+    is_extended = state is not None and is_extended_at(run, state["step"])
     if state is not None:
+        checkpoints.is_extended = is_extended
         checkpoints.load_state_dict(state["checkpoints"])
         if checkpoints.has_ended:
             model.head.load_state_dict(state["best_head"])
@@ -119,6 +122,7 @@ def train_on_features(
         num_steps=prepared.num_steps,
         warmup_steps=prepared.warmup_steps,
         state=state,
+        is_extended=is_extended,
         on_step=on_step,
     )
     best_head = state["best_head"] if state else None
@@ -203,6 +207,7 @@ def train_head(
     num_steps: int,
     warmup_steps: int,
     state: dict[str, Any] | None = None,
+    is_extended: bool = False,
     on_step: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[HeadEpoch, Callable[[], dict[str, Any]]]]:
     """Trains a head on the features of a frozen encoder, in a bare loop: half a million steps are usual.
@@ -213,6 +218,7 @@ def train_head(
         val: the same of the validation split.
         num_steps: after which it ends.
         state: what an earlier call's state function returned, to resume from.
+        is_extended: `num_steps` was smaller then.
         on_step: called after each step, with the number of steps done.
 
     Yields:
@@ -228,6 +234,8 @@ def train_head(
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
         step, first_epoch = state["step"], state["epoch"]
+        if is_extended:
+            optim.follow(scheduler)
     batches = EpochBatches(
         len(features),
         config.batch_size,
@@ -235,6 +243,8 @@ def train_head(
         drop_last=False,
         images_per_epoch=config.images_per_epoch,
     )
+    if is_extended:  # perhaps within an epoch, where the smaller number ended it
+        first_epoch, batches.skip = divmod(step, len(batches))
     for epoch in range(first_epoch, config.epochs):
         if step >= num_steps:
             return

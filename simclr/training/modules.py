@@ -76,6 +76,7 @@ class _TrainingModule(L.LightningModule):
         self.val_health: dict[str, Any] = {}  # a pre-training's, for a line of `health.jsonl`
         self._parts = encoder
         self._num_steps, self._warmup_steps = num_steps, warmup_steps
+        self.is_extended = False  # it goes on from a checkpoint whose schedule was shorter
 
     @property
     def parts(self) -> Backbone:
@@ -91,6 +92,10 @@ class _TrainingModule(L.LightningModule):
         A resumed run then draws the same ones without a state to save.
         """
         torch.manual_seed(stream_seed(NETWORK_STREAM, self.run_config.seed, self.global_step, self.global_rank, *place))
+
+    def on_train_start(self) -> None:
+        if self.is_extended:
+            optim.follow(self.lr_schedulers())
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self._seed_network()

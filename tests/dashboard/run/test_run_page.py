@@ -17,7 +17,9 @@ from simclr import runs
 from simclr.curves import metric_info
 from simclr.experiments import partners
 from simclr.launch import queue, spawn
+from simclr.models.weights import file_hash
 from simclr.results import arms
+from simclr.runs import extensions
 from simclr.runs.status import Status
 
 
@@ -384,3 +386,26 @@ def test_both_halves_of_a_race_lead_to_it_and_other_runs_to_none(folder):
 
     assert links(found.simclr) == links(found.scratch) == {f"id={found.scratch.id}"}
     assert links(alone) == set()
+
+
+def test_a_run_that_has_come_to_its_end_is_trained_longer_from_its_page(folder, no_processes):
+    """Its figures go with its weights, and what was trained on those is no partner of the new ones."""
+    run = make_run(folder, batch_size=256)
+    assert not any(str(item.key).startswith("longer-start") for item in open_page("run", id=run.id).button)
+    (run.path / runs.CHECKPOINTS / runs.LAST_CHECKPOINT).write_bytes(b"checkpoint")
+    runs.add_meta(run.path, num_train_images=4096)
+    partner = make_run(folder, kind="finetune", experiment_version=run.id, freeze_encoder=True)
+    runs.add_meta(partner.path, weights_sha256=file_hash(run.model_path))
+    assert [item.id for item in store.get().summaries(max_age=0) if item.id != run.id] == [partner.id]
+    assert [item.id for item in store.partners(run.id)] == [partner.id]
+    app = open_page("run", id=run.id)
+    app.number_input(f"longer-{run.id}-20").set_value(50).run()
+    app = press(app, "longer-start-20")
+    assert not app.exception and not app.error
+    (entry,) = extensions.extensions_of(runs.Run(run.path))
+    assert (entry.step, entry.epoch, entry.epochs) == (320, 20, 50)
+    assert runs.read_status(run.path).is_active and not run.model_path.exists()
+    assert "Trained longer than planned: 20 epochs, then to 50." in texts(open_page("run", id=run.id))
+    store.get().summaries(max_age=0)
+    assert store.partners(run.id) == []
+    assert "trained longer than planned, 20 epochs, then to 50" in (run.path / runs.CONFIG).read_text()
