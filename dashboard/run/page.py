@@ -171,8 +171,8 @@ def train_longer(run: Run, status: Status) -> None:
     name, unit, done = ("max_steps", "steps", status.steps) if by_steps else ("epochs", "epochs", status.epoch)
     with st.popover("Train longer", icon=":material/update:", help=f"Go on from where it ended, to more {unit}"):
         st.caption(
-            f"From here on the learning rate is that of a training of so many {unit}, so it rises again first. Its "
-            "figures of now are set aside in its folder."
+            f"From here on the learning rate is that of a training of so many {unit}, so it rises again first. The "
+            "test figures and weights that it has now are kept in its folder, in `earlier`."
         )
         most = 100_000 if name == "epochs" else 2**53 - 1
         number = st.number_input(

@@ -57,6 +57,13 @@ def test_a_researchers_way_through_the_table(server: Server, browser: Any) -> No
     bar(page).locator("input").press("Enter")
     expect(row(page, "run 1")).to_contain_text("first, paper", timeout=PAGE_MS)
     assert made[2].tags == ["first", "paper"] and made[3].tags == ["first"]
+    # what has the focus keeps it when the table is drawn anew, as it is for another width
+    page.get_by_role("button", name="Sort by State").focus()
+    size = page.viewport_size
+    page.set_viewport_size({"width": size["width"] - 60, "height": size["height"]})
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Sort by State"
+    page.set_viewport_size(size)
     # what is selected stays so while the table refreshes by itself
     page.wait_for_timeout(6000)
     expect(bar(page)).to_contain_text("3 selected")

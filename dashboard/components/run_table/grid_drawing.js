@@ -101,12 +101,31 @@ function isRight(column) {
   return ["share", "number", "seconds", "moment", "epochs", "loss"].includes(column.kind);
 }
 
+/**
+ * Draws without taking the focus from what is drawn anew. @param {Grid} grid @param {() => void} draw
+ */
+export function keepingFocus(grid, draw) {
+  const { activeElement } = document;
+  const label = grid.node.contains(activeElement) && activeElement?.getAttribute("aria-label");
+  draw();
+  if (!label || activeElement?.isConnected) return;
+  const anew = [...grid.node.querySelectorAll("[aria-label]")].find(
+    (node) => node.getAttribute("aria-label") === label,
+  );
+  if (anew instanceof HTMLElement) anew.focus({ preventScroll: true });
+}
+
 /** Draws what is in sight. @param {Grid} grid */
 export function drawLines(grid) {
   if (grid.held) {
     grid.waiting = true;
     return;
   }
+  keepingFocus(grid, () => drawInSight(grid));
+}
+
+/** @param {Grid} grid */
+function drawInSight(grid) {
   const { lines, scroller, body } = grid;
   const height = lineHeight(grid);
   const [first, end] = windowOf(scroller.scrollTop, scroller.clientHeight || 600, height, lines.length);
@@ -115,7 +134,11 @@ export function drawLines(grid) {
   for (const node of grid.drawnLines.keys())
     before.set(node.dataset.key || "", /** @type {HTMLTableRowElement} */ (node));
   grid.drawnLines = new Map();
-  const shown = [spacer(first * height)];
+  grid.spacers ??= [spacer(), spacer()];
+  const [above, below] = grid.spacers;
+  above.style.height = `${first * height}px`;
+  below.style.height = `${(lines.length - end) * height}px`;
+  const shown = [above];
   for (let place = first; place < end; place++) {
     const line = lines[place];
     const key = keyOf(grid, line);
@@ -128,19 +151,18 @@ export function drawLines(grid) {
     grid.drawnLines.set(node, line);
     shown.push(node);
   }
-  shown.push(spacer((lines.length - end) * height));
-  if (shown.length - 2 !== body.children.length - 2 || shown.some((node, place) => node !== body.children[place])) {
+  shown.push(below);
+  // what is in its place already is not touched: an element that is taken out for a moment loses the focus and the click
+  if (shown.length !== body.children.length || shown.some((node, place) => node !== body.children[place])) {
     body.replaceChildren(...shown);
   }
   grid.table.setAttribute("aria-rowcount", String(lines.length + 1));
   markLines(grid);
 }
 
-/** @param {number} height */
-function spacer(height) {
+function spacer() {
   const node = element("tr", "spacer");
   node.setAttribute("aria-hidden", "true");
-  node.style.height = `${height}px`;
   return node;
 }
 

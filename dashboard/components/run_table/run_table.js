@@ -5,7 +5,7 @@ import { element } from "../common/elements.js";
 import { followLink, openAddress } from "../common/leaving.js";
 import { discardState, stateIn } from "../common/states.js";
 import { drawBar } from "./grid_bar.js";
-import { arrange, drawHead, drawLines, lineHeight, markLines } from "./grid_drawing.js";
+import { arrange, drawHead, drawLines, keepingFocus, lineHeight, markLines } from "./grid_drawing.js";
 import { tidy, toggle } from "./grid_picks.js";
 
 /** @import { Component } from "../common/types.js" */
@@ -29,10 +29,16 @@ function memoryOf(name) {
 
 /** @param {Grid} grid */
 function redraw(grid) {
-  arrange(grid);
-  drawHead(grid, (column) => sortBy(grid, column));
-  drawLines(grid);
-  drawBar(grid);
+  if (grid.held) {
+    grid.waiting = true;
+    return;
+  }
+  keepingFocus(grid, () => {
+    arrange(grid);
+    drawHead(grid, (column) => sortBy(grid, column));
+    drawLines(grid);
+    drawBar(grid);
+  });
 }
 
 /** @param {Grid} grid @param {GridColumn} column */
@@ -210,9 +216,9 @@ function listen(grid) {
     grid.held = false;
     if (!grid.waiting) return;
     grid.waiting = false;
-    setTimeout(() => drawLines(grid)); // after the click that this ends
+    setTimeout(() => redraw(grid)); // after the click that this ends
   };
-  body.onpointerdown = () => {
+  node.onpointerdown = () => {
     grid.held = true;
     window.addEventListener("pointerup", () => setTimeout(release), { once: true });
     window.addEventListener("pointercancel", release, { once: true });

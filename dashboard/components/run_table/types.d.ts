@@ -81,6 +81,8 @@ export interface Grid {
   placeOf: Map<string, number>;
   lines: Line[];
   drawnLines: Map<HTMLElement, Line>;
+  /** Room for the lines that are out of sight, above and below. */
+  spacers?: [HTMLTableRowElement, HTMLTableRowElement];
   /** Columns that have room. */
   columns: GridColumn[];
   widths: Map<string, number>;
