@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -66,9 +68,8 @@ def colors(run_ids: Iterable[str]) -> dict[str, str]:
     """
     folder = runs_dir()
     known = {run.id for run in runs.run_folders(folder)}
-    trash = folder / runs.TRASH
-    if trash.is_dir():
-        known |= {path.name for path in trash.iterdir()}
+    with contextlib.suppress(OSError):  # there may be none, or no more
+        known |= set(os.listdir(folder / runs.TRASH))
     order = {run_id: index for index, run_id in enumerate(sorted(known))}
     return {run_id: PALETTE[order.get(run_id, 0) % len(PALETTE)] for run_id in run_ids}
 
