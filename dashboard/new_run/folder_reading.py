@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import streamlit as st
 
 from simclr.config import DATASETS, ConfigError, RunConfig
 from simclr.data.folders import folder_layout
+from simclr.data.folders.decoding import is_deep
 from simclr.data.folders.folder_layout import Layout
 from simclr.files.user_paths import user_path
 
 SECONDS = 3.0  # a page waits for a list of files no longer
 KEPT_SECONDS = 30
+NUM_LOOKED_AT = 8  # images whose header is read
 
 
 def layout_of(config: RunConfig) -> Layout | None:
@@ -36,7 +39,25 @@ def sentence(config: RunConfig) -> str:
         return "The folder holds too many files to be looked through here; the run says first how it reads them."
     if isinstance(found, str):
         return ""
-    return found.sentence(found.split_sizes(config.val_fraction, config.limit_images))
+    text = found.sentence(found.split_sizes(config.val_fraction, config.limit_images))
+    if config.value_min is None and config.value_max is None and _is_deep(str(found.folder), *_some(found)):
+        text += (
+            " Its images hold more than 8 bits a value: the run finds the range that they use, shows it as black to "
+            "white, and says so first."
+        )
+    return text
+
+
+def _some(layout: Layout) -> tuple[str, ...]:
+    """A few of the training images, evenly spaced."""
+    paths = layout.splits["train"].paths
+    return tuple(paths[:: max(1, len(paths) // NUM_LOOKED_AT)][:NUM_LOOKED_AT])
+
+
+@st.cache_resource(ttl=KEPT_SECONDS, max_entries=4, show_spinner=False)
+def _is_deep(folder: str, *paths: str) -> bool:
+    """Whether one of these images says in its header that it holds more than 8 bits a value."""
+    return any(is_deep(Path(folder, path)) for path in paths)
 
 
 def _of(config: RunConfig) -> Layout | str | None:

@@ -6,9 +6,11 @@ import socket
 import time
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 from conftest import make_folder
 from dashboard_fixtures import address, make_experiment, make_run, open_page, press, query, shown, texts
+from PIL import Image
 from quiet_forms import folder  # noqa: F401  (a fixture)
 
 from dashboard.new_run import compute_target, folder_reading
@@ -667,6 +669,20 @@ def test_a_folder_that_cannot_be_read_in_one_way_cannot_be_started(folder, tmp_p
     assert "which has Testing/ and no train folder" in said(app.error)
     assert ":small[:red[dataset is" in shown(texts(app))  # beside the field too
     assert not option(app, "selectbox", "dataset").set_value("digits").run().error
+
+
+def test_images_of_more_than_8_bits_are_said_to_be_rescaled(folder, tmp_path):
+    images = make_folder(tmp_path / "images", {"a": 4, "b": 4})
+    assert "8 bits" not in said(open_page("new_run", dataset=str(images)).info)
+    deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 60
+    for name in ("a", "b"):
+        for number in range(4):
+            path = tmp_path / "deep" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(deep).save(path)
+    app = open_page("new_run", dataset=str(tmp_path / "deep"))
+    assert "Its images hold more than 8 bits a value" in said(app.info)
+    assert "8 bits" not in said(open_page("new_run", dataset=str(tmp_path / "deep"), value_max="4095").info)
 
 
 def test_a_supervised_run_wants_classes_and_a_slow_disk_holds_no_page(folder, tmp_path, monkeypatch):
