@@ -153,7 +153,10 @@ def read(
         images = [path.removeprefix(f"{wrapper}/") for path in images]
     real = {name.removeprefix(prefix): path for name, path in real.items() if name.startswith(prefix)}
     layout = Layout(folder, left_out=files.left_out, test_fraction=test_fraction)
-    _find_splits(dataset, layout, images, real)
+    if sets := _sets_in(images):
+        _join_sets(dataset, layout, sets, images, real)
+    else:
+        _find_splits(dataset, layout, images, real)
     _check_classes(dataset, layout, labelled_only)
     _name_classes(dataset, layout)
     if files.others:
@@ -185,6 +188,48 @@ def _wrapper(files: Sequence[str]) -> str:
         return ""
     inner = {path.split("/", 2)[1].lower() for path in files}
     return top if inner <= set(ROLES) and any(ROLES[name] == "train" for name in inner) else ""
+
+
+def _sets_in(files: Sequence[str]) -> list[str]:
+    """The folders at the top where each is a data set of its own, with a train folder; else none."""
+    roles: dict[str, set[str]] = {}
+    for path in files:
+        top, _, rest = path.partition("/")
+        inner, mark, _ = rest.partition("/")
+        if not mark or inner.lower() not in ROLES or top.lower() in ROLES:
+            return []
+        roles.setdefault(top, set()).add(ROLES[inner.lower()])
+    return sorted(roles) if len(roles) > 1 and all("train" in found for found in roles.values()) else []
+
+
+def _join_sets(dataset: str, layout: Layout, names: list[str], files: list[str], real: Mapping[str, str]) -> None:
+    """Reads each of several sets by itself, and takes their splits together."""
+    parts = {name: Layout(layout.folder / name, test_fraction=layout.test_fraction) for name in names}
+    for name, part in parts.items():
+        below = {path: path.removeprefix(f"{name}/") for path in (*files, *real) if path.startswith(f"{name}/")}
+        _find_splits(
+            dataset,
+            part,
+            [below[path] for path in files if path in below],
+            {below[path]: where for path, where in real.items() if path in below},
+        )
+        layout.left_out += [f"in {name}/ {text}" for text in part.left_out]
+        layout.notes += [f"{name}/: {note}" for note in part.notes]
+    if without := [name for name, part in parts.items() if not part.classes]:
+        layout.no_classes = f"in {without[0]}/ {parts[without[0]].no_classes}"
+    else:
+        layout.classes = tuple(sorted({found for part in parts.values() for found in part.classes}))
+    for role in SPLIT_FOLDERS:
+        found = {name: part.splits[role] for name, part in parts.items() if role in part.splits}
+        if not found:
+            continue
+        paths = [f"{name}/{path}" for name, split in found.items() for path in split.paths]
+        classes = [item for split in found.values() for item in split.classes or ()]
+        where = {split.where for split in found.values()}
+        layout.splits[role] = SplitFiles(f"*/{min(where)}", paths, classes if layout.classes else None)
+    layout.notes.insert(0, f"The {len(names)} folders {_and([f'{name}/' for name in names[:3]])} are one set.")
+    if len(names) > 3:
+        layout.notes[0] = f"{len(names)} folders, {names[0]}/ to {names[-1]}/, are one set."
 
 
 def _find_splits(dataset: str, layout: Layout, files: list[str], real: Mapping[str, str]) -> None:

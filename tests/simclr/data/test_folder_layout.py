@@ -53,6 +53,24 @@ CASES = {
         "Read as 2 classes (sick 10, well 10): 18 images from train/ train, 2 from train/ validate and 4 from "
         "test/ test.",
     ),
+    "several sets side by side": (
+        {
+            "cam1/train/cat": 10,
+            "cam1/train/dog": 10,
+            "cam1/test/cat": 2,
+            "cam2/train/cat": 5,
+            "cam2/train/owl": 5,
+            "cam2/train/x.png": 1,
+        },
+        "Read as 3 classes (cat 15, dog 10, owl 5): 27 images from */train/ train, 3 from */train/ validate and 2 from "
+        "*/test/ test. Left out: in cam2/ 1 image beside the class folders (such as train/x.png). The 2 folders cam1/ "
+        "and cam2/ are one set. cam1/: No test image is of dog.",
+    ),
+    "several sets, one of them without classes": (
+        {"a/train/cat": 8, "a/train/dog": 8, "b/train": 4},
+        "Read as images without classes: 18 images from */train/ train, 2 from */train/ validate and none test. No "
+        "classes, since in b/ all images lie in train/ itself. The 2 folders a/ and b/ are one set.",
+    ),
     "one image beside the class folders": (
         {"cat": 10, "dog": 10, "overview.png": 1},
         "Read as 2 classes (cat 10, dog 10): 14 images train, 2 validate and 4 test. Left out: 1 image beside the "
@@ -162,7 +180,8 @@ def test_a_folder_is_read_and_the_reading_said(tmp_path, name):
     assert loaded.classes == (found.classes or None)
     if loaded.classes:
         names = [loaded.folders[0].paths[row].split("/") for row in loaded.train.ids.tolist()]
-        depth = 1 if found.splits["train"].where else 0
+        where = found.splits["train"].where
+        depth = where.count("/") + 1 if where else 0
         assert [loaded.classes[label] for label in loaded.train.labels] == [pieces[depth] for pieces in names]
 
 
