@@ -45,5 +45,5 @@ def test_the_lines_of_the_readme_set_everything_up(tmp_path):
     assert "Error" not in log.read_text()
     run = ["python", "-m", "simclr", "runs", "--runs_dir", "runs/examples"]
     found = subprocess.run(run, cwd=checkout, env=environment, capture_output=True, text=True, check=True)
-    assert "cifar10jpeg" in found.stdout
+    assert "cifar10_jpeg" in found.stdout
     assert sys.prefix not in found.stderr

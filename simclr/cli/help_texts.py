@@ -75,7 +75,7 @@ a FILE.yaml:
   python -m simclr disagree RUN OTHER_RUN --num_images 2000
   python -m simclr disagree RUN/embeddings/film OTHER_RUN/embeddings/film""",
     "pictures": """example:
-  python -m simclr pictures 20261125-132251 ~/data/cifar10-jpeg""",
+  python -m simclr pictures 20261130-133845 ~/data/cifar10-jpeg""",
     "lab": """examples:
   python -m simclr lab RUN
   python -m simclr lab RUN OTHER_RUN untrained:RUN --what factors

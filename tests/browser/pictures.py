@@ -89,7 +89,7 @@ def training(tab: Tab, server: Server) -> list[str]:
 def take(tab: Tab, server: Server, images: Path | None) -> None:
     page = tab.page
     examples = server.runs_dir / runs.EXAMPLES
-    cifar = example(examples, "SimCLR, CIFAR-10 (JPEG copy)")
+    cifar = example(examples, "SimCLR, photos, seed 0")
     made = training(tab, server)
     tab.open(f"/run?id={made[0]}&epoch=2")
     page.set_viewport_size({"width": 1440, "height": 3200})
@@ -118,7 +118,7 @@ def take(tab: Tab, server: Server, images: Path | None) -> None:
         return
     tab.open(
         f"/augmentations?dataset={images}&preset=quick&seed=0&part=encoder&show=batch&batch_of=32&layer=z"
-        f"&encoder={cifar}&temperature=0.2"
+        f"&encoder={cifar}&temperature=0.1"
     )
     pair = page.get_by_role("button", name=re.compile("false negative|hard negative")).first
     expect(pair).to_be_visible(timeout=JOB_MS)

@@ -29,8 +29,8 @@ SHAPES = (
     "20261125-151223-scratch-shapes-resnet_tiny-9g44",
 )
 CIFAR = (
-    "20261125-132251-pretrain-cifar10jpeg-resnet_tiny-5r7k",
-    "20261125-144744-scratch-cifar10jpeg-resnet_tiny-igrh",
+    "20261129-125449-pretrain-cifar10_jpeg-cnn_tiny-wrwa",
+    "20261130-133845-scratch-cifar10_jpeg-cnn_tiny-qftp",
 )
 
 

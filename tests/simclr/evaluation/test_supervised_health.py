@@ -194,7 +194,7 @@ def test_each_rule_is_said_by_one_state_and_names_its_numbers():
     ("folder", "states"),
     [
         ("20261125-151223-scratch-shapes-resnet_tiny-9g44", {"early", "memorizes"}),
-        ("20261125-143742-finetune-cifar10jpeg-resnet_tiny-zyze", {"early", "learning"}),
+        ("20261130-131921-finetune-cifar10_jpeg-cnn_tiny-7uhd", {"early", "learning"}),
     ],
 )
 def test_shipped_runs(folder, states):

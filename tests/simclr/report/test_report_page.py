@@ -23,7 +23,7 @@ from simclr.results.groups import MEASURES
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "runs"
 SHAPES = "20261125-150748-pretrain-shapes-resnet_tiny-zbwp"
-CIFAR = "20261125-132251-pretrain-cifar10jpeg-resnet_tiny-5r7k"
+CIFAR = "20261129-125449-pretrain-cifar10_jpeg-cnn_tiny-wrwa"
 VOID = ("meta", "img", "br", "link", "input", "circle", "line", "rect")
 
 
