@@ -184,11 +184,13 @@ def differ_most(
 ) -> NDArray[np.int64]:
     """Indices of the images of a selection (default: all) whose neighbourhoods differ most, the most different first.
 
-    Many images may share none of their k neighbours; among those that agree equally well, all known neighbours decide.
+    Many images may share none of their k neighbours; among those that agree equally well, all known neighbours decide,
+    and then a draw, the same each time: images of one class often stand side by side.
     """
     indices = np.arange(len(first)) if selection is None else np.asarray(selection, dtype=np.int64)
     near, wide = (neighbor_jaccard(first[indices], second[indices], number) for number in (k, first.shape[1]))
-    return indices[np.lexsort((indices, wide, near))[:count]]
+    draw = np.random.default_rng(0).permutation(len(first))[indices]
+    return indices[np.lexsort((draw, wide, near))[:count]]
 
 
 def linear_cka(first: Floats, second: Floats) -> float:
