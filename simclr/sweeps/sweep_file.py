@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig
-from simclr.results import arms
+from simclr.results import arms, wording
 from simclr.sweeps.settings import AND, MAX_MEMBERS, NOT_AN_AXIS, Axis, Limit, Sweep, Value
 
 SHIPPED = cfg.RECIPES_DIR / "sweeps"
@@ -109,7 +109,8 @@ def described(sweep: Sweep) -> str:
     parts.append(f"{len(sweep.seeds)} seed{'s' if len(sweep.seeds) > 1 else ''}")
     if sweep.arms:
         shares = ", ".join(share.text for share in sweep.shares)
-        parts.append(f"{' and '.join(sweep.arms)} with {shares}{' of the labels' if sweep.label_fractions else ''}")
+        names = " and ".join(wording.ARM_NAMES[arm].lower() for arm in sweep.arms)
+        parts.append(f"{names} with {shares}{' of the labels' if sweep.label_fractions else ''}")
         if (number := len(sweep.subset_seeds)) > 1:
             parts.append(f"{number} draws of the labels")
     return "; ".join(parts)

@@ -174,7 +174,7 @@ def test_supervised_runs_with_shares_numbers_of_each_class_and_draws(folder):
     app.number_input("several-seeds").set_value(1).run()
     labelled(app, ["full", "scratch"], fractions=[0.01, 1.0], per_class="5, 1", draws=2)
     said = texts(app)
-    assert "17 runs: 1 seed; full and scratch with 1 per class, 5 per class, 1 %, 100 %" in said.replace("&#37;", "%")
+    assert "17 runs: 1 seed; fine-tuned and from scratch with 1 per class, 5 per class, 1 %, 100 %" in said.replace("&#37;", "%")
     assert "2 draws of the labels" in said
     app = press(app, "start")
     assert not app.exception and not app.error
@@ -189,7 +189,7 @@ def test_supervised_runs_with_shares_numbers_of_each_class_and_draws(folder):
 def test_labels_of_each_class_alone_and_by_the_seed(folder):
     app = chosen(open_page("new_run"), "Seeds")
     labelled(app, ["frozen"], fractions=[], per_class="10")
-    assert "6 runs: 3 seeds; frozen with 10 per class" in texts(app)
+    assert "6 runs: 3 seeds; frozen encoder with 10 per class" in texts(app)
     press(app, "start")
     made = [run for run in runs.run_folders(folder) if run.kind != "pretrain"]
     assert {run.config.get("labels_per_class") for run in made} == {10}
