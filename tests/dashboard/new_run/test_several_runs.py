@@ -174,7 +174,9 @@ def test_supervised_runs_with_shares_numbers_of_each_class_and_draws(folder):
     app.number_input("several-seeds").set_value(1).run()
     labelled(app, ["full", "scratch"], fractions=[0.01, 1.0], per_class="5, 1", draws=2)
     said = texts(app)
-    assert "17 runs: 1 seed; fine-tuned and from scratch with 1 per class, 5 per class, 1 %, 100 %" in said.replace("&#37;", "%")
+    assert "17 runs: 1 seed; fine-tuned and from scratch with 1 per class, 5 per class, 1 %, 100 %" in said.replace(
+        "&#37;", "%"
+    )
     assert "2 draws of the labels" in said
     app = press(app, "start")
     assert not app.exception and not app.error
