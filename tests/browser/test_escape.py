@@ -28,6 +28,7 @@ from simclr.embeddings import embed
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection
+from simclr.files.names import readable
 
 HOST = "evil.example"
 FEW = [
@@ -80,7 +81,7 @@ def generated(count: int, seed: int = 0) -> list[str]:
 
 
 def plain(text: str) -> str:
-    return " ".join(text.encode(errors="replace").decode().split())
+    return " ".join(readable(text).split())
 
 
 # --- without a browser ----------------------------------------------------------------------------------------------
