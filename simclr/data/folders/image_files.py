@@ -25,6 +25,7 @@ from simclr.data.folders import decoding
 from simclr.data.folders.decoding import BrokenImageError
 from simclr.data.folders.pixel_values import AS_THEY_ARE, PixelValues
 from simclr.data.sources import Indices, Progress, chunk_slices
+from simclr.files.names import readable
 
 log = logging.getLogger(__name__)
 
@@ -176,9 +177,9 @@ class FileSource:
                 if len(self.replaced) <= MAX_NAMED:
                     log.warning(
                         "%s cannot be read (%s): %s is shown in its place.",
-                        self.paths[row],
+                        readable(self.paths[row]),
                         reason,
-                        self.paths[int(self.next_row[row])],
+                        readable(self.paths[int(self.next_row[row])]),
                     )
                 elif len(self.replaced) == MAX_NAMED + 1:
                     log.warning("More images cannot be read; they are not named any more.")
@@ -202,9 +203,9 @@ class FileSource:
         """The first broken rows by name, with the reason, which is said once where it is that of many."""
         if len(broken) > most and len(set(broken.values())) == 1:
             first = ", ".join(self.paths[row] for row in sorted(broken)[:most])
-            return f"{first} and {len(broken) - most:,} more ({next(iter(broken.values()))})"
+            return readable(f"{first} and {len(broken) - most:,} more ({next(iter(broken.values()))})")
         named = [f"{self.paths[row]} ({broken[row]})" for row in sorted(broken)[:most]]
-        return ", ".join(named) + (f" and {len(broken) - most:,} more" if len(broken) > most else "")
+        return readable(", ".join(named)) + (f" and {len(broken) - most:,} more" if len(broken) > most else "")
 
     def _decode(self, row: int) -> NDArray[np.uint8]:
         """The image of a row; where that is broken, the next readable one of its split and class."""

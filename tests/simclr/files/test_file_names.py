@@ -87,6 +87,7 @@ def test_classes_are_called_as_they_are_written_and_their_images_are_found(
     assert found.classes is not None and list(found.classes) == [SHOWN, "grün", "tea"]
     assert found.train.labels is not None and set(found.train.labels.tolist()) == {0, 1, 2}
     assert "1 of 36" in caplog.text  # the broken one, and no other, is left out
+    assert SHOWN in caplog.text and caplog.text.encode()
 
 
 def test_two_classes_that_would_be_written_alike_are_refused(folder: Path) -> None:
