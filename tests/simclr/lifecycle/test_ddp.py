@@ -97,6 +97,7 @@ def test_the_main_process_alone_writes(two):
         "metrics.csv",
         "health.jsonl",
         "meta.json",
+        "data.json",
         "log.txt",
         "checkpoints",
         "model.pt",

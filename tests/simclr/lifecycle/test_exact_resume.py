@@ -137,7 +137,7 @@ def test_stopped_in_every_phase(ended, kind, end):
     assert reached == [moment for moment, _ in STOPS]
     assert files_of(run) == files_of(expected)
     for clock in ("perf/seconds", "perf/cpu_seconds"):
-        values = run.metrics()[clock]
+        values = run.metrics()[clock].tolist()
         assert values == sorted(values) and values[0] > 0, clock
 
 

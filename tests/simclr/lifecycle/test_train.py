@@ -57,6 +57,7 @@ def test_a_pretraining_writes_everything(finished_run, capfd):
         "metrics.csv",
         "health.jsonl",
         "meta.json",
+        "data.json",
         "log.txt",
         "checkpoints",
         "model.pt",
@@ -90,7 +91,7 @@ def test_metric_columns_and_rows_are_complete(finished_run):
         at = val_rows if name.startswith("val/") else train_rows if name.startswith("train/") or name == "lr" else []
         assert all(math.isfinite(columns[name][i]) for i in at), name
     for clock in ("perf/seconds", "perf/cpu_seconds"):
-        assert all(value > 0 for value in columns[clock]) and columns[clock] == sorted(columns[clock])
+        assert all(value > 0 for value in columns[clock]) and columns[clock].tolist() == sorted(columns[clock])
     for i in train_rows:
         assert 0 <= columns["train/top1"][i] <= columns["train/top5"][i] <= 1
         assert 1 <= columns["train/mean_rank"][i] <= 31
