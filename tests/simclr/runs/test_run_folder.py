@@ -770,8 +770,7 @@ def test_writing_is_all_or_nothing(tmp_path):
     path = tmp_path / "file"
     writing.write_atomically(path, "old")
     with pytest.raises(OverflowError), writing.replacing(path) as stream:
-        stream.write(b"new")
-        stream.write((-1).to_bytes())
+        stream.writelines(number.to_bytes() for number in (1, -1))  # the second is none
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
 
