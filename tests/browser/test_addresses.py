@@ -98,18 +98,20 @@ def test_back_leads_back_in_one_press_from_every_page(found: Any, browser: Any) 
     rests(page)
     seen.append((place(page), heading(page)))
     steps = [
-        (lambda: page.goto(f"{server.url}/run?id={made['frozen'].id}"), "/run"),
-        (lambda: page.get_by_role("button", name=re.compile("^From ")).click(), "/run"),
-        (lambda: page.get_by_text("All results", exact=True).click(), "/results"),
-        (lambda: page.get_by_role("link", name="Open the pre-training").click(), "/run"),
-        (lambda: page.get_by_role("link", name="Its augmented pairs").click(), "/augmentations"),
-        (lambda: page.get_by_role("link", name="To the run").click(), "/run"),
-        (lambda: page.get_by_role("link", name="Compare embeddings").click(), "/embeddings"),
+        (lambda: page.goto(f"{server.url}/run?id={made['frozen'].id}"), "/run", re.compile("^finetune-")),
+        (lambda: page.get_by_role("button", name=re.compile("^From ")).click(), "/run", "First"),
+        (lambda: page.get_by_text("All results", exact=True).click(), "/results", "Results"),
+        (lambda: page.get_by_role("link", name="Open the pre-training").click(), "/run", "First"),
+        (lambda: page.get_by_role("link", name="Its augmented pairs").click(), "/augmentations", "Augmentations"),
+        (lambda: page.get_by_role("link", name="To the run").click(), "/run", "First"),
+        (lambda: page.get_by_role("link", name="Compare embeddings").click(), "/embeddings", "Embeddings"),
     ]
-    for step, path in steps:
+    for step, path, title in steps:
         before = page.url
         step()
         page.wait_for_url(lambda url, before=before: url != before)
+        # the address changes before the page does
+        expect(page.get_by_role("heading", level=1, name=title)).to_be_visible()
         rests(page)
         assert place(page)[0] == path
         seen.append((place(page), heading(page)))
