@@ -29,7 +29,6 @@ from simclr.runs import Run, film_frames
 
 FORMAT = 1
 LOOKED_AT = 100  # images of each split whose pixels are hashed, evenly spaced
-MAX_BYTES = 16 * 2**20
 IMAGES = {"train": "training images", "val": "validation images", "test": "test images"}
 
 

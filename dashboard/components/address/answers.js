@@ -14,7 +14,6 @@ let isOurs = false;
 /** The page that the server shows is that of the browser's address. */
 export function heard() {
   clearTimeout(waiting);
-  told = 0;
 }
 
 function isRunning() {

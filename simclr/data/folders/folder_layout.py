@@ -227,9 +227,11 @@ def _join_sets(dataset: str, layout: Layout, names: list[str], files: list[str],
         classes = [item for split in found.values() for item in split.classes or ()]
         where = {split.where for split in found.values()}
         layout.splits[role] = SplitFiles(f"*/{min(where)}", paths, classes if layout.classes else None)
-    layout.notes.insert(0, f"The {len(names)} folders {_and([f'{name}/' for name in names[:3]])} are one set.")
     if len(names) > 3:
-        layout.notes[0] = f"{len(names)} folders, {names[0]}/ to {names[-1]}/, are one set."
+        text = f"{len(names)} folders, {names[0]}/ to {names[-1]}/, are one set."
+    else:
+        text = f"The {len(names)} folders {_and([f'{name}/' for name in names])} are one set."
+    layout.notes.insert(0, text)
 
 
 def _find_splits(dataset: str, layout: Layout, files: list[str], real: Mapping[str, str]) -> None:
