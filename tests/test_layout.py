@@ -55,6 +55,7 @@ WITHOUT_TORCH = (
     "simclr.lifecycle.estimate",
     "simclr.lifecycle.experiment",
     "simclr.lifecycle.extend",
+    "simclr.lifecycle.other_devices",
     "simclr.evaluation.health",
     "simclr.evaluation.knn",
     "simclr.sweeps",

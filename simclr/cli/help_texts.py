@@ -102,7 +102,8 @@ a FILE.yaml:
     "resume": """examples:
   python -m simclr resume 20261122-1422
   python -m simclr resume RUN --epochs 100
-  python -m simclr resume RUN --dataset /new/place/of/the/images""",
+  python -m simclr resume RUN --dataset /new/place/of/the/images
+  python -m simclr resume RUN --devices 1""",
 }
 SUMMARIES = {
     "pretrain": "Trains an encoder without labels (SimCLR, Chen et al. 2020).",

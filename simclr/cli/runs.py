@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,13 @@ from simclr.files import safe_read
 from simclr.files.user_paths import user_path
 from simclr.hardware import devices, ranks
 from simclr.launch import control, queue, spawn
-from simclr.lifecycle import extend
+from simclr.lifecycle import extend, other_devices
 
+DEVICE_HELP = {
+    "devices": "Another number of GPUs, or of processes on a CPU, than it had. Its batch is divided among them.",
+    "num_nodes": "Another number of machines than it had.",
+    "accelerator": "Where it goes on: auto, cpu or gpu.",
+}
 OPTIONS_SECONDS = 120.0  # until the main process of a run with several has recorded what was asked for
 
 
@@ -128,6 +134,8 @@ def resume(arguments: list[str]) -> int:
         metavar="NAME|FOLDER",
         help="Where the run's images lie now, if they have moved. They have to be the same, which is looked at.",
     )
+    for name, text in DEVICE_HELP.items():
+        parser.add_argument(f"--{name}", metavar="N" if name != "accelerator" else "NAME", help=text)
     parser.add_argument(
         "--foreign",
         action="store_true",
@@ -136,12 +144,12 @@ def resume(arguments: list[str]) -> int:
     add_runs_dir(parser)
     options = parse(parser, arguments)
     run = runs.find(options.RUN, folder_of_runs(options.runs_dir))
-    is_main = ranks.place(runs.load_config(run)).is_main
-    is_longer = options.epochs is not None or options.max_steps is not None
-    if is_main and (is_longer or options.dataset is not None):
-        run = _changed(run, options)
-    elif is_longer or options.dataset is not None:
-        run = _wait_for_options(run, options)
+    config = runs.load_config(run)
+    if elsewhere := _given(options, other_devices.OPTIONS):
+        config = other_devices.check(run, elsewhere)  # so many processes there are now
+    is_main = ranks.place(config).is_main
+    if elsewhere or options.dataset is not None or _given(options, extend.OPTIONS):
+        run = _changed(run, options) if is_main else _wait_for_options(run, options)
     config = runs.load_config(run)
     if not run.is_example and not runs.is_own(run.path) and is_main:
         if not options.foreign:
@@ -174,15 +182,20 @@ def resume(arguments: list[str]) -> int:
     return code
 
 
+def _given(options: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Those of some options that the command line gives."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
 def _changed(run: runs.Run, options: Any) -> runs.Run:
-    """The run with the new place of its images and its later end recorded, before anything of it is started.
+    """The run with its new devices, place of images and later end recorded, before anything of it is started.
 
     Raises:
         ConfigError: if it cannot be resumed, its images are others, or nothing is left to train.
     """
     if not options.foreign and not run.is_example:  # which is refused for what it is
         spawn.check_own(run)
-    is_longer = options.epochs is not None or options.max_steps is not None
+    is_longer = bool(_given(options, extend.OPTIONS))
     if is_longer:
         extend.check(run, options.epochs, options.max_steps)  # before a data set is read
     else:
@@ -190,15 +203,23 @@ def _changed(run: runs.Run, options: Any) -> runs.Run:
     if options.dataset is not None:
         from simclr.data import identity  # loads torch
 
-        if said := identity.move(run, options.dataset):
-            print(said, flush=True)
-            with contextlib.suppress(OSError), safe_read.open_to_append(run.log_path) as log:
-                log.write(f"{said}\n".encode())
+        _say(run, identity.move(run, options.dataset))
+        run = runs.Run(run.path)
+    if elsewhere := _given(options, other_devices.OPTIONS):
+        _say(run, other_devices.change(run, elsewhere))
         run = runs.Run(run.path)
     if is_longer:
         extend.extend(run, options.epochs, options.max_steps)
         print(f"{run.id} is trained longer; the log says how its learning rate goes on", file=sys.stderr, flush=True)
     return runs.Run(run.path)
+
+
+def _say(run: runs.Run, sentence: str) -> None:
+    """Prints a sentence, if there is one, and keeps it in the run's log."""
+    if sentence:
+        print(sentence, flush=True)
+        with contextlib.suppress(OSError), safe_read.open_to_append(run.log_path) as log:
+            log.write(f"{sentence}\n".encode())
 
 
 def _wait_for_options(run: runs.Run, options: Any) -> runs.Run:
@@ -207,7 +228,7 @@ def _wait_for_options(run: runs.Run, options: Any) -> runs.Run:
     Raises:
         ConfigError: if that has not happened after a while.
     """
-    asked = {name: getattr(options, name) for name in ("epochs", "max_steps") if getattr(options, name) is not None}
+    asked = _given(options, (*extend.OPTIONS, *other_devices.OPTIONS))
     deadline = time.monotonic() + OPTIONS_SECONDS
     while True:
         run = runs.Run(run.path)

@@ -1,10 +1,14 @@
-"""How many images train, before any is read: of a named data set, and of a folder by its names alone (no torch)."""
+"""How many images train, before any is read: of a named data set, and of a folder by its names alone (no torch).
+
+And how many steps an epoch of a run has, by what the run has recorded.
+"""
 
 from __future__ import annotations
 
-from simclr.config import DATASETS, ConfigError, FinetuneConfig, RunConfig
+from simclr.config import DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig, num_batches
 from simclr.data.folders import folder_layout
 from simclr.data.folders.folder_layout import Layout, num_val_images
+from simclr.runs import Run
 
 LOOK_SECONDS = 3.0  # for the files of a folder; with more of them the run says what is wrong
 # Training images and classes. STL-10 is left out: most of its images have no class.
@@ -77,3 +81,19 @@ def check_data(config: RunConfig, labelled_only: bool) -> None:
         except TimeoutError:
             return
     check(config, layout)
+
+
+def steps_in_epoch(run: Run, config: RunConfig) -> int:
+    """Optimizer steps of an epoch, as `lifecycle.prepare` counts them, from what the run has recorded.
+
+    Raises:
+        ConfigError: if it has not recorded on how many images it trained.
+    """
+    number = run.meta.get("num_train_images")
+    if isinstance(config, FinetuneConfig) and config.images_per_epoch is not None:
+        number = config.images_per_epoch
+    if type(number) is not int or number < 1:
+        raise ConfigError(f"{run.id} does not say on how many images it trained; allowed: a run whose meta.json does.")
+    num_ranks = config.devices * config.num_nodes
+    drop_last = isinstance(config, PretrainConfig)
+    return num_batches(number, config.batch_size // num_ranks, drop_last=drop_last, num_ranks=num_ranks)

@@ -16,13 +16,15 @@ from typing import Any
 
 from simclr import config as cfg
 from simclr import runs
-from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, RunConfig, num_batches
+from simclr.config import ConfigError, PretrainConfig, RunConfig
 from simclr.launch import spawn
+from simclr.lifecycle.counts import steps_in_epoch
 from simclr.models.weights import Weights
 from simclr.runs import Run, extensions
 from simclr.runs.extensions import Extension
 from simclr.runs.status import Status
 
+OPTIONS = ("epochs", "max_steps")
 REASON = "to be trained longer"
 
 
@@ -86,7 +88,7 @@ def check(run: Run, epochs: str | int | None, max_steps: str | int | None = None
         )
     if not runs.has_checkpoint(run.path):
         raise ConfigError(f"{run.id} has no checkpoint to go on from; allowed: a run with {runs.LAST_CHECKPOINT}.")
-    per_epoch = _steps_in_epoch(run, config)
+    per_epoch = steps_in_epoch(run, config)
     num_steps = min(longer.epochs * per_epoch, longer.max_steps or sys.maxsize)
     if num_steps <= status.step:
         raise ConfigError(_too_few(run, status, longer, per_epoch, given))
@@ -133,18 +135,6 @@ def _check_end(run: Run, status: Status) -> None:
         f"{run.id} is {status.state} {where}; allowed: a run that has made all its steps. Resume it without epochs and "
         "max_steps first."
     )
-
-
-def _steps_in_epoch(run: Run, config: RunConfig) -> int:
-    """As `lifecycle.prepare` counts them, from what the run has recorded."""
-    number = run.meta.get("num_train_images")
-    if isinstance(config, FinetuneConfig) and config.images_per_epoch is not None:
-        number = config.images_per_epoch
-    if type(number) is not int or number < 1:
-        raise ConfigError(f"{run.id} does not say on how many images it trained; allowed: a run whose meta.json does.")
-    num_ranks = config.devices * config.num_nodes
-    drop_last = isinstance(config, PretrainConfig)
-    return num_batches(number, config.batch_size // num_ranks, drop_last=drop_last, num_ranks=num_ranks)
 
 
 def _with_same_first_steps(before: RunConfig, longer: RunConfig, step: int, num_steps: int) -> RunConfig:

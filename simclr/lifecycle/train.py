@@ -166,10 +166,12 @@ def _note_what_was_asked(run: Run, asked: RunConfig, complete: RunConfig) -> Non
 
     A run that is resumed asks for what was decided when it began, so its first word stands.
     """
+    before = run.meta.get("asked")
+    before = before if isinstance(before, dict) else {}
     decided = {name: getattr(asked, name) for name in DECIDED_HERE}
     decided = {name: value for name, value in decided.items() if value != getattr(complete, name)}
     if decided or "asked" not in run.meta:
-        runs.add_meta(run.path, asked=decided)
+        runs.add_meta(run.path, asked=decided | before)
 
 
 def _check_same_weights(run: Run, prepared: Prepared) -> None:

@@ -48,7 +48,7 @@ def find_device(accelerator: str, devices: int = 1) -> torch.device:
     if found.type == "cuda" and devices > torch.cuda.device_count():
         raise ConfigError(
             f"devices is {devices}; allowed: up to {torch.cuda.device_count()}, the GPUs of this machine, or "
-            "accelerator cpu."
+            "accelerator cpu. A run that had more is resumed with --devices."
         )
     return found
 

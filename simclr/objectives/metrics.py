@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -200,6 +201,14 @@ class RunningMeans:
         if "images" in state:  # an earlier version counted batches: what it had gathered fits no row of this one
             self._names, self._sums = tuple(state["sums"]), torch.tensor(list(state["sums"].values()))
             self._num_images = state["images"]
+
+    @staticmethod
+    def joined(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """The state over the images of several processes, of which each gave its own; some may have seen none."""
+        known = [state for state in states if state.get("images")]
+        names = known[0]["sums"] if known else {}
+        sums = {name: sum(state["sums"][name] for state in known) for name in names}
+        return {"sums": sums, "images": sum(state["images"] for state in known)}
 
     def take(self) -> dict[str, float]:
         """The means since the last call, over the images of all processes, in each of which this is called."""

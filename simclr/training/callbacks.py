@@ -195,8 +195,11 @@ class Recorder(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         self._means = pl_module.train_means
-        if self._restored_means is not None and len(self._restored_means) == trainer.world_size:
-            self._means.load_state_dict(self._restored_means[trainer.global_rank])
+        if self._restored_means is not None:
+            if len(self._restored_means) == trainer.world_size:
+                self._means.load_state_dict(self._restored_means[trainer.global_rank])
+            elif trainer.is_global_zero:  # resumed with another number of processes
+                self._means.load_state_dict(self._means.joined(self._restored_means))
         num_batches = int(trainer.num_training_batches)
         self._row_every = max(1, num_batches // ROWS_PER_EPOCH)
         self.time_left["initial_step"].done = min(trainer.global_step, self.num_initial_steps)
