@@ -46,7 +46,9 @@ def show_results(arguments: list[str]) -> int:
     if form not in (*table_formats.FORMATS, "json"):
         raise ConfigError(f"format is {form}; allowed: {', '.join(table_formats.FORMATS)} or json.")
     summaries = RunIndex(folder).summaries(max_age=0)
-    found = [_results_of(name, form, options, folder, summaries) for name in options.RUN or [None]]
+    shown: set[str] = set()
+    found = [_results_of(name, form, options, folder, summaries, shown) for name in options.RUN or [None]]
+    found = [text for text in found if text]
     if form == "json" and len(found) > 1:
         print("[" + ",\n".join(found) + "]")
     else:
@@ -54,8 +56,10 @@ def show_results(arguments: list[str]) -> int:
     return FINISHED
 
 
-def _results_of(name: str | None, form: str, options: Any, folder: Path, summaries: Sequence[Summary]) -> str:
-    """Of one pre-training or group."""
+def _results_of(
+    name: str | None, form: str, options: Any, folder: Path, summaries: Sequence[Summary], shown: set[str]
+) -> str:
+    """Of one pre-training or group; empty for a seed of what was shown. shown: ids of pre-trainings, added to."""
     if name is not None and (group := groups.find_group(name, summaries)) is not None:
         return _of_group(group, finder(folder), form, options.measure)
     if options.measure is not None:
@@ -74,7 +78,10 @@ def _results_of(name: str | None, form: str, options: Any, folder: Path, summari
             f"There is no pre-training in {folder}. Start one: "
             "python -m simclr pretrain --config simclr/recipes/quick.yaml"
         )
+    if own.id in shown:
+        return ""
     found = tables.results(own, summaries, finder(folder), all_seeds=not options.one_seed)
+    shown |= {trial.pretraining.id for trial in found.trials}
     if form == "json":
         return as_json(own, found)
     return "\n".join(lines(own, found)) if form == "table" else table_formats.FORMATS[form](wording.table(found))

@@ -45,6 +45,16 @@ def test_several_seeds_are_means_with_deviations_and_one_may_be_asked_for(folder
     assert "reaches 50.0 %: 32.0 points more" in printed(capsys, first.id, "--one_seed")
 
 
+def test_seeds_that_are_named_one_by_one_are_one_table(folder, capsys):
+    named = [make_experiment(folder, seed=seed)[0].id for seed in (1, 2, 3)]
+    other = make_run(folder, temperature=0.1).id
+    assert printed(capsys, *named, "--format", "csv") == printed(capsys, named[0], "--format", "csv")
+    assert "Nothing was trained on it yet" in printed(capsys, *named, other)
+    assert printed(capsys, *named, other).count("With 1 % of the labels") == 1
+    assert printed(capsys, *named, "--one_seed").count("With 1 % of the labels") == 3
+    assert len(json.loads(printed(capsys, *named, other, "--json"))) == 2
+
+
 def test_as_json_it_holds_what_the_table_is_made_of(folder, capsys):
     pretraining, found = make_experiment(folder)
     told = json.loads(printed(capsys, "--json"))
