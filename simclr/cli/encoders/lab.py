@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from simclr import runs
 from simclr.analysis import diagram
 from simclr.analysis.stored import KINDS, MAX_PROFILE_IMAGES, compute
-from simclr.cli.embed import with_dataset
+from simclr.cli.encoders.embed import with_dataset
 from simclr.cli.parser import add_job_options, comma_words, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
 from simclr.embeddings import references

@@ -9,8 +9,8 @@ from typing import Any
 from simclr import runs
 from simclr.analysis import cards, disagreement
 from simclr.analysis.cards import Sides
-from simclr.cli.embed import LOOKING as LOOKING_AT_DATA
-from simclr.cli.embed import SELECTION_TEXTS, parse_selection
+from simclr.cli.encoders.embed import LOOKING as LOOKING_AT_DATA
+from simclr.cli.encoders.embed import SELECTION_TEXTS, parse_selection
 from simclr.cli.parser import add_job_options, comma_words, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
 from simclr.embeddings import embed, stored
