@@ -67,9 +67,6 @@ def test_the_examples_in_the_help_are_valid():
     for command in ("pretrain", "finetune"):
         for line in help_texts.EXAMPLES[command].splitlines()[1:]:
             arguments = line.split()[4:]
-            place = arguments.index("--config") + 1 if "--config" in arguments else None
-            if place is not None:
-                arguments[place] = str(cfg.RECIPES_DIR / arguments[place].rsplit("/", 1)[1])
             config, _ = parser.parse_run_options(command, arguments)
             assert config.kind in ("pretrain", "finetune", "scratch")
             found += 1

@@ -29,6 +29,7 @@ ORDER = """
     lifecycle
     sweeps
     embeddings
+    encoders
     films
     analysis
     report

@@ -276,8 +276,7 @@ def command(kind: str, recipe: str, values: Mapping[str, Any]) -> str:
     """
     parts = ["python", "-m", "simclr", "pretrain" if kind == "pretrain" else "finetune"]
     if recipe_values(kind, recipe):
-        file = f"{recipe}.yaml" if kind == "pretrain" else f"{recipe}-{kind}.yaml"
-        parts += ["--config", f"simclr/recipes/{file}"]
+        parts += ["--config", recipe if kind == "pretrain" else f"{recipe}-{kind}"]
     for name, value in changed(kind, recipe, values).items():
         parts += flag(name, cfg.option_text(value))
     folder = store.runs_dir()

@@ -19,23 +19,25 @@ commands:
   bench      what things cost, as ratios measured side by side
   results    what a pre-training was worth: accuracies, and steps and seconds to them, beside from scratch
   report     one HTML file of what runs and groups say, to be handed on
+  dashboard  serve the dashboard, of the runs in this folder
   runs       list the runs
   stop       stop a run; its last checkpoint is kept
   resume     resume a run that was stopped or failed, or train one longer that has come to its end
 
-python -m simclr COMMAND --help says more. Exit status: 0 finished, 2 bad input, 75 stopped on request, else failed."""
+python -m simclr COMMAND --help says more; installed, simclr COMMAND is the same.
+Exit status: 0 finished, 2 bad input, 75 stopped on request, else failed."""
 
 EXAMPLES = {
     "pretrain": """examples:
-  python -m simclr pretrain --config simclr/recipes/quick.yaml
-  python -m simclr pretrain --config simclr/recipes/quick.yaml --epochs 5 --augmentation.hue 0.2
-  python -m simclr pretrain --config simclr/recipes/cifar10.yaml --dataset FOLDER --print_config
-  python -m simclr pretrain --config simclr/recipes/quick.yaml --backend queue
-  python -m simclr pretrain --config simclr/recipes/cifar10.yaml --backend slurm --slurm.time_minutes 240""",
+  python -m simclr pretrain --config quick
+  python -m simclr pretrain --config quick --epochs 5 --augmentation.hue 0.2
+  python -m simclr pretrain --config cifar10 --dataset FOLDER --print_config
+  python -m simclr pretrain --config quick --backend queue
+  python -m simclr pretrain --config cifar10 --backend slurm --slurm.time_minutes 240""",
     "finetune": """examples:
-  python -m simclr finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0
+  python -m simclr finetune --config quick-finetune --experiment_version 0
   python -m simclr finetune --experiment_version RUN --freeze_encoder true --label_fraction 0.01
-  python -m simclr finetune --config simclr/recipes/quick-scratch.yaml --experiment_version RUN""",
+  python -m simclr finetune --config quick-scratch --experiment_version RUN""",
     "race": """examples:
   python -m simclr race
   python -m simclr race --recipe quick --label_fraction 0.05 --device cpu""",
@@ -56,8 +58,8 @@ a FILE.yaml:
   arms: [frozen, scratch]
   label_fractions: [0.01, 0.1]""",
     "estimate": """examples:
-  python -m simclr estimate pretrain --config simclr/recipes/cifar10.yaml --batch_size 1024
-  python -m simclr estimate finetune --config simclr/recipes/quick-finetune.yaml --experiment_version 0 --json""",
+  python -m simclr estimate pretrain --config cifar10 --batch_size 1024
+  python -m simclr estimate finetune --config quick-finetune --experiment_version 0 --json""",
     "evaluate": """examples:
   python -m simclr evaluate RUN
   python -m simclr evaluate RUN --protocol knn,linear,classifier --json
@@ -93,6 +95,11 @@ a FILE.yaml:
   python -m simclr report RUN
   python -m simclr report GROUP RUN --out report.html
   python -m simclr report GROUP --no_images""",
+    "dashboard": """examples:
+  python -m simclr dashboard
+  python -m simclr dashboard --runs_dir FOLDER --server.port 8502
+
+Options with a point in their name are Streamlit's: streamlit run --help lists them.""",
     "runs": """examples:
   python -m simclr runs
   python -m simclr runs --filter "kind:pretrain knn>85 temperature<=0.2 -tag:old"
@@ -120,6 +127,7 @@ SUMMARIES = {
     "bench": "Measures augmentation, loss, training step, memory, probe, reading and the table of runs.",
     "results": "Says what a pre-training was worth beside from scratch, over its seeds: accuracy, steps and seconds.",
     "report": "Writes what runs and groups say as one HTML file that needs neither server nor network.",
+    "dashboard": "Serves the dashboard on http://localhost:8501 until it is interrupted.",
     "runs": "Lists the runs, or those that pass a filter, newest first.",
     "stop": "Stops a run: it saves a checkpoint and ends; after 60 s it is killed.",
     "resume": "Resumes a run from its last checkpoint, in the same folder; without one it begins again there. "

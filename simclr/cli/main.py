@@ -31,6 +31,7 @@ COMMANDS = {
     "bench": ("bench", "bench"),
     "results": ("results", "show_results"),
     "report": ("results", "make_report"),
+    "dashboard": ("runs", "dashboard"),
     "runs": ("runs", "list_runs"),
     "stop": ("runs", "stop"),
     "resume": ("runs", "resume"),

@@ -153,7 +153,11 @@ def parse_run_options(command: str, arguments: list[str]) -> tuple[cfg.RunConfig
     """
     model = cfg.MODELS[command]
     parser = command_parser(command)
-    parser.add_argument("--config", metavar="FILE.yaml", help="Options from a YAML file; flags win over it.")
+    parser.add_argument(
+        "--config",
+        metavar="NAME|FILE.yaml",
+        help="Options of a recipe, by its name, or from a YAML file; flags win over them.",
+    )
     parser.add_argument("--print_config", action="store_true", help="Show the resolved options and exit.")
     parser.add_argument(
         "--runs_dir", metavar="DIR", help="Where the run folder goes. Default: $SIMCLR_RUNS_DIR, else runs."
@@ -167,7 +171,7 @@ def parse_run_options(command: str, arguments: list[str]) -> tuple[cfg.RunConfig
         parser.print_help()
         raise SystemExit(FINISHED)
     _check_flags(rest, model)
-    values = cfg.load_yaml(others["--config"]) if "--config" in others else {}
+    values = cfg.load_yaml(cfg.config_path(others["--config"])) if "--config" in others else {}
     pairs = iter(rest)  # joined, since a value such as -1e-3 would be taken for a flag when it stands alone
     rest = [argument if "=" in argument else f"{argument}={next(pairs)}" for argument in pairs]
     try:

@@ -74,10 +74,7 @@ def _results_of(
     if named is not None:
         own = next((item for item in summaries if item.id == named.id), None)
     if own is None:
-        raise ConfigError(
-            f"There is no pre-training in {folder}. Start one: "
-            "python -m simclr pretrain --config simclr/recipes/quick.yaml"
-        )
+        raise ConfigError(f"There is no pre-training in {folder}. Start one: python -m simclr pretrain --config quick")
     if own.id in shown:
         return ""
     found = tables.results(own, summaries, finder(folder), all_seeds=not options.one_seed)

@@ -1,17 +1,19 @@
-"""The commands on runs that exist: `runs`, `stop` and `resume`."""
+"""The commands on runs that exist: `runs`, `stop`, `resume`, and `dashboard`, which shows them."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from simclr import runs
-from simclr.cli.parser import FINISHED, add_run, add_runs_dir, command_parser, folder_of_runs, parse
+from simclr import PACKAGE, runs
+from simclr.cli.parser import FINISHED, add_run, add_runs_dir, command_parser, folder_of_runs, parse, split_flags
 from simclr.cli.training import report_end
 from simclr.config import ConfigError
 from simclr.files import safe_read
@@ -25,6 +27,7 @@ DEVICE_HELP = {
     "num_nodes": "Another number of machines than it had.",
     "accelerator": "Where it goes on: auto, cpu or gpu.",
 }
+APP = PACKAGE.parent / "dashboard" / "app.py"  # installed or not, it lies beside this package
 OPTIONS_SECONDS = 120.0  # until the main process of a run with several has recorded what was asked for
 
 
@@ -65,7 +68,7 @@ def list_runs(arguments: list[str]) -> int:
     if not found and options.filter:
         print(f"No run in {folder} passes the filter.")
     elif not found:
-        print(f"There are no runs in {folder}. Start one: python -m simclr pretrain --config simclr/recipes/quick.yaml")
+        print(f"There are no runs in {folder}. Start one: python -m simclr pretrain --config quick")
     for run in found:
         status = run.status
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
@@ -241,3 +244,26 @@ def _wait_for_options(run: runs.Run, options: Any) -> runs.Run:
         if time.monotonic() > deadline:
             raise ConfigError(f"{run.id} was not given its new options by its main process, whose log tells why.")
         time.sleep(0.2)
+
+
+def dashboard(arguments: list[str]) -> NoReturn:
+    """Serves the dashboard of the runs in this folder, in place of this process.
+
+    Raises:
+        ConfigError: if a part of it is not installed.
+    """
+    parser = command_parser("dashboard")
+    parser.add_argument("--runs_dir", metavar="DIR", help="Folder of the runs. Default: $SIMCLR_RUNS_DIR, else ./runs.")
+    others, further = split_flags(arguments, {"--runs_dir": True})
+    if "--help" in further or "-h" in further:
+        parser.print_help()
+        raise SystemExit(FINISHED)
+    if not APP.is_file():
+        raise ConfigError(f"The dashboard is missing: {APP}; allowed: an installation with both packages.")
+    if find_spec("streamlit") is None:
+        raise ConfigError("The dashboard needs the package streamlit: pip install streamlit.")
+    os.environ["SIMCLR_RUNS_DIR"] = str(folder_of_runs(others.get("--runs_dir")).absolute())
+    # -P: a file or folder of this folder, such as one called dashboard, is not taken for a package
+    command = [sys.executable, "-P", "-m", "streamlit", "run", str(APP), *further]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)

@@ -100,8 +100,8 @@ def _submit(config: cfg.RunConfig, others: dict[str, str], options: Any) -> int:
 
 
 def recipe_of(path: str | None) -> str | None:
-    """Name of the shipped recipe that `--config` named, by its own file or a partner's; None for any other file."""
-    if path is None or Path(path).resolve().parent != cfg.RECIPES_DIR.resolve():
+    """Name of the shipped recipe that `--config` named, itself or a partner, by name or file; None for any other."""
+    if path is None or cfg.config_path(path).resolve().parent != cfg.RECIPES_DIR.resolve():
         return None
     name = Path(path).stem.removesuffix("-finetune").removesuffix("-scratch")
     return name if name in cfg.recipe_names() else None

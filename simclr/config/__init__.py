@@ -25,6 +25,7 @@ from simclr.config.pretrain_options import PretrainConfig
 from simclr.config.recipes import (
     RECIPES_DIR,
     arm_recipe,
+    config_path,
     differences,
     flatten,
     load_yaml,
@@ -56,6 +57,7 @@ __all__ = [
     "bounds",
     "build",
     "choices",
+    "config_path",
     "data_root",
     "differences",
     "extra",

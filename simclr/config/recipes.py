@@ -68,7 +68,8 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
             raise OSError(errno.EFBIG, f"it is larger than {safe_read.MAX_YAML_BYTES / 1e6:g} MB")
         values = safe_read.parse_yaml(text.decode("utf-8"), as_text=True)
     except FileNotFoundError:
-        hint = f"; recipes: {', '.join(recipe_names())}" if not path.parent.name else ""
+        is_name = not path.parent.name or (RECIPES_DIR / path.name).is_file()
+        hint = f", or a recipe by its name: {', '.join(recipe_names())}" if is_name else ""
         raise ConfigError(f"config is {path}; allowed: a YAML file that exists{hint}.") from None
     except OSError as error:
         raise ConfigError(f"config is {path}, which cannot be read: {error.strerror}.") from None
@@ -82,6 +83,17 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(f"config is {path}, which holds no names with values; allowed: lines such as epochs: 100.")
     return nest(values)
+
+
+def config_path(named: str | Path) -> Path:
+    """The file that `--config` names: a path, or a shipped recipe or its partner by name (`quick`, `quick-finetune`).
+
+    A file of that name in the current folder comes first.
+    """
+    path = Path(named)
+    shipped = RECIPES_DIR / f"{path.name.removesuffix('.yaml')}.yaml"
+    is_other = bool(path.parent.name) or (path.exists() and not path.is_dir())
+    return shipped if not is_other and shipped.is_file() else path
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:

@@ -33,6 +33,9 @@ DIGITS_SIDE = 32  # pixels
 DIGITS_SEED = 0  # of the fixed split of digits
 
 
+OWN_SIDES = {"digits": DIGITS_SIDE, "cifar10": 32, "cifar100": 32, "stl10": 96, "svhn": 32, "fashion_mnist": 28}
+
+
 def load_run_data(config: RunConfig, *, progress: Progress | None = None, max_bytes: int | None = None) -> ImageData:
     """The images of a run, cut as its training cuts them; everything that shows a run's images again loads them here.
 

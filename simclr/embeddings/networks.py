@@ -5,7 +5,7 @@ Torch is imported inside the functions.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from simclr.embeddings.references import PIXELS, EncoderRef
 from simclr.embeddings.selection import SelectedImages
 from simclr.models.weights import Weights
 from simclr.runs import Run
+
+if TYPE_CHECKING:
+    from simclr.models.backbones import Backbone
 
 MAX_PIXEL_SIDE = 32  # raw pixels are compared at this side at most
 
@@ -67,14 +70,24 @@ def device_of(run: Run) -> Any:
     return models_compute.device_here(run.config.get("accelerator"))
 
 
+class NoProjectorError(ConfigError):
+    """z is asked for of weights that hold no projector."""
+
+
 def network_of(model: EncoderRef, size: int, weights: Weights | None) -> tuple[Any, Any]:
+    """The network of `parts_of`, and what stands on it."""
+    encoder, head = parts_of(model, size, weights)
+    return encoder.network, head
+
+
+def parts_of(model: EncoderRef, size: int, weights: Weights | None) -> tuple[Backbone, Any]:
     """The encoder, and what stands on it: the projector where z is asked for, a trained classifier, or None.
 
     Args:
         weights: of `references.open_weights`.
 
     Raises:
-        ConfigError: if the weights are not those of this network.
+        ConfigError: if the weights are not those of this network; a NoProjectorError if z alone is missing.
     """
     import torch
 
@@ -95,9 +108,9 @@ def network_of(model: EncoderRef, size: int, weights: Weights | None) -> tuple[A
         state_dicts.load_encoder(encoder, state, weights.path)
         if head is not None and not _load_head(head, state, encoder.classifier_name):
             if model.layer == "z":
-                raise ConfigError(f"layer is z, whose weights {weights.path} does not hold; allowed: h.")
+                raise NoProjectorError(f"layer is z, whose weights {weights.path} does not hold; allowed: h.")
             head = None
-    return encoder.network, head
+    return encoder, head
 
 
 def _load_head(head: Any, state: Any, classifier_name: str) -> bool:

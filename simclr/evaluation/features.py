@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -24,7 +24,26 @@ def plain_batches(
         yield augment.normalize(resampling.resize(images, size))
 
 
-@torch.no_grad()
+def outputs_by_batch(
+    network: Callable[[Tensor], Tensor], batches: Iterable[Tensor], device: torch.device, precision: str = "32-true"
+) -> Iterator[Tensor]:
+    """(n, D) float32 outputs of a network for one batch after the other of images (n, 3, S, S), without gradient.
+
+    Args:
+        network: its BatchNorm must be in eval mode.
+        precision: as a run's options name it, but not `auto`.
+    """
+    dtype = compute.AUTOCAST[precision]
+    for images in batches:
+        with (
+            torch.no_grad(),
+            torch.autocast(device_type=device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None),
+        ):
+            h = network(images.contiguous(memory_format=torch.channels_last)).flatten(1)
+            h = h.to(torch.float32, copy=True)  # a CUDA graph overwrites its result
+        yield h
+
+
 def features_of(
     network: Callable[[Tensor], Tensor],
     split: Split,
@@ -42,12 +61,9 @@ def features_of(
         precision: as a run's options name it, but not `auto`.
         on_batch: called after each batch with its number of images; may raise to end the work.
     """
-    dtype = compute.AUTOCAST[precision]
     found = []
-    for images in plain_batches(split, size, device):
-        with torch.autocast(device_type=device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-            h = network(images.contiguous(memory_format=torch.channels_last)).flatten(1)
-        found.append(h.to(torch.float32, copy=True))  # a CUDA graph overwrites its result
+    for h in outputs_by_batch(network, plain_batches(split, size, device), device, precision):
+        found.append(h)
         if on_batch is not None:
-            on_batch(len(images))
+            on_batch(len(h))
     return torch.cat(found)

@@ -152,7 +152,7 @@ def command_of(member: Member) -> str:
             if value is not None and cfg.option_text(value) != cfg.option_text(usual):
                 differing[option] = value
     command = runs.command_name(member.summary.kind)
-    parts = ["python", "-m", "simclr", command, "--config", f"simclr/recipes/{name}.yaml"]
+    parts = ["python", "-m", "simclr", command, "--config", name]
     for option, value in differing.items():
         if option in NAMING:
             continue

@@ -30,7 +30,7 @@ def test_journey(server: Server, browser: object) -> None:
     tab.button("Start a run of your own").click()
 
     # the recipe is chosen, the command follows the form
-    tab.sees("simclr/recipes/quick.yaml")
+    tab.sees("--config quick")
     tab.fill("Limit images", "400")
     tab.fill("Batch size (images)", "64")
     tab.fill("Epochs", "3")

@@ -239,22 +239,38 @@ def decode_image(folder: Path, path: str, side: int, how: PixelValues = AS_THEY_
                 image.draft("RGB", (side, side))
             deep = _deep_colours(file, image)  # before the EXIF block, for which a PNG is decoded
             turned = _orientation(image)
-            if deep is not None:
-                image = Image.fromarray(how.rescale(deep))
-            elif _is_deep(image):
-                image = Image.fromarray(how.rescale(np.asarray(image)))
-            else:
-                if jpeg_ends.ends_too_early(file, image, draft_side):
-                    raise EOFError(path)
-                image = _as_colours(image, how.extra_channels)
-                if how.is_within_8_bits:
-                    image = Image.fromarray(how.rescale(np.asarray(image.convert("RGB"))))
-            if turned in TURNS:
-                image = image.transpose(TURNS[turned])
-            if image.mode != "RGB":
-                image = image.convert("RGB")
-            if image.size != (side, side):
-                image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
-            return np.asarray(image).transpose(2, 0, 1)
+            if deep is None and not _is_deep(image) and jpeg_ends.ends_too_early(file, image, draft_side):
+                raise EOFError(path)
+            return _square(image, deep, turned, side, how)
     except DAMAGE as error:
         raise broken_image(folder, path, error) from error
+
+
+def pixels_of(image: Image.Image, side: int, how: PixelValues = AS_THEY_ARE) -> NDArray[np.uint8]:
+    """(3, side, side) of an image in memory, as `decode_image` gives that of the same image in a file.
+
+    Only a JPEG file that is larger than twice `side` differs a little, since its decoder halves it.
+
+    Raises:
+        Exception: one of `DAMAGE`, for an image that was opened and is decoded only now.
+    """
+    return _square(image, None, _orientation(image), side, how)
+
+
+def _square(image: Image.Image, deep: NDArray | None, turned: int, side: int, how: PixelValues) -> NDArray[np.uint8]:
+    """(3, side, side) of an open image, whose colours of more than 8 bits are `deep`: upright, its middle square."""
+    if deep is not None:
+        image = Image.fromarray(how.rescale(deep))
+    elif _is_deep(image):
+        image = Image.fromarray(how.rescale(np.asarray(image)))
+    else:
+        image = _as_colours(image, how.extra_channels)
+        if how.is_within_8_bits:
+            image = Image.fromarray(how.rescale(np.asarray(image.convert("RGB"))))
+    if turned in TURNS:
+        image = image.transpose(TURNS[turned])
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    if image.size != (side, side):
+        image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
+    return np.asarray(image).transpose(2, 0, 1)

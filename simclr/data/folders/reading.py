@@ -123,7 +123,12 @@ def _sides(folder: Path, paths: Sequence[str], image_size: int | None) -> tuple[
             sides.append(min(image_size_of(folder, paths[index])))
     own = max(SMALLEST_OWN_SIDE, int(np.median(sides or [LARGEST_OWN_SIDE])))
     size = image_size or min(own, LARGEST_OWN_SIDE)
-    return size, min(own, size * 3 // 2) if own != size else own
+    return size, kept_side(own, size)
+
+
+def kept_side(own: int, size: int) -> int:
+    """Side in pixels at which images are kept that are seen at `size` and whose shorter side is `own`."""
+    return own if own == size else min(own, size * 3 // 2)
 
 
 def _check_contrast(dataset: str, folder: Path, paths: Sequence[str], side: int, values: PixelValues) -> None:

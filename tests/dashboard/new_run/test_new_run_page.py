@@ -63,7 +63,7 @@ def option(app, kind, name):
 def test_quick_is_chosen_and_its_command_shown(folder):
     app = open_page("new_run")
     assert not app.exception
-    assert app.code[0].value.startswith("python -m simclr pretrain --config simclr/recipes/quick.yaml")
+    assert app.code[0].value.startswith("python -m simclr pretrain --config quick")
     assert not app.button("start").disabled
 
 
@@ -104,7 +104,7 @@ def test_another_recipe_fills_the_form_anew(folder):
     next(box for box in app.selectbox if box.label == "Recipe").set_value("notebook").run()
     assert not app.exception
     assert option(app, "number_input", "epochs").value == 50
-    assert "recipes/notebook.yaml" in app.code[0].value
+    assert "--config notebook" in app.code[0].value
 
 
 def test_finetune_needs_a_pretraining_that_has_ended(folder):
@@ -139,7 +139,7 @@ def test_the_kind_can_be_changed_in_the_page(folder):
     app = open_page("new_run")
     next(group for group in app.button_group if group.key.startswith("form-kind")).set_value("scratch").run()
     assert not app.exception
-    assert "finetune --config simclr/recipes/quick-scratch.yaml" in app.code[0].value
+    assert "finetune --config quick-scratch" in app.code[0].value
     assert query(app, "kind") == "scratch"
 
 

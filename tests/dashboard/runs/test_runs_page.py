@@ -30,7 +30,7 @@ def test_empty_says_what_this_is_and_leads_to_the_first_run(folder):
     assert [button.label for button in primary] == ["Start the race"]
     press(app, "first-run")
     assert app.title[0].value == "New run"
-    assert "recipes/quick.yaml" in app.code[0].value
+    assert "--config quick" in app.code[0].value
 
 
 def test_shipped_examples_leave_the_first_steps_in_place_and_cannot_be_changed(folder):

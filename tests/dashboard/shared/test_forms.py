@@ -55,7 +55,7 @@ def test_help_says_what_is_allowed():
 
 def test_command_says_only_what_differs_and_repeats_the_run():
     values = forms.start_values("pretrain", "quick")
-    base = "python -m simclr pretrain --config simclr/recipes/quick.yaml"
+    base = "python -m simclr pretrain --config quick"
     assert forms.command("pretrain", "quick", values) == base
     values |= {"epochs": 5, "augmentation.hue": 0.25, "name": "two words; $HOME", "tags": "a, b"}
     parts = shlex.split(forms.command("pretrain", "quick", values))
@@ -75,7 +75,7 @@ def test_command_names_a_runs_folder_of_ones_own(monkeypatch, tmp_path):
 def test_finetune_command_names_the_pretraining():
     values = forms.start_values("finetune", "quick") | {"experiment_version": "run-1", "label_fraction": 0.01}
     command = forms.command("finetune", "quick", values)
-    assert "simclr finetune --config simclr/recipes/quick-finetune.yaml" in command
+    assert "simclr finetune --config quick-finetune" in command
     assert "--experiment_version run-1" in command
     assert "--label_fraction 0.01" in command
 

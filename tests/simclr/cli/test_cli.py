@@ -191,7 +191,11 @@ def test_a_run_folder_that_has_begun_is_left_alone(finished_run, capsys):
     [
         (cfg.RECIPES_DIR / "quick.yaml", "quick"),
         (cfg.RECIPES_DIR / "notebook-scratch.yaml", "notebook"),
+        ("quick", "quick"),
+        ("quick.yaml", "quick"),
+        ("notebook-scratch", "notebook"),
         ("other/quick.yaml", None),
+        ("other/quick", None),
         (None, None),
     ],
 )
