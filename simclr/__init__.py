@@ -20,6 +20,7 @@ PUBLIC = {
     "two_views": "views.augment",
     "nt_xent": "objectives.nt_xent",
     "build_encoder": "models.backbones",
+    "load_encoder": "encoders.load",
 }
 
 

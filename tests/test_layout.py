@@ -61,6 +61,7 @@ WITHOUT_TORCH = (
     "simclr.evaluation.knn",
     "simclr.sweeps",
     "simclr.embeddings",
+    "simclr.encoders.exported",
     "simclr.films",
     "simclr.analysis",
     "simclr.report",

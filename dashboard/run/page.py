@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.run import diagram_panel, health_panel, verdict_panel
+from dashboard.run import diagram_panel, health_panel, use_panel, verdict_panel
 from dashboard.run.details_panel import final_test, log_section, options_and_origin, show_traceback
 from dashboard.run.partners_panel import next_steps, partner_states, run_link, watch_partners
 from dashboard.run.progress_panel import draw_curves, draw_progress, live
@@ -116,6 +116,8 @@ def header(run: Run, summary: index.Summary) -> None:
                     )
                 if own and st.button("Delete", key="delete", icon=":material/delete:"):
                     run_actions.confirm_delete(run.id)
+            if use_panel.can_be_used(run):
+                use_panel.use_menu(run)
             jobs.report_menu([run.id])
     parts = [run_labels.KIND_LABELS[summary.kind], summary.dataset, summary.backbone]
     if summary.arm:

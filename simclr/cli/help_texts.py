@@ -16,6 +16,7 @@ commands:
   disagree   groups of images that one of two encoders holds together and the other scatters
   pictures   photographs of an example's maps, from the folder of their data set
   lab        what encoders have learned to ignore: by operation and strength, and factor by factor
+  export     an encoder for use elsewhere: safetensors or ONNX, with a model card, checked on real images
   bench      what things cost, as ratios measured side by side
   results    what a pre-training was worth: accuracies, and steps and seconds to them, beside from scratch
   report     one HTML file of what runs and groups say, to be handed on
@@ -82,6 +83,10 @@ a FILE.yaml:
   python -m simclr lab RUN
   python -m simclr lab RUN OTHER_RUN untrained:RUN --what factors
   python -m simclr lab RUN@epoch-10 RUN --what profile""",
+    "export": """examples:
+  python -m simclr export RUN
+  python -m simclr export RUN --format safetensors,onnx --out my-encoder
+  python -m simclr export RUN@best --format onnx --dataset FOLDER""",
     "bench": """examples:
   python -m simclr bench
   python -m simclr bench --only augmentation,loss --against lightly
@@ -123,6 +128,7 @@ SUMMARIES = {
     "film": "Draws the maps of a run's training film, one for each epoch kept, so that they belong together.",
     "disagree": "Finds groups of images on which two encoders disagree, and says what their images share.",
     "pictures": "Reads the photographs of maps that came with an example from the folder of their data set.",
+    "export": "Writes an encoder for use elsewhere, with a model card; refused where it does not come out right.",
     "lab": "Measures what encoders have learned to ignore: similarity after each operation, factors of shapes.",
     "bench": "Measures augmentation, loss, training step, memory, probe, reading and the table of runs.",
     "results": "Says what a pre-training was worth beside from scratch, over its seeds: accuracy, steps and seconds.",

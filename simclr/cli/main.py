@@ -27,6 +27,7 @@ COMMANDS = {
     "film": ("encoders.maps", "film"),
     "disagree": ("encoders.maps", "disagree"),
     "pictures": ("encoders.embed", "pictures"),
+    "export": ("encoders.export", "export"),
     "lab": ("encoders.lab", "lab"),
     "bench": ("bench", "bench"),
     "results": ("results", "show_results"),

@@ -106,14 +106,14 @@ def parts_of(model: EncoderRef, size: int, weights: Weights | None) -> tuple[Bac
             head = heads.classifier(encoder.num_features, options.num_classes, options.head, options.hidden_dim)
     if model.what == "weights" and weights is not None:
         state_dicts.load_encoder(encoder, state, weights.path)
-        if head is not None and not _load_head(head, state, encoder.classifier_name):
+        if head is not None and not load_head(head, state, encoder.classifier_name):
             if model.layer == "z":
                 raise NoProjectorError(f"layer is z, whose weights {weights.path} does not hold; allowed: h.")
             head = None
     return encoder, head
 
 
-def _load_head(head: Any, state: Any, classifier_name: str) -> bool:
+def load_head(head: Any, state: Any, classifier_name: str) -> bool:
     """Loads what stands on the encoder: under the classifier's name in `model.pt`, under `head` in a checkpoint.
 
     Returns:

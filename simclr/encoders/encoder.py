@@ -51,6 +51,8 @@ class Encoder(nn.Module):
         image_size: side of what the network takes, in pixels.
         network, projector, classifier: the parts; None where the weights have no such head.
         classes: names of the classifier's classes, empty without one.
+        classifier_name: under which torchvision's network has its classifier, as in `model.pt`.
+        config: the options that it was trained with.
         preprocess: images of any kind and size to what `forward` takes, see `Preprocessing`.
     """
 
@@ -65,12 +67,13 @@ class Encoder(nn.Module):
         classifier: nn.Module | None = None,
         classes: Sequence[str] = (),
         name: str = "",
+        classifier_name: str = "fc",
     ) -> None:
         super().__init__()
         self.network, self.projector, self.classifier = network, projector, classifier
         self.num_features, self.image_size = num_features, preprocess.size
-        self.classes, self.name = tuple(classes), name
-        self._preprocess, self._config = preprocess, config
+        self.classes, self.name, self.classifier_name = tuple(classes), name, classifier_name
+        self._preprocess, self.config = preprocess, config
         self.eval()
 
     @property
@@ -171,7 +174,7 @@ class Encoder(nn.Module):
         raise ConfigError(f"layer is {layer}; allowed: {there}.")
 
     def _folder(self, folder: str | os.PathLike[str]) -> list[Split]:
-        data = loading.load_other_data(self._config, str(Path(folder).expanduser()), cut=False, max_bytes=0)
+        data = loading.load_other_data(self.config, str(Path(folder).expanduser()), cut=False, max_bytes=0)
         for source in data.folders:
             source.refuse = True  # no other image may stand for one that breaks now
         return [split for split in (data.train, data.val, data.test) if split is not None]

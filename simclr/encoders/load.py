@@ -6,7 +6,7 @@ import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -17,9 +17,10 @@ from simclr.data.folders.pixel_values import PixelValues
 from simclr.data.loading import OWN_SIDES
 from simclr.embeddings import networks, references
 from simclr.embeddings.references import EncoderRef
+from simclr.encoders import exported
 from simclr.encoders.encoder import Encoder
 from simclr.encoders.images import Preprocessing
-from simclr.models import backbones, state_dicts
+from simclr.models import backbones, heads, state_dicts
 from simclr.models.weights import Weights
 from simclr.runs import Run
 
@@ -34,9 +35,9 @@ def load_encoder(
     """The encoder of a run, in eval mode on the CPU.
 
     Args:
-        run: a run, its folder, its id or a unique beginning of it, each also with a checkpoint behind it
-            (`RUN@best`, `RUN@epoch-10`); or a file of weights: `model.pt` or a checkpoint in a run folder, or any file
-            that `--experiment_version` takes.
+        run: a folder that `export` has written; or a run, its folder, its id or a unique beginning of it, each also
+            with a checkpoint behind it (`RUN@best`, `RUN@epoch-10`); or a file of weights: `model.pt` or a checkpoint
+            in a run folder, or any file that `--experiment_version` takes.
         runs_dir: where ids are looked up; None: `$SIMCLR_RUNS_DIR`, else `runs` in the current folder.
         backbone, image_size: of a file that lies in no run folder, whose network nothing else tells.
 
@@ -45,6 +46,8 @@ def load_encoder(
     """
     folder = Path(runs_dir) if runs_dir is not None else runs.default_runs_dir()
     path = getattr(run, "path", run)
+    if isinstance(path, str | os.PathLike) and (about := exported.about(Path(path).expanduser())):
+        return _of_export(Path(path).expanduser(), about)
     if isinstance(path, str | os.PathLike) and Path(path).expanduser().is_file():
         file = Path(path).expanduser().resolve()
         model = _run_around(file)
@@ -85,7 +88,9 @@ def _of_run(model: EncoderRef) -> Encoder:
     is_supervised = model.run.kind != "pretrain"
     classes: tuple[str, ...] = ()
     if is_supervised and head is not None:
-        classes = identity.classes_of(model.run) or tuple(map(str, range(getattr(config, "num_classes", None) or 0)))
+        number = getattr(config, "num_classes", None) or 0
+        names = identity.classes_of(model.run) or ()
+        classes = names if len(names) == number else tuple(map(str, range(number)))
     return Encoder(
         encoder.network,
         encoder.num_features,
@@ -95,7 +100,28 @@ def _of_run(model: EncoderRef) -> Encoder:
         classifier=head if is_supervised else None,
         classes=classes,
         name=model.run.id,
+        classifier_name=encoder.classifier_name,
     )
+
+
+def _of_export(folder: Path, about: dict[str, Any]) -> Encoder:
+    """Of a folder that `export` has written; a classifier is part of it."""
+    own, wrong = about[exported.MARK], f"{folder / exported.CONFIG} does not fit"
+    allowed = "allowed: a folder as export wrote it."
+    classes = about.get("label_names") or []
+    backbone, size, hidden = about.get("architecture"), own.get("image_size"), own.get("hidden_dim")
+    if not (isinstance(backbone, str) and type(size) is int and type(hidden) is int and isinstance(classes, list)):
+        raise ConfigError(f"{wrong}; {allowed}")
+    with torch.random.fork_rng(devices=[]):
+        encoder = _of_file(folder / exported.WEIGHTS, backbone, size)
+        if classes:
+            kind: Literal["linear", "mlp"] = "mlp" if own.get("head") == "mlp" else "linear"
+            head = heads.classifier(encoder.num_features, len(classes), kind, hidden)
+            with contextlib.closing(Weights(folder / exported.WEIGHTS)) as weights:
+                if not networks.load_head(head, weights.read_state(), encoder.classifier_name):
+                    raise ConfigError(f"{wrong} its weights, which hold no classifier of {len(classes)}; {allowed}")
+            encoder.classifier, encoder.classes = head.eval(), tuple(map(str, classes))
+    return encoder
 
 
 def _top_layer(model: EncoderRef) -> references.Representation:
@@ -127,5 +153,10 @@ def _of_file(file: Path, backbone: str | None, image_size: int | None) -> Encode
     except ConfigError as error:
         raise ConfigError(str(error).replace("experiment_version is", "RUN is", 1)) from None
     return Encoder(
-        encoder.network, encoder.num_features, Preprocessing(config.image_size), config=config, name=file.name
+        encoder.network,
+        encoder.num_features,
+        Preprocessing(config.image_size),
+        config=config,
+        name=file.name,
+        classifier_name=encoder.classifier_name,
     )
