@@ -62,6 +62,7 @@ WITHOUT_TORCH = (
     "simclr.sweeps",
     "simclr.embeddings",
     "simclr.encoders.exported",
+    "simclr.encoders.table_files",
     "simclr.films",
     "simclr.analysis",
     "simclr.report",

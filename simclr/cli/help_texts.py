@@ -16,6 +16,8 @@ commands:
   disagree   groups of images that one of two encoders holds together and the other scatters
   pictures   photographs of an example's maps, from the folder of their data set
   lab        what encoders have learned to ignore: by operation and strength, and factor by factor
+  predict    what a classifier says of images of one's own, as a table
+  neighbors  images of a folder that an encoder holds for the nearest to others, as a table
   export     an encoder for use elsewhere: safetensors or ONNX, with a model card, checked on real images
   bench      what things cost, as ratios measured side by side
   results    what a pre-training was worth: accuracies, and steps and seconds to them, beside from scratch
@@ -69,7 +71,14 @@ a FILE.yaml:
   python -m simclr embed RUN
   python -m simclr embed RUN OTHER_RUN --num_images 2000 --method umap
   python -m simclr embed RUN@epoch-10 RUN@best RUN@z --method pca,umap --dims 3
-  python -m simclr embed RUN OTHER_RUN --dataset FOLDER""",
+  python -m simclr embed RUN OTHER_RUN --dataset FOLDER
+  python -m simclr embed RUN --dataset FOLDER --out features.parquet""",
+    "predict": """examples:
+  python -m simclr predict RUN photo.jpg
+  python -m simclr predict RUN FOLDER --out predictions.csv""",
+    "neighbors": """examples:
+  python -m simclr neighbors RUN photo.jpg --among FOLDER
+  python -m simclr neighbors RUN FOLDER --among FOLDER --k 20 --out neighbors.parquet""",
     "film": """examples:
   python -m simclr film RUN
   python -m simclr film RUN OTHER_RUN --method pca""",
@@ -125,6 +134,8 @@ SUMMARIES = {
     "estimate": "Says whether a run fits into memory and how long it takes, by a few real steps; status 1: no fit.",
     "evaluate": "Measures a finished run on the test images, from its weights alone, and compares with what is stored.",
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",
+    "predict": "Says which class images of one's own belong to, by a fine-tuned run or one from scratch.",
+    "neighbors": "Finds the nearest images of a folder to each of some images, by cosine similarity of h, exactly.",
     "film": "Draws the maps of a run's training film, one for each epoch kept, so that they belong together.",
     "disagree": "Finds groups of images on which two encoders disagree, and says what their images share.",
     "pictures": "Reads the photographs of maps that came with an example from the folder of their data set.",

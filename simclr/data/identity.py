@@ -54,7 +54,6 @@ class Comparison(NamedTuple):
 
 def fingerprint(data: ImageData) -> dict[str, Any]:
     """What tells these images, cut as they are, from others."""
-    splits = {"train": data.train, "val": data.val, "test": data.test}
     names = hashlib.sha256()
     for source in data.folders:
         for path in source.paths:
@@ -63,7 +62,7 @@ def fingerprint(data: ImageData) -> dict[str, Any]:
         "format": FORMAT,
         "classes": None if data.classes is None else list(data.classes),
         "files": names.hexdigest()[:24] if data.folders else None,
-        "splits": {name: _split(split) for name, split in splits.items() if split is not None},
+        "splits": {name: _split(split) for name, split in data.splits.items()},
     }
 
 

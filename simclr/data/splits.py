@@ -195,6 +195,12 @@ class ImageData:
     values: PixelValues = AS_THEY_ARE
 
     @property
+    def splits(self) -> dict[str, Split]:
+        """Those that there are, by name."""
+        found = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: split for name, split in found.items() if split is not None}
+
+    @property
     def skipped(self) -> tuple[str, ...]:
         """Paths of broken images that were left out before the cuts."""
         return tuple(name for folder in self.folders for name in folder.names(folder.left_out))

@@ -44,6 +44,35 @@ def neighbors(unit: Floats, row: int, k: int) -> tuple[NDArray[np.int64], Floats
     return found.astype(np.int64), similarity[found]
 
 
+def nearest_to(queries: Floats, unit: Floats, k: int, left_out: NDArray[np.int64] | None = None) -> Nearest:
+    """The k rows of `unit` most similar to each of other rows, exact, the most similar first.
+
+    Args:
+        queries: (Q, D), and unit: (N, D), rows of length 1.
+        left_out: (Q,) a row of `unit` that does not count for each query, -1 for none; its similarity is -inf.
+    """
+    k = min(k, len(unit))
+    indices = np.empty((len(queries), k), dtype=np.int32)
+    similarities = np.empty((len(queries), k), dtype=np.float32)
+    for start in range(0, len(queries), ROWS_AT_ONCE):
+        here = slice(start, start + ROWS_AT_ONCE)
+        similarity = queries[here] @ unit.T  # (n, N)
+        if left_out is not None:
+            rows = np.flatnonzero(left_out[here] >= 0)
+            similarity[rows, left_out[here][rows]] = -np.inf
+        indices[here], similarities[here] = _largest(similarity, k)
+    return Nearest(indices, similarities)
+
+
+def _largest(similarity: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
+    """Columns of the k largest values of each row, the largest first, and these values."""
+    num_columns = similarity.shape[1]
+    found = np.sort(np.argpartition(similarity, num_columns - k, axis=1)[:, num_columns - k :], axis=1)
+    values = np.take_along_axis(similarity, found, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
 def nearest(unit: Floats, k: int, progress: Progress | None = None) -> Nearest:
     """The same for all rows, exact: every pair is looked at, some rows at once.
 
@@ -58,11 +87,7 @@ def nearest(unit: Floats, k: int, progress: Progress | None = None) -> Nearest:
         similarity = unit[here] @ unit.T  # (n, N)
         itself = np.arange(len(similarity))
         similarity[itself, start + itself] = -np.inf
-        found = np.sort(np.argpartition(similarity, num_rows - k, axis=1)[:, num_rows - k :], axis=1)
-        values = np.take_along_axis(similarity, found, axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")
-        indices[here] = np.take_along_axis(found, order, axis=1)
-        similarities[here] = np.take_along_axis(values, order, axis=1)
+        indices[here], similarities[here] = _largest(similarity, k)
         if progress:
             progress(min(1.0, (start + ROWS_AT_ONCE) / num_rows))
     return Nearest(indices, similarities)

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from simclr.config import ConfigError, RunConfig
 from simclr.data import loading
-from simclr.data.splits import Split
+from simclr.data.splits import ImageData, Split
 from simclr.encoders import images as own_images
 from simclr.encoders.images import Preprocessing
 from simclr.evaluation.features import outputs_by_batch
@@ -123,7 +123,7 @@ class Encoder(nn.Module):
         if isinstance(images, str | os.PathLike) and Path(images).expanduser().is_dir():
             return self.embed_folder(images, layer, batch_size=batch_size, progress=progress)[0]
         batches = (self.preprocess(batch) for batch in own_images.in_batches(images, _checked(batch_size)))
-        return self._outputs(self._up_to(layer), batches, own_images.num_images(images), progress)
+        return self._outputs(self.up_to(layer), batches, own_images.num_images(images), progress)
 
     def embed_folder(
         self,
@@ -141,10 +141,10 @@ class Encoder(nn.Module):
         Raises:
             ConfigError: if it cannot be read so, or an image breaks while it is decoded.
         """
-        splits = self._folder(folder)
-        names = [name for split in splits for name in _names(split)]
+        splits = list(self.folder_data(folder).splits.values())
+        names = [name for split in splits for name in names_of(split)]
         batches = self._of_splits(splits, _checked(batch_size))
-        return self._outputs(self._up_to(layer), batches, len(names), progress), names
+        return self._outputs(self.up_to(layer), batches, len(names), progress), names
 
     def predict(self, images: Any, *, batch_size: int = BATCH_SIZE, progress: Progress = True) -> Predictions:
         """What the classifier of a supervised run says of plain images; the arguments are those of `embed`.
@@ -152,11 +152,9 @@ class Encoder(nn.Module):
         Raises:
             ConfigError: as of `embed`, or if there is no classifier.
         """
-        if self.classifier is None:
-            raise ConfigError(f"{self.name} has no classifier; allowed: a fine-tuned run, or one from scratch.")
-        network = nn.Sequential(self.network, nn.Flatten(1), self.classifier, nn.Softmax(1))
+        network = self.up_to("classes")
         if isinstance(images, str | os.PathLike) and Path(images).expanduser().is_dir():
-            splits = self._folder(images)
+            splits = list(self.folder_data(images).splits.values())
             batches = self._of_splits(splits, _checked(batch_size))
             count: int | None = sum(split.num_images for split in splits)
         else:
@@ -165,24 +163,38 @@ class Encoder(nn.Module):
         probabilities = self._outputs(network, batches, count, progress)
         return Predictions([self.classes[index] for index in probabilities.argmax(1)], probabilities, self.classes)
 
-    def _up_to(self, layer: str) -> nn.Module:
+    def up_to(self, layer: str) -> nn.Module:
+        """What gives h, z, or with `classes` the probabilities of the classes, of normalized images.
+
+        Raises:
+            ConfigError: if there is no such part.
+        """
         if layer == "h":
             return self.network
+        if layer == "classes":
+            if self.classifier is None:
+                raise ConfigError(f"{self.name} has no classifier; allowed: a fine-tuned run, or one from scratch.")
+            return nn.Sequential(self.network, nn.Flatten(1), self.classifier, nn.Softmax(1))
         if layer == "z" and self.projector is not None:
             return nn.Sequential(self.network, nn.Flatten(1), self.projector)
         there = "h or z" if self.projector is not None else f"h, since {self.name} has no projector"
         raise ConfigError(f"layer is {layer}; allowed: {there}.")
 
-    def _folder(self, folder: str | os.PathLike[str]) -> list[Split]:
+    def folder_data(self, folder: str | os.PathLike[str]) -> ImageData:
+        """The images below a folder, read from their files when they are asked for; see `embed_folder`."""
         data = loading.load_other_data(self.config, str(Path(folder).expanduser()), cut=False, max_bytes=0)
         for source in data.folders:
             source.refuse = True  # no other image may stand for one that breaks now
-        return [split for split in (data.train, data.val, data.test) if split is not None]
+        return data
 
     def _of_splits(self, splits: Sequence[Split], batch_size: int) -> Iterator[Tensor]:
         for split in splits:
-            for pixels in split.batches(batch_size):
-                yield self._preprocess.batch(pixels, self.device)
+            yield from self.of_split(split, batch_size)
+
+    def of_split(self, split: Split, batch_size: int = BATCH_SIZE) -> Iterator[Tensor]:
+        """Its images in order, as `forward` takes them, batch by batch."""
+        for pixels in split.batches(batch_size):
+            yield self._preprocess.batch(pixels, self.device)
 
     def _outputs(
         self, network: nn.Module, batches: Iterator[Tensor], count: int | None, progress: Progress
@@ -210,7 +222,8 @@ def _checked(batch_size: int) -> int:
     return batch_size
 
 
-def _names(split: Split) -> list[str]:
+def names_of(split: Split) -> list[str]:
+    """Relative paths of the images of a split of a folder."""
     source: Any = split.source
     assert split.rows is not None
     return [source.paths[row] for row in split.rows.tolist()]

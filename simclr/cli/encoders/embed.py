@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simclr import runs
+from simclr.cli.encoders import own_images
 from simclr.cli.parser import add_job_options, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError, nearest_name
 from simclr.embeddings import projections, shipped, stored
@@ -66,10 +67,14 @@ def embed(arguments: list[str]) -> int:
         **{name: f"{option.help} Default: {option.default:g}." for name, option in numbers.items()},
         "seed": SELECTION_TEXTS["seed"],
         "dataset": DATASET_TEXT,
+        "out": "FILE.csv or FILE.parquet: a row of features for every image of the folder --dataset, and no maps.",
     }
     add_job_options(parser, texts)
     options = parse(parser, arguments)
     with jobs.running(options.job_dir) as report:
+        if options.out is not None:
+            _write_table(options, report)
+            return 0
         choice, asked, checkpoint, layer = _parse_options(options)
         models = resolve_encoders(options.RUN, folder_of_runs(options.runs_dir), checkpoint, layer)
         choice = with_dataset(choice, models, options.dataset, report)
@@ -84,6 +89,17 @@ def embed(arguments: list[str]) -> int:
             print(f"{model.name}: {embedding.num_images:,} images{of}, {dims} features, {accuracy}")
             print(embedding.folder, flush=True)
     return 0
+
+
+def _write_table(options: Any, report: Report) -> None:
+    """Features of a folder's images as a table, which is written while they are computed."""
+    if len(options.RUN) > 1 or options.dataset is None:
+        raise ConfigError(f"out is {options.out}; allowed with one RUN and the folder of images as dataset.")
+    given = [name for name in ("split", "num_images", "method", "dims", "seed") if getattr(options, name) is not None]
+    if given:
+        raise ConfigError(f"out is {options.out} and {given[0]} is set; allowed: out with checkpoint, layer, dataset.")
+    checkpoint = f"@{options.checkpoint}" if options.checkpoint is not None else ""
+    own_images.features(f"{options.RUN[0]}{checkpoint}", options.dataset, options, report)
 
 
 def with_dataset(
