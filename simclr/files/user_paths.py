@@ -41,6 +41,12 @@ def dead_link(path: Path) -> str:
     return ""
 
 
+def with_dead_link(path: Path) -> str:
+    """The same as the end of a clause, in brackets."""
+    link = dead_link(path)
+    return f" ({link})" if link else ""
+
+
 def takes_files(folder: Path) -> bool:
     """Whether a file can be made there; the folder is made if it can be."""
     try:

@@ -15,7 +15,7 @@ from simclr.data.folders import folder_files
 from simclr.data.folders.folder_files import IMAGE_SUFFIXES
 from simclr.files import safe_read
 from simclr.files.names import is_text, readable
-from simclr.files.user_paths import dead_link, existing_folder, user_path
+from simclr.files.user_paths import existing_folder, user_path, with_dead_link
 
 # The folders of the splits, in any case.
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
@@ -154,8 +154,8 @@ def read(
         is_file = bool(dataset) and os.path.isfile(user_path(dataset))
         what = "is a file, not a folder" if is_file else "is neither a data set nor a folder that exists"
         shown = dataset if len(dataset) <= MAX_SHOWN else f"{dataset[:MAX_SHOWN]}..."
-        if dataset and not is_file and (link := dead_link(user_path(dataset))):
-            what += f" ({link})"
+        if dataset and not is_file:
+            what += with_dead_link(user_path(dataset))
         raise ConfigError(
             f"dataset is {printable(shown) or 'empty'}, which {printable(what)}; allowed: {', '.join(DATASETS)} or a "
             f"folder of images{nearest_name(dataset, DATASETS) or '.'}"
