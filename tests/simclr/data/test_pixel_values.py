@@ -402,6 +402,18 @@ def test_jpeg_files_that_were_cut_and_closed_again_are_found(tmp_path, progressi
         decoding.decode_image(tmp_path, "x.jpg", 32)
 
 
+@pytest.mark.parametrize("side", [32, 400])
+@pytest.mark.parametrize("share", [0.7, 0.9, 0.97])
+def test_jpeg_files_that_lack_a_few_rows_are_found_also_where_they_are_halved(tmp_path, side, share):
+    picture = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    whole = jpeg(picture, quality=90)
+    (tmp_path / "x.jpg").write_bytes(whole[: int(share * len(whole))] + jpeg_ends.END)
+    with pytest.raises(ConfigError, match="cut short or damaged"):
+        decoding.decode_image(tmp_path, "x.jpg", side)
+    (tmp_path / "x.jpg").write_bytes(whole)
+    assert decoding.decode_image(tmp_path, "x.jpg", side).shape == (3, side, side)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_png_files_that_are_damaged_in_the_middle_are_found(tmp_path, share):
     """The attempt to decode one for its EXIF block is the one that tells."""
