@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import TINY_PRETRAIN
+from conftest import TINY_PRETRAIN, make_folder
 from dashboard_fixtures import open_page, texts
 from trainings import run_and_find
 
@@ -14,6 +14,7 @@ from simclr import runs
 from simclr.cli.main import main
 from simclr.config import ConfigError
 from simclr.files.user_paths import dead_link
+from simclr.views import sample_images
 
 NOWHERE = "/nowhere/at/all"
 
@@ -116,3 +117,19 @@ def test_a_runs_folder_that_is_a_link_to_nowhere(tmp_path: Path) -> None:
         runs.create(PretrainConfig(dataset="shapes", backbone="resnet_tiny"), tmp_path / "runs")
     assert f"{tmp_path}/runs is a link to {NOWHERE}, which is not there" in str(caught.value)
     assert runs.list_runs(tmp_path / "runs") == []
+
+
+@pytest.mark.parametrize("num_good", [0, 4])
+def test_sample_images_pass_over_files_that_lead_nowhere(tmp_path: Path, num_good: int) -> None:
+    folder = make_folder(tmp_path / "set", {"train/a": max(1, num_good), "train/b": max(1, num_good)})
+    for label in "ab":
+        for path in list((folder / "train" / label).iterdir())[num_good:]:
+            path.unlink()
+        for number in range(3):
+            (folder / "train" / label / f"00-{number}.png").symlink_to(NOWHERE)
+    if not num_good:
+        with pytest.raises(ConfigError, match=r"00-0\.png cannot be read \(No such file or directory\)"):
+            sample_images.load(str(folder), None)
+        return
+    found = sample_images.load(str(folder), None)
+    assert len(found.images) == len(found.names) == 2 * num_good and set(found.names) == {"a", "b"}
