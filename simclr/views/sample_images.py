@@ -128,9 +128,9 @@ def _from_folder(dataset: str) -> SampleImages:
     folder = existing_folder(dataset)
     if folder is None:
         hint = cfg.nearest_name(dataset, cfg.DATASETS)
+        link = with_dead_link(user_path(dataset))
         raise ConfigError(
-            f"dataset is {dataset}{with_dead_link(user_path(dataset))}; allowed: {', '.join(cfg.DATASETS)}, or a folder of "
-            f"images{hint or '.'}"
+            f"dataset is {dataset}{link}; allowed: {', '.join(cfg.DATASETS)}, or a folder of images{hint or '.'}"
         )
     paths = []
     start = folder / "train" if (folder / "train").is_dir() else folder
