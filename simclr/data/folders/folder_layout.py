@@ -60,6 +60,7 @@ class Layout:
 
     folder: what the paths start from. classes: two or more names, else empty, and `no_classes` says why.
     left_out: what is not read, in words. test_fraction: of the images, cut off to test with where there are none.
+    min_classes: fewer are none; a part of several sets may have one.
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class Layout:
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     test_fraction: float = 0.2
+    min_classes: int = 2
 
     def split_sizes(self, val_fraction: float, limit_images: int | None) -> dict[str, int]:
         """Images of train, val and test, after the cuts that a run makes, if none of them is broken."""
@@ -169,9 +171,9 @@ def read(
             f"{', '.join(IMAGE_SUFFIXES)}, in train/<class>/, <class>/ or the folder itself."
         )
     images, real, prefix = files.images, files.real, ""
-    while wrapper := _wrapper(images):
-        folder, prefix = folder / wrapper, f"{prefix}{wrapper}/"
-        images = [path.removeprefix(f"{wrapper}/") for path in images]
+    if wrapper := _wrapper(images):
+        folder, prefix = folder / wrapper, f"{wrapper}/"
+        images = [path.removeprefix(prefix) for path in images]
     real = {name.removeprefix(prefix): path for name, path in real.items() if name.startswith(prefix)}
     layout = Layout(folder, left_out=files.left_out, test_fraction=test_fraction)
     if sets := _sets_in(images):
@@ -180,6 +182,8 @@ def read(
         _find_splits(dataset, layout, images, real)
     _check_classes(dataset, layout, labelled_only)
     _name_classes(dataset, layout)
+    if wrapper and layout.classes and not layout.splits["train"].where:
+        layout.notes.insert(0, f"The classes are the folders in {wrapper}/.")
     if files.others:
         layout.left_out.append(_others_text(files.others))
     return layout
@@ -231,13 +235,22 @@ def _name_classes(dataset: str, layout: Layout) -> None:
 
 
 def _wrapper(files: Sequence[str]) -> str:
-    """The one folder that holds all files, where it holds nothing but the folders of splits; "" if there is none."""
-    top = files[0].partition("/")[0]
-    if any(path.count("/") < 2 or not path.startswith(f"{top}/") for path in files):
+    """The folder around all others, as archives have it, such as `data/flowers`; "" if there is none.
+
+    That is the one that holds nothing but folders of splits, else the inmost that holds folders. One that is called as
+    a split is none.
+    """
+    common = os.path.commonpath([os.path.dirname(path) for path in files])
+    parts = common.split("/") if common else []
+    for depth in range(1, len(parts) + 1):
+        inside = [path.split("/")[depth:] for path in files]
+        inner = {names[0] for names in inside}
+        roles = roles_of(inner)
+        if all(len(names) > 1 for names in inside) and inner == set(roles) and "train" in roles.values():
+            return "/".join(parts[:depth])
+    if not parts or roles_of(parts) or all(os.path.dirname(path) == common for path in files):
         return ""
-    inner = {path.split("/", 2)[1] for path in files}
-    roles = roles_of(inner)
-    return top if inner == set(roles) and "train" in roles.values() else ""
+    return common
 
 
 def _sets_in(files: Sequence[str]) -> list[str]:
@@ -260,7 +273,7 @@ def _sets_in(files: Sequence[str]) -> list[str]:
 
 def _join_sets(dataset: str, layout: Layout, names: list[str], files: list[str], real: Mapping[str, str]) -> None:
     """Reads each of several sets by itself, and takes their splits together."""
-    parts = {name: Layout(layout.folder / name, test_fraction=layout.test_fraction) for name in names}
+    parts = {name: Layout(layout.folder / name, test_fraction=layout.test_fraction, min_classes=1) for name in names}
     for name, part in parts.items():
         below = {path: path.removeprefix(f"{name}/") for path in (*files, *real) if path.startswith(f"{name}/")}
         _find_splits(
@@ -275,6 +288,9 @@ def _join_sets(dataset: str, layout: Layout, names: list[str], files: list[str],
         layout.no_classes = f"in {without[0]}/ {parts[without[0]].no_classes}"
     else:
         layout.classes = tuple(sorted({found for part in parts.values() for found in part.classes}))
+        if len(layout.classes) == 1:
+            layout.no_classes = f"there is only one class ({layout.classes[0]})"
+            layout.classes = ()
     for role in SPLIT_FOLDERS:
         found = {name: part.splits[role] for name, part in parts.items() if role in part.splits}
         if not found:
@@ -434,7 +450,7 @@ def _split_files(layout: Layout, where: str, paths: list[str], *, needs_direct_i
             f"{shelves[0]}/ holds no images but {len(inner[shelves[0]])} folders of them; to have {shelves[0]} read as "
             "a class, put it into a folder train/"
         )
-    elif len(classes) < 2:
+    elif len(classes) < layout.min_classes:
         why = f"there is only one class ({classes[0]})"
     if why:
         layout.no_classes = why
@@ -452,7 +468,8 @@ def _check_classes(dataset: str, layout: Layout, labelled_only: bool) -> None:
     classes = layout.classes
     if labelled_only and not classes:
         only_one = layout.no_classes.startswith("there is only one class")
-        what = layout.no_classes.replace("there is", "has", 1) if only_one else "has images without classes"
+        why = layout.no_classes
+        what = why.replace("there is", "has", 1) if only_one else f"has images without classes, since {why}"
         raise ConfigError(
             f"dataset is {dataset}, which {what}; allowed: two or more class folders, as in train/<class>/ or <class>/."
         )

@@ -52,6 +52,26 @@ CASES = {
         "Read as 2 classes (a 5, b 5): 10 images from train/images/ train, 2 from val/images/ validate and 3 from "
         "test/ test. No validation image is of b.",
     ),
+    "archives in archives": (
+        {"archive/data set/train/a": 5, "archive/data set/train/b": 5, "archive/data set/test/a": 2},
+        "Read as 2 classes (a 5, b 5): 8 images from train/ train, 2 from train/ validate and 2 from test/ test. No "
+        "test image is of b.",
+    ),
+    "a folder around the classes": (
+        {"PetImages/Cat": 10, "PetImages/Dog": 10, "PetImages/x.png": 1, "notes.txt": 1},
+        "Read as 2 classes (Cat 10, Dog 10): 14 images train, 2 validate and 4 test. Left out: 1 image beside the "
+        "class folders (such as x.png) and 1 file of other kinds (.txt). The classes are the folders in PetImages/.",
+    ),
+    "a folder around several sets": (
+        {"all/cam1/train/a": 5, "all/cam1/train/b": 5, "all/cam2/train/a": 5, "all/cam2/test/a": 2},
+        "Read as 2 classes (a 10, b 5): 13 images from */train/ train, 2 from */train/ validate and 2 from */test/ "
+        "test. The 2 folders cam1/ and cam2/ are one set.",
+    ),
+    "several sets of one class": (
+        {"cam1/train/a": 5, "cam2/train/a": 5},
+        "Read as images without classes: 8 images from */train/ train, 2 from */train/ validate and none test. No "
+        "classes, since there is only one class (a). The 2 folders cam1/ and cam2/ are one set.",
+    ),
     "numbers beside them": (
         {"train2017": 10, "val2017": 4},
         "Read as images without classes: 10 images from train2017/ train, 4 from val2017/ validate and none test. No "
@@ -241,6 +261,14 @@ def test_what_can_be_read_in_two_ways_is_refused(tmp_path, layout, words):
         folder_layout.read(str(make(tmp_path / "set", layout)))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_what_has_no_classes_is_refused_for_labels_with_the_reason(tmp_path):
+    folder = make(tmp_path / "set", {"00/0": 3, "00/1": 3, "01/2": 4})
+    with pytest.raises(
+        ConfigError, match="has images without classes, since 00/ holds no images but 2 folders of them;"
+    ):
+        folder_layout.read(str(folder), labelled_only=True)
 
 
 def test_names_that_cannot_be_shown_are_said_all_the_same(tmp_path):
