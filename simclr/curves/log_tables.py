@@ -260,9 +260,10 @@ def _cells(lines: Sequence[str], delimiter: str) -> Iterable[list[str]]:
 def _is_header(cells: Sequence[str], header: Sequence[str], delimiter: str) -> bool:
     """Whether a later line names columns: texts alone, one of which was a name before, or is that of a place."""
     named = [cell for cell in cells if cell]
-    known = {*header, *(spelling for spellings in PLACES.values() for spelling in spellings)}
-    is_known = len(named) > 1 and bool({cell.lower() for cell in named} & known)
-    return (is_known or bool(set(named) & set(header))) and all(_number(cell, delimiter) is None for cell in named)
+    if not named or named[0][0].isdigit() or any(_number(cell, delimiter) is not None for cell in named):
+        return False
+    places = {spelling for spellings in PLACES.values() for spelling in spellings}
+    return bool(set(named) & set(header)) or (len(named) > 1 and bool({cell.lower() for cell in named} & places))
 
 
 def _number(cell: str, delimiter: str, groups: str = "") -> float | None:
@@ -272,7 +273,7 @@ def _number(cell: str, delimiter: str, groups: str = "") -> float | None:
         groups: the sign between groups of three digits, where the file tells.
     """
     cell = cell.strip()
-    if cell[-1:] in ")]" and (wrapped := WRAPPED.fullmatch(cell)):
+    if cell.endswith((")", "]")) and (wrapped := WRAPPED.fullmatch(cell)):
         cell = wrapped[1]
     if groups and GROUPED[groups].fullmatch(cell):
         cell = cell.replace(groups, "")

@@ -239,16 +239,19 @@ def _wrapper(files: Sequence[str]) -> str:
 
     That is the one that holds nothing but folders of splits, else the inmost that holds folders. One that is called as
     a split is none.
+
+    Args:
+        files: sorted, so that what the first and the last begin with is what all begin with.
     """
-    common = os.path.commonpath([os.path.dirname(path) for path in files])
+    common = os.path.commonpath([os.path.dirname(files[0]), os.path.dirname(files[-1])])
     parts = common.split("/") if common else []
     for depth in range(1, len(parts) + 1):
-        inside = [path.split("/")[depth:] for path in files]
-        inner = {names[0] for names in inside}
+        inner = {path.split("/", depth + 1)[depth] for path in files}
         roles = roles_of(inner)
-        if all(len(names) > 1 for names in inside) and inner == set(roles) and "train" in roles.values():
+        is_whole = inner == set(roles) and "train" in roles.values()
+        if is_whole and all(path.count("/") > depth for path in files):
             return "/".join(parts[:depth])
-    if not parts or roles_of(parts) or all(os.path.dirname(path) == common for path in files):
+    if not parts or roles_of(parts) or not any("/" in path[len(common) + 1 :] for path in files):
         return ""
     return common
 
