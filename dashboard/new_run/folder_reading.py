@@ -40,7 +40,7 @@ def sentence(config: RunConfig) -> str:
     if isinstance(found, str):
         return ""
     text = found.sentence(found.split_sizes(config.val_fraction, config.limit_images))
-    if config.value_min is None and config.value_max is None and _is_deep(str(found.folder), *_some(found)):
+    if config.value_min is None and config.value_max is None and _is_deep(*_some(found)):
         text += (
             " Its images hold more than 8 bits a value: the run finds the range that they use, shows it as black to "
             "white, and says so first."
@@ -48,16 +48,17 @@ def sentence(config: RunConfig) -> str:
     return text
 
 
-def _some(layout: Layout) -> tuple[str, ...]:
-    """A few of the training images, evenly spaced."""
+def _some(layout: Layout) -> tuple[bytes, ...]:
+    """A few of the training images, evenly spaced; as bytes, since names that are no text cannot be keys of a cache."""
     paths = layout.splits["train"].paths
-    return tuple(paths[:: max(1, len(paths) // NUM_LOOKED_AT)][:NUM_LOOKED_AT])
+    some = paths[:: max(1, len(paths) // NUM_LOOKED_AT)][:NUM_LOOKED_AT]
+    return tuple(os.fsencode(layout.folder / path) for path in some)
 
 
 @st.cache_resource(ttl=KEPT_SECONDS, max_entries=4, show_spinner=False)
-def _is_deep(folder: str, *paths: str) -> bool:
+def _is_deep(*paths: bytes) -> bool:
     """Whether one of these images says in its header that it holds more than 8 bits a value."""
-    return any(is_deep(Path(folder, path)) for path in paths)
+    return any(is_deep(Path(os.fsdecode(path))) for path in paths)
 
 
 def _of(config: RunConfig) -> Layout | str | None:

@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.runs import first_page, live, table_view
 from dashboard.shared import queue, run_actions, store, ui, url_state
+from simclr import runs
 
 
 def undo_delete() -> None:
@@ -59,6 +60,8 @@ def page() -> None:
     if active or is_waiting:
         st.space("small")
     table_view.section()
+    if sentence := runs.dead_links_said(store.runs_dir()):
+        st.caption(escape.markdown(sentence))
 
 
 if __name__ == "__main__":  # Streamlit runs a page as the main module

@@ -56,7 +56,7 @@ def label(item: index.Summary) -> str:
     parts = [kind]
     if item.arm and item.labels is not None:
         parts.append(item.labels.phrase)
-    return " · ".join([*parts, item.dataset, item.id.rsplit("-", 1)[-1]])
+    return " · ".join([*parts, item.dataset, item.end or index.last_part(item.id)])
 
 
 def checkpoint_label(name: str) -> str:

@@ -25,7 +25,7 @@ from simclr import runs
 from simclr.analysis import disagreement
 from simclr.analysis.disagreement import Card
 from simclr.analysis.traits import Trait
-from simclr.config import ConfigError
+from simclr.config import ConfigError, not_written
 from simclr.embeddings import stored
 from simclr.embeddings.stored import Embedding
 from simclr.files import safe_read, writing
@@ -204,7 +204,7 @@ def compute(sides: Sides) -> list[Card]:
         sides.path.parent.mkdir(parents=True, exist_ok=True)
         writing.write_atomically(sides.path, json.dumps(values, indent=1))
     except OSError as error:
-        raise ConfigError(f"{sides.path.parent} cannot be written: {error.strerror or error}.") from None
+        raise not_written(f"{sides.path.parent} cannot be written", error) from None
     return [replace(card, together=sides.order[card.together]) for card in cards]
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from simclr import runs
 from simclr.analysis import similarity, stored
 from simclr.analysis.encoders import load_encoder, model_values
-from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
+from simclr.config import FinetuneConfig, PretrainConfig, not_written
 from simclr.embeddings import references
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.stored import digest
@@ -86,7 +86,7 @@ def compute(run: Run, place: str | None = None) -> dict[str, Any]:
         path.parent.mkdir(parents=True, exist_ok=True)
         writing.write_atomically(path, json.dumps(found))
     except OSError as error:
-        raise ConfigError(f"{path.parent} cannot be written: {error.strerror or error}.") from None
+        raise not_written(f"{path.parent} cannot be written", error) from None
     return found
 
 

@@ -26,7 +26,7 @@ from simclr.analysis import factors
 from simclr.analysis.encoders import load_encoder, model_values
 from simclr.analysis.factors import RIDGE_STRENGTHS, factor_probe
 from simclr.analysis.invariance import STRENGTHS, invariance
-from simclr.config import ConfigError
+from simclr.config import not_written
 from simclr.data import shapes
 from simclr.embeddings import references
 from simclr.embeddings.neighbors import Progress
@@ -85,7 +85,7 @@ def keep_images(model: EncoderRef, images: NDArray[np.uint8]) -> Path:
         if not path.is_file():
             writing.write_array(path, images)
     except OSError as error:
-        raise ConfigError(f"{path.parent} cannot be written: {error.strerror or error}.") from None
+        raise not_written(f"{path.parent} cannot be written", error) from None
     return path
 
 
@@ -114,7 +114,7 @@ def compute(
             path.parent.mkdir(parents=True, exist_ok=True)
             writing.write_atomically(path, json.dumps(found | {"model": model.reference, "versions": runs.versions()}))
         except OSError as error:
-            raise ConfigError(f"{path.parent} cannot be written: {error.strerror or error}.") from None
+            raise not_written(f"{path.parent} cannot be written", error) from None
     report(1.0)
     return found
 

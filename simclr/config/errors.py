@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import unicodedata
+from pathlib import Path
 
 from simclr.files.names import readable
+from simclr.files.user_paths import with_dead_link
 
 UNSHOWN = ("Cc", "Zl", "Zp")  # characters that end a line or steer a terminal
 
@@ -36,4 +39,5 @@ def not_written(what: str, error: OSError, setting: str = "") -> ConfigError:
     """
     is_anothers = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
     remedy = f"; allowed: {setting} set to a folder of your own" if setting and is_anothers else ""
-    return ConfigError(f"{what}: {error.strerror or error}{remedy}.")
+    link = with_dead_link(Path(os.fsdecode(error.filename))) if isinstance(error.filename, str | bytes) else ""
+    return ConfigError(f"{what}: {error.strerror or error}{link}{remedy}.")

@@ -26,6 +26,7 @@ TRAINER_STATE = "trainer_state.json"
 EVENTS = "events.out.tfevents"
 DELIMITERS = ",;\t|"
 MAX_COLUMNS = 2000
+LOOKED_AT = 200  # lines that tell how numbers are written
 # What programs call the places of a row, in lower case, and what they are called here.
 PLACES = {
     "epoch": ("epoch", "epochs", "current_epoch", "ep"),
@@ -33,6 +34,14 @@ PLACES = {
 }
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
+# Numbers that tell which sign stands before decimals, since no group of three digits begins or ends so.
+SURE_COMMA = re.compile(r"[-+]?(?:0,\d+|\d{4,},\d+|\d+,(?:\d\d?|\d{4,})|[\d.]+\.\d{3},\d+)(?:[eE][-+]?\d+)?")
+SURE_POINT = re.compile(r"[-+]?(?:0?\.\d+|\d{4,}\.\d+|\d+\.(?:\d\d?|\d{4,})|[\d,]+,\d{3}\.\d+)(?:[eE][-+]?\d+)?")
+GROUPED = {",": re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"), ".": re.compile(r"[-+]?\d{1,3}(?:\.\d{3})+(?:,\d+)?")}
+# As Python prints a tensor or an array of one number: tensor(2.5, device='cuda:0'), np.float64(2.5), [2.5].
+WRAPPED = re.compile(
+    r"(?:[A-Za-z_][\w.]*\(\[?|\[)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*\]?(?:,\s*\w+=[^)]*)?\)?"
+)
 UNIT = re.compile(r"\s*(?:%|[a-zA-Zµ/]{1,8})")
 
 
@@ -98,10 +107,11 @@ def header_of(path: Path) -> tuple[str, ...]:
     """The names in the first line of a CSV file, whose rest is not read; none if it cannot be read."""
     try:
         with safe_read.open_file(path) as stream:
-            line = stream.readline(safe_read.MAX_HEADER_BYTES).decode("utf-8-sig", errors="replace").strip()
+            content = stream.read(safe_read.MAX_HEADER_BYTES)
     except OSError:
         return ()
-    return tuple(name for cells in _cells([line], _delimiter([line])) for name in cells)
+    lines = _table_lines(_decoded(content))[:1]
+    return tuple(name for cells in _cells(lines, _delimiter(lines)) for name in cells) if lines else ()
 
 
 def counted_by_header(path: Path) -> tuple[str, ...]:
@@ -160,15 +170,16 @@ def _csv_columns(path: Path) -> dict[str, NDArray[np.float64]]:
 
     Without a header columns are called column 1, column 2 and so on.
     """
-    lines = [line for line in _text(path).splitlines() if line.strip()]
+    lines = _table_lines(_decoded(safe_read.read_bytes(path, safe_read.MAX_TABLE_BYTES)))
     if not lines:
         raise Unreadable("it is empty")
     delimiter = _delimiter(lines)
+    groups = _group_sign(lines, delimiter)
     rows: list[dict[str, float]] = []
     header: list[str] = []
     for cells in _cells(lines, delimiter):
         if not header:
-            header = cells if not any(_number(cell, delimiter) is not None for cell in cells) else []
+            header = cells if not any(_number(cell, delimiter, groups) is not None for cell in cells) else []
             if header:
                 continue
             header = [f"column {place + 1}" for place in range(len(cells))]
@@ -177,7 +188,7 @@ def _csv_columns(path: Path) -> dict[str, NDArray[np.float64]]:
             continue
         found = {}
         for name, cell in zip(header, cells, strict=False):
-            number = _number(cell, delimiter)
+            number = _number(cell, delimiter, groups)
             if name and number is not None:
                 found[name] = number
         if found:
@@ -185,12 +196,39 @@ def _csv_columns(path: Path) -> dict[str, NDArray[np.float64]]:
     return _columns_of(rows)
 
 
-def _text(path: Path) -> str:
-    content = safe_read.read_bytes(path, safe_read.MAX_TABLE_BYTES)
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):  # as spreadsheets export
+def _decoded(content: bytes) -> str:
+    """The text of a log: UTF-8, UTF-16 as spreadsheets export it, else what Windows writes in the west."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", errors="replace")
-    text = content.decode("utf-8-sig", errors="replace")
-    return text[: text.rfind("\n") + 1] or text  # an incomplete last line is still being written
+    if content[1:4:2] == b"\0\0" or content[:3:2] == b"\0\0":  # no letter of a header is beyond Latin
+        return content.decode("utf-16-le" if content[:1] != b"\0" else "utf-16-be", errors="replace")
+    content = content[: content.rfind(b"\n") + 1] or content  # an incomplete last line is still being written
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("utf-8-sig" if b"\0" in content else "cp1252", errors="replace")
+
+
+def _table_lines(text: str) -> list[str]:
+    """The lines of a table without comments before it; the last of these is the header where there is no other."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    num_comments = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    if not 0 < num_comments < len(lines):
+        return lines
+    delimiter = _delimiter(lines[num_comments:])
+    first = next(iter(_cells(lines[num_comments : num_comments + 1], delimiter)), [])
+    has_header = not any(_number(cell, delimiter) is not None for cell in first)
+    return lines[num_comments if has_header else num_comments - 1 :]
+
+
+def _group_sign(lines: Sequence[str], delimiter: str) -> str:
+    """The sign between groups of three digits, if the first lines tell surely that decimals have the other; else ""."""
+    cells = [cell for row in _cells(lines[:LOOKED_AT], delimiter) for cell in row]
+    has_comma = any(SURE_COMMA.fullmatch(cell) for cell in cells)
+    has_point = any(SURE_POINT.fullmatch(cell) for cell in cells)
+    if has_comma == has_point:
+        return ""
+    return "." if has_comma else ","
 
 
 def _delimiter(lines: Sequence[str]) -> str:
@@ -220,15 +258,26 @@ def _cells(lines: Sequence[str], delimiter: str) -> Iterable[list[str]]:
 
 
 def _is_header(cells: Sequence[str], header: Sequence[str], delimiter: str) -> bool:
-    """Whether a later line names columns: texts alone, one of which was a name before."""
+    """Whether a later line names columns: texts alone, one of which was a name before, or is that of a place."""
     named = [cell for cell in cells if cell]
-    return bool(set(named) & set(header)) and all(_number(cell, delimiter) is None for cell in named)
+    if not named or named[0][0].isdigit() or any(_number(cell, delimiter) is not None for cell in named):
+        return False
+    places = {spelling for spellings in PLACES.values() for spelling in spellings}
+    return bool(set(named) & set(header)) or (len(named) > 1 and bool({cell.lower() for cell in named} & places))
 
 
-def _number(cell: str, delimiter: str) -> float | None:
-    """The number in a cell, also before a unit; a share in per cent becomes a fraction. None where there is none."""
+def _number(cell: str, delimiter: str, groups: str = "") -> float | None:
+    """The number in a cell, also before a unit; a share in per cent becomes a fraction. None where there is none.
+
+    Args:
+        groups: the sign between groups of three digits, where the file tells.
+    """
     cell = cell.strip()
-    if delimiter != "," and DECIMAL_COMMA.fullmatch(cell):
+    if cell.endswith((")", "]")) and (wrapped := WRAPPED.fullmatch(cell)):
+        cell = wrapped[1]
+    if groups and GROUPED[groups].fullmatch(cell):
+        cell = cell.replace(groups, "")
+    if (delimiter != "," or groups == ".") and DECIMAL_COMMA.fullmatch(cell):
         cell = cell.replace(",", ".")
     match = NUMBER.match(cell)
     if match is None:

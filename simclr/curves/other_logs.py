@@ -15,7 +15,7 @@ from typing import Any
 
 from simclr.config import ConfigError
 from simclr.curves import log_tables
-from simclr.files.user_paths import user_path
+from simclr.files.user_paths import user_path, with_dead_link
 from simclr.runs.file_names import CONFIG, METRICS
 from simclr.runs.folder import is_run_folder
 
@@ -80,7 +80,8 @@ def open_folder(text: str) -> list[Log]:
     if is_file:
         return [_one(named)]
     if not is_folder:
-        raise ConfigError(f"folder is {text.strip()[:200]}, which is not there or cannot be read; {allowed}")
+        link = with_dead_link(user_path(text.strip()))
+        raise ConfigError(f"folder is {text.strip()[:200]}, which is not there or cannot be read{link}; {allowed}")
     found = []
     for file in _log_files(named, any_csv=True):
         path = _named(file)

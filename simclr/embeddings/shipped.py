@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclr import runs
-from simclr.config import DATASETS, ConfigError
+from simclr.config import DATASETS, ConfigError, not_written
 from simclr.data.folders.decoding import BrokenImageError, decode_image
 from simclr.embeddings import stored
 from simclr.embeddings.projections import Projection
@@ -123,7 +123,7 @@ def make_pictures(embedding: Embedding, folder: Path, progress: Progress = lambd
         raise ConfigError(str(error)) from None
     except OSError as error:
         if not embedding.sheets:  # else another process was quicker
-            raise ConfigError(f"{embedding.pictures} cannot be written: {error.strerror or error}.") from None
+            raise not_written(f"{embedding.pictures} cannot be written", error) from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     progress(1.0)

@@ -26,13 +26,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simclr import runs
-from simclr.config import CROP_AND_FLIP, ConfigError, FinetuneConfig, PretrainConfig, RunConfig, nearest_name
+from simclr.config import (
+    CROP_AND_FLIP,
+    ConfigError,
+    FinetuneConfig,
+    PretrainConfig,
+    RunConfig,
+    nearest_name,
+    not_written,
+)
 from simclr.data.identity import DataPlace, classes_of, fingerprint, moved_config
 from simclr.data.loading import load_other_data
 from simclr.data.splits import ImageData, Split, label_subset
 from simclr.evaluation import knn, linear_probe
 from simclr.evaluation.features import features_of
 from simclr.files import safe_read, writing
+from simclr.files.user_paths import with_dead_link
 from simclr.models import backbones, compute, state_dicts, weight_reading
 from simclr.models.heads import classifier
 from simclr.models.weights import Weights
@@ -312,8 +321,9 @@ def evaluate_run(
     usual = ("knn", "linear") if run.kind == "pretrain" else ("classifier",)
     protocols = check_protocols(protocols, run.kind) or usual
     if run.status.is_active or not run.model_path.is_file():
+        link = with_dead_link(run.model_path)
         raise ConfigError(
-            f"RUN is {run.id}, which is {run.status.state} and has no final weights yet; allowed: a finished run."
+            f"RUN is {run.id}, which is {run.status.state} and has no final weights yet{link}; allowed: a finished run."
         )
     config = runs.load_config(run)
     if config.dataset is None or config.backbone is None:
@@ -427,7 +437,7 @@ def add_other_figures(path: Path, found: Mapping[str, Any]) -> set[str]:
             path.parent.mkdir(parents=True, exist_ok=True)
             writing.write_atomically(path, json.dumps(values, indent=1))
         except OSError as error:
-            raise ConfigError(f"{path} cannot be written: {error.strerror or error}.") from None
+            raise not_written(f"{path} cannot be written", error) from None
     return new
 
 

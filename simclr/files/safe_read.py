@@ -54,7 +54,8 @@ def _open(path: str | Path, flags: int, max_bytes: int | None) -> tuple[int, int
             raise
         folder, target = os.path.realpath(os.path.dirname(path) or "."), os.path.realpath(path)
         if not target.startswith(folder + os.sep):
-            raise OSError(errno.ELOOP, "it is a link that leaves its folder", str(path)) from None
+            nowhere = "" if os.path.lexists(target) else ", to what is not there"
+            raise OSError(errno.ELOOP, f"it is a link that leaves its folder{nowhere}", str(path)) from None
         handle = os.open(target, flags, 0o666)
     try:
         found = os.fstat(handle)

@@ -9,6 +9,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+from simclr.files.names import readable
+
 
 def user_path(text: str | Path) -> Path:
     """The path that a text names; `~` and `~name` stay as they are where nobody has that home."""
@@ -25,6 +27,24 @@ def existing_folder(text: str | Path) -> Path | None:
         return folder if folder.is_dir() else None
     except (OSError, ValueError):  # too long a name, a null byte
         return None
+
+
+def dead_link(path: Path) -> str:
+    """The link on the way to a path that leads nowhere, in words; empty if there is none.
+
+    Such links are left when what they lead to is moved, or is not mounted in a container.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for part in (path, *path.parents):
+            if part.is_symlink() and not part.exists():
+                return f"{part} is a link to {readable(os.readlink(part))}, which is not there"
+    return ""
+
+
+def with_dead_link(path: Path) -> str:
+    """The same as the end of a clause, in brackets."""
+    link = dead_link(path)
+    return f" ({link})" if link else ""
 
 
 def takes_files(folder: Path) -> bool:

@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, TextIO
 
+from simclr.config import not_written
 from simclr.files import safe_read
 from simclr.files.names import readable
 
@@ -36,11 +37,20 @@ class _Tee:
 
 @contextlib.contextmanager
 def log_to(path: Path, wanted: bool) -> Iterator[None]:
+    """What is printed goes to a file too.
+
+    Raises:
+        ConfigError: if it cannot be written.
+    """
     if not wanted:
         yield
         return
     out, err = sys.stdout, sys.stderr
-    with safe_read.open_to_append(path) as log:
+    try:
+        opened = safe_read.open_to_append(path)
+    except OSError as error:
+        raise not_written(f"{path} cannot be written", error) from None
+    with opened as log:
         sys.stdout, sys.stderr = _Tee(out, log), _Tee(err, log)  # type: ignore[assignment]
         try:
             yield

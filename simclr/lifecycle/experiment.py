@@ -6,6 +6,7 @@ from pathlib import Path
 
 from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig
+from simclr.files.user_paths import with_dead_link
 from simclr.runs import Run
 
 
@@ -27,8 +28,8 @@ def find(reference: int | str | None, runs_dir: Path, *, needs_weights: bool) ->
         raise ConfigError(f"experiment_version is {reference}, which is a {found.kind} run; allowed: a pre-training.")
     if needs_weights and not found.model_path.is_file():
         raise ConfigError(
-            f"experiment_version is {found.id}, which is {found.status.state} and has no final weights yet; allowed: a "
-            "finished pre-training."
+            f"experiment_version is {found.id}, which is {found.status.state} and has no final weights yet"
+            f"{with_dead_link(found.model_path)}; allowed: a finished pre-training."
         )
     return found, found.model_path
 

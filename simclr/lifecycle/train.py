@@ -17,6 +17,7 @@ import torch
 from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.data import identity
+from simclr.files.user_paths import dead_link
 from simclr.hardware import devices, rank_messages, ranks
 from simclr.lifecycle.console import log_to, print_to_log, quiet_libraries
 from simclr.lifecycle.failures import TellOthers, close_as_failed, explain
@@ -123,7 +124,9 @@ def train(
         prepared.peers, prepared.callbacks = peers, callbacks
         with compute.deterministic_algorithms(config), log_to(run.log_path, wanted=not supervised):
             _run_to_end(run, prepared, status, signals, peers, resume)
-    except ConfigError:
+    except ConfigError as error:
+        if status is not None and runs.read_status(status.folder).is_active:
+            status.close(state="failed", reason="bad input", error=str(error), phase="")
         raise
     except Exception as error:  # before there was anything to train, or after its last word
         peers.rest()
@@ -327,6 +330,10 @@ def _run_to_end(
     status.set(phase="training", steps=prepared.num_steps, epochs=prepared.num_epochs, device=held)
     batch = prepared.config.batch_size
     try:
+        if link := dead_link(run.path / runs.CHECKPOINTS):
+            raise ConfigError(
+                f"RUN is {run.id}, whose checkpoints cannot be kept: {link}. Remove that link to train it."
+            )
         remove_partial_files(run.path / runs.CHECKPOINTS)
         identity.record(run, prepared.data, has_begun=resume and runs.is_begun(run.path))
         _run_training(run, prepared, status, signals, resume)

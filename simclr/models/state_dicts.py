@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from simclr.models.backbones import Backbone, build_network, find_classifier
 from simclr.models.foreign_names import first_layer, translations
 from simclr.models.small_networks import SMALL_NETWORKS, TinyResNet
 
+MIN_TENSORS = 10  # of a file that may be of another family: the smallest network there has more
 GUESS_SIDE = 224  # pixels that every network can take
 
 
@@ -166,11 +168,22 @@ def _mismatch(encoder: Backbone, state: Mapping[str, Tensor], path: Path, fits: 
 
 
 def _guess(encoder: Backbone, state: Mapping[str, Tensor]) -> str:
-    """The network of the same family whose tensors a file holds, by names and shapes; empty where none fits."""
+    """The network whose tensors a file holds, by names and shapes, first of the same family; empty where none fits."""
     family = models.resnet.__name__ if isinstance(encoder.network, TinyResNet) else type(encoder.network).__module__
-    for name in BACKBONES:
-        if name not in SMALL_NETWORKS and models.get_model_builder(name).__module__ != family:
-            continue
+    return _nearest(family, tuple((key, value.shape) for key, value in state.items()))
+
+
+@lru_cache(maxsize=8)  # building all networks takes seconds, and a page asks with each click
+def _nearest(family: str, shapes: tuple[tuple[str, torch.Size], ...]) -> str:
+    with torch.device("meta"):
+        state = {key: torch.empty(shape) for key, shape in shapes}
+
+    def is_other(name: str) -> bool:
+        return name not in SMALL_NETWORKS and models.get_model_builder(name).__module__ != family
+
+    for name in sorted(BACKBONES, key=is_other):  # which keeps their order
+        if is_other(name) and len(state) < MIN_TENSORS:
+            break
         if name.startswith("regnet"):  # cannot be built without memory for its weights
             continue
         with torch.device("meta"):

@@ -19,6 +19,8 @@ MAX_DEPTH = 4  # of sections within sections
 # Sections of a checkpoint that hold tensors, but no weights.
 NO_WEIGHTS = re.compile("optim|sched|scaler|rng|callback|loops|hyper_parameters", re.IGNORECASE)
 SECTIONS = ("state_dict", "model", "model_state_dict")  # that hold the weights where a file has several
+NETWORKS = ("torch.nn.modules.", "torchvision.models.")  # what whole networks are made of
+REFUSED = re.compile(r"Unsupported (?:global: GLOBAL|class) ([\w.]+)")
 # Numbers of NumPy, which stand for a best accuracy or a seed: values, no code. Older files name the older module.
 NUMPY: list[Any] = [
     np.ndarray,
@@ -48,12 +50,13 @@ def read_state(path: Path, stream: IO[bytes] | None = None) -> dict[str, Tensor]
                 content = torch.load(stream or path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ConfigError(f"experiment_version is {path}, which cannot be read: {error.strerror}.") from None
-    except Exception:  # a damaged file makes the readers raise anything
-        if objects := _objects(path):
+    except Exception as error:  # a damaged file makes the readers raise anything
+        if objects := _objects(path) or _object_in(error):
+            state = ".state_dict()" if any(name in objects for name in NETWORKS) else "['state_dict']"
             raise ConfigError(
                 f"experiment_version is {path}, which holds objects besides its weights ({objects}), and reading them "
                 "could run code; allowed: its state dict alone, which torch.save(torch.load(FILE, "
-                "weights_only=False)['state_dict'], 'weights.pt') makes where you trust the file."
+                f"weights_only=False){state}, 'weights.pt') makes where you trust the file."
             ) from None
         raise ConfigError(f"experiment_version is {path}, which is not a weights file; {RULE}.") from None
     sections = _sections(content) if isinstance(content, Mapping) else {}
@@ -79,6 +82,12 @@ def _objects(path: Path) -> str:
     except Exception:  # damaged, or of the older format
         return ""
     return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+
+
+def _object_in(error: Exception) -> str:
+    """The first object that PyTorch refused, by its message, which is all that an older file tells."""
+    match = REFUSED.search(str(error))
+    return match[1] if match else ""
 
 
 def _sections(content: Mapping[Any, Any], depth: int = MAX_DEPTH) -> dict[str, dict[str, Tensor]]:

@@ -107,7 +107,7 @@ class Summary:
     labels_per_class: int | None = None
     subset_seed: int | None = None
     num_labels: int | None = None
-    shares_name: bool = False  # with another run of the folder
+    end: str = ""  # what of its id tells it from others of the folder that are called the same
     start_weights: str = ""  # hash of the weights that a supervised run started from
     earlier_weights: tuple[str, ...] = ()  # hashes of those that this run had before it was trained longer
 
@@ -120,11 +120,11 @@ class Summary:
 
     @property
     def title(self) -> str:
-        """What to call it on screen, as no other run is: its name, with the end of its id where another has the same;
-        without a name its id without the date."""
+        """What to call it on screen, as no other run is: its name, with the end of its id where another has the same,
+        or all of it where the ends are the same too, as of copies; without a name its id without the date."""
         if self.name == self.id:
-            return short_id(self.id)
-        return f"{self.name} · {self.id.rsplit('-', 1)[-1]}" if self.shares_name else self.name
+            return self.end or short_id(self.id)
+        return f"{self.name} · {self.end}" if self.end else self.name
 
     # Kept, as each page asks every run for them several times.
     @cached_property
@@ -185,12 +185,18 @@ class RunIndex:
             return list(self._scan[1])
 
     def _told_apart(self, found: list[Summary]) -> list[Summary]:
-        """The same with those marked whose name another has too."""
-        counts = Counter(item.name for item in found)
+        """The same with those marked that are called as another is."""
+        called = [short_id(item.id) if item.name == item.id else item.name for item in found]
+        counts = Counter(called)
+        ends = Counter((name, last_part(item.id)) for name, item in zip(called, found, strict=True))
         marked = []
-        for item in found:
-            if item.shares_name != (counts[item.name] > 1):
-                item = replace(item, shares_name=not item.shares_name)
+        for name, item in zip(called, found, strict=True):
+            end = ""
+            if counts[name] > 1:
+                is_told = item.name != item.id and ends[name, last_part(item.id)] == 1
+                end = last_part(item.id) if is_told else item.id
+            if item.end != end:
+                item = replace(item, end=end)
                 known = self._summaries.get(item.id)
                 if known is not None:
                     self._summaries[item.id] = known[0], item
@@ -354,6 +360,11 @@ def short_id(run_id: str) -> str:
     """A run's id without date and time: `pretrain-shapes-resnet_tiny-x7k2`."""
     date, _, rest = run_id.partition("-")
     return rest.partition("-")[2] if len(date) == 8 and date.isdigit() and rest.partition("-")[2] else run_id
+
+
+def last_part(run_id: str) -> str:
+    """The end of a run's id, which is drawn at random: `x7k2`."""
+    return run_id.rpartition("-")[2]
 
 
 def short_dataset(value: Any) -> str:

@@ -27,6 +27,8 @@ from simclr import PACKAGE
 from simclr import config as cfg
 from simclr.config import ConfigError, not_written
 from simclr.files import safe_read, writing
+from simclr.files.names import readable
+from simclr.files.user_paths import with_dead_link
 from simclr.hardware import processes
 from simclr.runs import extensions, seals
 from simclr.runs.file_names import (
@@ -321,7 +323,10 @@ def find(text: str | Path, runs_dir: Path) -> Run:
             f"RUN is {text}, which {len(matches)} runs begin with ({names} ...); allowed: enough to be unique."
         )
     hint = cfg.nearest_name(text, [run.id for run in known])
-    raise ConfigError(f"RUN is {text}; allowed: a run's folder, id or unique prefix in {runs_dir}{hint or '.'}")
+    raise ConfigError(
+        f"RUN is {text}{with_dead_link(Path(text))}; allowed: a run's folder, id or unique prefix in {runs_dir}"
+        f"{hint or '.'}"
+    )
 
 
 def find_experiment(reference: int | str, runs_dir: Path) -> Run | Path:
@@ -350,9 +355,30 @@ def find_experiment(reference: int | str, runs_dir: Path) -> Run | Path:
                 return path
     hint = cfg.nearest_name(reference, [run.id for run in list_runs(runs_dir)])
     raise ConfigError(
-        f"experiment_version is {reference}; allowed: a version number, a run's id, prefix or folder, or a weights "
-        f"file or a folder with one{hint or '.'}"
+        f"experiment_version is {reference}{_dead_links_at(Path(reference))}; allowed: a version number, a run's id, "
+        f"prefix or folder, or a weights file or a folder with one{hint or '.'}"
     )
+
+
+def _dead_links_at(path: Path) -> str:
+    """The link that leads nowhere on the way to weights, or to those in a folder, in words; empty if there is none."""
+    found = (with_dead_link(part) for part in (path, *(path / name for name in SHARED_WEIGHTS)))
+    return next(filter(None, found), "")
+
+
+def dead_links_said(runs_dir: Path) -> str:
+    """One sentence on links in a runs folder that lead nowhere, such as to a missing disk; empty if none do."""
+    try:
+        with os.scandir(runs_dir) as entries:
+            links = [entry for entry in entries if entry.is_symlink() and not entry.name.startswith(".")]
+            names = sorted(readable(entry.name) for entry in links if not os.path.exists(entry.path))
+    except OSError:
+        return ""
+    if not names:
+        return ""
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    what = "1 link that leads nowhere is" if len(names) == 1 else f"{len(names):,} links that lead nowhere are"
+    return f"{what} left out: {shown}."
 
 
 def delete(run: Run, runs_dir: Path, *, even_queued: bool = False) -> Path:

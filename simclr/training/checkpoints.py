@@ -26,6 +26,7 @@ from torch import Tensor
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.files import safe_read, writing
+from simclr.files.user_paths import with_dead_link
 
 # Seconds that a stop leaves a batch that does not come, where going without it costs work or other processes theirs.
 STOP_WAIT_SECONDS = 30.0
@@ -137,7 +138,11 @@ def load_last(folder: Path, device: torch.device | str = "cpu") -> tuple[Path, d
             print(f"{damaged[0]} is damaged; going on from {name}, the one before it", flush=True)
         return path, content
     if damaged:
-        raise ConfigError(f"{' and '.join(damaged)} are damaged and cannot be gone on from; start the run anew.")
+        links = "".join(with_dead_link(folder / name) for name in damaged[:1])
+        are = "is" if len(damaged) == 1 else "are"
+        raise ConfigError(
+            f"{' and '.join(damaged)} {are} damaged{links} and cannot be gone on from; start the run anew."
+        )
     return None
 
 

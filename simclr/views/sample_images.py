@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from simclr import config as cfg
 from simclr.config import ConfigError, PretrainConfig
 from simclr.config.names import DOWNLOADED_FILES
-from simclr.files.user_paths import existing_folder
+from simclr.files.user_paths import existing_folder, user_path, with_dead_link
 
 NUM_SHOWN = 32  # thumbnails to choose from
 NUM_KEPT = 320  # images of a data set that are kept; a draw of them is shown
@@ -118,7 +119,7 @@ def _from_split(dataset: str, data_dir: str | None) -> SampleImages:
 
 def _from_folder(dataset: str) -> SampleImages:
     """Some files of a folder; unlike a training it reads no more than those."""
-    from simclr.data.folders.decoding import decode_image, image_size_of
+    from simclr.data.folders.decoding import BrokenImageError, decode_image, image_size_of
     from simclr.data.folders.folder_files import IMAGE_SUFFIXES, LITTER
     from simclr.data.folders.pixel_values import PixelValues
     from simclr.data.folders.reading import LARGEST_OWN_SIDE
@@ -127,8 +128,9 @@ def _from_folder(dataset: str) -> SampleImages:
     folder = existing_folder(dataset)
     if folder is None:
         hint = cfg.nearest_name(dataset, cfg.DATASETS)
+        link = with_dead_link(user_path(dataset))
         raise ConfigError(
-            f"dataset is {dataset}; allowed: {', '.join(cfg.DATASETS)}, or a folder of images{hint or '.'}"
+            f"dataset is {dataset}{link}; allowed: {', '.join(cfg.DATASETS)}, or a folder of images{hint or '.'}"
         )
     paths = []
     start = folder / "train" if (folder / "train").is_dir() else folder
@@ -142,13 +144,27 @@ def _from_folder(dataset: str) -> SampleImages:
     if not paths:
         raise ConfigError(f"dataset is {dataset}, a folder without images; allowed: one with image files in it.")
     places = np.unique(np.linspace(0, len(paths) - 1, min(NUM_LARGE, len(paths))).astype(np.int64))
-    sizes = [min(image_size_of(folder, paths[place])) for place in places[:20]]
-    side = min(int(np.median(sizes)), LARGEST_OWN_SIDE)
+    sizes = []
+    for place in places[:20]:
+        with contextlib.suppress(BrokenImageError):
+            sizes.append(min(image_size_of(folder, paths[place])))
+    side = min(int(np.median(sizes or [LARGEST_OWN_SIDE])), LARGEST_OWN_SIDE)
     values = PixelValues(*(find_range(folder, paths) or ()))
-    images = np.stack([decode_image(folder, paths[place], side, values) for place in places])
-    parents = [Path(paths[place]).parent.name for place in places]
+    found, broken = {}, None
+    for place in places.tolist():
+        try:
+            found[place] = decode_image(folder, paths[place], side, values)
+        except BrokenImageError as error:  # a training leaves it out
+            broken = broken or error
+    if broken is not None and not found:
+        raise broken
+    parents = [Path(paths[place]).parent.name for place in found]
     has_classes = len(set(parents)) > 1
-    return SampleImages(images, places, parents if has_classes else [""] * len(places))
+    return SampleImages(
+        np.stack(list(found.values())),
+        np.array(list(found), dtype=np.int64),
+        parents if has_classes else [""] * len(found),
+    )
 
 
 def uploaded(files: Sequence[tuple[str, bytes]]) -> tuple[SampleImages | None, list[str]]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import struct
+import sys
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,9 @@ from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
 from simclr.config import ConfigError
 from simclr.data.folders import jpeg_ends
 from simclr.data.folders.pixel_values import AS_THEY_ARE, PixelValues
+
+# It logs what it cannot open, for each file each time; here such a file is an error that names it.
+logging.getLogger(TiffImagePlugin.__name__).setLevel(logging.CRITICAL)
 
 BEGINNINGS_AND_ENDS = (
     (b"\xff\xd8\xff", b"\xff\xd9"),
@@ -59,6 +65,9 @@ TURNS = {
 }
 
 
+ODD_TIFF = "it is a TIFF file"  # how the reason of one begins that Pillow cannot open
+
+
 class BrokenImageError(ConfigError):
     """An image file that cannot be read. `reason` says why in a few words."""
 
@@ -97,10 +106,20 @@ def broken_image(folder: Path, path: str, error: Exception) -> BrokenImageError:
     else:
         reason = "it is cut short or damaged"
     return BrokenImageError(
-        f"dataset is {folder}, whose file {path} cannot be read ({reason}); allowed: whole image files. "
+        f"dataset is {folder}, whose file {path} cannot be read ({reason}); allowed: {allowed_files([reason])}. "
         "Repair or remove that file.",
         reason,
     )
+
+
+def allowed_files(reasons: Iterable[str]) -> str:
+    """What image files may be, in words that fit why some cannot be read."""
+    if any(reason.startswith(ODD_TIFF) for reason in reasons):
+        return (
+            "whole image files; TIFF files of one channel of up to 32 bits, or of red, green and blue of 8 or 16, to "
+            "which such files can be converted"
+        )
+    return "whole image files"
 
 
 def image_size_of(folder: Path, path: str) -> tuple[int, int]:
@@ -125,10 +144,13 @@ def _unknown_tiff(path: Path) -> str:
             file.seek(tags.next)
             tags.load(file)
             bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
-            return f"it is a TIFF file of {tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)} channels of {bits[0]} bits"
+            count = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+            planes = ", one after another" if count > 1 and tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2 else ""
+            return f"{ODD_TIFF} of {count} channel{'' if count == 1 else 's'} of {bits[0]} bits{planes}"
     return ""
 
 
+DEEP = ("RGB", "RGBA", "LA")  # of PNG; what has one value is read whole
 # Channels of a TIFF file that are colours, by its PhotometricInterpretation; further ones are extra.
 TIFF_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 PREMULTIPLIED_ALPHA = 1  # the one value of ExtraSamples that nobody writes for something else
@@ -136,6 +158,19 @@ PREMULTIPLIED_ALPHA = 1  # the one value of ExtraSamples that nobody writes for 
 
 def _as_colours(image: Image.Image, extra_channels: str) -> Image.Image:
     """The image without channels beside its colours: transparent parts become white.
+
+    Raises:
+        ChannelError: see `_take_extra_channels`.
+    """
+    image = _take_extra_channels(image, extra_channels)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image
+
+
+def _take_extra_channels(image: Image.Image, extra_channels: str) -> Image.Image:
+    """A TIFF image without what is neither colour nor transparency; other images as they are.
 
     In TIFF a fourth channel may be anything, such as near infrared, also where it is marked as transparency, since
     many programs mark it so. It is taken for that where it is premultiplied, or nothing is transparent.
@@ -159,25 +194,61 @@ def _as_colours(image: Image.Image, extra_channels: str) -> Image.Image:
                 )
             if not is_alpha and has_alpha:
                 return image.convert("RGB" if image.mode == "RGBA" else "L")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image
 
 
 def _has_deep_colours(image: Image.Image) -> bool:
-    return isinstance(image, PngImagePlugin.PngImageFile) and "RGB;16" in str(image.tile[:1])
+    """Whether an image that is not decoded yet has colours or transparency of 16 bits, of which Pillow keeps 8."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return image.mode == "RGB" and image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))[0] == 16
+    return isinstance(image, PngImagePlugin.PngImageFile) and any(f"{mode};16" in str(image.tile[:1]) for mode in DEEP)
+
+
+def _deep_tiff(path: Path, image: TiffImagePlugin.TiffImageFile) -> NDArray[np.uint16]:
+    """The values of a TIFF with colours of 16 bits.
+
+    Pillow gives the upper bytes, and the lower ones if it is told that they are in the other order.
+
+    Raises:
+        ChannelError: if the colours lie one after another, which Pillow takes for bytes.
+    """
+    if image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2:
+        raise ChannelError(f"{ODD_TIFF} of 3 channels of 16 bits, one after another")
+    raw_mode = str(image.tile[0][3])  # holds a name such as RGB;16L; N is the order of this machine
+    upper_order = "B" if ";16B" in raw_mode or (";16N" in raw_mode and sys.byteorder == "big") else "L"
+    halves: list[NDArray[np.uint16]] = []
+    for order in (upper_order, "L" if upper_order == "B" else "B"):
+        with Image.open(path) as half:
+            half.tile = [
+                tile._replace(args=(f"{str((tile.args or ' ')[0])[:-1]}{order}", *(tile.args or " ")[1:]))
+                for tile in half.tile
+            ]
+            halves.append(np.asarray(half).astype(np.uint16))  # turned upright by Pillow
+    return np.bitwise_or(np.left_shift(halves[0], 8), halves[1])
 
 
 def _deep_colours(path: Path, image: Image.Image) -> NDArray[np.uint16] | None:
-    """The (height, width, 3) values of a PNG with colours of 16 bits, of which Pillow keeps the upper 8."""
+    """The values of a PNG or TIFF with colours of 16 bits, (height, width, 3), or 4 with transparency; else None."""
     if not _has_deep_colours(image):
         return None
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return _deep_tiff(path, image)
+    assert isinstance(image, PngImagePlugin.PngImageFile)
     import torch
     from torchvision.io import ImageReadMode, decode_image
 
-    found = decode_image(torch.from_numpy(np.fromfile(path, dtype=np.uint8)), ImageReadMode.RGB)
+    mode = ImageReadMode.RGB if "RGB;16" in str(image.tile[:1]) else ImageReadMode.RGB_ALPHA
+    found = decode_image(torch.from_numpy(np.fromfile(path, dtype=np.uint8)), mode)
     return found.permute(1, 2, 0).numpy() if found.dtype == torch.uint16 else None
+
+
+def _over_white(values: NDArray[np.uint16], how: PixelValues) -> Image.Image:
+    """Deep colours in 8 bits; what is transparent is white."""
+    image = Image.fromarray(how.rescale(values[..., :3]))
+    if values.shape[-1] == 4:
+        image.putalpha(Image.fromarray((values[..., 3] >> 8).astype(np.uint8)))
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image
 
 
 def _is_deep(image: Image.Image) -> bool:
@@ -195,6 +266,8 @@ def is_deep(path: Path) -> bool:
 def stored_values(path: Path) -> NDArray:
     """The values of an image file as they are kept there, (height, width) or (height, width, 3): uint8 or deeper.
 
+    Of an image of 16 bits with transparency only what is seen, (number of pixels, 3).
+
     Raises:
         Exception: one of `DAMAGE`.
     """
@@ -202,7 +275,7 @@ def stored_values(path: Path) -> NDArray:
         if _is_deep(image):
             return np.asarray(image)
         if (deep := _deep_colours(path, image)) is not None:
-            return deep
+            return deep[..., :3] if deep.shape[-1] == 3 else deep[deep[..., 3] > 0][:, :3]
         return np.asarray(image.convert("RGB"))
 
 
@@ -260,7 +333,8 @@ def pixels_of(image: Image.Image, side: int, how: PixelValues = AS_THEY_ARE) -> 
 def _square(image: Image.Image, deep: NDArray | None, turned: int, side: int, how: PixelValues) -> NDArray[np.uint8]:
     """(3, side, side) of an open image, whose colours of more than 8 bits are `deep`: upright, its middle square."""
     if deep is not None:
-        image = Image.fromarray(how.rescale(deep))
+        _take_extra_channels(image, how.extra_channels)
+        image = _over_white(deep, how)
     elif _is_deep(image):
         image = Image.fromarray(how.rescale(np.asarray(image)))
     else:

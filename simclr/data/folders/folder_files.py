@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from simclr.config import ConfigError
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".mpo", ".avif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpx", ".tga", ".qoi", ".pcx", ".sgi", ".dds", ".ico"),
+    *(".apng", ".jpc", ".jpf", ".j2c", ".icns", ".cur", ".psd", ".fits", ".ras", ".xbm", ".xpm", ".im", ".blp", ".dcx"),
+    *(".rgb", ".rgba", ".bw"),  # of SGI
 )
 # Folders that storage devices, archives and systems make beside one's own, in lower case.
 LITTER = {
@@ -29,12 +32,14 @@ class FoundFiles:
 
     images: relative paths with "/", sorted. others: how many further files there are, by the ending of their names.
     real: the real path of each folder with images or folders in it, by its relative path; "" is the folder itself.
+    dead_links: relative paths of links that lead nowhere; those named as images are among the images, as broken ones.
     left_out: what was not looked into, in words.
     """
 
     images: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     real: dict[str, str] = field(default_factory=dict)
+    dead_links: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
 
@@ -79,6 +84,8 @@ def find(folder: Path, seconds: float | None) -> FoundFiles:
                     # a link to nowhere is a broken image; a pipe, which would be waited for, is none
                     elif name.lower().endswith(IMAGE_SUFFIXES) and is_file:
                         found.images.append(inside + name)
+                    elif is_file and entry.is_symlink() and not os.path.isfile(entry.path):
+                        found.dead_links.append(inside + name)
                     else:
                         found.others[os.path.splitext(name)[1].lower()] += 1
         except TimeoutError:
@@ -88,10 +95,17 @@ def find(folder: Path, seconds: float | None) -> FoundFiles:
             raise ConfigError(f"dataset is {folder}, {which} cannot be read: {error.strerror}.") from None
     found.images.sort()
     if litter:
-        names = sorted(litter)
-        shown = ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
-        found.left_out.append(f"what systems keep in folders of their own ({shown})")
+        found.left_out.append(f"what systems keep in folders of their own ({_some(litter)})")
+    if found.dead_links:
+        count = len(found.dead_links)
+        what = "1 link that leads nowhere" if count == 1 else f"{count:,} links that lead nowhere"
+        found.left_out.append(f"{what} ({_some(found.dead_links)})")
     return found
+
+
+def _some(names: Iterable[str]) -> str:
+    known = sorted(names)
+    return ", ".join(known[:MAX_NAMED]) + (", ..." if len(known) > MAX_NAMED else "")
 
 
 def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +15,28 @@ from simclr.data.folders import folder_files
 from simclr.data.folders.folder_files import IMAGE_SUFFIXES
 from simclr.files import safe_read
 from simclr.files.names import is_text, readable
-from simclr.files.user_paths import existing_folder, user_path
+from simclr.files.user_paths import existing_folder, user_path, with_dead_link
 
 # The folders of the splits, in any case.
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 ROLES = {name: role for role, names in SPLIT_FOLDERS.items() for name in names}
+# What stands beside them in names such as train_set, TestImages and val2017, and tells nothing.
+PLAIN_WORDS = {
+    "set",
+    "sets",
+    "data",
+    "dataset",
+    "image",
+    "images",
+    "img",
+    "imgs",
+    "photos",
+    "pictures",
+    "folder",
+    "split",
+}
+WORD = re.compile(r"[^\W\d_]+?(?=sets?\b|data(?:set)?\b|im(?:ages?|gs?)\b|[\W\d_]|$)")
+CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 NUM_NAMED_CLASSES = 6  # up to here the sentence gives each class with its images
 MAX_SHOWN = 200  # signs of a name that is no folder
 ANNOTATIONS = "val_annotations.txt"  # of Tiny ImageNet: the class of each validation image
@@ -42,6 +60,7 @@ class Layout:
 
     folder: what the paths start from. classes: two or more names, else empty, and `no_classes` says why.
     left_out: what is not read, in words. test_fraction: of the images, cut off to test with where there are none.
+    min_classes: fewer are none; a part of several sets may have one.
     """
 
     folder: Path
@@ -51,6 +70,7 @@ class Layout:
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     test_fraction: float = 0.2
+    min_classes: int = 2
 
     def split_sizes(self, val_fraction: float, limit_images: int | None) -> dict[str, int]:
         """Images of train, val and test, after the cuts that a run makes, if none of them is broken."""
@@ -136,21 +156,24 @@ def read(
         is_file = bool(dataset) and os.path.isfile(user_path(dataset))
         what = "is a file, not a folder" if is_file else "is neither a data set nor a folder that exists"
         shown = dataset if len(dataset) <= MAX_SHOWN else f"{dataset[:MAX_SHOWN]}..."
+        if dataset and not is_file:
+            what += with_dead_link(user_path(dataset))
         raise ConfigError(
-            f"dataset is {printable(shown) or 'empty'}, which {what}; allowed: {', '.join(DATASETS)} or a folder of "
-            f"images{nearest_name(dataset, DATASETS) or '.'}"
+            f"dataset is {printable(shown) or 'empty'}, which {printable(what)}; allowed: {', '.join(DATASETS)} or a "
+            f"folder of images{nearest_name(dataset, DATASETS) or '.'}"
         )
     files = folder_files.find(folder, seconds)
     if not files.images:
-        left_out = f" (left out: {_and(files.left_out)})" if files.left_out else ""
+        left_out = [*files.left_out, *([_others_text(files.others)] if files.others else [])]
+        seen = f" (left out: {_and(left_out)})" if left_out else ""
         raise ConfigError(
-            f"dataset is {dataset}, a folder without images{left_out}; allowed: files ending in "
+            f"dataset is {dataset}, a folder without images{printable(seen)}; allowed: files ending in "
             f"{', '.join(IMAGE_SUFFIXES)}, in train/<class>/, <class>/ or the folder itself."
         )
     images, real, prefix = files.images, files.real, ""
-    while wrapper := _wrapper(images):
-        folder, prefix = folder / wrapper, f"{prefix}{wrapper}/"
-        images = [path.removeprefix(f"{wrapper}/") for path in images]
+    if wrapper := _wrapper(images):
+        folder, prefix = folder / wrapper, f"{wrapper}/"
+        images = [path.removeprefix(prefix) for path in images]
     real = {name.removeprefix(prefix): path for name, path in real.items() if name.startswith(prefix)}
     layout = Layout(folder, left_out=files.left_out, test_fraction=test_fraction)
     if sets := _sets_in(images):
@@ -159,11 +182,41 @@ def read(
         _find_splits(dataset, layout, images, real)
     _check_classes(dataset, layout, labelled_only)
     _name_classes(dataset, layout)
+    if wrapper and layout.classes and not layout.splits["train"].where:
+        layout.notes.insert(0, f"The classes are the folders in {wrapper}/.")
     if files.others:
-        suffixes = sorted(suffix or "no ending" for suffix in files.others)
-        shown = ", ".join(suffixes[:4]) + (", ..." if len(suffixes) > 4 else "")
-        layout.left_out.append(f"{_number(files.others.total(), 'file')} of other kinds ({shown})")
+        layout.left_out.append(_others_text(files.others))
     return layout
+
+
+def _others_text(others: Counter[str]) -> str:
+    suffixes = sorted(suffix or "no ending" for suffix in others)
+    shown = ", ".join(suffixes[:4]) + (", ..." if len(suffixes) > 4 else "")
+    return f"{_number(others.total(), 'file')} of other kinds ({shown})"
+
+
+def roles_of(names: Iterable[str]) -> dict[str, str]:
+    """Which folders are those of splits, by name: `train`, `val` or `test`.
+
+    Beside the names of `SPLIT_FOLDERS` those count in which such a word stands with plain ones (`train_images`) or,
+    where a train folder is called so too, with the same ones in all (`seg_train`, `seg_test`; `test_tube` is a class).
+    """
+    names = list(names)
+    groups: dict[frozenset[str], dict[str, str]] = {frozenset(): {}}
+    for name in names:
+        words = set(WORD.findall(CAMEL.sub("_", name).lower()))
+        found = [ROLES[word] for word in words if word in ROLES]
+        if len(found) == 1:
+            groups.setdefault(frozenset(words - set(ROLES) - PLAIN_WORDS), {})[name] = found[0]
+    plain = groups.pop(frozenset())
+    exact = {name: role for name, role in plain.items() if name.lower() in ROLES}
+    known = set(exact.values())
+    plain = exact | {name: role for name, role in plain.items() if role not in known}
+    num_train = list(plain.values()).count("train")
+    if num_train == 1 or (num_train and len(set(plain.values())) > 1):
+        return plain
+    whole = [group for group in groups.values() if "train" in group.values() and len(set(group.values())) > 1]
+    return whole[0] if len(whole) == 1 and not exact else exact
 
 
 def _name_classes(dataset: str, layout: Layout) -> None:
@@ -182,29 +235,48 @@ def _name_classes(dataset: str, layout: Layout) -> None:
 
 
 def _wrapper(files: Sequence[str]) -> str:
-    """The one folder that holds all files, where it holds nothing but the folders of splits; "" if there is none."""
-    top = files[0].partition("/")[0]
-    if any(path.count("/") < 2 or not path.startswith(f"{top}/") for path in files):
+    """The folder around all others, as archives have it, such as `data/flowers`; "" if there is none.
+
+    That is the one that holds nothing but folders of splits, else the inmost that holds folders. One that is called as
+    a split is none.
+
+    Args:
+        files: sorted, so that what the first and the last begin with is what all begin with.
+    """
+    common = os.path.commonpath([os.path.dirname(files[0]), os.path.dirname(files[-1])])
+    parts = common.split("/") if common else []
+    for depth in range(1, len(parts) + 1):
+        inner = {path.split("/", depth + 1)[depth] for path in files}
+        roles = roles_of(inner)
+        is_whole = inner == set(roles) and "train" in roles.values()
+        if is_whole and all(path.count("/") > depth for path in files):
+            return "/".join(parts[:depth])
+    if not parts or roles_of(parts) or not any("/" in path[len(common) + 1 :] for path in files):
         return ""
-    inner = {path.split("/", 2)[1].lower() for path in files}
-    return top if inner <= set(ROLES) and any(ROLES[name] == "train" for name in inner) else ""
+    return common
 
 
 def _sets_in(files: Sequence[str]) -> list[str]:
     """The folders at the top where each is a data set of its own, with a train folder; else none."""
-    roles: dict[str, set[str]] = {}
+    folders: dict[str, set[str]] = {}
     for path in files:
         top, _, rest = path.partition("/")
         inner, mark, _ = rest.partition("/")
-        if not mark or inner.lower() not in ROLES or top.lower() in ROLES:
+        if not mark:
             return []
-        roles.setdefault(top, set()).add(ROLES[inner.lower()])
-    return sorted(roles) if len(roles) > 1 and all("train" in found for found in roles.values()) else []
+        folders.setdefault(top, set()).add(inner)
+    if len(folders) < 2 or roles_of(folders):
+        return []
+    for inside in folders.values():
+        roles = roles_of(inside)
+        if inside != set(roles) or "train" not in roles.values():
+            return []
+    return sorted(folders)
 
 
 def _join_sets(dataset: str, layout: Layout, names: list[str], files: list[str], real: Mapping[str, str]) -> None:
     """Reads each of several sets by itself, and takes their splits together."""
-    parts = {name: Layout(layout.folder / name, test_fraction=layout.test_fraction) for name in names}
+    parts = {name: Layout(layout.folder / name, test_fraction=layout.test_fraction, min_classes=1) for name in names}
     for name, part in parts.items():
         below = {path: path.removeprefix(f"{name}/") for path in (*files, *real) if path.startswith(f"{name}/")}
         _find_splits(
@@ -219,6 +291,9 @@ def _join_sets(dataset: str, layout: Layout, names: list[str], files: list[str],
         layout.no_classes = f"in {without[0]}/ {parts[without[0]].no_classes}"
     else:
         layout.classes = tuple(sorted({found for part in parts.values() for found in part.classes}))
+        if len(layout.classes) == 1:
+            layout.no_classes = f"there is only one class ({layout.classes[0]})"
+            layout.classes = ()
     for role in SPLIT_FOLDERS:
         found = {name: part.splits[role] for name, part in parts.items() if role in part.splits}
         if not found:
@@ -237,14 +312,17 @@ def _join_sets(dataset: str, layout: Layout, names: list[str], files: list[str],
 def _find_splits(dataset: str, layout: Layout, files: list[str], real: Mapping[str, str]) -> None:
     """Fills in the splits, the classes of each, and what is left out."""
     tops = Counter(path.split("/", 1)[0] for path in files if "/" in path)
-    of_role = {role: [name for name in tops if ROLES.get(name.lower()) == role] for role in SPLIT_FOLDERS}
+    roles = roles_of(tops)
+    of_role = {role: [name for name in tops if roles.get(name) == role] for role in SPLIT_FOLDERS}
     in_train = [path for path in files if path.split("/", 1)[0] in of_role["train"] and "/" in path]
-    others = [name for name in tops if name.lower() not in ROLES]
+    others = [name for name in tops if name not in roles]
     # a class may be called train: then it stands beside other classes and holds no classes of its own
     if not in_train or (others and not any(path.count("/") > 1 for path in in_train)):
         if tops and not others and not in_train and tops.total() == len(files):
+            left_out = f" (left out: {_and(layout.left_out)})" if layout.left_out else ""
             raise ConfigError(
-                f"dataset is {dataset}, which has {_and([f'{name}/' for name in tops])} and no train folder; allowed: "
+                f"dataset is {dataset}, which has {_and([f'{name}/' for name in tops])} and no train folder"
+                f"{printable(left_out)}; allowed: "
                 "train/ beside them, or one of them as the data set."
             )
         layout.splits["train"] = _split_files(layout, "", files, needs_direct_images=True)
@@ -255,7 +333,7 @@ def _find_splits(dataset: str, layout: Layout, files: list[str], real: Mapping[s
                 f"dataset is {dataset}, which has {len(names)} folders for one split ({', '.join(names)}); allowed: "
                 "one of them."
             )
-    where = {role: names[0] for role, names in of_role.items() if names}
+    where = {role: _inmost(names[0], files) for role, names in of_role.items() if names}
     _check_twice(dataset, layout, where, real)
     for role, name in where.items():
         below = [path for path in files if path.startswith(f"{name}/")]
@@ -269,6 +347,19 @@ def _find_splits(dataset: str, layout: Layout, files: list[str], real: Mapping[s
         layout.left_out.append(f"{_number(count, 'image')} in {_and(shown)}, which is no folder of a split")
     if loose := [path for path in files if "/" not in path]:
         layout.left_out.append(f"{_number(len(loose), 'image')} beside {of_role['train'][0]}/ (such as {loose[0]})")
+
+
+def _inmost(where: str, files: Sequence[str]) -> str:
+    """A split's folder, or the one in it that holds all its folders and repeats its name or says nothing more.
+
+    Archives are unpacked so: `test_set/test_set/<class>`, `train/images/<class>`.
+    """
+    below = [path.removeprefix(f"{where}/") for path in files if path.startswith(f"{where}/")]
+    inner, _, rest = below[0].partition("/")
+    names_nothing = inner.lower() in PLAIN_WORDS or inner.lower() == where.rsplit("/", 1)[-1].lower()
+    if "/" not in rest or not names_nothing or any(not re.match(f"{re.escape(inner)}/[^/]+/", path) for path in below):
+        return where
+    return _inmost(f"{where}/{inner}", files)
 
 
 def _check_twice(dataset: str, layout: Layout, where: dict[str, str], real: Mapping[str, str]) -> None:
@@ -295,7 +386,7 @@ def _held_out(layout: Layout, role: str, where: str, paths: list[str]) -> SplitF
     classes = _annotated(layout, where, paths)
     is_listed = classes is not None
     if classes is None:
-        depth = 1
+        depth = where.count("/") + 1
         classes = {path: path.split("/")[depth] for path in paths if path.count("/") > depth}
     known = set(layout.classes)
     kept = [path for path in paths if classes.get(path) in known]
@@ -338,7 +429,7 @@ def _split_files(layout: Layout, where: str, paths: list[str], *, needs_direct_i
     folder a class must hold images itself, or in one folder in between (as in cat/images/x.jpg): several folders of
     folders (as in 00/01/x.jpg) may be shelves.
     """
-    depth = 1 if where else 0
+    depth = where.count("/") + 1 if where else 0
     names: list[str] = []
     inside, loose = [], []
     inner: dict[str, set[str]] = {}
@@ -362,11 +453,11 @@ def _split_files(layout: Layout, where: str, paths: list[str], *, needs_direct_i
             f"{shelves[0]}/ holds no images but {len(inner[shelves[0]])} folders of them; to have {shelves[0]} read as "
             "a class, put it into a folder train/"
         )
-    elif len(classes) < 2:
+    elif len(classes) < layout.min_classes:
         why = f"there is only one class ({classes[0]})"
     if why:
         layout.no_classes = why
-        held = {piece for path in paths for piece in path.split("/")[depth:-1] if ROLES.get(piece.lower()) == "test"}
+        held = {piece for path in paths for piece in path.split("/")[depth:-1] if piece.lower().startswith("test")}
         if held:
             layout.notes.append(f"The images in {_and([f'{name}/' for name in sorted(held)])} train too.")
         return SplitFiles(where, paths, None)
@@ -380,7 +471,8 @@ def _check_classes(dataset: str, layout: Layout, labelled_only: bool) -> None:
     classes = layout.classes
     if labelled_only and not classes:
         only_one = layout.no_classes.startswith("there is only one class")
-        what = layout.no_classes.replace("there is", "has", 1) if only_one else "has images without classes"
+        why = layout.no_classes
+        what = why.replace("there is", "has", 1) if only_one else f"has images without classes, since {why}"
         raise ConfigError(
             f"dataset is {dataset}, which {what}; allowed: two or more class folders, as in train/<class>/ or <class>/."
         )

@@ -195,7 +195,7 @@ class FileSource:
         broken = self.left_out | self.replaced
         return ConfigError(
             f"dataset is {self.folder}, {len(broken):,} of whose {len(self):,} images cannot be read: "
-            f"{self.naming(broken)}; allowed: whole image files"
+            f"{self.naming(broken)}; allowed: {decoding.allowed_files(broken.values())}"
             f"{', or broken_images skip' if self.refuse and 2 * len(broken) <= len(self) else ''}."
         )
 

@@ -34,7 +34,7 @@ def ends_too_early(path: Path, image: Image.Image, draft_side: int | None) -> bo
     last = image.getpixel((width - 1, height - 1))
     if any(image.getpixel((max(0, width - 1 - step), height - 1)) != last for step in (1, 3, CORNER - 1)):
         return False  # the same as below, but quick: nearly all photographs end here
-    corner = np.asarray(image.crop((max(0, width - CORNER), max(0, height - CORNER), width, height)))
+    corner = np.asarray(image.crop((max(0, width - CORNER), height - 1, width, height)))  # few rows may be missing
     if np.ptp(corner, axis=(0, 1)).any():  # the last thing drawn is no repetition
         return False
     content = path.read_bytes()

@@ -15,7 +15,7 @@ from simclr.data.folders import folder_layout
 from simclr.data.folders.decoding import DAMAGE, BrokenImageError, decode_image, image_size_of, stored_values
 from simclr.data.folders.image_files import FileSource, is_flat
 from simclr.data.folders.pixel_values import PixelValues
-from simclr.data.folders.value_range import find_range
+from simclr.data.folders.value_range import find_range_said
 from simclr.data.sampling import TEST_STREAM, stratified_order
 from simclr.data.sources import Progress
 from simclr.data.splits import RawSplit, RawSplits
@@ -52,11 +52,14 @@ def load(
     values = values or PixelValues()
     in_train = layout.splits["train"].paths
     size, side = _sides(folder, in_train, image_size)
-    if values.low is None and (found := find_range(folder, in_train)) is not None:
-        values = replace(values, low=found[0], high=found[1])
+    far = ""
+    if values.low is None:
+        found, far = find_range_said(folder, in_train)
+        if found is not None:
+            values = replace(values, low=found[0], high=found[1])
     _check_contrast(dataset, folder, in_train, side, values)
     if values.sentence:
-        layout.notes.append(values.sentence)
+        layout.notes.append(f"{values.sentence} {far}".rstrip())
 
     def whole(name: str) -> RawSplit | None:
         files = layout.splits.get(name)

@@ -22,6 +22,25 @@ CSV = {
         "epoch,step,loss,acc,seconds\n0,10,2.5,12%,3 s\n1,20,2.0,50 %,4ms\n",
         {"acc": [0.12, 0.5], "seconds": [3, 4]},
     ),
+    "comments before the header": ("# run of monday\n# lr=0.1, batch 64\nepoch,step,loss\n0,10,2.5\n1,20,2.0\n", {}),
+    "comments before a comment for a header": ("# run of monday\n#epoch,step,loss\n0,10,2.5\n1,20,2.0\n", {}),
+    "quoted decimal commas": ('epoch,step,loss\n0,10,"2,5"\n1,20,"2,0"\n', {}),
+    "groups of three digits": (
+        'epoch,step,loss,images\n0,10,2.5,"1,000"\n1,20,2.0,"12,345,678"\n',
+        {"images": [1000, 12345678]},
+    ),
+    "groups with points": (
+        "epoch;step;loss;images;ms\n0;10;2,5;1.000;1.234,5\n1;20;2,0;12.345.678;0,25\n",
+        {"images": [1000, 12345678], "ms": [1234.5, 0.25]},
+    ),
+    "three decimals": (
+        "epoch\tstep\tloss\tlr\n0\t10\t2.5\t1.125\n1\t20\t2.0\t0.125\n",
+        {"lr": [1.125, 0.125]},
+    ),
+    "tensors": (
+        "epoch,step,loss,acc\n0,np.int64(10),tensor(2.5),[0.5]\n1,20,\"tensor(2.0, device='cuda:0')\",tensor([1])\n",
+        {"acc": [0.5, 1]},
+    ),
     "texts and gaps": ("epoch,step,loss,note\n0,10,2.5,\n1,20,2.0,best\n", {}),
     "a torn last line": ("epoch,step,loss\n0,10,2.5\n1,20,2.0\n2,30,1", {}),
 }
@@ -57,6 +76,29 @@ def test_a_second_header_with_more_columns_loses_no_row(tmp_path):
     assert table.columns["step"].tolist() == [1, 2, 3, 4]
     assert table.columns["loss"].tolist() == [3, 2, 1, 0.5]
     np.testing.assert_array_equal(table.columns["val_loss"], [np.nan, np.nan, 1.5, 1.2])
+
+
+def test_a_second_header_of_other_columns_is_no_row_of_the_first(tmp_path):
+    text = "epoch,loss\n1,2.5\nnan,nan\niter,val_loss\n10,2.3\n20,2.2\n"
+    columns = log_tables.read(write(tmp_path, text)).columns
+    np.testing.assert_array_equal(columns["loss"], [2.5, np.nan, np.nan])
+    np.testing.assert_array_equal(columns["val_loss"], [np.nan, 2.3, 2.2])
+    np.testing.assert_array_equal(columns["step"], [np.nan, 10, 20])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "cp1252"])
+def test_text_that_does_not_say_how_it_is_encoded(tmp_path, encoding):
+    path = write(tmp_path, "epoch,Verlust für loss\n1,2.5\n2,2.0\n", encoding=encoding)
+    assert log_tables.read(path).columns["Verlust für loss"].tolist() == [2.5, 2]
+    assert log_tables.header_of(path) == ("epoch", "Verlust für loss")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
+def test_a_folder_lists_logs_of_all_encodings_and_with_comments(tmp_path, encoding):
+    write(tmp_path, "# monday\nepoch;loss\n1;2\n", "history.csv", encoding)
+    write(tmp_path, "name;size\na;2\n", "other.csv", encoding)
+    assert [log.title for log in other_logs.open_folder(str(tmp_path))] == ["history.csv"]
+    assert log_tables.counted_by_header(tmp_path / "history.csv") == ("step",)
 
 
 @pytest.mark.parametrize(

@@ -141,3 +141,18 @@ def test_reading_changes_nothing(tmp_path):
 def test_it_loads_no_torch():
     code = "import sys, simclr.curves.other_logs; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_links_to_logs_that_are_not_there_are_passed_over_or_named(tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in ("metrics.csv", "trainer_state.json", "events.out.tfevents.1", "loss.csv", "folder"):
+        (tmp_path / "run" / name).symlink_to("/nowhere")
+    assert other_logs.find_logs(tmp_path) == []
+    with pytest.raises(ConfigError, match="which holds no log; "):
+        other_logs.open_folder(str(tmp_path))
+    with pytest.raises(
+        ConfigError, match=r"cannot be read \(.*/loss\.csv is a link to /nowhere, which is not there\); "
+    ):
+        other_logs.open_folder(str(tmp_path / "run" / "loss.csv"))
+    (tmp_path / "run" / "good.csv").write_text("epoch,loss\n1,2\n")
+    assert [log.title for log in other_logs.open_folder(str(tmp_path))] == ["run/good.csv"]

@@ -36,6 +36,55 @@ CASES = {
         "Read as 2 classes (glioma 12, none 8): 18 images from Training/ train, 2 from Training/ validate and 5 "
         "from Testing/ test.",
     ),
+    "beside plain words": (
+        {"training_set/a": 5, "training_set/b": 5, "TestImages/a": 2, "TestImages/b": 2, "readme.txt": 1},
+        "Read as 2 classes (a 5, b 5): 8 images from training_set/ train, 2 from training_set/ validate and 4 from "
+        "TestImages/ test. Left out: 1 file of other kinds (.txt).",
+    ),
+    "beside one word in all, and twice": (
+        {"seg_train/seg_train/a": 5, "seg_train/seg_train/b": 5, "seg_test/seg_test/a": 4, "seg_pred/seg_pred": 3}
+        | {"seg_test/seg_test/b": 1},
+        "Read as 2 classes (a 5, b 5): 8 images from seg_train/seg_train/ train, 2 from seg_train/seg_train/ validate "
+        "and 5 from seg_test/seg_test/ test. Left out: 3 images in seg_pred/, which is no folder of a split.",
+    ),
+    "a folder for images in each split": (
+        {"train/images/a": 5, "train/images/b": 5, "val/images/a": 2, "test/a": 2, "test/b": 1},
+        "Read as 2 classes (a 5, b 5): 10 images from train/images/ train, 2 from val/images/ validate and 3 from "
+        "test/ test. No validation image is of b.",
+    ),
+    "archives in archives": (
+        {"archive/data set/train/a": 5, "archive/data set/train/b": 5, "archive/data set/test/a": 2},
+        "Read as 2 classes (a 5, b 5): 8 images from train/ train, 2 from train/ validate and 2 from test/ test. No "
+        "test image is of b.",
+    ),
+    "a folder around the classes": (
+        {"PetImages/Cat": 10, "PetImages/Dog": 10, "PetImages/x.png": 1, "notes.txt": 1},
+        "Read as 2 classes (Cat 10, Dog 10): 14 images train, 2 validate and 4 test. Left out: 1 image beside the "
+        "class folders (such as x.png) and 1 file of other kinds (.txt). The classes are the folders in PetImages/.",
+    ),
+    "a folder around several sets": (
+        {"all/cam1/train/a": 5, "all/cam1/train/b": 5, "all/cam2/train/a": 5, "all/cam2/test/a": 2},
+        "Read as 2 classes (a 10, b 5): 13 images from */train/ train, 2 from */train/ validate and 2 from */test/ "
+        "test. The 2 folders cam1/ and cam2/ are one set.",
+    ),
+    "several sets of one class": (
+        {"cam1/train/a": 5, "cam2/train/a": 5},
+        "Read as images without classes: 8 images from */train/ train, 2 from */train/ validate and none test. No "
+        "classes, since there is only one class (a). The 2 folders cam1/ and cam2/ are one set.",
+    ),
+    "numbers beside them": (
+        {"train2017": 10, "val2017": 4},
+        "Read as images without classes: 10 images from train2017/ train, 4 from val2017/ validate and none test. No "
+        "classes, since all images lie in train2017/ itself.",
+    ),
+    "classes that begin so": (
+        {"train_station": 10, "test_tube": 10},
+        "Read as 2 classes (test_tube 10, train_station 10): 14 images train, 2 validate and 4 test.",
+    ),
+    "two parts of a set": (
+        {"train_1": 10, "train_2": 10},
+        "Read as 2 classes (train_1 10, train_2 10): 14 images train, 2 validate and 4 test.",
+    ),
     "all three, in other words": (
         {"TRAIN/a": 5, "TRAIN/b": 5, "Validation/a": 2, "Validation/b": 1, "test/a": 1, "test/b": 1},
         "Read as 2 classes (a 5, b 5): 10 images from TRAIN/ train, 3 from Validation/ validate and 2 from test/ test.",
@@ -202,6 +251,7 @@ def test_the_numbers_said_before_a_run_are_those_of_the_run(tmp_path, layout, li
     [
         ({"Testing/a": 3, "Testing/b": 3}, "which has Testing/ and no train folder; allowed: train/ beside them"),
         ({"test/a": 3, "val/a": 3}, "which has test/ and val/ and no train folder"),
+        ({"train_1/a": 3, "train_2/a": 3, "test/a": 3}, "which has 2 folders for one split (train_1, train_2)"),
         ({"train/a": 3, "train/b": 3, "Training/a": 3}, "which has 2 folders for one split (Training, train)"),
         ({"train/a": 3, "train/b": 3, "val/a": 3, "valid/b": 3}, "which has 2 folders for one split (val, valid)"),
     ],
@@ -211,6 +261,14 @@ def test_what_can_be_read_in_two_ways_is_refused(tmp_path, layout, words):
         folder_layout.read(str(make(tmp_path / "set", layout)))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_what_has_no_classes_is_refused_for_labels_with_the_reason(tmp_path):
+    folder = make(tmp_path / "set", {"00/0": 3, "00/1": 3, "01/2": 4})
+    with pytest.raises(
+        ConfigError, match="has images without classes, since 00/ holds no images but 2 folders of them;"
+    ):
+        folder_layout.read(str(folder), labelled_only=True)
 
 
 def test_names_that_cannot_be_shown_are_said_all_the_same(tmp_path):
@@ -276,8 +334,52 @@ def test_a_class_that_is_a_link_is_a_class_and_links_that_go_round_end(tmp_path)
         (folder / "train" / name).symlink_to(target)
     assert told(folder) == (
         "Read as 2 classes (a 10, b 10): 18 images from train/ train, 2 from train/ validate and 4 from test/ test. "
-        "Left out: 10 images in shelf/, which is no folder of a split and 2 files of other kinds (no ending)."
+        "Left out: 2 links that lead nowhere (train/loop, train/nowhere) and 10 images in shelf/, which is no folder "
+        "of a split."
     )
+
+
+def test_links_that_lead_nowhere_are_counted_and_named(tmp_path):
+    """What a container does not mount: a class, a split, and files, which are broken images."""
+    folder = make(tmp_path / "set", {"train/a": 10, "train/b": 10})
+    for name in ("train/c", "test", "train/list"):
+        (folder / name).symlink_to("/nowhere/at/all")
+    (folder / "train" / "b" / "x.png").symlink_to("/nowhere/x.png")
+    loaded = loading.load_data(str(folder), data_dir=str(tmp_path / "root"))
+    assert loaded.reading == (
+        "Read as 2 classes (a 10, b 11): 14 images from train/ train, 2 from train/ validate and 4 from train/ test. "
+        "Left out: 3 links that lead nowhere (test, train/c, train/list) and 1 broken image: train/b/x.png (No such "
+        "file or directory)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("links", "layout", "words"),
+    [
+        (
+            ("train/a", "train/b"),
+            {},
+            "a folder without images (left out: 2 links that lead nowhere (train/a, train/b))",
+        ),
+        (("train",), {"test/a": 3}, "has test/ and no train folder (left out: 1 link that leads nowhere (train))"),
+        (("",), {}, "a folder that exists ({folder} is a link to /nowhere, which is not there); allowed: "),
+        (("a.png", "b.png"), {}, "2 of whose 2 images cannot be read: a.png (No such file or directory), b.png"),
+    ],
+)
+def test_where_nothing_else_is_there_the_sentence_names_them(tmp_path, links, layout, words):
+    folder = make(tmp_path / "set", layout)
+    for link in links:
+        (folder / link).parent.mkdir(parents=True, exist_ok=True)
+        (folder / link).symlink_to("/nowhere")
+    with pytest.raises(ConfigError) as caught:
+        loading.load_data(str(folder), data_dir=str(tmp_path / "root"))
+    assert words.format(folder=folder) in str(caught.value)
+
+
+def test_a_folder_without_images_says_what_it_holds(tmp_path):
+    folder = make(tmp_path / "set", {"a/x.csv": 1, "a/y.txt": 1, "a/z.txt": 1})
+    with pytest.raises(ConfigError, match=r"without images \(left out: 3 files of other kinds \(\.csv, \.txt\)\)"):
+        folder_layout.read(str(folder))
 
 
 def test_folders_that_all_link_to_each_other_are_read_soon(tmp_path):
@@ -322,7 +424,10 @@ def test_what_is_no_folder_is_one_sentence(name):
         folder_layout.read(name)
 
 
-@pytest.mark.parametrize("suffix", [".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".jfif", ".tga", ".qoi", ".PPM"])
+@pytest.mark.parametrize(
+    "suffix",
+    [*(".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".jfif", ".tga", ".qoi", ".PPM"), *(".apng", ".im", ".rgb", ".jpf")],
+)
 def test_more_kinds_of_image_files_are_read(tmp_path, suffix):
     for label in "ab":
         (tmp_path / "set" / label).mkdir(parents=True)

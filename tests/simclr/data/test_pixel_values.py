@@ -36,19 +36,52 @@ def grey(dtype, top, low=0.0):
     return write
 
 
-def colour_png_16(top):
-    """Writes a PNG of 16 bits a colour, which Pillow cannot."""
+def colour_png_16(top, kind=2):
+    """Writes a PNG of 16 bits a colour, which Pillow cannot; of kind 4 and 6 grey and colours that hide nothing."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
     def write(path, picture):
-        values = np.repeat((picture * top).round().astype(">u2")[..., None], 3, axis=2)
+        values = np.repeat((picture * top).round().astype(">u2")[..., None], {2: 3, 4: 2, 6: 4}[kind], axis=2)
+        if kind != 2:
+            values[..., -1] = 65535
         lines = b"".join(b"\0" + line.tobytes() for line in values)
-        header = struct.pack(">IIBBBBB", SIDE, SIDE, 16, 2, 0, 0, 0)
+        header = struct.pack(">IIBBBBB", SIDE, SIDE, 16, kind, 0, 0, 0)
         path.write_bytes(
             b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
         )
+
+    return write
+
+
+def colour_tiff_16(top, *, order="<", compressed=False, planes=False, extra=()):
+    """Writes a TIFF of 16 bits a colour, which Pillow cannot; `extra` are the kinds of further channels, of zeros."""
+
+    def write(path, picture):
+        colours = np.repeat((picture * top).round()[..., None], 3, axis=2)
+        values = np.concatenate([colours, np.zeros((SIDE, SIDE, len(extra)))], axis=2).astype(f"{order}u2")
+        strips = [values[..., channel] for channel in range(values.shape[2])] if planes else [values]
+        contents = [zlib.compress(strip.tobytes()) if compressed else strip.tobytes() for strip in strips]
+        starts = [8 + sum(map(len, contents[:number])) for number in range(len(contents))]
+        tags = [
+            (256, [SIDE]),
+            (257, [SIDE]),
+            (258, [16] * values.shape[2]),
+            (259, [8 if compressed else 1]),
+            (262, [2]),
+        ]
+        tags += [(273, starts), (277, [values.shape[2]]), (278, [SIDE]), (279, list(map(len, contents)))]
+        tags += [(284, [2 if planes else 1]), *([(338, list(extra))] if extra else [])]
+        lists_at = 8 + sum(map(len, contents))
+        lists, entries = b"", b""
+        for tag, numbers in tags:
+            packed = struct.pack(f"{order}{len(numbers)}I", *numbers)
+            if len(numbers) > 1:
+                packed, lists = struct.pack(f"{order}I", lists_at + len(lists)), lists + packed
+            entries += struct.pack(f"{order}HHI", tag, 4, len(numbers)) + packed
+        head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, lists_at + len(lists))
+        path.write_bytes(head + b"".join(contents) + lists + struct.pack(f"{order}H", len(tags)) + entries + bytes(4))
 
     return write
 
@@ -73,6 +106,16 @@ KEPT = {
     "16 bits a colour": (colour_png_16(65535), ".png", (0, 65535)),
     "12 bits in 16 a colour": (colour_png_16(4095), ".png", (0, 4095)),
     "8 bits in 16 a colour": (colour_png_16(255), ".png", (0, 255)),
+    "12 bits in 16 a colour, and transparency": (colour_png_16(4095, 6), ".png", (0, 4095)),
+    "12 bits in 16, and transparency": (colour_png_16(4095, 4), ".png", (0, 4095)),
+    "12 bits in 16 a colour, TIFF": (colour_tiff_16(4095), ".tif", (0, 4095)),
+    "10 bits in 16 a colour, TIFF of the other order": (colour_tiff_16(1023, order=">"), ".tif", (0, 1023)),
+    "16 bits a colour, TIFF, compressed": (colour_tiff_16(65535, compressed=True), ".tif", (0, 65535)),
+    "12 bits in 16 a colour, compressed, other order": (
+        colour_tiff_16(4095, order=">", compressed=True),
+        ".tif",
+        (0, 4095),
+    ),
     "masks of 4 bits": (grey(np.uint8, 15), ".png", (0, 15)),
     "masks of two classes": (lambda path, picture: grey(np.uint8, 1)(path, picture > 0.5), ".png", (0, 1)),
 }
@@ -157,6 +200,51 @@ def test_a_range_that_is_given_is_used_and_one_that_is_found_is_recorded(tmp_pat
     assert (again.values.low, again.values.high) == (0, 4095)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "top", "mark", "share", "found"),
+    [
+        (np.float32, 1, -9999, 0.1, (0, 1)),
+        (np.float32, 1, -3.4e38, 0.5, (0, 1)),
+        (np.float32, 1, 1e20, 0.1, (0, 1)),
+        (np.uint16, 4095, 65535, 0.3, (0, 4095)),
+        (np.uint16, 1023, 65535, 0.0005, (0, 1023)),  # a few broken pixels
+        (np.int32, 4095, -32768, 0.2, (0, 4095)),
+    ],
+)
+def test_marks_of_missing_data_and_broken_pixels_are_no_part_of_the_range(tmp_path, dtype, top, mark, share, found):
+    """Else all the rest is of one grey: the mark alone has contrast, so that nothing refuses such a folder."""
+    plain = folder_of(tmp_path / "plain", grey(dtype, top), ".tif")
+    draw = np.random.default_rng(5)
+
+    def marked(path, picture):
+        values = (picture * top).round().astype(dtype) if np.dtype(dtype).kind in "iu" else picture.astype(dtype) * top
+        values[draw.random(values.shape) < share] = mark
+        Image.fromarray(values).save(path)
+
+    images, data = shown(folder_of(tmp_path / "set", marked, ".tif"), tmp_path / "root")
+    assert (data.values.low, data.values.high) == found
+    assert f"Values far from all others ({mark:,.6g}) are no part of that range." in data.reading
+    expected, _ = shown(plain, tmp_path / "root")
+    is_same = (images == expected).mean()
+    assert is_same > 1 - share - 0.02
+    assert set(np.unique(images[images != expected])) == {0 if mark < 0 else 255}
+
+
+def test_values_that_are_far_apart_but_few_or_in_between_are_the_range(tmp_path):
+    """Labels, an image on a black ground that fills its depth, and one with bright spots."""
+    assert told_range(tmp_path / "a", lambda p: np.where(p > 0.9, 65535, (p * 5).astype(np.uint16))) == (0, 65535)
+    assert told_range(tmp_path / "b", lambda p: np.where(p > 0.5, 0, p * 65535)) == (0, 65535)
+    assert told_range(tmp_path / "c", lambda p: np.where(p > 0.95, p * 60000, 90 + 40 * p)) == (0, 65535)
+
+
+def told_range(root, values):
+    def write(path, picture):
+        Image.fromarray(np.asarray(values(picture)).astype(np.uint16)).save(path)
+
+    folder = folder_of(root, write, ".tif")
+    return find_range(folder, [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.tif"))])
+
+
 def test_8_bits_are_looked_at_until_one_image_uses_them(tmp_path, monkeypatch):
     folder = folder_of(tmp_path / "set", grey(np.uint8, 255), ".png")
     opened = []
@@ -237,6 +325,28 @@ def test_more_bands_than_can_be_read_are_counted(tmp_path):
         decoding.decode_image(tmp_path, "five.tif", 8)
 
 
+def test_sixteen_bits_a_colour_and_one_more_are_refused_until_someone_says_what_it_is(tmp_path):
+    folder = folder_of(tmp_path / "set", colour_tiff_16(4095, extra=(0,)), ".tif")
+    with pytest.raises(ConfigError, match=r"24 of whose 24 images .*it has 4 channels, and nothing says surely"):
+        shown(folder, tmp_path / "root")
+    images, data = shown(folder, tmp_path / "root", values=PixelValues(extra_channels="drop"))
+    assert (data.values.low, data.values.high) == (0, 4095) and images.max() == 255
+
+
+def test_what_no_tiff_file_can_be_is_said_with_what_it_can(tmp_path, caplog, capfd):
+    """Colours one after another in 16 bits, which Pillow takes for bytes, and 12 channels, of which it logs each."""
+    for write in (colour_tiff_16(4095, planes=True), colour_tiff_16(4095, extra=(0,) * 9)):
+        folder = folder_of(tmp_path / str(write), write, ".tif")
+        with pytest.raises(ConfigError) as caught:
+            shown(folder, tmp_path / "root")
+        assert "it is a TIFF file of " in str(caught.value)
+        assert str(caught.value).endswith(
+            "allowed: whole image files; TIFF files of one channel of up to 32 bits, or of red, green and blue of 8 or "
+            "16, to which such files can be converted."
+        )
+    assert "samples per pixel" not in caplog.text + capfd.readouterr().err
+
+
 # --- orientation, and what is missing -------------------------------------------------------------------------------
 
 
@@ -290,6 +400,18 @@ def test_jpeg_files_that_were_cut_and_closed_again_are_found(tmp_path, progressi
     assert decoding.looks_whole(str(tmp_path / "x.jpg"))
     with pytest.raises(ConfigError, match="cut short or damaged"):
         decoding.decode_image(tmp_path, "x.jpg", 32)
+
+
+@pytest.mark.parametrize("side", [32, 400])
+@pytest.mark.parametrize("share", [0.7, 0.9, 0.97])
+def test_jpeg_files_that_lack_a_few_rows_are_found_also_where_they_are_halved(tmp_path, side, share):
+    picture = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    whole = jpeg(picture, quality=90)
+    (tmp_path / "x.jpg").write_bytes(whole[: int(share * len(whole))] + jpeg_ends.END)
+    with pytest.raises(ConfigError, match="cut short or damaged"):
+        decoding.decode_image(tmp_path, "x.jpg", side)
+    (tmp_path / "x.jpg").write_bytes(whole)
+    assert decoding.decode_image(tmp_path, "x.jpg", side).shape == (3, side, side)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])

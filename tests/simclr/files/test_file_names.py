@@ -159,6 +159,16 @@ def test_pages_show_such_a_class(old_run: Run, page: str, name: str) -> None:
     assert not app.exception and texts(app)
 
 
+@pytest.mark.parametrize("page", ["new_run", "augmentations"])
+def test_pages_show_such_a_data_set_before_a_run(tiny_runs: Path, folder: Path, page: str) -> None:
+    app = open_page(page, dataset=str(folder))
+    assert not app.exception
+    if page == "new_run":
+        assert rf"Read as 3 classes ({SHOWN} 12, grün 12, tea 12)" in texts(app)
+    else:
+        assert not app.error  # the broken file is left out, as a training does
+
+
 def test_a_dashboard_over_runs_in_such_a_folder_does_not_start(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent), "SIMCLR_RUNS_DIR": str(tmp_path / CAFE)}
     done = subprocess.run(

@@ -150,6 +150,27 @@ def test_an_object_in_a_file_is_named_and_what_to_do(tmp_path, trained, thing, n
     loads(tmp_path / "weights.pt", trained)
 
 
+def test_an_object_in_a_file_of_an_older_pytorch_and_a_whole_network_are_named(tmp_path, trained):
+    path = tmp_path / "old.pth.tar"
+    content = {"state_dict": trained.network.state_dict(), "args": argparse.Namespace(lr=1)}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(ConfigError, match=r"holds objects besides its weights \(argparse\.Namespace\), and reading"):
+        read_state(path)
+    for is_new in (True, False):
+        torch.save(trained.network, path, _use_new_zipfile_serialization=is_new)
+        with pytest.raises(ConfigError, match=r"torch\.load\(FILE, weights_only=False\)\.state_dict\(\), ") as caught:
+            read_state(path)
+        assert "torch" in str(caught.value).split("(")[1]
+    torch.save(torch.load(path, weights_only=False).state_dict(), tmp_path / "weights.pt")  # the advice works
+    loads(tmp_path / "weights.pt", trained)
+
+
+def test_the_nearest_network_may_be_of_another_family(tmp_path):
+    state = build_encoder("mobilenet_v3_small", 224).network.state_dict()
+    with pytest.raises(ConfigError, match="they seem to be weights of mobilenet_v3_small; allowed"):
+        load_encoder(build_encoder("resnet18", 32), {f"module.{key}": value for key, value in state.items()}, "w.pt")
+
+
 def test_where_nothing_fits_the_names_found_and_the_nearest_network_are_said(tmp_path, trained):
     with pytest.raises(ConfigError) as caught:
         load_encoder(build_encoder("resnet18", 32), {"a.w": torch.zeros(2), "b.w": torch.zeros(2)}, "w.pt")

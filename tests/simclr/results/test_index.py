@@ -3,11 +3,13 @@
 import io
 import math
 import os
+import shutil
 import time
 
 import pytest
 from dashboard_fixtures import make_run, write_evaluation
 
+from dashboard.shared import run_labels
 from simclr import runs
 from simclr.results import index
 from simclr.runs import metrics_csv
@@ -251,3 +253,20 @@ def test_runs_with_one_name_are_called_differently_until_one_is_renamed(folder, 
     second.edit(name="baseline 2")
     assert {item.title for item in known.summaries(0)} == {"another", "baseline", "baseline 2"}
     assert known.summary(first).title == "baseline"
+
+
+def test_copies_whose_ids_end_the_same_are_called_differently_too(folder, known):
+    first = make_run(folder, name="baseline")
+    for name in ("20250101-000000-copy", "20250101-000001-copy", "copy", "a copy"):
+        shutil.copytree(first.path, folder / name)
+    unnamed = make_run(folder)
+    for name in ("20250101-000000-plain", "20250101-000001-plain", "plain"):
+        shutil.copytree(unnamed.path, folder / name)
+    found = known.summaries(0)
+    titles = {item.id: item.title for item in found}
+    assert len(set(titles.values())) == len(titles) == 9
+    assert titles[first.id] == f"baseline · {index.last_part(first.id)}"
+    assert titles["20250101-000001-copy"] == "baseline · 20250101-000001-copy"
+    assert titles["a copy"] == "baseline · a copy"
+    assert titles["20250101-000000-plain"] == "20250101-000000-plain"
+    assert len({run_labels.label(item) for item in found}) == 9
