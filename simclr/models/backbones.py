@@ -13,6 +13,7 @@ from simclr.config import BACKBONES, ConfigError
 from simclr.models.small_networks import SMALL_NETWORKS
 
 SMALL_IMAGE_SIDE = 64  # up to here a ResNet gets the 3x3 stem without pooling (Chen et al. 2020, section B.9)
+OWN_HEADS = ("fc", "head", "simclr_head")  # where the head of an encoder of one's own may stand in `model.pt`
 SIDES = (32, 64, 96, 128, 160, 224, 256, 299, 384, 512)  # that are tried for one that a network can take
 
 
@@ -81,6 +82,37 @@ def build_encoder(name: str, image_size: int, *, small_stem: bool | None = None)
         num_features = next(m for m in classifier.modules() if isinstance(m, nn.Conv2d)).in_channels
         network.set_submodule(classifier_name, nn.AdaptiveAvgPool2d(1))
     return Backbone(network, num_features, classifier_name)
+
+
+def backbone_of(network: nn.Module, image_size: int) -> Backbone:
+    """An encoder of one's own as this package's are: (N, 3, S, S) to (N, num_features), which is tried on zeros.
+
+    Args:
+        network: gives features, without a classifier; it is not copied.
+        image_size: side of the images, in pixels.
+
+    Raises:
+        ConfigError: if it does not take such images, or gives anything but one row of features for each.
+    """
+    name, rule = type(network).__name__, "allowed: a module that turns images (N, 3, S, S) into features (N, D)"
+    device = next((value.device for value in network.parameters()), torch.device("cpu"))
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            h = network.eval()(torch.zeros(2, 3, image_size, image_size, device=device))
+    except Exception as error:  # whatever code that is not ours may raise
+        why = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ConfigError(
+            f"backbone is {name}, which cannot take images of {image_size} x {image_size} pixels: {why}; {rule}."
+        ) from error
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    if not isinstance(h, Tensor) or h.ndim < 2 or h[0].numel() != h.shape[1] or len(h) != 2:
+        what = f"a tensor of shape {tuple(h.shape)}" if isinstance(h, Tensor) else f"a {type(h).__name__}"
+        raise ConfigError(f"backbone is {name}, which gives {what} for 2 images; {rule}.")
+    taken = {key.partition(".")[0] for key in network.state_dict()}
+    return Backbone(network, h.shape[1], next(word for word in OWN_HEADS if word not in taken))
 
 
 def check_size(name: str, image_size: int, initial_size: int | None = None, *, small_stem: bool | None = None) -> None:
