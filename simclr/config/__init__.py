@@ -19,7 +19,7 @@ from simclr.config.fields import (
     option_text,
 )
 from simclr.config.finetune_options import FinetuneConfig
-from simclr.config.names import BACKBONES, BUILT_IN_DATASETS, CUDA_GRAPHS, DATASETS, GROUPS, data_root
+from simclr.config.names import BACKBONES, BUILT_IN_DATASETS, CUDA_GRAPHS, DATASETS, GROUPS, OWN_BACKBONE, data_root
 from simclr.config.options import MODELS, RunConfig
 from simclr.config.pretrain_options import PretrainConfig
 from simclr.config.recipes import (
@@ -44,6 +44,7 @@ __all__ = [
     "DATASETS",
     "GROUPS",
     "MODELS",
+    "OWN_BACKBONE",
     "RECIPES_DIR",
     "Augmentation",
     "CommonOptions",

@@ -39,6 +39,9 @@ BACKBONES: tuple[str, ...] = (
     "wide_resnet101_2", "wide_resnet50_2",
 )  # fmt: skip
 
+# What stands before the class of a backbone that was given in Python: its code is not in the run folder.
+OWN_BACKBONE = "own:"
+
 Kind = Literal["pretrain", "finetune", "scratch"]
 Group = Literal["Experiment", "Data", "Model", "Training", "Optimizer", "Augmentation", "Monitoring", "Hardware"]
 GROUPS: tuple[str, ...] = get_args(Group)

@@ -24,8 +24,8 @@ BATCHES = "(x0, x1) or ((x0, x1), y) with two tensors of views, each (N, 3, S, S
 class SimCLR(modules.SimCLR):
     """Contrastive pre-training (Chen et al. 2020) as a LightningModule: `Trainer(...).fit(SimCLR("resnet18"), loader)`.
 
-    A batch is two views of the same N images, `(x0, x1)` or `((x0, x1), y)`, normalized, as a DataLoader gives them of a
-    data set with the transform `TwoViews`. In several processes each contrasts its images with those of all.
+    A batch is two views of the same N images, `(x0, x1)` or `((x0, x1), y)`, normalized, as a DataLoader gives them of
+    a data set with the transform `TwoViews`. In several processes each contrasts its images with those of all.
 
     `train/loss train/top1 train/top5 train/mean_rank` are logged at each step, and with a validation loader the same of
     it, `val/alignment val/uniformity val/positive_similarity val/negative_similarity val/effective_rank

@@ -10,6 +10,7 @@ from torchvision import models
 from torchvision.models.resnet import ResNet
 
 from simclr.config import BACKBONES, ConfigError
+from simclr.models import own_networks
 from simclr.models.small_networks import SMALL_NETWORKS
 
 SMALL_IMAGE_SIDE = 64  # up to here a ResNet gets the 3x3 stem without pooling (Chen et al. 2020, section B.9)
@@ -62,13 +63,15 @@ def build_encoder(name: str, image_size: int, *, small_stem: bool | None = None)
     """Returns the encoder called `name` with random weights.
 
     Args:
-        name: one of `config.BACKBONES`.
+        name: one of `config.BACKBONES`, or what `own_networks.remember` gave: then a copy, with its weights.
         image_size: side of the images, in pixels.
         small_stem: whether a ResNet gets the small-image stem; None: up to 64 px.
 
     Raises:
         ConfigError: if the network cannot take images of this size, with the reason.
     """
+    if own_networks.is_own(name):
+        return backbone_of(own_networks.copy_of(name), image_size)
     check_size(name, image_size, small_stem=small_stem)
     if small_stem is None:
         small_stem = image_size <= SMALL_IMAGE_SIDE
@@ -121,6 +124,11 @@ def check_size(name: str, image_size: int, initial_size: int | None = None, *, s
     Raises:
         ConfigError: if not, with the reason. A ViT, for instance, takes one size alone.
     """
+    if own_networks.is_own(name):
+        network = own_networks.copy_of(name)
+        for side in filter(None, (image_size, initial_size)):
+            backbone_of(network, side)
+        return
     if name not in BACKBONES:
         raise ConfigError(f"backbone is {name}; allowed: one of {', '.join(BACKBONES)}.")
     asked = small_stem
