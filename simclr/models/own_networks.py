@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from simclr.config import OWN_BACKBONE, ConfigError
+from simclr.config import OWN_BACKBONE, ConfigError, own_backbone_problem
 
 MAX_TEXT = 4000  # signs of a module's own description that are kept
 
@@ -43,11 +43,8 @@ def copy_of(name: str) -> nn.Module:
 
 def check_known(name: str) -> None:
     """Raises ConfigError if a backbone is a module of one's own that this process was not given."""
-    if is_own(name) and name not in _known:
-        raise ConfigError(
-            f"backbone is {shown(name)}, a module whose weights a run keeps, but not its code; allowed: such a module "
-            "given in Python, simclr.resume(RUN, backbone=module), and so to load_encoder, finetune and evaluate."
-        )
+    if name not in _known and (problem := own_backbone_problem(name)):
+        raise ConfigError(problem)
 
 
 def about(network: nn.Module) -> dict[str, Any]:
