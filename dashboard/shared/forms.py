@@ -271,7 +271,7 @@ def changed(kind: str, recipe: str, values: Mapping[str, Any]) -> dict[str, Any]
 
 
 def command(kind: str, recipe: str, values: Mapping[str, Any]) -> str:
-    """The shell command that starts the same run, from the repository's folder.
+    """The shell command that starts the same run, from the repository's folder where this is not installed.
 
     Raises:
         ConfigError: if the values are not valid.

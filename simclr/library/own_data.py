@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from simclr.config import ConfigError, not_written
 from simclr.data.folders.decoding import upright
@@ -127,7 +128,7 @@ def _check_room(folder: Path, needed: int, written: int) -> None:
 
 def _items(dataset: Any) -> Iterator[_Item]:
     has_labels: bool | None = None
-    for number in range(len(dataset)):
+    for number in tqdm(range(len(dataset)), desc="Writing the images", unit="image", disable=None, leave=False):
         found = dataset[number]
         image, label = found, None
         if isinstance(found, tuple | list) and found:

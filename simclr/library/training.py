@@ -219,6 +219,7 @@ def _train(
     if config.devices * config.num_nodes > 1:
         if callbacks:
             raise ConfigError("callbacks are given and several processes are asked for; allowed: devices 1.")
+        about |= {"recipe": recipe} if recipe else {}
         return _in_processes([command, "--runs_dir", str(folder)], config, about)
     words = ["python", "-m", "simclr", command]
     for name, value in cfg.differences(config, type(config).model_construct()).items():

@@ -116,8 +116,9 @@ def test_curves_are_a_figure(trained):
     rows = table[table["train/loss"].notna()]
     np.testing.assert_allclose(lines["Training"].y, rows["train/loss"])
     np.testing.assert_allclose(lines["Training"].x, rows["step"].astype(float))
-    (knn,) = trained.plot("knn_top1").data
-    np.testing.assert_allclose(knn.y, 100 * table["val/knn_top1"].dropna())
+    top5 = trained.plot("top5").data[0]
+    assert max(top5.y) > 1
+    np.testing.assert_allclose(top5.y, 100 * table["train/top5"].dropna())
     assert trained.plot("loss").layout.shapes[0].y0 == pytest.approx(np.log(31))  # ln(2N - 1) of batches of 16
     with pytest.raises(ConfigError, match=r"metric is lss; allowed: loss, .*; did you mean loss"):
         trained.plot("lss")
@@ -250,6 +251,16 @@ def test_a_module_of_ones_own_is_trained_used_and_gone_on_with(tiny_runs, forgot
     assert run.encoder().predict(image, progress=False).probabilities.shape == (1, 10)
     with pytest.raises(ConfigError, match="allowed: weights of the same backbone"):
         simclr.load_encoder(whole, backbone=Net(13))
+
+
+def test_what_is_kept_of_a_module_is_a_copy(forgotten):
+    net = Net()
+    before = net.layers[0].weight.clone()
+    name = own_networks.remember(net)
+    with torch.no_grad():
+        net.layers[0].weight.zero_()
+    assert torch.equal(own_networks.copy_of(name).layers[0].weight, before)
+    assert own_networks.copy_of(name) is not own_networks.copy_of(name)
 
 
 def test_a_module_of_ones_own_stays_in_one_process(tiny_runs):
