@@ -1,12 +1,16 @@
 """Every option, command and recipe explains itself."""
 
+import os
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
-from conftest import TINY_PRETRAIN
+from conftest import make_folder
 
+import simclr
 from simclr import config as cfg
 from simclr.cli import help_texts, parser
 from simclr.cli import main as cli
@@ -119,15 +123,28 @@ def test_readme_shows_pictures():
     assert len(re.findall(r"!\[[^\]]+\]\(", README)) >= 3
 
 
-def test_readme_code_trains(tmp_path, monkeypatch, capsys):
-    """The lines at the top of the package's README as they stand, with a smaller training."""
-    monkeypatch.chdir(tmp_path)
-    code = textwrap.dedent(re.search(r"\n((?:    .*\n|\n)*    from simclr(?:.*\n)*?    print.*\n)", PACKAGE_README)[1])
-    small = ", ".join(f"{name}={value!r}" for name, value in (TINY_PRETRAIN | {"epochs": 1}).items())
-    code, number = re.subn(r'dataset="shapes", epochs=2', small, code)
-    assert number == 1
-    exec(code, {})
-    assert "finished {" in capsys.readouterr().out
+def test_the_lines_of_the_library_run_as_they_stand(tmp_path):
+    """All blocks under "As a library", one after the other as a script, in a folder with some photographs."""
+    section = re.search(r"\n## As a library\n(.*?)\n## ", PACKAGE_README, re.S)[1]
+    assert len(section.splitlines()) < 120
+    blocks = re.findall(r"\n\n((?:    .*\n|\n)+)", section)
+    assert len(blocks) == 5
+    code = "\n".join(textwrap.dedent(block) for block in blocks)
+    for name in set(simclr.__all__) - {"ConfigError", "FinetuneConfig", "PretrainConfig", "Run", "build_encoder"}:
+        assert f"simclr.{name}" in section or name in ("__version__", "Encoder")
+    make_folder(tmp_path, {"photos": 5}, side=40)
+    (tmp_path / "photos" / "000.png").rename(tmp_path / "photos" / "cat.png")
+    (tmp_path / "script.py").write_text(code)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "SIMCLR_DATA_DIR": str(tmp_path / "data")}
+    environment.pop("SIMCLR_RUNS_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+    assert " finished 0." in done.stdout
+    assert (tmp_path / "curves.html").stat().st_size > 1000
+    kinds = sorted(path.name.split("-")[2] for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    assert kinds == ["finetune", "pretrain", "pretrain"]
 
 
 def test_readme_code_loads_a_real_model(finished_run):

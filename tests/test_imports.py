@@ -49,6 +49,15 @@ def test_public_names_are_imported_on_first_use():
         from simclr import nothing  # noqa: F401
 
 
+def test_public_names_are_the_same_in_all_and_for_type_checkers():
+    assert set(simclr.__all__) == {*simclr.PUBLIC, "__version__"}
+    assert set(simclr.__all__) <= set(dir(simclr))
+    block = next(node for node in ast.parse((ROOT / "simclr/__init__.py").read_text()).body if isinstance(node, ast.If))
+    found = {alias.name: node.module for node in block.body for alias in node.names}
+    assert found == {name: f"simclr.{module}" for name, module in simclr.PUBLIC.items()}
+    assert (ROOT / "simclr" / "py.typed").is_file()
+
+
 def test_training_loads_no_dashboard_libraries():
     loaded = loaded_by("import simclr.lifecycle.train, simclr.cli.main")
     for other in ("streamlit", "plotly", "umap", "openTSNE", "dashboard"):
@@ -59,8 +68,8 @@ def test_training_loads_no_dashboard_libraries():
 @pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(ROOT)) for path in MODULES])
 def test_the_training_package_never_imports_the_dashboard(path):
     names = imports_of(path)
-    # bench draws its curves, and a report carries plotly.js; they are no part of training, and load it only then
-    draws = path.parent.name in ("bench", "report")
+    # bench draws its curves, a report carries plotly.js, and a run of the library is plotted; they load it only then
+    draws = path.parent.name in ("bench", "report", "library")
     others = ("dashboard", "streamlit") if draws else ("dashboard", "streamlit", "plotly")
     assert not [name for name in names if name.split(".")[0] in others]
     slow = ("umap", "openTSNE", "plotly")

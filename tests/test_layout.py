@@ -30,6 +30,7 @@ ORDER = """
     sweeps
     embeddings
     encoders
+    library
     films
     analysis
     report

@@ -55,6 +55,8 @@ def sentences(kind: str, target: str, values: Mapping[str, Any]) -> list[str]:
             needs_weights = not config.random_weight_init
             run, _ = experiment.find(config.experiment_version, store.runs_dir(), needs_weights=needs_weights)
             config = experiment.inherit_options(config, run)
+        if problem := cfg.own_backbone_problem(config.backbone or ""):
+            return [problem]
         if target != compute_target.SLURM:  # what is wrong here may be right on the machines of Slurm
             layout = folder_reading.layout_of(config)
             counts.check(config, layout)

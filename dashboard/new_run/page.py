@@ -364,7 +364,8 @@ def start_card(obstacles: list[forms.Obstacle]) -> None:
         return
     st.caption("It runs in a process of its own: closing this page changes nothing.")
     if is_valid and how == several.ONE:
-        st.caption("The same run from a shell, in the repository's folder:")
+        where = ", in the repository's folder" if (store.ROOT / "pyproject.toml").is_file() else ""
+        st.caption(f"The same run from a shell{where}:")
         st.code(command(target), language="bash", wrap_lines=True)
 
 

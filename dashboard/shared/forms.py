@@ -201,6 +201,8 @@ def typed(info: Any, value: Any) -> Any:
             return None
         return int(number) if kind is int and number == int(number) else None if kind is int else number
     if words := cfg.choices(info):
+        if words == cfg.BACKBONES and str(value).startswith(cfg.OWN_BACKBONE):
+            return str(value)  # of a run that was started in Python; what starts another says what it takes
         text = str(value).strip().lower()
         for word in words:
             if text in (word, word.replace("-", "_"), word.replace("-", "")):
@@ -269,7 +271,7 @@ def changed(kind: str, recipe: str, values: Mapping[str, Any]) -> dict[str, Any]
 
 
 def command(kind: str, recipe: str, values: Mapping[str, Any]) -> str:
-    """The shell command that starts the same run, from the repository's folder.
+    """The shell command that starts the same run, from the repository's folder where this is not installed.
 
     Raises:
         ConfigError: if the values are not valid.

@@ -19,7 +19,16 @@ from simclr.config.fields import (
     option_text,
 )
 from simclr.config.finetune_options import FinetuneConfig
-from simclr.config.names import BACKBONES, BUILT_IN_DATASETS, CUDA_GRAPHS, DATASETS, GROUPS, data_root
+from simclr.config.names import (
+    BACKBONES,
+    BUILT_IN_DATASETS,
+    CUDA_GRAPHS,
+    DATASETS,
+    GROUPS,
+    OWN_BACKBONE,
+    data_root,
+    own_backbone_problem,
+)
 from simclr.config.options import MODELS, RunConfig
 from simclr.config.pretrain_options import PretrainConfig
 from simclr.config.recipes import (
@@ -44,6 +53,7 @@ __all__ = [
     "DATASETS",
     "GROUPS",
     "MODELS",
+    "OWN_BACKBONE",
     "RECIPES_DIR",
     "Augmentation",
     "CommonOptions",
@@ -73,6 +83,7 @@ __all__ = [
     "option",
     "option_names",
     "option_text",
+    "own_backbone_problem",
     "recipe",
     "recipe_names",
     "to_dict",

@@ -39,6 +39,21 @@ BACKBONES: tuple[str, ...] = (
     "wide_resnet101_2", "wide_resnet50_2",
 )  # fmt: skip
 
+# What stands before the class of a backbone that was given in Python: its code is not in the run folder.
+OWN_BACKBONE = "own:"
+
+
+def own_backbone_problem(name: str) -> str:
+    """A sentence where a backbone is a module that only Python can give; empty for any other."""
+    if not name.startswith(OWN_BACKBONE):
+        return ""
+    return (
+        f"backbone is {name.removeprefix(OWN_BACKBONE)}, a module whose weights a run keeps, but not its code; "
+        "allowed: such a module given in Python, simclr.resume(RUN, backbone=module), and so to load_encoder, finetune "
+        "and evaluate."
+    )
+
+
 Kind = Literal["pretrain", "finetune", "scratch"]
 Group = Literal["Experiment", "Data", "Model", "Training", "Optimizer", "Augmentation", "Monitoring", "Hardware"]
 GROUPS: tuple[str, ...] = get_args(Group)

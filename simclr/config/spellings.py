@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainSerializer, WrapValidator
 
 from simclr.config.fields import none_if_unset, option_text
-from simclr.config.names import BACKBONES, DATASETS
+from simclr.config.names import BACKBONES, DATASETS, OWN_BACKBONE
 
 
 def _dataset_name(value: Any) -> Any:
@@ -56,12 +57,23 @@ def _tag_list(value: Any) -> Any:
     return value
 
 
+def _own_or_known(value: Any, known: Any) -> Any:
+    """A backbone that was given in Python is named after its class, which is on no list."""
+    is_own = isinstance(value, str) and re.fullmatch(rf"{OWN_BACKBONE}[\w.]+", value.strip())
+    return value.strip() if is_own else known(value)
+
+
 Optimizer = Annotated[Literal["adamw", "adam", "sgd", "lars", "muon"], BeforeValidator(lowercase)]
 Scaling = Annotated[Literal["none", "linear", "square-root"], BeforeValidator(_dashed)]
 Precision = Annotated[Literal["auto", "32-true", "bf16-mixed", "16-mixed"], BeforeValidator(_precision_name)]
 Compile = Annotated[Literal["false", "true", "reduce-overhead", "max-autotune"], BeforeValidator(boolean_word)]
 Dataset = Annotated[str, BeforeValidator(_dataset_name)]
-Backbone = Annotated[Literal[BACKBONES], BeforeValidator(lowercase)]  # type: ignore[valid-type]
+Backbone = Annotated[
+    Literal[BACKBONES],  # type: ignore[valid-type]
+    BeforeValidator(lowercase),
+    WrapValidator(_own_or_known),
+    PlainSerializer(str, return_type=str),
+]
 Tags = Annotated[tuple[str, ...], BeforeValidator(_tag_list)]
 # digits alone are the number of a pre-training, anything else a run or a file
 Experiment = Annotated[int | str, BeforeValidator(_integer_or_text)]

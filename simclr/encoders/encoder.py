@@ -110,6 +110,8 @@ class Encoder(nn.Module):
     ) -> NDArray[np.float32]:
         """(N, D) float32 features of plain images, in their order, computed batch by batch.
 
+        They are those that `embed` and `evaluate` compute, up to rounding; in float32, whatever the run trained in.
+
         Args:
             images: as of `preprocess`; also any iterable of images, a map-style Dataset of torch, or a folder, whose
                 images `embed_folder` names.

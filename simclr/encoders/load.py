@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from simclr import runs
 from simclr.config import DATASETS, ConfigError, PretrainConfig, RunConfig, build
@@ -20,7 +21,7 @@ from simclr.embeddings.references import EncoderRef
 from simclr.encoders import exported
 from simclr.encoders.encoder import Encoder
 from simclr.encoders.images import Preprocessing
-from simclr.models import backbones, heads, state_dicts
+from simclr.models import backbones, heads, own_networks, state_dicts
 from simclr.models.weights import Weights
 from simclr.runs import Run
 
@@ -29,7 +30,7 @@ def load_encoder(
     run: Any,
     *,
     runs_dir: str | os.PathLike[str] | None = None,
-    backbone: str | None = None,
+    backbone: str | nn.Module | None = None,
     image_size: int | None = None,
 ) -> Encoder:
     """The encoder of a run, in eval mode on the CPU.
@@ -39,11 +40,15 @@ def load_encoder(
             with a checkpoint behind it (`RUN@best`, `RUN@epoch-10`); or a file of weights: `model.pt` or a checkpoint
             in a run folder, or any file that `--experiment_version` takes.
         runs_dir: where ids are looked up; None: `$SIMCLR_RUNS_DIR`, else `runs` in the current folder.
-        backbone, image_size: of a file that lies in no run folder, whose network nothing else tells.
+        backbone, image_size: of a file that lies in no run folder, whose network nothing else tells; for a run that
+            has trained a module of one's own, a module like that as `backbone`.
 
     Raises:
         ConfigError: with one sentence, if there is no such run or file, or the weights are not of that network.
     """
+    is_named = isinstance(backbone, str)
+    if isinstance(backbone, nn.Module):
+        backbone = own_networks.remember(backbone)
     folder = Path(runs_dir) if runs_dir is not None else runs.default_runs_dir()
     path = getattr(run, "path", run)
     if isinstance(path, str | os.PathLike) and (about := exported.about(Path(path).expanduser())):
@@ -51,7 +56,7 @@ def load_encoder(
     if isinstance(path, str | os.PathLike) and Path(path).expanduser().is_file():
         file = Path(path).expanduser().resolve()
         model = _run_around(file)
-        if model is None or backbone is not None:
+        if model is None or is_named:
             with torch.random.fork_rng(devices=[]):  # a network begins with random weights
                 return _of_file(file, backbone, image_size)
     else:

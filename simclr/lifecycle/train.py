@@ -7,7 +7,7 @@ import io
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ def train(
     resume: bool = False,
     command: list[str] | None = None,
     recipe: str | None = None,
+    meta: Mapping[str, Any] | None = None,
     callbacks: Sequence[L.Callback] = (),
     stop_policy: StopPolicy | None = None,
 ) -> Run:
@@ -66,6 +67,7 @@ def train(
         resume: start from the last checkpoint in `run_dir`.
         command: the command line, for the record.
         recipe: the shipped recipe that the options came from, which knows the run's partners.
+        meta: further entries of a new run's `meta.json`.
         callbacks: Lightning callbacks of the caller's own; not used where a head is trained on fixed features.
         stop_policy: a Slurm task's, which keeps the log and knows what a stop means; None: a stop ends the run.
 
@@ -114,7 +116,7 @@ def train(
             peers.say("bad input", str(error))
             raise
         if run_dir is None:
-            run = _create_folder(prepared, runs_dir, command, recipe)
+            run = _create_folder(prepared, runs_dir, command, dict(meta or {}) | ({"recipe": recipe} if recipe else {}))
             status = StatusWriter(run.path).start(phase="starting")
         else:
             run = Run(run_dir)
@@ -143,9 +145,8 @@ def train(
     return Run(run.path)
 
 
-def _create_folder(prepared: Prepared, runs_dir: Path, command: list[str] | None, recipe: str | None) -> Run:
-    more: dict[str, Any] = {"experiment": prepared.experiment.id} if prepared.experiment else {}
-    more |= {"recipe": recipe} if recipe else {}
+def _create_folder(prepared: Prepared, runs_dir: Path, command: list[str] | None, more: dict[str, Any]) -> Run:
+    more |= {"experiment": prepared.experiment.id} if prepared.experiment else {}
     more |= {"weights_sha256": prepared.weights_sha256} if prepared.weights_sha256 else {}
     return runs.create(prepared.config, runs_dir, command, **more)
 

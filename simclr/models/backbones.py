@@ -10,9 +10,11 @@ from torchvision import models
 from torchvision.models.resnet import ResNet
 
 from simclr.config import BACKBONES, ConfigError
+from simclr.models import own_networks
 from simclr.models.small_networks import SMALL_NETWORKS
 
 SMALL_IMAGE_SIDE = 64  # up to here a ResNet gets the 3x3 stem without pooling (Chen et al. 2020, section B.9)
+OWN_HEADS = ("fc", "head", "simclr_head")  # where the head of an encoder of one's own may stand in `model.pt`
 SIDES = (32, 64, 96, 128, 160, 224, 256, 299, 384, 512)  # that are tried for one that a network can take
 
 
@@ -61,13 +63,15 @@ def build_encoder(name: str, image_size: int, *, small_stem: bool | None = None)
     """Returns the encoder called `name` with random weights.
 
     Args:
-        name: one of `config.BACKBONES`.
+        name: one of `config.BACKBONES`, or what `own_networks.remember` gave: then a copy, with its weights.
         image_size: side of the images, in pixels.
         small_stem: whether a ResNet gets the small-image stem; None: up to 64 px.
 
     Raises:
         ConfigError: if the network cannot take images of this size, with the reason.
     """
+    if own_networks.is_own(name):
+        return backbone_of(own_networks.copy_of(name), image_size)
     check_size(name, image_size, small_stem=small_stem)
     if small_stem is None:
         small_stem = image_size <= SMALL_IMAGE_SIDE
@@ -83,12 +87,48 @@ def build_encoder(name: str, image_size: int, *, small_stem: bool | None = None)
     return Backbone(network, num_features, classifier_name)
 
 
+def backbone_of(network: nn.Module, image_size: int) -> Backbone:
+    """An encoder of one's own as this package's are: (N, 3, S, S) to (N, num_features), which is tried on zeros.
+
+    Args:
+        network: gives features, without a classifier; it is not copied.
+        image_size: side of the images, in pixels.
+
+    Raises:
+        ConfigError: if it does not take such images, or gives anything but one row of features for each.
+    """
+    name, rule = type(network).__name__, "allowed: a module that turns images (N, 3, S, S) into features (N, D)"
+    device = next((value.device for value in network.parameters()), torch.device("cpu"))
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            h = network.eval()(torch.zeros(2, 3, image_size, image_size, device=device))
+    except Exception as error:  # whatever code that is not ours may raise
+        why = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ConfigError(
+            f"backbone is {name}, which cannot take images of {image_size} x {image_size} pixels: {why}; {rule}."
+        ) from error
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    if not isinstance(h, Tensor) or h.ndim < 2 or h[0].numel() != h.shape[1] or len(h) != 2:
+        what = f"a tensor of shape {tuple(h.shape)}" if isinstance(h, Tensor) else f"a {type(h).__name__}"
+        raise ConfigError(f"backbone is {name}, which gives {what} for 2 images; {rule}.")
+    taken = {key.partition(".")[0] for key in network.state_dict()}
+    return Backbone(network, h.shape[1], next(word for word in OWN_HEADS if word not in taken))
+
+
 def check_size(name: str, image_size: int, initial_size: int | None = None, *, small_stem: bool | None = None) -> None:
     """Checks that an encoder for images of `image_size` pixels can be built, and also takes smaller first views.
 
     Raises:
         ConfigError: if not, with the reason. A ViT, for instance, takes one size alone.
     """
+    if own_networks.is_own(name):
+        network = own_networks.copy_of(name)
+        for side in filter(None, (image_size, initial_size)):
+            backbone_of(network, side)
+        return
     if name not in BACKBONES:
         raise ConfigError(f"backbone is {name}; allowed: one of {', '.join(BACKBONES)}.")
     asked = small_stem

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 # Rows of a block, by type of device. On a CPU a block and its spare copy should stay near (1024: 2 x 4 MiB); smaller
 # ones are hardly quicker, and have threads wait for each other more often. A GPU needs large ones (4096: 2 x 64 MiB).
@@ -79,15 +79,49 @@ def contrast(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor
     Every process has to call this at the same time, with the same number of rows, temperature and need of a gradient.
     It gathers the rows and then one number per row; the backward pass communicates nothing.
     """
-    world = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-    return _contrast(z1, z2, temperature, with_ranks=True, world=world)
+    return _contrast(z1, z2, temperature, with_ranks=True, world=_num_processes())
+
+
+class NTXentLoss(nn.Module):
+    """NT-Xent (Chen et al. 2020, equation 1) as a module, `nt_xent` in one process.
+
+    With torch.distributed initialized each process contrasts its own images with those of all, as `contrast` says:
+    averaged over the processes, as DistributedDataParallel does, the gradient is that of the whole batch in one.
+
+    Args:
+        temperature: above 0.
+
+    Raises:
+        ValueError: for another temperature.
+    """
+
+    def __init__(self, temperature: float = 0.5) -> None:
+        super().__init__()
+        _check_temperature(temperature)
+        self.temperature = temperature
+
+    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
+        """Scalar loss in nats of the embeddings of two views, each (N, D), as of `nt_xent`."""
+        loss, _ = _contrast(z1, z2, self.temperature, with_ranks=False, world=_num_processes())
+        return loss
+
+    def extra_repr(self) -> str:
+        return f"temperature={self.temperature:g}"
+
+
+def _num_processes() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def _check_temperature(temperature: float) -> None:
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ValueError(f"temperature is {temperature}; allowed: a number above 0")
 
 
 def _contrast(z1: Tensor, z2: Tensor, temperature: float, *, with_ranks: bool, world: int) -> tuple[Tensor, Tensor]:
     if z1.shape != z2.shape or z1.ndim != 2:
         raise ValueError(f"z1 is {tuple(z1.shape)} and z2 {tuple(z2.shape)}; allowed: two equal shapes (N, D)")
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise ValueError(f"temperature is {temperature}; allowed: a number above 0")
+    _check_temperature(temperature)
     if len(z1) * world < 2:
         raise ValueError(f"the batch has {len(z1)} image; allowed: at least 2, or there is nothing to contrast")
     z = torch.cat([z1, z2])  # (2N, D)

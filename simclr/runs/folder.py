@@ -78,7 +78,8 @@ def _slug(text: str) -> str:
 def new_id(config: cfg.RunConfig) -> str:
     """A name that sorts by time and tells what the run is: 20261122-142233-pretrain-cifar10-resnet18-x7k2."""
     moment = time.strftime("%Y%m%d-%H%M%S")
-    return f"{moment}-{config.kind}-{_slug(config.dataset or 'data')}-{config.backbone or 'model'}-{random_suffix()}"
+    backbone = _slug((config.backbone or "model").rpartition(".")[2])  # of one's own: its class
+    return f"{moment}-{config.kind}-{_slug(config.dataset or 'data')}-{backbone}-{random_suffix()}"
 
 
 def random_suffix() -> str:

@@ -162,8 +162,12 @@ class SimCLR(_TrainingModule):
             return None
         _, z = self._embed(batch.first, batch.second)
         loss, measured = self._contrast(z)
-        self.train_means.add(measured, len(batch.first))
+        self.note(measured, len(batch.first))
         return loss
+
+    def note(self, measured: dict[str, Tensor], num_images: int) -> None:
+        """Takes in what a training step has measured of so many images."""
+        self.train_means.add(measured, num_images)
 
     def _cached_step(self, batch: Views) -> None:
         """One optimizer step on a batch that is too large to be remembered (GradCache, Gao et al. 2021).
@@ -189,7 +193,7 @@ class SimCLR(_TrainingModule):
         z = z.to(torch.promote_types(z.dtype, torch.float32)).requires_grad_()
         loss, measured = self._contrast(z)
         (gradient,) = torch.autograd.grad(loss, z)
-        self.train_means.add(measured, len(batch.first))
+        self.note(measured, len(batch.first))
 
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         optimizer.zero_grad()  # type: ignore[union-attr]

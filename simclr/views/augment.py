@@ -129,10 +129,27 @@ def random_view(
 
 
 def two_views(
-    images: Tensor, ids: Tensor, augmentation: Augmentation, *, seed: int, epoch: int, size: int
+    images: Tensor,
+    ids: Tensor,
+    augmentation: Augmentation,
+    *,
+    seed: int = 0,
+    epoch: int = 0,
+    size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Two independent random views of each image (Chen et al. 2020, section 2.1), each (N, 3, size, size)."""
+    """Two independent random views of each image (Chen et al. 2020, section 2.1), each (N, 3, size, size).
+
+    Args:
+        images: (N, 3, H, W) uint8, or float in 0..1.
+        ids: (N,) on the CPU, numbers that name the images to the random numbers.
+        seed, epoch: the same ones give the same views of an id, whatever the batch.
+        size: side of the views in pixels; None: the images' shorter side.
+
+    Returns:
+        Both float32 in 0..1, not normalized.
+    """
     num = len(ids)
+    size = min(images.shape[2:]) if size is None else size
     factors = draw_factors(
         augmentation,
         ids.repeat(2),

@@ -331,7 +331,19 @@ def pixels_of(image: Image.Image, side: int, how: PixelValues = AS_THEY_ARE) -> 
 
 
 def _square(image: Image.Image, deep: NDArray | None, turned: int, side: int, how: PixelValues) -> NDArray[np.uint8]:
-    """(3, side, side) of an open image, whose colours of more than 8 bits are `deep`: upright, its middle square."""
+    image = _upright(image, deep, turned, how)
+    if image.size != (side, side):
+        image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
+    return np.asarray(image).transpose(2, 0, 1)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image in memory in RGB, as `decode_image` sees it before it takes the middle square."""
+    return _upright(image, None, _orientation(image), AS_THEY_ARE)
+
+
+def _upright(image: Image.Image, deep: NDArray | None, turned: int, how: PixelValues) -> Image.Image:
+    """An open image in RGB, whose colours of more than 8 bits are `deep`, turned as its EXIF block says."""
     if deep is not None:
         _take_extra_channels(image, how.extra_channels)
         image = _over_white(deep, how)
@@ -343,8 +355,4 @@ def _square(image: Image.Image, deep: NDArray | None, turned: int, side: int, ho
             image = Image.fromarray(how.rescale(np.asarray(image.convert("RGB"))))
     if turned in TURNS:
         image = image.transpose(TURNS[turned])
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    if image.size != (side, side):
-        image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
-    return np.asarray(image).transpose(2, 0, 1)
+    return image if image.mode == "RGB" else image.convert("RGB")

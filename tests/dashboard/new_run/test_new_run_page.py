@@ -132,7 +132,7 @@ def test_from_scratch_needs_no_pretraining(folder):
     app = open_page("new_run", kind="scratch")
     assert not app.exception
     assert not app.button("start").disabled
-    assert "quick-scratch.yaml" in app.code[0].value
+    assert "--config quick-scratch" in app.code[0].value
 
 
 def test_the_kind_can_be_changed_in_the_page(folder):
@@ -326,6 +326,15 @@ def test_a_clone_has_all_options_and_a_name_of_its_own(folder):
     same = {name for name in original.config if name not in ("name", "version", "notes")}
     assert {name: made.config[name] for name in same} == {name: original.config[name] for name in same}
     assert made.config["version"] == 5
+
+
+def test_a_clone_of_a_run_with_a_module_of_ones_own_says_what_it_takes(folder):
+    original = make_run(folder, backbone="own:mine.Net")
+    app = open_page("new_run", clone=original.id)
+    assert not app.exception
+    assert not app.code  # no command could start it
+    assert "backbone is mine.Net, a module whose weights a run keeps" in texts(app)
+    assert app.button(key="start").disabled
 
 
 def test_a_clone_of_a_finetuning_keeps_its_experiment(folder):

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from simclr.objectives import nt_xent as loss_module
 from simclr.objectives.metrics import positive_ranks
-from simclr.objectives.nt_xent import contrast, nt_xent, nt_xent_with_ranks
+from simclr.objectives.nt_xent import NTXentLoss, contrast, nt_xent, nt_xent_with_ranks
 
 
 @pytest.fixture
@@ -283,3 +283,14 @@ def test_shapes_are_checked():
         nt_xent(z1[0], z2[0], 0.5)
     with pytest.raises(ValueError, match="at least 2"):
         nt_xent(z1[:1], z2[:1], 0.5)
+
+
+def test_the_module_is_the_function():
+    z1, z2 = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
+    loss = NTXentLoss(0.2)
+    assert loss(z1, z2) == nt_xent(z1, z2, 0.2)
+    assert NTXentLoss().temperature == 0.5
+    assert repr(loss) == "NTXentLoss(temperature=0.2)"
+    assert not list(loss.parameters())
+    with pytest.raises(ValueError, match="temperature is 0; allowed"):
+        NTXentLoss(0)

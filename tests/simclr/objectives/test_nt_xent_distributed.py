@@ -74,6 +74,7 @@ def process(rank, world, folder):
         results.append(measure(own, model, temperature))
         with torch.no_grad():  # as in validation
             results[-1]["without gradient"], _ = contrast(*model.module(own).unbind(), temperature)
+            results[-1]["by the module"] = nt_xent.NTXentLoss(temperature)(*model.module(own).unbind())
     with pytest.raises(ValueError, match="at least 2"):
         contrast(torch.ones(0, 3), torch.ones(0, 3), 0.5)
     single = torch.randn(2, 1, DIM, dtype=torch.float64)  # one image in each process can be contrasted
@@ -97,7 +98,8 @@ def test_processes_together_give_the_gradient_of_one(world, tmp_path):
         per_rank = [results[i] for results in found]
         mean_loss = torch.stack([result["loss"] for result in per_rank]).mean()
         torch.testing.assert_close(mean_loss, expected["loss"], **exact)
-        assert all(torch.equal(result["without gradient"], result["loss"]) for result in per_rank)
+        for way in ("without gradient", "by the module"):
+            assert all(torch.equal(result[way], result["loss"]) for result in per_rank)
         torch.testing.assert_close(torch.cat([result["ranks"] for result in per_rank], dim=1), expected["ranks"])
         # of the sum of the processes' losses, which is `world` times their mean
         rows = torch.cat([result["rows"] for result in per_rank], dim=1) / world
