@@ -50,7 +50,8 @@ def _print_estimate(config: RunConfig, runs_dir: Path, *, device: str, as_json: 
     """
     if job is not None and not job.is_dir():
         raise ConfigError(f"job_dir is {job}; allowed: an existing folder.")
-    writer: StatusWriter | None = None
+    # there before a stop can be asked for, so that one within its first lines is written down too
+    writer = StatusWriter(job, interval=0.5) if job is not None else None
 
     def report(what: str, share: float) -> None:
         if writer is not None:
@@ -61,8 +62,8 @@ def _print_estimate(config: RunConfig, runs_dir: Path, *, device: str, as_json: 
     final_status: dict[str, Any] = {"state": "failed", "exit_code": 1}
     try:
         with jobs.stop_on_signals():  # before the status says that there is a process to stop
-            if job is not None:
-                writer = StatusWriter(job, interval=0.5).start(phase="loading libraries", steps=100)
+            if writer is not None:
+                writer.start(phase="loading libraries", steps=100)
             found = estimate.estimate_run(config, runs_dir, device=device, report=report)
         if job is not None:
             writing.write_atomically(job / estimate.ESTIMATE, json.dumps(asdict(found), indent=1))

@@ -89,7 +89,8 @@ def running(job_dir: str | Path | None) -> Iterator[Report]:
     job = Path(job_dir) if job_dir else None
     if job is not None and not job.is_dir():
         raise ConfigError(f"job_dir is {job}; allowed: an existing folder.")
-    writer: StatusWriter | None = None
+    # there before a stop can be asked for, so that one within its first lines is written down too
+    writer = StatusWriter(job, interval=0.5) if job is not None else None
     said = ""
 
     def report(phase: str, share: float) -> None:
@@ -103,8 +104,8 @@ def running(job_dir: str | Path | None) -> Iterator[Report]:
     final_status: dict[str, Any] = {"state": "failed"}
     try:
         with stop_on_signals():  # before the status says that there is something to stop
-            if job is not None:
-                writer = StatusWriter(job, interval=0.5).start(phase="Starting", steps=STEPS)
+            if writer is not None:
+                writer.start(phase="Starting", steps=STEPS)
             yield report
         final_status = {"state": "finished", "step": STEPS, "steps": STEPS, "phase": "", "exit_code": 0}
     except Stopped:

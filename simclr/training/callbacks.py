@@ -195,7 +195,7 @@ class Recorder(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         self._means = pl_module.train_means
-        if self._restored_means is not None:
+        if self._restored_means:
             if len(self._restored_means) == trainer.world_size:
                 self._means.load_state_dict(self._restored_means[trainer.global_rank])
             elif trainer.is_global_zero:  # resumed with another number of processes
