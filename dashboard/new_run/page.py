@@ -55,6 +55,8 @@ def take_address() -> None:
     else:
         address_notes.say(query)
         forms.refill(*forms.from_address(query))
+    original = store.find(query.get("clone") or query.get("clone_of", ""))
+    kept["clone"] = original.id if original is not None else ""
     if kept["edit"] and (reason := fixed(run)):
         kept["edit"] = ""
         st.session_state["message"] = f"{reason} The form holds its options for a new run."
@@ -98,6 +100,7 @@ def choose_kind() -> None:
     )
     if kind and kind != kept["kind"]:
         carried = {name: kept["values"].get(name) for name in ("experiment_version", "label_fraction")}
+        kept["clone"] = ""
         forms.refill(kind, kept["recipe"], {name: value for name, value in carried.items() if value is not None})
         st.rerun()
 
@@ -115,6 +118,7 @@ def choose_recipe() -> None:
     if recipe != kept["recipe"]:
         own = {name: kept["values"].get(name) for name in ("experiment_version", "label_fraction")}
         own = {name: value for name, value in own.items() if value is not None and kept["kind"] != "pretrain"}
+        kept["clone"] = ""
         forms.refill(kept["kind"], recipe, own)
         st.rerun()
     if note := RECIPE_NOTES.get(recipe):
@@ -275,6 +279,7 @@ def start(target: str, how: str) -> None:
             meta = {"recipe": kept["recipe"]} if kept["recipe"] else {}
             if kind != "pretrain" and store.find(str(values.get("experiment_version"))):
                 meta["experiment"] = str(values["experiment_version"])
+            meta |= {"clone_of": kept["clone"]} if kept["clone"] else {}
             run = submit(config, target, meta)
         st.session_state["new_run_open"] = run.id
 
@@ -416,7 +421,9 @@ def page() -> None:
     with side, st.container(border=True, key="start-card"):
         start_card(obstacles)
     target = "" if compute_target.current() == compute_target.usual() else compute_target.current()
-    query = forms.address(kept["kind"], kept["recipe"], kept["values"], place=target, edit=kept["edit"])
+    query = forms.address(
+        kept["kind"], kept["recipe"], kept["values"], place=target, edit=kept["edit"], clone_of=kept["clone"]
+    )
     url_state.write(query)
 
 

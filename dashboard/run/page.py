@@ -141,6 +141,9 @@ def header(run: Run, summary: index.Summary) -> None:
         relation = "Compared with" if summary.kind == "scratch" else "From"
         label = f"{relation} {escape.markdown(store.get().summary(source).title)}"
         run_link(label, source.id, ":material/arrow_back:")
+    if (original := store.find(str(run.meta.get("clone_of") or ""))) is not None:
+        label = f"Clone of {escape.markdown(store.get().summary(original).title)}"
+        run_link(label, original.id, ":material/content_copy:")
     if summary.kind == "pretrain":
         pairs = "augmentations/page.py"
         st.page_link(pairs, label="Its augmented pairs", icon=":material/auto_fix_high:", query_params={"run": run.id})

@@ -29,7 +29,7 @@ ARMS = {True: "Frozen encoder, train the head", False: "Fine-tune all weights"}
 # Drawn by the page itself, above the form: choices that decide what kind of run it is.
 OWN_CONTROLS = ("experiment_version", "random_weight_init", "freeze_encoder", "label_fraction")
 # Of an address, what is no option: the run it is about, and where to train.
-OTHER_PARAMETERS = ("kind", "recipe", "experiment", "arm", "place", "edit", "clone")
+OTHER_PARAMETERS = ("kind", "recipe", "experiment", "arm", "place", "edit", "clone", "clone_of")
 ARM_WORDS = ("frozen", "full")
 UNSET_WORDS = ("", "null", "none", "~")
 NO_RECIPE = ""
@@ -53,7 +53,8 @@ def state() -> dict[str, Any]:
     """The session's copy of the form.
 
     `kind`, `recipe`, and `values` by dotted option name; `place` where it is to run, "" for the usual one; `edit` the
-    waiting run that is changed, "" for a new one; `slurm`, a job's options once they are shown.
+    waiting run that is changed, "" for a new one; `clone` the run that a new one is like, "" for none; `slurm`, a job's
+    options once they are shown.
     """
     if STATE not in st.session_state:
         st.session_state[STATE] = {
@@ -62,6 +63,7 @@ def state() -> dict[str, Any]:
             "values": {},
             "place": "",
             "edit": "",
+            "clone": "",
             "slurm": {},
         }
         refill("pretrain", default_recipe())

@@ -321,11 +321,27 @@ def test_a_clone_has_all_options_and_a_name_of_its_own(folder):
     press(app, "start")
     made = store.find(query(app, "id"))
     assert made.id != original.id
+    assert made.meta["clone_of"] == original.id
+    page = open_page("run", id=made.id)
+    assert [button.label for button in page.button if button.key == f"to-{original.id}"] == ["Clone of Night one"]
     assert made.name == "Night one copy" and made.notes == "as found" and made.tags == ["a", "b"]
     assert made.meta["recipe"] == "quick"
     same = {name for name in original.config if name not in ("name", "version", "notes")}
     assert {name: made.config[name] for name in same} == {name: original.config[name] for name in same}
     assert made.config["version"] == 5
+
+
+def test_of_which_run_a_clone_is_outlives_a_reload_and_ends_with_another_recipe(folder):
+    original = make_run(folder, temperature=0.11)
+    app = open_page("new_run", clone=original.id)
+    option(app, "number_input", "temperature").set_value(0.3).run()
+    again = open_page("new_run", **{name: query(app, name) for name in address(app)})
+    press(again, "start")
+    made = store.find(query(again, "id"))
+    assert (made.meta["clone_of"], made.config["temperature"]) == (original.id, 0.3)
+    app = open_page("new_run", clone=original.id)
+    option(app, "selectbox", "recipe").select("cifar10").run()
+    assert "clone_of" not in address(app)
 
 
 def test_a_clone_of_a_run_with_a_module_of_ones_own_says_what_it_takes(folder):
