@@ -27,6 +27,7 @@ from simclr.sweeps.settings import AND, MAX_MEMBERS, NOT_AN_AXIS, Axis, Limit, S
 
 SHIPPED = cfg.RECIPES_DIR / "sweeps"
 LABELS = ("label_fractions", "labels_per_class", "subset_seeds")
+MAX_TITLE = 120  # signs
 KEYS = ("title", "base", "axes", "seeds", "arms", *LABELS, "method", "limit")
 MAX_SEED = 2**31 - 1
 
@@ -58,6 +59,13 @@ def load(name: str | Path) -> Sweep:
     return parse(cfg.load_yaml(path), path.stem)
 
 
+def _title(value: Any, name: str) -> str:
+    if isinstance(value, list | dict):
+        raise ConfigError(f"title is {str(value)[:60]}; allowed: text.")
+    text = str(value or name.replace("-", " ").replace("_", " "))
+    return text.strip()[:MAX_TITLE].strip()  # what is cut within may end in a space
+
+
 def parse(plain: Mapping[str, Any], name: str = "sweep") -> Sweep:
     """A sweep from plain values: those of its file, or those kept in `meta.json`.
 
@@ -80,7 +88,7 @@ def parse(plain: Mapping[str, Any], name: str = "sweep") -> Sweep:
             f"base.recipe is {recipe}; allowed: {', '.join(names)}{cfg.nearest_name(recipe, names) or '.'}"
         )
     found = Sweep(
-        title=str(plain.get("title") or name.replace("-", " ").replace("_", " ")).strip()[:120],
+        title=_title(plain.get("title"), name),
         recipe=recipe,
         base={option: _text(option, value) for option, value in base.items()},
         axes=tuple(_axis(axis, values) for axis, values in _section(plain, "axes").items()),

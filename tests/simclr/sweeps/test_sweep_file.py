@@ -75,6 +75,14 @@ def test_a_fault_is_one_sentence(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
+def test_a_long_title_is_cut_to_what_reads_the_same_again():
+    title = sweep_file.parse({"title": "a" * 119 + " and more"}).title
+    assert title == "a" * 119
+    assert sweep_file.parse({"title": title}).title == title
+    with pytest.raises(ConfigError, match=r"title is \['a', 'b'\]; allowed: text."):
+        sweep_file.parse({"title": ["a", "b"]})
+
+
 def test_a_title_is_the_files_name_where_there_is_none(tmp_path):
     path = tmp_path / "which-one.yaml"
     path.write_text("")
