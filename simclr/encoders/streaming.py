@@ -24,7 +24,6 @@ from simclr.files.names import readable
 from simclr.runs.status import Report, no_report
 
 COMPUTING, COMPARING = "Computing", "Looking for neighbours"
-UNREAD = 3  # files that could not be read, which are named
 
 
 class Rows(NamedTuple):
