@@ -215,8 +215,10 @@ def _seeds(value: Any, name: str = "seeds") -> tuple[int, ...]:
 
 
 def _arms(value: Any) -> tuple[str, ...]:
+    if value is None or value == "":
+        return ()
     items = [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
-    if wrong := next((item for item in items if item not in arms.ARMS), None):
+    if (wrong := next((item for item in items if item not in arms.ARMS), None)) is not None:
         raise ConfigError(
             f"arms is {_short(wrong)}; allowed: {', '.join(arms.ARMS)}{cfg.nearest_name(wrong, arms.ARMS) or '.'}"
         )

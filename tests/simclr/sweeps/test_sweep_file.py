@@ -75,6 +75,13 @@ def test_a_fault_is_one_sentence(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
+def test_an_empty_arm_is_none_of_them():
+    with pytest.raises(ConfigError, match="arms is empty; allowed: frozen"):
+        sweep_file.parse({"arms": [""]})
+    for empty in (None, "", []):
+        assert sweep_file.parse({"arms": empty}) == sweep_file.parse({})
+
+
 def test_a_long_title_is_cut_to_what_reads_the_same_again():
     title = sweep_file.parse({"title": "a" * 119 + " and more"}).title
     assert title == "a" * 119
