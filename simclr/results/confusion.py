@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 MOST_CLASSES = 20  # that are shown one by one
 FEWER_CLASSES = 12  # of more, those that are confused most
+MOST_IMAGES = 2**53  # in a cell; what is more came from a damaged file
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ def readable(classes: Sequence[str], counts: Sequence[Sequence[float]]) -> Confu
     except (TypeError, ValueError):
         return None
     names = [str(name) for name in classes]
-    if not names or matrix.shape != (len(names), len(names)) or not np.isfinite(matrix).all() or (matrix < 0).any():
+    if not names or matrix.shape != (len(names), len(names)):
+        return None
+    if not ((matrix >= 0) & (matrix <= MOST_IMAGES)).all():  # nor what is no number
         return None
     whole = matrix.round().astype(np.int64)
     if len(names) <= MOST_CLASSES:

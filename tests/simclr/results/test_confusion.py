@@ -31,7 +31,19 @@ def test_of_many_the_most_confused_are_shown_and_rows_stay_whole():
 
 
 @pytest.mark.parametrize(
-    "counts", [[], [[1, 2]], [[1], [2]], [["x", 1], [1, 1]], [[1, -1], [0, 1]], [[math.nan, 1], [1, 1]], None, "no", 3]
+    "counts",
+    [
+        [],
+        [[1, 2]],
+        [[1], [2]],
+        [["x", 1], [1, 1]],
+        [[1, -1], [0, 1]],
+        [[math.nan, 1], [1, 1]],
+        [[1e19, 1], [1, 1]],
+        None,
+        "no",
+        3,
+    ],
 )
 def test_what_is_no_matrix_is_none(counts):
     assert confusion.readable(["a", "b"], counts) is None
