@@ -72,7 +72,8 @@ def load(
         source = FileSource(
             folder, files.paths, side, root / "decoded", refuse=broken_images == "refuse", values=values
         )
-        return _readable(dataset, name, source, RawSplit.whole(source, labels), classes, progress)
+        images = RawSplit.whole(source, labels)
+        return _readable(dataset, name, source, images, classes if labelled_only else (), progress)
 
     train, val, test = whole("train"), whole("val"), whole("test")
     assert train is not None
@@ -88,14 +89,17 @@ def load(
 def _readable(
     dataset: str, name: str, source: FileSource, images: RawSplit, classes: Sequence[str], progress: Progress | None
 ) -> RawSplit:
-    """The images without those that are broken, which are named, or all refused."""
+    """The images without those that are broken, which are named, or all refused.
+
+    classes: of which each has to keep an image; none where labels are not needed.
+    """
     source.left_out = source.find_broken(progress)
     if not source.left_out:
         return images
     if source.refuse or 2 * len(source.left_out) > len(source):
         raise source.refusal()
     good = images.take(np.setdiff1d(images.rows, list(source.left_out)))
-    if images.labels is not None and good.labels is not None:
+    if classes and images.labels is not None and good.labels is not None:
         lost = sorted({classes[label] for label in np.setdiff1d(images.labels, good.labels)})
         if lost:
             raise ConfigError(

@@ -462,7 +462,10 @@ def test_too_many_broken_images_are_refused(tmp_path):
     with pytest.raises(
         ConfigError, match=r"whose train images of class a are all broken: a/000\.jpg, .*\(it is empty\)"
     ):
-        load(folder, tmp_path)
+        load(folder, tmp_path, labelled_only=True)
+    data = load(folder, tmp_path, val_fraction=0)  # a pre-training needs no label
+    assert data.classes == ("a", "b") and data.train.labels.unique().tolist() == [1]
+    assert {name.split("/")[0] for name in data.skipped} == {"a"}
     damage(folder / "b" / "000.jpg", "empty")
     with pytest.raises(ConfigError, match=r"11 of whose 20 images cannot be read: .*; allowed: whole image files\.$"):
         load(folder, tmp_path)
