@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -62,37 +63,15 @@ def _lines(run: Run) -> str:
 
 def _export(run: Run, asked: Sequence[str]) -> None:
     job = exported.find_job(run.id, asked, store.runs_dir())
-    status = runs.current_status(job) if job is not None else None
-    if job is not None and status is not None and status.is_active:
-        jobs.progress(str(job), {})
-        return
-    if status is not None and status.state == "failed":
-        st.error(escape.markdown(status.error or "The export failed."), icon=":material/error:")
     folder = exported.folder_of(job) if job is not None else None
+    file = None
     if folder is not None:
         name = exported.folder_name(run.id)
         size = sum(path.stat().st_size for path in folder.iterdir())
-        st.download_button(
-            f"Download, {size / 1e6:.1f} MB",
-            lambda: exported.archive(folder, name),
-            file_name=f"{name}.zip",
-            mime="application/zip",
-            key="export-download",
-            on_click="ignore",
-            type="primary",
-            icon=":material/download:",
-            width="stretch",
-        )
-        st.caption(f"Written {formats.ago((folder / exported.CONFIG).stat().st_mtime)}. {_checked(job)}")
-    st.button(
-        "Export again" if folder is not None else "Export",
-        key="export-make",
-        icon=":material/refresh:" if folder is not None else ":material/play_arrow:",
-        type="secondary" if folder is not None else "primary",
-        on_click=_start,
-        args=(run.id, tuple(asked)),
-        width="stretch",
-    )
+        when = formats.ago((folder / exported.CONFIG).stat().st_mtime)
+        content = partial(exported.archive, folder, name)
+        file = jobs.MadeFile(size, content, f"{name}.zip", "application/zip", f"Written {when}. {_checked(job)}")
+    jobs.offer_file("export", job, file, ("Export", "Export again"), partial(_start, run.id, tuple(asked)))
 
 
 def _checked(job: Path | None) -> str:

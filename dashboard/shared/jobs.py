@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,36 +128,67 @@ def report_menu(names: Sequence[str]) -> None:
             "and the commands that repeat it. Making it takes some ten seconds."
         )
         job = made.find_job(names, store.runs_dir())
-        status = runs.current_status(job) if job is not None else None
-        if job is not None and status is not None and status.is_active:
-            progress(str(job), {})
-            return
-        if status is not None and status.state == "failed":
-            st.error(escape.markdown(status.error or "The report failed."), icon=":material/error:")
         path = made.file_of(job) if job is not None else None
+        file = None
         if path is not None:
             about = path.stat()
-            st.download_button(
-                f"Download, {about.st_size / 1e6:.1f} MB",
-                lambda: path.read_bytes(),
-                file_name=made.file_name(names),
-                mime="text/html",
-                key="report-download",
-                on_click="ignore",
-                type="primary",
-                icon=":material/download:",
-                width="stretch",
+            file = MadeFile(
+                about.st_size,
+                path.read_bytes,
+                made.file_name(names),
+                "text/html",
+                f"Made {formats.ago(about.st_mtime)}.",
             )
-            st.caption(f"Made {formats.ago(about.st_mtime)}.")
-        st.button(
-            "Make it again" if path is not None else "Make the report",
-            key="report-make",
-            icon=":material/refresh:" if path is not None else ":material/play_arrow:",
-            type="secondary" if path is not None else "primary",
-            on_click=_make_report,
-            args=(tuple(names),),
+        offer_file("report", job, file, ("Make the report", "Make it again"), partial(_make_report, tuple(names)))
+
+
+@dataclass(frozen=True)
+class MadeFile:
+    """A file that a job has made. size: in bytes. about: a caption beneath its button."""
+
+    size: int
+    content: Callable[[], bytes]
+    name: str
+    mime: str
+    about: str
+
+
+def offer_file(
+    name: str, job: Path | None, file: MadeFile | None, labels: tuple[str, str], start: Callable[[], None]
+) -> None:
+    """What a menu shows of a job that makes a file: its progress, why it failed, the file, and the starting button.
+
+    Args:
+        name: the first part of the keys of its buttons, and what it is called where it failed without a word.
+        labels: of the starting button, before and after there is a file.
+    """
+    status = runs.current_status(job) if job is not None else None
+    if job is not None and status is not None and status.is_active:
+        progress(str(job), {})
+        return
+    if status is not None and status.state == "failed":
+        st.error(escape.markdown(status.error or f"The {name} failed."), icon=":material/error:")
+    if file is not None:
+        st.download_button(
+            f"Download, {file.size / 1e6:.1f} MB",
+            file.content,
+            file_name=file.name,
+            mime=file.mime,
+            key=f"{name}-download",
+            on_click="ignore",
+            type="primary",
+            icon=":material/download:",
             width="stretch",
         )
+        st.caption(file.about)
+    st.button(
+        labels[file is not None],
+        key=f"{name}-make",
+        icon=":material/refresh:" if file is not None else ":material/play_arrow:",
+        type="secondary" if file is not None else "primary",
+        on_click=start,
+        width="stretch",
+    )
 
 
 def _make_report(names: Sequence[str]) -> None:

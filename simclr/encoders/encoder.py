@@ -122,10 +122,7 @@ class Encoder(nn.Module):
         Raises:
             ConfigError: for what is no image, a layer that there is not, or values that are no numbers.
         """
-        if isinstance(images, str | os.PathLike) and Path(images).expanduser().is_dir():
-            return self.embed_folder(images, layer, batch_size=batch_size, progress=progress)[0]
-        batches = (self.preprocess(batch) for batch in own_images.in_batches(images, _checked(batch_size)))
-        return self._outputs(self.up_to(layer), batches, own_images.num_images(images), progress)
+        return self._through(self.up_to(layer), images, batch_size, progress)
 
     def embed_folder(
         self,
@@ -154,16 +151,17 @@ class Encoder(nn.Module):
         Raises:
             ConfigError: as of `embed`, or if there is no classifier.
         """
-        network = self.up_to("classes")
+        probabilities = self._through(self.up_to("classes"), images, batch_size, progress)
+        return Predictions([self.classes[index] for index in probabilities.argmax(1)], probabilities, self.classes)
+
+    def _through(self, network: nn.Module, images: Any, batch_size: int, progress: Progress) -> NDArray[np.float32]:
+        """(N, D) outputs of a network for images of any kind; see `embed`."""
         if isinstance(images, str | os.PathLike) and Path(images).expanduser().is_dir():
             splits = list(self.folder_data(images).splits.values())
-            batches = self._of_splits(splits, _checked(batch_size))
             count: int | None = sum(split.num_images for split in splits)
-        else:
-            batches = (self.preprocess(batch) for batch in own_images.in_batches(images, _checked(batch_size)))
-            count = own_images.num_images(images)
-        probabilities = self._outputs(network, batches, count, progress)
-        return Predictions([self.classes[index] for index in probabilities.argmax(1)], probabilities, self.classes)
+            return self._outputs(network, self._of_splits(splits, _checked(batch_size)), count, progress)
+        batches = (self.preprocess(batch) for batch in own_images.in_batches(images, _checked(batch_size)))
+        return self._outputs(network, batches, own_images.num_images(images), progress)
 
     def up_to(self, layer: str) -> nn.Module:
         """What gives h, z, or with `classes` the probabilities of the classes, of normalized images.
