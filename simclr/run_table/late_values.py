@@ -33,7 +33,8 @@ class LateValues:
         self.folder = folder
         self.more: dict[str, Column] = {}  # options that only run folders know
         self.version = 0  # rises with each value that was read
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what the reader in the background is to read
+        self._reading = threading.Lock()  # of what was read: a value is read by one thread, once
         self._known: dict[tuple[str, str], tuple[Any, Any]] = {}  # run and what: signature of the file, value
         self._wanted: dict[tuple[str, str], tuple[Summary, Any]] = {}
         self._reader: threading.Thread | None = None
@@ -99,14 +100,18 @@ class LateValues:
         return metrics_csv.signature(f"{self.folder}/{place}/{runs.CONFIG if part == _OPTIONS else runs.METRICS}")
 
     def _take(self, item: Summary, part: str, signature: Any) -> None:
-        run = self._run(item)
-        if part == _OPTIONS:
-            value: Any = flat(run.config)
-            self._note_names(value)
-        else:
-            value = groups.figure(item, _MEASURES[part], lambda _: run)
-        self._known[item.id, part] = signature, value
-        self.version += 1
+        with self._reading:
+            known = self._known.get((item.id, part))
+            if known is not None and known[0] == signature:
+                return  # another thread was quicker
+            run = self._run(item)
+            if part == _OPTIONS:
+                value: Any = flat(run.config)
+                self._note_names(value)
+            else:
+                value = groups.figure(item, _MEASURES[part], lambda _: run)
+            self._known[item.id, part] = signature, value
+            self.version += 1
 
     def _note_names(self, found: Mapping[str, Any]) -> None:
         for name, value in found.items():

@@ -1,13 +1,15 @@
 """Groups of rows, the best run of each data set, and what a baseline is compared with."""
 
 import statistics
+import threading
+import time
 from dataclasses import replace
 
 import pytest
 from dashboard_fixtures import make_group, make_run
 
 from simclr.results.index import RunIndex
-from simclr.run_table import arrange, columns
+from simclr.run_table import arrange, columns, late_values
 from simclr.run_table.late_values import LateValues
 
 
@@ -82,6 +84,27 @@ def test_options_are_read_once_and_again_when_they_change(tmp_path):
     late.read(found, ["augmentation.hue"])
     assert (before, late.value(column, found[0])) != (0.25, before) and late.value(column, found[0]) == 0.25
     assert late.more["of_another"].kind == "number" and late.value(late.more["of_another"], found[0]) == 5
+
+
+def test_a_value_is_read_once_however_many_threads_want_it(tmp_path, monkeypatch):
+    make_run(tmp_path)
+    found = RunIndex(tmp_path).summaries()
+    late, reads = LateValues(tmp_path), []
+
+    def slow(values):
+        reads.append(threading.current_thread().name)
+        time.sleep(0.2)  # long enough for the others to come to the same value
+        return dict(values)
+
+    monkeypatch.setattr(late_values, "flat", slow)
+    assert late.read(found, ["augmentation.hue"], seconds=0) == 1  # in the background
+    threads = [threading.Thread(target=late.read, args=(found, ["augmentation.hue"])) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert late.read(found, ["augmentation.hue"]) == 0
+    assert len(reads) == 1 and late.version == 1
 
 
 def test_figures_on_validation_images_are_those_of_the_groups(tmp_path):
