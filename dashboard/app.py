@@ -15,7 +15,9 @@ if str(ROOT) not in sys.path:  # Streamlit puts only this folder on the path
 import os  # noqa: E402
 
 from simclr.files import user_paths  # noqa: E402
+from simclr.hardware import threads  # noqa: E402
 
+threads.wait_briefly()
 try:
     Path.home()
 except RuntimeError:  # a user without HOME and name: Streamlit, which looks for settings there, takes this one

@@ -11,6 +11,7 @@ from simclr import runs
 from simclr.cli.help_texts import DESCRIPTION
 from simclr.config import ConfigError
 from simclr.files import names
+from simclr.hardware import threads
 
 # What a folder or disk does not allow: nothing that the code could know better.
 OF_A_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
@@ -44,6 +45,7 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
     names.use_for_output()
+    threads.wait_briefly()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(DESCRIPTION)
