@@ -37,7 +37,7 @@ START = "race-start"
 MAP_PARTS = ("image", "selection", "hidden")  # what is chosen in the maps, as text
 FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 CURVE_HEIGHT = 190
-WATCH_SECONDS = 0.3  # a frame is on the screen within a second of its epoch
+WATCH_SECONDS = 0.1  # a frame is on the screen within a second of its epoch
 QUESTION = (
     "The same network twice, on the same images: SimCLR learns from pairs of views and sees no label, the other learns "
     "from scratch on a few labels. Both maps show the same validation images while they train."

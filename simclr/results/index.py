@@ -164,6 +164,7 @@ class RunIndex:
         self._times: dict[str, int] = {}  # of each folder, when it was looked into
         self._summaries: dict[str, tuple[Any, Summary]] = {}
         self._unread: dict[str, tuple[Run, Any]] = {}
+        self._fill_lock = threading.Lock()
         self._filler: threading.Thread | None = None
 
     def summaries(self, max_age: float = SCAN_SECONDS) -> list[Summary]:
@@ -205,11 +206,10 @@ class RunIndex:
 
     def summary(self, run: Run) -> Summary:
         """The line of one run."""
-        summary = self._summary(run, _signature(str(run.path)))
-        if run.id in self._unread:
-            self._fill(run.id)
-            summary = self._summaries[run.id][1]
-        return summary
+        summary = self._summary(run, signature := _signature(str(run.path)))
+        self._fill(run.id)
+        known = self._summaries.get(run.id)
+        return known[1] if known is not None and known[0] == signature else summary
 
     def _look(self) -> list[Summary]:
         """One line per run, in no order."""
@@ -265,24 +265,26 @@ class RunIndex:
         return summary
 
     def _fill(self, run_id: str) -> None:
-        """Reads the figures that a run's status does not tell from its `metrics.csv`."""
-        run, signature = self._unread.pop(run_id, (None, None))
-        if run is None:
-            return
-        loss, best_knn = metrics_csv.newest_figures(run.metrics_path)
-        known = self._summaries.get(run_id)
-        if known is not None and known[0] == signature:
-            self._summaries[run_id] = signature, replace(known[1], loss=loss, best_knn=best_knn)
+        """Reads the figures that a run's status does not tell from its `metrics.csv`, or waits until that is done."""
+        with self._fill_lock:
+            run, signature = self._unread.pop(run_id, (None, None))
+            if run is None:
+                return
+            loss, best_knn = metrics_csv.newest_figures(run.metrics_path)
+            known = self._summaries.get(run_id)
+            if known is not None and known[0] == signature:
+                self._summaries[run_id] = signature, replace(known[1], loss=loss, best_knn=best_knn)
 
     def _fill_later(self) -> None:
         """Reads the missing figures in the background: many runs from elsewhere must not hold up the page."""
 
         def work() -> None:
             time.sleep(FILL_DELAY_SECONDS)
-            while self._unread:
-                start = time.monotonic()
-                self._fill(next(iter(self._unread)))
-                time.sleep(time.monotonic() - start)  # half of the time is the page's
+            while unread := list(self._unread):  # a copy, since others take from it
+                for run_id in unread:
+                    start = time.monotonic()
+                    self._fill(run_id)
+                    time.sleep(time.monotonic() - start)  # half of the time is the page's
 
         if self._unread and (self._filler is None or not self._filler.is_alive()):
             self._filler = threading.Thread(target=work, name="figures", daemon=True)
