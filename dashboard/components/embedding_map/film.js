@@ -10,7 +10,7 @@ import { FRAME_MS, report } from "./report.js";
 /** @import { EmbeddingMap } from "./types.js" */
 
 const FRAMES_PER_SECOND = 10;
-const GLIDE_MS = 500;
+const GLIDE_MS = 300; // a frame of a training is on the screen within a second of its epoch
 
 /**
  * Places the points at a frame; between two frames for a broken number.
