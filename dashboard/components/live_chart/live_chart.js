@@ -12,6 +12,7 @@ import { theme } from "../common/theme.js";
 
 /** @type {WeakMap<HTMLElement, Chart>} */
 const charts = new WeakMap();
+const UPDATE_MS = 100;
 
 /** @param {Chart} chart */
 function draw(chart) {
@@ -29,6 +30,17 @@ function draw(chart) {
     modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
   });
   if (isFirst) chart.node.on("plotly_click", openPoint);
+}
+
+/**
+ * A chart that is there already is drawn anew after what else has come with its figure: that may be a map which moves,
+ * and a chart takes some tens of milliseconds.
+ * @param {Chart} chart
+ */
+function drawSoon(chart) {
+  if (!chart.drawn) return draw(chart);
+  clearTimeout(chart.timer);
+  chart.timer = setTimeout(() => draw(chart), UPDATE_MS);
 }
 
 /**
@@ -86,8 +98,9 @@ export default function liveChart({ parentElement, data }) {
   chart.revision = data.revision;
   chart.height = data.height;
   chart.node.style.height = `${data.height}px`;
-  draw(chart);
+  drawSoon(chart);
   return () => {
+    clearTimeout(chart.timer);
     chart.resize.disconnect();
     chart.dark.removeEventListener("change", chart.onTheme);
     window.removeEventListener("simclr-frame", chart.onFrame);

@@ -15,6 +15,7 @@ export interface Chart {
   plotly?: Plotly;
   /** Revision, colours and height that are shown. */
   drawn: string;
+  timer?: ReturnType<typeof setTimeout>;
   width?: number;
   resize: ResizeObserver;
   dark: MediaQueryList;
