@@ -47,7 +47,7 @@ Both networks start from the same random weights, and at each frame both have se
 views of each, the other one view and its label, over and over where there are few. The maps show validation images;
 test images are looked at once, when a run has finished.
 
-**t-SNE** keeps near images near: it goes on from the frame before for 100 steps, so points move and the cloud does not
+**t-SNE** keeps near images near: it goes on from the frame before for 60 steps, so points move and the cloud does not
 jump. Distances between groups, their size and their density mean little. **PCA** is a plane through the features,
 turned to show much of their variance and to lie as before; it bends nothing, and shows little of what a network tells
 apart. In both, later frames change no earlier one.
