@@ -20,6 +20,7 @@ MAX_UPLOAD_MIB = 200
 HERE, UPLOAD = "On this machine", "Upload"
 EVERY = "All images"
 SPLITS = {EVERY: None, "Training": "train", "Validation": "val", "Test": "test"}
+ASKED = "embeddings-asked"  # the form was sent
 ADDED = "embeddings-added"  # sentences about what was just added
 ABOUT = (
     "Vectors that any encoder made of images become a model here: maps, neighbours, agreement and disagreement, beside "
@@ -35,8 +36,9 @@ FILE_HELP = (
 def button(place: Any) -> None:
     """What opens the dialog."""
     with place:
-        if st.button("Other encoders", icon=":material/add_chart:", key="embedding-others", help=ABOUT):
-            dialog()
+        is_wanted = st.button("Other encoders", icon=":material/add_chart:", key="embedding-others", help=ABOUT)
+    if is_wanted or ASKED in st.session_state:
+        dialog()
     for sentence in st.session_state.pop(ADDED, []):
         st.success(escape.markdown(sentence), icon=":material/check:")
 
@@ -117,7 +119,8 @@ def form() -> None:
         help="A text file with the path of an image for each row. Without one, rows are taken in the order of all "
         "images, sorted by path.",
     )
-    if not st.button("Add", type="primary", icon=":material/add:", key="added-go"):
+    st.button("Add", type="primary", icon=":material/add:", key="added-go", on_click=ask)
+    if not st.session_state.pop(ASKED, False):
         return
     try:
         with st.spinner("Reading the embeddings and looking for their images"):
@@ -128,6 +131,11 @@ def form() -> None:
     st.session_state[ADDED] = [f"{item.name} was added: {text_of(item)}.", *how]
     show(item.name)
     st.rerun()
+
+
+def ask() -> None:
+    """Lets the form read its file when it is drawn the next time, where it can say that it does."""
+    st.session_state[ASKED] = True
 
 
 def add(

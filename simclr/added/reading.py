@@ -168,8 +168,10 @@ def _npz(path: Path, file: str) -> Iterator[OpenedFile]:
             f"FILE is {file}, which is no whole .npz file of up to {MAX_FILE_BYTES / 1e9:.1f} GB; allowed: one that "
             "numpy.savez wrote."
         ) from None
-    names = next((arrays[name] for name in _first(arrays, IMAGE_NAMES, "s") if arrays[name].ndim == 1), None)
-    tables = [name for name, array in arrays.items() if array.ndim == 2]
+    named = next((name for name in _first(arrays, IMAGE_NAMES, "s") if arrays[name].ndim == 1), None)
+    names = None if named is None else arrays[named]
+    others = [name for name in arrays if name != named]
+    tables = [name for name in others if arrays[name].ndim == 2] or others
     chosen = list(_first(tables, VECTOR_NAMES)) or tables
     if len(chosen) != 1:
         shown = ", ".join(f"{name} {array.shape}" for name, array in list(arrays.items())[:5]) or "none"
