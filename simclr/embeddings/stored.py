@@ -432,7 +432,7 @@ def save_embedding(
         keys = key_values(model, choice, weights)
         path = weights.path if weights is not None and model.what == "weights" else None
         provenance = {
-            "run": model.run.id,
+            "run": model.run.id if model.added is None else model.added.name,
             "model": model.what,
             "weights": str(path.relative_to(model.run.path)) if path is not None else None,
             "checkpoint": model.checkpoint,

@@ -56,7 +56,8 @@ def test_the_form_adds_them_and_puts_them_on_the_right(tmp_path: Path, photos: P
     app = opened(open_page("embeddings"))
     filled(app, file=str(array_file(tmp_path)), images=str(photos), name="dino")
     assert sets.find("dino", run.path.parent) is not None
-    assert any("dino was added: all 120 test images of" in item.value for item in app.success)
+    said = [item.value for item in app.success]
+    assert any("dino was added" in text and "all 120 test images of" in text for text in said), said
     assert (query(app, "left"), query(app, "right")) == (run.id, "dino")
     assert "not computed yet" in texts(app)
 
