@@ -149,7 +149,7 @@ def test_the_lines_of_the_library_run_as_they_stand(tmp_path):
 
 def test_readme_code_loads_a_real_model(finished_run):
     """The lines under "A run folder" as they stand, with this run's sizes in place of the recipe's."""
-    code = re.search(r"```python\n(.*?)```", PACKAGE_README, re.S)[1]
+    code = re.search(r"```python\n(.*?)```", PACKAGE_README.split("\n## A run folder\n")[1], re.S)[1]
     assert "load_state_dict" in code
     assert "torchvision.models.resnet18()" in code
     config = finished_run.config

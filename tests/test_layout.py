@@ -29,6 +29,7 @@ ORDER = """
     training
     lifecycle
     sweeps
+    added
     embeddings
     encoders
     library
@@ -62,6 +63,7 @@ WITHOUT_TORCH = (
     "simclr.evaluation.health",
     "simclr.evaluation.knn",
     "simclr.sweeps",
+    "simclr.added",
     "simclr.embeddings",
     "simclr.encoders.exported",
     "simclr.encoders.table_files",

@@ -17,6 +17,7 @@ from dashboard.maps import map_choice
 from dashboard.shared import asked, run_labels, store, url_state
 from dashboard.shared.palette import PALETTE
 from simclr import runs
+from simclr.added import sets
 from simclr.config import ConfigError
 from simclr.embeddings import projections, references, selection
 from simclr.embeddings.projections import Projection
@@ -28,6 +29,7 @@ from simclr.results import arms, groups, index
 from simclr.runs import Run
 
 BLUE, ORANGE = PALETTE[:2]
+ADDED_COLOR = PALETTE[7]
 START = "embeddings-start"
 OPEN = "embeddings-open"
 SHOWN = "embeddings-shown"
@@ -41,6 +43,18 @@ OTHER_SUBTITLES = {
     references.UNTRAINED: "The same network with its first random weights",
     references.PIXELS: "No network: the colour values of the image itself",
 }
+
+
+def others() -> dict[str, str]:
+    """Models that are no runs, and what they are called: also embeddings that were added, each by its name."""
+    return OTHERS | {item.name: item.name for item in sets.find_all(store.runs_dir())}
+
+
+def _subtitle_of_other(what: str) -> str:
+    added = sets.find(what, store.runs_dir())
+    if added is None:
+        return OTHER_SUBTITLES[what]
+    return f"Another encoder · {index.short_dataset(added.dataset)}"
 
 
 # --- the address ----------------------------------------------------------------------------------------------------
@@ -135,7 +149,8 @@ def write_address(part: str = "page") -> None:
 class Side:
     """One of the two models that are compared.
 
-    what: a run's id, `untrained` or `pixels`. reference: the text by which `references.resolve_encoders` finds it.
+    what: a run's id, `untrained`, `pixels` or the name of added embeddings.
+    reference: the text by which `references.resolve_encoders` finds it.
     """
 
     what: str
@@ -236,7 +251,7 @@ def choose_side(
     Args:
         column: where the model is chosen. more: where its weights and layer are; None where they make no difference.
     """
-    names = {item.id: run_labels.label(item) for item in items.values()} | OTHERS
+    names = {item.id: run_labels.label(item) for item in items.values()} | others()
     if (named := VIEW[place]) and named not in options:
         VIEW[place] = next((option for option in options if option.startswith(named)), None)
         if VIEW[place] is None and is_asked:
@@ -250,7 +265,7 @@ def choose_side(
         label_visibility="collapsed",
         **VIEW.widget(place, options, default),
     )
-    run = None if what in OTHERS else store.find(what)
+    run = store.find(what) if what in items else None
     checkpoints = ["", *(references.checkpoints_of(run) if run else [])]
     layers = ("h", "z") if what == references.UNTRAINED or (run and items[what].kind == "pretrain") else ("h",)
     checkpoint, layer = "", "h"
@@ -275,8 +290,8 @@ def choose_side(
         )
     words = [run_labels.checkpoint_label(checkpoint).lower()] * bool(checkpoint) + [f"layer {layer}"] * (layer != "h")
     reference = "@".join([what, *([checkpoint] if checkpoint else []), *([layer] if layer != "h" else [])])
-    below = OTHER_SUBTITLES[what] if what in OTHERS else subtitle(items[what])
-    color = run_labels.OTHER_COLORS[what] if what in OTHERS else colors[what]
+    below = subtitle(items[what]) if what in items else _subtitle_of_other(what)
+    color = colors[what] if what in items else run_labels.OTHER_COLORS.get(what, ADDED_COLOR)
     return Side(what, reference, " · ".join([names[what], *words]), below, color)
 
 
@@ -305,11 +320,11 @@ def choose_sides(place: Any, more: Any, found: list[index.Summary], is_asked: bo
     with place:
         left_column, middle, right_column = (st.container(width=width) for width in ("stretch", "content", "stretch"))
     before = VIEW["partner-of"]
-    left = choose_side("left", left_column, more, [*items, *OTHERS], default_left(found), items, colors, is_asked)
+    left = choose_side("left", left_column, more, [*items, *others()], default_left(found), items, colors, is_asked)
     if before not in (None, left.what):
         VIEW.update(**{name: FIRST[name] for name in ("right", "right-checkpoint", "right-layer")})
     VIEW["partner-of"] = left.what
-    if left.what in OTHERS:
+    if left.what not in items:
         fine, default = found, found[0].id
     else:
         fine = comparable(left.what, found, split)
@@ -319,10 +334,10 @@ def choose_sides(place: Any, more: Any, found: list[index.Summary], is_asked: bo
             sentence = reason_against(left.what, named, split) or "Both cannot be shown the same images."
             url_state.note(
                 f"right in the address is {named}. {sentence} Shown instead: "
-                f"{OTHERS.get(default) or run_labels.label(items[default])}."
+                f"{others().get(default) or run_labels.label(items[default])}."
             )
             VIEW["right"] = None
-    options = [item.id for item in fine] + ([] if left.what in OTHERS else list(OTHERS))
+    options = [item.id for item in fine] + (list(others()) if left.what in items else [])
     right = choose_side("right", right_column, more, options, default, items, colors, is_asked)
     with middle:
         st.button(

@@ -12,8 +12,8 @@ from dashboard.components import escape
 from dashboard.components.embedding_map import embedding_map, selection_text
 from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
+from dashboard.embeddings import added_panel, colors, export, film_page, pictures_panel, selection, view
 from dashboard.embeddings import choice as embedding_choice
-from dashboard.embeddings import colors, export, film_page, pictures_panel, selection, view
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import VIEW, Side
 from dashboard.maps import disagreement_cards, map_images
@@ -26,14 +26,15 @@ from simclr.analysis.disagreement import Card
 from simclr.config import ConfigError
 from simclr.embeddings import embed_job, projections, stored
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.selection import ImageSelection
+from simclr.embeddings.selection import ImageSelection, for_models
 from simclr.embeddings.stored import Embedding
 from simclr.results import arms, index
 
 QUESTION = (
     "Does the encoder put images of one class together, and other things apart? Each point is an image; "
     "both maps show the same images. Left and right stand finished runs with weights, a network before its training, "
-    "or the bare pixels; on the right only what can be shown the same images as the left one."
+    "the bare pixels, or embeddings of other encoders that were added; on the right only what can be shown the same "
+    "images as the left one."
 )
 MAP = "embedding-map"
 SPACE_HEIGHT = 460
@@ -273,6 +274,7 @@ def page() -> None:
         method_place = st.container(width="content")
         color_place = st.container(width=COLOR_WIDTH)
         options = st.popover("Options", icon=":material/tune:", key="embedding-options") if mode == "maps" else None
+    added_panel.button(head)
     sides = embedding_choice.choose_sides(pair, options, found, is_asked)
     forget_other_images(mode)
     if mode == "film":
@@ -320,6 +322,7 @@ def final_maps(
     references = [side.reference for side in sides]
     try:
         models = embedding_choice.models_of(sides)
+        choice = for_models(models, choice)
         request = embed_job.request_of(references, choice, methods, store.runs_dir())
     except (ConfigError, OSError) as error:
         st.error(escape.markdown(str(error)), icon=":material/error:")
@@ -350,6 +353,7 @@ def final_maps(
         ]
     says = " ".join(filter(None, sentences))
     maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge)
+    added_panel.say_shared(embeddings[0])
     pictures_panel.panel(embeddings[0])
     st.markdown(escape.markdown(sentences[0] or says))  # the rest stands with its numbers, below
     explanation(shown, embeddings)

@@ -59,8 +59,8 @@ def load_encoder(model: EncoderRef, weights: Weights | None) -> FrozenEncoder:
     """
     from simclr.embeddings import networks
 
-    if model.what == references.PIXELS:
-        raise ConfigError(f"RUN is {references.PIXELS}; allowed: a run, or {references.UNTRAINED}.")
+    if model.what in (references.PIXELS, references.ADDED):
+        raise ConfigError(f"RUN is {model.reference}; allowed: a run, or {references.UNTRAINED}.")
     size = model.run.config.get("image_size")
     size = int(size) if size else None
     if model.run.config.get("backbone") is None:

@@ -12,6 +12,8 @@ commands:
   estimate   will it fit, and how long will it take: a few real steps of a run that is not started
   evaluate   repeat a run's test figures from its weights and compare
   embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
+  add-embeddings  embeddings of any other encoder, as a model beside the runs
+  embeddings the embeddings that were added: listed, deleted
   film       maps of how a training moved the images, epoch by epoch
   disagree   groups of images that one of two encoders holds together and the other scatters
   pictures   photographs of an example's maps, from the folder of their data set
@@ -73,6 +75,18 @@ a FILE.yaml:
   python -m simclr embed RUN@epoch-10 RUN@best RUN@z --method pca,umap --dims 3
   python -m simclr embed RUN OTHER_RUN --dataset FOLDER
   python -m simclr embed RUN --dataset FOLDER --out features.parquet""",
+    "add-embeddings": """examples:
+  python -m simclr add-embeddings dino.parquet --images FOLDER --name dino
+  python -m simclr add-embeddings clip.npy --images FOLDER --split test --name clip
+  python -m simclr add-embeddings clip.npy --images FOLDER --paths order.txt --name clip
+  python -m simclr embed RUN dino --method umap
+
+A table (.parquet, .csv) has a column image, path or id, and the features as h_0, h_1, ... or as one column of lists.
+An .npz file may hold the names of its images as an array image or path.
+A .npy file has a row for each image in the order of --paths, else for each image of the folder sorted by path.""",
+    "embeddings": """examples:
+  python -m simclr embeddings
+  python -m simclr embeddings --delete dino""",
     "predict": """examples:
   python -m simclr predict RUN photo.jpg
   python -m simclr predict RUN FOLDER --out predictions.csv""",
@@ -134,6 +148,8 @@ SUMMARIES = {
     "estimate": "Says whether a run fits into memory and how long it takes, by a few real steps; status 1: no fit.",
     "evaluate": "Measures a finished run on the test images, from its weights alone, and compares with what is stored.",
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",
+    "add-embeddings": "Adds embeddings that any encoder made of images, to be compared with those of runs.",
+    "embeddings": "Lists the embeddings of other encoders that were added, or deletes some.",
     "predict": "Says which class images of one's own belong to, by a fine-tuned run or one from scratch.",
     "neighbors": "Finds the nearest images of a folder to each of some images, by cosine similarity of h, exactly.",
     "film": "Draws the maps of a run's training film, one for each epoch kept, so that they belong together.",

@@ -25,6 +25,8 @@ COMMANDS = {
     "estimate": ("estimate", "estimate_run"),
     "evaluate": ("encoders.evaluate", "evaluate"),
     "embed": ("encoders.embed", "embed"),
+    "add-embeddings": ("encoders.added", "add_embeddings"),
+    "embeddings": ("encoders.added", "embeddings"),
     "predict": ("encoders.own_images", "predict"),
     "neighbors": ("encoders.own_images", "neighbors"),
     "film": ("encoders.maps", "film"),

@@ -248,20 +248,6 @@ def find_place(found: Iterable[Run], dataset: str, progress: Progress | None = N
     return DataPlace(where, all(places))
 
 
-def stamp_of(dataset: str) -> str:
-    """Changes with the name, the size or the time of a file of a folder; empty for a named data set."""
-    if dataset in DATASETS:
-        return ""
-    layout, found = folder_layout.read(dataset), hashlib.sha256()
-    for split in layout.splits.values():
-        for path in split.paths:
-            with contextlib.suppress(OSError):  # gone meanwhile: whoever reads it says so
-                status = (layout.folder / path).stat()
-                found.update(f"{status.st_size}|{status.st_mtime_ns}|".encode())
-            found.update(f"{path}\n".encode(errors="surrogateescape"))
-    return found.hexdigest()[:24]
-
-
 def move(run: Run, dataset: str, progress: Progress | None = None) -> str:
     """Records in a run's `config.yaml` where its images lie now, if they are the same; returns a sentence.
 

@@ -26,7 +26,7 @@ from simclr.embeddings.references import (
     EncoderRef,
     open_weights,
 )
-from simclr.embeddings.selection import ImageSelection, check_same_data, load_selection
+from simclr.embeddings.selection import ImageSelection, check_same_data, for_models, load_selection
 from simclr.embeddings.stored import (
     Embedding,
     find_pair,
@@ -83,6 +83,7 @@ def compute(
     Raises:
         ConfigError: if the runs' data differ, or weights, images or a layer are missing.
     """
+    choice = for_models(models, choice)
     check_same_data(models, choice)
     asked = [projections.projection(method) for method in methods]
     with contextlib.ExitStack() as stack:

@@ -9,7 +9,7 @@ from typing import Any
 from simclr.embeddings import projections
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import resolve_encoders
-from simclr.embeddings.selection import ImageSelection, check_same_data
+from simclr.embeddings.selection import ImageSelection, check_same_data, for_models
 from simclr.embeddings.stored import embedding_folder
 from simclr.hardware import devices
 from simclr.launch import jobs
@@ -22,6 +22,7 @@ def request_of(
 ) -> dict[str, Any]:
     """What a job is asked for, so that a second window or click finds the job instead of starting another."""
     models = resolve_encoders(names, runs_dir)
+    choice = for_models(models, choice)
     check_same_data(models, choice)
     return {
         "models": list(names),

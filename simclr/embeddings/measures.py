@@ -61,7 +61,8 @@ def measure(
         if logits is not None and logits.shape[1] == len(pictures.classes) and _knows(model.run, choice, pictures):
             predictions["classifier"] = logits.argmax(axis=1).astype(np.int64)
         numbers |= {f"{kind}_accuracy": float((found == labels).mean()) for kind, found in predictions.items()}
-    return Measured(near, predictions, _labelled(model.run, pictures), numbers)
+    labelled = _labelled(model.run, pictures) if model.added is None else None
+    return Measured(near, predictions, labelled, numbers)
 
 
 def linear_votes(

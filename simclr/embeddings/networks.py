@@ -28,6 +28,9 @@ def features_of(
     model: EncoderRef, weights: Weights | None, pictures: SelectedImages, progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """(N, D) float32, the layer of each plain image, BatchNorm in eval mode; and (N, K), the logits of a classifier."""
+    if model.added is not None:
+        return model.added.features_of(pictures.chosen.name, pictures.ids), None
+
     import torch
 
     from simclr.data.splits import BATCH_SIZE

@@ -1,4 +1,5 @@
-"""Which encoders can be asked for: a run's weights, a checkpoint, its untrained network, or raw pixels (no torch)."""
+"""Which encoders can be asked for: a run's weights, a checkpoint, its untrained network, raw pixels, or embeddings that
+were added (no torch)."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from typing import Literal
 
 from simclr import config as cfg
 from simclr import runs
+from simclr.added import sets
+from simclr.added.sets import AddedSet
 from simclr.config import ConfigError
 from simclr.models.weights import Weights
 from simclr.runs import Run
@@ -19,27 +22,31 @@ CHECKPOINTS = ("best", "last", "epoch-N")
 LAYERS = ("h", "z")
 # Not runs, but worth comparing one with: its network before training, and no network at all.
 UNTRAINED, PIXELS = "untrained", "pixels"
+ADDED = "added"  # embeddings that another encoder made, under their own name
 
 Representation = Literal["h", "z"]
 
 
 @dataclass(frozen=True)
 class EncoderRef:
-    """One side of a comparison: a run's weights, or its network untrained, or its images' pixels.
+    """One side of a comparison: a run's weights, or its network untrained, or its images' pixels, or what was added.
 
     checkpoint: `best`, `last` or `epoch-N`; None: the final weights, and the last checkpoint of a run without them.
     layer: the representation h, or the projector's z, which only pre-trainings have.
+    added: embeddings of another encoder, of the model `added`, which is only compared with `run`.
     """
 
     run: Run
-    what: Literal["weights", "untrained", "pixels"] = "weights"
+    what: Literal["weights", "untrained", "pixels", "added"] = "weights"
     checkpoint: str | None = None
     layer: Representation = "h"
+    added: AddedSet | None = None
 
     @property
     def name(self) -> str:
         """For people."""
-        parts = [{"weights": self.run.name, UNTRAINED: "the untrained network", PIXELS: "raw pixels"}[self.what]]
+        names = {"weights": self.run.name, UNTRAINED: "the untrained network", PIXELS: "raw pixels"}
+        parts = [names[self.what] if self.added is None else self.added.name]
         if self.checkpoint and self.what == "weights":
             epoch = self.checkpoint.removeprefix("epoch-")
             parts.append(f"epoch {epoch}" if epoch != self.checkpoint else f"{self.checkpoint} checkpoint")
@@ -50,7 +57,7 @@ class EncoderRef:
     @property
     def reference(self) -> str:
         """The text by which `resolve_encoders` finds it again."""
-        parts = [self.run.id if self.what == "weights" else self.what]
+        parts = [self.run.id if self.what == "weights" else self.what if self.added is None else self.added.name]
         parts += [self.checkpoint] if self.checkpoint and self.what == "weights" else []
         return "@".join([*parts, *([self.layer] if self.layer != "h" else [])])
 
@@ -63,7 +70,8 @@ def is_checkpoint(word: str) -> bool:
 def resolve_encoders(
     names: Sequence[str], runs_dir: Path, checkpoint: str | None = None, layer: Representation = "h"
 ) -> list[EncoderRef]:
-    """The encoders that RUN arguments name: runs, `untrained` and `pixels`; the first run lends those its data.
+    """The encoders that RUN arguments name: runs, `untrained` and `pixels`, and embeddings that were added; the first
+    run lends those its data.
 
     A name may end in a checkpoint and a layer of its own, `RUN@epoch-8@z`; else `checkpoint` and `layer` hold.
 
@@ -71,16 +79,27 @@ def resolve_encoders(
         ConfigError: if one names nothing, or none is a run.
     """
     taken_apart = [_split_reference(name, checkpoint, layer) for name in names]
-    found = [None if name in (UNTRAINED, PIXELS) else runs.find(name, runs_dir) for name, *_ in taken_apart]
+    added = [sets.find(name, runs_dir) for name, *_ in taken_apart]
+    found = [
+        None if name in (UNTRAINED, PIXELS) or item is not None else runs.find(name, runs_dir)
+        for (name, *_), item in zip(taken_apart, added, strict=True)
+    ]
     host = next((run for run in found if run is not None), None)
     if host is None:
         raise ConfigError(
             f"RUN is {', '.join(names)}; allowed: at least one run, whose data and network are then used."
         )
-    return [
-        EncoderRef(run, "weights", *rest) if run is not None else EncoderRef(host, name, None, rest[1])  # type: ignore[arg-type]
-        for run, (name, *rest) in zip(found, taken_apart, strict=True)
-    ]
+    models: list[EncoderRef] = []
+    for text, run, item, (name, own_checkpoint, own_layer) in zip(names, found, added, taken_apart, strict=True):
+        if item is not None:
+            if text != name:
+                raise ConfigError(f"RUN is {text}; allowed: {name}, which have neither checkpoints nor layers.")
+            models.append(EncoderRef(host, "added", added=item))
+        elif run is not None:
+            models.append(EncoderRef(run, "weights", own_checkpoint, own_layer))
+        else:
+            models.append(EncoderRef(host, "untrained" if name == UNTRAINED else "pixels", None, own_layer))
+    return models
 
 
 def _split_reference(
@@ -110,7 +129,7 @@ def checkpoints_of(run: Run) -> list[str]:
 
 def layers_of(model: EncoderRef) -> tuple[Representation, ...]:
     """`h`, and `z` where there is a projector."""
-    return LAYERS if model.what != PIXELS and model.run.kind == "pretrain" else ("h",)  # type: ignore[return-value]
+    return LAYERS if model.what not in (PIXELS, ADDED) and model.run.kind == "pretrain" else ("h",)  # type: ignore[return-value]
 
 
 def _has_head_alone(run: Run) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from simclr import config as cfg
 from simclr import runs
+from simclr.added.sets import AddedSet
 from simclr.config import ConfigError
 from simclr.data.folders import folder_layout
 from simclr.embeddings.neighbors import Progress
@@ -47,6 +48,8 @@ class ImageSelection:
     other: another data set than the run's own. Nothing is cut off from it: where it has no test images of its own,
         `auto` means all its images. None: the run's own.
     place: where the run's own images lie now; None: where they lay when it was trained.
+    among: embeddings that were added and that some of the images lack: only images that all of them have are chosen.
+        `auto` is then the first of test, val and train of which they have any. As `for_models` finds them.
     """
 
     split: str = "auto"
@@ -54,6 +57,46 @@ class ImageSelection:
     seed: int = 0
     other: OtherData | None = None
     place: str | None = None
+    among: tuple[AddedSet, ...] = ()
+
+
+def for_models(models: Sequence[EncoderRef], choice: ImageSelection) -> ImageSelection:
+    """The images that can be shown of all models: where embeddings were added, those that they were made of.
+
+    These are the runs' own where the runs lie on the same folder or data set, cut as the runs cut them; else they are
+    images of another data set to the runs, whose encoders look at them now.
+
+    Raises:
+        ConfigError: if added embeddings are of other images than others, or than those that `choice` names.
+    """
+    added = list(dict.fromkeys(model.added for model in models if model.added is not None))
+    if not added:
+        return choice
+    first = added[0]
+    for other in added[1:]:
+        if other.dataset != first.dataset:
+            raise ConfigError(
+                f"{other.name} are embeddings of images of {other.dataset}, and {first.name} of {first.dataset}; "
+                "allowed: embeddings of the same images."
+            )
+    named = choice.other.dataset if choice.other is not None else choice.place
+    if named not in (None, first.dataset):
+        raise ConfigError(
+            f"dataset is {named}, and {first.name} are embeddings of images of {first.dataset}; allowed: dataset unset."
+        )
+    is_own = all(_lies_at(model.run) == first.dataset for model in models)
+    among = sorted((item for item in added if not item.is_whole(choice.split)), key=lambda item: item.digest)
+    return replace(
+        choice,
+        other=None if is_own else OtherData(first.dataset, first.stamp),
+        place=None,
+        among=tuple(among),
+    )
+
+
+def _lies_at(run: Run) -> str:
+    dataset = str(run.config.get("dataset"))
+    return dataset if dataset in cfg.DATASETS else str(user_path(dataset).resolve())
 
 
 def data_identity(run: Run, split: str, other: OtherData | None = None) -> dict[str, Any]:
@@ -157,6 +200,7 @@ class SelectedImages:
     chosen: Split
     classes: list[str]
     bank: Split | None  # of training images: all that have a class
+    shared: tuple[int, int] | None = None  # images that added embeddings have, of how many; None: not asked
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -181,6 +225,8 @@ def load_selection(run: Run, choice: ImageSelection, progress: Progress = lambda
     from simclr.data import identity, loading, memory
     from simclr.data.sampling import EMBEDDING_STREAM, stratified_order
 
+    for item in choice.among:
+        item.check_images()
     config = runs.load_config(run)
     max_bytes = memory.memory_limit(config.memory_share)
 
@@ -194,18 +240,36 @@ def load_selection(run: Run, choice: ImageSelection, progress: Progress = lambda
         loaded = loading.load_run_data(config, progress=tell, max_bytes=max_bytes)
     order = ("test", "val", "train") if choice.split == "auto" else (choice.split,)
     splits = {"test": loaded.test, "val": loaded.val, "train": loaded.train}
-    split = next((splits[name] for name in order if splits[name] is not None), None)
+    there_are = [part for name in order if (part := splits[name]) is not None]
+    split = next((part for part in there_are if len(_shared(part, choice.among))), next(iter(there_are), None))
     if split is None:
         there = ", ".join(name for name, part in splits.items() if part is not None)
         where = config.dataset if choice.other is None else choice.other.dataset
         raise ConfigError(f"split is {choice.split}, which {where} does not have; allowed: {there}.")
     labels = None if split.labels is None else split.labels.numpy()
     strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
-    positions = np.arange(split.num_images)
-    if choice.num_images is not None and choice.num_images < split.num_images:
-        positions = np.sort(stratified_order(strata, choice.seed, EMBEDDING_STREAM)[: choice.num_images])
+    positions = _shared(split, choice.among)
+    shared = (len(positions), split.num_images) if choice.among else None
+    if not len(positions):
+        names = " and ".join(item.name for item in choice.among)
+        raise ConfigError(
+            f"split is {split.name}, and {names} have embeddings of none of its {split.num_images:,} images; allowed: "
+            "auto, or a split of which they have some."
+        )
+    if choice.num_images is not None and choice.num_images < len(positions):
+        order_of = stratified_order(strata[positions], choice.seed, EMBEDDING_STREAM)
+        positions = positions[np.sort(order_of[: choice.num_images])]
     chosen = split.take(torch.from_numpy(positions)).load(max_bytes)
     progress(1.0)
     classes = list(loaded.classes or []) if labels is not None else []
     is_bank = split.name == "train" and choice.other is None
-    return SelectedImages(chosen, classes, loaded.probe if is_bank else None)
+    return SelectedImages(chosen, classes, loaded.probe if is_bank else None, shared)
+
+
+def _shared(split: Split, among: Sequence[AddedSet]) -> NDArray[np.int64]:
+    """Positions of the images of a split that all of some added embeddings have."""
+    ids = split.ids.numpy()
+    has_all = np.ones(len(ids), dtype=bool)
+    for item in among:
+        has_all &= item.rows_of(split.name, ids) >= 0
+    return np.flatnonzero(has_all)

@@ -41,7 +41,7 @@ from simclr.embeddings import projections
 from simclr.embeddings.measures import Measured
 from simclr.embeddings.neighbors import Nearest
 from simclr.embeddings.projections import Projection
-from simclr.embeddings.references import PIXELS, UNTRAINED, EncoderRef, layers_of, open_weights
+from simclr.embeddings.references import ADDED, PIXELS, UNTRAINED, EncoderRef, layers_of, open_weights
 from simclr.embeddings.selection import ImageSelection, SelectedImages, data_identity
 from simclr.evaluation.knn import NUM_NEIGHBORS
 from simclr.files import safe_read, writing
@@ -68,7 +68,11 @@ def key_values(model: EncoderRef, choice: ImageSelection, weights: Weights | Non
         "layer": model.layer,
         "preprocessing": PREPROCESSING,
     }
-    if model.what != PIXELS:
+    if choice.among:
+        values["among"] = [item.digest for item in choice.among]
+    if model.added is not None:
+        values["added"] = model.added.digest
+    elif model.what != PIXELS:
         values["network"] = {name: model.run.config.get(name) for name in ("backbone", "image_size")}
     if model.what == "weights":
         assert weights is not None
@@ -102,15 +106,20 @@ def folder_for(
         with_features: not the maps alone that came with an example.
     """
     if model.layer not in layers_of(model):
-        of = {PIXELS: "raw pixels do", UNTRAINED: "this network does"}.get(model.what, f"{model.run.id} does")
+        of = {PIXELS: "raw pixels do", UNTRAINED: "this network does", ADDED: f"{model.reference} do"}.get(
+            model.what, f"{model.run.id} does"
+        )
         raise ConfigError(f"layer is {model.layer}, which {of} not have; allowed: h, or a pre-training's projector.")
     choices = [replace(choice, split=split) for split in _same_splits(choice.split)]
     names = [_folder_name(model, each, weights) for each in choices]
     places = [model.run.computed / runs.EMBEDDINGS, model.run.path / runs.EMBEDDINGS]  # the same but for examples
+    if model.added is not None:
+        places = [model.added.folder / runs.EMBEDDINGS]
     own, others = ([place / name for name in part for place in places] for part in (names[:1], names[1:]))
     if (found := next((path for path in own if path.is_dir()), None)) is not None:
         return found
-    if model.run.is_example and not with_features and choice.other is None:
+    is_own = choice.other is None and not choice.among
+    if model.run.is_example and model.added is None and not with_features and is_own:
         others += [places[1] / shipped_name(model, each, weights) for each in choices]
     return next((path for path in others if _is_of_test(path)), own[0])
 
@@ -193,6 +202,16 @@ class Embedding:
     def knn_accuracy(self) -> float | None:
         """Leave-one-out kNN accuracy of the features, 0..1; None without classes."""
         return self.numbers.get("knn_accuracy")
+
+    @property
+    def shared_images(self) -> tuple[int, int] | None:
+        """How many images of the split added embeddings have, of how many; None where they have all, or there are none.
+
+        No other image is chosen then.
+        """
+        found = self.provenance.get("shared_images")
+        is_pair = isinstance(found, list) and len(found) == 2 and all(type(number) is int for number in found)
+        return (found[0], found[1]) if is_pair else None  # type: ignore[index]
 
     @property
     def is_shipped(self) -> bool:
@@ -413,12 +432,12 @@ def save_embedding(
         keys = key_values(model, choice, weights)
         path = weights.path if weights is not None and model.what == "weights" else None
         provenance = {
-            "run": model.run.id,
+            "run": model.run.id if model.added is None else model.added.name,
             "model": model.what,
             "weights": str(path.relative_to(model.run.path)) if path is not None else None,
             "checkpoint": model.checkpoint,
             "weights_sha256": keys.get("weights"),
-            "backbone": model.run.config.get("backbone"),
+            "backbone": model.run.config.get("backbone") if model.added is None else None,
             "data": keys["data"],
             "split": pictures.chosen.name,
             "num_images": len(pictures.ids),
@@ -427,7 +446,9 @@ def save_embedding(
             "layer": model.layer,
             "num_features": int(features.shape[1]),
             "image_size": model.run.config.get("image_size"),
-            "preprocessing": PREPROCESSING,
+            "preprocessing": PREPROCESSING if model.added is None else None,
+            "added": None if model.added is None else {"name": model.added.name, "digest": model.added.digest},
+            "shared_images": pictures.shared,
             "images": images,
             "features_sha256": file_hash(aside / FEATURES),
             "classes": pictures.classes,

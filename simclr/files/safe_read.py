@@ -306,6 +306,10 @@ def _check_keys(top: yaml.Node | None) -> None:
 # --- arrays ---------------------------------------------------------------------------------------------------------
 
 
+class HoldsObjectsError(ValueError):
+    """An array holds Python objects, which only unpickling would read, and that may run whatever the file says."""
+
+
 def read_array(path: str | Path, mmap: bool = False, max_bytes: int = MAX_ARRAY_BYTES) -> NDArray[Any]:
     """The array of a `.npy` file.
 
@@ -314,7 +318,8 @@ def read_array(path: str | Path, mmap: bool = False, max_bytes: int = MAX_ARRAY_
 
     Raises:
         OSError: as `open_file`.
-        ValueError: if it is no such file, or its size is not the one that its header tells.
+        ValueError: if it is no such file, or its size is not the one that its header tells; a HoldsObjectsError if it
+            holds Python objects, which are never unpickled.
     """
     with open_file(path, None if mmap else max_bytes) as stream:
         return _array(stream, os.fstat(stream.fileno()).st_size, mmap)
@@ -346,7 +351,9 @@ def _array(stream: BinaryIO, size: int, mmap: bool = False) -> NDArray[Any]:
         shape, is_fortran, dtype = read_header(stream)
     except Exception as error:  # numpy evaluates the header as a literal of Python, which raises what it likes
         raise ValueError(f"not a .npy file: {error}") from None
-    if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size - stream.tell():
+    if dtype.hasobject:
+        raise HoldsObjectsError("it holds Python objects")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size - stream.tell():
         raise ValueError(f"not the array that its header tells: {dtype} {shape}")
     order: Any = "F" if is_fortran else "C"
     if mmap:

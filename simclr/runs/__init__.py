@@ -2,6 +2,7 @@
 
 from simclr.runs.current_status import CRASHED, START_LIMIT_SECONDS, current_status, processes_alive, stalled
 from simclr.runs.file_names import (
+    ADDED,
     BEST_CHECKPOINT,
     CHECKPOINTS,
     CONFIG,
@@ -59,6 +60,7 @@ from simclr.runs.status import BAD_INPUT_EXIT_CODE, STOP_GRACE_SECONDS, STOPPED_
 from simclr.runs.status_writer import StatusWriter, change_status, update_status
 
 __all__ = [
+    "ADDED",
     "BAD_INPUT_EXIT_CODE",
     "BEST_CHECKPOINT",
     "BRIEF_OPTIONS",

@@ -12,4 +12,5 @@ RESUMABLE_CHECKPOINTS = (LAST_CHECKPOINT, PREVIOUS_CHECKPOINT)  # the second if 
 # Of a folder of weights as Hugging Face lays it out, and of one of a run.
 SHARED_WEIGHTS = ("model.safetensors", "pytorch_model.bin", MODEL)
 EXAMPLES, TRASH, JOBS = "examples", ".trash", ".jobs"
+ADDED = ".embeddings"  # of other encoders, a folder for each set of them
 OF_EXAMPLES = ".examples"  # what is computed about examples, so that what ships stays as it is

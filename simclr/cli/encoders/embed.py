@@ -53,8 +53,8 @@ def embed(arguments: list[str]) -> int:
         "RUN",
         nargs="+",
         type=str,
-        help="Runs by id, unique beginning or folder; also: untrained (the network before training), pixels. Each may "
-        "end in a checkpoint and a layer of its own, as in RUN@epoch-8@z.",
+        help="Runs by id, unique beginning or folder; also: untrained (before training), pixels, added embeddings by "
+        "name. A run may end in a checkpoint and a layer, as in RUN@epoch-8@z.",
     )
     numbers = {name: option for options in projections.OPTIONS.values() for name, option in options.items()}
     texts = {
@@ -85,6 +85,9 @@ def embed(arguments: list[str]) -> int:
                 f"kNN accuracy {embedding.knn_accuracy:.1%}" if embedding.knn_accuracy is not None else "no classes"
             )
             of = f" of {choice.other.dataset}" if choice.other is not None else ""
+            if embedding.shared_images is not None:
+                having, number = embedding.shared_images
+                of += f" (of {having:,} that all have, of {number:,})"
             dims = embedding.features.shape[1]
             print(f"{model.name}: {embedding.num_images:,} images{of}, {dims} features, {accuracy}")
             print(embedding.folder, flush=True)
@@ -113,12 +116,13 @@ def with_dataset(
     if dataset is None:
         return choice
     from simclr.data import identity  # loads torch
+    from simclr.data.folders.stamps import stamp_of
 
     report(LOOKING, 0.0)
     found = identity.find_place((model.run for model in models), dataset)
     if found.is_own:
         return replace(choice, place=found.dataset)
-    return replace(choice, other=OtherData(found.dataset, identity.stamp_of(found.dataset)))
+    return replace(choice, other=OtherData(found.dataset, stamp_of(found.dataset)))
 
 
 def _whole_number(name: str, text: Any, low: int, high: int) -> int:
