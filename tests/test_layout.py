@@ -30,6 +30,7 @@ ORDER = """
     lifecycle
     sweeps
     embeddings
+    image_sets
     encoders
     library
     films
@@ -63,6 +64,7 @@ WITHOUT_TORCH = (
     "simclr.evaluation.knn",
     "simclr.sweeps",
     "simclr.embeddings",
+    "simclr.image_sets",
     "simclr.encoders.exported",
     "simclr.encoders.table_files",
     "simclr.films",
