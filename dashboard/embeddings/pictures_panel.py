@@ -61,8 +61,8 @@ def find_folder(embedding: Embedding) -> Path | None:
 
 def folder_of(embedding: Embedding) -> Path | None:
     """The folder of the data set: the one that the user has named, or `find_folder`."""
-    named = existing_folder(str(st.session_state.get(FOLDER) or "").strip())
-    return named or find_folder(embedding)
+    named = str(st.session_state.get(FOLDER) or "").strip()
+    return (existing_folder(named) if named else None) or find_folder(embedding)
 
 
 def example_of(embedding: Embedding) -> str:

@@ -20,7 +20,6 @@ from simclr.image_sets import copies, files
 from simclr.image_sets.files import ImageFiles
 
 COPIES, LINKS = "Copies", "Links"
-DONE = "copies-done"
 
 
 def tools(embeddings: Sequence[Embedding], asked: Projection, rows: NDArray[np.int64]) -> None:
@@ -44,7 +43,6 @@ def tools(embeddings: Sequence[Embedding], asked: Projection, rows: NDArray[np.i
         if st.button(
             "Folder", icon=":material/folder_copy:", key="selection-folder", help="Copy these images into a folder"
         ):
-            st.session_state.pop(DONE, None)
             copy(first, rows, known)
 
 
@@ -56,11 +54,6 @@ def content(embeddings: Sequence[Embedding], asked: Projection, rows: NDArray[np
 @st.dialog("Copy the selected images into a folder")
 def copy(embedding: Embedding, rows: NDArray[np.int64], known: ImageFiles | None) -> None:
     """Asks where to, then writes."""
-    if said := st.session_state.get(DONE):
-        st.success(escape.markdown(said), icon=":material/check:")
-        if st.button("Close", key="copies-close"):
-            st.rerun()
-        return
     number = f"{len(rows):,} {'image' if len(rows) == 1 else 'images'}"
     sorted_by = ", a folder for each class" if embedding.labels is not None else ""
     has_files = known is not None
@@ -91,13 +84,15 @@ def copy(embedding: Embedding, rows: NDArray[np.int64], known: ImageFiles | None
             )
         if not st.form_submit_button("Write them", type="primary", icon=":material/folder_copy:"):
             return
+    bar = st.empty()
+
+    def progress(share: float) -> None:
+        bar.progress(min(1.0, share), text="Reading and writing")
+
     try:
         target = copies.target_of(text)
         found = with_folder(embedding, known, source)
-        bar = st.progress(0.0, text="Writing")
-
-        def progress(share: float) -> None:
-            bar.progress(min(1.0, share), text="Writing")
+        progress(0.0)
 
         num_written = copies.copy_images(
             embedding,
@@ -109,11 +104,10 @@ def copy(embedding: Embedding, rows: NDArray[np.int64], known: ImageFiles | None
             progress=progress,
         )
     except ConfigError as error:
-        st.error(escape.markdown(str(error)), icon=":material/error:")
+        bar.error(escape.markdown(str(error)), icon=":material/error:")
         return
     noun = {COPIES: ("image was", "images were"), LINKS: ("link was", "links were")}[kind][num_written != 1]
-    st.session_state[DONE] = f"{num_written:,} {noun} written to {target}."
-    st.rerun(scope="fragment")
+    bar.success(escape.markdown(f"{num_written:,} {noun} written to {target}."), icon=":material/check:")
 
 
 def with_folder(embedding: Embedding, known: ImageFiles | None, source: str) -> ImageFiles | None:

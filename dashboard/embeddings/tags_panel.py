@@ -32,13 +32,14 @@ def panel(embedding: Embedding) -> None:
         for tag in found:
             line(embedding, tag, rows.get(tag.name, np.empty(0, dtype=np.int64)))
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.button(
+            if st.button(
                 "Colour the maps by tag",
                 icon=":material/palette:",
                 key="tags-color",
                 disabled=choice.VIEW["color"] == TAGS,
-                on_click=color_by_tag,
-            )
+            ):
+                choice.VIEW["color"] = TAGS
+                st.rerun()
             st.caption("In the search above the maps, `tag = name` finds the images of a tag.")
 
 
@@ -62,10 +63,6 @@ def line(embedding: Embedding, tag: Tag, rows: NDArray[np.int64]) -> None:
             rename(searching.dataset_of(embedding), tag.name)
         if st.button("Delete", key=f"tag-delete-{tag.created}", icon=":material/delete:"):
             delete(searching.dataset_of(embedding), tag.name, tag.num_images)
-
-
-def color_by_tag() -> None:
-    choice.VIEW["color"] = TAGS
 
 
 # --- dialogs --------------------------------------------------------------------------------------------------------

@@ -271,7 +271,7 @@ export function setDrawing(map, drawing) {
     report(map, CHOICE_MS);
   }
   showDrawing(map);
-  say(map, [DRAWINGS[drawing].label, aboutDrawing(map)].filter(Boolean).join(": "));
+  if (!map.quiet) say(map, [DRAWINGS[drawing].label, aboutDrawing(map)].filter(Boolean).join(": "));
   for (const panel of map.panels) panel.stale = true;
   redraw(map);
 }

@@ -5,6 +5,7 @@ import { plain, propertyNames, rangeText, shortNumber } from "./query.js";
 /** @import { Searched, SearchField, Suggestion } from "./types.js" */
 
 export const MOST_SUGGESTIONS = 8;
+const FILES_BESIDE = 3; // suggested after others
 const LEAST_OF_FILE = 2; // signs of a file's name
 
 /** @param {string} name */
@@ -85,9 +86,10 @@ export function suggestions(text, source) {
     }
     if (typed.length >= LEAST_OF_FILE && found.length < MOST_SUGGESTIONS) {
       const asked = part.trim().toLowerCase();
+      const most = found.length ? Math.min(MOST_SUGGESTIONS, found.length + FILES_BESIDE) : MOST_SUGGESTIONS;
       for (const file of source.files) {
         if (file.toLowerCase().includes(asked)) add(quoted(file), "file");
-        if (found.length >= MOST_SUGGESTIONS) break;
+        if (found.length >= most) break;
       }
     }
   }
