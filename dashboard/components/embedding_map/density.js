@@ -5,8 +5,8 @@
 export const GRID_CELLS = 112; // of the grid, along the map's longer side
 const KERNEL_REACH = 3.5; // standard deviations of the kernel that count
 const BANDWIDTHS = [1 / 100, 1 / 14]; // least and most, of the map's longer side
-const NUM_ASKED = 48; // images whose distances to others are looked at
-const MOST_COMPARED = 1500; // and with how many of them
+const NUM_ASKED = 24; // images whose distances to others are looked at
+const MOST_COMPARED = 500; // and with how many of them
 
 /**
  * The standard deviation of the Gaussian kernel: half the median distance from an image to the k-th nearest one, where k
