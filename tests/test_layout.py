@@ -31,6 +31,7 @@ ORDER = """
     sweeps
     added
     embeddings
+    image_sets
     encoders
     library
     films
@@ -65,6 +66,7 @@ WITHOUT_TORCH = (
     "simclr.sweeps",
     "simclr.added",
     "simclr.embeddings",
+    "simclr.image_sets",
     "simclr.encoders.exported",
     "simclr.encoders.table_files",
     "simclr.films",

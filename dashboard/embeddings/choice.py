@@ -11,7 +11,13 @@ from typing import Any
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.components.embedding_map import MapState, read_state, state_from_texts, state_texts
+from dashboard.components.embedding_map import (
+    MapState,
+    read_state,
+    selection_text,
+    state_from_texts,
+    state_texts,
+)
 from dashboard.embeddings import colors as embedding_colors
 from dashboard.maps import map_choice
 from dashboard.shared import asked, run_labels, store, url_state
@@ -60,7 +66,7 @@ def _subtitle_of_other(what: str) -> str:
 # --- the address ----------------------------------------------------------------------------------------------------
 
 NUMBERS = {name: option for options in projections.OPTIONS.values() for name, option in options.items()}
-MAP_PARTS = ("image", "selection", "hidden", "zoom")  # what is chosen in the maps, as text
+MAP_PARTS = ("image", "selection", "hidden", "zoom", "search", "drawing")  # what is chosen in the maps, as text
 
 
 def kind_of(option: projections.Option) -> Callable[[float], float]:
@@ -395,8 +401,8 @@ def choose_map(place: Any, method: str, dims: int) -> Projection:
     return Projection(method, dims, **values)
 
 
-def choose_color(place: Any, embeddings: Sequence[Embedding]) -> str:
-    options = embedding_colors.color_choices(embeddings)
+def choose_color(place: Any, embeddings: Sequence[Embedding], tags: embedding_colors.TagRows | None = None) -> str:
+    options = embedding_colors.color_choices(embeddings, tags)
     if not options:
         return ""
     return (
@@ -467,6 +473,12 @@ def map_state(key: str, ids: NDArray[Any], frame: int = 0) -> tuple[MapState, Ma
 def shown() -> dict[str, MapState]:
     """What is chosen in each of the maps, always up to date; also where there is no session, as while downloading."""
     return st.session_state.setdefault(SHOWN, {})
+
+
+def select(rows: NDArray[Any], num_images: int) -> None:
+    """Selects images from outside the maps, which then show all of it."""
+    VIEW.update(selection=selection_text(rows, num_images), image="", zoom="", search="")
+    VIEW.redraw()
 
 
 def keep_map_state(state: MapState, num_images: int) -> None:

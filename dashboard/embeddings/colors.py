@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from simclr.embeddings import compare
 from simclr.embeddings.stored import Embedding
 from simclr.views import appearance
 
+TagRows = Mapping[str, NDArray[np.int64]]
 YES, NO = palette.CATEGORIES[0], palette.RING
 FACTOR_LABELS = {
     "hue": "Hue of the shape",
@@ -33,12 +34,15 @@ MEASURED_LABELS = {
     "edge_angle": "Direction of the edges",
 }
 CLASS, PREDICTED, RIGHT, LABELLED, AGREEMENT = "class", "predicted", "right", "labelled", "agreement"
+TAGS = "tags"
+SEVERAL = "several tags"
 LABELS = {
     CLASS: "Class",
     PREDICTED: "Predicted class",
     RIGHT: "Right or wrong",
     LABELLED: "Label used in training",
     AGREEMENT: "Neighbourhood agreement",
+    TAGS: "Tags",
 }
 # Who predicts: what stands in `Embedding.predictions`.
 JUDGES = {"knn": "kNN vote", "linear": "linear classifier", "classifier": "own classifier"}
@@ -68,26 +72,34 @@ def judges(embeddings: Sequence[Embedding]) -> dict[str, str]:
     return {name: text for name, text in JUDGES.items() if all(name in item.predictions for item in embeddings)}
 
 
-def color_choices(embeddings: Sequence[Embedding]) -> dict[str, str]:
-    """What points can be coloured by: name to label."""
+def color_choices(embeddings: Sequence[Embedding], tags: TagRows | None = None) -> dict[str, str]:
+    """What points can be coloured by: name to label.
+
+    Args:
+        tags: the rows of each.
+    """
     found = [CLASS] if embeddings[0].labels is not None else []
     found += [PREDICTED, RIGHT] if judges(embeddings) else []
     found += [AGREEMENT] if len(embeddings) == 2 else []
     found += [LABELLED] if any(item.labelled is not None for item in embeddings) else []
+    found += [TAGS] if tags else []
     return {name: LABELS[name] for name in found} | factors(embeddings[0]) | measured(embeddings[0])
 
 
-def color_of(embeddings: Sequence[Embedding], name: str, *, judge: str = "knn", k: int = 20) -> dict[str, Any]:
+def color_of(
+    embeddings: Sequence[Embedding], name: str, *, judge: str = "knn", k: int = 20, tags: TagRows | None = None
+) -> dict[str, Any]:
     """A colouring as the component takes it; by nothing if there is no such name.
 
     Args:
         judge: whose predictions, a name in `judges`.
         k: neighbours that agreement looks at.
+        tags: the rows of each; an image in more than one is of a group of its own.
     """
     first = embeddings[0]
     color: dict[str, Any] = {"label": "", "kind": "none", "names": [], "colors": [], "low": 0.0, "high": 1.0}
     values: NDArray[Any] | list[NDArray[Any]] = np.zeros(first.num_images)
-    if name in LABELS and name not in color_choices(embeddings):
+    if name in LABELS and name not in color_choices(embeddings, tags):
         return color | {"values": values}
     if name == CLASS and first.labels is not None:
         color |= _groups(LABELS[name], first.classes, palette.category_colors(len(first.classes)), "class")
@@ -102,6 +114,10 @@ def color_of(embeddings: Sequence[Embedding], name: str, *, judge: str = "knn", 
         color |= _groups(LABELS[name], ["used", "not used"], [YES, NO])
         unknown = np.full(first.num_images, -1)
         values = [unknown if item.labelled is None else 1 - item.labelled.astype(np.int64) for item in embeddings]
+    elif name == TAGS and tags:
+        values = tag_groups(tags, first.num_images)
+        names = [*tags, SEVERAL] if (values == len(tags)).any() else list(tags)
+        color |= _groups(LABELS[name], names, palette.category_colors(len(names)))
     elif name == AGREEMENT:
         values = compare.neighbor_jaccard(embeddings[0].neighbors, embeddings[1].neighbors, k)
         # few images agree on all their neighbours; one that does must not make all others look alike
@@ -122,6 +138,14 @@ def color_of(embeddings: Sequence[Embedding], name: str, *, judge: str = "knn", 
             color |= {"kind": "cycle", "low": 0.0, "high": 1.0}
             values = np.where(appearance.has_direction(first.measured, name), values, np.nan)
     return color | {"values": values}
+
+
+def tag_groups(tags: TagRows, num_images: int) -> NDArray[np.int64]:
+    """(N,) the place of each image's tag; -1 without one, the number of tags where it has several."""
+    found = np.full(num_images, -1)
+    for place, rows in enumerate(tags.values()):
+        found[rows] = np.where(found[rows] < 0, place, len(tags))
+    return found
 
 
 def _groups(label: str, names: Sequence[str], colors: Sequence[str], kind: str = "category") -> dict[str, Any]:

@@ -13,17 +13,40 @@ from numpy.typing import NDArray
 
 from dashboard.components.embedding_map import MapState
 from dashboard.components.embedding_map.standalone import standalone_html
-from dashboard.embeddings import choice, view
+from dashboard.embeddings import choice, searching, view
 from dashboard.embeddings.choice import Side
 from simclr.embeddings import tables
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.stored import Embedding
+from simclr.files.names import readable
 
 
-def table(embeddings: Sequence[Embedding], asked: Projection, kind: str, selection: NDArray[np.int64]) -> bytes:
-    """Coordinates, classes, predictions and ids of all images as `csv` or `parquet`; maps lie as they are shown."""
+def table(
+    embeddings: Sequence[Embedding],
+    asked: Projection,
+    kind: str,
+    selection: NDArray[np.int64],
+    *,
+    only_selected: bool = False,
+    paths: Sequence[str] | None = None,
+    tags: Sequence[str] | None = None,
+) -> bytes:
+    """Coordinates, classes, predictions and ids of all images as `csv` or `parquet`; maps lie as they are shown.
+
+    Args:
+        only_selected: the rows of `selection` alone.
+        paths, tags: (N,) the file and the tags of each image, where there are any.
+    """
     frame = tables.table(embeddings, asked, points=view.maps(embeddings, asked))
-    frame["selected"] = np.isin(np.arange(len(frame)), selection)
+    if paths is not None:
+        frame.insert(1, "file", [readable(path) for path in paths])
+    if tags is not None:
+        about = [name for name in frame.columns if name in ("id", "file", "class") or ":" in name]
+        frame.insert(len(about), "tags", list(tags))
+    if only_selected:
+        frame = frame.iloc[selection]
+    else:
+        frame["selected"] = np.isin(np.arange(len(frame)), selection)
     stream = io.BytesIO()
     (tables.write_csv if kind == "csv" else tables.write_parquet)(frame, stream)
     return stream.getvalue()
@@ -64,7 +87,7 @@ def menu(
         return shown.get(key, MapState())
 
     def content(kind: str) -> bytes:
-        return table(embeddings, asked, kind, chosen().selection)
+        return table(embeddings, asked, kind, chosen().selection, **searching.file_columns(embeddings[0]))
 
     titles = " and ".join(side.title for side in sides)
     with place.popover("Export", icon=":material/download:", key="embedding-export"):
@@ -81,8 +104,8 @@ def menu(
                 on_click="ignore",
                 icon=":material/table:",
                 width="stretch",
-                help="One row for each image: number, class, factors, where it lies on both maps, predictions, "
-                "agreement, and whether it is selected.",
+                help="One row for each image: number, file, class, tags, factors, where it lies on both maps, "
+                "predictions, agreement, and whether it is selected.",
             )
         if asked.dims == 2:
             st.download_button(

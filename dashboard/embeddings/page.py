@@ -9,10 +9,20 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.components.embedding_map import embedding_map, selection_text
+from dashboard.components.embedding_map import embedding_map
 from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
-from dashboard.embeddings import added_panel, colors, export, film_page, pictures_panel, selection, view
+from dashboard.embeddings import (
+    added_panel,
+    colors,
+    export,
+    film_page,
+    pictures_panel,
+    searching,
+    selection,
+    tags_panel,
+    view,
+)
 from dashboard.embeddings import choice as embedding_choice
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import VIEW, Side
@@ -125,8 +135,9 @@ def data_of(
         }
         for side, item, each in zip(sides, embeddings, points, strict=True)
     ]
-    painted = colors.color_of(embeddings, color, judge=judge, k=k)
-    return view.payload(embeddings, panels, painted, view.sheets_of(embeddings[0]))
+    search = searching.search_data(embeddings[0])
+    painted = colors.color_of(embeddings, color, judge=judge, k=k, tags=search["tags"])
+    return view.payload(embeddings, panels, painted, view.sheets_of(embeddings[0]), search)
 
 
 @st.fragment
@@ -148,7 +159,8 @@ def maps(folders: list[str], asked: Projection, sides: Sequence[Side], color: st
         titles = [side.title for side in sides]
         details = view.details(embeddings, titles, state.image, k, judge)
         embedding_map(data, MAP, start=start, token=token, details=details)
-    selection.panel(embeddings, sides, state.selection, state.image, **common)
+    tags_panel.panel(first)
+    selection.panel(embeddings, sides, state.selection, state.image, asked=asked, **common)
 
 
 def space(data: dict[str, Any], chosen: Any, opened: int) -> None:
@@ -177,8 +189,7 @@ def disagree(embeddings: Sequence[Embedding], titles: Sequence[str]) -> None:
     first, second = embeddings
 
     def select(card: Card) -> None:
-        VIEW.update(selection=selection_text(card.rows, first.num_images), image="", zoom="")
-        VIEW.redraw()
+        embedding_choice.select(card.rows, first.num_images)
 
     disagreement_cards.panel(
         cards.of_embeddings(first, second), titles, first.sheets, first.provenance["thumbnails"], select
@@ -341,7 +352,7 @@ def final_maps(
         return
     if shown != asked:
         st.caption(f"Shown meanwhile: the PCA maps of the same features. The {asked.label} maps take their place.")
-    color = embedding_choice.choose_color(color_place, embeddings)
+    color = embedding_choice.choose_color(color_place, embeddings, searching.tag_rows(embeddings[0]))
     k, judge = embedding_choice.choose_measures(options, embeddings)
     titles = [side.title for side in sides]
     rows = embedding_numbers.class_rows(embeddings, judge)

@@ -13,6 +13,7 @@ from simclr import runs
 from simclr.config import ConfigError
 from simclr.embeddings import shipped
 from simclr.embeddings.stored import Embedding
+from simclr.files.user_paths import existing_folder
 
 FOLDER = "pictures-folder"
 
@@ -22,7 +23,7 @@ def panel(embedding: Embedding) -> None:
     if embedding.sheets or not embedding.is_shipped:
         return
     job = shipped.find_job(embedding, store.runs_dir())
-    found = shipped.find_folder(embedding, [store.ROOT, store.runs_dir().parent, Path.cwd(), cfg.data_root()])
+    found = find_folder(embedding)
     error = ""
     if job is None and found is not None:
         try:
@@ -51,6 +52,17 @@ def panel(embedding: Embedding) -> None:
             st.button("Read them", type="primary", key="pictures-read", on_click=start, args=(embedding,))
     if error:
         st.markdown(f":red[:material/error:] The photographs could not be read. {escape.markdown(error)}")
+
+
+def find_folder(embedding: Embedding) -> Path | None:
+    """The folder of the data set, where it lies at one of the usual places."""
+    return shipped.find_folder(embedding, [store.ROOT, store.runs_dir().parent, Path.cwd(), cfg.data_root()])
+
+
+def folder_of(embedding: Embedding) -> Path | None:
+    """The folder of the data set: the one that the user has named, or `find_folder`."""
+    named = str(st.session_state.get(FOLDER) or "").strip()
+    return (existing_folder(named) if named else None) or find_folder(embedding)
 
 
 def example_of(embedding: Embedding) -> str:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from dashboard.components import escape
 from dashboard.components.image_grid import image_grid
 from dashboard.components.live_chart import live_chart
-from dashboard.embeddings import choice, colors, view
+from dashboard.embeddings import choice, colors, selection_tools, view
 from dashboard.embeddings.choice import Side
 from dashboard.maps import map_images
 from dashboard.shared import figures
 from dashboard.shared.formats import fine_percent
 from simclr.embeddings import compare
+from simclr.embeddings.projections import Projection
 from simclr.embeddings.stored import Embedding
 
 Rows = NDArray[np.int64]
@@ -114,12 +115,20 @@ def grid(embedding: Embedding, items: list[dict[str, Any]], key: str, **options:
 
 
 def panel(
-    embeddings: Sequence[Embedding], sides: Sequence[Side], rows: Rows, opened: int, *, k: int, judge: str
+    embeddings: Sequence[Embedding],
+    sides: Sequence[Side],
+    rows: Rows,
+    opened: int,
+    *,
+    asked: Projection,
+    k: int,
+    judge: str,
 ) -> None:
     """Draws what is selected; without a selection, only where the models differ most.
 
     Args:
         opened: the number of the image that is open, -1 for none.
+        asked: the maps that are shown.
     """
     first = embeddings[0]
     is_pair = len(embeddings) == 2
@@ -127,13 +136,17 @@ def panel(
         if is_pair:
             st.markdown("**Where the two differ most**")
             differing_row(embeddings, None, opened, k)
-            st.caption("Select images with the lasso to see what they are, and what each model takes them for.")
+            st.caption(
+                "Select images with the lasso or a search to see what they are and what each model takes them for, to "
+                "tag them, and to take them along as a table or a folder."
+            )
         return
     with st.container(border=True, key="embedding-selection"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             noun = "image" if len(rows) == 1 else "images"
             st.markdown(f"**{len(rows):,} {noun} selected**", width="content")
             st.caption(f"{fine_percent(len(rows) / first.num_images)} of all", width="content")
+            selection_tools.tools(embeddings, asked, rows)
         left, right = st.columns([1.05, 1], gap="medium")
         with left:
             grid(first, items_of(first, rows[:MOST_IMAGES].tolist(), opened), GRID, max_height=300)

@@ -29,9 +29,13 @@ def maps(embeddings: Sequence[Embedding], asked: Projection) -> list[Points] | N
 
 
 def payload(
-    embeddings: Sequence[Embedding], panels: Sequence[dict[str, Any]], color: dict[str, Any], sheets: list[str]
+    embeddings: Sequence[Embedding],
+    panels: Sequence[dict[str, Any]],
+    color: dict[str, Any],
+    sheets: list[str],
+    search: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Everything the component draws, without the chosen image."""
+    """Everything the component draws and searches, without the chosen image."""
     first = embeddings[0]
     return {
         "panels": list(panels),
@@ -42,6 +46,7 @@ def payload(
         "sheets": sheets,
         "tile": map_images.tile_of(first.provenance["thumbnails"]),
         "split": map_images.split_name(first.provenance["split"]),
+        "search": search,
     }
 
 

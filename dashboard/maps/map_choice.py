@@ -15,13 +15,18 @@ PATTERNS = {  # as `components.embedding_map.state_texts` writes them
     "image": r"\d{1,11}",
     "selection": r"[bd][A-Za-z0-9_-]*",
     "zoom": rf"{NUMBER}~{NUMBER}~{NUMBER}(_{NUMBER}~{NUMBER}~{NUMBER})*",
+    "search": r"[^\x00-\x1f\x7f]{1,200}",
+    "drawing": "points|outlines|density",
 }
 MEANING = {
     "image": "the number of an image",
     "selection": "a selection of images",
     "zoom": "a part of a map",
+    "search": "a text of at most 200 signs",
+    "drawing": "points, outlines or density",
 }
 INSTEAD = {"image": "no image open", "selection": "nothing selected", "zoom": "the whole map"}
+INSTEAD |= {"search": "no search", "drawing": "points"}
 
 
 def read(query: url_state.Query, names: Iterable[str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from simclr.runs.file_names import (
     PREVIOUS_CHECKPOINT,
     RESUMABLE_CHECKPOINTS,
     STATUS,
+    TAGS,
     TRASH,
 )
 from simclr.runs.folder import (
@@ -90,6 +91,7 @@ __all__ = [
     "STATUS",
     "STOPPED_EXIT_CODE",
     "STOP_GRACE_SECONDS",
+    "TAGS",
     "TRASH",
     "GroupPlace",
     "MetricsTail",

@@ -65,7 +65,16 @@ def example(num_images: int, num_panels: int = 2, kind: str = "class", has_frame
         values = generator.random(num_images)
         values[0] = np.nan
         color = {"label": "Agreement", "kind": kind, "names": [], "colors": [], "values": values}
+    search = {
+        "fields": [
+            {"name": "hue", "label": "Hue of the shape", "values": np.linspace(0, 1, num_images)},
+            {"name": "size", "label": "Size", "values": np.array(["small", "", "large"])[np.arange(num_images) % 3]},
+        ],
+        "files": [f"{CLASSES[label]}/{row:05d}.png" for row, label in enumerate(labels)],
+        "tags": {"first ones": np.arange(7)},
+    }
     return {
+        "search": search,
         "panels": panels,
         "ids": 3 * np.arange(num_images),
         "labels": labels,
@@ -99,6 +108,8 @@ def page() -> None:
             image=int(query.get("image", "-1")),
             frame=int(query.get("frame", "0")),
             selection=selected_rows(query.get("selection", ""), num_images),
+            search=query.get("search", ""),
+            drawing=query.get("drawing", "points"),
         )
         token = str(st.session_state.get("cleared", "link"))
         begun = start if token == "link" else MapState()
@@ -113,7 +124,7 @@ def page() -> None:
         st.text(
             f"run {runs} · selected {len(state.selection)} · first {state.selection[:1].tolist()} "
             f"· image {state.image} · frame {state.frame} · hidden {list(state.hidden)} "
-            f"· zoom {[round(each[0], 2) for each in state.zoom]}"
+            f"· zoom {[round(each[0], 2) for each in state.zoom]} · search {state.search!r} · drawn as {state.drawing}"
         )
         if st.button("Clear from the server"):
             st.session_state["cleared"] = time.monotonic()

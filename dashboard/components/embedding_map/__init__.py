@@ -24,6 +24,8 @@ from dashboard.components import registered
 from dashboard.components.arrays import groups, reference, send_arrays
 
 SCALES = ("number", "cycle", "share")  # kinds of colouring with values; the others have groups
+DRAWINGS = ("points", "outlines", "density")
+MAX_SEARCH = 200  # signs
 
 
 def _no_rows() -> NDArray[np.int64]:
@@ -40,6 +42,8 @@ class MapState:
     follows: it is the last one, also when more come.
     hidden: groups that are switched off in the legend.
     zoom: per panel the enlargement (1: all) and the middle x, y in the map's own units; empty: all.
+    search: what is looked for, as it was typed.
+    drawing: of `DRAWINGS`.
     """
 
     image: int = -1
@@ -48,6 +52,8 @@ class MapState:
     follows: bool = True
     hidden: tuple[int, ...] = ()
     zoom: tuple[tuple[float, float, float], ...] = ()
+    search: str = ""
+    drawing: str = DRAWINGS[0]
 
 
 # --- a selection as text, for the browser and for an address -------------------------------------------------------
@@ -99,13 +105,15 @@ def selected_rows(text: str, num_images: int) -> NDArray[np.int64]:
 
 
 def state_texts(state: MapState, num_images: int) -> dict[str, str]:
-    """What is chosen, but for the frame, as texts for an address: image, selection, hidden and zoom."""
+    """What is chosen, but for the frame, as texts for an address: image, selection, hidden, zoom, search, drawing."""
     is_zoomed = any(size > 1.001 for size, *_ in state.zoom)
     return {
         "image": str(state.image) if state.image >= 0 else "",
         "selection": selection_text(state.selection, num_images),
         "hidden": ".".join(map(str, state.hidden)),
         "zoom": "_".join("~".join(f"{value:.5g}" for value in each) for each in state.zoom) if is_zoomed else "",
+        "search": state.search,
+        "drawing": state.drawing if state.drawing != DRAWINGS[0] else "",
     }
 
 
@@ -124,7 +132,14 @@ def state_from_texts(texts: Mapping[str, str], num_images: int) -> MapState:
         selection=selected_rows(texts.get("selection", ""), num_images),
         hidden=tuple(int(word) for word in hidden if word.isdecimal() and len(word) < 6),
         zoom=zoom,
+        search=texts.get("search", "")[:MAX_SEARCH],
+        drawing=known_drawing(texts.get("drawing", "")),
     )
+
+
+def known_drawing(text: str) -> str:
+    """A name of `DRAWINGS`, the first for any other text."""
+    return text if text in DRAWINGS else DRAWINGS[0]
 
 
 # --- what goes to the browser --------------------------------------------------------------------------------------
@@ -142,6 +157,19 @@ def color_values(color: Mapping[str, Any]) -> list[NDArray[np.generic]]:
     if color["kind"] in SCALES:
         return [np.asarray(array, dtype=np.float32) for array in each]
     return [groups(array) for array in each] if color["label"] else []
+
+
+def field_values(values: ArrayLike) -> tuple[dict[str, Any], NDArray[np.generic]]:
+    """What images can be searched by: its kind, words and range, and its values as the browser takes them."""
+    array = np.asarray(values)
+    if array.dtype.kind in "USO":
+        words, places = np.unique(array.astype(str), return_inverse=True)
+        places = np.where(words[places] == "", -1, places - int("" in words))  # an empty word is none
+        return {"kind": "word", "words": [word for word in words.tolist() if word], "low": 0, "high": 0}, groups(places)
+    numbers = array.astype(np.float32)
+    known = numbers[np.isfinite(numbers)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    return {"kind": "number", "words": [], "low": low, "high": high}, numbers
 
 
 def described(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, NDArray[np.generic]]]]:
@@ -162,6 +190,12 @@ def described(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[s
         for panel in data["panels"]
     ]
     labels = data.get("labels")
+    searched = data.get("search") or {}
+    fields = []
+    for entry in searched.get("fields", ()):
+        about, values = field_values(entry["values"])
+        fields.append({"name": entry["name"], "label": entry["label"], **about, "values": name("images", values)})
+    files = "\n".join(file.replace("\n", " ") for file in searched.get("files") or ()).encode(errors="replace")
     main = {
         **data,
         "images": image_set(data["ids"]),
@@ -169,6 +203,14 @@ def described(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[s
         "ids": name("images", data["ids"], "i4"),
         "labels": None if labels is None else name("images", groups(labels)),
         "color": {**data["color"], "values": [name("colors", array) for array in color_values(data["color"])]},
+        "search": {
+            "fields": fields,
+            "files": name("images", np.frombuffer(files, np.uint8)) if files else None,
+            "tags": [
+                {"name": tag, "rows": selection_text(rows, len(np.asarray(data["ids"])))}
+                for tag, rows in (searched.get("tags") or {}).items()
+            ],
+        },
     }
     main["revision"] = hashlib.blake2b(json.dumps(main).encode(), digest_size=8).hexdigest()
     return main, parts
@@ -181,6 +223,8 @@ def described_start(start: MapState, num_images: int) -> dict[str, Any]:
         "frame": start.frame,
         "hidden": list(start.hidden),
         "zoom": [list(each) for each in start.zoom],
+        "search": start.search,
+        "drawing": start.drawing,
     }
 
 
@@ -204,6 +248,8 @@ def read_state(key: str, ids: ArrayLike, start: MapState | None = None, token: s
             follows=bool(found.get("follows")),
             hidden=tuple(int(group) for group in found["hidden"]),
             zoom=tuple((float(size), float(x), float(y)) for size, x, y in found["zoom"]),
+            search=str(found.get("search", ""))[:MAX_SEARCH],
+            drawing=known_drawing(str(found.get("drawing", ""))),
         )
     except (KeyError, TypeError, ValueError):
         return begun  # the browser may send anything
@@ -230,6 +276,8 @@ def embedding_map(
             `color`: label, kind, names, colors, low, high and values, one array (N,) or a list of one per panel.
             kind `class` or `category`: places in `names`, -1 for none; `number`, `cycle` (low and high are the same)
             or `share` (shown as per cent): numbers, NaN for unknown; `none`;
+            `search`, what images can be found by beside classes and numbers: `fields` (name, label, values (N,), NaN or
+            an empty word for unknown), `files` (N names, or None) and `tags` (name to rows);
             `sheets` (addresses), `tile` (side, columns, per_sheet), `split`; for a film `frame_names`, `frame_label`
             and, while more frames come, `grows`: who looks at the last one is then led to the next. `plays`: a
             picture without tools that begins to play, so many frames a second.

@@ -3,6 +3,7 @@
 import { open } from "./details.js";
 import { refreshLevels } from "./drawing.js";
 import { count, say } from "./elements.js";
+import { showFound } from "./finder.js";
 import { hover } from "./hover.js";
 import { CHOICE_MS, report } from "./report.js";
 
@@ -59,6 +60,7 @@ export function chooseWhere(map, isChosen, mode) {
 export function showChoice(map) {
   map.status.textContent = summary(map);
   map.clear.hidden = !map.numChosen;
+  showFound(map);
   updateLegend(map);
 }
 

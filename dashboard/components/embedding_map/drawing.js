@@ -6,13 +6,14 @@ import { rgb } from "../common/theme.js";
 import { drawNames } from "./names.js";
 import { drawDiscs, makeSurface, packColor } from "./raster.js";
 import { LEAST_SIDE, mostSide, nextSide, rowsInWindow, sideWithRoom } from "./room.js";
+import { drawShading } from "./shading.js";
 import { tileOf, wantSheets } from "./sheets.js";
 import { drawThumbnails } from "./thumbnails.js";
 import { DIM, HIDDEN, LIT, look, position, view } from "./view.js";
 
 /** @import { Details, EmbeddingMap, Neighbor, Panel, PointsCanvas, Ring } from "./types.js" */
 
-export const DIM_OPACITY = 0.7;
+const MOST_RINGED = 60; // found images that get a ring each
 const SETTLE_MS = 160;
 const MOVING_MS = 14; // for the drawing of a panel while it moves
 const LEAST_PART = 0.2;
@@ -23,12 +24,13 @@ const LEAST_PART = 0.2;
  */
 export function refreshLevels(map) {
   const grey = packColor(map.theme.dark ? [58, 67, 81] : [205, 210, 220]);
-  const { numChosen, chosen, focus } = map;
+  const { numChosen, chosen, focus, found } = map;
   for (const panel of map.panels) {
     const { groups, own, levels, colors } = panel;
     const isHidden = new Uint8Array(map.data.color.names.length + 1);
     for (const group of map.hidden) isHidden[group] = 1;
     panel.hasDim = false;
+    panel.shading = null;
     panel.lit = new Uint8Array(map.data.color.names.length);
     for (let i = 0; i < map.count; i++) {
       const group = groups[i];
@@ -36,7 +38,7 @@ export function refreshLevels(map) {
         levels[i] = HIDDEN;
         continue;
       }
-      const isLit = (!numChosen || chosen[i]) && (focus === null || focus === group);
+      const isLit = (!numChosen || chosen[i]) && (!found || found[i]) && (focus === null || focus === group);
       levels[i] = isLit ? LIT : DIM;
       panel.hasDim ||= !isLit;
       if (isLit && group >= 0) panel.lit[group] = 1;
@@ -55,7 +57,7 @@ export function paintPoints(map, panel, canvas, ratio, part = 1) {
   const frame = view(panel);
   const width = Math.round(frame.width * ratio);
   const height = Math.round(frame.height * ratio);
-  const { radius, litOpacity } = look(map, panel);
+  const { radius, litOpacity, dimOpacity } = look(map, panel);
   const margin = Math.ceil((radius + 2) * ratio);
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   if (
@@ -71,11 +73,12 @@ export function paintPoints(map, panel, canvas, ratio, part = 1) {
   const order = map.order.subarray(0, Math.ceil(part * map.count));
   const paint = (/** @type {number} */ level, /** @type {number} */ opacity) =>
     drawDiscs(surface, panel.points, order, panel.colors, panel.levels, level, place, radius * ratio, opacity);
-  if (panel.hasDim) paint(DIM, DIM_OPACITY);
+  if (panel.hasDim) paint(DIM, dimOpacity);
   paint(LIT, litOpacity);
   const context = contextOf(canvas, { alpha: false });
   context.putImageData(surface.image, -margin, -margin);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  drawShading(map, panel, context);
   drawThumbnails(map, panel, context, ratio, panel.rows);
 }
 
@@ -98,7 +101,8 @@ export function detailsOf(map) {
 }
 
 /**
- * Circles around the neighbours of the open image, itself and the one pointed at; around images they are squares.
+ * Circles around a few found images, the neighbours of the open image, itself and the one pointed at; around images they
+ * are squares.
  * @param {EmbeddingMap} map @param {Panel} panel
  */
 export function rings(map, panel) {
@@ -110,6 +114,9 @@ export function rings(map, panel) {
     if (side && tileOf(map, index)) found.push({ index, size: side / 2 + gap / 2, line: 1.5 * line, corner: 4 });
     else found.push({ index, size: radius + gap, line, corner: radius + gap });
   };
+  if (map.found && map.numFound <= MOST_RINGED) {
+    map.found.forEach((is, index) => is && panel.levels[index] !== HIDDEN && add(index, 3, 1.6));
+  }
   const near = detailsOf(map)?.neighbors[map.panels.indexOf(panel)] ?? [];
   for (const [index] of near) add(index, 2.5, 1.2);
   if (map.opened >= 0) add(map.opened, 6.5, 2.5);

@@ -13,6 +13,7 @@ import { drawDetails, open } from "./details.js";
 import { redraw, refreshLevels } from "./drawing.js";
 import { groupColor, isScale, scaleColor, UNKNOWN_COLOR } from "./elements.js";
 import { glide, makeFilm, pause, playOrPause, setFrame, showPlaying } from "./film.js";
+import { makeFinder, searchFor, setDrawing, takeInSearch } from "./finder.js";
 import { bounds } from "./geometry.js";
 import { leave } from "./gestures.js";
 import { drawLegend } from "./legend.js";
@@ -21,6 +22,7 @@ import { areNamesWanted } from "./names.js";
 import { makePanel } from "./panel.js";
 import { packColor } from "./raster.js";
 import { CHOICE_MS, report } from "./report.js";
+import { drawingFrom } from "./shading.js";
 import { forgetSheets } from "./sheets.js";
 import { makeToolbar } from "./toolbar.js";
 
@@ -41,6 +43,8 @@ function arraysOf(data) {
     data.ids,
     data.labels,
     ...data.color.values,
+    data.search?.files,
+    ...(data.search?.fields ?? []).map((field) => field.values),
     ...data.panels.flatMap((panel) => [panel.points, panel.frames, panel.neighbors, panel.similarities]),
   ].filter((name) => typeof name === "string");
   /** @type {Arrays} */
@@ -193,6 +197,7 @@ function takeIn(map, data) {
   const follows = data.grows && before > 0 && map.frame >= before - 1;
   setFrame(map, follows ? before - 1 : map.frame);
   if (follows) glide(map, map.numFrames - 1);
+  takeInSearch(map, data, arrays);
   applyColors(map);
   return true;
 }
@@ -201,7 +206,7 @@ function takeIn(map, data) {
  * What the address or the page asks for: at the beginning, and whenever its token changes.
  * @param {EmbeddingMap} map @param {Start} start
  */
-function begin(map, { token, image, selection, frame, hidden, zoom }) {
+function begin(map, { token, image, selection, frame, hidden, zoom, search, drawing }) {
   if (map.token === token) return;
   map.token = token;
   map.quiet = true;
@@ -211,6 +216,8 @@ function begin(map, { token, image, selection, frame, hidden, zoom }) {
   zoom.forEach(([size, x, y], place) => map.panels[place] && moveTo(map, map.panels[place], size, x, y));
   open(map, map.ids.indexOf(image));
   choose(map, choiceFrom(selection, map.count));
+  searchFor(map, search);
+  setDrawing(map, drawingFrom(drawing));
   if (map.data.plays && !isStill()) {
     setFrame(map, 0);
     playOrPause(map);
@@ -291,7 +298,7 @@ function mount() {
   side.append(map.legend, map.hint, map.details);
   const body = element("div", "body");
   body.append(stage, side);
-  map.node.append(makeToolbar(map), map.help, body, map.said, map.tip);
+  map.node.append(makeFinder(map), makeToolbar(map), map.help, body, map.said, map.tip);
   showPlaying(map);
   map.resize = new ResizeObserver(() => {
     for (const panel of map.panels) panel.stale = true;

@@ -5,6 +5,7 @@ import { open } from "./details.js";
 import { redraw } from "./drawing.js";
 import { imageName, isScale, say } from "./elements.js";
 import { pause, playOrPause, stepFrame } from "./film.js";
+import { clearSearch, nextDrawing } from "./finder.js";
 import { insideLasso, search } from "./geometry.js";
 import { hover } from "./hover.js";
 import { wantNames } from "./legend.js";
@@ -134,7 +135,7 @@ const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], Ar
 /** @param {EmbeddingMap} map */
 export function leave(map) {
   if (!map.help.hidden) showHelp(map, false);
-  else letGo(map);
+  else if (map.numChosen || map.opened >= 0 || !clearSearch(map)) letGo(map);
 }
 
 /**
@@ -155,6 +156,8 @@ function press(map, panel, event, stopLasso) {
   else if (key === "c" && at >= 0) chooseGroup(map, panel, at);
   else if (key === "v") chooseVisible(map, panel);
   else if (key === "n" && hasNames(map)) wantNames(map, !map.areNamesWanted);
+  else if (key === "d") nextDrawing(map);
+  else if (key === "/" || key === "f") map.finder.input.focus();
   else if (key === "l") setTool(map, map.tool === "lasso" ? "move" : "lasso");
   else if (key === "+" || key === "=") zoomAt(map, panel, ZOOM_STEP);
   else if (key === "-") zoomAt(map, panel, 1 / ZOOM_STEP);

@@ -3,9 +3,10 @@
 import { contextOf, element, SVG, svgElement } from "../common/elements.js";
 import { cssColor } from "../common/theme.js";
 import { summary } from "./choice.js";
-import { DIM_OPACITY, drawRings, paintPoints, rings } from "./drawing.js";
+import { drawRings, paintPoints, rings } from "./drawing.js";
 import { groupColor, isScale, scaleColor, valueText } from "./elements.js";
 import { drawNames, HALO_WIDTH, NAME_SIZE, NAME_WEIGHT, placedNames } from "./names.js";
+import { FILL_OPACITY, OUTLINE_WIDTH, outlines, shading } from "./shading.js";
 import { tileOf } from "./sheets.js";
 import { drawThumbnails, unpackedColor } from "./thumbnails.js";
 import { DIM, LIT, look, position, view } from "./view.js";
@@ -183,9 +184,10 @@ function mapNode(map, { panel, x, y, width, height }) {
   const size = { width: short(width), height: short(height) };
   const group = svgElement("svg", { x: short(x), y: short(y), ...size });
   const frame = view(panel);
-  const { radius, litOpacity } = look(map, panel);
+  const { radius, litOpacity, dimOpacity } = look(map, panel);
   const images = new Set(panel.rows.filter((index) => tileOf(map, index)));
-  if (panel.points.length / 2 > MAX_CIRCLES) {
+  const isPicture = panel.points.length / 2 > MAX_CIRCLES;
+  if (isPicture) {
     const href = pointsCanvas(map, panel, PICTURE_SCALE).toDataURL("image/png");
     group.append(svgElement("image", { href, ...size }));
   } else {
@@ -202,10 +204,23 @@ function mapNode(map, { panel, x, y, width, height }) {
       }
       for (const [color, circles] of byColor) {
         const fill = unpackedColor(color);
-        group.append(svgElement("g", { fill, "fill-opacity": level === LIT ? litOpacity : DIM_OPACITY }, ...circles));
+        group.append(svgElement("g", { fill, "fill-opacity": level === LIT ? litOpacity : dimOpacity }, ...circles));
       }
       for (const i of images) if (panel.levels[i] === level) group.append(imageNode(map, panel, i));
     }
+  }
+  const shade = shading(map, panel);
+  if (shade && !isPicture) {
+    const at = { x: short(shade.x), y: short(shade.y), width: short(shade.width), height: short(shade.height) };
+    group.append(
+      svgElement("image", { href: shade.picture.toDataURL("image/png"), preserveAspectRatio: "none", ...at }),
+    );
+  }
+  for (const { color, opacity, rings: closed } of isPicture ? [] : outlines(map, panel)) {
+    const d = closed.map((ring) => `M${ring.map(([px, py]) => `${short(px)} ${short(py)}`).join("L")}Z`).join("");
+    const line = { stroke: color, "stroke-width": OUTLINE_WIDTH, "stroke-linejoin": "round" };
+    const fill = { fill: color, "fill-opacity": FILL_OPACITY, "fill-rule": "evenodd" };
+    group.append(svgElement("path", { d, ...fill, ...line, opacity }));
   }
   for (const { index, size, line, corner } of rings(map, panel)) {
     const [cx, cy] = position(panel, frame, index);

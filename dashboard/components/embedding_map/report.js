@@ -23,6 +23,8 @@ export function report(map, delay) {
       frame: Math.round(map.frame),
       follows: Boolean(map.gliding) || Math.round(map.frame) >= map.numFrames - 1,
       hidden: [...map.hidden],
+      search: map.finder.text,
+      drawing: map.drawing,
       zoom: map.panels.map(({ zoom, center }) =>
         [zoom, center.x, center.y].map((value) => Number(value.toPrecision(5))),
       ),

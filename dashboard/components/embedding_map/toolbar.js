@@ -19,7 +19,9 @@ const HELP = [
   ["V", "select all images in view"],
   ["L", "lasso on or off"],
   ["N", "names of the classes on or off, where points are coloured by class"],
-  ["Escape, or a click on nothing", "clear the selection"],
+  ["/ or F", "find images: type, arrow down for what fits, Enter; Escape clears the search"],
+  ["D", "points, outlines or density"],
+  ["Escape, or a click on nothing", "clear the selection, then the search"],
   ["In the legend: click", "hide or show; double click or I shows one alone; Shift with a click or S selects it"],
 ];
 const FILM_HELP = [

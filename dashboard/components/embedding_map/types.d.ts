@@ -6,6 +6,7 @@ export type Choice = Uint8Array<ArrayBuffer>;
 export type Mode = "new" | "add" | "remove";
 export type Tool = "move" | "lasso";
 export type Point = [number, number];
+export type Drawing = "points" | "outlines" | "density";
 
 // --- as `embedding_map.described` sends it; arrays by their names ---
 
@@ -50,6 +51,17 @@ export interface Start {
   frame: number;
   hidden: number[];
   zoom: [size: number, x: number, y: number][];
+  search: string;
+  drawing: string;
+}
+
+/** What images can be found by beside their classes and numbers. */
+export interface SearchData {
+  fields: (Omit<SearchField, "values"> & { values: string })[];
+  /** The files' names as UTF-8, one a line. */
+  files: string | null;
+  /** Rows as a selection's text. */
+  tags: { name: string; rows: string }[];
 }
 
 export interface MapData {
@@ -65,6 +77,7 @@ export interface MapData {
   sheets: string[];
   tile: Tile;
   split: string;
+  search?: SearchData;
   frame_names?: string[];
   frame_label?: string;
   /** A picture: without tools, and playing from the beginning, so many frames a second. */
@@ -80,7 +93,96 @@ export interface MapData {
 /** By name; a name that is missing has none. */
 export type Arrays = Record<string, any>;
 
+// --- search ---
+
+/** A property of each image: a number, NaN for unknown, or a place in `words`, -1 for none. */
+export interface SearchField {
+  name: string;
+  label: string;
+  kind: "number" | "word";
+  words: string[];
+  /** Least and largest value. */
+  low: number;
+  high: number;
+  values: ArrayLike<number>;
+}
+
+export interface Searched {
+  count: number;
+  ids: ArrayLike<number> & { includes(id: number): boolean };
+  labels: ArrayLike<number>;
+  classes: string[];
+  /** None, or one for each image. */
+  files: string[];
+  fields: SearchField[];
+  tags: { name: string; rows: Choice }[];
+}
+
+/** 1 for each row that was found; a sentence where there is none. */
+export interface Found {
+  rows: Choice;
+  number: number;
+  error: string;
+}
+
+/** The whole text of the field then, the condition it ends with, and what that is. */
+export interface Suggestion {
+  text: string;
+  label: string;
+  note: string;
+}
+
+export interface Finder {
+  node: HTMLElement;
+  input: HTMLInputElement;
+  list: HTMLElement;
+  count: HTMLElement;
+  select: HTMLButtonElement;
+  clear: HTMLButtonElement;
+  message: HTMLElement;
+  about: HTMLElement;
+  drawingButtons: HTMLButtonElement[];
+  /** The suggestion that the arrow keys have come to, -1 for none. */
+  active: number;
+  /** What was looked for last, and what is said of it. */
+  text: string;
+  error: string;
+  isSaid: boolean;
+  timer?: number;
+}
+
 // --- geometry and drawing ---
+
+/** Values at the nodes of a grid, line after line from below; (left, low) is the first. */
+export interface DensityGrid {
+  left: number;
+  low: number;
+  cell: number;
+  columns: number;
+  lines: number;
+  values: Float32Array;
+}
+
+/** An outline in pixels of its panel: closed lines, of which inner ones are holes. */
+export interface MapOutline {
+  color: string;
+  opacity: number;
+  rings: Point[][];
+}
+
+/** Closed lines of each group, and what they were found from. */
+export interface PanelOutlines {
+  points: Float32Array;
+  groups: Int32Array;
+  frame: number;
+  rings: Point[][][];
+}
+
+export interface Shading {
+  frame: number;
+  grid: DensityGrid;
+  picture: HTMLCanvasElement;
+}
 
 export interface Box {
   x: number;
@@ -221,6 +323,8 @@ export interface Panel {
   rows: number[];
   zoomDrawn?: number;
   names: NameState[];
+  outlines?: PanelOutlines;
+  shading?: Shading | null;
   /** Null until they are asked for. */
   modes: Modes | null;
   /** 1 for each group of which a point is lit. */
@@ -271,6 +375,12 @@ export interface EmbeddingMap {
   byKeyboard?: boolean;
   chosen: Choice;
   numChosen: number;
+  searched: Searched;
+  /** 1 for each image that was found; null where nothing is looked for, or found. */
+  found: Choice | null;
+  numFound: number;
+  finder: Finder;
+  drawing: Drawing;
   hidden: Set<number>;
   /** The group whose entry in the legend is pointed at. */
   focus: number | null;

@@ -2,6 +2,7 @@
 
 import { makeGrid, search } from "./geometry.js";
 import { LEAST_SIDE, WHOLE_SIDE } from "./room.js";
+import { pointOpacity } from "./shading.js";
 
 /** @import { EmbeddingMap, Frame, Panel, Place, Point } from "./types.js" */
 
@@ -41,7 +42,8 @@ export function look(map, panel) {
   const radius = size * Math.min(2.2, panel.zoom ** 0.3);
   const grown = Math.min(1, (panel.side - LEAST_SIDE) / (WHOLE_SIDE - LEAST_SIDE));
   const side = grown > 0 ? 2 * radius + (panel.side - 2 * radius) * grown : 0;
-  return { radius, litOpacity: 0.85, side, opacity: Math.max(0, Math.min(1, 1.5 * grown)) };
+  const { lit: litOpacity, dim: dimOpacity } = pointOpacity(map);
+  return { radius, litOpacity, dimOpacity, side, opacity: Math.max(0, Math.min(1, 1.5 * grown)) };
 }
 
 /** @param {Panel} panel */
