@@ -13,7 +13,7 @@ from dashboard.components.embedding_map import embedding_map, selection_text
 from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
 from dashboard.embeddings import choice as embedding_choice
-from dashboard.embeddings import colors, export, film_page, pictures_panel, selection, view
+from dashboard.embeddings import colors, export, film_page, own_images, pictures_panel, selection, try_panel, view
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import VIEW, Side
 from dashboard.maps import disagreement_cards, map_images
@@ -140,14 +140,16 @@ def maps(folders: list[str], asked: Projection, sides: Sequence[Side], color: st
     embedding_choice.keep_map_state(state, first.num_images)
     embedding_choice.write_address(MAP)
     common: dict[str, Any] = {"k": k, "judge": judge}
+    own = own_images.place(embeddings, sides, asked, [panel["points"] for panel in data["panels"]])
     if asked.dims == embedding_choice.SPACE:
         space(data, state.selection, map_images.row_of(first.ids, state.image))
         selection.neighbors(embeddings, sides, state.image, **common)
     else:
         titles = [side.title for side in sides]
         details = view.details(embeddings, titles, state.image, k, judge)
-        embedding_map(data, MAP, start=start, token=token, details=details)
+        embedding_map(data, MAP, start=start, token=token, details=details, guests=own.marks)
     selection.panel(embeddings, sides, state.selection, state.image, **common)
+    try_panel.panel(own, sides, asked.label)
 
 
 def space(data: dict[str, Any], chosen: Any, opened: int) -> None:

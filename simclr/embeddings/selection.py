@@ -21,7 +21,7 @@ from simclr.files.user_paths import user_path
 from simclr.runs import Run
 
 if TYPE_CHECKING:
-    from simclr.data.splits import Split
+    from simclr.data.splits import ImageData, Split
 
 SPLITS = ("auto", "test", "val", "train")
 DEFAULT_IMAGES = 10_000
@@ -178,11 +178,36 @@ def load_selection(run: Run, choice: ImageSelection, progress: Progress = lambda
     """The chosen images of a run's data, and everything recorded about them."""
     import torch
 
-    from simclr.data import identity, loading, memory
+    from simclr.data import memory
     from simclr.data.sampling import EMBEDDING_STREAM, stratified_order
 
+    max_bytes = memory.memory_limit(runs.load_config(run).memory_share)
+    loaded, split = _data_and_split(run, choice, progress, max_bytes)
+    labels = None if split.labels is None else split.labels.numpy()
+    strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
+    positions = np.arange(split.num_images)
+    if choice.num_images is not None and choice.num_images < split.num_images:
+        positions = np.sort(stratified_order(strata, choice.seed, EMBEDDING_STREAM)[: choice.num_images])
+    chosen = split.take(torch.from_numpy(positions)).load(max_bytes)
+    progress(1.0)
+    classes = list(loaded.classes or []) if labels is not None else []
+    is_bank = split.name == "train" and choice.other is None
+    return SelectedImages(chosen, classes, loaded.probe if is_bank else None)
+
+
+def open_split(run: Run, choice: ImageSelection) -> Split:
+    """The split that `choice` names, whole, its images read from their files when they are asked for.
+
+    Raises:
+        ConfigError: if the data are not here, or have no such split.
+    """
+    return _data_and_split(run, choice, lambda share: None, 0)[1]
+
+
+def _data_and_split(run: Run, choice: ImageSelection, progress: Progress, max_bytes: int) -> tuple[ImageData, Split]:
+    from simclr.data import identity, loading
+
     config = runs.load_config(run)
-    max_bytes = memory.memory_limit(config.memory_share)
 
     def tell(what: str, share: float) -> None:
         progress(share)
@@ -199,13 +224,4 @@ def load_selection(run: Run, choice: ImageSelection, progress: Progress = lambda
         there = ", ".join(name for name, part in splits.items() if part is not None)
         where = config.dataset if choice.other is None else choice.other.dataset
         raise ConfigError(f"split is {choice.split}, which {where} does not have; allowed: {there}.")
-    labels = None if split.labels is None else split.labels.numpy()
-    strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
-    positions = np.arange(split.num_images)
-    if choice.num_images is not None and choice.num_images < split.num_images:
-        positions = np.sort(stratified_order(strata, choice.seed, EMBEDDING_STREAM)[: choice.num_images])
-    chosen = split.take(torch.from_numpy(positions)).load(max_bytes)
-    progress(1.0)
-    classes = list(loaded.classes or []) if labels is not None else []
-    is_bank = split.name == "train" and choice.other is None
-    return SelectedImages(chosen, classes, loaded.probe if is_bank else None)
+    return loaded, split

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dashboard.components import registered
 from dashboard.components.arrays import groups, reference, send_arrays
+from dashboard.components.embedding_map.extras import described_guests
 
 SCALES = ("number", "cycle", "share")  # kinds of colouring with values; the others have groups
 
@@ -216,6 +217,7 @@ def embedding_map(
     start: MapState | None = None,
     token: str = "",
     details: Mapping[str, Any] | None = None,
+    guests: Mapping[str, Any] | None = None,
 ) -> None:
     """Draws the maps, or updates those drawn before under `key` without losing zoom and selection.
 
@@ -236,17 +238,20 @@ def embedding_map(
         key: names the component.
         start: what is chosen when the maps are first drawn, and again whenever `token` changes.
         details: of the open image: its row as `index`, `facts` (label, text), `neighbors` per panel (row, similarity).
+        guests: images that a user gave, as `extras.described_guests` takes them.
     """
     main, parts = described({**data, "key": key})
+    own, parts["guests"] = described_guests(guests)
     begun = described_start(start or MapState(), len(np.asarray(data["ids"])))
     # as tuples, which Streamlit knows to be no data frames without loading pandas
     main = {name: tuple(value) if isinstance(value, list) else value for name, value in main.items()}
     with st.container(gap=None):
         for part, arrays in parts.items():
-            send_arrays(arrays, f"{key}-{part}")
+            if arrays or part in ("images", "maps", "colors"):
+                send_arrays(arrays, f"{key}-{part}")
         registered("embedding_map")(
             key=key,
-            data={**main, "start": {"token": token, **begun}, "details": details},
+            data={**main, "start": {"token": token, **begun}, "details": details, "guests": own},
             default={"view": None},
             on_view_change=lambda: None,
         )

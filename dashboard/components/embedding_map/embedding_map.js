@@ -18,6 +18,7 @@ import { leave } from "./gestures.js";
 import { drawLegend } from "./legend.js";
 import { moveTo } from "./moving.js";
 import { areNamesWanted } from "./names.js";
+import { closeSheet, noGuests, takeGuests } from "./own_marks.js";
 import { makePanel } from "./panel.js";
 import { packColor } from "./raster.js";
 import { CHOICE_MS, report } from "./report.js";
@@ -226,6 +227,7 @@ function show(map) {
   if (map.revision !== data.revision && !takeIn(map, data)) return;
   map.data = data;
   begin(map, data.start);
+  takeGuests(map);
   const stamp = JSON.stringify([data.revision, map.opened, data.details]);
   if (stamp !== map.stamp) {
     map.stamp = stamp;
@@ -262,6 +264,7 @@ function mount() {
     sheets: new Map(),
     bitmaps: new Map(),
     isReading: false,
+    guests: noGuests(),
     areNamesWanted: areNamesWanted(),
   });
   map.node = element("div", "emap");
@@ -321,6 +324,7 @@ function unmount(map) {
   map.darkness.removeEventListener("change", map.onTheme);
   map.sheets.forEach((address) => URL.revokeObjectURL(address));
   forgetSheets(map, []);
+  closeSheet(map.guests.sheet);
 }
 
 /** @param {Component<MapData>} component */

@@ -52,6 +52,16 @@ export interface Start {
   zoom: [size: number, x: number, y: number][];
 }
 
+/** Images that a user gave: side by side on a sheet, and where they stand on each map. */
+export interface GuestData {
+  names: string[];
+  sheet: string;
+  side: number;
+  points: string[];
+  /** Where the map puts them; else among their neighbours. */
+  exact: boolean;
+}
+
 export interface MapData {
   key: string;
   revision: string;
@@ -73,6 +83,7 @@ export interface MapData {
   grows?: boolean;
   start: Start;
   details?: Details | null;
+  guests?: GuestData | null;
   /** Arrays in base64, in a page that has no server. */
   arrays?: Record<string, string>;
 }
@@ -247,6 +258,24 @@ export interface Panel {
   settle?: number;
 }
 
+/** A picture that came as bytes. */
+export interface Sheet {
+  url: string;
+  /** Null until it is read. */
+  bitmap: ImageBitmap | null;
+  isClosed: boolean;
+}
+
+/** `source` names what they were made from. */
+export interface Guests {
+  source: string;
+  sheet: Sheet | null;
+  points: Float32Array[];
+  names: string[];
+  side: number;
+  exact: boolean;
+}
+
 export interface EmbeddingMap {
   component: Component<MapData>;
   data: MapData;
@@ -263,6 +292,7 @@ export interface EmbeddingMap {
   sheets: Map<string, string>;
   bitmaps: Map<string, ImageBitmap | "wanted" | "missing">;
   isReading: boolean;
+  guests: Guests;
   areNamesWanted: boolean;
   namesBox: HTMLInputElement;
   /** Rows; -1 for none. */
