@@ -121,10 +121,7 @@ def fall(placer: Placer, squares: Sequence[NDArray[np.uint8]]) -> Fall:
     Raises:
         ConfigError: if values are no numbers.
     """
-    parts = [
-        _features(placer.key, hashlib.blake2b(square.tobytes(), digest_size=12).hexdigest(), placer, square)
-        for square in squares
-    ]
+    parts = [_features(placer.key, digest_of(square), placer, square) for square in squares]
     features = np.concatenate([each for each, _ in parts])
     probabilities = [each for _, each in parts if each is not None]
     return Fall(
@@ -185,6 +182,11 @@ def place(
     except ConfigError as error:
         return OwnImages(problem=str(error))
     return OwnImages(placers, images, falls, problems)
+
+
+def digest_of(values: NDArray[Any]) -> str:
+    """Changes with any pixel, or any place."""
+    return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=12).hexdigest()
 
 
 def tile_of(square: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -13,7 +13,17 @@ from dashboard.components.embedding_map import embedding_map, selection_text
 from dashboard.components.live_chart import live_chart
 from dashboard.components.table import table
 from dashboard.embeddings import choice as embedding_choice
-from dashboard.embeddings import colors, export, film_page, own_images, pictures_panel, selection, try_panel, view
+from dashboard.embeddings import (
+    colors,
+    export,
+    film_page,
+    own_images,
+    pictures_panel,
+    selection,
+    try_panel,
+    tug_panel,
+    view,
+)
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import VIEW, Side
 from dashboard.maps import disagreement_cards, map_images
@@ -147,7 +157,9 @@ def maps(folders: list[str], asked: Projection, sides: Sequence[Side], color: st
     else:
         titles = [side.title for side in sides]
         details = view.details(embeddings, titles, state.image, k, judge)
-        embedding_map(data, MAP, start=start, token=token, details=details, guests=own.marks)
+        points = [panel["points"] for panel in data["panels"]]
+        tug = tug_panel.changed(embeddings, sides, asked, points, state, own)
+        embedding_map(data, MAP, start=start, token=token, details=details, guests=own.marks, tug=tug)
     selection.panel(embeddings, sides, state.selection, state.image, **common)
     try_panel.panel(own, sides, asked.label)
 

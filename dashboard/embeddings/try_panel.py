@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.components.paste_images import paste_images
-from dashboard.embeddings import own_images, selection
+from dashboard.embeddings import own_images, selection, tug_panel
 from dashboard.embeddings.choice import Side
 from dashboard.embeddings.encoders import Placer
 from dashboard.embeddings.own_images import SHOWN_NEIGHBORS, TILE_SIDE, UPLOADER, Fall, OwnImages
@@ -95,6 +95,15 @@ def _card(place: int, own: OwnImages, sides: Sequence[Side]) -> None:
         st.markdown(
             f"**{place + 1} · {escape.markdown(item.name)}**  \n:small[{escape.markdown(item.note)}]", width="stretch"
         )
+        if own.marks is not None:
+            st.button(
+                "Tug",
+                icon=":material/gesture:",
+                key=f"embedding-pull-{place}",
+                on_click=tug_panel.pull,
+                args=(own_images.digest_of(item.largest),),
+                help="Change its colours, crop or turn it, and see where it goes on both maps above.",
+            )
     rows = [each.near.indices[place, :SHOWN_NEIGHBORS].tolist() for each in own.falls]
     shared = set(rows[0]).intersection(*rows[1:])
     for number, (column, placer, side) in enumerate(zip(st.columns(len(sides)), own.placers, sides, strict=True)):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dashboard.components.embedding_map import TUG
 from dashboard.shared import asked, url_state
 
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
@@ -15,13 +16,20 @@ PATTERNS = {  # as `components.embedding_map.state_texts` writes them
     "image": r"\d{1,11}",
     "selection": r"[bd][A-Za-z0-9_-]*",
     "zoom": rf"{NUMBER}~{NUMBER}~{NUMBER}(_{NUMBER}~{NUMBER}~{NUMBER})*",
+    "tug": TUG,
 }
 MEANING = {
     "image": "the number of an image",
     "selection": "a selection of images",
     "zoom": "a part of a map",
+    "tug": "a way to change an image",
 }
-INSTEAD = {"image": "no image open", "selection": "nothing selected", "zoom": "the whole map"}
+INSTEAD = {
+    "image": "no image open",
+    "selection": "nothing selected",
+    "zoom": "the whole map",
+    "tug": "the image as it is",
+}
 
 
 def read(query: url_state.Query, names: Iterable[str]) -> dict[str, str]:

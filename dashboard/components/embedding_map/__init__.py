@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +23,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dashboard.components import registered
 from dashboard.components.arrays import groups, reference, send_arrays
-from dashboard.components.embedding_map.extras import described_guests
+from dashboard.components.embedding_map.extras import described_guests, described_tug
 
+TUG = r"[a-z]{1,20}~\d{1,2}"  # a changed image in an address
 SCALES = ("number", "cycle", "share")  # kinds of colouring with values; the others have groups
 
 
@@ -41,6 +43,7 @@ class MapState:
     follows: it is the last one, also when more come.
     hidden: groups that are switched off in the legend.
     zoom: per panel the enlargement (1: all) and the middle x, y in the map's own units; empty: all.
+    tug: how the open image is changed: an operation and the number of its strength (`hue~16`); empty: not at all.
     """
 
     image: int = -1
@@ -49,6 +52,7 @@ class MapState:
     follows: bool = True
     hidden: tuple[int, ...] = ()
     zoom: tuple[tuple[float, float, float], ...] = ()
+    tug: str = ""
 
 
 # --- a selection as text, for the browser and for an address -------------------------------------------------------
@@ -100,13 +104,14 @@ def selected_rows(text: str, num_images: int) -> NDArray[np.int64]:
 
 
 def state_texts(state: MapState, num_images: int) -> dict[str, str]:
-    """What is chosen, but for the frame, as texts for an address: image, selection, hidden and zoom."""
+    """What is chosen, but for the frame, as texts for an address: image, selection, hidden, zoom and tug."""
     is_zoomed = any(size > 1.001 for size, *_ in state.zoom)
     return {
         "image": str(state.image) if state.image >= 0 else "",
         "selection": selection_text(state.selection, num_images),
         "hidden": ".".join(map(str, state.hidden)),
         "zoom": "_".join("~".join(f"{value:.5g}" for value in each) for each in state.zoom) if is_zoomed else "",
+        "tug": state.tug if state.image >= 0 else "",  # an image that a user gave is in no address
     }
 
 
@@ -125,7 +130,13 @@ def state_from_texts(texts: Mapping[str, str], num_images: int) -> MapState:
         selection=selected_rows(texts.get("selection", ""), num_images),
         hidden=tuple(int(word) for word in hidden if word.isdecimal() and len(word) < 6),
         zoom=zoom,
+        tug=tug_text(texts.get("tug", "")),
     )
+
+
+def tug_text(text: str) -> str:
+    """The text if it is that of a changed image, else nothing."""
+    return text if re.fullmatch(TUG, text) else ""
 
 
 # --- what goes to the browser --------------------------------------------------------------------------------------
@@ -182,6 +193,7 @@ def described_start(start: MapState, num_images: int) -> dict[str, Any]:
         "frame": start.frame,
         "hidden": list(start.hidden),
         "zoom": [list(each) for each in start.zoom],
+        "tug": start.tug,
     }
 
 
@@ -205,6 +217,7 @@ def read_state(key: str, ids: ArrayLike, start: MapState | None = None, token: s
             follows=bool(found.get("follows")),
             hidden=tuple(int(group) for group in found["hidden"]),
             zoom=tuple((float(size), float(x), float(y)) for size, x, y in found["zoom"]),
+            tug=tug_text(str(found.get("tug", ""))),
         )
     except (KeyError, TypeError, ValueError):
         return begun  # the browser may send anything
@@ -218,6 +231,7 @@ def embedding_map(
     token: str = "",
     details: Mapping[str, Any] | None = None,
     guests: Mapping[str, Any] | None = None,
+    tug: Mapping[str, Any] | None = None,
 ) -> None:
     """Draws the maps, or updates those drawn before under `key` without losing zoom and selection.
 
@@ -239,9 +253,11 @@ def embedding_map(
         start: what is chosen when the maps are first drawn, and again whenever `token` changes.
         details: of the open image: its row as `index`, `facts` (label, text), `neighbors` per panel (row, similarity).
         guests: images that a user gave, as `extras.described_guests` takes them.
+        tug: the open image changed step by step, as `extras.described_tug` takes it; None where it cannot be.
     """
     main, parts = described({**data, "key": key})
     own, parts["guests"] = described_guests(guests)
+    changed, parts["tug"] = described_tug(tug)
     begun = described_start(start or MapState(), len(np.asarray(data["ids"])))
     # as tuples, which Streamlit knows to be no data frames without loading pandas
     main = {name: tuple(value) if isinstance(value, list) else value for name, value in main.items()}
@@ -251,7 +267,13 @@ def embedding_map(
                 send_arrays(arrays, f"{key}-{part}")
         registered("embedding_map")(
             key=key,
-            data={**main, "start": {"token": token, **begun}, "details": details, "guests": own},
+            data={
+                **main,
+                "start": {"token": token, **begun},
+                "details": details,
+                "guests": own,
+                "tug": changed,
+            },
             default={"view": None},
             on_view_change=lambda: None,
         )

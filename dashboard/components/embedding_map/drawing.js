@@ -9,6 +9,7 @@ import { drawDiscs, makeSurface, packColor } from "./raster.js";
 import { LEAST_SIDE, mostSide, nextSide, rowsInWindow, sideWithRoom } from "./room.js";
 import { tileOf, wantSheets } from "./sheets.js";
 import { drawThumbnails } from "./thumbnails.js";
+import { tuggedDetails } from "./tug.js";
 import { DIM, HIDDEN, LIT, look, position, view } from "./view.js";
 
 /** @import { Details, EmbeddingMap, Neighbor, Panel, PointsCanvas, Ring } from "./types.js" */
@@ -83,7 +84,8 @@ export function paintPoints(map, panel, canvas, ratio, part = 1) {
 /** @param {EmbeddingMap} map @returns {Details | null} */
 export function detailsOf(map) {
   const { data, opened } = map;
-  if (opened < 0) return null;
+  const tugged = tuggedDetails(map);
+  if (tugged || opened < 0) return tugged;
   if (data.details && data.details.index === opened) return data.details;
   if (!map.panels.every((panel) => panel.neighbors)) return null;
   const neighbors = map.panels.map(({ neighbors, similarities }) => {

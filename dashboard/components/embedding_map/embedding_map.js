@@ -24,6 +24,8 @@ import { packColor } from "./raster.js";
 import { CHOICE_MS, report } from "./report.js";
 import { forgetSheets } from "./sheets.js";
 import { makeToolbar } from "./toolbar.js";
+import { makeTug, noTug, showTug, takeTug } from "./tug.js";
+import { tugFrom } from "./tug_text.js";
 
 /** @import { Component, TypedArray } from "../common/types.js" */
 /** @import { Arrays, EmbeddingMap, MapData, Panel, PanelData, Start } from "./types.js" */
@@ -202,7 +204,7 @@ function takeIn(map, data) {
  * What the address or the page asks for: at the beginning, and whenever its token changes.
  * @param {EmbeddingMap} map @param {Start} start
  */
-function begin(map, { token, image, selection, frame, hidden, zoom }) {
+function begin(map, { token, image, selection, frame, hidden, zoom, tug }) {
   if (map.token === token) return;
   map.token = token;
   map.quiet = true;
@@ -210,6 +212,7 @@ function begin(map, { token, image, selection, frame, hidden, zoom }) {
   setFrame(map, frame);
   map.hidden = new Set(hidden.filter((group) => group in map.data.color.names));
   zoom.forEach(([size, x, y], place) => map.panels[place] && moveTo(map, map.panels[place], size, x, y));
+  Object.assign(map.tug, { isWanted: Boolean(tug), ...tugFrom(tug) });
   open(map, map.ids.indexOf(image));
   choose(map, choiceFrom(selection, map.count));
   if (map.data.plays && !isStill()) {
@@ -228,7 +231,9 @@ function show(map) {
   map.data = data;
   begin(map, data.start);
   takeGuests(map);
-  const stamp = JSON.stringify([data.revision, map.opened, data.details]);
+  takeTug(map);
+  showTug(map);
+  const stamp = JSON.stringify([data.revision, map.opened, data.details, map.tug.source]);
   if (stamp !== map.stamp) {
     map.stamp = stamp;
     drawDetails(map);
@@ -265,6 +270,7 @@ function mount() {
     bitmaps: new Map(),
     isReading: false,
     guests: noGuests(),
+    tug: noTug(),
     areNamesWanted: areNamesWanted(),
   });
   map.node = element("div", "emap");
@@ -289,7 +295,7 @@ function mount() {
   map.help.hidden = true;
   map.node.addEventListener("keydown", (event) => event.key === "Escape" && leave(map));
   const stage = element("div", "stage");
-  stage.append(map.holder, map.film);
+  stage.append(map.holder, map.film, ...makeTug(map));
   const side = element("div", "side");
   side.append(map.legend, map.hint, map.details);
   const body = element("div", "body");
@@ -325,6 +331,7 @@ function unmount(map) {
   map.sheets.forEach((address) => URL.revokeObjectURL(address));
   forgetSheets(map, []);
   closeSheet(map.guests.sheet);
+  closeSheet(map.tug.loaded?.sheet);
 }
 
 /** @param {Component<MapData>} component */

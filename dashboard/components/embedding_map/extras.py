@@ -50,3 +50,37 @@ def described_guests(guests: Mapping[str, Any] | None) -> tuple[dict[str, Any] |
         "exact": bool(guests["is_exact"]),
     }
     return about, arrays
+
+
+def described_tug(tug: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, Arrays]:
+    """An image that is changed step by step, as `described_guests` describes images.
+
+    Args:
+        tug: `first`, the operation to begin with; where it is not computed, perhaps `problem`, why it cannot be. Else
+            also `row` among the images of the maps, -1 for one that a user gave, `name`, `operations` (name, label,
+            texts of the L strengths, rest, mark), `tiles` (P, L, 3, S, S) uint8, `sample` (images behind averages),
+            `how` (how the places came about), and for each panel `points` (P, L, 2), `moved` (P, L), `neighbors` and
+            `similarities` (P, L, K), `is_exact`, and `average` (P,).
+    """
+    arrays: Arrays = {}
+    if tug is None or "tiles" not in tug:
+        return None if tug is None else dict(tug), arrays
+    tiles = np.asarray(tug["tiles"])
+    num_operations, num_strengths, _, side, _ = tiles.shape
+    sheet = tiles.transpose(0, 3, 1, 4, 2).reshape(num_operations * side, num_strengths * side, 3)
+    types = {"points": "f4", "moved": "f4", "neighbors": "i4", "similarities": "f4"}
+    about = {name: value for name, value in tug.items() if name not in ("tiles", "panels")}
+    about |= {
+        "operations": tuple(tug["operations"]),
+        "sheet": _sheet(arrays, sheet, "webp", quality=QUALITY),
+        "side": side,
+        "panels": tuple(
+            {
+                "arrays": {name: _named(arrays, panel[name], dtype) for name, dtype in types.items()},
+                "exact": bool(panel["is_exact"]),
+                "average": tuple(float(value) for value in panel["average"]),
+            }
+            for panel in tug["panels"]
+        ),
+    }
+    return about, arrays

@@ -1,6 +1,8 @@
-// What stands on a map besides its own images: the images that a user gave, numbered.
+// What stands on a map besides its own images: the images that a user gave, numbered, and one that
+// is changed step by step.
 
 import { redraw } from "./drawing.js";
+import { drawTug, tugStamp } from "./tug.js";
 import { view } from "./view.js";
 
 /** @import { EmbeddingMap, Panel, Point, Sheet } from "./types.js" */
@@ -8,7 +10,7 @@ import { view } from "./view.js";
 const OWN_SIDE = 30; // pixels of an image on the map
 const OWN_LINE = 2.5;
 const OWN_CORNER = 5;
-const OWN_DASH = [5, 3];
+export const OWN_DASH = [5, 3];
 const BADGE_RADIUS = 8; // radius of the number
 const MAP_EDGE = 4; // what lies outside of the map is shown at its edge
 
@@ -127,7 +129,7 @@ function drawGuests(map, panel, context) {
     context.fillStyle = "#fff";
     context.font = `600 11px ${map.theme.font}`;
     context.textAlign = "center";
-    context.textBaseline = "central";
+    context.textBaseline = "middle";
     context.fillText(String(index + 1), x + OWN_SIDE / 2, y - OWN_SIDE / 2 + 0.5);
     context.restore();
   });
@@ -138,10 +140,12 @@ function drawGuests(map, panel, context) {
  * @param {EmbeddingMap} map
  */
 export function ownStamp(map) {
-  return map.guests.source;
+  const tug = tugStamp(map);
+  return map.guests.source || tug ? `${map.guests.source} ${tug}` : "";
 }
 
 /** @param {EmbeddingMap} map @param {Panel} panel @param {CanvasRenderingContext2D} context */
 export function drawOwnMarks(map, panel, context) {
   drawGuests(map, panel, context);
+  drawTug(map, panel, context);
 }

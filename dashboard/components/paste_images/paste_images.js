@@ -34,11 +34,7 @@ function take(event, uploader) {
 export default function pasteImages({ data, parentElement }) {
   const paste = stateIn(pastes, parentElement, () => {
     /** @type {Paste} */
-    const found = {
-      node: element("span"),
-      uploader: data.uploader,
-      onPaste: (event) => take(event, found.uploader),
-    };
+    const found = { node: element("span"), uploader: data.uploader, onPaste: (event) => take(event, found.uploader) };
     window.addEventListener("paste", found.onPaste);
     return found;
   });
