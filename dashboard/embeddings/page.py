@@ -71,6 +71,9 @@ lies all over a map has no name on it.
 
 In a map: wheel or pinch to zoom, drag to move, Shift and drag to select, click to open. Where there is room for them,
 points become their images. The question mark above the maps lists all keys.
+
+An open image can be tugged: while its hue, brightness, crop, rotation, blur or place is changed, it wanders on both
+maps. How far it goes, over the median distance of two images, says what the encoder has learned to ignore.
 """
 
 

@@ -83,7 +83,8 @@ def median_distance(rows: NDArray[np.float64]) -> float:
     """Median distance of two of `directions` (N, D), N at least 2; 0 where most are the same."""
     if len(rows) > MEDIAN_IMAGES:
         rows = rows[np.linspace(0, len(rows) - 1, MEDIAN_IMAGES).astype(np.int64)]
-    squared = 2.0 - 2.0 * (rows @ rows.T)[np.triu_indices(len(rows), 1)]
+    lengths = np.square(rows).sum(axis=1)  # 1, or 0 of what lies at the mean
+    squared = (lengths[:, None] + lengths - 2.0 * (rows @ rows.T))[np.triu_indices(len(rows), 1)]
     found = float(np.sqrt(np.maximum(0.0, np.median(squared))))
     return found if found > 1e-6 else 0.0
 
