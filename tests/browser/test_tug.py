@@ -74,7 +74,7 @@ def test_a_photo_is_tried_and_tugged(server: Server, browser: object, tmp_path: 
     tab.shot("tried")
 
     # the photo itself is pulled: it is no image of the maps
-    page.locator(".st-key-embedding-pull-0 button").click()
+    page.locator(".st-key-embedding-pull-0 button").first.click()
     slider = page.locator(".emap .tug input")
     expect(slider).to_be_visible(timeout=TRAINING_MS)
     expect(page.locator(".emap .details .names")).to_contain_text("photo.png")
