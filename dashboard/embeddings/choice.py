@@ -39,6 +39,8 @@ ADDED_COLOR = PALETTE[7]
 START = "embeddings-start"
 OPEN = "embeddings-open"
 SHOWN = "embeddings-shown"
+PULL = "embeddings-pull"
+FIRST_TUG = "hue~0"
 SPACE = 3  # dimensions of a map that no longer is a plane
 NUM_IMAGES = (500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 NUM_NEIGHBORS = (5, 10, 20, 50, 100)
@@ -66,7 +68,7 @@ def _subtitle_of_other(what: str) -> str:
 # --- the address ----------------------------------------------------------------------------------------------------
 
 NUMBERS = {name: option for options in projections.OPTIONS.values() for name, option in options.items()}
-MAP_PARTS = ("image", "selection", "hidden", "zoom", "search", "drawing")  # what is chosen in the maps, as text
+MAP_PARTS = ("image", "selection", "hidden", "zoom", "search", "drawing", "tug")  # what is chosen in the maps, as text
 
 
 def kind_of(option: projections.Option) -> Callable[[float], float]:
@@ -465,6 +467,9 @@ def map_state(key: str, ids: NDArray[Any], frame: int = 0) -> tuple[MapState, Ma
     clicked = st.session_state.pop(OPEN, None)
     if clicked is not None:
         state = replace(state, image=int(clicked))
+        kept = st.session_state[START] = (origin, state, uuid.uuid4().hex[:8])
+    if st.session_state.pop(PULL, False):
+        state = replace(state, image=-1, tug=state.tug or FIRST_TUG)
         kept = st.session_state[START] = (origin, state, uuid.uuid4().hex[:8])
     shown()[key] = state
     return state, kept[1], kept[2]

@@ -17,10 +17,13 @@ from dashboard.embeddings import (
     colors,
     export,
     film_page,
+    own_images,
     pictures_panel,
     searching,
     selection,
     tags_panel,
+    try_panel,
+    tug_panel,
     view,
 )
 from dashboard.embeddings import choice as embedding_choice
@@ -72,6 +75,9 @@ lies all over a map has no name on it.
 
 In a map: wheel or pinch to zoom, drag to move, Shift and drag to select, click to open. Where there is room for them,
 points become their images. The question mark above the maps lists all keys.
+
+An open image can be tugged: while its hue, brightness, crop, rotation, blur or place is changed, it wanders on both
+maps. How far it goes, over the median distance of two images, says what the encoder has learned to ignore.
 """
 
 
@@ -152,15 +158,19 @@ def maps(folders: list[str], asked: Projection, sides: Sequence[Side], color: st
     embedding_choice.keep_map_state(state, first.num_images)
     embedding_choice.write_address(MAP)
     common: dict[str, Any] = {"k": k, "judge": judge}
+    own = own_images.place(embeddings, sides, asked, [panel["points"] for panel in data["panels"]])
     if asked.dims == embedding_choice.SPACE:
         space(data, state.selection, map_images.row_of(first.ids, state.image))
         selection.neighbors(embeddings, sides, state.image, **common)
     else:
         titles = [side.title for side in sides]
         details = view.details(embeddings, titles, state.image, k, judge)
-        embedding_map(data, MAP, start=start, token=token, details=details)
+        points = [panel["points"] for panel in data["panels"]]
+        tug = tug_panel.changed(embeddings, sides, asked, points, state, own)
+        embedding_map(data, MAP, start=start, token=token, details=details, guests=own.marks, tug=tug)
     tags_panel.panel(first)
     selection.panel(embeddings, sides, state.selection, state.image, asked=asked, **common)
+    try_panel.panel(own, sides, asked.label)
 
 
 def space(data: dict[str, Any], chosen: Any, opened: int) -> None:

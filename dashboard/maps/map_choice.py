@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dashboard.components.embedding_map import TUG
 from dashboard.shared import asked, url_state
 
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
@@ -17,6 +18,7 @@ PATTERNS = {  # as `components.embedding_map.state_texts` writes them
     "zoom": rf"{NUMBER}~{NUMBER}~{NUMBER}(_{NUMBER}~{NUMBER}~{NUMBER})*",
     "search": r"[^\x00-\x1f\x7f]{1,200}",
     "drawing": "points|outlines|density",
+    "tug": TUG,
 }
 MEANING = {
     "image": "the number of an image",
@@ -24,9 +26,16 @@ MEANING = {
     "zoom": "a part of a map",
     "search": "a text of at most 200 signs",
     "drawing": "points, outlines or density",
+    "tug": "a way to change an image",
 }
-INSTEAD = {"image": "no image open", "selection": "nothing selected", "zoom": "the whole map"}
-INSTEAD |= {"search": "no search", "drawing": "points"}
+INSTEAD = {
+    "image": "no image open",
+    "selection": "nothing selected",
+    "zoom": "the whole map",
+    "search": "no search",
+    "drawing": "points",
+    "tug": "the image as it is",
+}
 
 
 def read(query: url_state.Query, names: Iterable[str]) -> dict[str, str]:

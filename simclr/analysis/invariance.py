@@ -1,4 +1,4 @@
-"""How alike an encoder's features stay when an image is changed by one operation."""
+"""How alike an encoder's features stay when an image is changed by one operation, and how far it moves among others."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from simclr.config import Augmentation
 
 if TYPE_CHECKING:
     from torch import Tensor
+from simclr.analysis import placing
 from simclr.analysis.encoders import FrozenEncoder
 from simclr.analysis.similarity import unit_rows
-from simclr.embeddings.neighbors import Progress
+from simclr.embeddings.neighbors import Progress, nearest
 
 # Strengths of each operation; 0, not listed, leaves the image as it is.
 #   crop: share of the area that is cut away. brightness, contrast, saturation: the factor is 1 plus or minus this.
@@ -77,25 +78,36 @@ def invariance(
     Returns:
         For each layer `others`, the mean similarity of two different images, and `curves`: operation -> means at its
         `STRENGTHS`. Compare a curve with `others`: a network whose features all lie close together, as an untrained
-        one's do, is near 1 everywhere without having learned to ignore anything (`relative`).
+        one's do, is near 1 everywhere without having learned to ignore anything (`relative`). `moved`, likewise: mean
+        distances to where the images stood, over the median distance of two of them (`placing.Space.moved`).
     """
     import torch
 
     from simclr.views import augment
 
     pixels = augment.to_float(torch.from_numpy(images))
-    plain = {layer: unit_rows(values) for layer, values in encoder(pixels).items()}
+    features = encoder(pixels)
+    plain = {layer: unit_rows(values) for layer, values in features.items()}
+    spaces = {
+        layer: placing.Space.of(values, nearest(plain[layer].astype(np.float32), 1))
+        for layer, values in features.items()
+    }
     found: dict[str, Any] = {}
     for layer, rows in plain.items():
         alike = rows @ rows.T
         others = (alike.sum() - np.trace(alike)) / (len(rows) * (len(rows) - 1))
-        found[layer] = {"others": float(others), "curves": {operation: [] for operation in STRENGTHS}}
+        found[layer] = {
+            "others": float(others),
+            "curves": {operation: [] for operation in STRENGTHS},
+            "moved": {operation: [] for operation in STRENGTHS},
+        }
     steps = [(operation, strength) for operation, strengths in STRENGTHS.items() for strength in strengths]
     for done, (operation, strength) in enumerate(steps):
         report(done / len(steps))
         for layer, values in encoder(apply_operation(pixels, operation, strength)).items():
             similarity = (plain[layer] * unit_rows(values)).sum(axis=1).mean()
             found[layer]["curves"][operation].append(float(similarity))
+            found[layer]["moved"][operation].append(float(spaces[layer].moved(values, features[layer]).mean()))
     return {"num_images": len(images), "layers": found}
 
 

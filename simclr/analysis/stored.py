@@ -39,7 +39,7 @@ from simclr.models.weights import Weights
 FOLDER = "lab"
 JOB_NAME = "lab"
 KINDS = ("profile", "factors")
-FORMAT = 2  # part of the key: raise it when what is stored changes its meaning
+FORMAT = 3  # part of the key: raise it when what is stored changes its meaning
 MAX_PROFILE_IMAGES = 64
 
 

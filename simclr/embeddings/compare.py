@@ -27,16 +27,19 @@ MAX_ANCHORS = 10_000  # images whose whole order of neighbours is looked at to j
 
 
 def knn_votes(near: Nearest, labels: Ints, k: int = NUM_NEIGHBORS) -> NDArray[np.int64]:
-    """(N,) the class that the k nearest others of each image vote for: each image is left out of its own vote.
+    """(M,) the class that the k nearest of each of M images vote for, by their labels (N,).
+
+    Of the neighbours of all N images among themselves each is left out of its own vote.
 
     The vote is weighted with exp(cosine similarity / 0.07), as in the kNN probe of a training (Wu et al. 2018).
     """
     k = min(k, near.indices.shape[1])
     num_classes = int(labels.max()) + 1
     weight = np.exp((near.similarities[:, :k].astype(np.float64) - 1.0) / KNN_TEMPERATURE)
-    cells = np.arange(len(labels))[:, None] * num_classes + labels[near.indices[:, :k]]
-    votes = np.bincount(cells.ravel(), weight.ravel(), len(labels) * num_classes)
-    return votes.reshape(len(labels), num_classes).argmax(axis=1)
+    num_rows = len(near.indices)
+    cells = np.arange(num_rows)[:, None] * num_classes + labels[near.indices[:, :k]]
+    votes = np.bincount(cells.ravel(), weight.ravel(), num_rows * num_classes)
+    return votes.reshape(num_rows, num_classes).argmax(axis=1)
 
 
 def silhouettes(unit: Floats, labels: Ints) -> NDArray[np.float64]:

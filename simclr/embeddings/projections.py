@@ -224,10 +224,23 @@ def reduce(
 
 def pca(features: Floats, progress: Progress | None = None, dims: int = 2) -> Floats:
     """The first principal components, exact; each axis points to where its largest loading is positive."""
+    mean, loadings = pca_axes(features, dims)
+    found = (np.asarray(features, dtype=np.float64) - mean) @ loadings  # (N, dims)
+    if progress:
+        progress(1.0)
+    return found.astype(np.float32)
+
+
+def pca_axes(features: Floats, dims: int = 2) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean of features (N, D), (D,), and the first principal axes (D, dims): `pca` is (features - mean) @ axes.
+
+    Where there are fewer than `dims` features or images, the axes left over are zero.
+    """
     from scipy.linalg import eigh
 
     x = np.asarray(features, dtype=np.float64)
-    x = x - x.mean(axis=0)  # (N, D)
+    mean = x.mean(axis=0)
+    x = x - mean  # (N, D)
     num_rows, num_columns = x.shape
     small = min(num_rows, num_columns)
     wanted = [max(0, small - dims), small - 1]
@@ -239,11 +252,7 @@ def pca(features: Floats, progress: Progress | None = None, dims: int = 2) -> Fl
         loadings /= np.maximum(np.linalg.norm(loadings, axis=0), np.finfo(np.float64).tiny)
     largest = np.abs(loadings).argmax(axis=0)
     loadings = loadings * np.where(loadings[largest, range(loadings.shape[1])] < 0, -1.0, 1.0)
-    found = x @ loadings  # (N, dims), or fewer columns of fewer features
-    found = np.pad(found, ((0, 0), (0, dims - found.shape[1])))
-    if progress:
-        progress(1.0)
-    return found.astype(np.float32)
+    return mean, np.pad(loadings, ((0, 0), (0, dims - loadings.shape[1])))
 
 
 class _BarReader(io.TextIOBase):

@@ -22,7 +22,7 @@ from simclr.files.user_paths import user_path
 from simclr.runs import Run
 
 if TYPE_CHECKING:
-    from simclr.data.splits import Split
+    from simclr.data.splits import ImageData, Split
 
 SPLITS = ("auto", "test", "val", "train")
 DEFAULT_IMAGES = 10_000
@@ -222,30 +222,13 @@ def load_selection(run: Run, choice: ImageSelection, progress: Progress = lambda
     """The chosen images of a run's data, and everything recorded about them."""
     import torch
 
-    from simclr.data import identity, loading, memory
+    from simclr.data import memory
     from simclr.data.sampling import EMBEDDING_STREAM, stratified_order
 
     for item in choice.among:
         item.check_images()
-    config = runs.load_config(run)
-    max_bytes = memory.memory_limit(config.memory_share)
-
-    def tell(what: str, share: float) -> None:
-        progress(share)
-
-    if choice.other is not None:
-        loaded = loading.load_other_data(config, choice.other.dataset, cut=False, progress=tell, max_bytes=max_bytes)
-    else:
-        config = config if choice.place is None else identity.moved_config(config, choice.place)
-        loaded = loading.load_run_data(config, progress=tell, max_bytes=max_bytes)
-    order = ("test", "val", "train") if choice.split == "auto" else (choice.split,)
-    splits = {"test": loaded.test, "val": loaded.val, "train": loaded.train}
-    there_are = [part for name in order if (part := splits[name]) is not None]
-    split = next((part for part in there_are if len(_shared(part, choice.among))), next(iter(there_are), None))
-    if split is None:
-        there = ", ".join(name for name, part in splits.items() if part is not None)
-        where = config.dataset if choice.other is None else choice.other.dataset
-        raise ConfigError(f"split is {choice.split}, which {where} does not have; allowed: {there}.")
+    max_bytes = memory.memory_limit(runs.load_config(run).memory_share)
+    loaded, split = _data_and_split(run, choice, progress, max_bytes)
     labels = None if split.labels is None else split.labels.numpy()
     strata = labels if labels is not None else np.zeros(split.num_images, dtype=np.int64)
     positions = _shared(split, choice.among)
@@ -264,6 +247,39 @@ def load_selection(run: Run, choice: ImageSelection, progress: Progress = lambda
     classes = list(loaded.classes or []) if labels is not None else []
     is_bank = split.name == "train" and choice.other is None
     return SelectedImages(chosen, classes, loaded.probe if is_bank else None, shared)
+
+
+def open_split(run: Run, choice: ImageSelection) -> Split:
+    """The split that `choice` names, whole, its images read from their files when they are asked for.
+
+    Raises:
+        ConfigError: if the data are not here, or have no such split.
+    """
+    return _data_and_split(run, choice, lambda share: None, 0)[1]
+
+
+def _data_and_split(run: Run, choice: ImageSelection, progress: Progress, max_bytes: int) -> tuple[ImageData, Split]:
+    from simclr.data import identity, loading
+
+    config = runs.load_config(run)
+
+    def tell(what: str, share: float) -> None:
+        progress(share)
+
+    if choice.other is not None:
+        loaded = loading.load_other_data(config, choice.other.dataset, cut=False, progress=tell, max_bytes=max_bytes)
+    else:
+        config = config if choice.place is None else identity.moved_config(config, choice.place)
+        loaded = loading.load_run_data(config, progress=tell, max_bytes=max_bytes)
+    order = ("test", "val", "train") if choice.split == "auto" else (choice.split,)
+    splits = {"test": loaded.test, "val": loaded.val, "train": loaded.train}
+    there_are = [part for name in order if (part := splits[name]) is not None]
+    split = next((part for part in there_are if len(_shared(part, choice.among))), next(iter(there_are), None))
+    if split is None:
+        there = ", ".join(name for name, part in splits.items() if part is not None)
+        where = config.dataset if choice.other is None else choice.other.dataset
+        raise ConfigError(f"split is {choice.split}, which {where} does not have; allowed: {there}.")
+    return loaded, split
 
 
 def _shared(split: Split, among: Sequence[AddedSet]) -> NDArray[np.int64]:

@@ -48,7 +48,7 @@ class Preprocessing:
         Raises:
             ConfigError: for what is no image, or a file that cannot be read.
         """
-        parts = [self._resized(pixels, device) for pixels in self._pixels(images)]
+        parts = [self._resized(pixels, device) for pixels in self.squares(images)]
         if not parts:
             raise ConfigError("images is empty; allowed: at least one image.")
         return augment.normalize(torch.cat(parts))
@@ -60,8 +60,12 @@ class Preprocessing:
     def _resized(self, pixels: Tensor, device: torch.device | str) -> Tensor:
         return resampling.resize(augment.to_float(pixels.to(device)), self.size)
 
-    def _pixels(self, images: Any) -> Iterator[Tensor]:
-        """Squares (1, 3, side, side) uint8, each of a side that `size` is made of in one more step."""
+    def squares(self, images: Any) -> Iterator[Tensor]:
+        """Squares (1, 3, side, side) uint8, each of a side that `size` is made of in one more step, as `batch` does.
+
+        Raises:
+            ConfigError: for what is no image, or a file that cannot be read.
+        """
         for image in each_image(images):
             if isinstance(image, Path):
                 yield torch.from_numpy(self._of_file(image))[None]

@@ -79,10 +79,8 @@ def _of_run(model: EncoderRef) -> Encoder:
     config = runs.load_config(model.run)
     if config.backbone is None:
         raise ConfigError(f"{model.run.id} does not say its backbone; allowed: a run whose {runs.CONFIG} is whole.")
-    own_side = _own_side(config)
-    size = config.image_size or own_side
-    if size is None:
-        raise ConfigError(f"{model.run.id} does not say its image_size; allowed: a run whose {runs.CONFIG} is whole.")
+    preprocessing = preprocessing_of(model.run)
+    size = preprocessing.size
     with references.open_weights(model) as weights:
         try:
             encoder, head = networks.parts_of(replace(model, layer=_top_layer(model)), size, weights)
@@ -99,7 +97,7 @@ def _of_run(model: EncoderRef) -> Encoder:
     return Encoder(
         encoder.network,
         encoder.num_features,
-        Preprocessing(size, own_side, PixelValues(config.value_min, config.value_max, config.extra_channels)),
+        preprocessing,
         config=config.model_copy(update={"image_size": size}),
         projector=None if is_supervised else head,
         classifier=head if is_supervised else None,
@@ -131,6 +129,24 @@ def _of_export(folder: Path, about: dict[str, Any]) -> Encoder:
 
 def _top_layer(model: EncoderRef) -> references.Representation:
     return "z" if "z" in references.layers_of(model) else "h"
+
+
+def preprocessing_of(run: Run, largest_side: int | None = None) -> Preprocessing:
+    """How images become what the network of a run is given.
+
+    Args:
+        largest_side: of the result, where it is to be smaller than the network's, as raw pixels are.
+
+    Raises:
+        ConfigError: if the run does not say its image size.
+    """
+    config = runs.load_config(run)
+    own_side = _own_side(config)
+    size = config.image_size or own_side
+    if size is None:
+        raise ConfigError(f"{run.id} does not say its image_size; allowed: a run whose {runs.CONFIG} is whole.")
+    values = PixelValues(config.value_min, config.value_max, config.extra_channels)
+    return Preprocessing(min(size, largest_side or size), own_side, values)
 
 
 def _own_side(config: RunConfig) -> int | None:

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from simclr.data.transfer import all_to_device
 from simclr.views import numerics
@@ -208,3 +209,25 @@ def resize(images: Tensor, size: int) -> Tensor:
 def horizontal_flip(images: Tensor, flip: Tensor) -> Tensor:
     """Mirrors the images where `flip` (N,) is true."""
     return torch.where(numerics.per_image(flip, images)[:, None], images.flip(3), images)
+
+
+def turn_and_shift(images: Tensor, angle: Tensor, right: Tensor) -> Tensor:
+    """Turns images about their middle and moves them to the side; what comes in from outside is their mirror image.
+
+    No augmentation of the trainer does this: it shows what a network makes of changes that it never saw.
+
+    Args:
+        images: (N, C, S, S) floating point.
+        angle: (N,) in degrees, counter-clockwise.
+        right: (N,) share of the width, below 0 to the left; applied after the turn.
+
+    Returns:
+        (N, C, S, S), bilinear.
+    """
+    radians = angle.to(images.device, images.dtype) * (math.pi / 180)
+    cos, sin = radians.cos(), radians.sin()
+    away = 2 * right.to(images.device, images.dtype)  # the grid reaches from -1 to 1
+    # where each output pixel is taken from: first moved back, then turned back (rows count downwards)
+    rows = [torch.stack([cos, -sin, -cos * away], dim=1), torch.stack([sin, cos, -sin * away], dim=1)]
+    grid = functional.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, "bilinear", "reflection", align_corners=False)

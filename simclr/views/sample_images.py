@@ -6,10 +6,10 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,47 +167,74 @@ def _from_folder(dataset: str) -> SampleImages:
     )
 
 
+class Upload(NamedTuple):
+    """A file of a user's that is a whole image.
+
+    path: its name in the folder that it was written to. is_animated: of its pictures only the first is read.
+    """
+
+    title: str
+    path: str
+    width: int
+    height: int
+    is_animated: bool
+
+
+def checked_uploads(
+    files: Sequence[tuple[str, bytes]], folder: Path, types: Mapping[str, Sequence[str]] = UPLOAD_TYPES
+) -> tuple[list[Upload], list[str]]:
+    """Writes files that a user has given into a folder; those that are whole images, and a sentence for each other.
+
+    Args:
+        files: name and content.
+        types: what images may be, and how the names of such files end.
+    """
+    from simclr.data.folders.decoding import BrokenImageError, decode_image, motion_and_size
+
+    found, problems = [], []
+    suffixes = tuple(suffix for ends in types.values() for suffix in ends)
+    *first, last = types
+    for number, (title, content) in enumerate(files):
+        path = f"{number}{PurePath(title).suffix.lower()}"
+        if not path.endswith(suffixes):
+            problems.append(f"{title} is no {', '.join(first)} or {last} image.".replace("WEBP", "WebP"))
+            continue
+        if len(content) > MAX_UPLOAD_MIB * 2**20:
+            problems.append(f"{title} has {len(content) / 2**20:.0f} MiB; allowed: up to {MAX_UPLOAD_MIB} MiB.")
+            continue
+        (folder / path).write_bytes(content)
+        try:
+            is_animated, width, height = motion_and_size(folder, path)
+            if width * height > MAX_UPLOAD_PIXELS:
+                problems.append(f"{title} has {width} x {height} pixels; allowed: up to 50 million.")
+                continue
+            decode_image(folder, path, TILE)  # a damaged end shows only now
+        except BrokenImageError as error:
+            problems.append(f"{title} cannot be read: {error.reason}.")
+            continue
+        found.append(Upload(title, path, width, height, is_animated))
+    return found, problems
+
+
 def uploaded(files: Sequence[tuple[str, bytes]]) -> tuple[SampleImages | None, list[str]]:
     """Images of a user's own, read as those of a folder are, and a sentence for each file that cannot be used.
 
     Args:
         files: name and content.
     """
-    from simclr.data.folders.decoding import BrokenImageError, decode_image, image_size_of
+    from simclr.data.folders.decoding import decode_image
     from simclr.data.folders.reading import LARGEST_OWN_SIDE
 
-    found, problems = [], []
-    if len(files) > MAX_UPLOADS:
-        problems.append(f"{len(files)} images were given; the first {MAX_UPLOADS} are shown.")
-    suffixes = tuple(suffix for ends in UPLOAD_TYPES.values() for suffix in ends)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for number, (title, content) in enumerate(files[:MAX_UPLOADS]):
-            path = f"{number}{PurePath(title).suffix.lower()}"
-            if not path.endswith(suffixes):
-                problems.append(f"{title} is no PNG, JPEG or WebP image.")
-                continue
-            if len(content) > MAX_UPLOAD_MIB * 2**20:
-                problems.append(f"{title} has {len(content) / 2**20:.0f} MiB; allowed: up to {MAX_UPLOAD_MIB} MiB.")
-                continue
-            (folder / path).write_bytes(content)
-            try:
-                width, height = image_size_of(folder, path)
-                if width * height > MAX_UPLOAD_PIXELS:
-                    problems.append(f"{title} has {width} x {height} pixels; allowed: up to 50 million.")
-                    continue
-                decode_image(folder, path, TILE)  # a damaged end shows only now
-            except BrokenImageError as error:
-                problems.append(f"{title} cannot be read: {error.reason}.")
-                continue
-            found.append((title, path, min(width, height)))
+        found, problems = checked_uploads(files[:MAX_UPLOADS], folder)
+        if len(files) > MAX_UPLOADS:
+            problems.insert(0, f"{len(files)} images were given; the first {MAX_UPLOADS} are shown.")
         if not found:
             return None, problems
-        side = min(int(np.median([side for _, _, side in found])), LARGEST_OWN_SIDE)
-        images = np.stack([decode_image(folder, path, side) for _, path, _ in found])
-    return SampleImages(
-        images, np.arange(len(found)), [""] * len(found), tuple(title for title, _, _ in found)
-    ), problems
+        side = min(int(np.median([min(item.width, item.height) for item in found])), LARGEST_OWN_SIDE)
+        images = np.stack([decode_image(folder, item.path, side) for item in found])
+    return SampleImages(images, np.arange(len(found)), [""] * len(found), tuple(item.title for item in found)), problems
 
 
 # --- a training's own images ---------------------------------------------------------------------------------------

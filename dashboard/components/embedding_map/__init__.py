@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dashboard.components import registered
 from dashboard.components.arrays import groups, reference, send_arrays
+from dashboard.components.embedding_map.extras import described_guests, described_tug
 
+TUG = r"[a-z]{1,20}~\d{1,2}"  # a changed image in an address
 SCALES = ("number", "cycle", "share")  # kinds of colouring with values; the others have groups
 DRAWINGS = ("points", "outlines", "density")
 MAX_SEARCH = 200  # signs
@@ -44,6 +47,7 @@ class MapState:
     zoom: per panel the enlargement (1: all) and the middle x, y in the map's own units; empty: all.
     search: what is looked for, as it was typed.
     drawing: of `DRAWINGS`.
+    tug: how the open image is changed: an operation and the number of its strength (`hue~16`); empty: not at all.
     """
 
     image: int = -1
@@ -54,6 +58,7 @@ class MapState:
     zoom: tuple[tuple[float, float, float], ...] = ()
     search: str = ""
     drawing: str = DRAWINGS[0]
+    tug: str = ""
 
 
 # --- a selection as text, for the browser and for an address -------------------------------------------------------
@@ -105,7 +110,7 @@ def selected_rows(text: str, num_images: int) -> NDArray[np.int64]:
 
 
 def state_texts(state: MapState, num_images: int) -> dict[str, str]:
-    """What is chosen, but for the frame, as texts for an address: image, selection, hidden, zoom, search, drawing."""
+    """What is chosen, but for the frame, as texts for an address: all parts of a `MapState` but `follows`."""
     is_zoomed = any(size > 1.001 for size, *_ in state.zoom)
     return {
         "image": str(state.image) if state.image >= 0 else "",
@@ -114,6 +119,7 @@ def state_texts(state: MapState, num_images: int) -> dict[str, str]:
         "zoom": "_".join("~".join(f"{value:.5g}" for value in each) for each in state.zoom) if is_zoomed else "",
         "search": state.search,
         "drawing": state.drawing if state.drawing != DRAWINGS[0] else "",
+        "tug": state.tug if state.image >= 0 else "",  # an image that a user gave is in no address
     }
 
 
@@ -134,12 +140,18 @@ def state_from_texts(texts: Mapping[str, str], num_images: int) -> MapState:
         zoom=zoom,
         search=texts.get("search", "")[:MAX_SEARCH],
         drawing=known_drawing(texts.get("drawing", "")),
+        tug=tug_text(texts.get("tug", "")),
     )
 
 
 def known_drawing(text: str) -> str:
     """A name of `DRAWINGS`, the first for any other text."""
     return text if text in DRAWINGS else DRAWINGS[0]
+
+
+def tug_text(text: str) -> str:
+    """The text if it is that of a changed image, else nothing."""
+    return text if re.fullmatch(TUG, text) else ""
 
 
 # --- what goes to the browser --------------------------------------------------------------------------------------
@@ -225,6 +237,7 @@ def described_start(start: MapState, num_images: int) -> dict[str, Any]:
         "zoom": [list(each) for each in start.zoom],
         "search": start.search,
         "drawing": start.drawing,
+        "tug": start.tug,
     }
 
 
@@ -250,6 +263,7 @@ def read_state(key: str, ids: ArrayLike, start: MapState | None = None, token: s
             zoom=tuple((float(size), float(x), float(y)) for size, x, y in found["zoom"]),
             search=str(found.get("search", ""))[:MAX_SEARCH],
             drawing=known_drawing(str(found.get("drawing", ""))),
+            tug=tug_text(str(found.get("tug", ""))),
         )
     except (KeyError, TypeError, ValueError):
         return begun  # the browser may send anything
@@ -262,6 +276,8 @@ def embedding_map(
     start: MapState | None = None,
     token: str = "",
     details: Mapping[str, Any] | None = None,
+    guests: Mapping[str, Any] | None = None,
+    tug: Mapping[str, Any] | None = None,
 ) -> None:
     """Draws the maps, or updates those drawn before under `key` without losing zoom and selection.
 
@@ -284,17 +300,28 @@ def embedding_map(
         key: names the component.
         start: what is chosen when the maps are first drawn, and again whenever `token` changes.
         details: of the open image: its row as `index`, `facts` (label, text), `neighbors` per panel (row, similarity).
+        guests: images that a user gave, as `extras.described_guests` takes them.
+        tug: the open image changed step by step, as `extras.described_tug` takes it; None where it cannot be.
     """
     main, parts = described({**data, "key": key})
+    own, parts["guests"] = described_guests(guests)
+    changed, parts["tug"] = described_tug(tug)
     begun = described_start(start or MapState(), len(np.asarray(data["ids"])))
     # as tuples, which Streamlit knows to be no data frames without loading pandas
     main = {name: tuple(value) if isinstance(value, list) else value for name, value in main.items()}
     with st.container(gap=None):
         for part, arrays in parts.items():
-            send_arrays(arrays, f"{key}-{part}")
+            if arrays or part in ("images", "maps", "colors"):
+                send_arrays(arrays, f"{key}-{part}")
         registered("embedding_map")(
             key=key,
-            data={**main, "start": {"token": token, **begun}, "details": details},
+            data={
+                **main,
+                "start": {"token": token, **begun},
+                "details": details,
+                "guests": own,
+                "tug": changed,
+            },
             default={"view": None},
             on_view_change=lambda: None,
         )

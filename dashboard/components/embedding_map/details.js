@@ -5,6 +5,7 @@ import { cssColor } from "../common/theme.js";
 import { detailsOf, redraw } from "./drawing.js";
 import { className, groupColor, imageName, say, showImage } from "./elements.js";
 import { CHOICE_MS, report } from "./report.js";
+import { activeTug, showChanged, showTug } from "./tug.js";
 
 /** @import { EmbeddingMap, Neighbor } from "./types.js" */
 
@@ -18,21 +19,24 @@ export function dotOf(map, color) {
 /** @param {EmbeddingMap} map */
 export function drawDetails(map) {
   const index = map.opened;
-  map.details.hidden = index < 0;
-  map.hint.hidden = index >= 0;
-  if (index < 0) return;
+  const tug = activeTug(map);
+  map.details.hidden = index < 0 && !tug;
+  map.hint.hidden = !map.details.hidden;
+  if (map.details.hidden) return;
   const { data } = map;
   const details = detailsOf(map);
   const about = element("div", "about");
   const tile = element("div", "tile");
-  showImage(tile, map, index);
+  if (tug) showChanged(tile, map, tug);
+  else showImage(tile, map, index);
   const what = element("div", "what");
   const name = element("div", "name");
   const own = className(map, index);
   if (own) name.append(dotOf(map, data.classes[map.labels[index]].color));
-  name.append(element("span", "", imageName(map, index)));
+  name.append(element("span", "", tug && index < 0 ? tug.given.name : imageName(map, index)));
   const names = element("div", "names");
-  names.append(name, element("div", "sub", `Image ${map.ids[index]} of the ${data.split} images`));
+  const where = index < 0 ? "Your image" : `Image ${map.ids[index]} of the ${data.split} images`;
+  names.append(name, element("div", "sub", where));
   what.append(names);
   const facts = element("dl", "facts");
   for (const [label, value] of details?.facts ?? []) {
@@ -41,11 +45,8 @@ export function drawDetails(map) {
     facts.append(fact);
   }
   what.append(facts);
-  about.append(
-    tile,
-    what,
-    button("Close", "Choose no image", () => open(map, -1), "close"),
-  );
+  about.append(tile, what);
+  if (index >= 0) about.append(button("Close", "Choose no image", () => open(map, -1), "close"));
   const parts = data.panels.map((panel, place) => {
     const near = element("div", "near");
     near.append(element("h4", "", `Nearest in ${panel.title}`));
@@ -89,6 +90,7 @@ export function open(map, index) {
   if (map.opened === index) return;
   map.opened = index;
   report(map, CHOICE_MS);
+  showTug(map);
   drawDetails(map);
   say(map, index < 0 ? "No image open" : `Open: ${imageName(map, index)}, image ${map.ids[index]}`);
   redraw(map);

@@ -4,11 +4,13 @@ import { contextOf } from "../common/elements.js";
 import { isStill } from "../common/motion.js";
 import { rgb } from "../common/theme.js";
 import { drawNames } from "./names.js";
+import { drawOwnMarks, ownStamp } from "./own_marks.js";
 import { drawDiscs, makeSurface, packColor } from "./raster.js";
 import { LEAST_SIDE, mostSide, nextSide, rowsInWindow, sideWithRoom } from "./room.js";
 import { drawShading } from "./shading.js";
 import { tileOf, wantSheets } from "./sheets.js";
 import { drawThumbnails } from "./thumbnails.js";
+import { tuggedDetails } from "./tug.js";
 import { DIM, HIDDEN, LIT, look, position, view } from "./view.js";
 
 /** @import { Details, EmbeddingMap, Neighbor, Panel, PointsCanvas, Ring } from "./types.js" */
@@ -85,7 +87,8 @@ export function paintPoints(map, panel, canvas, ratio, part = 1) {
 /** @param {EmbeddingMap} map @returns {Details | null} */
 export function detailsOf(map) {
   const { data, opened } = map;
-  if (opened < 0) return null;
+  const tugged = tuggedDetails(map);
+  if (tugged || opened < 0) return tugged;
   if (data.details && data.details.index === opened) return data.details;
   if (!map.panels.every((panel) => panel.neighbors)) return null;
   const neighbors = map.panels.map(({ neighbors, similarities }) => {
@@ -152,9 +155,10 @@ function drawMarks(map, panel) {
   // an empty canvas stays as it is while the map below moves
   const marks = rings(map, panel);
   const colors = marks.map(({ index }) => panel.colors[index]);
+  const own = ownStamp(map);
   const stamp =
-    marks.length || panel.lasso
-      ? JSON.stringify([marks, colors, panel.lasso?.corners.length, frame, ratio, map.frame, map.theme])
+    marks.length || panel.lasso || own
+      ? JSON.stringify([marks, colors, panel.lasso?.corners.length, frame, ratio, map.frame, map.theme, own])
       : "";
   if (stamp === panel.stamp) return;
   panel.stamp = stamp;
@@ -165,6 +169,7 @@ function drawMarks(map, panel) {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, frame.width, frame.height);
   drawRings(map, panel, context, ratio);
+  drawOwnMarks(map, panel, context);
   if (!panel.lasso) return;
   context.beginPath();
   for (const [x, y] of panel.lasso.corners) context.lineTo(frame.x + x * frame.scale, frame.y - y * frame.scale);

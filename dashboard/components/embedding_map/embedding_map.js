@@ -19,12 +19,15 @@ import { leave } from "./gestures.js";
 import { drawLegend } from "./legend.js";
 import { moveTo } from "./moving.js";
 import { areNamesWanted } from "./names.js";
+import { closeSheet, noGuests, takeGuests } from "./own_marks.js";
 import { makePanel } from "./panel.js";
 import { packColor } from "./raster.js";
 import { CHOICE_MS, report } from "./report.js";
 import { drawingFrom } from "./shading.js";
 import { forgetSheets } from "./sheets.js";
 import { makeToolbar } from "./toolbar.js";
+import { makeTug, noTug, showTug, takeTug } from "./tug.js";
+import { tugFrom } from "./tug_text.js";
 
 /** @import { Component, TypedArray } from "../common/types.js" */
 /** @import { Arrays, EmbeddingMap, MapData, Panel, PanelData, Start } from "./types.js" */
@@ -206,7 +209,7 @@ function takeIn(map, data) {
  * What the address or the page asks for: at the beginning, and whenever its token changes.
  * @param {EmbeddingMap} map @param {Start} start
  */
-function begin(map, { token, image, selection, frame, hidden, zoom, search, drawing }) {
+function begin(map, { token, image, selection, frame, hidden, zoom, search, drawing, tug }) {
   if (map.token === token) return;
   map.token = token;
   map.quiet = true;
@@ -214,6 +217,7 @@ function begin(map, { token, image, selection, frame, hidden, zoom, search, draw
   setFrame(map, frame);
   map.hidden = new Set(hidden.filter((group) => group in map.data.color.names));
   zoom.forEach(([size, x, y], place) => map.panels[place] && moveTo(map, map.panels[place], size, x, y));
+  Object.assign(map.tug, { isWanted: Boolean(tug), ...tugFrom(tug) });
   open(map, map.ids.indexOf(image));
   choose(map, choiceFrom(selection, map.count));
   searchFor(map, search);
@@ -233,7 +237,10 @@ function show(map) {
   if (map.revision !== data.revision && !takeIn(map, data)) return;
   map.data = data;
   begin(map, data.start);
-  const stamp = JSON.stringify([data.revision, map.opened, data.details]);
+  takeGuests(map);
+  takeTug(map);
+  showTug(map);
+  const stamp = JSON.stringify([data.revision, map.opened, data.details, map.tug.source]);
   if (stamp !== map.stamp) {
     map.stamp = stamp;
     drawDetails(map);
@@ -269,6 +276,8 @@ function mount() {
     sheets: new Map(),
     bitmaps: new Map(),
     isReading: false,
+    guests: noGuests(),
+    tug: noTug(),
     areNamesWanted: areNamesWanted(),
   });
   map.node = element("div", "emap");
@@ -293,7 +302,7 @@ function mount() {
   map.help.hidden = true;
   map.node.addEventListener("keydown", (event) => event.key === "Escape" && leave(map));
   const stage = element("div", "stage");
-  stage.append(map.holder, map.film);
+  stage.append(map.holder, map.film, ...makeTug(map));
   const side = element("div", "side");
   side.append(map.legend, map.hint, map.details);
   const body = element("div", "body");
@@ -328,6 +337,8 @@ function unmount(map) {
   map.darkness.removeEventListener("change", map.onTheme);
   map.sheets.forEach((address) => URL.revokeObjectURL(address));
   forgetSheets(map, []);
+  closeSheet(map.guests.sheet);
+  closeSheet(map.tug.loaded?.sheet);
 }
 
 /** @param {Component<MapData>} component */

@@ -6,6 +6,7 @@ import { summary } from "./choice.js";
 import { drawRings, paintPoints, rings } from "./drawing.js";
 import { groupColor, isScale, scaleColor, valueText } from "./elements.js";
 import { drawNames, HALO_WIDTH, NAME_SIZE, NAME_WEIGHT, placedNames } from "./names.js";
+import { drawOwnMarks, ownStamp } from "./own_marks.js";
 import { FILL_OPACITY, OUTLINE_WIDTH, outlines, shading } from "./shading.js";
 import { tileOf } from "./sheets.js";
 import { drawThumbnails, unpackedColor } from "./thumbnails.js";
@@ -145,6 +146,7 @@ function drawScene(map) {
       context.clip();
       drawRings(map, shape.panel, context, PICTURE_SCALE);
       drawNames(map, shape.panel, context);
+      drawOwnMarks(map, shape.panel, context);
       context.restore();
       context.strokeStyle = map.theme.border;
       context.strokeRect(shape.x, shape.y, shape.width, shape.height);
@@ -177,6 +179,20 @@ function imageNode(map, panel, index) {
   drawThumbnails(map, panel, context, PICTURE_SCALE, [index]);
   const at = { x: short(x - side / 2), y: short(y - side / 2), width: short(side), height: short(side) };
   return svgElement("image", { href: canvas.toDataURL("image/png"), ...at });
+}
+
+/**
+ * What stands on a map besides its own images, as one picture.
+ * @param {EmbeddingMap} map @param {Panel} panel @param {number} width @param {number} height
+ */
+function ownMarksNode(map, panel, width, height) {
+  const canvas = element("canvas");
+  canvas.width = Math.round(width * PICTURE_SCALE);
+  canvas.height = Math.round(height * PICTURE_SCALE);
+  const context = contextOf(canvas);
+  context.scale(PICTURE_SCALE, PICTURE_SCALE);
+  drawOwnMarks(map, panel, context);
+  return svgElement("image", { href: canvas.toDataURL("image/png"), width: short(width), height: short(height) });
 }
 
 /** @param {EmbeddingMap} map @param {MapShape} shape */
@@ -239,6 +255,7 @@ function mapNode(map, { panel, x, y, width, height }) {
     const font = { "font-size": NAME_SIZE, "font-weight": NAME_WEIGHT, fill: color, opacity: short(seen) };
     group.append(svgElement("text", { ...at, ...halo, ...font, "paint-order": "stroke" }, words));
   }
+  if (ownStamp(map)) group.append(ownMarksNode(map, panel, width, height));
   group.append(svgElement("rect", { ...size, fill: "none", stroke: map.theme.border }));
   return group;
 }

@@ -1,6 +1,7 @@
 // What the server is told.
 
 import { choiceText } from "./choice_text.js";
+import { tugAddress } from "./tug_text.js";
 
 /** @import { EmbeddingMap } from "./types.js" */
 
@@ -25,6 +26,7 @@ export function report(map, delay) {
       hidden: [...map.hidden],
       search: map.finder.text,
       drawing: map.drawing,
+      tug: map.tug.isWanted ? tugAddress(map.tug.operation, map.tug.place) : "",
       zoom: map.panels.map(({ zoom, center }) =>
         [zoom, center.x, center.y].map((value) => Number(value.toPrecision(5))),
       ),

@@ -13,7 +13,7 @@ const HELP = [
   ["Double click, 0", "show the whole map"],
   ["Shift and drag; Lasso, then drag", "select images; with Ctrl they are added, with Alt taken away"],
   ["Click, or Enter", "open an image and its neighbours"],
-  ["Arrow keys", "walk from image to image"],
+  ["Arrow keys", "walk from image to image; on the slider of a changed image they change its strength"],
   ["Space", "select the image, or let it go"],
   ["C", "select all images of the same colour"],
   ["V", "select all images in view"],

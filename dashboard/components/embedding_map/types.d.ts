@@ -53,6 +53,7 @@ export interface Start {
   zoom: [size: number, x: number, y: number][];
   search: string;
   drawing: string;
+  tug: string;
 }
 
 /** What images can be found by beside their classes and numbers. */
@@ -62,6 +63,45 @@ export interface SearchData {
   files: string | null;
   /** Rows as a selection's text. */
   tags: { name: string; rows: string }[];
+}
+
+/** Images that a user gave: side by side on a sheet, and where they stand on each map. */
+export interface GuestData {
+  names: string[];
+  sheet: string;
+  side: number;
+  points: string[];
+  /** Where the map puts them; else among their neighbours. */
+  exact: boolean;
+}
+
+/** An operation: its strengths in words, the one that changes nothing, and the one that images are compared at. */
+export interface Operation {
+  name: string;
+  label: string;
+  texts: string[];
+  rest: number;
+  mark: number;
+}
+
+/** One image under L strengths of P operations; arrays of P times L rows by their names. */
+export interface TugData {
+  /** Of the image among those of the maps; -1 for one that a user gave. */
+  row: number;
+  name: string;
+  operations: Operation[];
+  /** Its pictures: a row for each operation. */
+  sheet: string;
+  side: number;
+  /** Images behind the averages. */
+  sample: number;
+  panels: {
+    arrays: { points: string; moved: string; neighbors: string; similarities: string };
+    exact: boolean;
+    average: number[];
+  }[];
+  /** How the places came about, in words. */
+  how: string;
 }
 
 export interface MapData {
@@ -86,6 +126,9 @@ export interface MapData {
   grows?: boolean;
   start: Start;
   details?: Details | null;
+  guests?: GuestData | null;
+  /** Where images can be changed: the operation to begin with, and what was computed or why it cannot be. */
+  tug?: ({ first: string; problem?: string } & Partial<TugData>) | null;
   /** Arrays in base64, in a page that has no server. */
   arrays?: Record<string, string>;
 }
@@ -351,6 +394,47 @@ export interface Panel {
   settle?: number;
 }
 
+/** A picture that came as bytes. */
+export interface Sheet {
+  url: string;
+  /** Null until it is read. */
+  bitmap: ImageBitmap | null;
+  isClosed: boolean;
+}
+
+/** `source` names what they were made from. */
+export interface Guests {
+  source: string;
+  sheet: Sheet | null;
+  points: Float32Array[];
+  names: string[];
+  side: number;
+  exact: boolean;
+}
+
+export interface LoadedTug {
+  given: TugData;
+  sheet: Sheet;
+  panels: {
+    exact: boolean;
+    average: number[];
+    points: Float32Array;
+    moved: Float32Array;
+    neighbors: Int32Array;
+    similarities: Float32Array;
+  }[];
+}
+
+/** `place`: number of the strength. `source` names what was computed. */
+export interface TugState {
+  isWanted: boolean;
+  operation: string;
+  place: number;
+  source: string;
+  loaded: LoadedTug | null;
+  waiting: number;
+}
+
 export interface EmbeddingMap {
   component: Component<MapData>;
   data: MapData;
@@ -367,6 +451,11 @@ export interface EmbeddingMap {
   sheets: Map<string, string>;
   bitmaps: Map<string, ImageBitmap | "wanted" | "missing">;
   isReading: boolean;
+  guests: Guests;
+  tug: TugState;
+  tugNode: HTMLElement;
+  /** How to read it. */
+  tugHow: HTMLElement;
   areNamesWanted: boolean;
   namesBox: HTMLInputElement;
   /** Rows; -1 for none. */

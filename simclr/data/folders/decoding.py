@@ -131,6 +131,19 @@ def image_size_of(folder: Path, path: str) -> tuple[int, int]:
         raise broken_image(folder, path, error) from error
 
 
+def motion_and_size(folder: Path, path: str) -> tuple[bool, int, int]:
+    """Whether an image file holds several pictures, and its width and height in pixels.
+
+    Raises:
+        BrokenImageError: naming the file.
+    """
+    try:
+        with Image.open(folder / path) as image:
+            return bool(getattr(image, "is_animated", False)), *image.size
+    except DAMAGE as error:
+        raise broken_image(folder, path, error) from error
+
+
 class ChannelError(ValueError):
     """A file has channels that are neither colours nor marked as transparency."""
 
