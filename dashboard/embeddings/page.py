@@ -17,18 +17,16 @@ from dashboard.embeddings import (
     colors,
     export,
     film_page,
-    own_images,
     pictures_panel,
     searching,
     selection,
     tags_panel,
-    try_panel,
-    tug_panel,
     view,
 )
 from dashboard.embeddings import choice as embedding_choice
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import VIEW, Side
+from dashboard.embeddings.trying import own_images, try_panel, tug_panel
 from dashboard.maps import disagreement_cards, map_images
 from dashboard.shared import asked, formats, forms, run_labels, store, ui, url_state
 from dashboard.shared.jobs import offer, progress

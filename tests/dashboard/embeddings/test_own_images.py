@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from trainings import trained_run
 
 from dashboard.components.embedding_map import extras
-from dashboard.embeddings import own_images, tug_panel
+from dashboard.embeddings.trying import own_images, tug_panel
 from simclr.analysis import cards, tugs
 from simclr.config import ConfigError
 from simclr.embeddings import embed

@@ -13,9 +13,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.embeddings import choice, encoders
+from dashboard.embeddings import choice
 from dashboard.embeddings.choice import Side
-from dashboard.embeddings.encoders import Placer
+from dashboard.embeddings.trying import encoders
+from dashboard.embeddings.trying.encoders import Placer
 from simclr.config import ConfigError
 from simclr.embeddings.neighbors import Nearest
 from simclr.embeddings.projections import Projection

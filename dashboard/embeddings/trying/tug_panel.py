@@ -13,10 +13,11 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.components.embedding_map import MapState
-from dashboard.embeddings import choice, encoders
+from dashboard.embeddings import choice
 from dashboard.embeddings.choice import Side
-from dashboard.embeddings.encoders import Placer
-from dashboard.embeddings.own_images import OwnImages, digest_of
+from dashboard.embeddings.trying import encoders
+from dashboard.embeddings.trying.encoders import Placer
+from dashboard.embeddings.trying.own_images import OwnImages, digest_of
 from dashboard.maps import map_images
 from simclr.analysis import tugs
 from simclr.analysis.placing import PLACED_AMONG

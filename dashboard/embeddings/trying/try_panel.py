@@ -9,10 +9,11 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.components.paste_images import paste_images
-from dashboard.embeddings import own_images, selection, tug_panel
+from dashboard.embeddings import selection
 from dashboard.embeddings.choice import Side
-from dashboard.embeddings.encoders import Placer
-from dashboard.embeddings.own_images import SHOWN_NEIGHBORS, TILE_SIDE, UPLOADER, Fall, OwnImages
+from dashboard.embeddings.trying import own_images, tug_panel
+from dashboard.embeddings.trying.encoders import Placer
+from dashboard.embeddings.trying.own_images import SHOWN_NEIGHBORS, TILE_SIDE, UPLOADER, Fall, OwnImages
 from dashboard.shared.formats import fine_percent
 from simclr.analysis.placing import PLACED_AMONG
 from simclr.embeddings import compare
