@@ -41,8 +41,8 @@ ORDER = """
     components
     shared
     maps
-    page_runs page_trash page_new_run page_run page_experiments page_curves page_results page_race page_embeddings \
-page_augmentations
+    page_runs page_trash page_copies page_new_run page_run page_experiments page_curves page_results page_race \
+page_embeddings page_augmentations
     shell
 """
 LEVELS = {wing: level for level, line in enumerate(ORDER.split("\n")) for wing in line.split()}

@@ -13,6 +13,7 @@ from dashboard.components.table import table
 from dashboard.results import answer, figures, rows
 from dashboard.results.figures import Arm
 from dashboard.shared import asked, formats, jobs, palette, run_labels, store, ui, url_state
+from dashboard.shared.copies import line as copies_line
 from simclr.curves import metric_info
 from simclr.results import index, tables, trials, wording
 from simclr.results.arms import ARMS
@@ -236,6 +237,8 @@ def page() -> None:
             )
         url_state.write({"experiment": own.id})
         return
+    if (run := store.find(own.id)) is not None:
+        copies_line.show(run, "check-copies")
     compared(own.id, all_seeds)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         st.subheader("Curves of the arms", anchor=False, width="content")
