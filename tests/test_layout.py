@@ -61,6 +61,8 @@ WITHOUT_TORCH = (
     "simclr.lifecycle.other_devices",
     "simclr.evaluation.health",
     "simclr.evaluation.knn",
+    "simclr.evaluation.leaks.nearest",
+    "simclr.evaluation.leaks.record",
     "simclr.sweeps",
     "simclr.embeddings",
     "simclr.encoders.exported",

@@ -216,6 +216,12 @@ def offer(run: Run, found: Leaks | None) -> None:
         return
     if status is not None and status.state == "failed":
         st.error(escape.markdown(status.error or "It failed."), icon=":material/error:")
+    if status is not None and status.state == "finished":
+        st.warning(
+            "The images there are not the run's own, or cannot be shown to be, so nothing was kept. The command "
+            "`python -m simclr leaks RUN --dataset FOLDER --out pairs.csv` compares them all the same.",
+            icon=":material/info:",
+        )
     with st.container(border=True, key="copies-offer"):
         st.markdown("**Are test images among the training images?**")
         st.caption(

@@ -222,6 +222,8 @@ def page() -> None:
         jobs.report_menu([own.id])
     found = tables.results(own, summaries, store.find, all_seeds=all_seeds)
     fractions = sorted({row.fraction for row in found.rows if row.protocol in ARMS})
+    if found.rows and (run := store.find(own.id)) is not None:
+        copies_line.show(run, "check-copies")
     if not fractions:
         if found.rows:
             compared(own.id, all_seeds)
@@ -237,8 +239,6 @@ def page() -> None:
             )
         url_state.write({"experiment": own.id})
         return
-    if (run := store.find(own.id)) is not None:
-        copies_line.show(run, "check-copies")
     compared(own.id, all_seeds)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         st.subheader("Curves of the arms", anchor=False, width="content")

@@ -69,6 +69,9 @@ def leaks(arguments: list[str]) -> int:
             record.write(model.run.computed, found, sheet)
         if path is not None:
             _write(found, path)
+        if choice.other is not None and not options.json:
+            print(f"on {choice.other.dataset}, which are other images than {model.run.id} was trained on, or cannot be")
+            print("shown to be the same; nothing is kept")
         print(json.dumps(asdict(found), indent=1) if options.json else "\n".join(lines(found)), flush=True)
     return FINISHED
 

@@ -56,10 +56,10 @@ def test_pairs_are_shown_by_kind_with_what_the_accuracy_is_without_them(own_run)
     assert "4 of 500 test images (0.8 %) are copies of training images, or nearly; 1 has the same pixels." in words
     assert "kNN accuracy is 85.00 % instead of 90.00 %" in words
     assert "two images that differ in colour alone look like copies" in words
-    assert [len(app.get("imgs"))] == [4]
+    assert len(app.get("image")) == 4
     assert "t1.png" in words and "r2.png" in words and "other class" in words
     assert app.metric[0].value == "4"
-    named(app.get("button_group"), "copies-show").set_value(["color"]).run()
+    app.button_group[0].set_value("color").run()
     words = texts(app)
     assert "t1.png" in words and "t3.png" not in words and "other colours" in words
     assert query(app, "show") == "color"
@@ -68,9 +68,9 @@ def test_pairs_are_shown_by_kind_with_what_the_accuracy_is_without_them(own_run)
 def test_many_pairs_come_a_page_at_a_time(own_run):
     leaky(own_run, [pair(number) for number in range(30)])
     app = open_page("copies", id=own_run.id)
-    assert len(app.get("imgs")) == 24 and "t23.png" in texts(app) and "t24.png" not in texts(app)
+    assert len(app.get("image")) == 24 and "t23.png" in texts(app) and "t24.png" not in texts(app)
     app.number_input[0].set_value(2).run()
-    assert len(app.get("imgs")) == 6 and "t24.png" in texts(app)
+    assert len(app.get("image")) == 6 and "t24.png" in texts(app)
 
 
 def test_another_run_is_a_second_opinion(own_run, tiny_runs):
@@ -87,7 +87,7 @@ def test_without_images_the_names_stay(own_run):
     found = leaky(own_run, [pair(0)])
     record.write(own_run.path, dataclasses.replace(found, num_shown=0), None)
     app = open_page("copies", id=own_run.id)
-    assert not app.exception and not app.get("imgs")
+    assert not app.exception and not app.get("image")
     assert "The images do not come with this run" in texts(app) and "t0.png" in texts(app)
 
 
