@@ -135,9 +135,9 @@ def picture(both: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def card(pair: Pair, both: NDArray[np.uint8] | None, agreed: bool, key: str) -> None:
-    with st.container(border=True, width=300, gap=None, key=key):
+    with st.container(border=True, width=248, gap=None, key=key):
         if both is not None:
-            st.image(picture(both), width=264)
+            st.image(picture(both), width=214)
         badges = [":red-badge[same pixels]"] if pair.is_exact else [f":gray-badge[{pair.distance:.2f} of the median]"]
         badges += [":orange-badge[other class]"] if pair.differs_in_class else []
         badges += [":blue-badge[other colours]"] if pair.differs_in_color else []
@@ -148,7 +148,7 @@ def card(pair: Pair, both: NDArray[np.uint8] | None, agreed: bool, key: str) -> 
             ("test", pair.test_name, pair.test_class),
             (split, pair.train_name, pair.train_class),
         ):
-            text = f"{what}: **{escape.markdown(label)}** · " if label else ""
+            text = f"{what}: " + (f"**{escape.markdown(label)}** · " if label and label not in name else "")
             st.caption(f"{text}{escape.markdown(name)}")
 
 

@@ -60,12 +60,11 @@ def show(run: Run, key: str) -> None:
 def _found(run: Run, found: Leaks, *, of_other: bool) -> None:
     text = escape.markdown(record.sentence(found))
     where = f" By the features of {escape.markdown(run.name)}." if of_other else ""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"copies-{run.id}"):
+    with st.container(gap=None, key=f"copies-{run.id}"):
         if not found.num_copies:
             st.caption(f":material/check: {text}{where}", width="content")
             return
-        with st.container(width="stretch", key="copies-verdict-text"):
-            st.markdown(f"{BADGE} {text}{where}")
+        st.markdown(f"{BADGE} {text}{where}")
         st.page_link(PAGE, label="See the pairs", icon=":material/compare:", query_params={"id": run.id})
 
 
