@@ -43,8 +43,8 @@ ORDER = """
     components
     shared
     maps
-    page_runs page_trash page_new_run page_run page_experiments page_curves page_results page_race page_embeddings \
-page_augmentations
+    page_runs page_trash page_copies page_new_run page_run page_experiments page_curves page_results page_race \
+page_embeddings page_augmentations
     shell
 """
 LEVELS = {wing: level for level, line in enumerate(ORDER.split("\n")) for wing in line.split()}
@@ -63,6 +63,8 @@ WITHOUT_TORCH = (
     "simclr.lifecycle.other_devices",
     "simclr.evaluation.health",
     "simclr.evaluation.knn",
+    "simclr.evaluation.leaks.nearest",
+    "simclr.evaluation.leaks.record",
     "simclr.sweeps",
     "simclr.added",
     "simclr.embeddings",

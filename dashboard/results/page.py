@@ -13,6 +13,7 @@ from dashboard.components.table import table
 from dashboard.results import answer, figures, rows
 from dashboard.results.figures import Arm
 from dashboard.shared import asked, formats, jobs, palette, run_labels, store, ui, url_state
+from dashboard.shared.copies import line as copies_line
 from simclr.curves import metric_info
 from simclr.results import index, tables, trials, wording
 from simclr.results.arms import ARMS
@@ -221,6 +222,8 @@ def page() -> None:
         jobs.report_menu([own.id])
     found = tables.results(own, summaries, store.find, all_seeds=all_seeds)
     fractions = sorted({row.fraction for row in found.rows if row.protocol in ARMS})
+    if found.rows and (run := store.find(own.id)) is not None:
+        copies_line.show(run, "check-copies")
     if not fractions:
         if found.rows:
             compared(own.id, all_seeds)

@@ -11,6 +11,7 @@ from dashboard.run.partners_panel import next_steps, partner_states, run_link, w
 from dashboard.run.progress_panel import draw_curves, draw_progress, live
 from dashboard.run.view_state import VIEW, write_address
 from dashboard.shared import asked, formats, jobs, queue, run_actions, run_labels, store, ui, url_state
+from dashboard.shared.copies import line as copies_line
 from simclr import runs
 from simclr.experiments import race
 from simclr.experiments.race import Race
@@ -262,6 +263,7 @@ def page() -> None:
         diagram_panel.section(run, summary)
     else:
         draw_progress(run, summary)
+        copies_line.show(run, "check-copies")
         diagram_panel.section(run, summary)
         after_training(run, summary)
         draw_curves(run, summary)

@@ -20,6 +20,7 @@ commands:
   lab        what encoders have learned to ignore: by operation and strength, and factor by factor
   predict    what a classifier says of images of one's own, as a table
   neighbors  images of a folder that an encoder holds for the nearest to others, as a table
+  leaks      test images that are training images, or nearly: how many, which, and the accuracy without them
   export     an encoder for use elsewhere: safetensors or ONNX, with a model card, checked on real images
   bench      what things cost, as ratios measured side by side
   results    what a pre-training was worth: accuracies, and steps and seconds to them, beside from scratch
@@ -106,6 +107,11 @@ A .npy file has a row for each image in the order of --paths, else for each imag
   python -m simclr lab RUN
   python -m simclr lab RUN OTHER_RUN untrained:RUN --what factors
   python -m simclr lab RUN@epoch-10 RUN --what profile""",
+    "leaks": """examples:
+  python -m simclr leaks RUN
+  python -m simclr leaks RUN --dataset FOLDER --out pairs.csv
+  python -m simclr leaks RUN --model pixels
+  python -m simclr leaks RUN --planted --n 300 --seeds 0,1,2""",
     "export": """examples:
   python -m simclr export RUN
   python -m simclr export RUN --format safetensors,onnx --out my-encoder
@@ -155,6 +161,7 @@ SUMMARIES = {
     "film": "Draws the maps of a run's training film, one for each epoch kept, so that they belong together.",
     "disagree": "Finds groups of images on which two encoders disagree, and says what their images share.",
     "pictures": "Reads the photographs of maps that came with an example from the folder of their data set.",
+    "leaks": "Finds test images that are training images, or nearly, by a run's features and by their pixels.",
     "export": "Writes an encoder for use elsewhere, with a model card; refused where it does not come out right.",
     "lab": "Measures what encoders have learned to ignore: similarity after each operation, factors of shapes.",
     "bench": "Measures augmentation, loss, training step, memory, probe, reading and the table of runs.",

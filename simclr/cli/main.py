@@ -32,6 +32,7 @@ COMMANDS = {
     "film": ("encoders.maps", "film"),
     "disagree": ("encoders.maps", "disagree"),
     "pictures": ("encoders.embed", "pictures"),
+    "leaks": ("encoders.leaks", "leaks"),
     "export": ("encoders.export", "export"),
     "lab": ("encoders.lab", "lab"),
     "bench": ("bench", "bench"),

@@ -11,6 +11,8 @@ from typing import Any
 from simclr import runs
 from simclr.cli.parser import FINISHED, add_job_options, add_runs_dir, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
+from simclr.evaluation.leaks import record
+from simclr.evaluation.leaks.record import Leaks
 from simclr.launch import jobs
 from simclr.report import made
 from simclr.results import group_progress, group_wording, groups, table_formats, tables, wording
@@ -79,9 +81,12 @@ def _results_of(
         return ""
     found = tables.results(own, summaries, finder(folder), all_seeds=not options.one_seed)
     shown |= {trial.pretraining.id for trial in found.trials}
+    copies = record.read(runs.find(own.id, folder))
     if form == "json":
-        return as_json(own, found)
-    return "\n".join(lines(own, found)) if form == "table" else table_formats.FORMATS[form](wording.table(found))
+        return as_json(own, found, copies)
+    return (
+        "\n".join(lines(own, found, copies)) if form == "table" else table_formats.FORMATS[form](wording.table(found))
+    )
 
 
 def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
@@ -133,8 +138,8 @@ def answer_of(group: Group, find: Find, measure: Measure) -> str:
     return "\n".join([*head, table_formats.as_text(group_wording.table(group, found, measure, find))])
 
 
-def lines(own: Summary, found: Results) -> list[str]:
-    """What is printed."""
+def lines(own: Summary, found: Results, copies: Leaks | None) -> list[str]:
+    """What is printed. copies: what was found of copies among the test images; None: nothing was looked for."""
     head = [f"{own.title} ({own.id})" if own.title != own.id else own.id]
     if len(found.trials) > 1:
         head.append(f"{len(found.trials)} seeds: {', '.join(str(seed) for seed in found.seeds)}")
@@ -142,11 +147,11 @@ def lines(own: Summary, found: Results) -> list[str]:
         return [*head, "", "Nothing was trained on it yet, and it has no test figures of its own."]
     answers = [text.replace("**", "") for text in wording.answers(found)]
     text = table_formats.as_text(wording.table(found))
-    notes = wording.notes(found)
+    notes = [*wording.notes(found), record.unchecked(own.id) if copies is None else record.sentence(copies)]
     return [*head, "", *answers, *([""] if answers else []), text, *(["", *notes] if notes else [])]
 
 
-def as_json(own: Summary, found: Results) -> str:
+def as_json(own: Summary, found: Results, copies: Leaks | None) -> str:
     """Everything that the table is made of."""
     rows = [
         {
@@ -159,7 +164,7 @@ def as_json(own: Summary, found: Results) -> str:
         for row in found.rows
     ]
     about = {"pretraining": own.id, "level_share": wording.LEVEL_SHARE, "clock": found.clock}
-    return json.dumps({**about, "rows": rows}, indent=1)
+    return json.dumps({**about, "rows": rows, "copies": record.summary(copies)}, indent=1)
 
 
 def _plain(value: Any) -> Any:

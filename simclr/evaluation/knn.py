@@ -20,6 +20,7 @@ def knn_predict(
     num_neighbors: int = NUM_NEIGHBORS,
     temperature: float = KNN_TEMPERATURE,
     chunk_size: int = 1024,
+    nearest: list[Tensor] | None = None,
 ) -> Tensor:
     """Class of each query by the weighted vote of its nearest neighbours in cosine similarity (Wu et al. 2018).
 
@@ -28,6 +29,7 @@ def knn_predict(
         queries: (Q, D) features.
         num_neighbors: at most M are used.
         temperature: a neighbour's vote weighs exp(similarity / temperature).
+        nearest: takes what is found on the way, the index of the nearest neighbour of each query, some at a time.
 
     Returns:
         (Q,) int64 class indices.
@@ -40,6 +42,8 @@ def knn_predict(
     predicted = []
     for chunk in queries.split(chunk_size):
         similarity, index = (chunk @ bank.T).topk(num_neighbors, dim=1)  # (q, k)
+        if nearest is not None:
+            nearest.append(index[:, 0])
         votes = torch.zeros(len(chunk), num_classes, device=chunk.device)
         votes.scatter_add_(1, bank_labels[index], torch.exp((similarity - 1.0) / temperature))
         predicted.append(votes.argmax(dim=1))

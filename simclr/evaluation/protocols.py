@@ -105,6 +105,7 @@ def pretrain_figures(
     data: ImageData,
     device: torch.device,
     report: Report = no_report,
+    kept: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """kNN and linear probe accuracy of a pre-trained encoder on the test images, as `evaluation.json` holds them.
 
@@ -112,6 +113,8 @@ def pretrain_figures(
         config: complete options; image size and precision are theirs.
         state: what `model.pt` holds.
         data: as the training loads it.
+        kept: is given the `features` of the splits by name, by protocol the classes `predicted` of test images, and
+            the index of each one's `nearest` labelled training image.
 
     Returns:
         `test/knn_top1 test/linear_top1 test/linear_top5 test/linear_loss num_labels num_test_images classes
@@ -123,7 +126,7 @@ def pretrain_figures(
     """
     if data.probe is None or data.test is None or data.test.labels is None:
         return {}
-    return _encoder_figures(config, state, data, data.probe, device, report, ("knn", "linear"))
+    return _encoder_figures(config, state, data, data.probe, device, report, ("knn", "linear"), kept)
 
 
 def classifier_figures(
@@ -247,6 +250,7 @@ def _encoder_figures(
     device: torch.device,
     report: Report,
     protocols: Sequence[str],
+    kept: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Figures of the encoder by `knn` and `linear`, with all of `train` as the labelled images."""
     network = _encoder(config, state).network
@@ -266,9 +270,14 @@ def _encoder_figures(
     around = _circumstances(data, train, device)
     found: dict[str, Any] = {"num_labels": around["num_train"], "num_test_images": around["num_test"]}
     about: dict[str, Any] = {}
+    answers: dict[str, Tensor] = {}
+    closest: list[Tensor] = []
     if "knn" in protocols:
-        predicted = knn.knn_predict(features["training"], labels["training"], features["test"], len(classes))
+        predicted = knn.knn_predict(
+            features["training"], labels["training"], features["test"], len(classes), nearest=closest
+        )
         found["test/knn_top1"] = metrics.accuracy(predicted, labels["test"])
+        answers["knn"] = predicted
         numbers = {"num_neighbors": knn.NUM_NEIGHBORS, "temperature": knn.KNN_TEMPERATURE}
         about["knn"] = protocol_of(config, "knn", **numbers, **around)
     if "linear" in protocols:
@@ -280,7 +289,9 @@ def _encoder_figures(
             len(classes),
             on_strength=partial(report, "fitting the linear probe"),
         )
-        measured = evaluation_of(probe(features["test"]), data.test.labels, classes)  # type: ignore[union-attr,arg-type]
+        logits = probe(features["test"])
+        answers["linear"] = logits.argmax(dim=1)
+        measured = evaluation_of(logits, data.test.labels, classes)  # type: ignore[union-attr,arg-type]
         names = {"test/top1": "test/linear_top1", "test/top5": "test/linear_top5", "test/loss": "test/linear_loss"}
         found |= {names.get(name, name): value for name, value in measured.items()}
         about["linear"] = protocol_of(
@@ -291,6 +302,9 @@ def _encoder_figures(
             tried={f"{l2:.3g}": top1 for l2, (top1, _) in probe.tried.items()},
             **around,
         )
+    if kept is not None:
+        kept |= {"features": features, "predicted": answers}
+        kept |= {"nearest": torch.cat(closest)} if closest else {}
     return found | {"protocols": about}
 
 

@@ -34,6 +34,7 @@ from simclr.config import ConfigError
 from simclr.curves import log_tables
 from simclr.data.folders import folder_layout
 from simclr.data.folders.decoding import BrokenImageError, decode_image, image_size_of, stored_values
+from simclr.evaluation.leaks import record as leaks
 from simclr.models import weight_reading
 from simclr.results import index
 from simclr.runs import health_log, metrics_csv
@@ -164,6 +165,57 @@ def values_of_run_files(example: tuple[str, dict[str, Any]]) -> None:
 @check(st.deferred(lambda: bitten(good_run()[2])), 400)
 def bytes_of_run_files(example: tuple[str, bytes]) -> None:
     read_run(*example)
+
+
+# --- copies among test images ----------------------------------------------------------------------------------------
+
+
+@functools.cache
+def good_leaks() -> dict[str, Any]:
+    pair = {"test": 3, "train": 7, "split": "train", "distance": 0.1, "is_exact": False, "luma": 0.1, "color": 0.2}
+    pair |= dict.fromkeys(("test_class", "train_class", "test_name", "train_name"), "a")
+    values = {"format": leaks.FORMAT, "model": "weights", "weights": "ab", "share": 0.2, "key": "0a", "side": 8}
+    values |= {"median_test": 0.1, "median_train": 0.2, "num_test": 10, "num_train": 90, "num_used": None}
+    values |= {"num_copies": 2, "num_exact": 1, "num_shown": 1, "created": 1e9, "accuracy": {"knn": [0.9, 0.8]}}
+    return values | {"pairs": [pair, pair | {"is_exact": True, "distance": 0.0}]}
+
+
+def read_leaks(content: bytes) -> None:
+    path = folder() / leaks.FILE
+    path.write_bytes(content)
+    found = leaks.read_file(path)
+    if found is None:
+        return
+    assert 0 <= found.num_exact <= found.num_copies <= found.num_test and len(found.pairs) <= found.num_copies
+    assert leaks.sentence(found).endswith(".") and len(leaks.sentence(found)) < MOST_CHARACTERS
+    assert {len(row) for row in leaks.table(found.pairs)} == {len(leaks.HEAD)}
+    assert all(math.isfinite(value) for both in found.accuracy.values() for value in both)
+    _ = found.is_collapsed, [(pair.differs_in_color, pair.differs_in_class) for pair in found.pairs]
+    folder_of_it = runs.Run(good_run()[0])
+    pictures = leaks.pictures(folder_of_it, found, range(found.num_shown))
+    assert pictures is None or pictures.shape[:3] == (found.num_shown, 2, 3)
+
+
+@check(
+    st.one_of(
+        changed(good_leaks()),
+        changed(good_leaks()["pairs"][0]).map(lambda pair: good_leaks() | {"pairs": [pair]}),
+    ),
+    300,
+)
+def values_of_leaks(values: dict[str, Any]) -> None:
+    read_leaks(json.dumps(values).encode())
+
+
+@check(st.deferred(lambda: bitten({leaks.FILE: json.dumps(good_leaks()).encode()})), 300)
+def bytes_of_leaks(example: tuple[str, bytes]) -> None:
+    read_leaks(example[1])
+
+
+def test_what_the_fuzz_of_leaks_begins_with_is_read() -> None:
+    path = folder() / leaks.FILE
+    path.write_text(json.dumps(good_leaks()))
+    assert leaks.read_file(path) is not None
 
 
 # --- options ----------------------------------------------------------------------------------------------------------

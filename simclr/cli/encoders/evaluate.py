@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from simclr import runs
 from simclr.cli.parser import add_run, add_runs_dir, command_parser, folder_of_runs, parse
+from simclr.evaluation.leaks import record
 from simclr.files import safe_read
 from simclr.hardware import devices
 from simclr.runs import Run
@@ -78,13 +79,14 @@ def _compare_with_stored(
     figures = {name: value for name, value in found.items() if name.startswith("test/")}
     gaps = {name: value - stored[name] for name, value in figures.items() if name not in new}
     differs = any(gaps.values())
+    copies = None if is_other else record.read(run)
     if as_json:
         values = {
             "run": run.id,
             "figures": figures,
             "stored": {name: stored[name] for name in gaps},
             "same": not differs,
-            **({"dataset": found["dataset"], "file": name} if is_other else {}),
+            **({"dataset": found["dataset"], "file": name} if is_other else {"copies": record.summary(copies)}),
         }
         print(json.dumps(values | {"added": sorted(new) if is_kept else [], "protocols": found["protocols"]}, indent=1))
         return int(differs)
@@ -99,6 +101,8 @@ def _compare_with_stored(
         else:
             verdict = f"differs by {gaps[figure]:+.3g}" if gaps[figure] else "same"
         print(f"{figure.removeprefix('test/'):<18} {_shown(figure, value):>9} {before:>9}  {verdict}")
+    if not is_other:
+        print(record.sentence(copies) if copies is not None else record.unchecked(run.id))
     for protocol, about in found["protocols"].items():
         print(f"{protocol}: {about['text']}")
         before = _device_of(stored, protocol)

@@ -1,0 +1,1 @@
+"""Leaks between splits: test images that are training images, or nearly."""
