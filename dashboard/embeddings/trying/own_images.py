@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -21,9 +21,11 @@ from simclr.config import ConfigError
 from simclr.embeddings.neighbors import Nearest
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.stored import Embedding
-from simclr.encoders.images import Preprocessing
 from simclr.evaluation.knn import NUM_NEIGHBORS
 from simclr.views import sample_images
+
+if TYPE_CHECKING:
+    from simclr.encoders.images import Preprocessing  # brings torch, which an open page does not need
 
 TRIED = "embeddings-tried"
 UPLOADER = "embedding-try-files"
