@@ -39,16 +39,17 @@ NUM_PLANTED = 300
 class Found:
     """What was found of copies that one change made, at one share of the median.
 
-    recall: of the copies. origin: of those found, the share whose nearest training image is the one that was changed.
-    precision: of all test images found, with the copies among them, the share that are copies.
+    recall: of the copies. origin: of those found, the share whose nearest training image is the one that was changed;
+    None where none was found. precision: of all test images found, with the copies among them, the share that are
+    copies; None where nothing was found at all.
     """
 
     operation: str
     strength: float
     share: float
     recall: float
-    origin: float
-    precision: float
+    origin: float | None
+    precision: float | None
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,8 @@ def measure(
                                 strength,
                                 share,
                                 float(hits.mean()),
-                                float((close.indices == chosen)[hits].mean()) if num_hits else 0.0,
-                                num_hits / (num_hits + int(alarms)) if num_hits + alarms else 1.0,
+                                float((close.indices == chosen)[hits].mean()) if num_hits else None,
+                                num_hits / (num_hits + int(alarms)) if num_hits + alarms else None,
                             )
                         )
             median = max(float(np.median(clean.distances)), inside)

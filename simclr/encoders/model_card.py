@@ -17,6 +17,7 @@ from simclr import config as cfg
 from simclr.config import DATASETS, Augmentation, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.encoders.encoder import Encoder
 from simclr.encoders.exported import MARK, ONNX, WEIGHTS
+from simclr.evaluation.leaks import record
 from simclr.models import state_dicts
 from simclr.models.small_networks import SMALL_NETWORKS
 from simclr.models.weights import file_hash
@@ -151,7 +152,10 @@ def _figures(run: Run, checkpoint: str | None) -> str:
     rows = ["| accuracy of | how | top-1 | test images |", "|---|---|---|---|"]
     rows += [f"| {FIGURES[name][0]} | {FIGURES[name][1]} | {100 * value:.1f} % | {count} |" for name, value in found]
     seed = run.config.get("seed")
-    return "\n".join([*rows, "", f"One run (n = 1, seed {seed}): another seed gives other figures."])
+    text = [*rows, "", f"One run (n = 1, seed {seed}): another seed gives other figures."]
+    if (copies := record.read(run)) is not None:
+        text += ["", f"Copies among the test images, by the features of this network: {record.sentence(copies)}"]
+    return "\n".join(text)
 
 
 def _limits(encoder: Encoder, run: Run) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from simclr import PACKAGE
-from simclr.report import answers, curves, made, maps, options, pairs, verdicts
+from simclr.report import answers, copies, curves, made, maps, options, pairs, verdicts
 from simclr.report.subjects import Line, Subject, lines_of, resolve
 from simclr.runs.status import Report, no_report
 
@@ -72,7 +72,12 @@ def _filled(
             about=_about(subjects, lines),
             contents=_contents(parts, found_maps, found_pairs),
             subjects=[
-                {"title": subject.title, "notes": _notes(subject), **answers.of_subject(subject)}
+                {
+                    "title": subject.title,
+                    "notes": _notes(subject),
+                    "copies": copies.sentences(subject),
+                    **answers.of_subject(subject),
+                }
                 for subject in subjects
             ],
             width=answers.WIDTH,

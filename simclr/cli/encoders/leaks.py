@@ -148,6 +148,10 @@ def text_of(trials: Sequence[Trial]) -> str:
     )
 
 
-def _spread(values: Sequence[float]) -> str:
-    many = np.array(values) * 100
-    return f"{many.mean():.1f} ± {many.std(ddof=1):.1f}" if len(many) > 1 else f"{many.mean():.1f}"
+def _spread(values: Sequence[float | None]) -> str:
+    """Mean and standard deviation in per cent, of the draws that have a value; a dash where none has one."""
+    many = np.array([value for value in values if value is not None]) * 100
+    if not len(many):
+        return "-"
+    text = f"{many.mean():.1f} ± {many.std(ddof=1):.1f}" if len(many) > 1 else f"{many.mean():.1f}"
+    return text if len(many) == len(values) else f"{text} ({len(many)} of {len(values)} draws)"

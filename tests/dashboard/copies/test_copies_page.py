@@ -3,12 +3,11 @@
 import dataclasses
 import shutil
 
-import numpy as np
 import pytest
 from dashboard_fixtures import named, open_page, query, texts
+from leaky_runs import leaky, pair
 
 from simclr.evaluation.leaks import record
-from simclr.evaluation.leaks.record import Leaks, Pair
 from simclr.runs import Run
 
 
@@ -16,36 +15,6 @@ from simclr.runs import Run
 def own_run(tiny_runs, finished_run):
     shutil.copytree(finished_run.path, tiny_runs / finished_run.id)
     return Run(tiny_runs / finished_run.id)
-
-
-def pair(number, **values):
-    plain = {"test": number, "train": 2 * number, "split": "train", "distance": 0.1, "is_exact": False}
-    plain |= {"test_class": "cat", "train_class": "cat", "test_name": f"t{number}.png", "train_name": f"r{number}.png"}
-    return Pair(**plain | {"luma": 0.05, "color": 0.02} | values)
-
-
-def leaky(run, pairs, num_test=500):
-    found = Leaks(
-        model="weights",
-        weights="",
-        share=0.2,
-        median_test=0.3,
-        median_train=0.2,
-        num_test=num_test,
-        num_train=1000,
-        num_copies=len(pairs),
-        num_exact=sum(item.is_exact for item in pairs),
-        num_used=None,
-        accuracy={"knn": (0.9, 0.85)},
-        pairs=tuple(pairs),
-        num_shown=len(pairs),
-        side=8,
-        key="ab",
-        created=1.7e9,
-    )
-    images = np.random.default_rng(0).integers(0, 256, (2 * len(pairs), 3, 8, 8), dtype=np.uint8)
-    record.write(run.path, found, images)
-    return found
 
 
 def test_pairs_are_shown_by_kind_with_what_the_accuracy_is_without_them(own_run):

@@ -13,6 +13,7 @@ from PIL import Image
 from simclr import config as cfg
 from simclr import runs
 from simclr.analysis import planted
+from simclr.cli.encoders import leaks as leaks_command
 from simclr.cli.main import main
 from simclr.config import FinetuneConfig
 from simclr.data.loading import load_data
@@ -316,10 +317,33 @@ def test_planted_copies_are_counted_by_the_command(own_run, capsys):
     trials = json.loads(capsys.readouterr().out)
     assert [trial["seed"] for trial in trials] == [0, 1]
     assert len(trials[0]["found"]) == sum(map(len, planted.STRENGTHS.values()))
-    assert all(0 <= item[name] <= 1 for trial in trials for item in trial["found"] for name in ("recall", "precision"))
+    found = [item for trial in trials for item in trial["found"]]
+    assert all(0 <= item["recall"] <= 1 for item in found)
+    assert all((item["origin"] is None) == (item["recall"] == 0) for item in found)
+    assert all(item["precision"] is None or item["recall"] <= item["precision"] <= 1 for item in found)
+    assert any(item["precision"] is None for item in found) and any(item["recall"] > 0 for item in found)
     assert main(["leaks", own_run.id, "--planted", "--n", "20", "--seeds", "0,1", "--model", "pixels"]) == 0
     out = capsys.readouterr().out
     assert "raw pixels: 20 of" in out and "jpeg 90" in out and " ± " in out
+
+
+def test_a_share_of_nothing_is_a_dash():
+    def trial(seed, recall, origin, precision):
+        found = (planted.Found("crop", 0.6, 0.2, recall, origin, precision),)
+        return planted.Trial("a run", seed, 20, 100, 300, found, {0.2: 0.0})
+
+    def row(*trials):
+        (line,) = (line for line in leaks_command.text_of(trials).splitlines() if line.startswith("crop"))
+        return line.split("  ")[1:]
+
+    nothing, some = trial(0, 0.0, None, None), trial(1, 0.1, 1.0, 0.5)
+    assert [cell.strip() for cell in row(nothing, nothing) if cell] == ["0.0 ± 0.0", "-", "-"]
+    assert [cell.strip() for cell in row(nothing, some) if cell] == [
+        "5.0 ± 7.1",
+        "100.0 (1 of 2 draws)",
+        "50.0 (1 of 2 draws)",
+    ]
+    assert [cell.strip() for cell in row(trial(0, 0.0, None, 0.0)) if cell] == ["0.0", "-", "0.0"]  # false alarms alone
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from dashboard_fixtures import make_experiment, make_group, make_run
+from leaky_runs import leaky, pair
 
 from simclr import config as cfg
 from simclr import runs
@@ -105,6 +106,32 @@ def test_a_pre_training_brings_its_partners_and_their_other_seeds(experiment):
     assert f"--experiment_version {first.id}" in commands
     assert {"pretrain-0", "supervised-0"} <= set(found.data["figures"])
     assert re.search(r"torch\s*\d", found.sections["environment"])
+
+
+def test_copies_among_test_images_stand_beside_the_figures(tmp_path):
+    first, *_ = make_experiment(tmp_path, (0.01,))
+    assert "test images were compared" not in report_of(tmp_path, first.id).sections["answer"]  # nothing was looked for
+    leaky(first, [pair(0, is_exact=True), pair(1)])
+    answer = report_of(tmp_path, first.id).sections["answer"]
+    assert "2 of 500 test images (0.4 %) are copies of training images, or nearly; 1 has the same pixels." in answer
+    assert "kNN accuracy is 85.00 % instead of 90.00 %" in answer
+    leaky(first, [])
+    assert "No copies were found: 500 test images" in report_of(tmp_path, first.id).sections["answer"]
+
+
+def test_copies_of_a_group_are_told_once_for_all_its_runs(tmp_path):
+    members = make_group(tmp_path, {"0.1": [0.51, 0.53], "0.2": [0.56, 0.57]})
+    leaky(members[0], [pair(0)])
+    said = "of 4 runs the test images were compared with the training images"
+    answer = report_of(tmp_path, "which-x7k2").sections["answer"]
+    assert f"In 1 {said}: by their features 0.2 % of them are copies, or nearly." in answer
+    leaky(members[1], [pair(0), pair(1)])
+    leaky(members[2], [])
+    answer = report_of(tmp_path, "which-x7k2").sections["answer"]
+    assert f"In 3 {said}: by their features 0 % to 0.4 % of them are copies, or nearly." in answer
+    for member in members[:2]:
+        leaky(member, [])
+    assert f"In 3 {said}, and no copies were found." in report_of(tmp_path, "which-x7k2").sections["answer"]
 
 
 def test_a_group_without_test_figures(tmp_path):
