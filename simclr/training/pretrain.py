@@ -94,7 +94,8 @@ def pretrain(
         return
     runs.write_evaluation(run.path, protocols.with_viewing_note(found, "pretrain"))
     print(f"test kNN {found['test/knn_top1']:.2%}, linear probe {found['test/linear_top1']:.2%}", flush=True)
-    # features are at hand, so what is compared once more costs little
-    if (copies := search.of_evaluation(data, kept, file_hash(run.model_path), reporter(status, stop))) is not None:
+    # features and pixels are at hand, so that a look for copies costs little; else it is left to the job
+    copies = search.of_evaluation(data, kept, file_hash(run.model_path), reporter(status, stop))
+    if copies is not None:
         record.write(run.path, *copies)
-        print(record.sentence(copies[0]), flush=True)
+    print(record.unchecked(run.id) if copies is None else record.sentence(copies[0]), flush=True)

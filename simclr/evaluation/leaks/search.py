@@ -154,7 +154,8 @@ def find_copies(
 def of_evaluation(
     data: ImageData, kept: Mapping[str, Any], weights: str, report: Report = no_report
 ) -> tuple[Leaks, NDArray[np.uint8]] | None:
-    """The same from what an evaluation has computed anyway; None where that was not all training images.
+    """The same from what an evaluation has computed anyway; None where that was not all training images, or where
+    images are not in memory: to compare pixels they would be decoded again, which takes about as long as to evaluate.
 
     Args:
         kept: of `protocols.pretrain_figures`.
@@ -162,6 +163,8 @@ def of_evaluation(
     """
     images, features = checked_images(data), kept["features"]
     if images is None or images.test.labels is None or data.train.labels is None:  # unlabelled ones have no features
+        return None
+    if not all(split.in_memory for split in (images.test, *images.training)):
         return None
     names = {"train": "training", "val": "validation"}
     if any(names[split.name] not in features for split in images.training):

@@ -1,6 +1,7 @@
 """Copies among test images: the rule against slow references, planted copies found, clean images left alone."""
 
 import csv
+import dataclasses
 import json
 import shutil
 
@@ -183,6 +184,22 @@ def test_planted_copies_are_found_and_named_and_no_others(tmp_path):
     assert record.read(run).num_copies == 0 and not list(run.path.glob("*.png"))
     (run.path / record.FILE).write_text("{")
     assert record.read(run) is None
+
+
+def test_an_evaluation_looks_for_copies_only_where_pixels_are_in_memory():
+    images, features = random_data(num_copies=6)
+    names = ("test", "training", "validation")
+    kept = {"features": dict(zip(names, features, strict=True)), "predicted": {"knn": images.test.labels}}
+    found, _ = search.of_evaluation(images.data, kept, "ab")
+    assert found == dataclasses.replace(
+        search.find_copies(images, features)[0], weights="ab", accuracy={"knn": (1.0, 1.0)}, created=found.created
+    )
+    for name in ("train", "val", "test"):
+        streamed = dataclasses.replace(getattr(images.data, name), images=None)
+        data = dataclasses.replace(images.data, **{name: streamed})
+        assert search.of_evaluation(data, kept, "ab") is None
+    del kept["features"]["validation"]
+    assert search.of_evaluation(images.data, kept, "ab") is None
 
 
 def test_copies_are_found_where_most_of_the_test_set_is_copies():
