@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from dashboard.components import escape
 from dashboard.shared import asked, formats, jobs, run_labels, store, ui, url_state
@@ -122,8 +125,12 @@ def second_opinion(run: Run) -> Leaks | None:
     return None if other is None else record.read(other)
 
 
-def picture(both: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 4) the two images (2, 3, S, S) side by side, each pixel repeated to `SHOWN_SIDE` at least."""
+def picture(both: NDArray[np.uint8]) -> str:
+    """The two images (2, 3, S, S) side by side, each pixel repeated to `SHOWN_SIDE` at least, as an address of data.
+
+    Streamlit forgets the files of images that a later run of the page does not show, also while a slow browser is
+    still asking for them.
+    """
     times = max(1, -(-SHOWN_SIDE // both.shape[-1]))
     tiles = both.transpose(0, 2, 3, 1).repeat(times, axis=1).repeat(times, axis=2)
     side = tiles.shape[1]
@@ -131,7 +138,9 @@ def picture(both: NDArray[np.uint8]) -> NDArray[np.uint8]:
     for place, tile in zip((0, side + GAP), tiles, strict=True):
         found[:, place : place + side, :3] = tile
         found[:, place : place + side, 3] = 255
-    return found
+    stream = io.BytesIO()
+    Image.fromarray(found).save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def card(pair: Pair, both: NDArray[np.uint8] | None, agreed: bool, key: str) -> None:

@@ -262,7 +262,7 @@ def test_a_pretraining_looks_when_it_is_tested_and_the_command_finds_the_same(ow
 
 
 def test_figures_are_shown_with_the_sentence_or_that_nothing_was_looked_for(own_run, capsys):
-    for command in (["evaluate", own_run.id], ["results", own_run.id]):
+    for command in (["evaluate", own_run.id, "--protocol", "knn"], ["results", own_run.id]):
         (own_run.path / record.FILE).unlink(missing_ok=True)
         main(command)
         assert f"python -m simclr leaks {own_run.id}" in capsys.readouterr().out
