@@ -60,6 +60,8 @@ WITHOUT_TORCH = (
     "simclr.lifecycle.extend",
     "simclr.lifecycle.other_devices",
     "simclr.evaluation.health",
+    "simclr.evaluation.few_shot",
+    "simclr.evaluation.kept",
     "simclr.evaluation.knn",
     "simclr.sweeps",
     "simclr.embeddings",

@@ -66,7 +66,8 @@ a FILE.yaml:
     "evaluate": """examples:
   python -m simclr evaluate RUN
   python -m simclr evaluate RUN --protocol knn,linear,classifier --json
-  python -m simclr evaluate RUN --dataset FOLDER --protocol knn""",
+  python -m simclr evaluate RUN --dataset FOLDER --protocol knn,linear,fewshot
+  python -m simclr evaluate untrained:RUN --dataset digits --protocol linear""",
     "embed": """examples:
   python -m simclr embed RUN
   python -m simclr embed RUN OTHER_RUN --num_images 2000 --method umap

@@ -2,20 +2,16 @@
 
     knn         vote of the nearest labelled training images; nothing is trained and nothing chosen
     linear      multinomial logistic regression on h, its L2 strength chosen on the validation images
+    fewshot     nearest class mean and logistic regression with 1, 5 and 10 labelled images of each class
     classifier  a supervised run's own classifier: `frozen`, `full` or `scratch`, as it was trained
 
-A pre-training is judged by the first two, a supervised run by the third, and on request by all of them. Every protocol
+A pre-training is judged by the first two, a supervised run by the last, and on request by all of them. Every protocol
 sees the same plain images, through the weights as they stand in `model.pt`: the training calls the same functions as
 `python -m simclr evaluate RUN`, which therefore gives the same figures, to the last bit on the same machine.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -33,23 +29,20 @@ from simclr.config import (
     PretrainConfig,
     RunConfig,
     nearest_name,
-    not_written,
 )
 from simclr.data.identity import DataPlace, classes_of, fingerprint, moved_config
 from simclr.data.loading import load_other_data
 from simclr.data.splits import ImageData, Split, label_subset
-from simclr.evaluation import knn, linear_probe
+from simclr.evaluation import few_shot, kept, knn, linear_probe
 from simclr.evaluation.features import features_of
-from simclr.files import safe_read, writing
 from simclr.files.user_paths import with_dead_link
 from simclr.models import backbones, compute, state_dicts, weight_reading
 from simclr.models.heads import classifier
-from simclr.models.weights import Weights
 from simclr.objectives import metrics
 from simclr.runs import Run
 from simclr.runs.status import Report, no_report
 
-PROTOCOLS = ("knn", "linear", "classifier")
+PROTOCOLS = ("knn", "linear", "fewshot", "classifier")
 
 # --- protocols in words ---------------------------------------------------------------------------------------------
 
@@ -68,7 +61,7 @@ def protocol_of(config: RunConfig, name: str, **found: Any) -> dict[str, Any]:
     """How a figure came about: a sentence, and the numbers that repeat it.
 
     Args:
-        name: `knn` or `linear`, or for a supervised run its arm, see `arm_of`.
+        name: `knn`, `linear` or `fewshot`, or for a supervised run its arm, see `arm_of`.
         found: what else there is to record, such as the strength that was chosen.
     """
     texts = {
@@ -80,6 +73,12 @@ def protocol_of(config: RunConfig, name: str, **found: Any) -> dict[str, Any]:
         "linear": (
             "Multinomial logistic regression on h of the plain labelled training images, each feature standardized. "
             "The L2 strength is the best on the validation images, on which nothing is fitted."
+        ),
+        "fewshot": (
+            f"So many labelled training images of each class are drawn {few_shot.NUM_TASKS} times, the same for every "
+            "encoder, and all test images are judged from them: by the nearest class mean of h scaled to length 1 "
+            "(Snell et al. 2017), and by multinomial logistic regression on it (scikit-learn, C = 1). The 95 % "
+            "interval is that of the mean over the draws (Student's t); it says nothing about other test images."
         ),
     }
     if isinstance(config, FinetuneConfig):
@@ -195,14 +194,17 @@ def labelled_split(config: FinetuneConfig, data: ImageData) -> Split:
     return data.train.take(label_subset(data.train.labels, config.label_fraction, seed, config.labels_per_class))
 
 
-def _encoder(config: RunConfig, state: Mapping[str, Tensor]) -> backbones.Backbone:
-    """The encoder of `model.pt`. Its random first weights are not used, so no random number is used up."""
+def _encoder(config: RunConfig, state: Mapping[str, Tensor], *, untrained: bool = False) -> backbones.Backbone:
+    """The encoder of `model.pt`, or with the random weights that its training began with; no random number is used
+    up."""
     assert config.backbone is not None and config.image_size is not None
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
         encoder = backbones.build_encoder(
             config.backbone, config.image_size, small_stem=state_dicts.has_small_stem(state)
         )
-    state_dicts.load_encoder(encoder, state, Path(runs.MODEL))
+    if not untrained:
+        state_dicts.load_encoder(encoder, state, Path(runs.MODEL))
     return encoder
 
 
@@ -247,9 +249,11 @@ def _encoder_figures(
     device: torch.device,
     report: Report,
     protocols: Sequence[str],
+    *,
+    untrained: bool = False,
 ) -> dict[str, Any]:
-    """Figures of the encoder by `knn` and `linear`, with all of `train` as the labelled images."""
-    network = _encoder(config, state).network
+    """Figures of the encoder by `knn`, `linear` and `fewshot`, with all of `train` as the labelled images."""
+    network = _encoder(config, state, untrained=untrained).network
     splits = {"training": train, "test": data.test}
     if "linear" in protocols:
         splits["validation"] = data.val
@@ -291,7 +295,39 @@ def _encoder_figures(
             tried={f"{l2:.3g}": top1 for l2, (top1, _) in probe.tried.items()},
             **around,
         )
+    if "fewshot" in protocols:
+        figures, drawn = _few_shot_figures(features, labels, train, report)
+        found |= figures
+        about["fewshot"] = protocol_of(config, "fewshot", **drawn, **around)
+        about["fewshot"]["text"] += _smaller_text(drawn["smaller_classes"], len(labels["training"].unique()))
     return found | {"protocols": about}
+
+
+def _few_shot_figures(
+    features: Mapping[str, Tensor], labels: Mapping[str, Tensor], train: Split, report: Report
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Mean accuracies, and what is recorded of them."""
+    bank, bank_labels, queries, query_labels = (
+        values[name].cpu().numpy() for name in ("training", "test") for values in (features, labels)
+    )
+    found = few_shot.few_shot(
+        bank, bank_labels, train.ids.cpu().numpy(), queries, query_labels, on_task=partial(report, "drawing few labels")
+    )
+    numbers = {
+        "shots": list(few_shot.SHOTS),
+        "task_seed": few_shot.TASK_SEED,
+        "figures": {item.name: item.numbers for item in found},
+        "smaller_classes": {str(item.shots): item.num_smaller for item in found if item.num_smaller},
+    }
+    return {item.name: item.numbers["mean"] for item in found}, numbers
+
+
+def _smaller_text(smaller: Mapping[str, int], num_classes: int) -> str:
+    """What is done where classes have fewer labelled images than are to be drawn; empty where none has."""
+    if not smaller:
+        return ""
+    parts = [f"fewer than {shots} in {number} of {num_classes} classes" for shots, number in smaller.items()]
+    return f" There are {' and '.join(parts)}, of which all are used."
 
 
 # --- a finished run -------------------------------------------------------------------------------------------------
@@ -302,6 +338,9 @@ def evaluate_run(
     protocols: Sequence[str] | None = None,
     report: Report = no_report,
     place: DataPlace | None = None,
+    *,
+    untrained: bool = False,
+    apart: bool = False,
 ) -> dict[str, Any]:
     """Figures of a finished run from its `model.pt` and `config.yaml` alone, under the keys of `evaluation.json`.
 
@@ -310,16 +349,18 @@ def evaluate_run(
         place: where its own images lie now, or another data set: test images are then cut off from that as from the
             run's own, all its labelled training images are the bank of kNN and the linear probe, and `fingerprint`
             tells in the result which images they were. None: the images as the run has them.
+        untrained: judges the run's network with the random weights that its training began with.
+        apart: `fingerprint` tells the images also where they are the run's own, as it always does of an untrained
+            network: such figures are kept apart from the run's.
 
     Raises:
         ConfigError: with one sentence, if it is still going on, has no final weights or no labelled test images, does
             not know a protocol, or its classifier has other classes than the data set.
     """
-
     if run.kind not in ("pretrain", "finetune", "scratch"):
         raise ConfigError(f"RUN is {run.path}, which is not a run folder; allowed: a finished run.")
-    usual = ("knn", "linear") if run.kind == "pretrain" else ("classifier",)
-    protocols = check_protocols(protocols, run.kind) or usual
+    usual = ("knn", "linear") if run.kind == "pretrain" or untrained else ("classifier",)
+    protocols = check_protocols(protocols, "pretrain" if untrained else run.kind) or usual
     if run.status.is_active or not run.model_path.is_file():
         link = with_dead_link(run.model_path)
         raise ConfigError(
@@ -361,8 +402,8 @@ def evaluate_run(
         state = weight_reading.read_state(run.model_path)
         found: dict[str, Any] = {}
         if encoder_protocols := [name for name in protocols if name != "classifier"]:
-            found = _encoder_figures(config, state, data, bank, device, report, encoder_protocols)
-        if isinstance(config, FinetuneConfig):
+            found = _encoder_figures(config, state, data, bank, device, report, encoder_protocols, untrained=untrained)
+        if isinstance(config, FinetuneConfig) and not untrained:
             # classes and confusion of a supervised run are its classifier's
             found = {name: found[name] for name in found if name.startswith("test/") or name == "protocols"}
             found |= {"num_labels": bank.num_images, "label_fraction": config.label_fraction, "arm": arm_of(config)}
@@ -371,7 +412,10 @@ def evaluate_run(
                 about = found.get("protocols", {})
                 found |= classifier_figures(config, state, data, device, report)
                 found["protocols"] |= about
-        return found if other is None else found | {"dataset": other, "fingerprint": fingerprint(data)}
+        if other is None and not (apart or untrained):
+            return found
+        found |= {"dataset": other or (config if place is None else place).dataset, "fingerprint": fingerprint(data)}
+        return found | ({kept.ENCODER: kept.UNTRAINED} if untrained else {})
     except ConfigError as error:
         # said from the view of a training, where a weights file is an experiment
         raise ConfigError(str(error).replace("experiment_version is", "RUN has the weights", 1)) from None
@@ -399,64 +443,9 @@ def check_protocols(names: Sequence[str] | None, kind: str) -> tuple[str, ...]:
     Raises:
         ConfigError: if one is unknown, or is none for this kind of run.
     """
-    allowed = PROTOCOLS[:2] if kind == "pretrain" else PROTOCOLS
+    allowed = PROTOCOLS[:-1] if kind == "pretrain" else PROTOCOLS
     for name in names or ():
         if name not in allowed:
             hint = nearest_name(name, allowed)
             raise ConfigError(f"protocol is {name or 'empty'}; allowed for this run: {', '.join(allowed)}{hint or '.'}")
     return tuple(name for name in allowed if name in (names or ()))
-
-
-def with_viewing_note(found: dict[str, Any], command: str) -> dict[str, Any]:
-    """The figures with a note of when, and by which command, the test images were looked at."""
-    note = {"seen_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seen_by": command}
-    return found | {"protocols": {name: about | note for name, about in found["protocols"].items()}}
-
-
-def other_path(run: Run, found: Mapping[str, Any]) -> Path:
-    """Where the figures of a run on another data set are kept: one file for these images and the weights of now."""
-    with contextlib.closing(Weights(run.model_path)) as weights:
-        key = hashlib.sha256(f"{json.dumps(found['fingerprint'], sort_keys=True)} {weights.sha256}".encode())
-    name = re.sub(r"[^\w.-]+", "_", Path(str(found["dataset"])).name)[:60] or "data"
-    return run.computed / runs.EVALUATIONS / f"{name}-{key.hexdigest()[:8]}.json"
-
-
-def add_other_figures(path: Path, found: Mapping[str, Any]) -> set[str]:
-    """Adds figures on another data set to the file of `other_path`; returns the names of those that it lacked.
-
-    Raises:
-        ConfigError: if it cannot be written.
-    """
-    stored = safe_read.json_dict(path)
-    new = {name for name in found if name.startswith("test/") and not isinstance(stored.get(name), int | float)}
-    if new:
-        about = dict(found["protocols"]) | (stored["protocols"] if isinstance(stored.get("protocols"), dict) else {})
-        kept = {name: value for name, value in stored.items() if name not in new}
-        values = dict(found) | kept | {"protocols": about, "versions": runs.versions()}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            writing.write_atomically(path, json.dumps(values, indent=1))
-        except OSError as error:
-            raise not_written(f"{path} cannot be written", error) from None
-    return new
-
-
-def add_figures(run: Run, found: Mapping[str, Any], command: str) -> set[str]:
-    """Adds to a run's `evaluation.json` the figures that it lacks; those that it has stay as they are.
-
-    Args:
-        found: as `evaluate_run` gives it, on the run's own images.
-        command: by which the test images were looked at.
-
-    Returns:
-        The names of the figures that it lacked; of a shipped example nothing is written.
-    """
-    stored = run.evaluation
-    new = {name for name in found if name.startswith("test/") and not isinstance(stored.get(name), int | float)}
-    if new and not run.is_example:
-        about = with_viewing_note(dict(found), command)["protocols"]
-        if isinstance(stored.get("protocols"), dict):
-            about |= stored["protocols"]
-        kept = {name: value for name, value in stored.items() if name not in new}
-        runs.write_evaluation(run.path, dict(found) | kept | {"protocols": about})
-    return new

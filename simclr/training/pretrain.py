@@ -9,7 +9,7 @@ import lightning as L
 
 from simclr import runs
 from simclr.config import PretrainConfig
-from simclr.evaluation import protocols
+from simclr.evaluation import kept, protocols
 from simclr.models import compute, state_dicts
 from simclr.runs import Run, StatusWriter
 from simclr.training.callbacks import NullWriter
@@ -89,5 +89,5 @@ def pretrain(
     if not found:
         print("there are no labelled test images, so nothing was tested", flush=True)
         return
-    runs.write_evaluation(run.path, protocols.with_viewing_note(found, "pretrain"))
+    runs.write_evaluation(run.path, kept.with_viewing_note(found, "pretrain"))
     print(f"test kNN {found['test/knn_top1']:.2%}, linear probe {found['test/linear_top1']:.2%}", flush=True)
