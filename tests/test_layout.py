@@ -32,6 +32,7 @@ ORDER = """
     embeddings
     encoders
     library
+    transfer
     films
     analysis
     report

@@ -11,6 +11,8 @@ commands:
   sweep      many runs that answer one question: seeds, values of options, shares of the labels
   estimate   will it fit, and how long will it take: a few real steps of a run that is not started
   evaluate   repeat a run's test figures from its weights and compare
+  shift      accuracies on shifted test images: corrupted ones, and those of another place
+  corrupt    a corrupted copy of a data set, as a folder
   embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
   film       maps of how a training moved the images, epoch by epoch
   disagree   groups of images that one of two encoders holds together and the other scatters
@@ -68,6 +70,13 @@ a FILE.yaml:
   python -m simclr evaluate RUN --protocol knn,linear,classifier --json
   python -m simclr evaluate RUN --dataset FOLDER --protocol knn,linear,fewshot
   python -m simclr evaluate untrained:RUN --dataset digits --protocol linear""",
+    "shift": """examples:
+  python -m simclr shift RUN
+  python -m simclr shift RUN,OTHER_SEED untrained:RUN --corruption contrast --severity 1,2,3,4,5
+  python -m simclr shift RUN ADAPTED_RUN --dataset shapes --corruption none --target FOLDER --format markdown""",
+    "corrupt": """examples:
+  python -m simclr corrupt shapes --corruption contrast --severity 5 --out shapes-contrast
+  python -m simclr pretrain --config quick --dataset shapes-contrast --init_weights RUN""",
     "embed": """examples:
   python -m simclr embed RUN
   python -m simclr embed RUN OTHER_RUN --num_images 2000 --method umap
@@ -134,6 +143,8 @@ SUMMARIES = {
     "sweep": "Queues the runs of a sweep file as one group, or submits them to Slurm, and stops or resumes them.",
     "estimate": "Says whether a run fits into memory and how long it takes, by a few real steps; status 1: no fit.",
     "evaluate": "Measures a finished run on the test images, from its weights alone, and compares with what is stored.",
+    "shift": "Judges encoders on shifted test images, with a head from the source: corruptions, and other places.",
+    "corrupt": "Writes a corrupted copy of a data set as a folder, after Hendrycks and Dietterich 2019.",
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",
     "predict": "Says which class images of one's own belong to, by a fine-tuned run or one from scratch.",
     "neighbors": "Finds the nearest images of a folder to each of some images, by cosine similarity of h, exactly.",

@@ -23,6 +23,8 @@ COMMANDS = {
     "sweep": ("sweep", "sweep"),
     "estimate": ("estimate", "estimate_run"),
     "evaluate": ("encoders.evaluate", "evaluate"),
+    "shift": ("encoders.shift", "shift"),
+    "corrupt": ("encoders.shift", "write_corrupted"),
     "embed": ("encoders.embed", "embed"),
     "predict": ("encoders.own_images", "predict"),
     "neighbors": ("encoders.own_images", "neighbors"),

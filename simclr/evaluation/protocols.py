@@ -147,7 +147,7 @@ def classifier_figures(
     """
     if data.test is None or data.test.labels is None:
         return {}
-    encoder = _encoder(config, state)
+    encoder = encoder_of(config, state)
     head = classifier(encoder.num_features, config.num_classes or 0, config.head, config.hidden_dim)
     prefix = f"{encoder.classifier_name}."
     try:
@@ -155,7 +155,7 @@ def classifier_figures(
     except RuntimeError:
         raise ConfigError(f"RUN has a {runs.MODEL} whose classifier is not the one of its options.") from None
     network = nn.Sequential(encoder.network, nn.Flatten(1), head)
-    logits = _outputs(network, data.test, config, device, partial(report, "testing"))
+    logits = outputs(network, data.test, config, device, partial(report, "testing"))
     protocol = protocol_of(config, arm_of(config), **_circumstances(data, labelled_split(config, data), device))
     found = evaluation_of(logits, data.test.labels, data.classes or ())
     return found | {"protocols": {arm_of(config): protocol}}
@@ -194,7 +194,7 @@ def labelled_split(config: FinetuneConfig, data: ImageData) -> Split:
     return data.train.take(label_subset(data.train.labels, config.label_fraction, seed, config.labels_per_class))
 
 
-def _encoder(config: RunConfig, state: Mapping[str, Tensor], *, untrained: bool = False) -> backbones.Backbone:
+def encoder_of(config: RunConfig, state: Mapping[str, Tensor], *, untrained: bool = False) -> backbones.Backbone:
     """The encoder of `model.pt`, or with the random weights that its training began with; no random number is used
     up."""
     assert config.backbone is not None and config.image_size is not None
@@ -217,7 +217,7 @@ def _circumstances(data: ImageData, train: Split, device: torch.device) -> dict[
     }
 
 
-def _outputs(
+def outputs(
     network: nn.Module, split: Split, config: RunConfig, device: torch.device, progress: Callable[[float], None]
 ) -> Tensor:
     """(N, D) float32 outputs for the split's plain images, on `device`."""
@@ -253,7 +253,7 @@ def _encoder_figures(
     untrained: bool = False,
 ) -> dict[str, Any]:
     """Figures of the encoder by `knn`, `linear` and `fewshot`, with all of `train` as the labelled images."""
-    network = _encoder(config, state, untrained=untrained).network
+    network = encoder_of(config, state, untrained=untrained).network
     splits = {"training": train, "test": data.test}
     if "linear" in protocols:
         splits["validation"] = data.val
@@ -262,7 +262,7 @@ def _encoder_figures(
     for name, split in splits.items():
         if split is None or split.labels is None:
             continue
-        features[name] = _outputs(network, split, config, device, partial(report, f"features of the {name} images"))
+        features[name] = outputs(network, split, config, device, partial(report, f"features of the {name} images"))
         labels[name] = split.labels.to(device)
         if not features[name].isfinite().all():
             raise ConfigError(f"The network gives values that are no numbers for {name} images, so it has no figures.")
@@ -357,27 +357,9 @@ def evaluate_run(
         ConfigError: with one sentence, if it is still going on, has no final weights or no labelled test images, does
             not know a protocol, or its classifier has other classes than the data set.
     """
-    if run.kind not in ("pretrain", "finetune", "scratch"):
-        raise ConfigError(f"RUN is {run.path}, which is not a run folder; allowed: a finished run.")
     usual = ("knn", "linear") if run.kind == "pretrain" or untrained else ("classifier",)
     protocols = check_protocols(protocols, "pretrain" if untrained else run.kind) or usual
-    if run.status.is_active or not run.model_path.is_file():
-        link = with_dead_link(run.model_path)
-        raise ConfigError(
-            f"RUN is {run.id}, which is {run.status.state} and has no final weights yet{link}; allowed: a finished run."
-        )
-    config = runs.load_config(run)
-    if config.dataset is None or config.backbone is None:
-        raise ConfigError(
-            f"RUN is {run.id}, whose {runs.CONFIG} names no data set or no backbone; allowed: one that does."
-        )
-    if compute.device_here(config.accelerator).type == "cpu":
-        precision = "32-true" if config.precision == "16-mixed" else config.precision
-        config = config.model_copy(update={"accelerator": "cpu", "precision": precision})
-    config = config.model_copy(update={"devices": 1, "num_nodes": 1})  # one is enough
-    if config.num_threads is not None:
-        torch.set_num_threads(config.num_threads)
-    device = compute.find_device(config.accelerator)
+    config, device = ready(run)
     other = place.dataset if place is not None and not place.is_own else None
     if other is not None:
         data = load_other_data(config, other, cut=True, progress=report)
@@ -385,12 +367,7 @@ def evaluate_run(
             _check_classes(run, config, other, data)
     else:
         data = compute.load_images(config if place is None else moved_config(config, place.dataset), report)
-    config = config.model_copy(
-        update={
-            "image_size": config.image_size or data.image_size,
-            "precision": compute.resolve_precision(config.precision, device),
-        }
-    )
+    config = with_size(config, data)
     bank = labelled_split(config, data) if other is None and isinstance(config, FinetuneConfig) else data.probe
     if other is not None and (bank is None or data.test is None or data.test.labels is None):
         raise ConfigError(f"dataset is {other}, which has no labelled test images; allowed: a data set with some.")
@@ -419,6 +396,40 @@ def evaluate_run(
     except ConfigError as error:
         # said from the view of a training, where a weights file is an experiment
         raise ConfigError(str(error).replace("experiment_version is", "RUN has the weights", 1)) from None
+
+
+def ready(run: Run) -> tuple[RunConfig, torch.device]:
+    """The options of a finished run for a single process on this machine, and the device that it is judged on.
+
+    Raises:
+        ConfigError: if it is no run, is still going on, or has no final weights.
+    """
+    if run.kind not in ("pretrain", "finetune", "scratch"):
+        raise ConfigError(f"RUN is {run.path}, which is not a run folder; allowed: a finished run.")
+    if run.status.is_active or not run.model_path.is_file():
+        link = with_dead_link(run.model_path)
+        raise ConfigError(
+            f"RUN is {run.id}, which is {run.status.state} and has no final weights yet{link}; allowed: a finished run."
+        )
+    config = runs.load_config(run)
+    if config.dataset is None or config.backbone is None:
+        raise ConfigError(
+            f"RUN is {run.id}, whose {runs.CONFIG} names no data set or no backbone; allowed: one that does."
+        )
+    if compute.device_here(config.accelerator).type == "cpu":
+        precision = "32-true" if config.precision == "16-mixed" else config.precision
+        config = config.model_copy(update={"accelerator": "cpu", "precision": precision})
+    config = config.model_copy(update={"devices": 1, "num_nodes": 1})  # one is enough
+    if config.num_threads is not None:
+        torch.set_num_threads(config.num_threads)
+    device = compute.find_device(config.accelerator)
+    config = config.model_copy(update={"precision": compute.resolve_precision(config.precision, device)})
+    return config, device
+
+
+def with_size(config: RunConfig, data: ImageData) -> RunConfig:
+    """The options with the size at which the network takes the images."""
+    return config.model_copy(update={"image_size": config.image_size or data.image_size})
 
 
 def _check_classes(run: Run, config: RunConfig, dataset: str, data: ImageData) -> None:
