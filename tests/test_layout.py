@@ -43,7 +43,7 @@ ORDER = """
     shared
     maps
     page_runs page_trash page_new_run page_run page_experiments page_curves page_results page_race page_embeddings \
-page_augmentations
+page_augmentations page_transfer
     shell
 """
 LEVELS = {wing: level for level, line in enumerate(ORDER.split("\n")) for wing in line.split()}
@@ -69,6 +69,7 @@ WITHOUT_TORCH = (
     "simclr.encoders.exported",
     "simclr.encoders.table_files",
     "simclr.films",
+    "simclr.transfer.matrix",
     "simclr.analysis",
     "simclr.report",
     "simclr.cli",

@@ -23,6 +23,7 @@ COMMANDS = {
     "sweep": ("sweep", "sweep"),
     "estimate": ("estimate", "estimate_run"),
     "evaluate": ("encoders.evaluate", "evaluate"),
+    "transfer": ("encoders.transfer", "transfer"),
     "shift": ("encoders.shift", "shift"),
     "corrupt": ("encoders.shift", "write_corrupted"),
     "embed": ("encoders.embed", "embed"),
