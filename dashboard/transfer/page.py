@@ -131,6 +131,12 @@ def texts(encoders: Sequence[EncoderRef], datasets: Sequence[str], key: str) -> 
     return matrix.table(encoders, datasets, figure, matrix.cells(encoders, datasets, figure))
 
 
+def titles(encoders: Sequence[EncoderRef]) -> dict[str, str]:
+    """What the rows are called; that a network is untrained stands below its name."""
+    known = {item.id: run_labels.label(item) for item in store.get().summaries()}
+    return {matrix.reference(item): known.get(item.run.id, item.run.name) for item in encoders}
+
+
 def colors_of(encoders: Sequence[EncoderRef]) -> dict[str, str]:
     own = store.colors([item.run.id for item in encoders])
     return {
@@ -147,7 +153,7 @@ def drawn(encoders: Sequence[EncoderRef], datasets: Sequence[str], key: str, nam
     with st.container(border=True):
         table(
             rows.columns(datasets, cells),
-            rows.rows(encoders, datasets, cells, names, colors_of(encoders)),
+            rows.rows(encoders, datasets, cells, titles(encoders), colors_of(encoders)),
             key=f"transfer-{key}",
         )
     st.caption(interval_text(figure), help=ABOUT)

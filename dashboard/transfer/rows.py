@@ -28,10 +28,11 @@ def columns(datasets: Sequence[str], cells: Mapping[Pair, Cell]) -> list[dict[st
             if pair.dataset == dataset and cell.value is not None and cell.value.num
         }
         about = [f"{formats.thousands(num)} {unit}" for num, unit in sorted(counts)]
+        (same,) = {num for num, _ in counts} if len(counts) == 1 else (0,)
         found.append(
             {
                 "key": f"d{number}",
-                "label": labels[dataset],
+                "label": labels[dataset] + (f", n\u00a0{formats.thousands(same)}" if same else ""),
                 "align": "right",
                 "help": ", ".join([dataset, *about]),
             }

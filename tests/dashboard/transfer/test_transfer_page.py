@@ -47,7 +47,7 @@ def cells_of(app):
 
 def test_empty_says_what_to_do(folder):
     assert "Train one first" in texts(open_page("transfer"))
-    make_run(folder, dataset="shapes")  # without weights
+    make_run(folder, "failed", dataset="shapes")  # without weights
     assert "Train one first" in texts(open_page("transfer"))
 
 
@@ -56,7 +56,7 @@ def test_it_begins_with_a_pre_training_and_its_untrained_network(pretraining):
     assert not app.exception
     assert cells_of(app) == [
         {"encoder": "mine", "d0": "60.0 %", "d1": "–"},
-        {"encoder": "Untrained · mine", "d0": "–", "d1": "–"},
+        {"encoder": "mine", "d0": "–", "d1": "–"},
     ]
     assert "3 cells are not measured" in texts(app)
     assert address(app)["data"] == ["shapes", "digits"]
@@ -75,6 +75,10 @@ def test_another_figure_has_its_own_cells_and_interval(pretraining):
     assert "100 draws of the labelled images" in texts(app) and address(app)["figure"] == ["1-mean"]
     again = open_page("transfer", figure="1-mean", encoders=pretraining.id, data="digits")
     assert cells_of(again) == [{"encoder": "mine", "d0": "40.0 %"}]
+    assert [column["label"] for column in component_with(again, '"columns":')["columns"]] == [
+        "Encoder",
+        "digits, n\u00a03",
+    ]
 
 
 def test_queued_running_and_failed_cells_are_told(pretraining, folder):
