@@ -79,7 +79,8 @@ def test_what_is_of_one_color_stays_so_but_for_noise():
     plain = torch.tensor([10, 200, 255], dtype=torch.uint8).view(1, 3, 1, 1).expand(2, 3, 12, 12)
     for corruption in ("gaussian_blur", "contrast"):
         assert torch.equal(corrupt(plain, corruption, 5, IDS[:2]), plain)
-    assert int(corrupt(plain, "gaussian_noise", 5, IDS[:2])[:, 2].max()) == 255  # cut off, not wrapped round
+    white = corrupt(plain, "gaussian_noise", 5, IDS[:2])[:, 2]
+    assert int(white.min()) > 100 and 0.4 < float((white == 255).float().mean()) < 0.6  # cut off, not wrapped round
 
 
 @pytest.mark.parametrize(("corruption", "severity"), [("snow", 1), ("contrast", 0), ("contrast", 6), ("", 3)])
