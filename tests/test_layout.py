@@ -34,6 +34,7 @@ ORDER = """
     image_sets
     encoders
     library
+    transfer
     films
     analysis
     report
@@ -44,7 +45,7 @@ ORDER = """
     shared
     maps
     page_runs page_trash page_copies page_new_run page_run page_experiments page_curves page_results page_race \
-page_embeddings page_augmentations
+page_embeddings page_augmentations page_transfer
     shell
 """
 LEVELS = {wing: level for level, line in enumerate(ORDER.split("\n")) for wing in line.split()}
@@ -62,6 +63,8 @@ WITHOUT_TORCH = (
     "simclr.lifecycle.extend",
     "simclr.lifecycle.other_devices",
     "simclr.evaluation.health",
+    "simclr.evaluation.few_shot",
+    "simclr.evaluation.kept",
     "simclr.evaluation.knn",
     "simclr.evaluation.leaks.nearest",
     "simclr.evaluation.leaks.record",
@@ -72,6 +75,7 @@ WITHOUT_TORCH = (
     "simclr.encoders.exported",
     "simclr.encoders.table_files",
     "simclr.films",
+    "simclr.transfer.matrix",
     "simclr.analysis",
     "simclr.report",
     "simclr.cli",

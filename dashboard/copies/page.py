@@ -15,7 +15,7 @@ from dashboard.components import escape
 from dashboard.shared import asked, formats, jobs, run_labels, store, ui, url_state
 from dashboard.shared.copies import line as copies_line
 from simclr import runs
-from simclr.analysis import copies
+from simclr.analysis.leaks import copies
 from simclr.embeddings import selection
 from simclr.evaluation.leaks import record
 from simclr.evaluation.leaks.record import Leaks, Pair

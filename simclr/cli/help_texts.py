@@ -11,6 +11,9 @@ commands:
   sweep      many runs that answer one question: seeds, values of options, shares of the labels
   estimate   will it fit, and how long will it take: a few real steps of a run that is not started
   evaluate   repeat a run's test figures from its weights and compare
+  transfer   encoders by data sets: kNN, linear probe and few labels, with intervals
+  shift      accuracies on shifted test images: corrupted ones, and those of another place
+  corrupt    a corrupted copy of a data set, as a folder
   embed      features of a split, and maps of them (PCA, UMAP, t-SNE)
   add-embeddings  embeddings of any other encoder, as a model beside the runs
   embeddings the embeddings that were added: listed, deleted
@@ -69,7 +72,19 @@ a FILE.yaml:
     "evaluate": """examples:
   python -m simclr evaluate RUN
   python -m simclr evaluate RUN --protocol knn,linear,classifier --json
-  python -m simclr evaluate RUN --dataset FOLDER --protocol knn""",
+  python -m simclr evaluate RUN --dataset FOLDER --protocol knn,linear,fewshot
+  python -m simclr evaluate untrained:RUN --dataset digits --protocol linear""",
+    "transfer": """examples:
+  python -m simclr transfer RUN untrained:RUN OTHER_RUN --dataset shapes digits FOLDER
+  python -m simclr transfer RUN --dataset digits --protocol fewshot --figure 5-mean
+  python -m simclr transfer RUN OTHER_RUN --dataset digits --no_measure --format latex""",
+    "shift": """examples:
+  python -m simclr shift RUN
+  python -m simclr shift RUN,OTHER_SEED untrained:RUN --corruption contrast --severity 1,2,3,4,5
+  python -m simclr shift RUN ADAPTED_RUN --dataset shapes --corruption none --target FOLDER --format markdown""",
+    "corrupt": """examples:
+  python -m simclr corrupt shapes --corruption contrast --severity 5 --out shapes-contrast
+  python -m simclr pretrain --config quick --dataset shapes-contrast --init_weights RUN""",
     "embed": """examples:
   python -m simclr embed RUN
   python -m simclr embed RUN OTHER_RUN --num_images 2000 --method umap
@@ -153,6 +168,9 @@ SUMMARIES = {
     "sweep": "Queues the runs of a sweep file as one group, or submits them to Slurm, and stops or resumes them.",
     "estimate": "Says whether a run fits into memory and how long it takes, by a few real steps; status 1: no fit.",
     "evaluate": "Measures a finished run on the test images, from its weights alone, and compares with what is stored.",
+    "transfer": "Judges encoders on several data sets, measures what is lacking, and prints the matrix.",
+    "shift": "Judges encoders on shifted test images, with a head from the source: corruptions, and other places.",
+    "corrupt": "Writes a corrupted copy of a data set as a folder, after Hendrycks and Dietterich 2019.",
     "embed": "Computes features of a split, and maps of them, for one run or several on the same images.",
     "add-embeddings": "Adds embeddings that any encoder made of images, to be compared with those of runs.",
     "embeddings": "Lists the embeddings of other encoders that were added, or deletes some.",

@@ -178,15 +178,7 @@ def parse_run_options(command: str, arguments: list[str]) -> tuple[cfg.RunConfig
         parsed = parser.parse_args(rest, defaults=False).as_dict()
     except (argparse.ArgumentError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         raise ConfigError(f"{_first_line(error)}") from None
-    return cfg.build(model, _merge(values, parsed)), others
-
-
-def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for name, value in top.items():
-        old = merged.get(name)
-        merged[name] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
+    return cfg.build(model, cfg.overlaid(values, parsed)), others
 
 
 def _first_line(error: BaseException) -> str:

@@ -151,10 +151,10 @@ def _test(options: Any, folder: Path, report: Report) -> int:
 
     def evaluate(run: Run, report: Report) -> None:
         devices.hide_unused_gpus(run.config.get("accelerator"))
-        from simclr.evaluation import protocols  # loads torch
+        from simclr.evaluation import kept, protocols  # loads torch
 
         command = ["python", "-m", "simclr", "sweep", group_id, "--test"]
-        protocols.add_figures(run, protocols.evaluate_run(run, None, report), shlex.join(command))
+        kept.add_figures(run, protocols.evaluate_run(run, None, report), shlex.join(command))
 
     choice.run_test(chosen, find, evaluate, report)
     tested = groups.find_group(group_id, RunIndex(folder).summaries(max_age=0)) or group

@@ -30,8 +30,7 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
         before = none_if_unset(nested.get(section))
         value_of_its_own = before if rest else none_if_unset(value)
         if (rest or isinstance(before, dict)) and not isinstance(value_of_its_own, Mapping | None):
-            shown = str(value_of_its_own)[:50]
-            raise ConfigError(f"{section} is {shown}, beside options below it; allowed: {section}.NAME alone.")
+            raise beside_its_section(section, value_of_its_own)
         if rest and before is None:
             nested[section] = {}
         if rest:
@@ -41,6 +40,26 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
         else:
             nested[name] = dict(value) if isinstance(value, Mapping) else value
     return nested
+
+
+def beside_its_section(name: str, value: object) -> ConfigError:
+    """For a section, such as augmentation, that has a value of its own and options below it."""
+    return ConfigError(f"{name} is {str(value)[:50]}, beside options below it; allowed: {name}.NAME alone.")
+
+
+def overlaid(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested options of `base`, and those of `top` in their place.
+
+    Raises:
+        ConfigError: if options of `top` lie below a name that has a value of its own in `base`; unset is none.
+    """
+    found = dict(base)
+    for name, value in top.items():
+        before = none_if_unset(found.get(name))
+        if isinstance(value, Mapping) and not isinstance(before, Mapping | None):
+            raise beside_its_section(name, before)
+        found[name] = overlaid(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return found
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

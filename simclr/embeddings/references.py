@@ -102,6 +102,30 @@ def resolve_encoders(
     return models
 
 
+def resolve_with_untrained(names: Sequence[str], runs_dir: Path) -> list[EncoderRef]:
+    """Encoders by RUN, RUN@best, RUN@epoch-8, or `untrained:RUN`, a run's network before its training.
+
+    Raises:
+        ConfigError: if there is none of a name.
+    """
+    found = []
+    for name in names:
+        is_untrained = name.startswith(f"{UNTRAINED}:") and name != f"{UNTRAINED}:"
+        found += [run_or_untrained(name, runs_dir)] if is_untrained else resolve_encoders([name], runs_dir)
+    return found
+
+
+def run_or_untrained(name: str, runs_dir: Path) -> EncoderRef:
+    """A run by its id, a unique beginning or its folder, or by `untrained:RUN` its network before its training.
+
+    Raises:
+        ConfigError: if there is none of that name.
+    """
+    word, _, host = name.partition(":")
+    is_untrained = word == UNTRAINED and bool(host)
+    return EncoderRef(runs.find(host if is_untrained else name, runs_dir), "untrained" if is_untrained else "weights")
+
+
 def _split_reference(
     text: str, checkpoint: str | None, layer: Representation
 ) -> tuple[str, str | None, Representation]:

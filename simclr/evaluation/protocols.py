@@ -2,20 +2,16 @@
 
     knn         vote of the nearest labelled training images; nothing is trained and nothing chosen
     linear      multinomial logistic regression on h, its L2 strength chosen on the validation images
+    fewshot     nearest class mean and logistic regression with 1, 5 and 10 labelled images of each class
     classifier  a supervised run's own classifier: `frozen`, `full` or `scratch`, as it was trained
 
-A pre-training is judged by the first two, a supervised run by the third, and on request by all of them. Every protocol
+A pre-training is judged by the first two, a supervised run by the last, and on request by all of them. Every protocol
 sees the same plain images, through the weights as they stand in `model.pt`: the training calls the same functions as
 `python -m simclr evaluate RUN`, which therefore gives the same figures, to the last bit on the same machine.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -33,23 +29,20 @@ from simclr.config import (
     PretrainConfig,
     RunConfig,
     nearest_name,
-    not_written,
 )
 from simclr.data.identity import DataPlace, classes_of, fingerprint, moved_config
 from simclr.data.loading import load_other_data
 from simclr.data.splits import ImageData, Split, label_subset
-from simclr.evaluation import knn, linear_probe
+from simclr.evaluation import few_shot, kept, knn, linear_probe
 from simclr.evaluation.features import features_of
-from simclr.files import safe_read, writing
 from simclr.files.user_paths import with_dead_link
 from simclr.models import backbones, compute, state_dicts, weight_reading
 from simclr.models.heads import classifier
-from simclr.models.weights import Weights
 from simclr.objectives import metrics
 from simclr.runs import Run
 from simclr.runs.status import Report, no_report
 
-PROTOCOLS = ("knn", "linear", "classifier")
+PROTOCOLS = ("knn", "linear", "fewshot", "classifier")
 
 # --- protocols in words ---------------------------------------------------------------------------------------------
 
@@ -68,7 +61,7 @@ def protocol_of(config: RunConfig, name: str, **found: Any) -> dict[str, Any]:
     """How a figure came about: a sentence, and the numbers that repeat it.
 
     Args:
-        name: `knn` or `linear`, or for a supervised run its arm, see `arm_of`.
+        name: `knn`, `linear` or `fewshot`, or for a supervised run its arm, see `arm_of`.
         found: what else there is to record, such as the strength that was chosen.
     """
     texts = {
@@ -80,6 +73,12 @@ def protocol_of(config: RunConfig, name: str, **found: Any) -> dict[str, Any]:
         "linear": (
             "Multinomial logistic regression on h of the plain labelled training images, each feature standardized. "
             "The L2 strength is the best on the validation images, on which nothing is fitted."
+        ),
+        "fewshot": (
+            f"So many labelled training images of each class are drawn {few_shot.NUM_TASKS} times, the same for every "
+            "encoder, and all test images are judged from them: by the nearest class mean of h scaled to length 1 "
+            "(Snell et al. 2017), and by multinomial logistic regression on it (scikit-learn, C = 1). The 95 % "
+            "interval is that of the mean over the draws (Student's t); it says nothing about other test images."
         ),
     }
     if isinstance(config, FinetuneConfig):
@@ -105,7 +104,7 @@ def pretrain_figures(
     data: ImageData,
     device: torch.device,
     report: Report = no_report,
-    kept: dict[str, Any] | None = None,
+    held: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """kNN and linear probe accuracy of a pre-trained encoder on the test images, as `evaluation.json` holds them.
 
@@ -113,7 +112,7 @@ def pretrain_figures(
         config: complete options; image size and precision are theirs.
         state: what `model.pt` holds.
         data: as the training loads it.
-        kept: is given the `features` of the splits by name, by protocol the classes `predicted` of test images, and
+        held: is given the `features` of the splits by name, by protocol the classes `predicted` of test images, and
             the index of each one's `nearest` labelled training image.
 
     Returns:
@@ -126,7 +125,7 @@ def pretrain_figures(
     """
     if data.probe is None or data.test is None or data.test.labels is None:
         return {}
-    return _encoder_figures(config, state, data, data.probe, device, report, ("knn", "linear"), kept)
+    return _encoder_figures(config, state, data, data.probe, device, report, ("knn", "linear"), held)
 
 
 def classifier_figures(
@@ -151,7 +150,7 @@ def classifier_figures(
     """
     if data.test is None or data.test.labels is None:
         return {}
-    encoder = _encoder(config, state)
+    encoder = encoder_of(config, state)
     head = classifier(encoder.num_features, config.num_classes or 0, config.head, config.hidden_dim)
     prefix = f"{encoder.classifier_name}."
     try:
@@ -159,7 +158,7 @@ def classifier_figures(
     except RuntimeError:
         raise ConfigError(f"RUN has a {runs.MODEL} whose classifier is not the one of its options.") from None
     network = nn.Sequential(encoder.network, nn.Flatten(1), head)
-    logits = _outputs(network, data.test, config, device, partial(report, "testing"))
+    logits = outputs(network, data.test, config, device, partial(report, "testing"))
     protocol = protocol_of(config, arm_of(config), **_circumstances(data, labelled_split(config, data), device))
     found = evaluation_of(logits, data.test.labels, data.classes or ())
     return found | {"protocols": {arm_of(config): protocol}}
@@ -198,14 +197,17 @@ def labelled_split(config: FinetuneConfig, data: ImageData) -> Split:
     return data.train.take(label_subset(data.train.labels, config.label_fraction, seed, config.labels_per_class))
 
 
-def _encoder(config: RunConfig, state: Mapping[str, Tensor]) -> backbones.Backbone:
-    """The encoder of `model.pt`. Its random first weights are not used, so no random number is used up."""
+def encoder_of(config: RunConfig, state: Mapping[str, Tensor], *, untrained: bool = False) -> backbones.Backbone:
+    """The encoder of `model.pt`, or with the random weights that its training began with; no random number is used
+    up."""
     assert config.backbone is not None and config.image_size is not None
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
         encoder = backbones.build_encoder(
             config.backbone, config.image_size, small_stem=state_dicts.has_small_stem(state)
         )
-    state_dicts.load_encoder(encoder, state, Path(runs.MODEL))
+    if not untrained:
+        state_dicts.load_encoder(encoder, state, Path(runs.MODEL))
     return encoder
 
 
@@ -218,7 +220,7 @@ def _circumstances(data: ImageData, train: Split, device: torch.device) -> dict[
     }
 
 
-def _outputs(
+def outputs(
     network: nn.Module, split: Split, config: RunConfig, device: torch.device, progress: Callable[[float], None]
 ) -> Tensor:
     """(N, D) float32 outputs for the split's plain images, on `device`."""
@@ -250,10 +252,12 @@ def _encoder_figures(
     device: torch.device,
     report: Report,
     protocols: Sequence[str],
-    kept: dict[str, Any] | None = None,
+    held: dict[str, Any] | None = None,
+    *,
+    untrained: bool = False,
 ) -> dict[str, Any]:
-    """Figures of the encoder by `knn` and `linear`, with all of `train` as the labelled images."""
-    network = _encoder(config, state).network
+    """Figures of the encoder by `knn`, `linear` and `fewshot`, with all of `train` as the labelled images."""
+    network = encoder_of(config, state, untrained=untrained).network
     splits = {"training": train, "test": data.test}
     if "linear" in protocols:
         splits["validation"] = data.val
@@ -262,7 +266,7 @@ def _encoder_figures(
     for name, split in splits.items():
         if split is None or split.labels is None:
             continue
-        features[name] = _outputs(network, split, config, device, partial(report, f"features of the {name} images"))
+        features[name] = outputs(network, split, config, device, partial(report, f"features of the {name} images"))
         labels[name] = split.labels.to(device)
         if not features[name].isfinite().all():
             raise ConfigError(f"The network gives values that are no numbers for {name} images, so it has no figures.")
@@ -302,10 +306,42 @@ def _encoder_figures(
             tried={f"{l2:.3g}": top1 for l2, (top1, _) in probe.tried.items()},
             **around,
         )
-    if kept is not None:
-        kept |= {"features": features, "predicted": answers}
-        kept |= {"nearest": torch.cat(closest)} if closest else {}
+    if held is not None:
+        held |= {"features": features, "predicted": answers}
+        held |= {"nearest": torch.cat(closest)} if closest else {}
+    if "fewshot" in protocols:
+        figures, drawn = _few_shot_figures(features, labels, train, report)
+        found |= figures
+        about["fewshot"] = protocol_of(config, "fewshot", **drawn, **around)
+        about["fewshot"]["text"] += _smaller_text(drawn["smaller_classes"], len(labels["training"].unique()))
     return found | {"protocols": about}
+
+
+def _few_shot_figures(
+    features: Mapping[str, Tensor], labels: Mapping[str, Tensor], train: Split, report: Report
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Mean accuracies, and what is recorded of them."""
+    bank, bank_labels, queries, query_labels = (
+        values[name].cpu().numpy() for name in ("training", "test") for values in (features, labels)
+    )
+    found = few_shot.few_shot(
+        bank, bank_labels, train.ids.cpu().numpy(), queries, query_labels, on_task=partial(report, "drawing few labels")
+    )
+    numbers = {
+        "shots": list(few_shot.SHOTS),
+        "task_seed": few_shot.TASK_SEED,
+        "figures": {item.name: item.numbers for item in found},
+        "smaller_classes": {str(item.shots): item.num_smaller for item in found if item.num_smaller},
+    }
+    return {item.name: item.numbers["mean"] for item in found}, numbers
+
+
+def _smaller_text(smaller: Mapping[str, int], num_classes: int) -> str:
+    """What is done where classes have fewer labelled images than are to be drawn; empty where none has."""
+    if not smaller:
+        return ""
+    parts = [f"fewer than {shots} in {number} of {num_classes} classes" for shots, number in smaller.items()]
+    return f" There are {' and '.join(parts)}, of which all are used."
 
 
 # --- a finished run -------------------------------------------------------------------------------------------------
@@ -316,6 +352,9 @@ def evaluate_run(
     protocols: Sequence[str] | None = None,
     report: Report = no_report,
     place: DataPlace | None = None,
+    *,
+    untrained: bool = False,
+    apart: bool = False,
 ) -> dict[str, Any]:
     """Figures of a finished run from its `model.pt` and `config.yaml` alone, under the keys of `evaluation.json`.
 
@@ -324,16 +363,63 @@ def evaluate_run(
         place: where its own images lie now, or another data set: test images are then cut off from that as from the
             run's own, all its labelled training images are the bank of kNN and the linear probe, and `fingerprint`
             tells in the result which images they were. None: the images as the run has them.
+        untrained: judges the run's network with the random weights that its training began with.
+        apart: `fingerprint` tells the images also where they are the run's own, as it always does of an untrained
+            network: such figures are kept apart from the run's.
 
     Raises:
         ConfigError: with one sentence, if it is still going on, has no final weights or no labelled test images, does
             not know a protocol, or its classifier has other classes than the data set.
     """
+    usual = ("knn", "linear") if run.kind == "pretrain" or untrained else ("classifier",)
+    protocols = check_protocols(protocols, "pretrain" if untrained else run.kind) or usual
+    config, device = ready(run)
+    other = place.dataset if place is not None and not place.is_own else None
+    if other is not None:
+        data = load_other_data(config, other, cut=True, progress=report)
+        if "classifier" in protocols:
+            _check_classes(run, config, other, data)
+    else:
+        data = compute.load_images(config if place is None else moved_config(config, place.dataset), report)
+    config = with_size(config, data)
+    bank = labelled_split(config, data) if other is None and isinstance(config, FinetuneConfig) else data.probe
+    if other is not None and (bank is None or data.test is None or data.test.labels is None):
+        raise ConfigError(f"dataset is {other}, which has no labelled test images; allowed: a data set with some.")
+    if bank is None or data.test is None or data.test.labels is None:
+        raise ConfigError(
+            f"RUN is {run.id}, whose data have no labelled test images; allowed: a run on data with some."
+        )
+    try:
+        state = weight_reading.read_state(run.model_path)
+        found: dict[str, Any] = {}
+        if encoder_protocols := [name for name in protocols if name != "classifier"]:
+            found = _encoder_figures(config, state, data, bank, device, report, encoder_protocols, untrained=untrained)
+        if isinstance(config, FinetuneConfig) and not untrained:
+            # classes and confusion of a supervised run are its classifier's
+            found = {name: found[name] for name in found if name.startswith("test/") or name == "protocols"}
+            found |= {"num_labels": bank.num_images, "label_fraction": config.label_fraction, "arm": arm_of(config)}
+            found |= {"labels_per_class": config.labels_per_class}
+            if "classifier" in protocols:
+                about = found.get("protocols", {})
+                found |= classifier_figures(config, state, data, device, report)
+                found["protocols"] |= about
+        if other is None and not (apart or untrained):
+            return found
+        found |= {"dataset": other or (config if place is None else place).dataset, "fingerprint": fingerprint(data)}
+        return found | ({kept.ENCODER: kept.UNTRAINED} if untrained else {})
+    except ConfigError as error:
+        # said from the view of a training, where a weights file is an experiment
+        raise ConfigError(str(error).replace("experiment_version is", "RUN has the weights", 1)) from None
 
+
+def ready(run: Run) -> tuple[RunConfig, torch.device]:
+    """The options of a finished run for a single process on this machine, and the device that it is judged on.
+
+    Raises:
+        ConfigError: if it is no run, is still going on, or has no final weights.
+    """
     if run.kind not in ("pretrain", "finetune", "scratch"):
         raise ConfigError(f"RUN is {run.path}, which is not a run folder; allowed: a finished run.")
-    usual = ("knn", "linear") if run.kind == "pretrain" else ("classifier",)
-    protocols = check_protocols(protocols, run.kind) or usual
     if run.status.is_active or not run.model_path.is_file():
         link = with_dead_link(run.model_path)
         raise ConfigError(
@@ -351,44 +437,13 @@ def evaluate_run(
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
     device = compute.find_device(config.accelerator)
-    other = place.dataset if place is not None and not place.is_own else None
-    if other is not None:
-        data = load_other_data(config, other, cut=True, progress=report)
-        if "classifier" in protocols:
-            _check_classes(run, config, other, data)
-    else:
-        data = compute.load_images(config if place is None else moved_config(config, place.dataset), report)
-    config = config.model_copy(
-        update={
-            "image_size": config.image_size or data.image_size,
-            "precision": compute.resolve_precision(config.precision, device),
-        }
-    )
-    bank = labelled_split(config, data) if other is None and isinstance(config, FinetuneConfig) else data.probe
-    if other is not None and (bank is None or data.test is None or data.test.labels is None):
-        raise ConfigError(f"dataset is {other}, which has no labelled test images; allowed: a data set with some.")
-    if bank is None or data.test is None or data.test.labels is None:
-        raise ConfigError(
-            f"RUN is {run.id}, whose data have no labelled test images; allowed: a run on data with some."
-        )
-    try:
-        state = weight_reading.read_state(run.model_path)
-        found: dict[str, Any] = {}
-        if encoder_protocols := [name for name in protocols if name != "classifier"]:
-            found = _encoder_figures(config, state, data, bank, device, report, encoder_protocols)
-        if isinstance(config, FinetuneConfig):
-            # classes and confusion of a supervised run are its classifier's
-            found = {name: found[name] for name in found if name.startswith("test/") or name == "protocols"}
-            found |= {"num_labels": bank.num_images, "label_fraction": config.label_fraction, "arm": arm_of(config)}
-            found |= {"labels_per_class": config.labels_per_class}
-            if "classifier" in protocols:
-                about = found.get("protocols", {})
-                found |= classifier_figures(config, state, data, device, report)
-                found["protocols"] |= about
-        return found if other is None else found | {"dataset": other, "fingerprint": fingerprint(data)}
-    except ConfigError as error:
-        # said from the view of a training, where a weights file is an experiment
-        raise ConfigError(str(error).replace("experiment_version is", "RUN has the weights", 1)) from None
+    config = config.model_copy(update={"precision": compute.resolve_precision(config.precision, device)})
+    return config, device
+
+
+def with_size(config: RunConfig, data: ImageData) -> RunConfig:
+    """The options with the size at which the network takes the images."""
+    return config.model_copy(update={"image_size": config.image_size or data.image_size})
 
 
 def _check_classes(run: Run, config: RunConfig, dataset: str, data: ImageData) -> None:
@@ -413,64 +468,9 @@ def check_protocols(names: Sequence[str] | None, kind: str) -> tuple[str, ...]:
     Raises:
         ConfigError: if one is unknown, or is none for this kind of run.
     """
-    allowed = PROTOCOLS[:2] if kind == "pretrain" else PROTOCOLS
+    allowed = PROTOCOLS[:-1] if kind == "pretrain" else PROTOCOLS
     for name in names or ():
         if name not in allowed:
             hint = nearest_name(name, allowed)
             raise ConfigError(f"protocol is {name or 'empty'}; allowed for this run: {', '.join(allowed)}{hint or '.'}")
     return tuple(name for name in allowed if name in (names or ()))
-
-
-def with_viewing_note(found: dict[str, Any], command: str) -> dict[str, Any]:
-    """The figures with a note of when, and by which command, the test images were looked at."""
-    note = {"seen_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seen_by": command}
-    return found | {"protocols": {name: about | note for name, about in found["protocols"].items()}}
-
-
-def other_path(run: Run, found: Mapping[str, Any]) -> Path:
-    """Where the figures of a run on another data set are kept: one file for these images and the weights of now."""
-    with contextlib.closing(Weights(run.model_path)) as weights:
-        key = hashlib.sha256(f"{json.dumps(found['fingerprint'], sort_keys=True)} {weights.sha256}".encode())
-    name = re.sub(r"[^\w.-]+", "_", Path(str(found["dataset"])).name)[:60] or "data"
-    return run.computed / runs.EVALUATIONS / f"{name}-{key.hexdigest()[:8]}.json"
-
-
-def add_other_figures(path: Path, found: Mapping[str, Any]) -> set[str]:
-    """Adds figures on another data set to the file of `other_path`; returns the names of those that it lacked.
-
-    Raises:
-        ConfigError: if it cannot be written.
-    """
-    stored = safe_read.json_dict(path)
-    new = {name for name in found if name.startswith("test/") and not isinstance(stored.get(name), int | float)}
-    if new:
-        about = dict(found["protocols"]) | (stored["protocols"] if isinstance(stored.get("protocols"), dict) else {})
-        kept = {name: value for name, value in stored.items() if name not in new}
-        values = dict(found) | kept | {"protocols": about, "versions": runs.versions()}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            writing.write_atomically(path, json.dumps(values, indent=1))
-        except OSError as error:
-            raise not_written(f"{path} cannot be written", error) from None
-    return new
-
-
-def add_figures(run: Run, found: Mapping[str, Any], command: str) -> set[str]:
-    """Adds to a run's `evaluation.json` the figures that it lacks; those that it has stay as they are.
-
-    Args:
-        found: as `evaluate_run` gives it, on the run's own images.
-        command: by which the test images were looked at.
-
-    Returns:
-        The names of the figures that it lacked; of a shipped example nothing is written.
-    """
-    stored = run.evaluation
-    new = {name for name in found if name.startswith("test/") and not isinstance(stored.get(name), int | float)}
-    if new and not run.is_example:
-        about = with_viewing_note(dict(found), command)["protocols"]
-        if isinstance(stored.get("protocols"), dict):
-            about |= stored["protocols"]
-        kept = {name: value for name, value in stored.items() if name not in new}
-        runs.write_evaluation(run.path, dict(found) | kept | {"protocols": about})
-    return new

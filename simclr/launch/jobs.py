@@ -48,7 +48,7 @@ def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Pa
         job = find(name, request, runs_dir)
         if job is not None and runs.current_status(job).is_active:
             return job
-        for old in _all(name, runs_dir)[NUM_KEPT:]:
+        for old in all_of(name, runs_dir)[NUM_KEPT:]:
             if not runs.current_status(old).is_active:
                 shutil.rmtree(old, ignore_errors=True)
         if device == devices.ANY and devices.gpus_for(1):
@@ -63,14 +63,15 @@ def start(name: str, request: dict[str, Any], arguments: list[str], runs_dir: Pa
 def find(name: str, request: dict[str, Any], runs_dir: Path) -> Path | None:
     """The newest job with this request, whatever became of it."""
     asked = json.loads(json.dumps(request))
-    for job in _all(name, runs_dir):
+    for job in all_of(name, runs_dir):
         with contextlib.suppress(OSError, ValueError):
             if safe_read.read_json(job / REQUEST) == asked:
                 return job
     return None
 
 
-def _all(name: str, runs_dir: Path) -> list[Path]:
+def all_of(name: str, runs_dir: Path) -> list[Path]:
+    """The jobs of one kind, the newest first, whatever became of them."""
     with contextlib.suppress(OSError):
         return sorted((runs_dir / runs.JOBS).glob(f"*-{name}-*"), reverse=True)
     return []

@@ -19,6 +19,7 @@ from simclr import PACKAGE, runs
 from simclr import config as cfg
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.data import identity
+from simclr.evaluation import kept
 from simclr.evaluation import protocols as judging
 from simclr.launch import queue, spawn
 from simclr.library import own_data
@@ -149,7 +150,7 @@ def evaluate(
     Args:
         run: a run, its folder or its id.
         dataset: the run's own images where they lie now, or another data set or folder, whose figures are kept apart.
-        protocols: of `knn linear classifier`; None: knn and linear for a pre-training, else classifier.
+        protocols: of `knn linear fewshot classifier`; None: knn and linear for a pre-training, else classifier.
         backbone: a module like the one that was trained, where that was one of your own.
         runs_dir: where ids are looked up.
 
@@ -165,10 +166,7 @@ def evaluate(
     place = None if dataset is None else identity.find_place([folder], os.fspath(dataset))
     names = [protocols] if isinstance(protocols, str) else protocols
     found = judging.evaluate_run(folder, names, place=place)
-    if "fingerprint" in found:  # of another data set
-        judging.add_other_figures(judging.other_path(folder, found), found)
-    else:
-        judging.add_figures(folder, found, f"simclr.evaluate({folder.id!r})")
+    kept.keep(folder, found, f"simclr.evaluate({folder.id!r})")
     return found
 
 

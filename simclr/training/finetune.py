@@ -10,7 +10,7 @@ from torch import Tensor
 
 from simclr import runs
 from simclr.config import FinetuneConfig
-from simclr.evaluation import protocols
+from simclr.evaluation import kept, protocols
 from simclr.models import compute, state_dicts
 from simclr.runs import Run, StatusWriter, extensions
 from simclr.training.callbacks import NullWriter
@@ -118,7 +118,7 @@ def _evaluate(
         status.set(phase="testing")
         measured = protocols.classifier_figures(config, state, data, device, reporter(status, stop))
     if measured:
-        found |= protocols.with_viewing_note(measured, "finetune")
+        found |= kept.with_viewing_note(measured, "finetune")
         print(
             f"test top-1 {found['test/top1']:.2%}, loss {found['test/loss']:.4f}, {found['num_labels']:,} labels",
             flush=True,

@@ -9,7 +9,7 @@ import lightning as L
 
 from simclr import runs
 from simclr.config import PretrainConfig
-from simclr.evaluation import protocols
+from simclr.evaluation import kept, protocols
 from simclr.evaluation.leaks import record, search
 from simclr.models import compute, state_dicts
 from simclr.models.weights import file_hash
@@ -87,15 +87,15 @@ def pretrain(
         return
     assert isinstance(status, StatusWriter)
     status.set(phase="testing")
-    kept: dict[str, Any] = {}
-    found = protocols.pretrain_figures(config, state, data, device, reporter(status, stop), kept)
+    held: dict[str, Any] = {}
+    found = protocols.pretrain_figures(config, state, data, device, reporter(status, stop), held)
     if not found:
         print("there are no labelled test images, so nothing was tested", flush=True)
         return
-    runs.write_evaluation(run.path, protocols.with_viewing_note(found, "pretrain"))
+    runs.write_evaluation(run.path, kept.with_viewing_note(found, "pretrain"))
     print(f"test kNN {found['test/knn_top1']:.2%}, linear probe {found['test/linear_top1']:.2%}", flush=True)
     # features and pixels are at hand, so that a look for copies costs little; else it is left to the job
-    copies = search.of_evaluation(data, kept, file_hash(run.model_path), reporter(status, stop))
+    copies = search.of_evaluation(data, held, file_hash(run.model_path), reporter(status, stop))
     if copies is not None:
         record.write(run.path, *copies)
     print(record.unchecked(run.id) if copies is None else record.sentence(copies[0]), flush=True)

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.shared import store, ui, url_state
 from simclr import runs
-from simclr.analysis import copies
+from simclr.analysis.leaks import copies
 from simclr.embeddings import references, selection
 from simclr.evaluation.leaks import record
 from simclr.evaluation.leaks.record import Leaks

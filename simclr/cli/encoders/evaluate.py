@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simclr import runs
-from simclr.cli.parser import add_run, add_runs_dir, command_parser, folder_of_runs, parse
+from simclr.cli.parser import add_runs_dir, command_parser, folder_of_runs, parse
+from simclr.embeddings import references
+from simclr.embeddings.references import EncoderRef
+from simclr.evaluation import kept
 from simclr.evaluation.leaks import record
-from simclr.files import safe_read
 from simclr.hardware import devices
-from simclr.runs import Run
 from simclr.runs.status import no_report
 
 if TYPE_CHECKING:
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 def evaluate(arguments: list[str]) -> int:
     """Measures a run on the test images; returns 0, or 1 if a stored figure differs."""
     parser = command_parser("evaluate")
-    add_run(parser)
+    parser.add_argument(
+        "RUN",
+        help="A run's id, a unique beginning of it, or its folder; untrained:RUN: its network before training.",
+    )
     parser.add_argument(
         "--protocol",
         type=str,
         metavar="VALUE",
-        help="knn, linear, classifier, or several separated by commas. Default: those that the run's training "
+        help="knn, linear, fewshot, classifier, or several separated by commas. Default: those that the run's training "
         "measures, knn,linear for a pre-training and classifier for others.",
     )
     parser.add_argument(
@@ -41,23 +45,24 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="As JSON, for scripts.")
     add_runs_dir(parser)
     options = parse(parser, arguments)
-    run = runs.find(options.RUN, folder_of_runs(options.runs_dir))
+    encoder = references.run_or_untrained(options.RUN, folder_of_runs(options.runs_dir))
     names = None if options.protocol is None else [name.strip() for name in options.protocol.split(",")]
-    devices.hide_unused_gpus(run.config.get("accelerator"))
+    devices.hide_unused_gpus(encoder.run.config.get("accelerator"))
     place = None
     if options.dataset is not None:
         from simclr.data import identity  # loads torch
 
-        place = identity.find_place([run], options.dataset)
-    return _compare_with_stored(run, names, place, as_json=options.json)
+        place = identity.find_place([encoder.run], options.dataset)
+    return _compare_with_stored(encoder, names, place, as_json=options.json)
 
 
 def _compare_with_stored(
-    run: Run, names: Sequence[str] | None, place: DataPlace | None = None, *, as_json: bool
+    encoder: EncoderRef, names: Sequence[str] | None, place: DataPlace | None = None, *, as_json: bool
 ) -> int:
     """Measures a run, compares with what its `evaluation.json` holds, and adds to it what it lacks.
 
-    On another data set, `place`, it is a file of that set that figures are compared with and added to.
+    On another data set, `place`, and of an untrained network, it is a file of their own that figures are compared with
+    and added to.
 
     Returns:
         The exit status: 0, or 1 if a stored figure differs.
@@ -67,48 +72,61 @@ def _compare_with_stored(
     """
     from simclr.evaluation import protocols  # loads torch
 
-    found = protocols.evaluate_run(run, names, _on_terminal if sys.stderr.isatty() else no_report, place)
-    is_other = "fingerprint" in found
-    if is_other:
-        path = protocols.other_path(run, found)
-        stored, new, name = safe_read.json_dict(path), protocols.add_other_figures(path, found), str(path)
-    else:
-        stored, name = run.evaluation, runs.EVALUATION
-        new = protocols.add_figures(run, found, shlex.join(["python", "-m", "simclr", "evaluate", run.id]))
-    is_kept = is_other or not run.is_example
+    run, untrained = encoder.run, encoder.what == references.UNTRAINED
+    report = _on_terminal if sys.stderr.isatty() else no_report
+    found = protocols.evaluate_run(run, names, report, place, untrained=untrained)
+    command = shlex.join(["python", "-m", "simclr", "evaluate", run.id])
+    stored, new, path = kept.keep(run, found, command)
+    is_kept = path is not None or not run.is_example
+    name = str(path or runs.EVALUATION)
     figures = {name: value for name, value in found.items() if name.startswith("test/")}
     gaps = {name: value - stored[name] for name, value in figures.items() if name not in new}
     differs = any(gaps.values())
-    copies = None if is_other else record.read(run)
+    copies = record.read(run) if path is None else None
     if as_json:
         values = {
             "run": run.id,
             "figures": figures,
             "stored": {name: stored[name] for name in gaps},
             "same": not differs,
-            **({"dataset": found["dataset"], "file": name} if is_other else {"copies": record.summary(copies)}),
+            **({"dataset": found["dataset"], "file": name} if path is not None else {"copies": record.summary(copies)}),
+            **({kept.ENCODER: kept.UNTRAINED} if untrained else {}),
         }
         print(json.dumps(values | {"added": sorted(new) if is_kept else [], "protocols": found["protocols"]}, indent=1))
         return int(differs)
-    if is_other:
+    if untrained:
+        print(f"on {found['dataset']}, by the network of {run.id} before its training")
+    elif path is not None:
         print(f"on {found['dataset']}, which {run.id} was not trained on")
-    print(f"{'figure':<18} {'now':>9} {'stored':>9}")
+    width = max(len(figure) for figure in figures) - len("test/")
+    print(f"{'figure':<{max(18, width)}} {'now':>9} {'stored':>9}")
     for figure, value in figures.items():
         before = _shown(figure, stored[figure]) if figure in gaps else "-"
         if figure not in gaps:
-            where = f"{runs.EVALUATIONS}/{Path(name).name}" if is_other else name
+            where = f"{runs.EVALUATIONS}/{Path(name).name}" if path is not None else name
             verdict = f"added to {where}" if is_kept else "not kept: an example"
         else:
             verdict = f"differs by {gaps[figure]:+.3g}" if gaps[figure] else "same"
-        print(f"{figure.removeprefix('test/'):<18} {_shown(figure, value):>9} {before:>9}  {verdict}")
-    if not is_other:
+        label = figure.removeprefix("test/")
+        print(f"{label:<{max(18, width)}} {_shown(figure, value):>9} {before:>9}  {verdict}")
+    if path is None:
         print(record.sentence(copies) if copies is not None else record.unchecked(run.id))
     for protocol, about in found["protocols"].items():
         print(f"{protocol}: {about['text']}")
+        for figure, numbers in about.get("figures", {}).items():
+            print(f"  {figure.removeprefix('test/')}: {_interval_text(numbers)}")
         before = _device_of(stored, protocol)
         if differs and before not in (None, about["device"]):
             print(f"The stored figures of {protocol} are from {before}; these are from {about['device']}.")
     return int(differs)
+
+
+def _interval_text(numbers: Mapping[str, Any]) -> str:
+    """`41.2 %, 95 % interval 40.1 to 42.3 %, n = 100 draws`."""
+    if numbers["low"] is None:
+        return f"{numbers['mean']:.1%}, n = {numbers['num_tasks']}: every draw takes the same images".replace("%", " %")
+    low, high = 100 * numbers["low"], 100 * numbers["high"]
+    return f"{100 * numbers['mean']:.1f} %, 95 % interval {low:.1f} to {high:.1f} %, n = {numbers['num_tasks']} draws"
 
 
 def _device_of(stored: Mapping[str, Any], name: str) -> Any:

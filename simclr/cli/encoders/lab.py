@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simclr import runs
 from simclr.analysis import diagram
 from simclr.analysis.stored import KINDS, MAX_PROFILE_IMAGES, compute
 from simclr.cli.encoders.embed import with_dataset
 from simclr.cli.parser import add_job_options, comma_words, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
 from simclr.embeddings import references
-from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection, load_selection
 from simclr.launch import jobs
 
@@ -45,7 +42,7 @@ def lab(arguments: list[str]) -> int:
         usual = ",".join(KINDS) if options.dataset is None else "profile"
         kinds = comma_words("what", options.what or usual, (*KINDS, diagram.JOB_NAME))
         _check_dataset(options.dataset, options.images, kinds)
-        models = _resolve_encoders(options.RUN, folder_of_runs(options.runs_dir))
+        models = references.resolve_with_untrained(options.RUN, folder_of_runs(options.runs_dir))
         if diagram.JOB_NAME in kinds:
             kinds.remove(diagram.JOB_NAME)
             for model in models:
@@ -92,22 +89,6 @@ def _check_dataset(dataset: str | None, images: str | None, kinds: Sequence[str]
             f"dataset is {dataset} and what is factors, which are read from shapes that are drawn for it; allowed: "
             "what profile."
         )
-
-
-def _resolve_encoders(names: Sequence[str], runs_dir: Path) -> list[EncoderRef]:
-    """Encoders by RUN, RUN@best, RUN@epoch-8, or `untrained:RUN`, a run's network before its training.
-
-    Raises:
-        ConfigError: if there is none of a name.
-    """
-    found = []
-    for name in names:
-        word, _, host = name.partition(":")
-        if word == references.UNTRAINED and host:
-            found.append(EncoderRef(runs.find(host, runs_dir), "untrained"))
-        else:
-            found += references.resolve_encoders([name], runs_dir)
-    return found
 
 
 def _read_images(path: str) -> NDArray[np.uint8]:

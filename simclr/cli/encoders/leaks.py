@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from simclr.analysis import copies, planted
-from simclr.analysis.planted import Trial
+from simclr.analysis.leaks import copies, planted
+from simclr.analysis.leaks.planted import Trial
 from simclr.cli.encoders.embed import DATASET_TEXT, with_dataset
 from simclr.cli.parser import FINISHED, add_job_options, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError

@@ -152,16 +152,16 @@ def find_copies(
 
 
 def of_evaluation(
-    data: ImageData, kept: Mapping[str, Any], weights: str, report: Report = no_report
+    data: ImageData, held: Mapping[str, Any], weights: str, report: Report = no_report
 ) -> tuple[Leaks, NDArray[np.uint8]] | None:
     """The same from what an evaluation has computed anyway; None where that was not all training images, or where
     images are not in memory: to compare pixels they would be decoded again, which takes about as long as to evaluate.
 
     Args:
-        kept: of `protocols.pretrain_figures`.
+        held: of `protocols.pretrain_figures`.
         weights: SHA-256 of the weights.
     """
-    images, features = checked_images(data), kept["features"]
+    images, features = checked_images(data), held["features"]
     if images is None or images.test.labels is None or data.train.labels is None:  # unlabelled ones have no features
         return None
     if not all(split.in_memory for split in (images.test, *images.training)):
@@ -171,8 +171,8 @@ def of_evaluation(
         return None
     parts = [features["test"], *(features[names[split.name]] for split in images.training)]
     labels = images.test.labels.cpu()
-    right = {name: (answers.cpu() == labels).numpy() for name, answers in kept["predicted"].items()}
-    return find_copies(images, parts, weights=weights, right=right, known=kept.get("nearest"), report=report)
+    right = {name: (answers.cpu() == labels).numpy() for name, answers in held["predicted"].items()}
+    return find_copies(images, parts, weights=weights, right=right, known=held.get("nearest"), report=report)
 
 
 def _key(found: Leaks, sheet: NDArray[np.uint8]) -> str:

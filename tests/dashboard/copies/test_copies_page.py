@@ -61,7 +61,7 @@ def test_without_images_the_names_stay(own_run):
 
 
 def test_a_run_that_was_not_checked_offers_the_job(own_run, monkeypatch):
-    from simclr.analysis import copies
+    from simclr.analysis.leaks import copies
 
     (own_run.path / record.FILE).unlink()
     started = []

@@ -404,6 +404,26 @@ def test_a_file_that_says_two_things_of_one_option_is_refused(tmp_path, text, se
         cfg.load_yaml(tmp_path / "x.yaml")
 
 
+@pytest.mark.parametrize("unset", [{}, {"augmentation": None}, {"augmentation": "null"}])
+def test_options_laid_over_others_take_their_place(unset):
+    top = {"augmentation": {"hue": "0.2"}, "seed": "3"}
+    assert cfg.overlaid(unset | {"seed": "1", "epochs": "2"}, top) == top | {"epochs": "2"}
+    base = {"augmentation": {"hue": "0.1", "saturation": "0.3"}}
+    assert cfg.overlaid(base, top)["augmentation"] == {"hue": "0.2", "saturation": "0.3"}
+    assert base == {"augmentation": {"hue": "0.1", "saturation": "0.3"}}
+
+
+def test_no_option_is_laid_below_a_section_with_a_value_of_its_own(tmp_path, capsys):
+    """As a file and an option of the command line may say."""
+    from simclr.cli.main import main
+
+    (tmp_path / "x.yaml").write_text("augmentation: 3\ndataset: shapes\n")
+    assert main(["pretrain", "--config", str(tmp_path / "x.yaml"), "--augmentation.hue", "0.2"]) == 2
+    assert capsys.readouterr().err == "augmentation is 3, beside options below it; allowed: augmentation.NAME alone.\n"
+    (tmp_path / "x.yaml").write_text("augmentation:\n  hue: 0.1\n")
+    assert main(["pretrain", "--config", str(tmp_path / "x.yaml"), "--augmentation", "3"]) == 2
+
+
 def test_a_section_may_be_unset_beside_options_below_it(tmp_path):
     (tmp_path / "x.yaml").write_text("augmentation: null\naugmentation.hue: 0.1\n")
     assert cfg.load_yaml(tmp_path / "x.yaml") == {"augmentation": {"hue": "0.1"}}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from simclr import config as cfg
 from simclr import runs
-from simclr.analysis import planted
+from simclr.analysis.leaks import planted
 from simclr.cli.encoders import leaks as leaks_command
 from simclr.cli.main import main
 from simclr.config import FinetuneConfig

@@ -277,7 +277,7 @@ def refused(capsys, *arguments):
 
 def test_bad_input_is_one_sentence(copy, capsys, tiny_runs, tmp_path):
     run = copy("pretrain", evaluated=False)
-    assert "protocol is linaer; allowed for this run: knn, linear; did you mean linear?" in refused(
+    assert "protocol is linaer; allowed for this run: knn, linear, fewshot; did you mean linear?" in refused(
         capsys, run.id, "--protocol", "linaer"
     )
     assert "protocol is classifier; allowed for this run: knn, linear" in refused(
