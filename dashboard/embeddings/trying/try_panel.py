@@ -65,17 +65,21 @@ def panel(own: OwnImages, sides: Sequence[Side], label: str) -> None:
         label: of the map that is shown.
     """
     with st.container(border=True, key="embedding-try"):
-        st.markdown("**Try images of your own**")
-        st.file_uploader(
-            f"Drop, paste or choose images: PNG, JPEG, WebP or GIF, up to {sample_images.MAX_UPLOAD_MIB} MiB each; "
-            "they stay in this session",
-            type=["png", "jpg", "jpeg", "webp", "gif"],
-            accept_multiple_files=True,
-            key=UPLOADER,
-            max_upload_size=sample_images.MAX_UPLOAD_MIB,
-            on_change=own_images.take_files,
+        st.markdown(
+            "**Try images of your own**  \n:small[Drop, paste or choose some: where do they fall on both maps, and what "
+            "are they taken for? They stay in this session.]"
         )
-        paste_images(UPLOADER, "embedding-paste")
+        with st.container(gap=None):  # what listens for pasted images takes no room
+            st.file_uploader(
+                "Images to try",
+                type=["png", "jpg", "jpeg", "webp", "gif"],
+                accept_multiple_files=True,
+                key=UPLOADER,
+                max_upload_size=sample_images.MAX_UPLOAD_MIB,
+                on_change=own_images.take_files,
+                label_visibility="collapsed",
+            )
+            paste_images(UPLOADER, "embedding-paste")
         if own.problem:
             st.warning(escape.markdown(own.problem), icon=":material/error:")
         for sentence in own.problems:
