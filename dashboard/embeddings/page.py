@@ -170,7 +170,8 @@ def maps(
         titles = [side.title for side in sides]
         details = view.details(embeddings, titles, state.image, k, judge)
         points = [panel["points"] for panel in data["panels"]]
-        tug = tug_panel.changed(embeddings, sides, asked, points, state, own)
+        can_tug = any(side.has_encoder for side in sides)
+        tug = tug_panel.changed(embeddings, sides, asked, points, state, own) if can_tug else None
         embedding_map(data, MAP, start=start, token=token, details=details, guests=own.marks, tug=tug)
     st.markdown(escape.markdown(verdict))
     added_panel.say_shared(first)
