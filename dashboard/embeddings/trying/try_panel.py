@@ -66,7 +66,7 @@ def panel(own: OwnImages, sides: Sequence[Side], label: str) -> None:
     """
     if not any(side.has_encoder for side in sides):
         st.caption(
-            "To try images of your own, choose a run or the raw pixels on one side: the added embeddings came without an "
+            "To try images of your own, choose a run or the raw pixels on one side: added embeddings came without an "
             "encoder."
         )
         return
