@@ -368,7 +368,8 @@ def choose_sides(place: Any, more: Any, found: list[index.Summary], is_asked: bo
     if left.what in items:
         options += others()
     elif added is not None:
-        options += [item.name for item in sets.find_all(store.runs_dir()) if item.dataset == added.dataset]
+        known = sets.find_all(store.runs_dir())
+        options += [item.name for item in known if item.dataset == added.dataset and item.name != added.name]
     right = choose_side("right", right_column, more, options, default, items, colors, is_asked)
     with middle:
         st.button(
