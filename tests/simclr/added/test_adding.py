@@ -376,9 +376,7 @@ def test_two_sets_need_a_run_on_their_images_but_none_beside_them(tmp_path: Path
     np.save(tmp_path / "file.npy", np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32))
     for name in ("dino", "clip"):
         adding.add(tmp_path / "file.npy", str(photos), name, folder, split="test")
-    with pytest.raises(
-        ConfigError, match=r"^dino are embeddings of images of .*, on which no run was trained; "
-    ):
+    with pytest.raises(ConfigError, match=r"^dino are embeddings of images of .*, on which no run was trained; "):
         references.resolve_encoders(["dino", "clip"], folder)
     first = make_run(folder, dataset=str(photos))
     make_run(folder, dataset="shapes")
