@@ -376,10 +376,10 @@ def test_two_sets_need_a_run_on_their_images_but_none_beside_them(tmp_path: Path
     np.save(tmp_path / "file.npy", np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32))
     for name in ("dino", "clip"):
         adding.add(tmp_path / "file.npy", str(photos), name, folder, split="test")
+    make_run(folder, dataset="shapes")
     with pytest.raises(ConfigError, match=r"^dino are embeddings of images of .*, on which no run was trained; "):
         references.resolve_encoders(["dino", "clip"], folder)
     first = make_run(folder, dataset=str(photos))
-    make_run(folder, dataset="shapes")
     models = references.resolve_encoders(["dino", "clip"], folder)
     assert [(model.name, model.run.id) for model in models] == [("dino", first.id), ("clip", first.id)]
     for names in (["dino"], ["dino", "clip", "untrained"]):  # one alone, and a network that nobody has named
