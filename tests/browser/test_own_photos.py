@@ -20,7 +20,7 @@ from simclr import runs
 
 expect.set_options(timeout=PAGE_MS)
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
 
 SIDE = 96  # so that the network is the one that timm builds, and a photo of this side is resized nowhere
 RECIPE = {
