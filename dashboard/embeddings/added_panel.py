@@ -21,7 +21,8 @@ HERE, UPLOAD = "On this machine", "Upload"
 EVERY = "All images"
 SPLITS = {EVERY: None, "Training": "train", "Validation": "val", "Test": "test"}
 ASKED = "embeddings-asked"  # the form was sent
-ADDED = "embeddings-added"  # sentences about what was just added
+ADDED = "embeddings-added"  # sentences about what was just added or deleted
+GONE = "embeddings-gone"  # a set was deleted: the page behind the dialog may show it
 ABOUT = (
     "Vectors that any encoder made of images become a model here: maps, neighbours, agreement and disagreement, beside "
     "each run. A file has a row for each image."
@@ -46,6 +47,8 @@ def button(place: Any) -> None:
 @st.dialog("Embeddings of other encoders", width="medium")
 def dialog() -> None:
     """The sets that there are, and the form for another."""
+    if st.session_state.pop(GONE, False):
+        st.rerun()
     st.caption(ABOUT)
     found = sets.find_all(store.runs_dir())
     for item in found:
@@ -82,6 +85,8 @@ def row(item: AddedSet) -> None:
 def delete(name: str) -> None:
     with ui.report_errors():
         sets.delete(name, store.runs_dir())
+        st.session_state[ADDED] = [f"The embeddings {name} were deleted."]
+        st.session_state[GONE] = True
 
 
 def form() -> None:

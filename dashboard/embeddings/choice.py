@@ -171,6 +171,11 @@ class Side:
     def run(self) -> Run | None:
         return None if self.what in OTHERS else store.find(self.what)
 
+    @property
+    def has_encoder(self) -> bool:
+        """Whether it can be shown an image; embeddings that were added came without what made them."""
+        return self.what in OTHERS or self.run is not None
+
 
 def subtitle(item: index.Summary) -> str:
     words = [run_labels.arm_text(item) or run_labels.KIND_LABELS[item.kind], item.backbone, item.dataset]
@@ -213,6 +218,17 @@ def comparable(left: str, others: list[index.Summary], split: str) -> list[index
         return []
     found = ((item, images(item.id)) for item in others)
     return [item for item, theirs in found if theirs is not None and not selection.difference(own, theirs)]
+
+
+def _on_images_of(added: sets.AddedSet, found: list[index.Summary], split: str) -> list[index.Summary]:
+    """The runs that were trained on the images of added embeddings."""
+
+    def is_own(run: Run | None) -> bool:
+        if run is None or not (file := run.path / runs.CONFIG).is_file():
+            return False
+        return added.dataset in images_of(str(run.path), file.stat().st_mtime_ns, split)[selection.PLACES]
+
+    return [item for item in found if is_own(store.find(item.id))]
 
 
 def reason_against(left: str, right: str, split: str) -> str:
@@ -332,8 +348,11 @@ def choose_sides(place: Any, more: Any, found: list[index.Summary], is_asked: bo
     if before not in (None, left.what):
         VIEW.update(**{name: FIRST[name] for name in ("right", "right-checkpoint", "right-layer")})
     VIEW["partner-of"] = left.what
+    added = sets.find(left.what, store.runs_dir())
     if left.what not in items:
-        fine, default = found, found[0].id
+        fine = found
+        own = ([] if added is None else _on_images_of(added, found, split)) or found
+        default = default_left([item for item in own if item.kind == "pretrain"] or own)
     else:
         fine = comparable(left.what, found, split)
         default = default_right(items[left.what], [item for item in fine if item.id != left.what])
@@ -345,7 +364,12 @@ def choose_sides(place: Any, more: Any, found: list[index.Summary], is_asked: bo
                 f"{others().get(default) or run_labels.label(items[default])}."
             )
             VIEW["right"] = None
-    options = [item.id for item in fine] + (list(others()) if left.what in items else [])
+    options = [item.id for item in fine]
+    if left.what in items:
+        options += others()
+    elif added is not None:
+        known = sets.find_all(store.runs_dir())
+        options += [item.name for item in known if item.dataset == added.dataset and item.name != added.name]
     right = choose_side("right", right_column, more, options, default, items, colors, is_asked)
     with middle:
         st.button(

@@ -145,8 +145,14 @@ def data_of(
 
 
 @st.fragment
-def maps(folders: list[str], asked: Projection, sides: Sequence[Side], color: str, k: int, judge: str) -> None:
-    """The two maps and what is selected in them; a click or a lasso draws only this part again."""
+def maps(
+    folders: list[str], asked: Projection, sides: Sequence[Side], color: str, k: int, judge: str, verdict: str
+) -> None:
+    """The two maps and what is selected in them; a click or a lasso draws only this part again.
+
+    Args:
+        verdict: what the numbers say, in one sentence; it stands below the maps.
+    """
     embeddings = load(folders)
     data = data_of(embeddings, asked, sides, color, k, judge) if len(embeddings) == len(sides) else None
     if data is None:
@@ -164,10 +170,13 @@ def maps(folders: list[str], asked: Projection, sides: Sequence[Side], color: st
         titles = [side.title for side in sides]
         details = view.details(embeddings, titles, state.image, k, judge)
         points = [panel["points"] for panel in data["panels"]]
-        tug = tug_panel.changed(embeddings, sides, asked, points, state, own)
+        can_tug = any(side.has_encoder for side in sides)
+        tug = tug_panel.changed(embeddings, sides, asked, points, state, own) if can_tug else None
         embedding_map(data, MAP, start=start, token=token, details=details, guests=own.marks, tug=tug)
-    tags_panel.panel(first)
+    st.markdown(escape.markdown(verdict))
+    added_panel.say_shared(first)
     selection.panel(embeddings, sides, state.selection, state.image, asked=asked, **common)
+    tags_panel.panel(first)
     try_panel.panel(own, sides, asked.label)
 
 
@@ -371,10 +380,9 @@ def final_maps(
             "Both sides show the same model: choose another run, other weights or another layer on one of them."
         ]
     says = " ".join(filter(None, sentences))
-    maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge)
-    added_panel.say_shared(embeddings[0])
+    # the first sentence stands with the maps, the rest with its numbers, below
+    maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge, sentences[0] or says)
     pictures_panel.panel(embeddings[0])
-    st.markdown(escape.markdown(sentences[0] or says))  # the rest stands with its numbers, below
     explanation(shown, embeddings)
     if references[0] != references[1]:
         disagree(embeddings, titles)

@@ -141,7 +141,8 @@ def _in_blocks(array: NDArray[Any]) -> Iterator[Floats]:
     step = max(1, BLOCK_VALUES // max(1, array.shape[1]))
     for start in range(0, len(array), step):
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, which is said
-            yield np.asarray(array[start : start + step], dtype=np.float32)
+            block = np.asarray(array[start : start + step], dtype=np.float32)
+        yield block
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from simclr import runs
 from simclr.added import sets
 from simclr.added.sets import AddedSet
 from simclr.config import ConfigError
+from simclr.files.user_paths import user_path
 from simclr.models.weights import Weights
 from simclr.runs import Run
 
@@ -71,7 +72,7 @@ def resolve_encoders(
     names: Sequence[str], runs_dir: Path, checkpoint: str | None = None, layer: Representation = "h"
 ) -> list[EncoderRef]:
     """The encoders that RUN arguments name: runs, `untrained` and `pixels`, and embeddings that were added; the first
-    run lends those its data.
+    run lends those its data. Two added ones need no run among them, if one was trained on their images.
 
     A name may end in a checkpoint and a layer of its own, `RUN@epoch-8@z`; else `checkpoint` and `layer` hold.
 
@@ -85,6 +86,9 @@ def resolve_encoders(
         for (name, *_), item in zip(taken_apart, added, strict=True)
     ]
     host = next((run for run in found if run is not None), None)
+    sets_alone = [item for item in added if item is not None]
+    if host is None and len(sets_alone) > 1 and UNTRAINED not in {name for name, *_ in taken_apart}:
+        host = _run_on(sets_alone[0], runs_dir)
     if host is None:
         raise ConfigError(
             f"RUN is {', '.join(names)}; allowed: at least one run, whose data and network are then used."
@@ -124,6 +128,23 @@ def run_or_untrained(name: str, runs_dir: Path) -> EncoderRef:
     word, _, host = name.partition(":")
     is_untrained = word == UNTRAINED and bool(host)
     return EncoderRef(runs.find(host if is_untrained else name, runs_dir), "untrained" if is_untrained else "weights")
+
+
+def dataset_of(run: Run) -> str:
+    """Where the images of a run lie: the name of a data set, or the full path of a folder."""
+    dataset = str(run.config.get("dataset"))
+    return dataset if dataset in cfg.DATASETS else str(user_path(dataset).resolve())
+
+
+def _run_on(added: AddedSet, runs_dir: Path) -> Run:
+    """The oldest run on the images of a set, so that a new one changes nothing. Raises ConfigError if there is none."""
+    found = [run for run in reversed(runs.list_runs(runs_dir)) if dataset_of(run) == added.dataset]
+    if not found:
+        raise ConfigError(
+            f"{added.name} are embeddings of images of {added.dataset}, on which no run was trained; allowed: a run on "
+            "one side, or at least one that was trained on these images."
+        )
+    return found[0]
 
 
 def _split_reference(

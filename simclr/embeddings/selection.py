@@ -17,7 +17,7 @@ from simclr.added.sets import AddedSet
 from simclr.config import ConfigError
 from simclr.data.folders import folder_layout
 from simclr.embeddings.neighbors import Progress
-from simclr.embeddings.references import EncoderRef
+from simclr.embeddings.references import EncoderRef, dataset_of
 from simclr.files.user_paths import user_path
 from simclr.runs import Run
 
@@ -84,7 +84,7 @@ def for_models(models: Sequence[EncoderRef], choice: ImageSelection) -> ImageSel
         raise ConfigError(
             f"dataset is {named}, and {first.name} are embeddings of images of {first.dataset}; allowed: dataset unset."
         )
-    is_own = all(_lies_at(model.run) == first.dataset for model in models)
+    is_own = all(dataset_of(model.run) == first.dataset for model in models)
     among = sorted((item for item in added if not item.is_whole(choice.split)), key=lambda item: item.digest)
     return replace(
         choice,
@@ -92,11 +92,6 @@ def for_models(models: Sequence[EncoderRef], choice: ImageSelection) -> ImageSel
         place=None,
         among=tuple(among),
     )
-
-
-def _lies_at(run: Run) -> str:
-    dataset = str(run.config.get("dataset"))
-    return dataset if dataset in cfg.DATASETS else str(user_path(dataset).resolve())
 
 
 def data_identity(run: Run, split: str, other: OtherData | None = None) -> dict[str, Any]:

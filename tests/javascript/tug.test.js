@@ -93,3 +93,16 @@ test("a strength that does not exist is the nearest one, an unknown operation th
   map.tug.place = 2;
   assert.notEqual(tugStamp(map), stamp);
 });
+
+test("a model without an encoder has no neighbours of a changed image, and is not said to have moved", () => {
+  const map = tugged(7);
+  map.tug.loaded.panels.push(undefined);
+  map.tug.place = 2;
+  const [known, unknown] = tuggedDetails(map).neighbors;
+  assert.equal(known.length, 2);
+  assert.equal(unknown, null);
+  assert.equal(
+    tugText("Hue 180°", ["SimCLR", "dino"], [0.2249, undefined]),
+    "Hue 180°: moved 0.22 of the median distance in SimCLR",
+  );
+});

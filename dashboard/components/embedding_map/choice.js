@@ -58,8 +58,10 @@ export function chooseWhere(map, isChosen, mode) {
 
 /** @param {EmbeddingMap} map */
 export function showChoice(map) {
-  map.status.textContent = summary(map);
+  map.status.textContent = map.numChosen ? `${count(map.numChosen)} selected` : summary(map);
+  map.status.title = summary(map);
   map.clear.hidden = !map.numChosen;
+  map.node.classList.toggle("has-chosen", map.numChosen > 0);
   showFound(map);
   updateLegend(map);
 }

@@ -51,15 +51,19 @@ export function drawDetails(map) {
     const near = element("div", "near");
     near.append(element("h4", "", `Nearest in ${panel.title}`));
     const found = details?.neighbors[place];
+    if (found === null) {
+      near.append(element("div", "sub", "Not known of a changed image: there is no encoder here."));
+      return near;
+    }
     if (!found) {
       near.append(element("div", "sub", "Looking for them …"));
       near.classList.add("waiting");
       return near;
     }
     const same = found.filter(([other]) => map.labels[other] === map.labels[index]).length;
-    const others = (details?.neighbors ?? [])
-      .filter((_, at) => at !== place)
-      .map((list) => new Set(list.map(([row]) => row)));
+    const others = (details?.neighbors ?? []).flatMap((list, at) =>
+      list && at !== place ? [new Set(list.map(([row]) => row))] : [],
+    );
     const isShared = (/** @type {Neighbor} */ [row, , known]) =>
       known ?? (others.length > 0 && others.every((rows) => rows.has(row)));
     const words = [own ? `${same} of ${found.length} are ${own}` : "By cosine similarity of the features"];

@@ -301,13 +301,15 @@ function mount() {
   map.help.setAttribute("aria-label", "Keys and gestures");
   map.help.hidden = true;
   map.node.addEventListener("keydown", (event) => event.key === "Escape" && leave(map));
+  const controls = element("div", "controls");
+  controls.append(makeFinder(map), makeToolbar(map));
   const stage = element("div", "stage");
-  stage.append(map.holder, map.film, ...makeTug(map));
+  stage.append(map.holder, map.finder.about, map.film, ...makeTug(map));
   const side = element("div", "side");
   side.append(map.legend, map.hint, map.details);
   const body = element("div", "body");
   body.append(stage, side);
-  map.node.append(makeFinder(map), makeToolbar(map), map.help, body, map.said, map.tip);
+  map.node.append(controls, map.help, body, map.said, map.tip);
   showPlaying(map);
   map.resize = new ResizeObserver(() => {
     for (const panel of map.panels) panel.stale = true;

@@ -34,8 +34,8 @@ def described_guests(guests: Mapping[str, Any] | None) -> tuple[dict[str, Any] |
     """Images that stand on the maps as guests, with each array replaced by its name, and the arrays by name.
 
     Args:
-        guests: for M images `names`, `tiles` (M, S, S, 3) uint8, `points` of each panel (M, 2), and `is_exact`: they
-            stand where the maps put them, and not among their neighbours.
+        guests: for M images `names`, `tiles` (M, S, S, 3) uint8, `points` of each panel (M, 2), None where it
+            has no encoder for them, and `is_exact`: they stand where the maps put them, and not among their neighbours.
     """
     arrays: Arrays = {}
     if guests is None:
@@ -46,7 +46,7 @@ def described_guests(guests: Mapping[str, Any] | None) -> tuple[dict[str, Any] |
         "names": tuple(guests["names"]),
         "sheet": _sheet(arrays, sheet, "png", compress_level=1),
         "side": int(tiles.shape[1]),
-        "points": tuple(_named(arrays, points, "f4") for points in guests["points"]),
+        "points": tuple(None if points is None else _named(arrays, points, "f4") for points in guests["points"]),
         "exact": bool(guests["is_exact"]),
     }
     return about, arrays
@@ -60,7 +60,7 @@ def described_tug(tug: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None,
             also `row` among the images of the maps, -1 for one that a user gave, `name`, `operations` (name, label,
             texts of the L strengths, rest, mark), `tiles` (P, L, 3, S, S) uint8, `sample` (images behind averages),
             `how` (how the places came about), and for each panel `points` (P, L, 2), `moved` (P, L), `neighbors` and
-            `similarities` (P, L, K), `is_exact`, and `average` (P,).
+            `similarities` (P, L, K), `is_exact`, and `average` (P,); or `missing`, why it has none of these.
     """
     arrays: Arrays = {}
     if tug is None or "tiles" not in tug:
@@ -75,7 +75,9 @@ def described_tug(tug: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None,
         "sheet": _sheet(arrays, sheet, "webp", quality=QUALITY),
         "side": side,
         "panels": tuple(
-            {
+            dict(panel)
+            if "missing" in panel
+            else {
                 "arrays": {name: _named(arrays, panel[name], dtype) for name, dtype in types.items()},
                 "exact": bool(panel["is_exact"]),
                 "average": tuple(float(value) for value in panel["average"]),

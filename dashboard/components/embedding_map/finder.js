@@ -226,7 +226,7 @@ export function makeFinder(map) {
     return each;
   });
   drawings.append(...drawingButtons);
-  node.append(field, found, select, element("span", "space"), drawings, message, about);
+  node.append(field, found, select, drawings, message);
   map.drawing = "points";
   map.found = null;
   map.numFound = 0;

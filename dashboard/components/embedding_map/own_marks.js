@@ -42,7 +42,7 @@ export function closeSheet(sheet) {
 export const noGuests = () => ({
   source: "",
   sheet: null,
-  points: /** @type {Float32Array[]} */ ([]),
+  points: /** @type {(Float32Array | null)[]} */ ([]),
   names: /** @type {string[]} */ ([]),
   side: 1,
   exact: false,
@@ -57,13 +57,13 @@ export function takeGuests(map) {
   const source = given ? [given.sheet, ...given.points].join(" ") : "";
   if (map.guests.source === source) return;
   const bytes = given && window.simclrArrays?.get(given.sheet);
-  const points = (given?.points ?? []).map((name) => window.simclrArrays?.get(name));
-  if (given && (!bytes || points.some((each) => !each))) return;
+  const points = (given?.points ?? []).map((name) => (name === null ? null : window.simclrArrays?.get(name)));
+  if (given && (!bytes || points.some((each) => each === undefined))) return;
   closeSheet(map.guests.sheet);
   map.guests = {
     source,
     sheet: bytes ? openSheet(map, /** @type {Uint8Array<ArrayBuffer>} */ (bytes)) : null,
-    points: /** @type {Float32Array[]} */ (points),
+    points: /** @type {(Float32Array | null)[]} */ (points),
     names: given?.names ?? [],
     side: given?.side ?? 1,
     exact: Boolean(given?.exact),

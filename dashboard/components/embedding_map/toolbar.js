@@ -50,9 +50,8 @@ export function makeToolbar(map) {
     tools,
     map.status,
     map.clear,
-    element("span", "space"),
-    iconButton("save", "PNG", "Save as a picture (PNG)", () => savePng(map)),
-    iconButton("save", "SVG", "Save as a drawing (SVG)", () => saveSvg(map)),
+    iconButton("save", "PNG", "Save as a picture (PNG)", () => savePng(map), "save"),
+    iconButton("save", "SVG", "Save as a drawing (SVG)", () => saveSvg(map), "save"),
     ask,
   );
   setTool(map, "move");

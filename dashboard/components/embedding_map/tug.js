@@ -24,7 +24,7 @@ export const noTug = () => ({ isWanted: false, operation: "", place: 0, source: 
  */
 export function takeTug(map) {
   const given = map.data.tug?.operations ? /** @type {TugData} */ (map.data.tug) : null;
-  const names = given ? [given.sheet, ...given.panels.flatMap((each) => Object.values(each.arrays))] : [];
+  const names = given ? [given.sheet, ...given.panels.flatMap((each) => Object.values(each.arrays ?? {}))] : [];
   const source = given ? `${given.row} ${names.join(" ")}` : "";
   if (map.tug.source === source) return;
   const arrays = names.map((name) => window.simclrArrays?.get(name));
@@ -34,14 +34,17 @@ export function takeTug(map) {
   map.tug.loaded = given && {
     given,
     sheet: openSheet(map, /** @type {Uint8Array<ArrayBuffer>} */ (arrays[0])),
-    panels: given.panels.map(({ arrays, exact, average }) => ({
-      exact,
-      average,
-      points: /** @type {Float32Array} */ (window.simclrArrays?.get(arrays.points)),
-      moved: /** @type {Float32Array} */ (window.simclrArrays?.get(arrays.moved)),
-      neighbors: /** @type {Int32Array} */ (window.simclrArrays?.get(arrays.neighbors)),
-      similarities: /** @type {Float32Array} */ (window.simclrArrays?.get(arrays.similarities)),
-    })),
+    panels: given.panels.map(
+      ({ arrays, exact = false, average = [] }) =>
+        arrays && {
+          exact,
+          average,
+          points: /** @type {Float32Array} */ (window.simclrArrays?.get(arrays.points)),
+          moved: /** @type {Float32Array} */ (window.simclrArrays?.get(arrays.moved)),
+          neighbors: /** @type {Int32Array} */ (window.simclrArrays?.get(arrays.neighbors)),
+          similarities: /** @type {Float32Array} */ (window.simclrArrays?.get(arrays.similarities)),
+        },
+    ),
   };
 }
 
@@ -81,7 +84,9 @@ export function tuggedDetails(map) {
   if (map.opened >= 0 && place === operation.rest) return null;
   const { details } = map.data;
   const total = loaded.given.operations.length * length;
-  const neighbors = loaded.panels.map(({ neighbors, similarities }) => {
+  const neighbors = loaded.panels.map((panel) => {
+    if (!panel) return null;
+    const { neighbors, similarities } = panel;
     const width = neighbors.length / total;
     return Array.from({ length: width }, (_, k) => {
       return /** @type {Neighbor} */ ([neighbors[at * width + k], similarities[at * width + k]]);
@@ -238,7 +243,7 @@ export function showTug(map) {
   offer.hidden = map.tug.isWanted;
   body.hidden = !loaded;
   said.hidden = Boolean(loaded) || !map.tug.isWanted;
-  said.textContent = tug?.problem || "Showing the image to both encoders, changed in all ways …";
+  said.textContent = tug?.problem || "Showing the image to the encoders, changed in all ways …";
   said.classList.toggle("problem", Boolean(tug?.problem));
   node.classList.toggle("pulling", Boolean(loaded)); // it stays in sight while the maps are looked at
   if (loaded) showStrength(map, loaded, body);
@@ -266,26 +271,31 @@ function showStrength(map, loaded, body) {
   slider.max = String(length - 1);
   slider.value = String(place);
   const text = operation.texts[place];
-  const figures = loaded.panels.map(({ moved }) => moved[at]);
+  const figures = loaded.panels.map((panel) => panel?.moved[at]);
   const titles = map.data.panels.map(({ title }) => title);
   slider.setAttribute("aria-valuetext", tugText(`${operation.label} ${text}`, titles, figures));
   /** @type {HTMLElement} */ (body.querySelector("output")).textContent = text;
   showChanged(/** @type {HTMLElement} */ (body.querySelector(".before")), map, loaded, true);
   showChanged(/** @type {HTMLElement} */ (body.querySelector(".after")), map, loaded);
   /** @type {HTMLElement} */ (body.querySelector(".figures")).replaceChildren(
-    ...loaded.panels.map(({ average }, i) => {
+    ...loaded.panels.map((panel, i) => {
       const figure = element("div", "figure");
       const words = element("div");
+      figure.append(words);
+      words.append(element("div", "title", titles[i]));
+      if (!panel) {
+        words.append(element("div", "", loaded.given.panels[i].missing));
+        return figure;
+      }
       words.append(
-        element("div", "title", titles[i]),
         element("div", "", "of the median distance of two images"),
         element(
           "div",
           "sub",
-          `${loaded.given.sample} images on average at ${operation.texts[operation.mark]}: ${average[number].toFixed(2)}`,
+          `${loaded.given.sample} images on average at ${operation.texts[operation.mark]}: ${panel.average[number].toFixed(2)}`,
         ),
       );
-      figure.append(element("b", "", figures[i].toFixed(2)), words);
+      figure.prepend(element("b", "", panel.moved[at].toFixed(2)));
       return figure;
     }),
   );

@@ -18,9 +18,13 @@ export function tugAddress(operation, place) {
 
 /**
  * How far the image has gone in each model, for who listens to the page.
- * @param {string} what @param {string[]} titles @param {number[]} moved
+ * @param {string} what @param {string[]} titles
+ * @param {(number | undefined)[]} moved none where a model has no encoder
  */
 export function tugText(what, titles, moved) {
-  const parts = titles.map((title, i) => `${moved[i].toFixed(2)} of the median distance in ${title}`);
+  const parts = titles.flatMap((title, i) => {
+    const way = moved[i];
+    return way === undefined ? [] : [`${way.toFixed(2)} of the median distance in ${title}`];
+  });
   return `${what}: moved ${parts.join(", ")}`;
 }

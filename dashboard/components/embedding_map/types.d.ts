@@ -41,7 +41,8 @@ export type Neighbor = [row: number, similarity: number, shared?: boolean];
 export interface Details {
   index: number;
   facts: [label: string, value: string][];
-  neighbors: Neighbor[][];
+  /** Of each panel; none of a changed image where the model has no encoder. */
+  neighbors: (Neighbor[] | null)[];
 }
 
 export interface Start {
@@ -70,7 +71,8 @@ export interface GuestData {
   names: string[];
   sheet: string;
   side: number;
-  points: string[];
+  /** Of each panel; none where its model has no encoder. */
+  points: (string | null)[];
   /** Where the map puts them; else among their neighbours. */
   exact: boolean;
 }
@@ -96,9 +98,11 @@ export interface TugData {
   /** Images behind the averages. */
   sample: number;
   panels: {
-    arrays: { points: string; moved: string; neighbors: string; similarities: string };
-    exact: boolean;
-    average: number[];
+    arrays?: { points: string; moved: string; neighbors: string; similarities: string };
+    exact?: boolean;
+    average?: number[];
+    /** Why there are none, as of a model without an encoder. */
+    missing?: string;
   }[];
   /** How the places came about, in words. */
   how: string;
@@ -406,7 +410,7 @@ export interface Sheet {
 export interface Guests {
   source: string;
   sheet: Sheet | null;
-  points: Float32Array[];
+  points: (Float32Array | null)[];
   names: string[];
   side: number;
   exact: boolean;
@@ -415,14 +419,17 @@ export interface Guests {
 export interface LoadedTug {
   given: TugData;
   sheet: Sheet;
-  panels: {
-    exact: boolean;
-    average: number[];
-    points: Float32Array;
-    moved: Float32Array;
-    neighbors: Int32Array;
-    similarities: Float32Array;
-  }[];
+  panels: (
+    | {
+        exact: boolean;
+        average: number[];
+        points: Float32Array;
+        moved: Float32Array;
+        neighbors: Int32Array;
+        similarities: Float32Array;
+      }
+    | undefined
+  )[];
 }
 
 /** `place`: number of the strength. `source` names what was computed. */

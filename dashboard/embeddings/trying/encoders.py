@@ -34,7 +34,7 @@ from simclr.files.user_paths import existing_folder
 class Placer:
     """One of the two maps, ready to place images on it.
 
-    layout: None where the map is no plane. key: changes with the features.
+    layout: None where the map is no plane. key: changes with the features. choice: the images of the map.
     """
 
     model: EncoderRef
@@ -43,33 +43,60 @@ class Placer:
     space: Space
     layout: Layout | None
     key: str
+    choice: ImageSelection
+
+
+@dataclass(frozen=True)
+class NoPlacer:
+    """One of the two maps, on which no new image can be placed. why: in one sentence."""
+
+    why: str
 
 
 def placers(
     embeddings: Sequence[Embedding], models: Sequence[EncoderRef], asked: Projection, points: Sequence[NDArray[Any]]
-) -> list[Placer]:
-    """What places images on the two maps.
+) -> list[Placer | NoPlacer]:
+    """What places images on the two maps, at least on one.
 
     Args:
         points: of both maps as they are shown.
 
     Raises:
-        ConfigError: with one sentence, if an encoder is gone, or its features are not those of the map.
+        ConfigError: with one sentence, if there is no encoder on either side: embeddings were added without one, it
+            is gone, or its features are not those of the map.
     """
-    found = []
+    found: list[Placer | NoPlacer] = []
     for embedding, model, shown in zip(embeddings, models, points, strict=True):
-        key = f"{embedding.folder} {embedding.provenance.get('features_sha256')}"
         try:
-            encoder = _encoder(key, model, embedding)
-            features, space = _space(key, model, embedding)
-        except OSError as error:
-            raise ConfigError(f"{model.name} cannot be read: {error.strerror or error}.") from None
-        layout = None
-        if asked.dims == 2:
-            digest = hashlib.blake2b(np.ascontiguousarray(shown).tobytes(), digest_size=8).hexdigest()
-            layout = _layout(key, asked.method, digest, shown, features)
-        found.append(Placer(model, embedding, encoder, space, layout, key))
+            found.append(_placer(embedding, model, models, asked, shown))
+        except ConfigError as error:
+            found.append(NoPlacer(str(error)))
+    reasons = [item.why for item in found if isinstance(item, NoPlacer)]
+    if len(reasons) == len(found):
+        raise ConfigError(" ".join(dict.fromkeys(reasons)))
     return found
+
+
+def ready(found: Sequence[Placer | NoPlacer]) -> list[Placer]:
+    """Those that can place images."""
+    return [item for item in found if isinstance(item, Placer)]
+
+
+def _placer(
+    embedding: Embedding, model: EncoderRef, models: Sequence[EncoderRef], asked: Projection, shown: NDArray[Any]
+) -> Placer:
+    key = f"{embedding.folder} {embedding.provenance.get('features_sha256')}"
+    try:
+        encoder = _encoder(key, model, embedding)
+        features, space = _space(key, model, embedding)
+    except OSError as error:
+        raise ConfigError(f"{model.name} cannot be read: {error.strerror or error}.") from None
+    layout = None
+    if asked.dims == 2:
+        digest = hashlib.blake2b(np.ascontiguousarray(shown).tobytes(), digest_size=8).hexdigest()
+        layout = _layout(key, asked.method, digest, shown, features)
+    choice = selection.for_models(models, choice_of(embedding))
+    return Placer(model, embedding, encoder, space, layout, key, choice)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the encoder")

@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from dashboard.embeddings import choice
 from dashboard.embeddings.choice import Side
 from dashboard.embeddings.trying import encoders
-from dashboard.embeddings.trying.encoders import Placer
+from dashboard.embeddings.trying.encoders import NoPlacer, Placer
 from simclr.config import ConfigError
 from simclr.embeddings.neighbors import Nearest
 from simclr.embeddings.projections import Projection
@@ -46,6 +47,11 @@ class Tried:
     @property
     def largest(self) -> NDArray[np.uint8]:
         return max(self.squares, key=lambda square: square.shape[-1])
+
+    @cached_property
+    def tile(self) -> NDArray[np.uint8]:
+        """As the maps show it, (TILE_SIDE, TILE_SIDE, 3)."""
+        return tile_of(self.largest)
 
 
 @dataclass(frozen=True)
@@ -141,28 +147,31 @@ def fall(placer: Placer, squares: Sequence[NDArray[np.uint8]]) -> Fall:
 class OwnImages:
     """The images that were given, with what both models make of them.
 
-    problem: why none can be placed. problems: a sentence for each file that cannot be used.
+    falls: of each side, None where it has no encoder. problem: why none can be placed. problems: a sentence for each
+    file that cannot be used.
     """
 
-    placers: list[Placer] = field(default_factory=list)
+    placers: list[Placer | NoPlacer] = field(default_factory=list)
     images: list[Tried] = field(default_factory=list)
-    falls: list[Fall] = field(default_factory=list)
+    falls: list[Fall | None] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     problem: str = ""
 
     @property
     def is_exact(self) -> bool:
-        return all(item.layout is not None and item.layout.is_exact for item in self.placers)
+        return all(item.layout is not None and item.layout.is_exact for item in encoders.ready(self.placers))
 
     @property
     def marks(self) -> dict[str, Any] | None:
-        """The images for the component that draws the maps; None where there are none on a plane."""
-        if not self.images or any(item.points is None for item in self.falls):
+        """The images for the component that draws the maps; None where there are none on a plane. A side without an
+        encoder has no points."""
+        points = [None if item is None else item.points for item in self.falls]
+        if not self.images or all(each is None for each in points):
             return None
         return {
             "names": [item.name for item in self.images],
-            "tiles": np.stack([tile_of(item.largest) for item in self.images]),
-            "points": [item.points for item in self.falls],
+            "tiles": np.stack([item.tile for item in self.images]),
+            "points": points,
             "is_exact": self.is_exact,
         }
 
@@ -179,9 +188,13 @@ def place(
         return OwnImages()
     try:
         placers = encoders.placers(embeddings, choice.models_of(sides), asked, points)
-        images, problems = tried_images(placers)
-        squares = list(zip(*(item.squares for item in images), strict=True))
-        falls = [fall(placer, each) for placer, each in zip(placers, squares, strict=False)]
+        ready = encoders.ready(placers)
+        images, problems = tried_images(ready)
+        squares = [[item.squares[number] for item in images] for number in range(len(ready))]
+        falls: list[Fall | None] = [None] * len(placers)
+        for placer, each in zip(ready, squares, strict=True):
+            if each:
+                falls[placers.index(placer)] = fall(placer, each)
     except ConfigError as error:
         return OwnImages(problem=str(error))
     return OwnImages(placers, images, falls, problems)

@@ -12,7 +12,7 @@ from dashboard.components.paste_images import paste_images
 from dashboard.embeddings import selection
 from dashboard.embeddings.choice import Side
 from dashboard.embeddings.trying import own_images, tug_panel
-from dashboard.embeddings.trying.encoders import Placer
+from dashboard.embeddings.trying.encoders import NoPlacer, Placer
 from dashboard.embeddings.trying.own_images import SHOWN_NEIGHBORS, TILE_SIDE, UPLOADER, Fall, OwnImages
 from dashboard.shared.formats import fine_percent
 from simclr.analysis.placing import PLACED_AMONG
@@ -64,35 +64,46 @@ def panel(own: OwnImages, sides: Sequence[Side], label: str) -> None:
     Args:
         label: of the map that is shown.
     """
-    with st.container(border=True, key="embedding-try"):
-        st.markdown("**Try images of your own**")
-        st.file_uploader(
-            f"Drop, paste or choose images: PNG, JPEG, WebP or GIF, up to {sample_images.MAX_UPLOAD_MIB} MiB each; "
-            "they stay in this session",
-            type=["png", "jpg", "jpeg", "webp", "gif"],
-            accept_multiple_files=True,
-            key=UPLOADER,
-            max_upload_size=sample_images.MAX_UPLOAD_MIB,
-            on_change=own_images.take_files,
+    if not any(side.has_encoder for side in sides):
+        st.caption(
+            "To try images of your own, choose a run or the raw pixels on one side: added embeddings came without an "
+            "encoder."
         )
-        paste_images(UPLOADER, "embedding-paste")
+        return
+    with st.container(border=True, key="embedding-try"):
+        st.markdown(
+            "**Try images of your own**  \n:small[Drop, paste or choose some: where do they fall on the maps, and what "
+            "are they taken for? They stay in this session.]"
+        )
+        with st.container(gap=None):  # what listens for pasted images takes no room
+            st.file_uploader(
+                "Images to try",
+                type=["png", "jpg", "jpeg", "webp", "gif"],
+                accept_multiple_files=True,
+                key=UPLOADER,
+                max_upload_size=sample_images.MAX_UPLOAD_MIB,
+                on_change=own_images.take_files,
+                label_visibility="collapsed",
+            )
+            paste_images(UPLOADER, "embedding-paste")
         if own.problem:
             st.warning(escape.markdown(own.problem), icon=":material/error:")
         for sentence in own.problems:
             st.warning(escape.markdown(sentence), icon=":material/broken_image:")
         if own.images:
             words = [place_sentence(own.is_exact, label)] if own.marks is not None else []
-            st.caption(" ".join([*words, "Framed neighbours are shared by both models."]))
-        for place in range(len(own.images)):
+            words += ["Framed neighbours are shared by both models."] if None not in own.falls else []
+            st.caption(" ".join(words))
+        for place in reversed(range(len(own.images))):  # the newest is seen first
             _card(place, own, sides)
+            if place:
+                st.divider()
 
 
 def _card(place: int, own: OwnImages, sides: Sequence[Side]) -> None:
-    item, first = own.images[place], own.placers[0].embedding
-    if place:
-        st.divider()
+    item = own.images[place]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.image(own_images.tile_of(item.largest), width=TILE_SIDE)
+        st.image(item.tile, width=TILE_SIDE)
         st.markdown(
             f"**{place + 1} · {escape.markdown(item.name)}**  \n:small[{escape.markdown(item.note)}]", width="stretch"
         )
@@ -105,16 +116,20 @@ def _card(place: int, own: OwnImages, sides: Sequence[Side]) -> None:
                 args=(own_images.digest_of(item.largest),),
                 help="Change its colours, crop or turn it, and see where it goes on both maps above.",
             )
-    rows = [each.near.indices[place, :SHOWN_NEIGHBORS].tolist() for each in own.falls]
-    shared = set(rows[0]).intersection(*rows[1:])
+    rows = [each.near.indices[place, :SHOWN_NEIGHBORS].tolist() for each in own.falls if each is not None]
+    shared = set(rows[0]).intersection(*rows[1:]) if len(rows) > 1 else set()
     for number, (column, placer, side) in enumerate(zip(st.columns(len(sides)), own.placers, sides, strict=True)):
         found = own.falls[number]
         with column:
             st.markdown(f"**Nearest in {escape.markdown(side.title)}**")
+            if isinstance(placer, NoPlacer) or found is None:
+                st.caption(escape.markdown(placer.why if isinstance(placer, NoPlacer) else ""))
+                continue
+            first, near = placer.embedding, found.near.indices[place, :SHOWN_NEIGHBORS].tolist()
             if words := verdict(placer, found, place):
                 st.caption(escape.markdown(" ".join(words)))
-            items = selection.items_of(first, rows[number], -1)
-            for entry, row, similarity in zip(items, rows[number], found.near.similarities[place], strict=False):
+            items = selection.items_of(first, near, -1)
+            for entry, row, similarity in zip(items, near, found.near.similarities[place], strict=False):
                 name = first.classes[int(first.labels[row])] if first.labels is not None else ""
                 entry |= {"caption": f"{similarity:.3f}\n{name}", "mark": row in shared, "open": False}
             selection.grid(first, items, f"embedding-try-{place}-{number}", side=56)

@@ -16,7 +16,7 @@ from dashboard.components.embedding_map import MapState
 from dashboard.embeddings import choice
 from dashboard.embeddings.choice import Side
 from dashboard.embeddings.trying import encoders
-from dashboard.embeddings.trying.encoders import Placer
+from dashboard.embeddings.trying.encoders import NoPlacer, Placer
 from dashboard.embeddings.trying.own_images import OwnImages, digest_of
 from dashboard.maps import map_images
 from simclr.analysis import tugs
@@ -55,20 +55,20 @@ def changed(
         return {"first": FIRST}
     try:
         placers = encoders.placers(embeddings, choice.models_of(sides), asked, points)
+        ready = encoders.ready(placers)
         if row >= 0:
-            image = _image(placers[0].key, int(embeddings[0].ids[row]), placers[0])
+            image = _image(ready[0].key, int(embeddings[0].ids[row]), ready[0])
             name = f"Image {embeddings[0].ids[row]}"
         else:
             assert guest is not None
             image, name = guest.largest, guest.name
-        key = " ".join(
-            [*(item.key for item in placers), asked.text, str(row), digest_of(image), *map(digest_of, points)]
-        )
-        found = _tug(key, placers, image, row)
-        panels = [
-            panel | {"average": _average(placer.key, placers[0].key, placer, placers[0])}
-            for panel, placer in zip(found["panels"], placers, strict=True)
-        ]
+        key = " ".join([*(item.key for item in ready), asked.text, str(row), digest_of(image), *map(digest_of, points)])
+        found = _tug(key, ready, image, row)
+        known = {
+            placer.key: panel | {"average": _average(placer.key, ready[0].key, placer, ready[0])}
+            for panel, placer in zip(found["panels"], ready, strict=True)
+        }
+        panels = [{"missing": item.why} if isinstance(item, NoPlacer) else known[item.key] for item in placers]
     except ConfigError as error:
         return {"first": FIRST, "problem": str(error)}
     return found | {"first": FIRST, "row": row, "name": name, "panels": panels}
@@ -77,7 +77,7 @@ def changed(
 @st.cache_resource(max_entries=2, show_spinner="Opening the images of the maps")
 def _split(key: str, _placer: Placer) -> Any:
     try:
-        return selection.open_split(_placer.model.run, encoders.choice_of(_placer.embedding))
+        return selection.open_split(_placer.model.run, _placer.choice)
     except OSError as error:
         raise ConfigError(f"The images of these maps cannot be read: {error.strerror or error}.") from None
 
@@ -95,7 +95,7 @@ def _pixels(placer: Placer, numbers: Sequence[int]) -> NDArray[np.uint8]:
         raise ConfigError(f"The images of these maps cannot be read: {error.strerror or error}.") from None
 
 
-@st.cache_resource(max_entries=16, show_spinner="Showing the image to both encoders, changed in all ways")
+@st.cache_resource(max_entries=16, show_spinner="Showing the image to the encoders, changed in all ways")
 def _tug(key: str, _placers: Sequence[Placer], _image: NDArray[np.uint8], row: int) -> dict[str, Any]:
     changed = tugs.change_image(_image, [item.encoder for item in _placers])
     panels = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,22 @@ def test_deleted_they_are_offered_no_more(tmp_path: Path, photos: Path, run: Run
     named(app.button, "added-yes-dino").click().run()
     assert not app.exception and sets.find_all(run.path.parent) == []
     assert query(app, "right") == references.UNTRAINED
+
+
+def test_two_added_sets_stand_beside_each_other(tmp_path: Path, photos: Path, run: Run, tiny_runs: Path) -> None:
+    other = make_folder(tmp_path / "other", LAYOUT)
+    strange = trained_run(tiny_runs, dataset=str(other))  # newer, on other images
+    for name in ("dino", "clip"):
+        added_panel.add(str(array_file(tmp_path)), None, str(photos), name, "test", None)
+    added_panel.add(str(array_file(tmp_path)), None, str(other), "elsewhere", "test", None)
+    app = open_page("embeddings", left="dino", method="pca")
+    assert query(app, "right") == run.id != strange.id
+    assert [name for name in named(app.selectbox, "embeddings-right").options if "-" not in name][-1:] == ["clip"]
+
+    embed.compute(references.resolve_encoders(["dino", "clip"], run.path.parent), ImageSelection(), ["pca"])
+    app = open_page("embeddings", left="dino", right="clip", method="pca")
+    assert not app.exception and not app.error, [item.value for item in app.error]
+    assert query(app, "right") == "clip"
+    assert "To try images of your own, choose a run or the raw pixels on one side" in texts(app)
+    data = next(json.loads(node.proto.json) for node in app.get("bidi_component") if '"panels"' in node.proto.json)
+    assert [panel["title"] for panel in data["panels"]] == ["dino", "clip"] and data["tug"] is None

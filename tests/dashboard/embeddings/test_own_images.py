@@ -17,10 +17,11 @@ from trainings import trained_run
 
 from dashboard.components.embedding_map import extras
 from dashboard.embeddings.trying import own_images, tug_panel
+from simclr.added import adding
 from simclr.analysis import cards, tugs
 from simclr.config import ConfigError
 from simclr.embeddings import embed
-from simclr.embeddings.references import EncoderRef
+from simclr.embeddings.references import EncoderRef, resolve_encoders
 from simclr.embeddings.selection import ImageSelection
 from simclr.runs import Run
 
@@ -107,8 +108,8 @@ def test_an_image_of_the_map_falls_on_itself(ready: list[Run], method: str, word
     assert sheet.size == (2 * guests["side"], guests["side"])
     grids = [json.loads(node.proto.json) for node in app.get("bidi_component") if '"items"' in node.proto.json]
     near = [grid["items"] for grid in grids if grid["side"] == 56]
-    assert len(near) == 4 and near[0][0]["row"] == near[1][0]["row"] == row
-    assert near[0][0]["caption"].startswith("1.000")
+    assert len(near) == 4 and near[2][0]["row"] == near[3][0]["row"] == row  # the newest image stands first
+    assert near[2][0]["caption"].startswith("1.000")
 
 
 def read(name: str, content: bytes) -> own_images.Tried | str:
@@ -171,6 +172,28 @@ def test_an_encoder_that_is_gone_or_another_is_said(ready: list[Run], monkeypatc
     assert "other weights than these maps were drawn of" in texts(app)
     data, _ = component(app)
     assert data["guests"] is None and "other weights" in data["tug"]["problem"]
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+def test_a_side_without_an_encoder_leaves_the_other_one_its_images(
+    ready: list[Run], tmp_path: Path, is_left: bool
+) -> None:
+    folder = ready[0].path.parent
+    np.save(tmp_path / "dino.npy", np.random.default_rng(0).normal(size=(2000, 8)).astype(np.float32))
+    adding.add(tmp_path / "dino.npy", "shapes", "dino", folder, split="test")
+    names = ["dino", ready[0].id] if is_left else [ready[0].id, "dino"]
+    embedding = embed.compute(resolve_encoders(names, folder), CHOICE, ["pca"])[0]
+    image = str(embedding.ids[5])
+    app = page(("mine.png", png(20, 20)), left=names[0], right=names[1], image=image, tug="hue~16")
+    has_none = names.index("dino")
+    data, arrays = component(app)
+    points, panels = data["guests"]["points"], data["tug"]["panels"]
+    assert points[has_none] is None and arrays[points[1 - has_none]].shape == (2,)
+    assert "without an encoder" in panels[has_none]["missing"] and "arrays" not in panels[has_none]
+    assert arrays[panels[1 - has_none]["arrays"]["moved"]].reshape(6, 32)[0, 16] > 0.01
+    shown = texts(app)
+    assert shown.count("dino came as a file of embeddings, without an encoder that could take an image.") == 1
+    assert "kNN vote" in shown and "Framed neighbours" not in shown
 
 
 # --- changed step by step -------------------------------------------------------------------------------------------

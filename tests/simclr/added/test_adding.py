@@ -15,12 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import make_folder
+from dashboard_fixtures import make_run
 
 from simclr import runs
 from simclr.added import adding, reading, sets
 from simclr.added.sets import AddedSet
 from simclr.cli.main import main
 from simclr.config import ConfigError
+from simclr.embeddings import references
 
 LAYOUT = {f"{split}/{name}": 5 for split in ("train", "test") for name in "ab"}
 NUM, WIDTH = 20, 6
@@ -366,3 +368,20 @@ def test_the_commands(tmp_path: Path, photos: Path, tiny_runs: Path, capsys: pyt
     assert "images is unset; allowed: the folder of the images." in capsys.readouterr().err
     assert main(["embeddings", "--delete", "dinо"]) == 2  # a Cyrillic o
     assert main(["embeddings", "--delete", "dino"]) == 0 and sets.find_all(tiny_runs) == []
+
+
+def test_two_sets_need_a_run_on_their_images_but_none_beside_them(tmp_path: Path) -> None:
+    photos = make_folder(tmp_path / "photos", {f"{split}/{name}": 6 for split in ("train", "test") for name in "ab"})
+    folder = tmp_path / "runs"
+    np.save(tmp_path / "file.npy", np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32))
+    for name in ("dino", "clip"):
+        adding.add(tmp_path / "file.npy", str(photos), name, folder, split="test")
+    make_run(folder, dataset="shapes")
+    with pytest.raises(ConfigError, match=r"^dino are embeddings of images of .*, on which no run was trained; "):
+        references.resolve_encoders(["dino", "clip"], folder)
+    first = make_run(folder, dataset=str(photos))
+    models = references.resolve_encoders(["dino", "clip"], folder)
+    assert [(model.name, model.run.id) for model in models] == [("dino", first.id), ("clip", first.id)]
+    for names in (["dino"], ["dino", "clip", "untrained"]):  # one alone, and a network that nobody has named
+        with pytest.raises(ConfigError, match="allowed: at least one run"):
+            references.resolve_encoders(names, folder)
