@@ -7,7 +7,8 @@ import numpy as np
 from simclr.data.sources import Indices
 
 # All random streams of a run, so that they are independent of each other under the same seed: cuts of the images and
-# their order, the images of embeddings and films, halves, a network's own numbers, and those of a caller's transform.
+# their order, the images of embeddings and films, halves, a network's own numbers, those of a caller's transform, and
+# how batches are mixed.
 (
     LIMIT_STREAM,
     VAL_STREAM,
@@ -19,7 +20,8 @@ from simclr.data.sources import Indices
     HALVES_STREAM,
     NETWORK_STREAM,
     TRANSFORM_STREAM,
-) = range(10)
+    MIX_STREAM,
+) = range(11)
 
 
 def ranks_in_class(labels: Indices, generator: np.random.Generator) -> tuple[Indices, Indices]:
