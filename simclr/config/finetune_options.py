@@ -174,8 +174,8 @@ class FinetuneConfig(CommonOptions):
         if self.batch_size < 2:
             raise PydanticCustomError(
                 "order",
-                f"{name} is {value:g} and batch_size is {self.batch_size}; allowed: a batch_size of at least 2, since "
-                "the images of a batch are mixed with each other.",
+                f"batch_size is {self.batch_size} and {name} is {value:g}; allowed: at least 2, since the images of a "
+                "batch are mixed with each other.",
             )
         return self
 

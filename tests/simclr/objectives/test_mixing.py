@@ -168,8 +168,8 @@ def test_what_is_mixed_is_left_as_it_was():
         ({"mix_probability": 0}, "mix_probability is 0; allowed: a number above 0, up to 1."),
         (
             {"cutmix_alpha": 1, "batch_size": 1},
-            "cutmix_alpha is 1 and batch_size is 1; allowed: a batch_size of at least 2, since the images of a batch "
-            "are mixed with each other.",
+            "batch_size is 1 and cutmix_alpha is 1; allowed: at least 2, since the images of a batch are mixed with "
+            "each other.",
         ),
         (
             {"mixup_alpha": 0.2, "freeze_encoder": True, "random_weight_init": False, "experiment_version": 1},
