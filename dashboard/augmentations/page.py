@@ -178,7 +178,13 @@ def encoder(kept: dict[str, Any], found: sample_images.SampleImages, numbers: li
     encoder.section(kept, found, numbers)
 
 
-DRAW = {"pairs": pairs, "steps": steps, "shortcut": shortcut_check, "encoder": encoder}
+def mixed(kept: dict[str, Any], found: sample_images.SampleImages, numbers: list[int]) -> None:
+    from dashboard.augmentations import mixed
+
+    mixed.section(kept, found, numbers)
+
+
+DRAW = {"pairs": pairs, "steps": steps, "shortcut": shortcut_check, "mixed": mixed, "encoder": encoder}
 
 
 # --- the page ------------------------------------------------------------------------------------------------------
@@ -209,7 +215,9 @@ STYLE = """
 }
 @media (max-width: 640px) {
   .st-key-augmentation-box-pairs [data-testid="stCaptionContainer"] { display: none; }
-  .stColumn:has(.st-key-augmentation-box-steps, .st-key-augmentation-box-shortcut) { position: static; }
+  .stColumn:has(.st-key-augmentation-box-steps, .st-key-augmentation-box-shortcut, .st-key-augmentation-box-mixed) {
+    position: static;
+  }
 }
 </style>
 """

@@ -20,6 +20,7 @@ PARTS = {
     "pairs": "Pairs",
     "steps": "One image step by step",
     "shortcut": "Shortcut check",
+    "mixed": "MixUp and CutMix",
     "encoder": "What the encoder makes of it",
 }
 MOST_IMAGES = 16
@@ -36,7 +37,10 @@ OPERATIONS = {
     "grayscale": "Grey",
     "blur": "Gaussian blur",
 }
-WIDGETS = ("dataset", "preset", "seed", "epoch", "batch", "part", "size", *NAMES, *OPERATIONS)
+# Of the batch that is mixed: those of Zhang et al. 2018 and Yun et al. 2019 on CIFAR-10, and any weight is as likely.
+ALPHAS = {"mixup_alpha": 1.0, "cutmix_alpha": 1.0}
+MAX_ALPHA = cfg.bounds(cfg.FinetuneConfig.model_fields["mixup_alpha"])["le"]
+WIDGETS = ("dataset", "preset", "seed", "epoch", "batch", "part", "size", *NAMES, *OPERATIONS, *ALPHAS)
 OF_RUN = "run"  # stands for a preset and for a data set: those of the run that the page was opened from
 
 
@@ -76,8 +80,9 @@ def state() -> dict[str, Any]:
     """What the page shows, kept under a key of its own.
 
     `dataset`, `preset`, `values` (of the augmentation), `size` (None: the data set's own), `seed`, `epoch` and `batch`
-    (counted from 0, as in a training; on screen from 1), `part`, `picked` (numbers of images), `image` (the one shown
-    step by step), `run` (id of the run it was opened from, or ""), `origin` (that run's own settings).
+    (counted from 0, as in a training; on screen from 1), `part`, `mixup_alpha`, `cutmix_alpha`, `picked` (numbers of
+    images), `image` (the one shown step by step), `run` (id of the run it was opened from, or ""), `origin` (that run's
+    own settings).
     """
     return st.session_state[STATE]
 
@@ -129,6 +134,7 @@ def from_address(query: url_state.Query) -> dict[str, Any]:
         "epoch": asked.number_in(query, "epoch", 1, last, "1", whole=True),
         "batch": asked.number_in(query, "batch", 1, MAX_EPOCH, "1", whole=True),
         "image": asked.number_in(query, "image", 0, 2**53, "the first one", whole=True),
+        **{name: asked.number_in(query, name, 0.01, MAX_ALPHA, f"{usual:g}") for name, usual in ALPHAS.items()},
     }
     return {
         "run": one["run"] if origin else "",
@@ -141,6 +147,7 @@ def from_address(query: url_state.Query) -> dict[str, Any]:
         "epoch": int(found["epoch"] or 1) - 1,
         "batch": int(found["batch"] or 1) - 1,
         "part": asked.one_of(query, "part", parts, PARTS["pairs"]) or "pairs",
+        **{name: found[name] or usual for name, usual in ALPHAS.items()},
         "show": 0,
         "round": 0,
         "image": found["image"],
@@ -224,6 +231,8 @@ def to_address(kept: dict[str, Any]) -> dict[str, str]:
     query["part"] = kept["part"]
     if kept["part"] == "steps" and kept["image"] is not None:
         query["image"] = str(kept["image"])
+    if kept["part"] == "mixed":
+        query |= {name: cfg.option_text(kept[name]) for name, usual in ALPHAS.items() if kept[name] != usual}
     query["images"] = ",".join(map(str, kept["picked"]))
     return query | {name: cfg.option_text(value) for name, value in kept["values"].items() if value != base[name]}
 

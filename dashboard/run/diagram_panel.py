@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +205,7 @@ def supervised_stages(run: Run, summary: index.Summary, found: dict[str, Any]) -
         stages.append(
             {
                 "title": "View",
-                "note": f"in training: {operations(augmentation)}",
+                "note": f"in training: {operations(augmentation)}{mixed(config)}",
                 "about": "a random view, as this run draws it in training; leads to the Augmentations page",
                 "href": url_state.address("augmentations"),
                 **({"images": found["views"]} if found else {"empty": "image"}),
@@ -256,6 +256,13 @@ def operations(values: Any) -> str:
         if f"{name}_probability" in known and (safe_read.finite_number(values.get(f"{name}_probability")) or 0) > 0
     ]
     return ", ".join(names) or "none"
+
+
+def mixed(config: Mapping[str, Any]) -> str:
+    """How a run's batches are mixed, after its operations; empty where they are not."""
+    ways = (("MixUp", "mixup_alpha"), ("CutMix", "cutmix_alpha"))
+    names = [name for name, option in ways if (safe_read.finite_number(config.get(option)) or 0) > 0]
+    return f"; mixed by {' or '.join(names)}" if names else ""
 
 
 def together(text: str) -> str:

@@ -122,6 +122,33 @@ class FinetuneConfig(CommonOptions):
         "Unset: none with a frozen encoder (features are computed once), else crop and flip.",
         group="Augmentation",
     )
+    mixup_alpha: float = option(
+        0.0,
+        "MixUp: each image and its target are blended with another's of the batch, with a weight from Beta(alpha, "
+        "alpha); 0: off.",
+        group="Augmentation",
+        label="MixUp alpha",
+        ge=0,
+        le=100,
+    )
+    cutmix_alpha: float = option(
+        0.0,
+        "CutMix: a box of each image is taken from another of the batch, targets by area, from Beta(alpha, alpha); "
+        "0: off.",
+        group="Augmentation",
+        label="CutMix alpha",
+        ge=0,
+        le=100,
+    )
+    mix_probability: float = option(
+        1.0,
+        "Share of batches that are mixed, where mixup_alpha or cutmix_alpha is above 0; with both, each batch by "
+        "either, half and half.",
+        group="Augmentation",
+        label="Share of batches mixed",
+        gt=0,
+        le=1,
+    )
 
     @model_validator(mode="after")
     def _check_processes(self) -> Self:
@@ -130,6 +157,25 @@ class FinetuneConfig(CommonOptions):
                 "order",
                 f"devices is {self.devices} and num_nodes is {self.num_nodes}; allowed: 1 and 1 with freeze_encoder "
                 "true and no augmentation, since the head is trained on features computed once.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_mixing(self) -> Self:
+        if not self.mixes:
+            return self
+        name, value = ("mixup_alpha", self.mixup_alpha) if self.mixup_alpha else ("cutmix_alpha", self.cutmix_alpha)
+        if self.trains_on_features:
+            raise PydanticCustomError(
+                "order",
+                f"{name} is {value:g}; allowed: 0 with freeze_encoder true and no augmentation, since the head is "
+                "trained on features computed once, and images are mixed.",
+            )
+        if self.batch_size < 2:
+            raise PydanticCustomError(
+                "order",
+                f"batch_size is {self.batch_size} and {name} is {value:g}; allowed: at least 2, since the images of a "
+                "batch are mixed with each other.",
             )
         return self
 
@@ -178,6 +224,11 @@ class FinetuneConfig(CommonOptions):
     def trains_on_features(self) -> bool:
         """Whether the head is trained on features that are computed once, without the encoder."""
         return self.freeze_encoder and self.augmentation is None
+
+    @property
+    def mixes(self) -> bool:
+        """Whether batches are mixed, by MixUp, CutMix or either."""
+        return self.mixup_alpha > 0 or self.cutmix_alpha > 0
 
     @property
     def peak_learning_rate(self) -> float:

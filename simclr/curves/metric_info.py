@@ -36,7 +36,8 @@ METRICS: dict[str, Metric] = {
         "Top-1 accuracy",
         ("train/top1", "val/top1"),
         "Pre-training: how often the other view of the same image is the "
-        "most similar of all views in the batch. Otherwise: how often the most likely class is right.",
+        "most similar of all views in the batch. Otherwise: how often the most likely class is right; of images that "
+        "training mixes (MixUp, CutMix) it counts by its weight in the target.",
         percent=True,
         better="high",
     ),

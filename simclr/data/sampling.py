@@ -8,7 +8,7 @@ from simclr.data.sources import Indices
 
 # All random streams of a run, so that they are independent of each other under the same seed: cuts of the images and
 # their order, the images of embeddings and films, halves, a network's own numbers, those of a caller's transform, and
-# the labelled images of few-shot tasks.
+# the labelled images of few-shot tasks, and how batches are mixed.
 (
     LIMIT_STREAM,
     VAL_STREAM,
@@ -21,7 +21,8 @@ from simclr.data.sources import Indices
     NETWORK_STREAM,
     TRANSFORM_STREAM,
     TASK_STREAM,
-) = range(11)
+    MIX_STREAM,
+) = range(12)
 
 
 def ranks_in_class(labels: Indices, generator: np.random.Generator) -> tuple[Indices, Indices]:

@@ -54,7 +54,13 @@ def arm_of(config: FinetuneConfig) -> str:
 
 def _images_seen(config: FinetuneConfig) -> str:
     augmentation = config.augmentation or (None if config.freeze_encoder else CROP_AND_FLIP)
-    return "plain images" if augmentation is None else "one random view of each image"
+    seen = "plain images" if augmentation is None else "one random view of each image"
+    if not config.mixes:
+        return seen
+    ways = (("MixUp", config.mixup_alpha), ("CutMix", config.cutmix_alpha))
+    names = " or ".join(f"{name} (alpha {alpha:g})" for name, alpha in ways if alpha > 0)
+    share = "" if config.mix_probability == 1 else f" in {100 * config.mix_probability:.3g} % of the batches"
+    return f"{seen}, mixed by {names}{share}"
 
 
 def protocol_of(config: RunConfig, name: str, **found: Any) -> dict[str, Any]:

@@ -46,9 +46,19 @@ def warnings(sources: Sequence[Source], metrics: Sequence[str]) -> list[str]:
             f"For pre-trainings, {labels} depend on the batch, from which the candidates come: "
             f"{differing['batch_size']}."
         )
+    if len({_is_mixed(source) for source in supervised}) > 1 and {"loss", "top1", "top5"} & set(metrics):
+        found.append(
+            "Training losses and accuracies of these runs are not comparable: some are of images that MixUp or CutMix "
+            "has mixed. Those of validation are."
+        )
     if data := _differing(sources, "dataset"):
         found.append(f"These runs do not share their data: {data}.")
     return found
+
+
+def _is_mixed(source: Source) -> bool:
+    alphas = (source.options.get(name) for name in ("mixup_alpha", "cutmix_alpha"))
+    return any(isinstance(alpha, int | float) and alpha > 0 for alpha in alphas)
 
 
 def _differing(sources: Sequence[Source], name: str) -> str:

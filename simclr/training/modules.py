@@ -18,7 +18,7 @@ from simclr.config import FinetuneConfig, PretrainConfig
 from simclr.data.sampling import NETWORK_STREAM
 from simclr.models.backbones import Backbone
 from simclr.models.heads import classifier, projection_head
-from simclr.objectives import metrics, optim
+from simclr.objectives import metrics, mixing, optim
 from simclr.objectives.nt_xent import contrast
 from simclr.runs import health_log
 
@@ -336,9 +336,36 @@ class Classifier(_TrainingModule):
         return logits
 
     def training_step(self, batch: Labelled, batch_idx: int) -> Tensor:
+        mix = self._draw_mix(batch)
+        if mix is not None:
+            return self._mixed_step(batch, mix)
         logits = self(batch.images).float()
         loss = F.cross_entropy(logits, batch.labels)
         shares = metrics.classification_shares(logits.detach(), batch.labels)
+        self.train_means.add({"loss": loss, **shares}, len(batch.labels))
+        return loss
+
+    def _draw_mix(self, batch: Labelled) -> mixing.Mix | None:
+        config = self.config
+        if not config.mixes:
+            return None
+        height, width = batch.images.shape[-2:]
+        return mixing.draw_mix(
+            config.mixup_alpha,
+            config.cutmix_alpha,
+            config.mix_probability,
+            seed=config.seed,
+            step=self.global_step,
+            height=height,
+            width=width,
+        )
+
+    def _mixed_step(self, batch: Labelled, mix: mixing.Mix) -> Tensor:
+        """A step on mixed images and their targets; what it measures counts a class by its weight in the target."""
+        images, labels = mixing.partners_of(batch.images), mixing.partners_of(batch.labels)
+        logits = self(mixing.mix_images(batch.images, images, mix)).float()
+        loss = F.cross_entropy(logits, mixing.mix_targets(batch.labels, labels, mix.weight, logits.shape[1]))
+        shares = mixing.mixed_shares(logits.detach(), batch.labels, labels, mix.weight)
         self.train_means.add({"loss": loss, **shares}, len(batch.labels))
         return loss
 

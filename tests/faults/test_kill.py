@@ -102,14 +102,16 @@ def test_a_killed_run_ends_as_if_nothing_had_been(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["pretrain", "streamed", "scratch"])
+@pytest.mark.parametrize("what", ["pretrain", "streamed", "scratch", "mixed"])
 def test_ten_kills_at_random_moments(tmp_path, what):
     generator = random.Random(SEED)
-    options = SCRATCH if what == "scratch" else PRETRAIN
+    options = SCRATCH if what in ("scratch", "mixed") else PRETRAIN
+    if what == "mixed":
+        options = options | {"mixup_alpha": 0.2, "cutmix_alpha": 1, "mix_probability": 0.8}
     if what == "streamed":
         folder = make_folder(tmp_path / "images", {"a": 150, "b": 150})
         options = options | {"dataset": str(folder), "memory_share": 0, "num_workers": 2}
-    command = "finetune" if what == "scratch" else "pretrain"
+    command = "finetune" if what in ("scratch", "mixed") else "pretrain"
     options = options | {"epochs": 40}
     expected = whole(tmp_path / "whole", command, options)
     runs_dir = tmp_path / "killed"

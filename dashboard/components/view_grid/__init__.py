@@ -17,7 +17,8 @@ def view_grid(mode: str, data: dict[str, Any], key: str) -> None:
         mode: `views`: rows of original, view 1 and view 2; `steps`: both views of one image after each operation;
             `shortcut`: colour histograms of pairs of crops.
         data: what `sample_images` and `shortcut` return, each with its `revision`. With `views` goes
-            `originals` (a sprite, one column), with `steps` `original`, with `shortcut` `arms` (their two titles).
+            `originals` (a sprite, one column) and perhaps `names` of the two columns beside it, with `steps`
+            `original`, with `shortcut` `arms` (their two titles).
     """
     registered("view_grid")(key=key, data={"mode": mode, **data})
 

@@ -8,6 +8,8 @@ export interface ViewsData {
   revision: string;
   sprite: string;
   originals: string;
+  /** Of the two columns, where they are no views. */
+  names?: string[];
   rows: { title: string; words: [what: string, value: string][][]; boxes: (Crop | null)[] }[];
 }
 

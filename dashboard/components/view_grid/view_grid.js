@@ -23,20 +23,21 @@ function drawViews(data) {
       const cell = element("div", name);
       const done = column ? row.words[column - 1] : [];
       const said = done.map((pair) => pair.join(" ").trim()).join(", ");
+      const title = column ? (data.names?.[column - 1] ?? `View ${column}`) : row.title;
       const picture = column
-        ? tile(data.sprite, column - 1, place, 2, data.rows.length, `View ${column} of ${row.title}: ${said}`)
+        ? tile(data.sprite, column - 1, place, 2, data.rows.length, `${title} of ${row.title}: ${said}`)
         : tile(data.originals, 0, place, 1, data.rows.length, row.title);
       if (column)
         picture.tabIndex = 0; // its crop stands out in the original
       else row.boxes.forEach((box, which) => frame(picture, box, which));
-      const words = element("div", "words");
+      const words = element("div", data.names ? "words few" : "words");
       for (const [what, value] of done) {
         const line = element("div");
         line.append(element("span", "", what), element("span", "", value));
         words.append(line);
       }
       const key = column && row.boxes[column - 1] ? name : "";
-      cell.append(heading(column ? `View ${column}` : row.title, key), picture, words);
+      cell.append(heading(title, key), picture, words);
       trio.append(cell);
     });
     figure.append(trio);

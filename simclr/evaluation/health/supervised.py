@@ -84,7 +84,8 @@ UNDERFITS = Rule(
     "note",
     "Underfits",
     f"Said of a run that has ended when the training accuracy is below {100 * FITS:.0f} % and less than "
-    f"{100 * SAME:.0f} points above the validation accuracy, and neither loss falls any more, as for “Not converged”.",
+    f"{100 * SAME:.0f} points above the validation accuracy, and neither loss falls any more, as for “Not converged”. "
+    "Not said where MixUp or CutMix mixes the training images.",
 )
 LEARNING = Rule("learning", "ok", "Learning", "Said of a run that is going on when no other rule applies.")
 TRAINED = Rule("trained", "ok", "Trained", "Said of a run that has ended when no other rule applies.")
@@ -124,6 +125,7 @@ class _Supervised:
     Attributes:
         known: epoch by epoch.
         num_classes, num_train, num_val: None where they were not recorded.
+        is_mixed: by MixUp or CutMix; a class counts by its weight in the training accuracy then, which stays below 1.
     """
 
     known: Epochs
@@ -131,6 +133,12 @@ class _Supervised:
     num_classes: int | None
     num_train: int | None
     num_val: int | None
+    is_mixed: bool = False
+
+    @property
+    def images(self) -> str:
+        """What the training accuracy is of."""
+        return "mixed training images" if self.is_mixed else "training images"
 
     @property
     def guessing(self) -> float:
@@ -177,7 +185,8 @@ def verdict(
 
     Args:
         records: columns of its `metrics.csv`, equally long, NaN where a row has no value.
-        config: its options; `epochs`, `freeze_encoder` and `random_weight_init` are used.
+        config: its options; `epochs`, `freeze_encoder`, `random_weight_init`, `mixup_alpha` and `cutmix_alpha` are
+            used.
         meta: `num_classes`, `num_train_images` and `num_val_images`, where they are known.
         reason: that its status gives for an end: `diverged` where it was ended for that.
         ended: no further epoch is to come.
@@ -191,7 +200,8 @@ def verdict(
     arm = "scratch" if config.get("random_weight_init") else "frozen" if config.get("freeze_encoder") else "full"
     counts = (positive(meta.get(name)) for name in ("num_classes", "num_train_images", "num_val_images"))
     num_classes, num_train, num_val = (int(count) if count else None for count in counts)
-    run = _Supervised(known, arm, num_classes, num_train, num_val)
+    is_mixed = any(positive(config.get(name)) for name in ("mixup_alpha", "cutmix_alpha"))
+    run = _Supervised(known, arm, num_classes, num_train, num_val, is_mixed)
     rules = (_not_learning, _climbing, _early, _unseen, _memorizes, _few_images, _chance, _still_falling, _underfits)
     for rule in rules:
         if (found := rule(run)) is not None:
@@ -263,7 +273,7 @@ def _memorizes(run: _Supervised) -> Verdict | None:
     since = run.known.since(run.train - run.val >= max(GAP, 2 * margin), LASTING_EPOCHS)
     if since is None:
         return None
-    images = f"its {run.num_train:,} training images" if run.num_train else "its training images"
+    images = f"its {run.num_train:,} {run.images}" if run.num_train else f"its {run.images}"
     val = run.known.get("val/loss")
     best = int(np.nanargmin(val)) if np.isfinite(val).any() else 0
     worse = ""
@@ -296,7 +306,7 @@ def _chance(run: _Supervised) -> Verdict | None:
         return None
     return CHANCE.found(
         f"{run.val_text} of the validation images are right, and guessing has {percent(chance)}: what it learns from "
-        f"its training images ({percent(run.train[-1])} right) does not hold for others.",
+        f"its {run.images} ({percent(run.train[-1])} right) does not hold for others.",
         advice=REMEDY[run.arm],
     )
 
@@ -323,6 +333,8 @@ def _still_falling(run: _Supervised) -> Verdict | None:
 
 
 def _underfits(run: _Supervised) -> Verdict | None:
+    if run.is_mixed:  # no accuracy on mixed images tells how well it fits whole ones
+        return None
     fall = _fall(run.known.get("train/loss"), len(run.known))
     still = fall is not None and fall[0] < FALLING
     if not (run.known.ended and still and run.train[-1] < FITS and run.train[-1] - run.val[-1] < SAME):
@@ -335,7 +347,7 @@ def _underfits(run: _Supervised) -> Verdict | None:
 
 
 def _fine(run: _Supervised) -> Verdict:
-    seen = f"{percent(run.train[-1])} of its training images and {run.val_text} of the validation images are right"
+    seen = f"{percent(run.train[-1])} of its {run.images} and {run.val_text} of the validation images are right"
     if run.known.ended:
         return TRAINED.found(f"It was trained to its end: {seen}.")
     return LEARNING.found(f"It learns: {seen}.")

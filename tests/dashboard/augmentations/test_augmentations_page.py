@@ -481,6 +481,46 @@ def test_colour_jitter_closes_the_shortcut(tiny_runs: Path) -> None:
     assert off.metric[0].value == off.metric[1].value == app.metric[0].value
 
 
+def test_a_batch_is_mixed_as_in_training(tiny_runs: Path) -> None:
+    """Its weights and box are those of a training's step, and the targets in words have them."""
+    import torch
+
+    from simclr.objectives import mixing
+    from simclr.views import augment
+
+    app = augmentations_page(
+        part="mixed", preset="paper", seed="7", epoch="3", images="4,1,2", mixup_alpha="1.5", size="32"
+    )
+    drawn = component(app, "views")
+    found = sample_images.load("shapes", size=32)
+    places = found.places([4, 1, 2])
+    chosen, ids = torch.from_numpy(found.images[places]), torch.from_numpy(found.ids[places])
+    views = augment.random_view(chosen, ids, Augmentation(), seed=7, epoch=2, view=0, size=32)
+    mixes = [mixing.draw_mix(*alphas, 1.0, seed=7, step=2, height=32, width=32) for alphas in ((1.5, 0.0), (0.0, 1.0))]
+    others = views.roll(1, 0)
+    assert_same_views(drawn["sprite"], [mixing.mix_images(views, others, mix) for mix in mixes])
+    assert_same_views(drawn["originals"], [views])
+    assert drawn["names"] == ["MixUp", "CutMix"]
+    names = [found.names[place] for place in places]
+    for number, row in enumerate(drawn["rows"]):
+        for mix, words in zip(mixes, row["words"], strict=True):
+            shares = dict(words)
+            own, other = names[number], names[number - 1]
+            assert shares[own] == ("100 %" if own == other else f"{100 * mix.weight:.0f} %")
+            assert set(shares) == {own, other}
+    assert "step 3 of a training with seed 7" in texts(app)
+    assert address(app)["mixup_alpha"] == "1.5" and "cutmix_alpha" not in address(app)
+    app.slider(key="augmentation-cutmix_alpha").set_value(3.0).run()
+    assert address(app)["cutmix_alpha"] == "3"
+    assert component(app, "views")["revision"] != drawn["revision"]
+
+
+def test_one_image_alone_is_not_mixed(tiny_runs: Path) -> None:
+    app = augmentations_page(part="mixed", images="4", cutmix_alpha="-3")
+    assert "add at least one more" in texts(app)
+    assert app.slider(key="augmentation-cutmix_alpha").value == 1.0
+
+
 def test_sixteen_images_are_drawn_in_one_go(tiny_runs: Path) -> None:
     """They cost some three times what one does, and not sixteen times."""
     import torch

@@ -166,3 +166,17 @@ def test_operations_in_words(values, words):
 
 def test_counts_are_short():
     assert [diagram_panel.count_text(number) for number in (870, 65_900, 23_508_032)] == ["870", "65.9 k", "23.5 M"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, ""),
+        ({"mixup_alpha": 0.0, "cutmix_alpha": None}, ""),
+        ({"cutmix_alpha": 1}, "; mixed by CutMix"),
+        ({"mixup_alpha": 0.2, "cutmix_alpha": 1}, "; mixed by MixUp or CutMix"),
+        ({"mixup_alpha": "x"}, ""),
+    ],
+)
+def test_how_batches_are_mixed_in_words(values, words):
+    assert diagram_panel.mixed(values) == words

@@ -143,6 +143,17 @@ def test_losses_that_must_not_be_compared_are_named(folder):
     assert "cross-entropy" in comparisons.warnings(sources(folder), ["loss"])[0]
 
 
+def test_training_curves_of_mixed_images_are_not_compared_with_those_of_whole_ones(folder):
+    make_run(folder, kind="scratch")
+    make_run(folder, kind="scratch", mixup_alpha=0.0)
+    assert comparisons.warnings(sources(folder), ["loss"]) == []
+    make_run(folder, kind="scratch", cutmix_alpha=1.0)
+    for metric in ("loss", "top1", "top5"):
+        (sentence,) = comparisons.warnings(sources(folder), [metric])
+        assert "MixUp or CutMix" in sentence
+    assert comparisons.warnings(sources(folder), ["lr"]) == []
+
+
 def test_the_csv_holds_every_measured_point(folder):
     pretraining, _ = make_experiment(folder)
     (source,) = [source for source in sources(folder) if source.id == pretraining.id]

@@ -311,3 +311,19 @@ def test_a_run_on_images_without_labels_is_refused(tiny_runs, tmp_path, capsys):
     assert run.evaluation == {}
     capsys.readouterr()
     assert "have no labelled test images" in refused(capsys, run.id)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "on one random view of each image. The"),
+        ({"mixup_alpha": 0.2}, "each image, mixed by MixUp (alpha 0.2). The"),
+        (
+            {"mixup_alpha": 0.2, "cutmix_alpha": 1, "mix_probability": 0.5},
+            "each image, mixed by MixUp (alpha 0.2) or CutMix (alpha 1) in 50 % of the batches. The",
+        ),
+    ],
+)
+def test_a_protocol_says_how_batches_were_mixed(options, words):
+    config = cfg.build(cfg.FinetuneConfig, {"random_weight_init": True} | options)
+    assert words in protocols.protocol_of(config, "scratch")["text"]

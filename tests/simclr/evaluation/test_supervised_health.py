@@ -165,6 +165,15 @@ def test_underfitting_is_low_in_training_too_and_stands_still():
     assert "mlp head" in judge(course(20, val__top1=constant(0.56), **still), ended=True, freeze_encoder=True).advice
 
 
+@pytest.mark.parametrize("way", ["mixup_alpha", "cutmix_alpha"])
+def test_accuracy_on_mixed_images_is_called_that_and_is_no_underfitting(way):
+    still = {"train__loss": constant(1.5), "val__loss": constant(1.5), "train__top1": constant(0.6)}
+    found = judge(course(20, val__top1=constant(0.56), **still), ended=True, **{way: 0.2})
+    assert found.state == "trained"
+    assert "60.0 % of its mixed training images" in found.sentence
+    assert judge(course(20, val__top1=constant(0.56), **still), ended=True, **{way: 0.0}).state == "underfits"
+
+
 def test_divergence_is_said_before_all_else():
     assert judge(course(3), reason="diverged").state == "diverged"
     assert judge(course(4, train__loss=lambda e: math.inf if e == 4 else 1)).since == 4

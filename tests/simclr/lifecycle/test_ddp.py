@@ -8,7 +8,7 @@ import time
 
 import pytest
 import torch
-from conftest import TINY_PRETRAIN, flags
+from conftest import TINY, TINY_PRETRAIN, flags
 from trainings import rows_of
 
 from simclr import runs
@@ -84,6 +84,21 @@ def test_two_processes_train_as_one(one, two):
     first, second = (torch.load(run.model_path, weights_only=True) for run in (one, two))
     moved = torch.cat([(first[key] - second[key]).flatten() for key in first]).norm()
     assert moved < 1e-3 * torch.cat([first[key].flatten() for key in first]).norm()
+
+
+def test_two_processes_mix_their_batches_as_one(tmp_path):
+    """MixUp and CutMix take the image before each from the whole batch, wherever that is."""
+    options = TINY | {"backbone": "squeezenet1_1", "image_size": 32, "optimizer": "sgd", "learning_rate": 0.01}
+    options |= {"random_weight_init": True, "mixup_alpha": 1, "cutmix_alpha": 1, "film_frames": 0}
+    found = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        finish(start(command(options | {"devices": number}, name="finetune"), folder))
+        found.append(values(only_run(folder)))
+    for name, column in found[0].items():
+        if not name.startswith("perf/"):
+            assert found[1][name] == pytest.approx(column, rel=2e-3, abs=2e-3), name
 
 
 def test_the_main_process_alone_writes(two):

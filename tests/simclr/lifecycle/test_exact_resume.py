@@ -181,6 +181,9 @@ VARIANTS = {
     "two processes": {"devices": 2},
     "augmented": {"augmentation.crop_scale_min": 0.5},
     "several passes": {"images_per_epoch": 150, "label_fraction": 0.2},
+    # with an augmentation a frozen encoder sees images, which can be mixed
+    "mixed": {"mixup_alpha": 0.4, "cutmix_alpha": 1, "mix_probability": 0.8, "augmentation.crop_scale_min": 0.5},
+    "mixed in two processes": {"mixup_alpha": 0.4, "cutmix_alpha": 1, "devices": 2},
 }
 
 
@@ -191,7 +194,7 @@ def allowed(kind, end, variant):
         or ("backbone" in names and kind in ("full", "frozen"))
         or ({"micro_batch_size", "knn_every_epochs", "initial_image_size"} & set(names) and kind != "pretrain")
         or ("devices" in names and kind == "frozen")
-        or ("images_per_epoch" in names and kind == "pretrain")
+        or ({"images_per_epoch", "mixup_alpha"} & set(names) and kind == "pretrain")
     )
 
 

@@ -9,6 +9,7 @@ from simclr import config as cfg
 from simclr.config import FinetuneConfig, PretrainConfig
 from simclr.data.batches import EpochBatches
 from simclr.models.backbones import build_encoder
+from simclr.objectives import mixing
 from simclr.objectives.metrics import RunningMeans, classification_shares
 from simclr.objectives.nt_xent import nt_xent
 from simclr.training import frozen_head
@@ -107,6 +108,30 @@ def test_freezing_keeps_weights_modes_and_buffers(frozen):
     assert model.head.weight.grad is not None
     trained = sum(len(group["params"]) for group in optimizer.param_groups)
     assert trained == (2 if frozen else len(list(model.parameters())))
+
+
+@pytest.mark.parametrize("way", ["mixup_alpha", "cutmix_alpha"])
+def test_a_classifier_learns_from_mixed_images_and_targets(way):
+    model, batch = make_classifier(**{way: 1, "seed": 5}), labelled()
+    alphas = {"mixup_alpha": 0.0, "cutmix_alpha": 0.0, way: 1.0}
+    mix = mixing.draw_mix(**alphas, probability=1, seed=5, step=0, height=16, width=16)
+    others = batch.images.roll(1, 0)
+    logits = model(mixing.mix_images(batch.images, others, mix))
+    parts = [F.cross_entropy(logits, classes) for classes in (batch.labels, batch.labels.roll(1))]
+    loss = model.training_step(batch, 0)
+    torch.testing.assert_close(loss, mix.weight * parts[0] + (1 - mix.weight) * parts[1])
+    assert 0.01 < mix.weight < 0.99 and abs(loss - F.cross_entropy(model(batch.images), batch.labels)) > 1e-3
+    best = logits.argmax(dim=1)
+    hits = mix.weight * (best == batch.labels) + (1 - mix.weight) * (best == batch.labels.roll(1))
+    assert model.train_means.take()["top1"] == pytest.approx(float(hits.float().mean()))
+
+
+def test_a_batch_that_is_not_mixed_is_as_without_the_option():
+    batch, losses = labelled(), []
+    for options in ({}, {"mixup_alpha": 1, "mix_probability": 1e-9}):
+        model = make_classifier(**options)
+        losses.append((model.training_step(batch, 0), model.train_means.take()))
+    assert losses[0] == losses[1]
 
 
 def test_validation_of_a_classifier_weighs_images_and_not_batches():
