@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-TITLES = {"color": "Colour", "autocontrast": "Auto-contrast", "shear_x": "Shear across", "shear_y": "Shear down"}
-TITLES |= {"translate_x": "Shift across", "translate_y": "Shift down"}
-POLICIES = {"randaugment": "RandAugment", "autoaugment_cifar": "AutoAugment, CIFAR-10"}
+from simclr.config.augmentation import Policy
+
+TITLES = {"color": "Colour", "autocontrast": "Auto-contrast", "translate_x": "Shift x", "translate_y": "Shift y"}
+POLICIES: dict[Policy, str] = {"randaugment": "RandAugment", "autoaugment_cifar": "AutoAugment, CIFAR-10"}
 
 
 def title(operation: str) -> str:
     """`shear_x` as a heading."""
-    return TITLES.get(operation, operation.capitalize())
+    return TITLES.get(operation, operation.replace("_", " ").capitalize())
 
 
 def strength_text(operation: str, strength: float) -> str:
@@ -31,7 +32,7 @@ def strength_text(operation: str, strength: float) -> str:
 
 def short_strength(operation: str, strength: float) -> str:
     """The same where there is little room."""
-    text = strength_text(operation, strength)
-    for words in (" px per px", " of the side", " anticlockwise", " kept", "inverted "):
+    text = strength_text(operation, strength).replace("inverted from ", "≥ ")
+    for words in (" px per px", " of the side", " anticlockwise", " kept", " on"):
         text = text.replace(words, "")
     return text if any(letter.isdigit() for letter in text) else ""

@@ -119,7 +119,7 @@ def test_a_policy_is_chosen_shown_in_words_and_kept_in_the_address(tiny_runs: Pa
     assert not app.exception
     assert address(app)["policy"] == "randaugment"
     assert component(app, "views")["sprite"] != plain
-    assert drawn_words(app) & {"rotate", "shear across", "shift down", "equalize", "posterize", "sharpness"}
+    assert drawn_words(app) & {"rotate", "shear x", "shift y", "equalize", "posterize", "sharpness"}
     sliders(app)["randaugment_ops"].set_value(1).run()
     assert address(app)["randaugment_ops"] == "1"
     box = next(item for item in app.selectbox if item.key.split("~")[0].endswith("-policy"))
