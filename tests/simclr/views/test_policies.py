@@ -8,6 +8,7 @@ import torch
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as reference
 
+from simclr import config as cfg
 from simclr.config import Augmentation
 from simclr.data import shapes
 from simclr.views import augment
@@ -269,3 +270,22 @@ def test_a_batch_on_another_device_draws_its_policy_on_the_cpu():
     for augmentation in POLICIES:
         views = augment.two_views(images, torch.arange(16), augmentation, size=32)
         assert views[0].is_meta and views[1].shape == (16, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("policy", "randaug", "randaugment, autoaugment_cifar, or unset"),
+        ("policy", 1, "randaugment, autoaugment_cifar, or unset"),
+        ("randaugment_ops", 0, "a whole number from 1 to 8"),
+        ("randaugment_ops", 1.5, "a whole number from 1 to 8"),
+        ("randaugment_magnitude", 31, "a whole number from 0 to 30"),
+        ("randaugment_magnitude", "strong", "a whole number from 0 to 30"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(name, value, allowed):
+    for model in (cfg.PretrainConfig, cfg.FinetuneConfig):
+        with pytest.raises(cfg.ConfigError) as error:
+            cfg.build(model, {"augmentation": {name: value}, "experiment_version": 0})
+        assert f"augmentation.{name} is {value}; allowed: {allowed}." in str(error.value).split("\n")
+    assert cfg.build(cfg.PretrainConfig, {"augmentation": {"policy": "none"}}).augmentation.policy is None
