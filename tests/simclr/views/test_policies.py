@@ -212,6 +212,9 @@ def test_autoaugment_draws_each_pair_as_often_and_applies_each_operation_with_it
             strengths = drawn.strengths[rows, slot].abs().unique()
             assert len(strengths) <= 2 * len(pairs)
     assert sum(len(pairs) for pairs in wanted.values()) == 25
+    twice = drawn[(drawn.operations == OPERATIONS.index("translate_y")).all(dim=1)]
+    drawn_of_it = torch.cat([twice.applied, twice.strengths > 0], dim=1).float()  # each by itself
+    assert (torch.corrcoef(drawn_of_it.T) - torch.eye(4)).abs().max() < 5 / math.sqrt(len(drawn_of_it))
 
 
 def test_a_policy_changes_nothing_else_that_is_drawn():
