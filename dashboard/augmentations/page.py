@@ -17,6 +17,7 @@ from simclr.analysis import color_shortcut
 from simclr.config import Augmentation, ConfigError
 from simclr.results import index
 from simclr.views import pictures, sample_images
+from simclr.views.policies.wording import POLICIES
 
 QUESTION = (
     "What do two views of one image still have in common? That is what the network learns to see; "
@@ -33,6 +34,8 @@ SHORT_LABELS = {
     "crop_ratio": "Width / height",
     "blur_sigma": "Strength, sigma (pixels)",
     "blur_kernel_size": "Window (pixels)",
+    "randaugment_ops": "Operations for each view",
+    "randaugment_magnitude": "Strength of each",
 }
 
 
@@ -77,7 +80,8 @@ def slide(kept: dict[str, Any], name: str) -> None:
     low, high = slider_range(name, info, values[name])
     if cfg.field_type(info) is int:
         whole = url_state.start(key, int(values[name]))
-        values[name] = st.slider(label, int(low), int(high), step=2, help=info.description, **whole)
+        step = 2 if name == "blur_kernel_size" else 1
+        values[name] = st.slider(label, int(low), int(high), step=step, help=info.description, **whole)
         return
     own = url_state.start(key, float(values[name]))
     value = st.slider(label, float(low), float(high), step=0.01, help=info.description, **own)
@@ -105,6 +109,35 @@ def controls(kept: dict[str, Any]) -> None:
             with st.container(key=f"operation-{operation}", gap="small"):
                 for name in ordered:
                     slide(kept, name)
+        if operation == "flip":  # after which a policy is applied
+            policy(kept)
+
+
+def policy(kept: dict[str, Any]) -> None:
+    """Which policy, if any, and the numbers of one that has some."""
+    values, info = kept["values"], Augmentation.model_fields["policy"]
+    on = st.toggle(
+        "**Policy**", help=info.description, **url_state.start(choice.widget("policy-on"), values["policy"] is not None)
+    )
+    if not on:
+        if values["policy"] is not None:
+            kept.setdefault("before", {})["policy"] = values["policy"]
+        values["policy"] = None
+        return
+    if values["policy"] is None:
+        values["policy"] = kept.get("before", {}).get("policy") or cfg.choices(info)[0]
+        choice.forget("policy")
+    with st.container(key="operation-policy", gap="small"):
+        values["policy"] = st.selectbox(
+            "Which",
+            cfg.choices(info),
+            format_func=POLICIES.__getitem__,
+            label_visibility="collapsed",
+            **url_state.start(choice.widget("policy"), values["policy"]),
+        )
+        if values["policy"] == "randaugment":
+            slide(kept, "randaugment_ops")
+            slide(kept, "randaugment_magnitude")
 
 
 # --- the parts -----------------------------------------------------------------------------------------------------
@@ -153,18 +186,20 @@ def shortcut_check(kept: dict[str, Any], found: sample_images.SampleImages, numb
     drawn = color_shortcut.check(found, places, len(shown), Augmentation(**kept["values"]), **drawing(kept))
     before, after = drawn.pop("top1")
     chance, count = drawn.pop("chance"), drawn.pop("num_images")
+    has_policy = kept["values"]["policy"] is not None
+    arms = (color_shortcut.ARMS[0], "With jitter, grey and policy") if has_policy else color_shortcut.ARMS
     st.markdown(
         f"How often does the colour histogram of one crop alone pick the other crop of the same image out of {count}?"
     )
     with st.container(horizontal=True, gap="large", key="shortcut-numbers"):
-        st.metric("Crops alone", formats.percent(before, 0), width="content")
-        st.metric("With colour jitter and grey", formats.percent(after, 0), width="content")
+        st.metric(arms[0], formats.percent(before, 0), width="content")
+        st.metric(arms[1], formats.percent(after, 0), width="content")
         st.metric("Chance", formats.percent(chance), width="content")
     st.markdown(
         "Where colours alone find the partner, a network can solve the task by them and need not learn what is in the "
         "picture; the closer to chance, the less of that shortcut is left (Chen et al. 2020, figure 6)."
     )
-    view_grid("shortcut", drawn | {"arms": color_shortcut.ARMS}, key="augmentation-shortcut")
+    view_grid("shortcut", drawn | {"arms": arms}, key="augmentation-shortcut")
     st.caption(
         "Filled: view 1; dashed: view 2. Heights are square roots of the share of pixels in 16 steps of red, green and "
         "blue. In common: the share of pixels on which two histograms agree, from 0 to 1. Crops and mirroring are the "

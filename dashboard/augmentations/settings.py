@@ -40,7 +40,7 @@ OPERATIONS = {
 # Of the batch that is mixed: those of Zhang et al. 2018 and Yun et al. 2019 on CIFAR-10, and any weight is as likely.
 ALPHAS = {"mixup_alpha": 1.0, "cutmix_alpha": 1.0}
 MAX_ALPHA = cfg.bounds(cfg.FinetuneConfig.model_fields["mixup_alpha"])["le"]
-WIDGETS = ("dataset", "preset", "seed", "epoch", "batch", "part", "size", *NAMES, *OPERATIONS, *ALPHAS)
+WIDGETS = ("dataset", "preset", "seed", "epoch", "batch", "part", "size", *NAMES, *OPERATIONS, *ALPHAS, "policy-on")
 OF_RUN = "run"  # stands for a preset and for a data set: those of the run that the page was opened from
 
 
@@ -164,10 +164,12 @@ def _values(one: Mapping[str, str], base: dict[str, Any]) -> dict[str, Any]:
             continue
         info = Augmentation.model_fields[name]
         typed = forms.typed(info, text)
-        if typed is not None and not problem(values | {name: typed}):
+        is_unset = cfg.is_optional(info) and text.strip().lower() in forms.UNSET_WORDS
+        if (typed is not None or is_unset) and not problem(values | {name: typed}):
             values[name] = typed
         else:
-            asked.say_instead(name, text, f"is not {cfg.allowed(info)} that goes with the others", f"{values[name]:g}")
+            instead = "none" if values[name] is None else cfg.option_text(values[name])
+            asked.say_instead(name, text, f"is not {cfg.allowed(info)} that goes with the others", instead)
     return values
 
 
@@ -256,7 +258,7 @@ def use_preset() -> None:
     name = url_state.value_of(widget("preset"))
     _, values, size = bases(kept["origin"])[name]
     kept |= {"preset": name, "values": dict(values), "size": size}
-    forget(*NAMES, *OPERATIONS, "size")
+    forget(*NAMES, *OPERATIONS, "policy-on", "size")
 
 
 def use_dataset() -> None:

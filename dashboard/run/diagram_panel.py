@@ -17,6 +17,7 @@ from simclr.config import DATASETS, Augmentation, ConfigError
 from simclr.files import safe_read
 from simclr.results import index
 from simclr.runs import Run, metrics_csv
+from simclr.views.policies.wording import POLICIES
 
 OPERATIONS = {"crop": "crop", "flip": "mirror", "jitter": "colour jitter", "grayscale": "grey", "blur": "blur"}
 
@@ -255,6 +256,7 @@ def operations(values: Any) -> str:
         for name, text in OPERATIONS.items()
         if f"{name}_probability" in known and (safe_read.finite_number(values.get(f"{name}_probability")) or 0) > 0
     ]
+    names += [POLICIES[values["policy"]]] if values.get("policy") in POLICIES else []
     return ", ".join(names) or "none"
 
 

@@ -64,7 +64,8 @@ def check(
 ) -> dict[str, Any]:
     """Draws two crops of each image, without and with the colour operations, and compares their histograms.
 
-    Crops and mirroring are the same both times; blur, which leaves colours as they are, is left out.
+    Crops and mirroring are the same both times; a policy is one of the colour operations here. Blur, which leaves
+    colours as they are, is left out.
 
     Args:
         places: the sample images, up to `NUM_IMAGES`; the first `shown` of them are described one by one.
@@ -80,7 +81,8 @@ def check(
 
     from simclr.views import augment
 
-    colourless = {"jitter_probability": 0.0, "grayscale_probability": 0.0, "blur_probability": 0.0}
+    colourless: dict[str, Any] = {"jitter_probability": 0.0, "grayscale_probability": 0.0, "blur_probability": 0.0}
+    colourless["policy"] = None  # most of its operations change colours
     settings = (augmentation.model_copy(update=colourless), augmentation.model_copy(update={"blur_probability": 0.0}))
     size = min(size, LARGEST_SIDE)
     tiles, arms = [], []

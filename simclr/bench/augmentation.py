@@ -13,6 +13,7 @@ from torch import Tensor
 from simclr.bench.timing import Row, speedup, take_turns, threads
 from simclr.config import Augmentation
 from simclr.views import augment
+from simclr.views.policies.wording import POLICIES
 
 SIDE = 32  # pixels
 BLUR = Augmentation(blur_probability=0.5)
@@ -26,13 +27,18 @@ def photos(count: int, side: int) -> Tensor:
     return ((smooth + 0.05 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1) * 255).to(torch.uint8)
 
 
-def textbook_transform(size: int, blur: bool) -> Any:
+def textbook_transform(size: int, blur: bool, policy: str | None = None) -> Any:
     """torchvision's PIL pipeline, as the tutorials have it."""
     from torchvision import transforms
 
+    policies = {
+        "randaugment": transforms.RandAugment,
+        "autoaugment_cifar": partial(transforms.AutoAugment, transforms.AutoAugmentPolicy.CIFAR10),
+    }
     steps = [
         transforms.RandomResizedCrop(size, scale=(0.08, 1.0)),
         transforms.RandomHorizontalFlip(),
+        *([policies[policy]()] if policy else []),
         transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
         transforms.RandomGrayscale(p=0.2),
     ]
@@ -85,6 +91,34 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
         per_view = [value / (2 * count) for value in seconds["own"]]
         for other in list(candidates)[1:]:
             theirs = [value / (2 * few) for value in seconds[other]]
+            yield Row(
+                "augmentation",
+                f"views of {SIDE} px, {name}, one thread",
+                1 / min(per_view),
+                "views/CPU-s",
+                other,
+                **speedup(per_view, theirs),
+                repeats=repeats,
+            )
+    yield from _policies(photos(count, SIDE), few, repeats)
+
+
+def _policies(images: Tensor, few: int, repeats: int) -> Iterator[Row]:
+    """What a policy adds to the views without blur, beside those and beside torchvision's image by image."""
+    from torchvision.transforms.functional import to_pil_image
+
+    pictures = [to_pil_image(image) for image in images[:few]]
+    for policy, name in POLICIES.items():
+        candidates: dict[str, Callable[[], Any]] = {
+            "own": own_views(images, Augmentation(policy=policy), SIDE),
+            "plain views": own_views(images, Augmentation(), SIDE),
+            "torchvision (PIL)": partial(_one_by_one, textbook_transform(SIDE, False, policy), pictures, 2),
+        }
+        with threads(1):
+            seconds = take_turns(candidates, repeats)
+        per_view = [value / (2 * len(images)) for value in seconds["own"]]
+        for other, number in (("plain views", len(images)), ("torchvision (PIL)", few)):
+            theirs = [value / (2 * number) for value in seconds[other]]
             yield Row(
                 "augmentation",
                 f"views of {SIDE} px, {name}, one thread",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from simclr.config.fields import Options, option
+
+Policy = Literal["randaugment", "autoaugment_cifar"]
+NUM_MAGNITUDES = 31  # of RandAugment, counted from 0
 
 
 class Augmentation(Options):
@@ -31,6 +34,23 @@ class Augmentation(Options):
     crop_ratio_max: float = option(4 / 3, "Widest crop, width divided by height.", group="Augmentation", ge=0.1, le=10)
     flip_probability: float = option(
         0.5, "Share of views mirrored left to right.", group="Augmentation", common=True, ge=0, le=1
+    )
+    policy: Policy | None = option(
+        None,
+        "Operations drawn for each view after crop and mirror: RandAugment (Cubuk et al. 2020) or AutoAugment's for "
+        "CIFAR-10 (Cubuk et al. 2019).",
+        group="Augmentation",
+        common=True,
+    )
+    randaugment_ops: int = option(
+        2, "RandAugment: operations for each view, one after the other.", group="Augmentation", ge=1, le=8
+    )
+    randaugment_magnitude: int = option(
+        9,
+        "RandAugment: strength of every operation; 30 is the strongest.",
+        group="Augmentation",
+        ge=0,
+        le=NUM_MAGNITUDES - 1,
     )
     jitter_probability: float = option(
         0.8, "Share of views with colour jitter.", group="Augmentation", common=True, ge=0, le=1

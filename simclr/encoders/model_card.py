@@ -22,6 +22,7 @@ from simclr.models import state_dicts
 from simclr.models.small_networks import SMALL_NETWORKS
 from simclr.models.weights import file_hash
 from simclr.runs import Run, extensions
+from simclr.views.policies.wording import POLICIES
 
 # What says nothing of what was learned, or names places and people of the machine that it was trained on.
 LEFT_OUT = (
@@ -168,12 +169,14 @@ def _limits(encoder: Encoder, run: Run) -> list[str]:
     augmentation = getattr(config, "augmentation", None)
     if isinstance(config, PretrainConfig) and isinstance(augmentation, Augmentation):
         told = []
-        if augmentation.jitter_probability > 0 or augmentation.grayscale_probability > 0:
+        if augmentation.jitter_probability > 0 or augmentation.grayscale_probability > 0 or augmentation.policy:
             told.append("colour")
         if augmentation.crop_probability > 0 and augmentation.crop_scale_min < 1:
             told.append("size and place in the image")
         if augmentation.flip_probability > 0:
             told.append("left and right")
+        if augmentation.policy:
+            told.append(f"slant, turn, contrast and sharpness ({POLICIES[augmentation.policy]})")
         if told:
             found.append(
                 f"Its views differed in {', '.join(told)}, so h tells these apart less than other things. Where they "

@@ -15,7 +15,6 @@ from PIL import Image
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError, PretrainConfig
-from simclr.files import safe_read
 from simclr.files.user_paths import existing_folder
 from simclr.report.subjects import Line, Member
 from simclr.results.index import short_dataset
@@ -103,9 +102,10 @@ def _words(view: Sequence[Sequence[str]]) -> str:
 
 def _in_words(config: PretrainConfig) -> list[list[str]]:
     """The options of the augmentations that are drawn at all, with their values."""
-    values = cfg.flatten({"augmentation": config.augmentation.model_dump(mode="json")})
+    values = config.augmentation.model_dump(mode="json")
+    policy = config.augmentation.policy
     return [
-        [name.partition(".")[2], cfg.option_text(value)]
+        [name, cfg.option_text(value)]
         for name, value in values.items()
-        if safe_read.finite_number(value) is not None
+        if value is not None and (policy == "randaugment" or not name.startswith("randaugment_"))
     ]

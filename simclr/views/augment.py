@@ -20,6 +20,7 @@ from simclr.views import numerics
 from simclr.views.blur import blur_
 from simclr.views.color import Jitter, luma
 from simclr.views.factors import Factors, draw_factors
+from simclr.views.policies.applying import PolicyPlan
 from simclr.views.resampling import crop, crop_space
 
 # Pixels drawn at once. On a CPU, per thread: fewer cost more calls, more fall out of its caches (measured: 15 % less at
@@ -55,6 +56,7 @@ def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, ker
     jitter = Jitter(factors, device)
     factors = factors[jitter.sorted]
     chunks = list(torch.arange(num).split(step))
+    policy = PolicyPlan(factors.policy, chunks, size, device) if factors.policy is not None else None
     blurred = [factors.blur[chunk].nonzero()[:, 0] for chunk in chunks]  # indices within the chunk
     flips = torch.stack([torch.zeros_like(factors.flip), factors.flip])
     source, target, boxes, flips, sigma, gray, *blurred = all_to_device(
@@ -85,6 +87,8 @@ def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, ker
         if images.dtype == torch.uint8:
             pixels.mul_(1.0 / 255.0)
         crop(pixels, boxes[:, chunk], flips[:, chunk], space, planes)
+        if policy is not None:
+            policy.apply_(planes)
         jitter.apply_(planes, scratch, start)
         if in_bulk:
             planes.lerp_(luma(planes, scratch[0]), gray[chunk, None, None])

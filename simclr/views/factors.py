@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from simclr.config import Augmentation
+from simclr.views.policies.drawing import PolicyDraw, draw_policy, num_uniforms
 
 JITTER_PARTS = ("brightness", "contrast", "saturation", "hue")
 # Validation views are drawn in an epoch that training never reaches: the same ones each time.
 VALIDATION_EPOCH = 1 << 30
+NUM_UNIFORMS = 16  # of a view, before those of its crop
 CROP_TRIES = 10  # as in torchvision's RandomResizedCrop, before it falls back to the largest centred box
 
 _MASK = 0xFFFFFFFF
@@ -62,9 +64,12 @@ class Factors:
     grayscale: Tensor  # (N,) bool
     blur: Tensor  # (N,) bool
     sigma: Tensor  # (N,) pixels
+    policy: PolicyDraw | None = None  # what a policy drew, if the augmentation has one
 
     def __getitem__(self, rows: Tensor | slice) -> Self:
-        return type(self)(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})
+        found: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        found = {name: None if value is None else value[rows] for name, value in found.items()}
+        return type(self)(**found)
 
 
 def draw_factors(
@@ -75,11 +80,12 @@ def draw_factors(
     `view` may be one number or one per image, (N,).
     """
     a = augmentation
-    u = uniforms(seed, epoch, ids, view, 16 + 4 * CROP_TRIES)  # (N, 56)
+    num_plain = NUM_UNIFORMS + 4 * CROP_TRIES
+    u = uniforms(seed, epoch, ids, view, num_plain + num_uniforms(a))  # (N, 56 or more)
     reach = torch.tensor([a.brightness, a.contrast, a.saturation])
     jitter_factors = 1.0 + reach * (2 * u[:, 5:8] - 1)
     return Factors(
-        box=_draw_boxes(a, u[:, 0], u[:, 16:].unflatten(1, (CROP_TRIES, 4)), height, width),
+        box=_draw_boxes(a, u[:, 0], u[:, NUM_UNIFORMS:num_plain].unflatten(1, (CROP_TRIES, 4)), height, width),
         flip=u[:, 1] < a.flip_probability,
         jitter=u[:, 2] < a.jitter_probability,
         grayscale=u[:, 3] < a.grayscale_probability,
@@ -90,6 +96,7 @@ def draw_factors(
         hue=a.hue * (2 * u[:, 8] - 1),
         sigma=a.blur_sigma_min + (a.blur_sigma_max - a.blur_sigma_min) * u[:, 9],
         order=u[:, 10:14].argsort(dim=1),
+        policy=draw_policy(a, u[:, num_plain:]),
     )
 
 
@@ -125,18 +132,23 @@ def step_by_step(factors: Factors) -> tuple[list[str], Factors]:
         factors: one row.
 
     Returns:
-        K = 8 names (crop, flip, the jitter parts as drawn, grayscale, blur) and K rows: row k does what the view does
-        up to operation k and nothing of what follows. The last row is the view itself, to the bit.
+        K names (crop, flip, `policy 0` and so on for what a policy drew, the jitter parts as drawn, grayscale, blur)
+        and K rows: row k does what the view does up to operation k and nothing of what follows. The last row is the
+        view itself, to the bit.
     """
     order = [JITTER_PARTS[part] for part in factors.order[0].tolist()]
-    names = ["crop", "flip", *order, "grayscale", "blur"]
+    num_drawn = 0 if factors.policy is None else factors.policy.operations.shape[1]
+    names = ["crop", "flip", *(f"policy {number}" for number in range(num_drawn)), *order, "grayscale", "blur"]
     stages = torch.arange(len(names))
     done = {name: stages >= index for index, name in enumerate(names)}  # (K,) each
     rows = factors[torch.zeros_like(stages)]
+    policy = rows.policy
+    if policy is not None:
+        policy = replace(policy, applied=policy.applied & (stages[:, None] >= 2 + torch.arange(num_drawn)))
     switches = {name: getattr(rows, name) & done[name] for name in ("flip", "grayscale", "blur")}
     unchanged = torch.tensor([1.0, 1.0, 1.0, 0.0])
     parts = {
         name: torch.where(done[name], getattr(rows, name), value)
         for name, value in zip(JITTER_PARTS, unchanged, strict=True)
     }
-    return names, replace(rows, jitter=rows.jitter & done[order[0]], **switches, **parts)
+    return names, replace(rows, policy=policy, jitter=rows.jitter & done[order[0]], **switches, **parts)

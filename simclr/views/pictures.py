@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclr.config import Augmentation
+from simclr.views.policies import wording
 from simclr.views.sample_images import TILE, SampleImages
 
 NUM_TRIED = 16  # views among which the strongest is chosen
@@ -127,7 +128,7 @@ def draw_steps(
             repeated = image.expand(len(names), -1, -1, -1).contiguous()
             tiles.append(augment.apply_factors(repeated, stages, size, augmentation.blur_kernel_size))
             drawn = _drawn(factors, 0)
-            steps = [[STEP_NAMES.get(name, name.capitalize()), *_step(name, drawn, height, width)] for name in names]
+            steps = [[_title(name, drawn), *_step(name, drawn, height, width)] for name in names]
             views.append({"box": _box(drawn, height, width), "steps": steps})
         pictures = sprite_sheet(torch.stack(tiles))
     return {
@@ -141,6 +142,13 @@ def draw_steps(
 STEP_NAMES = {"flip": "Mirror", "grayscale": "Grey"}
 
 
+def _title(name: str, drawn: dict[str, Any]) -> str:
+    kind, _, slot = name.partition(" ")
+    if kind == "policy":
+        return f"Policy: {wording.title(drawn['policy'][int(slot)][0]).lower()}"
+    return STEP_NAMES.get(name, name.capitalize())
+
+
 def _step(name: str, drawn: dict[str, Any], height: int, width: int) -> tuple[str, bool]:
     """What was drawn for one operation, in words, and whether it was applied."""
     if name == "crop":
@@ -148,6 +156,10 @@ def _step(name: str, drawn: dict[str, Any], height: int, width: int) -> tuple[st
         if (tall, wide) == (height, width):
             return "whole image", False
         return f"{100 * tall * wide / (height * width):.0f} %: {wide} × {tall} at {left}, {top}", True
+    kind, _, slot = name.partition(" ")
+    if kind == "policy":
+        operation, is_applied, strength = drawn["policy"][int(slot)]
+        return (wording.strength_text(operation, strength) if is_applied else "not drawn"), is_applied
     applied = bool(drawn["jitter" if name in drawn and isinstance(drawn[name], float) else name])
     if not applied:
         return "not drawn", False
@@ -159,8 +171,13 @@ def _step(name: str, drawn: dict[str, Any], height: int, width: int) -> tuple[st
 
 
 def _drawn(factors: Any, place: int) -> dict[str, Any]:
-    """The factors of one image as plain values."""
-    return {name: value[place].tolist() for name, value in vars(factors).items()}
+    """The factors of one image as plain values; of a policy, name, whether applied and strength of each operation."""
+    from simclr.views.policies.drawing import OPERATIONS
+
+    found = {name: value[place].tolist() for name, value in vars(factors).items() if name != "policy"}
+    draw = factors.policy
+    parts = [] if draw is None else [part[place].tolist() for part in (draw.operations, draw.applied, draw.strengths)]
+    return found | {"policy": [(OPERATIONS[code], *rest) for code, *rest in zip(*parts, strict=True)]}
 
 
 def _box(drawn: dict[str, Any], height: int, width: int) -> list[float] | None:
@@ -179,6 +196,9 @@ def in_words(drawn: dict[str, Any], height: int, width: int) -> list[list[str]]:
         words.append(["crop", f"{100 * tall * wide / (height * width):.0f} %"])
     if drawn["flip"]:
         words.append(["mirrored", ""])
+    for operation, is_applied, strength in drawn.get("policy", ()):
+        if is_applied and operation != "identity":
+            words.append([wording.title(operation).lower(), wording.short_strength(operation, strength)])
     if drawn["jitter"]:
         parts = ("brightness", "contrast", "saturation")
         words += [[name, f"× {drawn[name]:.2f}"] for name in parts if abs(drawn[name] - 1) > 5e-3]

@@ -24,6 +24,8 @@ from simclr.analysis import color_shortcut
 from simclr.config import Augmentation, ConfigError
 from simclr.views import pictures, sample_images
 
+OTHER_BOXES = {"dataset", "size", "preset"}
+
 
 def augmentations_page(**query: str) -> AppTest:
     app = open_page("augmentations", **query)
@@ -78,8 +80,8 @@ def test_views_are_the_trainers_own(tiny_runs: Path) -> None:
 
 
 def test_every_option_of_the_augmentation_has_a_control(tiny_runs: Path) -> None:
-    app = augmentations_page(blur_probability="0.5")
-    shown = set(sliders(app))
+    app = augmentations_page(blur_probability="0.5", policy="randaugment")
+    shown = {*sliders(app), *(box.key.split("~")[0].split("-", 1)[1] for box in app.selectbox)} - OTHER_BOXES
     shown |= {f"{name[:-4]}_max" for name in shown if name.endswith("_min")}
     assert shown == set(Augmentation.model_fields)
     for name, slider in sliders(app).items():
@@ -103,6 +105,50 @@ def test_a_range_moves_both_its_options(tiny_runs: Path) -> None:
     sliders(app)["crop_scale_min"].set_value((0.5, 0.9)).run()
     assert (address(app)["crop_scale_min"], address(app)["crop_scale_max"]) == ("0.5", "0.9")
     assert "crop_ratio_max" not in address(app)  # 4/3 is not what its slider rounds it to
+
+
+def drawn_words(app: AppTest) -> set[str]:
+    return {pair[0] for row in component(app, "views")["rows"] for view in row["words"] for pair in view}
+
+
+def test_a_policy_is_chosen_shown_in_words_and_kept_in_the_address(tiny_runs: Path) -> None:
+    app = augmentations_page(jitter_probability="0", grayscale_probability="0")
+    plain = component(app, "views")["sprite"]
+    assert drawn_words(app) <= {"crop", "mirrored", "unchanged"}
+    next(item for item in app.toggle if item.key.split("~")[0].endswith("-policy-on")).set_value(True).run()
+    assert not app.exception
+    assert address(app)["policy"] == "randaugment"
+    assert component(app, "views")["sprite"] != plain
+    assert drawn_words(app) & {"rotate", "shear x", "shift y", "equalize", "posterize", "sharpness"}
+    sliders(app)["randaugment_ops"].set_value(1).run()
+    assert address(app)["randaugment_ops"] == "1"
+    box = next(item for item in app.selectbox if item.key.split("~")[0].endswith("-policy"))
+    box.set_value("autoaugment_cifar").run()
+    assert "randaugment_ops" not in sliders(app)
+    assert address(app)["policy"] == "autoaugment_cifar"
+    again = augmentations_page(**address(app))
+    assert component(again, "views")["sprite"] == component(app, "views")["sprite"]
+    next(item for item in app.toggle if item.key.split("~")[0].endswith("-policy-on")).set_value(False).run()
+    assert "policy" not in address(app)
+    assert component(app, "views")["sprite"] == plain
+
+
+def test_the_strip_shows_each_operation_of_a_policy(tiny_runs: Path) -> None:
+    app = augmentations_page(policy="autoaugment_cifar", part="steps", image="3")
+    drawn = component(app, "steps")
+    for view in drawn["views"]:
+        titles = [title for title, _, _ in view["steps"]]
+        assert len(titles) == 10
+        assert [title.startswith("Policy: ") for title in titles[1:5]] == [False, True, True, False]
+        for title, words, applied in view["steps"][2:4]:
+            assert title.removeprefix("Policy: ")
+            assert (words == "not drawn") is not applied
+
+
+def test_a_wrong_policy_in_an_address_is_said(tiny_runs: Path) -> None:
+    app = augmentations_page(policy="randaug")
+    assert "policy" not in address(app)
+    assert any("randaug" in str(text) for text in texts(app).split("\n"))
 
 
 def test_a_switch_turns_an_operation_off_and_on_again(tiny_runs: Path) -> None:

@@ -13,7 +13,12 @@ from simclr.models.weights import file_hash
 from simclr.runs import metrics_csv
 
 # An epoch has 16 batches and a row after each.
-PRETRAIN = TINY_PRETRAIN | {"limit_images": 300, "epochs": 2, "augmentation.hue": 0.2}
+PRETRAIN = TINY_PRETRAIN | {
+    "limit_images": 300,
+    "epochs": 2,
+    "augmentation.hue": 0.2,
+    "augmentation.policy": "autoaugment_cifar",
+}
 LARGE_STEPS = PRETRAIN | {"batch_size": 8, "epochs": 2}  # 33 batches: a row every third
 
 
