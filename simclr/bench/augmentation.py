@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -88,18 +88,7 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
             candidates["lightly"] = partial(_one_by_one, lightly_transform(SIDE, blur), pictures, 1)
         with threads(1):
             seconds = take_turns(candidates, repeats)
-        per_view = [value / (2 * count) for value in seconds["own"]]
-        for other in list(candidates)[1:]:
-            theirs = [value / (2 * few) for value in seconds[other]]
-            yield Row(
-                "augmentation",
-                f"views of {SIDE} px, {name}, one thread",
-                1 / min(per_view),
-                "views/CPU-s",
-                other,
-                **speedup(per_view, theirs),
-                repeats=repeats,
-            )
+        yield from _rows(name, seconds, count, dict.fromkeys(list(candidates)[1:], few), repeats)
     yield from _policies(photos(count, SIDE), few, repeats)
 
 
@@ -116,15 +105,22 @@ def _policies(images: Tensor, few: int, repeats: int) -> Iterator[Row]:
         }
         with threads(1):
             seconds = take_turns(candidates, repeats)
-        per_view = [value / (2 * len(images)) for value in seconds["own"]]
-        for other, number in (("plain views", len(images)), ("torchvision (PIL)", few)):
-            theirs = [value / (2 * number) for value in seconds[other]]
-            yield Row(
-                "augmentation",
-                f"views of {SIDE} px, {name}, one thread",
-                1 / min(per_view),
-                "views/CPU-s",
-                other,
-                **speedup(per_view, theirs),
-                repeats=repeats,
-            )
+        yield from _rows(name, seconds, len(images), {"plain views": len(images), "torchvision (PIL)": few}, repeats)
+
+
+def _rows(
+    name: str, seconds: Mapping[str, Sequence[float]], count: int, others: Mapping[str, int], repeats: int
+) -> Iterator[Row]:
+    """Views of `count` images beside others of so many, two of each image."""
+    per_view = [value / (2 * count) for value in seconds["own"]]
+    for other, number in others.items():
+        theirs = [value / (2 * number) for value in seconds[other]]
+        yield Row(
+            "augmentation",
+            f"views of {SIDE} px, {name}, one thread",
+            1 / min(per_view),
+            "views/CPU-s",
+            other,
+            **speedup(per_view, theirs),
+            repeats=repeats,
+        )

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from simclr import runs
-from simclr.cli.parser import FINISHED, add_job_options, add_runs_dir, command_parser, folder_of_runs, parse
+from simclr.cli.parser import (
+    FINISHED,
+    add_job_options,
+    add_runs_dir,
+    command_parser,
+    folder_of_runs,
+    parse,
+)
 from simclr.config import ConfigError
 from simclr.evaluation.leaks import record
 from simclr.evaluation.leaks.record import Leaks
@@ -33,7 +40,7 @@ def show_results(arguments: list[str]) -> int:
         nargs="*",
         help="Pre-trainings: id, prefix or folder; or groups. Default: the newest pre-training with results.",
     )
-    parser.add_argument("--format", default="table", help="table, csv, markdown, latex or json. Default: table.")
+    parser.add_argument("--format", help=table_formats.HELP)
     parser.add_argument(
         "--measure", help=f"Of a group: {', '.join(item.key for item in groups.MEASURES)}. Default: the first it has."
     )
@@ -44,9 +51,7 @@ def show_results(arguments: list[str]) -> int:
     add_runs_dir(parser)
     options = parse(parser, arguments)
     folder = folder_of_runs(options.runs_dir)
-    form = "json" if options.json else options.format
-    if form not in (*table_formats.FORMATS, "json"):
-        raise ConfigError(f"format is {form}; allowed: {', '.join(table_formats.FORMATS)} or json.")
+    form = table_formats.chosen("json" if options.json else options.format)
     summaries = RunIndex(folder).summaries(max_age=0)
     shown: set[str] = set()
     found = [_results_of(name, form, options, folder, summaries, shown) for name in options.RUN or [None]]

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
+from simclr.config import ConfigError
 from simclr.results.wording import NOTHING
 
 Rows = Sequence[Sequence[str]]
@@ -103,3 +104,16 @@ FORMATS: dict[str, Callable[[Rows], str]] = {
     "markdown": as_markdown,
     "latex": as_latex,
 }
+HELP = f"{', '.join(FORMATS)} or json. Default: table."
+
+
+def chosen(text: str | None) -> str:
+    """What a user asked for: one of `FORMATS` or `json`; `table` if it is unset.
+
+    Raises:
+        ConfigError: for another word.
+    """
+    form = "table" if text is None else text
+    if form not in (*FORMATS, "json"):
+        raise ConfigError(f"format is {form or 'empty'}; allowed: {', '.join(FORMATS)} or json.")
+    return form

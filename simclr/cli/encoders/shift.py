@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simclr.cli.parser import FINISHED, add_job_options, comma_words, command_parser, folder_of_runs, parse
+from simclr.cli.parser import (
+    FINISHED,
+    add_job_options,
+    comma_words,
+    command_parser,
+    folder_of_runs,
+    parse,
+)
 from simclr.config import ConfigError, data_root
 from simclr.embeddings import references
 from simclr.embeddings.references import EncoderRef
@@ -54,13 +61,11 @@ def shift(arguments: list[str]) -> int:
         "none. Default: all three.",
         "severity": f"1 to 5, as in CIFAR-10-C, several with commas. Default: {USUAL}.",
         "protocol": "linear or knn. Default: linear.",
-        "format": "table, csv, markdown, latex or json. Default: table.",
+        "format": table_formats.HELP,
     }
     add_job_options(parser, texts)
     options = parse(parser, arguments)
-    form = "table" if options.format is None else options.format
-    if form not in (*table_formats.FORMATS, "json"):
-        raise ConfigError(f"format is {form or 'empty'}; allowed: {', '.join(table_formats.FORMATS)} or json.")
+    form = table_formats.chosen(options.format)
     protocol = PROTOCOLS[0] if options.protocol is None else options.protocol
     if protocol not in PROTOCOLS:
         raise ConfigError(f"protocol is {protocol or 'empty'}; allowed: {' or '.join(PROTOCOLS)}.")

@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from simclr.cli.parser import FINISHED, add_job_options, comma_words, command_parser, folder_of_runs, parse
+from simclr.cli.parser import (
+    FINISHED,
+    add_job_options,
+    comma_words,
+    command_parser,
+    folder_of_runs,
+    parse,
+)
 from simclr.config import DATASETS, ConfigError, nearest_name
 from simclr.embeddings import references
 from simclr.files.names import readable
@@ -38,13 +45,11 @@ def transfer(arguments: list[str]) -> int:
     texts = {
         "protocol": "What is measured: knn, linear, fewshot, or several with commas. Default: all three.",
         "figure": f"What is printed: {', '.join(matrix.FIGURES)}. Default: the first that was measured.",
-        "format": "table, csv, markdown, latex or json. Default: table.",
+        "format": table_formats.HELP,
     }
     add_job_options(parser, texts)
     options = parse(parser, arguments)
-    form = "table" if options.format is None else options.format
-    if form not in (*table_formats.FORMATS, "json"):
-        raise ConfigError(f"format is {form or 'empty'}; allowed: {', '.join(table_formats.FORMATS)} or json.")
+    form = table_formats.chosen(options.format)
     if options.protocol is not None and not options.protocol.strip(" ,"):
         raise ConfigError(f"protocol is {options.protocol or 'empty'}; allowed: {', '.join(matrix.PROTOCOLS)}.")
     protocols = comma_words("protocol", options.protocol, matrix.PROTOCOLS)
