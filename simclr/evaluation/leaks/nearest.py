@@ -80,8 +80,9 @@ def nearest(queries: Tensor, bank: Tensor, itself: Tensor | None = None, progres
             similarity = rows @ bank[first : first + COLUMNS].T  # (r, c)
             if itself is not None:
                 own = itself[start : start + ROWS].to(rows.device) - first
-                inside = torch.nonzero((own >= 0) & (own < similarity.shape[1]))[:, 0]
-                similarity[inside, own[inside]] = -torch.inf
+                place = own.clamp(0, similarity.shape[1] - 1)[:, None]  # of another column where it is not here
+                other = torch.where(own[:, None] == place, -torch.inf, similarity.gather(1, place))
+                similarity.scatter_(1, place, other)
             value, column = similarity.max(dim=1)
             index = torch.where(value > best, column + first, index)
             best = torch.maximum(best, value)

@@ -125,11 +125,11 @@ def test_what_failed_is_said_in_a_sentence_and_tried_again_by_a_click_alone(
     app.run()
     assert f"Groups could not be looked for. {sentence}" in texts(app)
     app.run()
-    assert len(jobs._all(cards.JOB_NAME, tmp_path)) == 1  # it does not start by itself again
+    assert len(jobs.all_of(cards.JOB_NAME, tmp_path)) == 1  # it does not start by itself again
     time.sleep(1.1)  # folders of jobs are named by the second
     app.button("disagree-again").click().run()
     assert not app.exception
-    assert len(jobs._all(cards.JOB_NAME, tmp_path)) == 2
+    assert len(jobs.all_of(cards.JOB_NAME, tmp_path)) == 2
     assert "Looking for groups" in texts(app)
 
 

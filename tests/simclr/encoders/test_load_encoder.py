@@ -72,8 +72,8 @@ def kinds_of(folder):
 def test_it_gives_what_evaluate_computes_of_the_same_images(finished_run, encoder, test_images):
     config = runs.load_config(finished_run)
     state = weight_reading.read_state(finished_run.model_path)
-    network = protocols._encoder(config, state).network
-    expected = protocols._outputs(network, test_images, config, torch.device("cpu"), lambda share: None).numpy()
+    network = protocols.encoder_of(config, state).network
+    expected = protocols.outputs(network, test_images, config, torch.device("cpu"), lambda share: None).numpy()
     pixels = test_images.images_at(range(12))
     assert encoder.num_features == expected.shape[1] == 128
     found = encoder.embed(pixels, progress=False)

@@ -164,7 +164,9 @@ def test_evaluating_gives_the_stored_figures_and_those_of_other_images(tiny_runs
     assert other["num_test_images"] == 8
     (kept,) = (run.path / "evaluations").iterdir()
     assert kept.name.startswith("photos-")
-    with pytest.raises(ConfigError, match="protocol is kn; allowed for this run: knn, linear; did you mean knn"):
+    with pytest.raises(
+        ConfigError, match="protocol is kn; allowed for this run: knn, linear, fewshot; did you mean knn"
+    ):
         simclr.evaluate(run, protocols=["kn"])
 
 

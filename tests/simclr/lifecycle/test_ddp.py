@@ -96,9 +96,11 @@ def test_two_processes_mix_their_batches_as_one(tmp_path):
         folder.mkdir()
         finish(start(command(options | {"devices": number}, name="finetune"), folder))
         found.append(values(only_run(folder)))
+    one_image = 1 / 16  # of a batch: rounding may turn an answer of this network, which has learned next to nothing
     for name, column in found[0].items():
         if not name.startswith("perf/"):
-            assert found[1][name] == pytest.approx(column, rel=2e-3, abs=2e-3), name
+            off = one_image if "top" in name else 2e-3
+            assert found[1][name] == pytest.approx(column, rel=2e-3, abs=off), name
 
 
 def test_the_main_process_alone_writes(two):

@@ -62,6 +62,7 @@ def test_a_pretraining_writes_everything(finished_run, capfd):
         "checkpoints",
         "model.pt",
         "evaluation.json",
+        "leaks.json",
         "embeddings",
     }
     assert {path.name for path in (run.path / "checkpoints").iterdir()} == {
