@@ -19,6 +19,7 @@ from dashboard_fixtures import make_run, open_page, shown
 from lightning_log import write_log
 from server import ROOT, Server, Tab
 from trainings import trained_run
+from waiting import wait_for
 
 from dashboard.components import escape
 from dashboard.run import figures
@@ -166,6 +167,7 @@ LOOK = """() => [...document.querySelectorAll('[class*="st-key-text-"], [class*=
     special: box ? box.querySelectorAll('[role=img], .katex, [data-testid=stMarkdownColoredBackground]').length : 0,
   };
 })"""
+COUNT = "(node, text) => node.textContent.split(text).length - 1"
 # Elements that lead or reach anywhere but to this server, and marks that only a text could have brought.
 ALIVE = """() => [...document.querySelectorAll('a, img, image, iframe, object, embed, script')].filter(node => {
   const names = ['href', 'xlink:href', 'src', 'data', 'srcset'];
@@ -207,8 +209,9 @@ def test_a_browser_shows_every_text_as_it_is(texts_page: Any, browser: Any) -> N
         assert set(label["tags"]) <= {"P", "SPAN"}, text
     for number, text in enumerate(FEW):
         box = tab.page.locator(f".st-key-few-{number}")
-        counts = box.evaluate("(node, text) => node.textContent.split(text).length - 1", text)
-        assert counts == 19, text
+        # Streamlit draws some places a moment later than the page's end
+        wait_for(lambda box=box, text=text: box.evaluate(COUNT, text) >= 19, f"{text} in all places", 20)
+        assert box.evaluate(COUNT, text) == 19, text
     assert tab.page.evaluate(ALIVE) == []
     tab.has_no_errors()
     tab.context.close()
