@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 from dashboard_fixtures import make_experiment, open_page
+from leaky_runs import leaky, pair
 from test_hostile_folders import ODD_VALUES, template
 
 from simclr import runs
@@ -88,7 +89,7 @@ def damaged(path: Path, draw: random.Random) -> bytes:
     return json.dumps(value).encode() if draw.random() < 0.5 else str(value).encode("utf-8", "replace")
 
 
-FILES = (runs.CONFIG, runs.STATUS, runs.META, runs.METRICS, runs.EVALUATION, runs.HEALTH)
+FILES = (runs.CONFIG, runs.STATUS, runs.META, runs.METRICS, runs.EVALUATION, runs.HEALTH, runs.LEAKS)
 
 
 def make_folders(runs_dir: Path, moulds: list[Path], numbers: range) -> Iterator[str]:
@@ -138,6 +139,7 @@ def show(
     pretraining, partners = make_experiment(mould_dir)
     health = {"epoch": 1, "step": 16, "test": {"bins": [1, 2]}, "values": [0.5, 0.25]}
     (pretraining.path / runs.HEALTH).write_text(json.dumps(health) + "\n")
+    leaky(pretraining, [pair(1), pair(2, distance=0.0, is_exact=True)])
     moulds = [template(mould_dir), pretraining.path, partners["full-0.01"].path, partners["scratch-0.01"].path]
     monkeypatch.setenv("SIMCLR_RUNS_DIR", str(runs_dir))
     found = []
@@ -155,14 +157,15 @@ def show(
 
 def address(page: str, name: str) -> dict[str, str]:
     names = {"run": "id", "embeddings": "left", "augmentations": "run", "results": "experiment", "race": "id"}
+    names |= {"copies": "id", "transfer": "encoders"}
     return {names[page]: name}
 
 
-EACH = ("run", "embeddings", "augmentations", "results", "race")
+EACH = ("run", "embeddings", "augmentations", "results", "race", "copies", "transfer")
 
 
 def test_thirty_folders_on_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    show(tmp_path, monkeypatch, range(NUM_QUICK), lambda number: ("run", EACH[1 + number % 4]))
+    show(tmp_path, monkeypatch, range(NUM_QUICK), lambda number: ("run", EACH[1 + number % (len(EACH) - 1)]))
 
 
 @pytest.mark.slow
