@@ -198,7 +198,8 @@ def results(run: Run, found: Leaks) -> None:
                 st.metric(label, value, instead, delta_color="off", delta_arrow="off", width="content")
         st.markdown(escape.markdown(record.sentence(found)))
         st.caption(ABOUT.format(share=found.share))
-        st.caption(f":material/palette: {MEANING[run.kind]}")
+        if run.kind in MEANING:  # none of a folder whose options cannot be read
+            st.caption(f":material/palette: {MEANING[run.kind]}")
     if not found.pairs:
         return
     second = second_opinion(run)

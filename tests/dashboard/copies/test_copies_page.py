@@ -34,6 +34,13 @@ def test_pairs_are_shown_by_kind_with_what_the_accuracy_is_without_them(own_run)
     assert query(app, "show") == "color"
 
 
+def test_a_run_whose_options_cannot_be_read_has_its_pairs(own_run):
+    leaky(own_run, [pair(0), pair(1)])
+    (own_run.path / "config.yaml").write_text("[")
+    app = open_page("copies", id=own_run.id)
+    assert not app.exception and "2 of 500 test images" in texts(app)
+
+
 def test_many_pairs_come_a_page_at_a_time(own_run):
     leaky(own_run, [pair(number) for number in range(30)])
     app = open_page("copies", id=own_run.id)
