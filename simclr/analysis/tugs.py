@@ -139,7 +139,7 @@ def change_image(image: NDArray[np.uint8], encoders: Sequence[MapEncoder]) -> Ch
         for name, operation in OPERATIONS.items():
             views = torch.cat([change(plain, name, strength) for strength in operation.strengths])
             small = resampling.resize(views, TILE_SIDE) if views.shape[-1] > TILE_SIDE else views
-            tiles.append((small * 255).round().clamp(0, 255).byte().numpy())
+            tiles.append(augment.to_bytes(small).numpy())
             for encoder, found in zip(encoders, parts, strict=True):
                 found.append(encoder.of_pixels(views))
     return Changed(np.stack(tiles), [np.stack(found) for found in parts])

@@ -172,6 +172,11 @@ def to_float(images: Tensor) -> Tensor:
     return images.to(torch.float32) / 255.0 if images.dtype == torch.uint8 else images
 
 
+def to_bytes(images: Tensor) -> Tensor:
+    """Float images in 0..1 as uint8, rounded; what lies beyond becomes 0 or 255."""
+    return (images * 255).round().clamp(0, 255).byte()
+
+
 def normalize(images: Tensor) -> Tensor:
     """0..1 to about -2..2, what encoders are given: the same for every data set, so weights carry over."""
     return (images - 0.5) * 4.0

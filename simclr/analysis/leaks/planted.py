@@ -88,7 +88,7 @@ def change(images: NDArray[np.uint8], operation: str, strength: float, seed: int
         x = color.adjust_hue(x, torch.full((count,), float(strength)))
     else:
         raise ValueError(f"operation is {operation}; allowed: {', '.join(STRENGTHS)}")
-    return (x * 255).round().clamp(0, 255).byte().numpy()
+    return augment.to_bytes(x).numpy()
 
 
 def _images_at(images: CheckedImages, indices: NDArray[np.int64]) -> NDArray[np.uint8]:

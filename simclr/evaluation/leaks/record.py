@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from simclr import runs
 from simclr.config import not_written
+from simclr.evaluation.leaks.nearest import SMALLEST_MEDIAN, Medians
 from simclr.files import safe_read, writing
 from simclr.runs import Run
 
@@ -111,9 +112,7 @@ class Leaks:
     @property
     def is_collapsed(self) -> bool:
         """Whether the encoder makes the same of all images, so that only exact copies can be told."""
-        from simclr.evaluation.leaks.nearest import SMALLEST_MEDIAN
-
-        return max(self.median_test, self.median_train) < SMALLEST_MEDIAN
+        return Medians(self.median_test, self.median_train).counted < SMALLEST_MEDIAN
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------

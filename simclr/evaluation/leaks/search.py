@@ -20,7 +20,7 @@ from simclr.data.splits import ImageData, Split
 from simclr.evaluation.leaks import nearest, record
 from simclr.evaluation.leaks.record import Leaks, Pair
 from simclr.runs.status import Report, no_report
-from simclr.views import augment, resampling
+from simclr.views import thumbnails
 
 SHOWN_SIDE = 96  # pixels of an image that is kept, at most
 SEARCHING = "comparing test images with training images"
@@ -115,9 +115,7 @@ def find_copies(
             )
         )
         if number < record.MOST_SHOWN:
-            if both.shape[-1] != side:
-                both = (resampling.resize(augment.to_float(both), side) * 255).round().clamp(0, 255).byte()
-            tiles.append(both.numpy())
+            tiles.append(thumbnails.tiles_of(both, side))
     sheet = np.concatenate(tiles) if tiles else np.empty((0, 3, side, side), dtype=np.uint8)
 
     accuracy = {}

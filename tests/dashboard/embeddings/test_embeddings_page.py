@@ -16,6 +16,7 @@ import pandas
 import pytest
 from dashboard_fixtures import address, make_run, named, open_page, query, texts, unpacked
 from PIL import Image
+from quiet_cards import no_cards_job  # noqa: F401  (a fixture)
 from served_files import fetched
 from streamlit.testing.v1 import AppTest
 from trainings import trained_run
@@ -29,7 +30,6 @@ from simclr import runs
 from simclr.analysis import cards
 from simclr.analysis.disagreement import Card
 from simclr.analysis.traits import Trait
-from simclr.config import ConfigError
 from simclr.embeddings import compare, embed, embed_job, neighbors, projections, stored
 from simclr.embeddings.compare import ClassRow
 from simclr.embeddings.projections import Projection
@@ -77,16 +77,6 @@ def figures(app: AppTest) -> list[dict]:
 
 def buttons(app: AppTest) -> list[str]:
     return [button.label for button in app.button]
-
-
-@pytest.fixture(autouse=True)
-def no_cards_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cards that are not there are not looked for in the background of each test."""
-
-    def refuse(*_: object) -> Path:
-        raise ConfigError("not in this test")
-
-    monkeypatch.setattr(cards, "start_job", refuse)
 
 
 @pytest.fixture

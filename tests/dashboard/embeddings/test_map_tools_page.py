@@ -13,13 +13,12 @@ import pandas
 import pytest
 from dashboard_fixtures import open_page, query, texts
 from photos import pack_example
+from quiet_cards import no_cards_job  # noqa: F401  (a fixture)
 from streamlit.testing.v1 import AppTest
 from trainings import trained_run
 
 from dashboard.components.embedding_map import selected_rows, selection_text
 from dashboard.embeddings import colors, export, searching
-from simclr.analysis import cards
-from simclr.config import ConfigError
 from simclr.embeddings import embed, stored
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.references import EncoderRef
@@ -29,14 +28,6 @@ from simclr.image_sets import tags
 from simclr.runs import Run
 
 CHOICE = ImageSelection(num_images=500)
-
-
-@pytest.fixture(autouse=True)
-def no_cards_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> Path:
-        raise ConfigError("not in this test")
-
-    monkeypatch.setattr(cards, "start_job", refuse)
 
 
 @pytest.fixture(scope="module")

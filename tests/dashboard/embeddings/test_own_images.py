@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from dashboard_fixtures import open_page, query, texts, unpacked
 from PIL import Image
+from quiet_cards import no_cards_job  # noqa: F401  (a fixture)
 from streamlit.testing.v1 import AppTest
 from trainings import trained_run
 
 from dashboard.components.embedding_map import extras
 from dashboard.embeddings.trying import own_images, tug_panel
 from simclr.added import adding
-from simclr.analysis import cards, tugs
+from simclr.analysis import tugs
 from simclr.config import ConfigError
 from simclr.embeddings import embed
 from simclr.embeddings.references import EncoderRef, resolve_encoders
@@ -26,16 +27,6 @@ from simclr.embeddings.selection import ImageSelection
 from simclr.runs import Run
 
 CHOICE = ImageSelection(num_images=500)
-
-
-@pytest.fixture(autouse=True)
-def no_cards_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cards that are not there are not looked for in the background of each test."""
-
-    def refuse(*_: object) -> Path:
-        raise ConfigError("not in this test")
-
-    monkeypatch.setattr(cards, "start_job", refuse)
 
 
 @pytest.fixture(scope="module")
