@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from simclr.hardware import devices, nvidia
+from simclr.hardware import devices, nvidia, waiting
 
 EVERY_SECONDS = 2.0
 # Looking costs some milliseconds, and more with more processes and memory: at most one part in this many of the time.
@@ -56,6 +56,7 @@ class UsageMeter:
         self._root = psutil.Process(pid)
         self._seconds: dict[psutil.Process, float] = {}  # of processor time, at the last sample
         self._at: float | None = None
+        self._waiting = waiting.WaitMeter()
         self._gpu_since = 0  # microseconds, the driver's own clock
         self._due = 0.0
 
@@ -70,8 +71,9 @@ class UsageMeter:
         return found
 
     def sample(self, device: str = "") -> dict[str, Any]:
-        """`cpu_percent` since the last sample (of one core), `memory` (bytes), `gpu_percent` (mean over the GPUs that
-        are used) and `gpu_memory` (bytes), and whose these two are, `gpu_scope`; None where it cannot be told.
+        """`cpu_percent` since the last sample (of one core), `held_up` (share of the time in which its threads wanted a
+        core that others held, 0..1), `memory` (bytes), `gpu_percent` (mean over the GPUs that are used) and
+        `gpu_memory` (bytes), and whose these two are, `gpu_scope`; None where it cannot be told.
 
         Args:
             device: that the run holds, as `gpu:0,1`; asked where NVML's processes cannot be told apart.
@@ -85,8 +87,11 @@ class UsageMeter:
             gpu_percent, gpu_memory = self._gpus({process.pid for process in family})
         else:
             gpu_percent, gpu_memory = _whole_gpus(device)
+        cpu_percent = self._cpu(family)
+        held_up = self._waiting.sample(process.pid for process in family)
         return {
-            "cpu_percent": self._cpu(family),
+            "cpu_percent": cpu_percent,
+            "held_up": None if held_up is None else 0.0 if waiting.fills_the_cores(cpu_percent) else round(held_up, 3),
             "memory": _memory(family),
             "gpu_percent": gpu_percent,
             "gpu_memory": gpu_memory,

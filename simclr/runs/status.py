@@ -71,12 +71,14 @@ class Status:
     loss: float | None = None  # the newest validation loss, else training loss
     accuracy: float | None = None  # the best on validation images: kNN for a pre-training
     cpu_percent: float | None = None  # of one core, all processes of the run together
+    held_up: float | None = None  # share of the time that its threads wait for a core that others hold, 0..1
     memory: int | None = None
     gpu_percent: float | None = None
     gpu_memory: int | None = None
     gpu_scope: str | None = None  # whose these two are: the run's, or the whole gpu's
     # over the training since the process began
     usage_samples: int = 0
+    mean_held_up: float | None = None
     mean_gpu_percent: float | None = None
     peak_gpu_memory: int | None = None
     peak_memory: int | None = None

@@ -69,14 +69,15 @@ class _TrainingUsage:
 
     def __init__(self) -> None:
         self._samples = 0
-        self._gpu: list[float] = [0.0, 0.0]  # sum, count
+        self._means = {"held_up": (0.0, 0), "gpu_percent": (0.0, 0)}  # sum, count
         self._peaks: dict[str, int] = {}
 
     def add(self, found: dict[str, Any]) -> dict[str, Any]:
         """Takes in a sample of `UsageMeter` and gives the fields of the status."""
         self._samples += 1
-        if found.get("gpu_percent") is not None:
-            self._gpu = [self._gpu[0] + found["gpu_percent"], self._gpu[1] + 1]
+        for name, (total, count) in self._means.items():
+            if found.get(name) is not None:
+                self._means[name] = (total + found[name], count + 1)
         for name in ("memory", "gpu_memory"):
             if found.get(name) is not None:
                 self._peaks[name] = max(found[name], self._peaks.get(name, 0))
@@ -85,7 +86,7 @@ class _TrainingUsage:
     def values(self) -> dict[str, Any]:
         return {
             "usage_samples": self._samples,
-            "mean_gpu_percent": self._gpu[0] / self._gpu[1] if self._gpu[1] else None,
+            **{f"mean_{name}": total / count if count else None for name, (total, count) in self._means.items()},
             "peak_memory": self._peaks.get("memory"),
             "peak_gpu_memory": self._peaks.get("gpu_memory"),
         }
@@ -163,7 +164,9 @@ class StatusWriter:
         self._end.set()
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
-        unused = dict.fromkeys(("eta_seconds", "cpu_percent", "memory", "gpu_percent", "gpu_memory", "gpu_scope"))
+        unused = dict.fromkeys(
+            ("eta_seconds", "cpu_percent", "held_up", "memory", "gpu_percent", "gpu_memory", "gpu_scope")
+        )
         self.set(ended=time.time(), heartbeat=time.time(), **unused, **changes)
         self._write()
 

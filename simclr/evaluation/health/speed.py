@@ -12,6 +12,7 @@ from simclr.runs.status import Status
 MIN_SAMPLES = 15  # of the GPU's load, two seconds apart at least
 IDLE_GPU = 70.0  # per cent
 SLOW_IMAGES = 0.3  # of the time of a step
+HELD_UP, HELD_UP_SAMPLES = 0.3, 3
 ROOM = 0.45  # of a GPU's memory: what is less fits twice, with a little to spare
 
 IDLE = Rule(
@@ -35,7 +36,14 @@ TWICE = Rule(
     f"Said when the run has used less than {100 * ROOM:.0f} % of the GPU's memory at its peak, over at least "
     f"{MIN_SAMPLES} samples. What a training needs grows with its batch.",
 )
-RULES = (IDLE, SLOW, TWICE)
+CROWDED = Rule(
+    "crowded",
+    "note",
+    "Others use the processor",
+    f"Said of a run on a CPU whose threads had no core for over {100 * HELD_UP:.0f} % of the time in which they wanted "
+    f"one, on average over the training or now, over at least {HELD_UP_SAMPLES} samples. Linux counts this.",
+)
+RULES = (CROWDED, IDLE, SLOW, TWICE)
 
 
 def advice(status: Status, config: Mapping[str, Any], meta: Mapping[str, Any]) -> list[Verdict]:
@@ -48,6 +56,8 @@ def advice(status: Status, config: Mapping[str, Any], meta: Mapping[str, Any]) -
     if config.get("freeze_encoder") and not config.get("augmentation"):
         return []  # a head on features that were computed once is a matter of seconds
     found, in_memory = [], meta.get("in_memory") is True
+    if meta.get("device") == "CPU" and status.usage_samples >= HELD_UP_SAMPLES:
+        found += _crowded(status)
     if (load := status.mean_gpu_percent) is not None and status.usage_samples >= MIN_SAMPLES:
         if load < IDLE_GPU:
             found.append(
@@ -79,3 +89,16 @@ def advice(status: Status, config: Mapping[str, Any], meta: Mapping[str, Any]) -
             )
         )
     return found
+
+
+def _crowded(status: Status) -> list[Verdict]:
+    share = max(status.mean_held_up or 0.0, status.held_up or 0.0)
+    if not HELD_UP < share < 1:
+        return []
+    verb, be = ("waits", "is") if status.is_active else ("waited", "would have been")
+    return [
+        CROWDED.found(
+            f"This run {verb} {100 * share:.0f} % of its time for a core that other processes hold.",
+            advice=f"Without them it {be} about {1 / (1 - share):.2g} times as fast.",
+        )
+    ]

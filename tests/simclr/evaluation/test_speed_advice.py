@@ -64,3 +64,30 @@ def test_a_head_on_kept_features_gets_none():
 
 def test_a_run_that_measured_nothing_gets_none():
     assert health.advice(Status(), {}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("mean", "now", "samples", "expected"),
+    [
+        (0.31, None, 3, ["crowded"]),
+        (0.3, None, 3, []),
+        (0.1, 0.8, 3, ["crowded"]),
+        (0.9, 0.9, 2, []),
+        (None, None, 9, []),
+        (1.0, None, 9, []),
+        (float("nan"), None, 9, []),
+    ],
+)
+def test_other_processes_that_hold_the_processor(mean, now, samples, expected):
+    status = Status(state="running", mean_held_up=mean, held_up=now, usage_samples=samples)
+    assert states(status, meta={"in_memory": True, "device": "CPU"}) == expected
+    assert states(status) == []  # its work is done elsewhere
+
+
+def test_it_says_how_much_faster_a_run_is_without_them():
+    status = Status(state="running", mean_held_up=0.75, usage_samples=9)
+    (found,) = health.advice(status, CONFIG, {"in_memory": True, "device": "CPU"})
+    assert found.sentence == "This run waits 75 % of its time for a core that other processes hold."
+    assert found.advice == "Without them it is about 4 times as fast."
+    (found,) = health.advice(replace(status, state="finished"), CONFIG, {"in_memory": True, "device": "CPU"})
+    assert "waited 75 %" in found.sentence
