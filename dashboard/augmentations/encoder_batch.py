@@ -177,7 +177,12 @@ def draw_pairs(
             help=f"Of all {2 * len(batch.titles)} views here, chosen and others; chance is "
             f"{100 / (2 * len(batch.titles) - 1):.1f} %.",
         )
-    live_chart(pairs_figure(batch.titles[:shown], pairs, against, choice.color, layer), "lab-pairs", height=340)
+    live_chart(
+        pairs_figure(batch.titles[:shown], pairs, against, choice.color, layer),
+        "lab-pairs",
+        "Similarity of pairs",
+        height=340,
+    )
 
 
 def draw_matrix(

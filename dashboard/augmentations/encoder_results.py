@@ -66,7 +66,8 @@ def _legend(wanted: Sequence[ChosenEncoder], results: Sequence[dict[str, Any]], 
         note = " (h)" if layer not in result["layers"] else ""
         parts.append(
             '<span style="display:inline-flex;align-items:center;gap:.4rem;margin-right:1.2rem">'
-            f'<span style="width:.8rem;height:.8rem;border-radius:50%;flex:none;background:{item.color}"></span>'
+            f'<span class="dot" style="width:.8rem;height:.8rem;border-radius:50%;flex:none;background:{item.color}">'
+            "</span>"
             f"{html.escape(item.title)}{note}</span>"
         )
     st.html(f'<div style="font-size:.85rem">{"".join(parts)}</div>')
@@ -107,10 +108,16 @@ def draw_invariance(
     for start in range(0, len(CURVES), 3):  # row by row, so that a phone shows them in this order too
         for column, operation in zip(st.columns(3, gap="medium"), CURVES[start : start + 3], strict=True):
             with column:
-                live_chart(curve_figure(operation, wanted, shown, scale), f"lab-curve-{operation}", height=220)
+                figure = curve_figure(operation, wanted, shown, scale)
+                live_chart(figure, f"lab-curve-{operation}", f"Similarity: {TITLES[operation][0]}", height=220)
     left, _ = st.columns([2, 1], gap="medium")
     with left:
-        live_chart(switch_figure(wanted, shown, scale), "lab-switches", height=240)
+        live_chart(
+            switch_figure(wanted, shown, scale),
+            "lab-switches",
+            "Similarity after a flip, a grey image and others",
+            height=240,
+        )
 
 
 def extremes(measured: dict[str, Any]) -> str:
@@ -154,7 +161,7 @@ def draw_factors(items: dict[str, index.Summary], choice: ChosenEncoder, layer: 
         return
     shown = _layers(results, layer)
     _legend(wanted, results, layer)
-    live_chart(factor_figure(wanted, shown), "lab-factors", height=340)
+    live_chart(factor_figure(wanted, shown), "lab-factors", "What is read from the features", height=340)
     heads = [
         "Factor",
         *(

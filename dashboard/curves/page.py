@@ -365,7 +365,7 @@ def page() -> None:
             draw(groups, metrics)
     if shown and metrics:
         export(right, groups, metrics)
-        st.subheader("Last and best values", anchor=False)
+        st.header("Last and best values", anchor=False)
         summary_table(tuple(groups), tuple(metrics))
         options_table(shown)
     watch(moving())

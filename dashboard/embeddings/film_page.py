@@ -215,4 +215,9 @@ def screen(sides: Sequence[Side], method: str) -> None:
                 figure = curve(columns, metrics, side.color, own, frame)
                 with st.container(width="stretch"):
                     if figure is not None:
-                        live_chart(figure, f"film-curve-{side.what}-{number}", height=CURVE_HEIGHT)
+                        live_chart(
+                            figure,
+                            f"film-curve-{side.what}-{number}",
+                            metric_info.METRICS[metrics[0]].label,
+                            height=CURVE_HEIGHT,
+                        )

@@ -85,7 +85,7 @@ maps. How far it goes, over the median distance of two images, says what the enc
 def empty(summaries: list[index.Summary]) -> None:
     active = [item for item in summaries if item.is_active]
     with st.container(border=True):
-        st.subheader("No trained network yet", anchor=False)
+        st.header("No trained network yet", anchor=False)
         if active:
             st.markdown("A map needs a run that has finished. One is on its way:")
             st.page_link(
@@ -197,7 +197,7 @@ def space(data: dict[str, Any], chosen: Any, opened: int) -> None:
     for place, column in enumerate(st.columns(len(panels))):
         with column:
             figure = view.space_figure(panels[place]["points"], data["color"], place, names, chosen, opened)
-            live_chart(figure, f"embedding-space-{place}", height=SPACE_HEIGHT)
+            live_chart(figure, f"embedding-space-{place}", f"Map of {panels[place]['title']}", height=SPACE_HEIGHT)
     st.caption("Drag to turn, wheel to zoom. Images are selected and opened on the plane maps, in 2-D.")
 
 
@@ -222,7 +222,7 @@ def between(
     judge: str,
 ) -> None:
     """Numbers about the two models together, and where one beats the other."""
-    st.subheader("Between the two", anchor=False)
+    st.header("Between the two", anchor=False)
     st.markdown(escape.markdown(" ".join(sentences)))
     with st.container(horizontal=True, gap="large"):
         for stat in stats:

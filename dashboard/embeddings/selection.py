@@ -164,7 +164,7 @@ def panel(
                     embeddings, rows, judge, [side.title for side in sides], [side.color for side in sides]
                 )
                 num_bars = len(figure["data"]) * len(figure["data"][0]["y"])
-                live_chart(figure, "embedding-mix", height=min(520, 130 + 15 * num_bars))
+                live_chart(figure, "embedding-mix", "Classes of the selection", height=min(520, 130 + 15 * num_bars))
             else:
                 st.caption("These images have no classes.")
         if is_pair:

@@ -219,7 +219,9 @@ def values(group: Group) -> None:
         return
     figure = scatter.of_runs(group, x, y)
     with st.container(border=True, gap=None):
-        live_chart(figure, key=f"values-{group.id}-{x.name}-{y.name}", height=420)
+        live_chart(
+            figure, f"values-{group.id}-{x.name}-{y.name}", f"{scatter.title(y)} against {scatter.title(x)}", height=420
+        )
         st.caption(scatter.caption(group, figure))
 
 
@@ -274,16 +276,16 @@ def picture(group: Group, compared: list[Cell], measure: Measure) -> None:
     elif len(axes) == 1 and len(compared) > 2 and figures.is_numeric(group.axes[axes[0]]):
         with st.container(border=True, gap=None):
             st.markdown(f"**{title}**")
-            live_chart(figures.by_axis(group, axes[0], compared, title, palette.PALETTE[0]), key=key, height=330)
+            live_chart(figures.by_axis(group, axes[0], compared, title, palette.PALETTE[0]), key, title, height=330)
             st.caption("Mean and standard deviation; pale: each seed.")
     elif not axes and group.arms and measure.of == groups.SUPERVISED:
         with st.container(border=True, gap=None):
             st.markdown(f"**{title} and labels**")
-            live_chart(figures.by_labels(compared), key=key, height=330)
+            live_chart(figures.by_labels(compared), key, f"{title} and labels", height=330)
     elif axes:
         with st.container(border=True, gap=None):
             st.markdown(f"**{title}**")
-            live_chart(figures.bars(compared, palette.PALETTE[0]), key=key, height=90 + 34 * len(compared))
+            live_chart(figures.bars(compared, palette.PALETTE[0]), key, title, height=90 + 34 * len(compared))
 
 
 def links(group: Group) -> None:
@@ -328,7 +330,7 @@ def cards() -> None:
 
 def shipped(is_first: bool) -> None:
     """The sweeps that come with the package, each one click."""
-    st.subheader("Start an experiment" if is_first else "Start another", anchor=False)
+    st.header("Start an experiment" if is_first else "Start another", anchor=False)
     for name in sweep_file.shipped_names():
         sweep = sweep_file.shipped(name)
         with st.container(
@@ -364,6 +366,7 @@ def page() -> None:
         url_state.write({})
         return
     now = group_actions.offered(group)
+    ui.page_title(group.title)
     right = ui.head(escape.markdown(group.title))
     chosen = choice_panel.chosen_now(group, VIEW["measure"], VIEW["arm"], VIEW["labels"])
     with right:

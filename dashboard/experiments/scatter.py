@@ -66,7 +66,7 @@ def of_runs(group: Group, x: Column, y: Column) -> dict[str, Any]:
                 "hovertemplate": "%{text}<br>%{x}, %{y}<extra></extra>",
             }
         )
-    figure: dict[str, Any] = {"data": data, "layout": layout(_title(x), _title(y), legend=len(data) > 1)}
+    figure: dict[str, Any] = {"data": data, "layout": layout(title(x), title(y), legend=len(data) > 1)}
     figure["layout"]["hovermode"] = "closest"
     for axis, column, values in (("xaxis", x, [point[1] for point in points]), ("yaxis", y, [p[2] for p in points])):
         figure["layout"][axis].pop("rangemode", None)
@@ -81,7 +81,8 @@ def _shown(column: Column, value: float) -> float:
     return 100 * value if column.kind == "share" else value
 
 
-def _title(column: Column) -> str:
+def title(column: Column) -> str:
+    """What an axis of these values is called."""
     return label(column) + (", seconds" if column.kind == "seconds" else "")
 
 

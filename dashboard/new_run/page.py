@@ -341,7 +341,7 @@ def start_card(obstacles: list[forms.Obstacle]) -> None:
             st.error(escape.markdown(problem))
     with head:
         ready = "Ready to start" if edited is None else "Ready to save"
-        st.subheader("Not ready yet" if obstacles or problem else ready, anchor=False)
+        st.header("Not ready yet" if obstacles or problem else ready, anchor=False)
     label, icon = "Start", ":material/play_arrow:"
     if how != several.ONE:
         label, icon = "Queue all", ":material/playlist_add:"

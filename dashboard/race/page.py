@@ -179,6 +179,9 @@ def progress(run_id: str) -> None:
     found = named(run_id)
     if found is None:
         return
+    if any(item.status.is_active for item in found):
+        share = sum(item.status.progress for item in found) / len(found)
+        ui.page_title(f"{100 * share:.0f} % · {TITLE}")
     for column, item, name in zip(st.columns(2, gap="medium"), found, race_films.NAMES, strict=True):
         status = item.status
         facts = [name]
@@ -302,7 +305,7 @@ def maps(run_id: str, method: str, is_going_on: bool) -> None:
                 st.caption("Appears with the first epoch.")
                 continue
             figure = curves.with_cursor(figure, key, frames.seen, state.frame, frames.total)
-            live_chart(figure, f"race-curve-{number}", height=CURVE_HEIGHT)
+            live_chart(figure, f"race-curve-{number}", title, height=CURVE_HEIGHT)
 
 
 CURVE_HELP = (

@@ -142,7 +142,7 @@ def compared(run_id: str, all_seeds: bool) -> None:
     if any(pairs for *_, pairs in arms):
         with st.container(border=True, gap=None):
             st.markdown("**Accuracy and labels**", help="How much each way of training gains from more labels.")
-            live_chart(figures.label_efficiency(arms), key=f"efficiency-{run_id}", height=320)
+            live_chart(figures.label_efficiency(arms), f"efficiency-{run_id}", "Accuracy and labels", height=320)
 
 
 @st.fragment(run_every=2)
@@ -169,7 +169,8 @@ def overlaid(run_id: str, all_seeds: bool, fraction: float) -> None:
         with column.container(border=True, gap=None):
             st.markdown(f"**{metric_info.METRICS[metric].label}**", help=metric_info.METRICS[metric].help)
             if figure["data"]:
-                live_chart(figure, key=f"arms-{metric}-{run_id}-{fraction:g}-{all_seeds}", height=360)
+                key = f"arms-{metric}-{run_id}-{fraction:g}-{all_seeds}"
+                live_chart(figure, key, metric_info.METRICS[metric].label, height=360)
             else:
                 st.caption("No curves yet.")
 
@@ -241,7 +242,7 @@ def page() -> None:
         return
     compared(own.id, all_seeds)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
-        st.subheader("Curves of the arms", anchor=False, width="content")
+        st.header("Curves of the arms", anchor=False, width="content")
         fraction = (
             fractions[0]
             if len(fractions) == 1

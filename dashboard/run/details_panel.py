@@ -125,7 +125,7 @@ def final_test(run: Run) -> None:
         height = run_figures.per_class_height(len(measured))
         with st.container(height=MOST_HEIGHT if height > MOST_HEIGHT else "content", border=False):
             figure = run_figures.per_class([name for name, _ in measured], [value for _, value in measured], "primary")
-            live_chart(figure, key=f"classes-{run.id}", height=height)
+            live_chart(figure, f"classes-{run.id}", "Test accuracy by class", height=height)
     if matrix is not None:
         with right.container(border=True, height="stretch"):
             st.markdown("**What was taken for what**")

@@ -71,7 +71,7 @@ def _section(run_id: str) -> None:
     summary = store.get().summary(run)
     rows, columns = verdict_panel.rows_of(run), metrics_csv.live_columns(run.metrics_path)
     epochs = epochs_of(rows, columns)
-    st.subheader("Health", anchor=False)
+    st.header("Health", anchor=False)
     if not epochs:
         nothing(run, summary)
         return
@@ -152,7 +152,7 @@ def draw(run: Run, rows: list[Row], columns: smoothing.Columns, epoch: int) -> N
         ):
             with column.container(border=True, gap=None):
                 st.markdown(f"**{title}**", help=HELP[name])
-                live_chart(figure, key=f"health-{run.id}-{name}", height=HEIGHT)
+                live_chart(figure, f"health-{run.id}-{name}", title, height=HEIGHT)
 
 
 def about(rows: Sequence[Row], epoch: int) -> str:

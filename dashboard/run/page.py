@@ -8,7 +8,7 @@ from dashboard.components import escape
 from dashboard.run import diagram_panel, health_panel, use_panel, verdict_panel
 from dashboard.run.details_panel import final_test, log_section, options_and_origin, show_traceback
 from dashboard.run.partners_panel import next_steps, partner_states, run_link, watch_partners
-from dashboard.run.progress_panel import draw_curves, draw_progress, live
+from dashboard.run.progress_panel import draw_curves, draw_progress, live, tab_title
 from dashboard.run.view_state import VIEW, write_address
 from dashboard.shared import asked, formats, jobs, queue, run_actions, run_labels, store, ui, url_state
 from dashboard.shared.copies import line as copies_line
@@ -245,6 +245,7 @@ def page() -> None:
         url_state.say_instead("epoch", VIEW["epoch"], "names the health of a pre-training", "the whole run")
         VIEW["epoch"] = ""
     write_address()
+    ui.page_title(tab_title(summary))
     ui.show_message()
     header(run, summary)
     if not summary.is_active:

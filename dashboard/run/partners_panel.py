@@ -32,7 +32,7 @@ def next_steps(run: Run, summary: index.Summary) -> None:
     with st.container(border=True, key="next-steps"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
             with st.container(width="content", gap=None):
-                st.subheader("Next steps", anchor=False, width="content")
+                st.header("Next steps", anchor=False, width="content")
                 st.caption("What is the encoder worth, with few labels, against the same network without it?")
             fraction = st.segmented_control(
                 "Labels used",

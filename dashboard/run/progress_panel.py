@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.components.live_chart import live_chart
 from dashboard.run import verdict_panel
-from dashboard.shared import figures, formats, run_actions, run_labels, store
+from dashboard.shared import figures, formats, run_actions, run_labels, store, ui
 from simclr import runs
 from simclr.curves import metric_info
 from simclr.curves.curve_lines import mean_images_per_second
@@ -113,6 +113,15 @@ def protocol_help(run: Run, name: str) -> str:
     return escape.markdown(text) if isinstance(text, str) else run_labels.PROBE_HELP[name]
 
 
+def tab_title(summary: index.Summary) -> str:
+    """What the browser's tab says of a run: how far it is, or how it ended where that is not well."""
+    if summary.state in ("running", "stopping"):
+        return f"{100 * summary.status.progress:.0f} % · {summary.title}"
+    if summary.state == "finished":
+        return summary.title
+    return f"{run_labels.STATE_LABELS.get(summary.state, summary.state)} · {summary.title}"
+
+
 @st.fragment(run_every=2)
 def live(run_id: str, state: str) -> None:
     """What moves while a run is going on. It holds no widget; when the state changes, the page is drawn again."""
@@ -123,6 +132,7 @@ def live(run_id: str, state: str) -> None:
     summary = store.get().summary(run)
     if summary.state != state:
         st.rerun()
+    ui.page_title(tab_title(summary))
     if stalled := runs.stalled(summary.status):
         st.warning(escape.markdown(stalled), icon=":material/hourglass_disabled:")
     elif summary.status.reason:
@@ -171,4 +181,4 @@ def draw_curves(run: Run, summary: index.Summary) -> None:
                 with column.container(border=True, gap=None):
                     chance = chance_level(metric, run.config)
                     st.markdown(f"**{metric_info.METRICS[metric].label}**", help=figure_help(metric, chance))
-                    live_chart(figure, key=f"chart-{run.id}-{metric}", height=height)
+                    live_chart(figure, f"chart-{run.id}-{metric}", metric_info.METRICS[metric].label, height=height)

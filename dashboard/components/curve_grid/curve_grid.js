@@ -31,7 +31,7 @@ function makeCard(grid, spec) {
     notBefore: 0,
   });
   card.node = element("section", "cg-card");
-  card.title = element("h3", "cg-title");
+  card.title = element("h2", "cg-title");
   card.note = element("span", "cg-note", "i");
   card.enlarge = iconButton("enlarge", "", () => {
     grid.large = grid.large === card.id ? "" : card.id;
@@ -49,7 +49,9 @@ function makeCard(grid, spec) {
   );
   card.plot = /** @type {Card["plot"]} */ (/** @type {unknown} */ (element("div", "cg-plot")));
   card.plot.tabIndex = 0;
-  card.plot.setAttribute("role", "img");
+  card.plot.setAttribute("role", "group"); // not an image: it is stepped through with the arrow keys
+  card.plot.setAttribute("aria-roledescription", "chart");
+  card.plot.setAttribute("aria-label", spec.title);
   card.cursor = element("div", "cg-cursor");
   card.tooltip = element("div", "cg-tooltip");
   card.tooltip.setAttribute("role", "status");

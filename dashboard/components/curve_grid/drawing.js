@@ -5,11 +5,12 @@ import { theme } from "../common/theme.js";
 import { layoutOf, linesOf, marksOf, tracesOf, zoomName } from "./lines.js";
 import { hideTooltip } from "./reading.js";
 
-/** @import { Card } from "./types.js" */
+/** @import { Card, Grid, Line } from "./types.js" */
 
 /** @type {Card[]} */
 const queue = [];
 const SHARE = 1 / 40; // of the time that drawing one chart may take by refreshes; where all is slow they come less often
+const MAX_SPOKEN = 6; // runs
 let working = 0;
 
 /**
@@ -38,6 +39,20 @@ function work() {
   if (waits.length) working = setTimeout(work, Math.min(...waits));
 }
 
+/**
+ * What the chart shows, in words: each run with its last value.
+ * @param {Grid} grid @param {Card} card @param {Line[]} lines
+ */
+function spoken(grid, card, lines) {
+  const shown = [...new Map(lines.filter((line) => !line.faint).map((line) => [line.run, line])).values()];
+  const values = shown.slice(0, MAX_SPOKEN).map((line) => {
+    const last = line.y.at(-1) ?? Number.NaN;
+    return `${grid.runs.get(line.run)?.title ?? line.run} ${last.toPrecision(4)}`;
+  });
+  const more = shown.length - values.length;
+  return `${card.spec.title} of ${shown.length} runs, last values: ${values.join(", ")}${more > 0 ? ` and ${more} more` : ""}. Arrow keys read values.`;
+}
+
 /** @param {Card} card */
 function paintCard(card) {
   const { grid } = card;
@@ -61,10 +76,7 @@ function paintCard(card) {
   });
   card.plot.drawMs = performance.now() - started; // told to who measures
   card.notBefore = started + card.plot.drawMs / SHARE;
-  card.plot.setAttribute(
-    "aria-label",
-    `${card.spec.title} of ${new Set(lines.map((line) => line.run)).size} runs. Arrow keys read values.`,
-  );
+  card.plot.setAttribute("aria-label", spoken(grid, card, lines));
   if (!card.listens) {
     card.listens = true;
     card.plot.on("plotly_relayout", () => {

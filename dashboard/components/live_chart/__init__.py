@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 from dashboard.components import escape, registered, served
+from dashboard.components.live_chart.spoken import spoken
 
 
 def plotly_url() -> str:
@@ -19,10 +20,13 @@ def plotly_url() -> str:
     return served.address(served.plotly_name())
 
 
-def live_chart(figure: dict[str, Any], key: str, height: int = 260) -> None:
+def live_chart(figure: dict[str, Any], key: str, title: str, height: int = 260) -> None:
     """Draws `figure` (plotly's `data` and `layout` as plain values), or updates the one drawn before under `key`.
 
     No text in it is read as HTML, so that names of classes and runs can be anything.
+
+    Args:
+        title: what the chart shows, read out before its values.
     """
     text = json.dumps(escape.plotly(figure), separators=(",", ":"), allow_nan=False)
     registered("live_chart")(
@@ -31,6 +35,7 @@ def live_chart(figure: dict[str, Any], key: str, height: int = 260) -> None:
             "figure": text,
             "revision": hashlib.blake2b(text.encode(), digest_size=8).hexdigest(),
             "plotly": plotly_url(),
+            "label": spoken(figure, title),
             "height": height,
         },
         height=height,

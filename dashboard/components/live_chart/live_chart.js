@@ -97,6 +97,8 @@ export default function liveChart({ parentElement, data }) {
   chart.figure = data.figure;
   chart.revision = data.revision;
   chart.height = data.height;
+  chart.node.setAttribute("role", "figure");
+  chart.node.setAttribute("aria-label", data.label);
   chart.node.style.height = `${data.height}px`;
   drawSoon(chart);
   return () => {

@@ -4,6 +4,8 @@ export interface ChartData {
   figure: string;
   revision: string;
   plotly: string;
+  /** What the chart shows, in a sentence. */
+  label: string;
   height: number;
 }
 
