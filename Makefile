@@ -31,7 +31,7 @@ test-unit: $(VENV)/.test-installed
 test-javascript: $(SCRIPTS)/node_modules/.installed
 	$(NPM) --silent test
 
-test-browser: $(VENV)/.test-installed
+test-browser: $(VENV)/.test-installed $(SCRIPTS)/node_modules/.installed
 	$(BIN)/pytest -m "browser and not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slurm: $(VENV)/.test-installed

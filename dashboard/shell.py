@@ -5,9 +5,9 @@ Streamlit runs this file for every click, whatever the page; app.py starts the s
 
 import streamlit as st
 
-from dashboard.shared import queue, store, ui, url_state
+from dashboard.shared import notices, queue, store, ui, url_state
 
-st.set_page_config(page_title="SimCLR explorer", page_icon=ui.ICON, layout="wide")
+st.set_page_config(page_icon=ui.ICON, layout="wide")
 ui.style()
 
 FOLDER = store.ROOT / "dashboard"
@@ -17,31 +17,32 @@ def to_runs() -> None:
     url_state.go_instead("")
 
 
-PAGES = {
-    "Experiments": [
-        st.Page(FOLDER / "runs/page.py", title="Runs", icon=":material/list_alt:", url_path="home", default=True),
-        # the home page answers at the root only; whoever writes its name gets there too
-        st.Page(to_runs, title="All runs", url_path="runs", visibility="hidden"),
-        st.Page(FOLDER / "experiments/page.py", title="Experiments", icon=":material/science:", url_path="experiments"),
-        st.Page(FOLDER / "race/page.py", title="Race", icon=":material/flag:", url_path="race"),
-        st.Page(FOLDER / "new_run/page.py", title="New run", icon=":material/add_circle:", url_path="new-run"),
-        st.Page(FOLDER / "curves/page.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
-        st.Page(FOLDER / "results/page.py", title="Results", icon=":material/table_chart:", url_path="results"),
-        st.Page(FOLDER / "transfer/page.py", title="Transfer", icon=":material/grid_on:", url_path="transfer"),
-        st.Page(FOLDER / "run/page.py", title="Run", url_path="run", visibility="hidden"),
-        st.Page(FOLDER / "copies/page.py", title="Copies", url_path="copies", visibility="hidden"),
-        st.Page(FOLDER / "trash/page.py", title="Trash", url_path="trash", visibility="hidden"),
-    ],
-    "Representations": [
+# One list without sections: under a section's head Streamlit's links are no list, which a screen reader would tell.
+# Space between the groups is in ui.STYLE.
+PAGES = [
+    st.Page(FOLDER / "runs/page.py", title="Runs", icon=":material/list_alt:", url_path="home", default=True),
+    # the home page answers at the root only; whoever writes its name gets there too
+    st.Page(to_runs, title="All runs", url_path="runs", visibility="hidden"),
+    st.Page(FOLDER / "experiments/page.py", title="Experiments", icon=":material/science:", url_path="experiments"),
+    st.Page(FOLDER / "race/page.py", title="Race", icon=":material/flag:", url_path="race"),
+    st.Page(FOLDER / "new_run/page.py", title="New run", icon=":material/add_circle:", url_path="new-run"),
+    st.Page(FOLDER / "curves/page.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
+    st.Page(FOLDER / "results/page.py", title="Results", icon=":material/table_chart:", url_path="results"),
+    st.Page(FOLDER / "transfer/page.py", title="Transfer", icon=":material/grid_on:", url_path="transfer"),
+    st.Page(FOLDER / "run/page.py", title="Run", url_path="run", visibility="hidden"),
+    st.Page(FOLDER / "copies/page.py", title="Copies", url_path="copies", visibility="hidden"),
+    st.Page(FOLDER / "trash/page.py", title="Trash", url_path="trash", visibility="hidden"),
+    *(
         st.Page(path, title=title, icon=icon, url_path=name)
         for name, title, icon in (
             ("embeddings", "Embeddings", ":material/scatter_plot:"),
             ("augmentations", "Augmentations", ":material/auto_fix_high:"),
         )
         if (path := FOLDER / f"{name}/page.py").exists()
-    ],
-}
+    ),
+]
 page = st.navigation(PAGES)
+ui.page_title(page.title)
 
 
 @st.fragment(run_every=5)
@@ -56,13 +57,14 @@ def active_runs() -> None:
         st.badge(f"{num_queued} in the queue", icon=":material/schedule:", color="gray")
     if not states:
         st.caption("No active run")
+    notices.show()
 
 
 store.get().summaries(max_age=0)  # whatever a click has changed is seen; parts that refresh themselves begin below
 with st.sidebar:
     active_runs()
 
-url_state.enter(page.url_path, [each.url_path for group in PAGES.values() for each in group])
+url_state.enter(page.url_path, [each.url_path for each in PAGES])
 notes = st.container(key="said-of-the-address")
 try:
     page.run()

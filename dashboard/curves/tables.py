@@ -74,7 +74,7 @@ def value_cell(values: list[float | None], metric: str, strong: bool = False) ->
 def options_table(sources: list[Source]) -> None:
     """How the options of the chosen runs differ."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader("Options that differ", anchor=False, width="content")
+        st.header("Options that differ", anchor=False, width="content")
         everything = st.toggle("Show all options", key="curves-all-options")
     if len(sources) == 1 and not everything:
         st.caption("One run is chosen; with another, what differs stands here.")

@@ -44,7 +44,7 @@ def panel(
         sheets, thumbnails: the images, and how they lie there.
         select: selects the images of a card on both maps.
     """
-    st.subheader("Where they disagree", anchor=False, help=METHOD)
+    st.header("Where they disagree", anchor=False, help=METHOD)
     if sides.num_images < disagreement.MIN_IMAGES:
         st.caption(f"Groups are looked for among at least {disagreement.MIN_IMAGES} images.")
         return

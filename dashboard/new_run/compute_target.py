@@ -348,7 +348,7 @@ def draw_slurm(problems: list[str]) -> None:
         )
         for sentence in problems
     }
-    st.subheader("Slurm", anchor=False)
+    st.header("Slurm", anchor=False)
     found = cluster().partitions()
     if not found:
         st.caption("Slurm does not answer at the moment.")

@@ -80,7 +80,7 @@ def row(summary: index.Summary) -> dict[str, Any]:
 def examples(found: list[index.Summary]) -> None:
     """The shipped runs, on the first page of someone who has none yet."""
     st.space("small")
-    st.subheader("Or look at finished ones first", anchor=False)
+    st.header("Or look at finished ones first", anchor=False)
     st.caption("These ship with it. Open one for its curves, or compare them under Curves, Results and Embeddings.")
     table(COLUMNS, [row(item) for item in found[:MAX_ROWS]], key="examples")
 

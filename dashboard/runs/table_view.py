@@ -150,7 +150,7 @@ def popovers() -> None:
 def controls() -> Filter:
     """Everything above the table; returns the filter."""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        st.subheader("All runs", anchor=False, width="content")
+        st.header("All runs", anchor=False, width="content")
         st.pills(
             "Kind",
             KINDS,

@@ -135,7 +135,7 @@ def section() -> None:
         return
     with st.container(border=True, key="queue", gap="small"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.subheader("Queue", anchor=False, width="content")
+            st.header("Queue", anchor=False, width="content")
             st.caption(
                 f"{len(waiting)} run{'s' if len(waiting) > 1 else ''} waiting; each starts when its device is free, "
                 "whether or not this page is open.",

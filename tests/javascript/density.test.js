@@ -136,21 +136,3 @@ test("few images, or all at one place, do no harm", () => {
     assert.ok(rings.flat(2).every(Number.isFinite));
   }
 });
-
-test("10,000 images of ten classes take less than a frame or two for each map", () => {
-  const middles = Array.from({ length: 10 }, (_, k) => [8 * Math.cos(k), 8 * Math.sin(k)]);
-  const points = clouds(10000, 1.5, 7, middles);
-  const box = bounds(points);
-  const groups = middles.map((_, group) => all(points).filter((i) => i % 10 === group));
-  let best = Infinity;
-  for (let n = 0; n < 8; n++) {
-    const start = performance.now();
-    for (const rows of groups) {
-      const grid = densityGrid(points, rows, box, bandwidth(points, rows, box));
-      contours(grid, levelHolding(grid, points, rows, 0.8));
-    }
-    best = Math.min(best, performance.now() - start);
-  }
-  assert.ok(best < 100, `${best} ms`);
-  if (process.env.PRINT) console.log(`outlines of 10,000 images: ${best.toFixed(1)} ms`);
-});

@@ -9,6 +9,16 @@ export function element(tag, className, text) {
 }
 
 /**
+ * What assistive software calls a button: `label`, after the text that is seen where that is a word of its own, so that
+ * it can be named aloud.
+ * @param {string | undefined} text @param {string} label
+ */
+export function spokenName(text, label) {
+  const isWord = text !== undefined && text.length > 1;
+  return isWord && !label.startsWith(text) ? `${text}: ${label}` : label;
+}
+
+/**
  * `label` says what it does where its text does not, or not well enough.
  * @param {string | undefined} text @param {string | undefined} label @param {(event: MouseEvent) => void} action
  * @param {string} [className]
@@ -18,7 +28,7 @@ export function button(text, label, action, className) {
   node.type = "button";
   if (label) {
     node.title = label;
-    node.setAttribute("aria-label", label);
+    node.setAttribute("aria-label", spokenName(text, label));
   }
   node.onclick = action;
   return node;

@@ -56,7 +56,7 @@ export function endChart(plotly, node) {
 
 /** @param {Figure} figure @param {Theme} colors */
 export function paint(figure, colors) {
-  const muted = withAlpha(colors.text, 0.62);
+  const muted = withAlpha(colors.text, 0.72);
   const named = (/** @type {string} */ color) =>
     color === "muted" ? muted : color === "primary" ? colors.primary : color;
   const axis = {

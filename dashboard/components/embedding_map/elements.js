@@ -46,8 +46,8 @@ export function icon(name) {
  * @param {string} [className]
  */
 export function iconButton(name, text, label, action, className) {
-  const found = button(undefined, label, action, className);
-  found.append(icon(name));
+  const found = button(text, label, action, className);
+  found.replaceChildren(icon(name));
   if (text) found.append(element("span", "", text));
   return found;
 }

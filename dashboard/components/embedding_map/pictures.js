@@ -72,7 +72,7 @@ function scene(map) {
     const { title, subtitle, stats } = data.panels[place];
     const { width, height } = view(panel);
     text(title, x, MARGIN + 14, 16, { weight: 600, width });
-    text(subtitle, x, MARGIN + 14 + LINE, 12, { opacity: 0.65, width });
+    text(subtitle, x, MARGIN + 14 + LINE, 12, { opacity: 0.72, width });
     text(stats.map((stat) => `${stat.value} ${stat.label}`).join("   "), x, MARGIN + 14 + 2 * LINE, 12, { width });
     const top = MARGIN + 14 + 3 * LINE;
     shapes.push({ kind: "map", panel, x, y: top, width, height });
@@ -84,7 +84,7 @@ function scene(map) {
   let y = bottom + 2 * LINE;
   x = MARGIN;
   if (color.label) {
-    text(color.label, x, y, 13, { opacity: 0.65 });
+    text(color.label, x, y, 13, { opacity: 0.72 });
     measure.font = `13px ${colors.font}`;
     x += measure.measureText(color.label).width + 18;
     if (isScale(color)) {

@@ -104,7 +104,6 @@ function stageOf(stage) {
   const link = element("a", stage.network ? "stage is-network" : "stage");
   link.href = stage.href;
   link.title = stage.about;
-  link.setAttribute("aria-label", `${stage.title}: ${stage.about}`);
   link.onclick = (event) => followLink(event, stage.href);
   link.append(element("span", "title", stage.title), pictureOf(stage), element("span", "note", stage.note));
   return link;

@@ -67,7 +67,7 @@ def words(app):
 
 
 def headings(app):
-    return [item.value for item in app.subheader]
+    return [item.value for item in app.header]
 
 
 def test_a_finished_run_shows_verdict_slider_and_plots(folder):

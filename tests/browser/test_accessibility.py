@@ -1,0 +1,203 @@
+"""Pages for every hand and eye: what axe-core finds, the keyboard alone, and forced colours."""
+
+import re
+
+import pytest
+from axe import findings
+from dashboard_fixtures import make_run
+from server import PAGE_MS, PHONE, ROOT, Server, Tab, expect
+
+from simclr import runs
+
+expect.set_options(timeout=PAGE_MS)
+pytestmark = pytest.mark.browser
+EXAMPLES = ROOT / "runs/examples"
+
+
+def example(kind: str) -> str:
+    return next(run.id for run in runs.list_runs(EXAMPLES) if run.kind == kind and "shapes" in run.id)
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """A dashboard with no runs but the shipped examples."""
+    server = Server(tmp_path_factory.mktemp("shipped"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A dashboard with a run in each state."""
+    server = Server(tmp_path_factory.mktemp("filled"))
+    server.made = {state: make_run(server.runs_dir, state, epochs=6, name=f"The {state} one") for state in STATES}
+    server.start()
+    yield server
+    server.kill()
+
+
+STATES = ("running", "queued", "failed", "stopped")
+GROUP = next((run.group.id for run in runs.list_runs(EXAMPLES) if run.group is not None), None)
+PAGES = {
+    "Runs": "/",
+    "Experiments": "/experiments",
+    "Race": "/race",
+    "New run": "/new-run",
+    "Curves": "/curves",
+    "Results": "/results",
+    "Transfer": "/transfer",
+    "Run": f"/run?id={example('pretrain')}",
+    "Fine-tuned run": f"/run?id={example('finetune')}",
+    "Unknown run": "/run?id=no-such-run",
+    "Copies": f"/copies?id={example('pretrain')}",
+    "Trash": "/trash",
+    "Embeddings": "/embeddings",
+    "Film": f"/embeddings?left={example('pretrain')}&mode=film",
+    "Augmentations": "/augmentations",
+    "Encoder tab": "/augmentations?tab=encoder",
+} | ({"Group": f"/experiments?group={GROUP}"} if GROUP else {})
+
+
+def settled(tab: Tab) -> None:
+    """The page is drawn as far as it goes without a click."""
+    tab.page.locator("[data-testid=stMain] h1").first.wait_for()
+    tab.page.wait_for_function(
+        "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+        " && !document.querySelector('[data-testid=stSkeleton]')"
+    )
+    tab.page.wait_for_timeout(600)
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [((1440, 900), "light"), ((1440, 900), "dark"), (PHONE, "light")],
+    ids=["light", "dark", "phone"],
+)
+def test_axe_finds_nothing_on_any_page(browser, filled, size, scheme):
+    tab = Tab(browser, filled.url, f"axe-{size[0]}-{scheme}", size=size, color_scheme=scheme)
+    pages = PAGES | {f"{state} run": f"/run?id={run.id}" for state, run in filled.made.items()}
+    found = {}
+    for name, path in pages.items():
+        tab.open(path)
+        settled(tab)
+        found[name] = findings(tab.page)
+    told = [f"{name}: {line}" for name, lines in found.items() for line in lines]
+    assert not told, "\n".join(told)
+    tab.context.close()
+
+
+def test_the_tab_of_the_browser_names_the_page_the_run_and_how_far_it_is(browser, filled):
+    tab = Tab(browser, filled.url, "titles")
+    for path, title in (
+        ("/", r"Runs · SimCLR explorer"),
+        (f"/run?id={filled.made['running'].id}", r"\d+ % · The running one · SimCLR explorer"),
+        (f"/run?id={filled.made['failed'].id}", r"Failed · The failed one · SimCLR explorer"),
+        (f"/run?id={filled.made['queued'].id}", r"Queued · The queued one · SimCLR explorer"),
+        ("/new-run", r"New run · SimCLR explorer"),
+    ):
+        tab.open(path)
+        expect(tab.page).to_have_title(re.compile(f"^{title}$"))
+    tab.context.close()
+
+
+def tab_to(page, what, presses=80):
+    """Presses Tab until the focus is on an element that `what`, a script, says yes to; returns how often."""
+    for number in range(1, presses + 1):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"(e => {what})(document.activeElement)"):
+            return number
+    raise AssertionError(f"{presses} presses did not come to {what}")
+
+
+def has_visible_focus(page):
+    """Something is drawn around the element with the focus, or around what stands for it."""
+    return page.evaluate(
+        """() => { let e = document.activeElement;
+          for (let k = 0; k < 3 && e; k++, e = e.parentElement) {
+            const s = getComputedStyle(e);
+            if ((s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== 'none') return true;
+          }
+          return false; }"""
+    )
+
+
+def test_a_journey_by_keyboard_alone(browser, server):
+    """From the first page to the curves of an example, its maps, and a run that is started."""
+    tab = Tab(browser, server.url, "keyboard")
+    page = tab.page
+    tab.open("/")
+    settled(tab)
+    page.evaluate("document.activeElement.blur()")
+    assert tab_to(page, "e.textContent === 'Skip to main content'") == 1
+    page.keyboard.press("Enter")
+    assert tab_to(page, "e.textContent.includes('Start the race')") <= 3
+    assert has_visible_focus(page)
+    tab_to(page, "e.closest('.run-grid') && e.matches('a[href*=\"run?id=\"]')")
+    assert has_visible_focus(page)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/run\?id="))
+    settled(tab)
+    tab_to(page, "e.matches('a[href*=\"embeddings\"]')")
+    assert has_visible_focus(page)
+    page.keyboard.press("Enter")
+    expect(page.locator(".emap canvas.points").first).to_be_visible()
+    settled(tab)
+    tab_to(page, "e.closest('.emap') && e.matches('input')")
+    page.keyboard.type("star")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    tab.sees(re.compile(r"\d+ found|\d+ images"))
+    tab.has_no_errors()
+    tab.context.close()
+
+
+def test_forced_colours_keep_what_colours_mean(browser, shipped, filled):
+    """High contrast of the system replaces colours; dots of a legend and the bar of progress keep theirs."""
+    tab = Tab(browser, shipped.url, "forced", forced_colors="active")
+    page = tab.page
+    tab.open("/embeddings")
+    expect(page.locator(".emap canvas.points").first).to_be_visible()
+    dots = page.locator(".emap .legend .dot")
+    assert dots.count() >= 5
+    colors = dots.evaluate_all("all => all.map(e => getComputedStyle(e).backgroundColor)")
+    assert len(set(colors)) >= 5
+    tab.context.close()
+    tab = Tab(browser, filled.url, "forced-run", forced_colors="active")
+    tab.open(f"/run?id={filled.made['running'].id}")
+    bar = tab.page.locator("[role=progressbar]").first
+    expect(bar).to_be_visible()
+    colors = bar.evaluate("e => [...e.querySelectorAll('*')].map(x => getComputedStyle(x).backgroundColor)")
+    assert len({color for color in colors if color != "rgba(0, 0, 0, 0)"}) >= 2, colors  # its track and how far it is
+    tab.has_no_errors()
+    tab.context.close()
+
+
+def test_the_browser_tells_of_a_run_that_ends(browser, server):
+    """Asked for by its switch, told once, while the window is not in front."""
+    run = make_run(server.runs_dir, "running", epochs=6, done=3, name="A long one")
+    tab = Tab(browser, server.url, "notices", permissions=["notifications"])
+    page = tab.page
+    page.add_init_script(
+        """window.notices = [];
+        window.Notification = class { static permission = 'granted';
+          static async requestPermission() { return 'granted'; }
+          constructor(title, options) { window.notices.push([title, options.body]); } close() {} };
+        document.hasFocus = () => false;"""
+    )
+    tab.open("/")
+    switch = page.get_by_role("button", name="Notify me when a run ends")
+    expect(switch).to_have_attribute("aria-pressed", "false")
+    switch.click()
+    expect(switch).to_have_attribute("aria-pressed", "true")
+    tab.open("/curves")  # kept for later visits
+    expect(switch).to_have_attribute("aria-pressed", "true")
+    page.wait_for_timeout(6000)  # it has been seen running
+    runs.change_status(run.path, {"state": "finished", "ended": run.status.heartbeat, "accuracy": 0.612, "epoch": 6})
+    page.wait_for_function("window.notices.length", timeout=PAGE_MS)
+    expect(switch).to_be_hidden()  # nothing else is going on
+    page.wait_for_timeout(6000)
+    ((title, body),) = page.evaluate("window.notices")
+    assert title == "A long one" and body.startswith("Finished after ") and body.endswith("kNN accuracy 61.2 %")
+    tab.has_no_errors()
+    tab.context.close()
