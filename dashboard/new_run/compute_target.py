@@ -267,7 +267,8 @@ def choose_slots(target: str) -> None:
     """How many runs each device in question takes at once."""
     names = devices.names_in(target) or [device.name for device in devices.list_devices()[:-1]]
     limits = queue.slots(store.runs_dir())
-    label = f"{limits.get(names[0], 1)} at once" if len(names) == 1 else "At once"
+    limit = limits.get(names[0], 1) if len(names) == 1 else 0
+    label = f"{limit} run{'s' if limit > 1 else ''} at a time" if limit else "Runs at a time"
     with st.popover(label, icon=":material/stacks:", type="tertiary", help="How many runs share a device"):
         st.caption("Runs that a device takes at a time. They share its memory and its speed.")
         for name in names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 import streamlit as st
@@ -26,6 +26,7 @@ RECIPE_NOTES = {
     "cifar10": "ResNet-18 with the small-image stem, 200 epochs, batch 512, SGD.",
 }
 COLUMNS = 3
+MOST_NAMED = 4  # options of a folded group
 
 
 NAME_LENGTH = 100
@@ -227,13 +228,18 @@ def mark(found: forms.Obstacle) -> None:
     form_fields.mark(found, "" if found.remedy is None else checks.remedy_label(found.remedy))
 
 
-def draw_folded(group: str, names: list[str], errors: Marks) -> None:
+def draw_folded(group: str, names: list[str], errors: Marks, differing: Collection[str]) -> None:
     """The less common options of a group, folded unless one of them is wrong."""
     kept = forms.state()
     model = cfg.MODELS[kept["kind"]]
     options = cfg.option_names(model)
     wrong = any(name in errors for name in names)
-    opened = st.expander(group, expanded=wrong, key=f"group-{group}-{kept['kind']}-{wrong}", on_change="rerun")
+    opened = st.expander(
+        folded_label(group, names, differing),
+        expanded=wrong,
+        key=f"group-{group}-{kept['kind']}-{wrong}",
+        on_change="rerun",
+    )
     if not opened.open:  # forty widgets that nobody looks at are half of the time the page takes
         return
     with opened:
@@ -242,6 +248,29 @@ def draw_folded(group: str, names: list[str], errors: Marks) -> None:
             if not form_fields.section_toggle(section):
                 names = [name for name in names if not name.startswith(f"{section}.")]
         grid([name for name in names if name not in compute_target.hidden(compute_target.current())], options, errors)
+
+
+def differing_options() -> Collection[str]:
+    """What differs from the recipe; nothing while the options make no run."""
+    kept = forms.state()
+    try:
+        return forms.changed(kept["kind"], kept["recipe"], kept["values"])
+    except ConfigError:
+        return ()
+
+
+def folded_label(group: str, names: list[str], differing: Collection[str]) -> str:
+    """The group, the first of its options, and how many differ from the recipe.
+
+    Args:
+        differing: all that do, of any group; an unset section is named as a whole.
+    """
+    options = cfg.option_names(cfg.MODELS[forms.state()["kind"]])
+    number = sum(each in names or any(name.startswith(f"{each}.") for name in names) for each in differing)
+    shown = [cfg.label(name.rpartition(".")[2], options[name]).lower() for name in names[:MOST_NAMED]]
+    more = " …" if len(names) > MOST_NAMED else ""
+    changed = f" :blue-badge[{number} changed]" if number else ""
+    return f"{group} :small[:gray[{escape.markdown(', '.join(shown))}{more}]]{changed}"
 
 
 def grid(names: list[str], options: dict, errors: Marks) -> None:
@@ -413,8 +442,9 @@ def page() -> None:
             show_reading()
         st.caption("More options")
         with st.container(gap="small"):
+            differing = differing_options()
             for group, names in folded.items():
-                draw_folded(group, names, marks)
+                draw_folded(group, names, marks, differing)
     # The widgets above may have brought new values: what is shown and started is what they hold now.
     if checks.find(compute_target.current()) != obstacles:
         st.rerun()

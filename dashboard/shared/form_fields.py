@@ -56,6 +56,12 @@ def help_text(info: Any) -> str:
     return escape.markdown(f"{info.description} Allowed: {cfg.allowed(info)}.")
 
 
+def when_unset(info: Any) -> str:
+    """What stands in the field of an option without a value: "All", "The next free one"."""
+    words = cfg.unset_words(info) or "not set"
+    return words[:1].upper() + words[1:]
+
+
 def use(remedy: Remedy) -> None:
     """Takes over a value that would do, with what was typed meanwhile."""
     collect()
@@ -107,6 +113,7 @@ def draw(
         return {"help": about, **url_state.start(widget, first)}
 
     label = cfg.label(name.rpartition(".")[2], info)
+    nothing = when_unset(info)
     if (unit := cfg.extra(info, "unit")) and unit in (bare := label.removesuffix(f" ({unit})")).lower().split():
         label = bare
     open_words = cfg.DATASETS if name == "dataset" else words
@@ -117,9 +124,9 @@ def draw(
         new: Any = st.selectbox(
             label,
             options,
-            format_func=lambda word: "Unset" if word is None else word,
+            format_func=lambda word: nothing if word is None else word,
             accept_new_options=bool(open_words),
-            placeholder="Unset",
+            placeholder=nothing,
             **common(value if value is not None or optional else options[0]),
         )
     elif kind is bool:
@@ -127,7 +134,7 @@ def draw(
     elif kind in (int, float):
         step = 1 if kind is int else _step(value, info)
         # only a number that may be unset can be cleared
-        unset: dict[str, Any] = {"value": None, "placeholder": "Unset"} if optional or value is None else {}
+        unset: dict[str, Any] = {"value": None, "placeholder": nothing} if optional or value is None else {}
         new = st.number_input(label, step=step, format="%d" if kind is int else "%.6g", **unset, **common(value))
     elif name in ("notes", "extra_lines"):
         new = st.text_area(
@@ -136,7 +143,7 @@ def draw(
     else:
         new = st.text_input(
             label,
-            placeholder="Unset" if optional else "",
+            placeholder=nothing if optional else "",
             **common(", ".join(value) if isinstance(value, (list, tuple)) else value or ""),
         ) or (None if optional else "")
     values[name] = new

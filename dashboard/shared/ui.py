@@ -25,10 +25,10 @@ STYLE = """
 [data-testid="stMain"] [data-testid="stPageLink-NavLink"] * { font-weight: 450; }
 [data-testid="stMain"] [data-testid="stPageLink-NavLink"]:not(:hover) { background: transparent; }
 [data-testid="stCaptionContainer"] { opacity: 1; color: color-mix(in srgb, currentColor 72%, transparent); }
-[data-testid="stBaseButton-primary"]:not(:disabled, :hover, :active) {
-  background: color-mix(in srgb, var(--st-primary-color) 90%, black);  /* white text at 4.6:1, in the dark theme too */
+[data-testid="stBaseButton-primary"]:enabled {  /* darker, so that white text on it is at 4.5:1 in the dark theme too */
+  background-image: linear-gradient(rgb(0 0 0 / 10%), rgb(0 0 0 / 10%));
 }
-[data-testid="stCode"] .token.parameter { color: var(--st-primary-color); }
+[data-testid="stCode"] .token.parameter { color: inherit; }
 [data-testid="stSidebarNavItems"] > li:is(:nth-of-type(5), :nth-of-type(8)) { margin-top: 0.9rem; }
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
 @media (min-width: 900px) {
@@ -56,9 +56,11 @@ STYLE = """
 [class*="st-key-queued-"] { padding: 0.15rem 0; }
 [class*="st-key-queued-"] [class*="st-key-link-"] button { justify-content: flex-start; }
 [class*="st-key-queued-"] [class*="st-key-link-"] button p { font-weight: 600; text-align: left; }
-[class*="st-key-queued-"] + [class*="st-key-queued-"] { border-top: 1px solid var(--st-border-color-light); }
+[class*="st-key-queued-"] + [class*="st-key-queued-"] {
+  border-top: 1px solid color-mix(in srgb, currentColor 12%, transparent);
+}
 [class*="st-key-card-"] { transition: border-color 120ms; }
-[class*="st-key-card-"]:hover { border-color: color-mix(in srgb, var(--st-primary-color) 45%, transparent); }
+[class*="st-key-card-"]:hover { border-color: color-mix(in srgb, currentColor 35%, transparent); }
 @media (forced-colors: active) {  /* what says something by its colour alone keeps it */
   .dot, .legend .bar i, .group-bar span, .run-notices::before, [data-testid="stProgress"] [role="progressbar"] *,
   [data-testid="stCheckbox"] label > :is(span, div):first-of-type * { forced-color-adjust: none; }

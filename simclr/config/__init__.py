@@ -17,6 +17,7 @@ from simclr.config.fields import (
     option,
     option_names,
     option_text,
+    unset_words,
 )
 from simclr.config.finetune_options import FinetuneConfig
 from simclr.config.names import (
@@ -90,4 +91,5 @@ __all__ = [
     "recipe_names",
     "to_dict",
     "to_yaml",
+    "unset_words",
 ]

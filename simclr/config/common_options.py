@@ -16,7 +16,7 @@ class CommonOptions(Options):
     """Options that pre-training and fine-tuning share."""
 
     name: str | None = option(
-        None, "A name for the run, shown in place of its id.", group="Experiment", common=True, max_length=120
+        None, "A name for the run; unset: its id is shown.", group="Experiment", common=True, max_length=120
     )
     notes: str = option("", "Free text kept with the run.", group="Experiment", max_length=10_000)
     tags: Tags = option((), "Words to find the run by, separated by commas.", group="Experiment")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -39,6 +40,12 @@ def none_if_unset(value: Any) -> Any:
 def is_optional(info: FieldInfo) -> bool:
     """Whether an option may be left unset."""
     return type(None) in _union_members(info.annotation)
+
+
+def unset_words(info: FieldInfo) -> str:
+    """What an option that is left unset means, from its description: "the next free one"; "" where it does not say."""
+    found = re.search(r"\b[Uu]nset: ([^.;(]+)", info.description or "")
+    return found[1].strip() if found else ""
 
 
 def _union_members(annotation: Any) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ import re
 import pytest
 from axe import findings
 from dashboard_fixtures import make_run
-from server import PAGE_MS, PHONE, ROOT, Server, Tab, expect
+from server import PAGE_MS, PHONE, ROOT, Server, Tab, expect, server  # noqa: F401  (a fixture)
 
 from simclr import runs
 
@@ -62,10 +62,8 @@ PAGES = {
 def settled(tab: Tab) -> None:
     """The page is drawn as far as it goes without a click."""
     tab.page.locator("[data-testid=stMain] h1").first.wait_for()
-    tab.page.wait_for_function(
-        "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
-        " && !document.querySelector('[data-testid=stSkeleton]')"
-    )
+    expect(tab.page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning")
+    expect(tab.page.locator("[data-testid=stSkeleton]")).to_have_count(0)
     tab.page.wait_for_timeout(600)
 
 
@@ -194,9 +192,8 @@ def test_the_browser_tells_of_a_run_that_ends(browser, server):
     expect(switch).to_have_attribute("aria-pressed", "true")
     page.wait_for_timeout(6000)  # it has been seen running
     runs.change_status(run.path, {"state": "finished", "ended": run.status.heartbeat, "accuracy": 0.612, "epoch": 6})
-    page.wait_for_function("window.notices.length", timeout=PAGE_MS)
     expect(switch).to_be_hidden()  # nothing else is going on
-    page.wait_for_timeout(6000)
+    page.wait_for_timeout(6000)  # another refresh
     ((title, body),) = page.evaluate("window.notices")
     assert title == "A long one" and body.startswith("Finished after ") and body.endswith("kNN accuracy 61.2 %")
     tab.has_no_errors()

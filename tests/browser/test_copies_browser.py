@@ -31,7 +31,7 @@ def test_from_a_figure_to_the_pairs_behind_it(browser, server, size, scheme):
     tab.sees("kNN accuracy is 85.00 % instead of 90.00 %")
     pictures.first.scroll_into_view_if_needed()
     page.wait_for_function(
-        "[...document.querySelectorAll('[class*=st-key-pair-] img')].slice(0, 2).every(i => i.naturalWidth > 200)"
+        "() => [...document.querySelectorAll('[class*=st-key-pair-] img')].slice(0, 2).every(i => i.naturalWidth > 200)"
     )
     tab.shot("pairs")
     tab.fits("/copies")

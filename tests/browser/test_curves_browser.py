@@ -232,7 +232,7 @@ def test_a_chart_waits_for_its_width(browser: Any) -> None:
     page.wait_for_timeout(300)
     assert page.locator(".js-plotly-plot").count() == 0
     page.evaluate("document.getElementById('room').style.width = '600px'")
-    page.wait_for_function("document.querySelector('.js-plotly-plot')?._fullLayout.width === 600")
+    page.wait_for_function("() => document.querySelector('.js-plotly-plot')?._fullLayout.width === 600")
     page.evaluate("document.getElementById('room').style.width = '2px'")
     page.wait_for_timeout(300)
     assert errors == []

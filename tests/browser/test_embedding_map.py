@@ -257,7 +257,7 @@ def test_a_lasso_lights_up_both_maps_in_one_frame_and_reaches_the_server_in_one_
     data = map_app.example(5000)
     maps.page.evaluate(WATCH)
     corners = maps.lasso(0.02, 0.3, 0.5, 0.98)
-    maps.page.wait_for_function("!window.changed.includes(null)")
+    maps.page.wait_for_function("() => !window.changed.includes(null)")
     first, second = maps.page.evaluate("window.changed")
     assert first == second
     expected = np.flatnonzero(inside(maps.pixels(points_of(data)), corners))
@@ -305,7 +305,7 @@ def test_a_selection_is_cleared_by_key_click_and_button_in_the_browser_and_from_
     maps.sees(re.compile("selected [1-9]"))
     maps.page.get_by_role("button", name="Clear from the server").click()
     maps.sees("selected 0")
-    maps.page.wait_for_function("document.querySelector('.emap .status').textContent === '500 images'")
+    maps.page.wait_for_function("() => document.querySelector('.emap .status').textContent === '500 images'")
     assert maps.picture() == plain
     maps.close()
 
@@ -382,7 +382,7 @@ def test_every_tool_is_reached_with_the_keyboard_and_said_aloud(server: Server, 
     page.get_by_text("walk from image to image").wait_for(state="hidden")
     page.get_by_role("application").first.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.emap [role=status]').textContent.includes('image')")
+    page.wait_for_function("() => document.querySelector('.emap [role=status]').textContent.includes('image')")
     points = map_app.example(1000, has_frames=True)["panels"][0]["frames"][5]
     for key, right, up in (("ArrowRight", 1, 0), ("ArrowUp", 0, 1), ("ArrowLeft", -1, 0), ("ArrowDown", 0, -1)):
         old = int(re.search(r"image (\d+)", maps.said())[1]) // 3

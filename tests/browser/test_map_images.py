@@ -59,7 +59,7 @@ class Seen(Maps):
 
     def drawn(self, panel: int = 0) -> dict[str, list[Any]]:
         """Images as [left, top, side, opacity] and names, once the maps are at rest."""
-        self.page.wait_for_function("performance.now() - window.lastDrawn > 500")
+        self.page.wait_for_function("() => performance.now() - window.lastDrawn > 500")
         return self.page.locator("canvas.points").nth(panel).evaluate("canvas => canvas.drawn")
 
     def names(self, panel: int = 0) -> dict[str, dict[str, Any]]:

@@ -65,14 +65,14 @@ def measured(browser: Any, url: str, num_images: int) -> dict[str, float]:
     """One visit: kB received, ms to the first paint, from the end of a lasso, blocked, and frames per second."""
     maps = Maps(browser, f"{url}/?n={num_images}", prepare=OBSERVE)
     page = maps.page
-    page.wait_for_function("new Set(window.draws.map((draw) => draw[2])).size === 2")
+    page.wait_for_function("() => new Set(window.draws.map((draw) => draw[2])).size === 2")
     found = {"kB": maps.received / 1000}
     found["first paint"] = max(page.evaluate("[0, 1].map((place) => draws.find((draw) => draw[2] === place)[0])"))
     page.wait_for_timeout(1000)  # what Streamlit itself still does belongs to no lasso
 
     page.evaluate("watchText('selected [1-9]'); draws.length = 0")
     maps.lasso(0.02, 0.3, 0.5, 0.98)
-    page.wait_for_function("window.seen !== null")
+    page.wait_for_function("() => window.seen !== null")
     draws, released, pressed, seen = page.evaluate("[draws, released, pressed, seen]")
     drawn = {place: (time, frame) for time, frame, place in reversed(draws) if time > released}
     assert drawn[0][1] == drawn[1][1], "the panels were drawn in different frames"

@@ -68,7 +68,7 @@ def test_a_search_lights_up_both_maps_is_kept_and_becomes_the_selection(server: 
     whole = [maps.picture(panel) for panel in (0, 1)]
     page.locator(".emap canvas.marks").first.focus()
     page.keyboard.press("/")
-    page.wait_for_function("document.activeElement.getAttribute('role') === 'combobox'")
+    page.wait_for_function("() => document.activeElement.getAttribute('role') === 'combobox'")
     page.keyboard.type("hue > 0.9 and size = ")
     options = page.get_by_role("option")
     options.first.wait_for()

@@ -54,7 +54,7 @@ def test_pages_charts_and_images_below_a_prefix(place: tuple[str, str, Server], 
         page.wait_for_url(lambda url: urlsplit(url).path == f"{prefix}/{path}")
         # a page that is left while it draws takes images along that the browser is still asking for
         expect(page.locator("[data-testid=stApp][data-test-script-state=running]")).to_have_count(0)
-        page.wait_for_function("[...document.images].every(image => image.complete)")
+        page.wait_for_function("() => [...document.images].every(image => image.complete)")
         links = page.evaluate(LINKS)
         assert links and not [link for link in links if not link.startswith(f"{origin}{prefix}/")]
 
