@@ -77,6 +77,14 @@ def unknown(run_id: str) -> None:
     st.page_link(ui.PAGE_RUNS, label="All runs", icon=":material/arrow_back:")
 
 
+def since(run: Run, summary: index.Summary) -> str:
+    """When it was started, or queued; of one that was resumed both."""
+    if summary.state != "queued":
+        return f"started {formats.ago(summary.created)}"
+    queued = f"queued {formats.ago(summary.status.queued or summary.created)}"
+    return f"started {formats.ago(summary.created)}, {queued} to go on" if runs.is_begun(run.path) else queued
+
+
 def header(run: Run, summary: index.Summary) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
@@ -84,7 +92,7 @@ def header(run: Run, summary: index.Summary) -> None:
             ui.state_badge(summary.status)
         with st.container(horizontal=True, width="content", gap="small"):
             own = not run.is_example  # the shipped ones are there to be looked at
-            if own and st.button("Edit", key="edit", icon=":material/edit:", help="Name, notes and tags"):
+            if own and st.button("Name and notes", key="edit", icon=":material/edit:", help="Name, notes and tags"):
                 run_actions.edit_details(run.id)
             if st.button("Clone", key="clone", icon=":material/content_copy:", help="A new run with these options"):
                 url_state.go("new-run", clone=run.id)
@@ -124,7 +132,7 @@ def header(run: Run, summary: index.Summary) -> None:
     if summary.arm:
         parts[0] = run_labels.ARM_LABELS[summary.arm]
         parts += [summary.labels.phrase] if summary.labels is not None else []
-    parts += [f"{'queued' if summary.state == 'queued' else 'started'} {formats.ago(summary.created)}"]
+    parts += [since(run, summary)]
     parts.append(run.id)
     if summary.status.device:
         parts.insert(3, queue.device_text(summary.status.device))

@@ -13,8 +13,8 @@ from simclr.results import arms, index
 from simclr.runs import Run
 
 TITLES = {
-    "frozen": ("Frozen encoder + head", "The encoder stays as it is; a linear layer learns on its features."),
-    "full": ("Fine-tune everything", "Encoder and classifier are trained together."),
+    "frozen": ("Frozen encoder", "The encoder stays as it is; a linear layer learns on its features."),
+    "full": ("Fine-tuned", "Encoder and classifier are trained together."),
     "scratch": ("From scratch, same labels", "The same network from random weights: what it is compared with."),
 }
 START = {3: "Start all three", 2: "Start the other two", 1: "Start the missing one"}

@@ -25,7 +25,7 @@ from simclr.runs import Run
 STATE = "new_run_form"
 WIDGETS = "form-"  # so all widgets of the form are called
 KINDS = {"pretrain": "Pre-train", "finetune": "Fine-tune", "scratch": "From scratch"}
-ARMS = {True: "Frozen encoder, train the head", False: "Fine-tune all weights"}
+ARMS = {True: "The head (frozen encoder)", False: "All weights (fine-tuned)"}
 # Drawn by the page itself, above the form: choices that decide what kind of run it is.
 OWN_CONTROLS = ("experiment_version", "random_weight_init", "freeze_encoder", "label_fraction")
 # Of an address, what is no option: the run it is about, and where to train.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dashboard.shared import palette, store
 from simclr import config as cfg
 from simclr.embeddings import references
-from simclr.results import index
+from simclr.results import index, wording
 
 KIND_LABELS = {"pretrain": "Pre-training", "finetune": "Fine-tuning", "scratch": "From scratch", "unknown": "Unknown"}
 STATE_LABELS = {
@@ -24,7 +24,7 @@ PROBE_HELP = {
     "knn": "Share of the test images whose class the 20 training images with the most similar features vote for. "
     "Nothing is trained.",
 }
-ARM_LABELS = {"frozen": "Frozen encoder + head", "full": "Fine-tune everything", "scratch": "From scratch"}
+ARM_LABELS = {arm: wording.ARM_NAMES[arm] for arm in ("frozen", "full", "scratch")}
 OTHER_COLORS = {references.UNTRAINED: palette.PALETTE[6], references.PIXELS: palette.GREY}
 
 

@@ -200,7 +200,7 @@ def test_finished_pretraining_offers_three_next_steps_at_one_click(folder):
     assert not app.exception
     assert app.button("partners-start").label == "Start all three"
     words = texts(app)
-    for title in ("Frozen encoder + head", "Fine-tune everything", "From scratch, same labels"):
+    for title in ("Frozen encoder", "Fine-tuned", "From scratch, same labels"):
         assert f"**{title}**" in words
     assert "1 % of the labels (about 37 images) and seed 42: 100 epochs in batches of up to 64" in words
     links = [link.proto for link in app.get("page_link") if link.proto.label == "With other settings"]
@@ -263,7 +263,7 @@ def test_results_of_partners_stand_side_by_side_and_lead_to_their_pages(folder):
     app = open_page("run", id=run.id)
     assert not app.exception
     shown = {item.label: (item.value, item.delta) for item in app.metric}
-    assert shown["Frozen encoder + head"] == ("42.0 %", "+24.0 pp against from scratch")
+    assert shown["Frozen encoder"] == ("42.0 %", "+24.0 pp against from scratch")
     assert shown["From scratch, same labels"] == ("18.0 %", "")
     assert "partners-start" not in [button.key for button in app.button]
     assert "All results" in [item.proto.label for item in app.get("page_link")]
