@@ -152,7 +152,8 @@ def lines(own: Summary, found: Results, copies: Leaks | None) -> list[str]:
         return [*head, "", "Nothing was trained on it yet, and it has no test figures of its own."]
     answers = [text.replace("**", "") for text in wording.answers(found)]
     text = table_formats.as_text(wording.table(found))
-    notes = [*wording.notes(found), record.unchecked(own.id) if copies is None else record.sentence(copies)]
+    sure = [sentence] if (sentence := wording.how_sure(found)) else []
+    notes = [*sure, *wording.notes(found), record.unchecked(own.id) if copies is None else record.sentence(copies)]
     return [*head, "", *answers, *([""] if answers else []), text, *(["", *notes] if notes else [])]
 
 
@@ -164,7 +165,7 @@ def as_json(own: Summary, found: Results, copies: Leaks | None) -> str:
             "trained": row.protocol,
             "runs": [run.id for run in row.runs],
             "seeds": [run.seed for run in row.runs],
-            **{name: _plain(getattr(row, name)) for name in ("accuracy", "gain", "loss", "num_labels", "reached")},
+            **{name: _plain(getattr(row, name)) for name in ("accuracy", "gain", "p", "loss", "num_labels", "reached")},
         }
         for row in found.rows
     ]
