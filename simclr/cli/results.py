@@ -103,6 +103,7 @@ def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
     found = groups.cells(group, measure, find)
     if not found:
         raise ConfigError(f"measure is {measure.key}, which no run of the group has; allowed: {offered[0].key}.")
+    found = groups.shown_cells(group, found, measure)
     rows = group_wording.table(group, found, measure, find)
     if form == "json":
         compared = groups.compared_in(group, found, measure)
@@ -137,8 +138,9 @@ def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
 
 def answer_of(group: Group, find: Find, measure: Measure) -> str:
     """What a group says by a measure that it has, for a terminal: progress, answer and table."""
-    found = groups.cells(group, measure, find)
-    answer = group_wording.answer(group, found, measure).replace("**", "")
+    found = groups.shown_cells(group, groups.cells(group, measure, find), measure)
+    number = groups.num_images_of(groups.first_of(group, found, measure), measure, find)
+    answer = group_wording.answer(group, found, measure, number).replace("**", "")
     head = [f"{group.title} ({group.id})", group_progress.counts(group), "", answer, ""]
     return "\n".join([*head, table_formats.as_text(group_wording.table(group, found, measure, find))])
 

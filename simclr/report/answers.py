@@ -67,11 +67,12 @@ def _of_group(subject: Subject, group: Group) -> dict[str, Any]:
     lead: list[str] = []
     shown = []
     for measure in offered:
-        found = groups.cells(group, measure, subject.find)
+        found = groups.shown_cells(group, groups.cells(group, measure, subject.find), measure)
         if not found:
             continue
-        text = group_wording.answer(group, found, measure, _num_images(subject, found, measure))
-        spreads, best = [cell.spread for cell in found], groups.first_of(group, found, measure)
+        best = groups.first_of(group, found, measure)
+        text = group_wording.answer(group, found, measure, groups.num_images_of(best, measure, subject.find))
+        spreads = [cell.spread for cell in found]
         table: dict[str, Any] = {
             "title": measure.title,
             "answer": bold_parts(text) if lead else [],
@@ -101,15 +102,6 @@ def _how(group: Group, measure: Measure) -> str:
         "p is corrected for the number of comparisons (Holm). In the picture, the dot is the mean, the bar the "
         f"standard deviation, and pale dots are the {repeats}."
     )
-
-
-def _num_images(subject: Subject, found: Sequence[groups.Cell], measure: Measure) -> int | None:
-    best = groups.best(found)
-    run = subject.find(best.runs[0].id) if best is not None else None
-    if run is None:
-        return None
-    number = run.evaluation.get("num_test_images") if measure.is_test else run.meta.get("num_val_images")
-    return number if type(number) is int and number > 0 else None
 
 
 # --- a pre-training with its partners ---------------------------------------------------------------------------------
