@@ -110,7 +110,7 @@ def _label_answer(group: Group, found: Sequence[Cell], measure: Measure, num_ima
         text = f"**{reached}** (n {first.spread.num})"
         text += f", {_beside(compared, scratch, first, group)}"
         worth, kind = groups.worth_in_labels(found, first.arm), groups.label_kind(found)
-        if worth is not None:
+        if worth is not None and _is_ahead(compared):
             text += (
                 f" At {100 * worth.accuracy:.0f} % pre-training is worth {worth.ratio:.1f} times the labels: from "
                 f"scratch takes {amount_text(worth.scratch_amount, kind)} where {name} takes "
@@ -118,6 +118,12 @@ def _label_answer(group: Group, found: Sequence[Cell], measure: Measure, num_ima
             )
         return f"{text} {_what(measure, [first])}{_images_sentence(first.spread, num_images)}{_still(found)}"
     return _nothing_yet(group)
+
+
+def _is_ahead(compared: Compared) -> bool:
+    """Whether it is above what it is set against, as far as its repeats can tell: else it is worth no labels."""
+    gap = compared.difference
+    return gap is None or (gap.mean > 0 and (compared.p is None or compared.p < wording.MOST_BY_CHANCE))
 
 
 def amount_text(amount: float, kind: LabelKind) -> str:
