@@ -384,8 +384,35 @@ def choose_sides(place: Any, more: Any, found: list[index.Summary], is_asked: bo
 # --- images and map -------------------------------------------------------------------------------------------------
 
 
-def choose_images(place: Any) -> ImageSelection:
-    """How many images of which split."""
+def leave_test_images(found: list[index.Summary]) -> bool:
+    """Whether a sweep that one of the models belongs to still chooses on validation images; those are shown then."""
+    names = (VIEW["left"] or default_left(found), VIEW["right"])
+    chosen = [run for name in names if name not in others() and (run := store.find(name)) is not None]
+    held_back = any(run.awaits_choice and not _is_tested(run) for run in chosen)
+    if held_back and VIEW["split"] == "auto":
+        VIEW["split"] = "val"
+    return held_back
+
+
+def _is_tested(run: Run) -> bool:
+    """Whether the choice among its group's settings was tested, which ends the choosing."""
+    group = store.find_group(run.group.id) if run.group is not None else None
+    return group is not None and bool(group.tests)
+
+
+def choose_images(place: Any, without_test: bool = False) -> ImageSelection:
+    """How many images of which split.
+
+    Args:
+        without_test: the test images are not offered, as `leave_test_images` says.
+    """
+    splits = [name for name in SPLITS if name != "auto" or not without_test]
+    help_text = "Test images were seen by no training; data without any show validation images."
+    if without_test:
+        help_text = (
+            "Test images are left alone as long as the sweep that one of these runs belongs to chooses on "
+            "validation images."
+        )
     with place:
         number = st.selectbox(
             "Images",
@@ -397,13 +424,13 @@ def choose_images(place: Any) -> ImageSelection:
         split = (
             st.segmented_control(
                 "Of the images for",
-                list(SPLITS),
+                splits,
                 format_func=SPLITS.__getitem__,
                 required=True,
-                **VIEW.widget("split", list(SPLITS)),
-                help="Test images were seen by no training; data without any show validation images.",
+                **VIEW.widget("split", splits, splits[0]),
+                help=help_text,
             )
-            or "auto"
+            or splits[0]
         )
     return ImageSelection(split=split, num_images=number)
 

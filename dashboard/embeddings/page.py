@@ -303,12 +303,13 @@ def page() -> None:
         color_place = st.container(width=COLOR_WIDTH)
         options = st.popover("Options", icon=":material/tune:", key="embedding-options") if mode == "maps" else None
     added_panel.button(head)
+    without_test = embedding_choice.leave_test_images(found)
     sides = embedding_choice.choose_sides(pair, options, found, is_asked)
     forget_other_images(mode)
     if mode == "film":
         film_page.page(sides, method_place)
     else:
-        final_maps(sides, found, head, method_place, color_place, options)
+        final_maps(sides, found, head, method_place, color_place, options, without_test)
     embedding_choice.write_address()
 
 
@@ -319,6 +320,7 @@ def final_maps(
     method_place: Any,
     color_place: Any,
     options: Any,
+    without_test: bool,
 ) -> None:
     """Everything below the choice of the models, for the maps of their final features."""
     method = (
@@ -342,7 +344,7 @@ def final_maps(
         )
         or 2
     )
-    choice = embedding_choice.choose_images(options)
+    choice = embedding_choice.choose_images(options, without_test)
     asked = embedding_choice.choose_map(options, method, dims)
     suggest_partner(sides, found)
     pca = Projection("pca", dims)

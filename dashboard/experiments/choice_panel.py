@@ -43,7 +43,7 @@ def offer(group: Group, found: Choice) -> None:
     if choice.is_tested(group, found):
         return
     with st.popover("Test the choice", icon=":material/task_alt:"):
-        number = group_wording.number_word(found.num_settings)
+        number = wording.number_word(found.num_settings)
         st.markdown(f"**{escape.markdown(wording.capital(group_wording.cell_name(found.chosen)))}**")
         st.caption(escape.markdown(f"The best of {number} settings by {found.measure.label}. {_caution(group)}"))
         names = [setting_name(cell.setting) for cell in found.others]

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from dashboard.shared import palette, url_state
-from dashboard.shared.figures import layout, line_trace, log_ticks, rounded
+from dashboard.shared.figures import layout, log_ticks, rounded, spread_line
 from simclr.results import group_wording, groups, wording
 from simclr.results.groups import Cell, Group
-from simclr.results.statistics import Spread
 from simclr.sweeps.settings import AND
 
 LOG_RATIO = 8.0  # values of an axis that lie so far apart are drawn on a logarithmic one
@@ -42,7 +41,7 @@ def by_axis(group: Group, axis: str, found: Sequence[Cell], name: str, color: st
     numbers = [float(label) for label in group.axes[axis]]
     known = [(float(cell.setting[axis]), cell) for cell in found if cell.spread is not None and axis in cell.setting]
     means = [(x, cell.spread) for x, cell in known if cell.spread is not None]
-    data = [_line(means, name, color, [address_of(cell) for _, cell in known])]
+    data = [spread_line(means, name, color, [address_of(cell) for _, cell in known])]
     seeds = [(x, value) for x, cell in known for value in cell.values.values()]
     if len(seeds) > len(known):
         points = {
@@ -65,21 +64,6 @@ def by_axis(group: Group, axis: str, found: Sequence[Cell], name: str, color: st
     elif len(numbers) <= 7:
         figure["layout"]["xaxis"] |= {"tickvals": numbers, "ticktext": list(group.axes[axis])}
     return figure
-
-
-def _line(
-    points: Sequence[tuple[float, Spread]], name: str, color: str, hrefs: Sequence[str] | None = None
-) -> dict[str, Any]:
-    """Means over the seeds, with their deviation where there are several; a point leads to its address."""
-    means = [each.mean for _, each in points]
-    trace = line_trace([x for x, _ in points], means, name, color, width=2.4, percent=True, markers=True)
-    trace["marker"] = {"color": color, "size": 8}
-    if hrefs is not None:
-        trace["customdata"] = list(hrefs)
-    deviations = [100 * (each.deviation or 0) for _, each in points]
-    if any(deviations):
-        trace["error_y"] = {"array": rounded(deviations), "color": color, "thickness": 1.4, "width": 4}
-    return trace
 
 
 def grid_of(group: Group, found: Sequence[Cell]) -> dict[str, Any] | None:
@@ -185,7 +169,7 @@ def by_labels(found: Sequence[Cell]) -> dict[str, Any]:
             points.sort(key=lambda point: point[0])
             line = [(amount, spread) for amount, spread, _ in points]
             hrefs = [href for *_, href in points]
-            data.append(_line(line, wording.ARM_NAMES[arm], palette.ARM_COLORS[arm], hrefs))
+            data.append(spread_line(line, wording.ARM_NAMES[arm], palette.ARM_COLORS[arm], hrefs))
     figure: dict[str, Any] = {"data": data, "layout": layout(LABEL_AXES[kind], "Accuracy", percent=True)}
     figure["layout"]["xaxis"].pop("rangemode")
     figure["layout"]["xaxis"] |= {

@@ -156,9 +156,7 @@ def compared_cells(group: Group) -> tuple[Measure, list[Cell]]:
     measure = shown_measure(groups.measures_of(group, store.find))
     found = groups.cells(group, measure, store.find)
     compared = of_one_arm(group, measure, found, VIEW["arm"], VIEW["labels"])
-    if group.is_choice and measure.is_test:
-        compared = [cell for cell in compared if cell.spread is not None]  # the others are never tested
-    return measure, compared
+    return measure, groups.shown_cells(group, compared, measure)
 
 
 @st.fragment(run_every=3)
@@ -190,7 +188,8 @@ def table_rows(group_id: str, key: str, arm: str, labels: str) -> list[list[str]
         return [["The experiment is not there any more."]]
     measure = next(item for item in groups.MEASURES if item.key == key)
     found = groups.cells(group, measure, store.find)
-    return group_wording.table(group, of_one_arm(group, measure, found, arm, labels), measure, store.find)
+    compared = groups.shown_cells(group, of_one_arm(group, measure, found, arm, labels), measure)
+    return group_wording.table(group, compared, measure, store.find)
 
 
 @st.fragment(run_every=3)
@@ -227,12 +226,8 @@ def values(group: Group) -> None:
 
 def _answer(group: Group, compared: list[Cell], measure: Measure) -> str:
     """The answer, with the names that came from a sweep file as plain text."""
-    best = groups.first_of(group, compared, measure)
-    run = store.find(best.runs[0].id) if best is not None else None
-    number = run.meta.get("num_val_images") if run is not None and not measure.is_test else None
-    if run is not None and measure.is_test:
-        number = run.evaluation.get("num_test_images")
-    text = group_wording.answer(group, compared, measure, number if type(number) is int and number > 0 else None)
+    number = groups.num_images_of(groups.first_of(group, compared, measure), measure, store.find)
+    text = group_wording.answer(group, compared, measure, number)
     return _marked(text)
 
 

@@ -103,8 +103,8 @@ def cell_rows(
                 "text": group_wording.difference_text(item.difference),
                 "sort": item.difference.mean if item.difference is not None else None,
             },
-            "interval": {"text": group_wording.interval_text(item.difference)},
-            "p": {"text": group_wording.probability_text(item.p), "sort": item.p},
+            "interval": {"text": wording.interval_text(item.difference)},
+            "p": {"text": wording.probability_text(item.p), "sort": item.p},
             "steps": {
                 "text": wording.steps_text(reached),
                 "sub": "" if is_reference else wording.beside(reached, shares[0], name),

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from dashboard.shared.figures import X_LABELS, layout, line_trace, rounded
+from dashboard.shared.figures import X_LABELS, layout, line_trace, rounded, spread_line
 from simclr.curves import smoothing
 from simclr.curves.metric_info import LINE_LABELS, METRICS
 from simclr.curves.smoothing import Columns
 from simclr.results import wording
 from simclr.results.convergence import Convergence
+from simclr.results.statistics import Spread
 
 BAND_ALPHA = 0.14
 MARKED = "top1"  # the metric in which levels are reached
@@ -138,10 +139,11 @@ def _mark(figure: dict[str, Any], arms: Sequence[Arm]) -> None:
         )
 
 
-def label_efficiency(arms: Sequence[tuple[str, str, Sequence[tuple[float, float]]]]) -> dict[str, Any]:
+def label_efficiency(arms: Sequence[tuple[str, str, Sequence[tuple[float, Spread]]]]) -> dict[str, Any]:
     """Test accuracy against the share of labels used, one line per arm (label, colour, (fraction, accuracy) pairs).
 
-    With a single share there is no line to draw: the arms stand side by side as bars.
+    Over several seeds it is their mean, with their standard deviation to both sides. With a single share there is no
+    line to draw: the arms stand side by side as bars.
     """
     data = []
     fractions = sorted({fraction for _, _, pairs in arms for fraction, _ in pairs})
@@ -149,19 +151,7 @@ def label_efficiency(arms: Sequence[tuple[str, str, Sequence[tuple[float, float]
         return _bars([(label, color, pairs[0][1]) for label, color, pairs in arms if pairs])
     for label, color, pairs in arms:
         if pairs:
-            ordered = sorted(pairs)
-            data.append(
-                line_trace(
-                    [a for a, _ in ordered],
-                    [b for _, b in ordered],
-                    label,
-                    color,
-                    width=2.4,
-                    percent=True,
-                    markers=True,
-                )
-                | {"marker": {"color": color, "size": 8}}
-            )
+            data.append(spread_line(sorted(pairs, key=lambda pair: pair[0]), label, color))
     figure: dict[str, Any] = {
         "data": data,
         "layout": layout("Share of the training labels", "Test accuracy", percent=True),
@@ -176,9 +166,9 @@ def label_efficiency(arms: Sequence[tuple[str, str, Sequence[tuple[float, float]
     return figure
 
 
-def _bars(arms: Sequence[tuple[str, str, float]]) -> dict[str, Any]:
+def _bars(arms: Sequence[tuple[str, str, Spread]]) -> dict[str, Any]:
     """Test accuracies side by side, where there is one label fraction and so no line to draw."""
-    values = rounded([100 * value for _, _, value in arms])
+    values = rounded([100 * value.mean for _, _, value in arms])
     figure: dict[str, Any] = {
         "data": [
             {
@@ -187,7 +177,7 @@ def _bars(arms: Sequence[tuple[str, str, float]]) -> dict[str, Any]:
                 "x": values[::-1],
                 "y": [label for label, _, _ in arms][::-1],
                 "marker": {"color": [color for _, color, _ in arms][::-1]},
-                "text": [f"{100 * value:.1f} %" for _, _, value in arms][::-1],
+                "text": [wording.share_text(value) for _, _, value in arms][::-1],
                 "textposition": "outside",
                 "cliponaxis": False,
                 "hoverinfo": "skip",

@@ -118,7 +118,7 @@ def compared(run_id: str, all_seeds: bool) -> None:
             for row in found.rows
         ]
         table(rows.columns(found.clock), shown, key=f"results-table-{run_id}")
-    for sentence in wording.notes(found):
+    for sentence in filter(None, [wording.how_sure(found), *wording.notes(found)]):
         st.caption(f":material/info: {escape.markdown(sentence)}")
     arm_rows = [row for row in found.rows if row.protocol in ARMS]
     text = "The test images are looked at once, at the end."
@@ -135,13 +135,16 @@ def compared(run_id: str, all_seeds: bool) -> None:
         (
             wording.ARM_NAMES[arm],
             palette.ARM_COLORS[arm],
-            [(row.fraction, row.accuracy.mean) for row in arm_rows if row.protocol == arm and row.accuracy is not None],
+            [(row.fraction, row.accuracy) for row in arm_rows if row.protocol == arm and row.accuracy is not None],
         )
         for arm in ARMS
     ]
     if any(pairs for *_, pairs in arms):
         with st.container(border=True, gap=None):
-            st.markdown("**Accuracy and labels**", help="How much each way of training gains from more labels.")
+            st.markdown(
+                "**Accuracy and labels**",
+                help="How much each way of training gains from more labels. Bars: standard deviation over seeds.",
+            )
             live_chart(figures.label_efficiency(arms), f"efficiency-{run_id}", "Accuracy and labels", height=320)
 
 

@@ -9,7 +9,7 @@ from dashboard.shared import formats, palette, run_labels, url_state
 from simclr.files import safe_read
 from simclr.results import index, wording
 from simclr.results.convergence import Clock
-from simclr.results.statistics import Spread
+from simclr.results.statistics import Difference, Spread
 from simclr.results.tables import ResultRow
 
 STEPS_HELP = (
@@ -44,6 +44,15 @@ def columns(clock: Clock) -> list[dict[str, Any]]:
             "sortable": False,
             "rank": 2,
             "help": "Test accuracy minus that of the from-scratch run on the same labels, in percentage points.",
+        },
+        {
+            "key": "interval",
+            "label": "95 % interval".replace(" %", "\u00a0%"),
+            "align": "right",
+            "sortable": False,
+            "rank": 2,
+            "help": "Of this difference, paired by seed, by Student's t; fewer than three seeds have none. Below: how "
+            "probable so large a difference is by chance, corrected for the number of rows (Holm).",
         },
         {
             "key": "steps",
@@ -93,7 +102,14 @@ def cells(row: ResultRow, evaluation: Mapping[str, Any], scratch: ResultRow | No
             "strong": row.is_best,
             "sub": spread_text(row, row.accuracy),
         },
-        "difference": {"text": formats.points(row.gain.mean if row.gain else None), "sub": spread_text(row, row.gain)},
+        "difference": {
+            "text": formats.points(row.gain.mean if row.gain else None),
+            "sub": spread_text(row, row.gain),
+        },
+        "interval": {
+            "text": wording.interval_text(row.gain),
+            "sub": f"p {wording.probability_text(row.p)}" if row.p is not None else "",
+        },
         "steps": {"text": wording.steps_text(reached), "sub": wording.beside(reached, steps)},
         "seconds": {
             "text": wording.second_text(reached),
@@ -124,7 +140,7 @@ def address(row: ResultRow, scratch: ResultRow | None) -> str:
     return url_state.address("curves", runs=",".join(ids), seeds="std")
 
 
-def spread_text(row: ResultRow, found: Spread | None) -> str:
+def spread_text(row: ResultRow, found: Spread | Difference | None) -> str:
     """The deviation of a share, and how many seeds it speaks for where those are not all of the row's."""
     if found is None:
         return ""

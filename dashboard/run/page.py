@@ -96,8 +96,8 @@ def header(run: Run, summary: index.Summary) -> None:
                 run_actions.edit_details(run.id)
             if st.button("Clone", key="clone", icon=":material/content_copy:", help="A new run with these options"):
                 url_state.go("new-run", clone=run.id)
-            if summary.kind == "pretrain" and not summary.is_active:
-                repeat_with_seeds(run)
+            if (source := repeat.source_of(run, store.find)) is not None and not source.status.is_active:
+                repeat_with_seeds(run, source)
             if summary.state == "finished" and extend.can_be_extended(run):
                 train_longer(run, summary.status)
             if summary.state == "queued" and summary.status.backend == "local":
@@ -164,16 +164,21 @@ def header(run: Run, summary: index.Summary) -> None:
         st.text(run.notes)
 
 
-def repeat_with_seeds(run: Run) -> None:
-    """The same run, and what was trained on it, with other seeds: together they become a group."""
+def repeat_with_seeds(run: Run, source: Run) -> None:
+    """The same run, and what was trained on it, with other seeds: together they become a group.
+
+    Args:
+        source: the run, or of a supervised one the pre-training that it belongs to.
+    """
+    what = "This run" if run == source else "The pre-training of this run"
     with st.popover("Seeds", icon=":material/repeat:", help="Repeat it with other seeds"):
-        st.caption("This run and what was trained on it, again with other seeds. An interval takes at least three.")
+        st.caption(f"{what} and what was trained on it, again with other seeds. An interval takes at least three.")
         number = st.number_input("Further seeds", 1, 20, 2, key=f"further-seeds-{run.id}")
         # in a group by then, it has another key, so that the second half of a double click does nothing
-        key = f"repeat-{run.group.id if run.group else ''}"
+        key = f"repeat-{source.group.id if source.group else ''}"
         if st.button("Queue them", key=key, type="primary", icon=":material/playlist_add:"):
             with ui.report_errors():
-                group = repeat.repeat(run, int(number), store.runs_dir(), store.get().summaries())
+                group = repeat.repeat(source, int(number), store.runs_dir(), store.get().summaries())
                 url_state.go("experiments", group=group)
             if "message" in st.session_state:
                 st.rerun()

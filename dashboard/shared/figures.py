@@ -13,6 +13,7 @@ from typing import Any
 
 from simclr.curves.metric_info import LINE_LABELS, METRICS, SECOND_LINES
 from simclr.curves.smoothing import Columns, points, thin
+from simclr.results.statistics import Spread
 
 DASHES = ("solid", "dash", "dashdot", "longdash")
 X_LABELS = {"epoch": "Epoch", "step": "Step", "time": "Minutes of training"}
@@ -51,6 +52,21 @@ def line_trace(
         "hovertemplate": template + "<extra>%{fullData.name}</extra>",
         **more,
     }
+
+
+def spread_line(
+    points: Sequence[tuple[float, Spread]], name: str, color: str, hrefs: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Means over the seeds, with their deviation where there are several; a point leads to its address."""
+    means = [each.mean for _, each in points]
+    trace = line_trace([x for x, _ in points], means, name, color, width=2.4, percent=True, markers=True)
+    trace["marker"] = {"color": color, "size": 8}
+    if hrefs is not None:
+        trace["customdata"] = list(hrefs)
+    deviations = [100 * (each.deviation or 0) for _, each in points]
+    if any(deviations):
+        trace["error_y"] = {"array": rounded(deviations), "color": color, "thickness": 1.4, "width": 4}
+    return trace
 
 
 def layout(

@@ -103,6 +103,7 @@ def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
     found = groups.cells(group, measure, find)
     if not found:
         raise ConfigError(f"measure is {measure.key}, which no run of the group has; allowed: {offered[0].key}.")
+    found = groups.shown_cells(group, found, measure)
     rows = group_wording.table(group, found, measure, find)
     if form == "json":
         compared = groups.compared_in(group, found, measure)
@@ -137,8 +138,9 @@ def _of_group(group: Group, find: Find, form: str, key: str | None) -> str:
 
 def answer_of(group: Group, find: Find, measure: Measure) -> str:
     """What a group says by a measure that it has, for a terminal: progress, answer and table."""
-    found = groups.cells(group, measure, find)
-    answer = group_wording.answer(group, found, measure).replace("**", "")
+    found = groups.shown_cells(group, groups.cells(group, measure, find), measure)
+    number = groups.num_images_of(groups.first_of(group, found, measure), measure, find)
+    answer = group_wording.answer(group, found, measure, number).replace("**", "")
     head = [f"{group.title} ({group.id})", group_progress.counts(group), "", answer, ""]
     return "\n".join([*head, table_formats.as_text(group_wording.table(group, found, measure, find))])
 
@@ -152,7 +154,8 @@ def lines(own: Summary, found: Results, copies: Leaks | None) -> list[str]:
         return [*head, "", "Nothing was trained on it yet, and it has no test figures of its own."]
     answers = [text.replace("**", "") for text in wording.answers(found)]
     text = table_formats.as_text(wording.table(found))
-    notes = [*wording.notes(found), record.unchecked(own.id) if copies is None else record.sentence(copies)]
+    sure = [sentence] if (sentence := wording.how_sure(found)) else []
+    notes = [*sure, *wording.notes(found), record.unchecked(own.id) if copies is None else record.sentence(copies)]
     return [*head, "", *answers, *([""] if answers else []), text, *(["", *notes] if notes else [])]
 
 
@@ -164,7 +167,7 @@ def as_json(own: Summary, found: Results, copies: Leaks | None) -> str:
             "trained": row.protocol,
             "runs": [run.id for run in row.runs],
             "seeds": [run.seed for run in row.runs],
-            **{name: _plain(getattr(row, name)) for name in ("accuracy", "gain", "loss", "num_labels", "reached")},
+            **{name: _plain(getattr(row, name)) for name in ("accuracy", "gain", "p", "loss", "num_labels", "reached")},
         }
         for row in found.rows
     ]

@@ -75,7 +75,9 @@ def list_runs(arguments: list[str]) -> int:
         version = version_of(run)
         number = f"version {version}" if version is not None else ""
         why = f"({status.reason})" if status.reason and status.reason != "on request" else ""
-        print(f"{run.id:<56} {status.state:<9} {status.progress:>4.0%}  {when}  {number:<12} {why}".rstrip())
+        name = run.name if run.name != run.id else ""
+        line = f"{run.id:<56} {status.state:<9} {status.progress:>4.0%}  {when}  {number:<12} {name:<40} {why}"
+        print(line.rstrip())
     if sentence := runs.dead_links_said(folder):
         print(sentence)
     return FINISHED

@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from simclr.results.index import RunIndex, finder
 from simclr.runs import Run
 from simclr.runs.status import Report, no_report
 from simclr.sweeps import choice, cost, on_slurm, start, sweep_file
-from simclr.sweeps.settings import Sweep
+from simclr.sweeps.settings import Member, Sweep
 
 WHERE = (
     "Allowed: queue: on this machine, each when its device is free; slurm: each as a Slurm job. "
@@ -120,17 +121,20 @@ def _start(wanted: Sweep, folder: Path, options: Any) -> int:
     slurm = target if isinstance(target, on_slurm.OnSlurm) else None
     if options.extend and target is None:
         slurm = on_slurm.target_of(start.runs_of(options.extend, folder))
-    number = None
-    if slurm is not None:
-        _say_most(wanted, slurm)
+    number, device = None, target if isinstance(target, str) else "auto"
+    if options.extend:
+        _say_extension(wanted, options, folder, device, slurm)
+    elif slurm is not None:
+        _say_most(slurm, [*wanted.members()], wanted.limit_hours)
     elif wanted.limit_hours is not None or not options.no_estimate:
-        number = _say_cost(wanted, folder, target if isinstance(target, str) else "auto")
+        number = _say_cost(wanted, folder, device)
     if options.dry_run:
         return FINISHED
     how = "submitted" if slurm is not None else "queued"
     if options.extend:
         added = start.complete(options.extend, folder, target, wanted)
-        print(f"{len(added)} runs were added: python -m simclr runs shows how they go", file=sys.stderr)
+        were = "run was" if len(added) == 1 else "runs were"
+        print(f"{len(added):,} {were} added: python -m simclr runs shows how they go", file=sys.stderr)
         print(options.extend, flush=True)
         return FINISHED
     group = start.start(wanted, folder, target or "auto", number)
@@ -170,28 +174,43 @@ def _measure_cost(options: Any, folder: Path) -> int:
     return FINISHED
 
 
-def _say_most(wanted: Sweep, slurm: on_slurm.OnSlurm) -> None:
+def _say_extension(wanted: Sweep, options: Any, folder: Path, device: str, slurm: on_slurm.OnSlurm | None) -> None:
+    """Prints what the runs cost that a group is to get.
+
+    Raises:
+        ConfigError: if it cannot get them; or for a limit of hours, of which those that are there have taken some.
+    """
+    if (hours := wanted.limit_hours) is not None:
+        raise ConfigError(f"limit is {hours:g} hours and extend is set; allowed: a limit of runs.")
+    sweep, missing = start.extension(options.extend, folder, wanted)
+    if not missing:
+        return
+    if slurm is not None:
+        _say_most(slurm, missing)
+    elif not options.no_estimate:
+        _say_cost(sweep, folder, device, missing)
+
+
+def _say_most(slurm: on_slurm.OnSlurm, members: Sequence[Member], hours: float | None = None) -> None:
     """Prints how many jobs there are. What they cost is not measured: this may not be a machine like theirs.
 
     Raises:
         ConfigError: for a limit of hours, which would have to be measured.
     """
-    if (hours := wanted.limit_hours) is not None:
+    if hours is not None:
         raise ConfigError(f"limit is {hours:g} hours and backend is slurm; allowed: a limit of runs.")
-    text = (
-        f"{sum(1 for _ in wanted.members()):,} runs, each a Slurm job of {slurm.options.time_minutes:,} min at a time"
-    )
+    text = f"{len(members):,} runs, each a Slurm job of {slurm.options.time_minutes:,} min at a time"
     print(text + (f", {slurm.max_running:,} at once." if slurm.max_running else "."), file=sys.stderr)
 
 
-def _say_cost(wanted: Sweep, folder: Path, device: str) -> int | None:
-    """Prints the cost; returns the number of settings for a limit of hours, else None."""
+def _say_cost(wanted: Sweep, folder: Path, device: str, members: Sequence[Member] | None = None) -> int | None:
+    """Prints the cost of these members or of all; returns the number of settings for a limit of hours, else None."""
     number, hours = None, wanted.limit_hours
     try:
         if hours is not None:
             one = cost.estimate_cost(wanted, folder, device, 1, _reporter())
             number = cost.settings_within(hours, wanted, one)
-        found = cost.estimate_cost(wanted, folder, device, number, _reporter())
+        found = cost.estimate_cost(wanted, folder, device, number, _reporter(), members)
     except estimate.CannotMeasure as error:
         if number is None and hours is not None:
             raise ConfigError(f"limit is {hours:g} hours, and the cost cannot be measured: {error}") from None

@@ -12,7 +12,6 @@ from simclr.results import group_wording, groups, table_formats, wording
 from simclr.results.groups import MEASURES, Group, Measure
 from simclr.results.index import Summary
 from simclr.results.statistics import Spread, image_interval
-from simclr.results.tables import Results
 
 WIDTH, HEIGHT = 160, 16  # of the small picture in a row, in its own units
 
@@ -22,7 +21,9 @@ def of_subject(subject: Subject) -> dict[str, Any]:
     if subject.group is not None:
         return _of_group(subject, subject.group)
     if subject.results is not None:
-        sentences = [*wording.answers(subject.results), *_how_sure(subject.results)] or _of_run(subject)
+        sentences = [*wording.answers(subject.results), *filter(None, [wording.how_sure(subject.results)])] or _of_run(
+            subject
+        )
         return {
             "lead": [bold_parts(text) for text in sentences],
             "facts": facts(subject),
@@ -66,11 +67,12 @@ def _of_group(subject: Subject, group: Group) -> dict[str, Any]:
     lead: list[str] = []
     shown = []
     for measure in offered:
-        found = groups.cells(group, measure, subject.find)
+        found = groups.shown_cells(group, groups.cells(group, measure, subject.find), measure)
         if not found:
             continue
-        text = group_wording.answer(group, found, measure, _num_images(subject, found, measure))
-        spreads, best = [cell.spread for cell in found], groups.first_of(group, found, measure)
+        best = groups.first_of(group, found, measure)
+        text = group_wording.answer(group, found, measure, groups.num_images_of(best, measure, subject.find))
+        spreads = [cell.spread for cell in found]
         table: dict[str, Any] = {
             "title": measure.title,
             "answer": bold_parts(text) if lead else [],
@@ -102,15 +104,6 @@ def _how(group: Group, measure: Measure) -> str:
     )
 
 
-def _num_images(subject: Subject, found: Sequence[groups.Cell], measure: Measure) -> int | None:
-    best = groups.best(found)
-    run = subject.find(best.runs[0].id) if best is not None else None
-    if run is None:
-        return None
-    number = run.evaluation.get("num_test_images") if measure.is_test else run.meta.get("num_val_images")
-    return number if type(number) is int and number > 0 else None
-
-
 # --- a pre-training with its partners ---------------------------------------------------------------------------------
 
 
@@ -138,20 +131,6 @@ def _of_results(subject: Subject) -> dict[str, Any]:
         "ends": [row.is_last for row in found.rows],
         "notes": [f"{over}{labels}{reached}Test images are looked at once, at the end.", *wording.notes(found)],
     }
-
-
-def _how_sure(found: Results) -> list[str]:
-    """How far the figures of one seed alone may be off; of several seeds they say so themselves."""
-    first = next(iter(found.verdicts), None)
-    if first is None or first.gain.num > 1:
-        return []
-    text = "One seed says nothing of what another would reach"
-    row = wording.row_of(found.rows, first.fraction, first.arm)
-    number = found.evaluations.get(row.runs[0].id, {}).get("num_test_images") if row is not None else None
-    if type(number) is not int or number < 1 or not 0 <= first.pretrained.mean <= 1:
-        return [f"{text}."]
-    low, high = image_interval(first.pretrained.mean, number)
-    return [f"{text}; the {number:,} test images alone leave ± {50 * (high - low):.1f} points (95 % interval)."]
 
 
 def _tested(item: Summary, protocol: str) -> float | None:

@@ -260,8 +260,9 @@ class Convergence:
 
 
 def clock_of(pairs: Sequence[Pair]) -> Clock:
-    """Processor seconds where every pair has them; else seconds of training, so that no table mixes the two."""
-    compared = [item for item in pairs if not item.missing]
+    """Processor seconds where every pair that came to the level has them; else seconds of training, so that no table
+    mixes the two. One that has not come to it yet, as a run that waits, has no seconds to be told."""
+    compared = [item for item in pairs if not item.missing and item.ours is not None]
     return "cpu" if compared and all(item.can_use_cpu for item in compared) else "wall"
 
 

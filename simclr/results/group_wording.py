@@ -9,14 +9,6 @@ from simclr.results.convergence import Convergence
 from simclr.results.groups import Cell, Compared, Find, Group, LabelKind, Measure
 from simclr.results.statistics import MIN_FOR_INTERVAL, Difference, Spread, image_interval
 
-LEVEL = 0.05  # of the corrected probability below which two settings are told apart
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-
-def number_word(number: int) -> str:
-    """`two`, `11`."""
-    return NUMBERS[number] if number < len(NUMBERS) else f"{number:,}"
-
 
 def setting_name(setting: Mapping[str, str]) -> str:
     """`temperature 0.2, epochs 10`; empty where there is no axis."""
@@ -53,19 +45,6 @@ def difference_text(found: Difference | None) -> str:
     return text if found.deviation is None else f"{text} ± {100 * found.deviation:.1f}"
 
 
-def interval_text(found: Difference | None) -> str:
-    """`0.6 to 3.4`, in points; a dash where there is none."""
-    if found is None or found.low is None or found.high is None:
-        return wording.NOTHING
-    return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
-
-
-def probability_text(p: float | None) -> str:
-    if p is None:
-        return wording.NOTHING
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: int | None = None) -> str:
     """The answer of a group in a sentence with its uncertainty, or that there is none yet.
 
@@ -98,7 +77,7 @@ def _tested_answer(group: Group, found: Sequence[Cell], measure: Measure, num_im
     first = choice.chosen if choice is not None else None
     if choice is None or first is None or first.spread is None:
         number = sum(cell.spread is not None for cell in found)
-        settings = "One setting has" if number == 1 else f"{number_word(number).capitalize()} settings have"
+        settings = "One setting has" if number == 1 else f"{wording.number_word(number).capitalize()} settings have"
         return f"{settings} test figures, and the choice was not tested. {measure.title}."
     second, name = choice.baseline, cell_name(first)
     text = f"**{name[0].upper()}{name[1:]}: {wording.share_text(first.spread)}** (n {first.spread.num})"
@@ -108,7 +87,7 @@ def _tested_answer(group: Group, found: Sequence[Cell], measure: Measure, num_im
     else:
         text += f". {_repeats_sentence(first.spread.num, group)}"
     by = next((item.label for item in groups.MEASURES if item.key == choice.tested.measure), "validation images")
-    chosen = f"{measure.title}; chosen before from {number_word(choice.tested.num_settings)} settings by {by}."
+    chosen = f"{measure.title}; chosen before from {wording.number_word(choice.tested.num_settings)} settings by {by}."
     return f"{text} {chosen}{_images_sentence(first.spread, num_images)}"
 
 
@@ -131,7 +110,7 @@ def _label_answer(group: Group, found: Sequence[Cell], measure: Measure, num_ima
         text = f"**{reached}** (n {first.spread.num})"
         text += f", {_beside(compared, scratch, first, group)}"
         worth, kind = groups.worth_in_labels(found, first.arm), groups.label_kind(found)
-        if worth is not None:
+        if worth is not None and _is_ahead(compared):
             text += (
                 f" At {100 * worth.accuracy:.0f} % pre-training is worth {worth.ratio:.1f} times the labels: from "
                 f"scratch takes {amount_text(worth.scratch_amount, kind)} where {name} takes "
@@ -139,6 +118,12 @@ def _label_answer(group: Group, found: Sequence[Cell], measure: Measure, num_ima
             )
         return f"{text} {_what(measure, [first])}{_images_sentence(first.spread, num_images)}{_still(found)}"
     return _nothing_yet(group)
+
+
+def _is_ahead(compared: Compared) -> bool:
+    """Whether it is above what it is set against, as far as its repeats can tell: else it is worth no labels."""
+    gap = compared.difference
+    return gap is None or (gap.mean > 0 and (compared.p is None or compared.p < wording.MOST_BY_CHANCE))
 
 
 def amount_text(amount: float, kind: LabelKind) -> str:
@@ -160,9 +145,9 @@ def _beside(compared: Compared, second: Cell, first: Cell, group: Group) -> str:
     text = f"{_gap_text(gap.mean)} {name}"
     if gap.low is None or gap.high is None:
         return f"{text}. {_too_few(gap.num, group)}"
-    text += f" (95 % interval {interval_text(gap)}, paired by {group.unit})"
-    if compared.p is not None and compared.p >= LEVEL:
-        return f"{text}: {number_word(gap.num)} {plural(group)} do not tell them apart."
+    text += f" (95 % interval {wording.interval_text(gap)}, paired by {group.unit})"
+    if compared.p is not None and compared.p >= wording.MOST_BY_CHANCE:
+        return f"{text}: {wording.number_word(gap.num)} {plural(group)} do not tell them apart."
     return f"{text}."
 
 
@@ -177,8 +162,10 @@ def plural(group: Group) -> str:
 
 
 def _too_few(num: int, group: Group) -> str:
-    repeats = f"One {group.unit} allows" if num == 1 else f"{number_word(num).capitalize()} {plural(group)} allow"
-    return f"{repeats} no interval; {number_word(MIN_FOR_INTERVAL)} do."
+    repeats = (
+        f"One {group.unit} allows" if num == 1 else f"{wording.number_word(num).capitalize()} {plural(group)} allow"
+    )
+    return f"{repeats} no interval; {wording.number_word(MIN_FOR_INTERVAL)} do."
 
 
 def _repeats_sentence(num: int, group: Group) -> str:
@@ -246,8 +233,8 @@ def table(group: Group, found: Sequence[Cell], measure: Measure, find: Find) -> 
                 num,
                 state,
                 difference_text(item.difference),
-                interval_text(item.difference),
-                probability_text(item.p),
+                wording.interval_text(item.difference),
+                wording.probability_text(item.p),
                 *(_soon(reached, item.reference is None) if with_steps else []),
             ]
         )

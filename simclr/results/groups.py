@@ -424,6 +424,21 @@ def first_of(group: Group, found: Sequence[Cell], measure: Measure) -> Cell | No
     return best(found)
 
 
+def num_images_of(first: Cell | None, measure: Measure, find: Find) -> int | None:
+    """How many images the figure of a cell was measured on; None where it is not known."""
+    run = find(first.runs[0].id) if first is not None else None
+    if run is None:
+        return None
+    number = run.evaluation.get("num_test_images") if measure.is_test else run.meta.get("num_val_images")
+    return number if type(number) is int and number > 0 else None
+
+
+def shown_cells(group: Group, found: Sequence[Cell], measure: Measure) -> list[Cell]:
+    """The cells that are compared: by test images those that were tested, since the others never are."""
+    is_tested = group.is_choice and measure.is_test
+    return [cell for cell in found if cell.spread is not None] if is_tested else list(found)
+
+
 def runner_up(found: Sequence[Cell]) -> Cell | None:
     """The best of the others."""
     first = best(found)

@@ -11,7 +11,7 @@ from simclr.results import convergence
 from simclr.results.arms import ARMS
 from simclr.results.convergence import Clock, Convergence, Pair
 from simclr.results.index import Summary
-from simclr.results.statistics import Spread, spread
+from simclr.results.statistics import Difference, Spread, difference, holm, spread
 from simclr.results.trials import Find, Trial, comparable, siblings, trials
 
 PROTOCOLS = ("knn", "linear", *ARMS)  # in the order of the rows: the more is trained, the lower
@@ -23,16 +23,18 @@ class ResultRow:
     """What was reached with one share of the labels in one way. Accuracies are fractions 0..1 on the test images.
 
     protocol: one of `PROTOCOLS`. runs: those it was measured with, of the pre-training itself first. gain: accuracy
-    minus that of from scratch with the same seed and labels; None where no seed has such a run. reached: how soon it
-    had 90 % of from scratch's final accuracy; None for what is not trained by steps. is_best: the highest of at least
-    two with this share of labels. is_last: the last row with this share.
+    minus that of from scratch, paired by seed and labels; None where no seed has such a run. p: of the gain, corrected
+    for the number of rows that have one (Holm); None of fewer than three seeds. reached: how soon it had 90 % of from
+    scratch's final accuracy; None for what is not trained by steps. is_best: the highest of at least two with this
+    share of labels. is_last: the last row with this share.
     """
 
     fraction: float
     protocol: str
     runs: tuple[Summary, ...]
     accuracy: Spread | None
-    gain: Spread | None
+    gain: Difference | None
+    p: float | None
     loss: Spread | None
     num_labels: float | None
     reached: Convergence | None
@@ -45,14 +47,16 @@ class Verdict:
     """What the encoder was worth at one share of labels: the better way to use it, beside from scratch.
 
     arm: that way, `frozen` or `full`. pretrained, scratch: test accuracies 0..1 of the same seeds. gain: the
-    differences, seed by seed. reached: how soon it was at 90 % of from scratch's final accuracy.
+    differences, seed by seed. p: of the gain, as of its row. reached: how soon it was at 90 % of from scratch's final
+    accuracy.
     """
 
     fraction: float
     arm: str
     pretrained: Spread
     scratch: Spread
-    gain: Spread
+    gain: Difference
+    p: float | None
     reached: Convergence | None
 
 
@@ -115,7 +119,7 @@ def results(own: Summary, summaries: Sequence[Summary], find: Find, *, all_seeds
         place: convergence.over_seeds(each, clock) for place, each in pairs.items() if each
     }  # none where no seed has a run from scratch
     rows = _rows(cells, evaluations, reached)
-    return Results(tuple(found), tuple(rows), tuple(_verdicts(cells, reached)), clock, evaluations)
+    return Results(tuple(found), tuple(rows), tuple(_verdicts(cells, rows)), clock, evaluations)
 
 
 Cells = dict[tuple[float, str], list[_Cell]]
@@ -161,10 +165,16 @@ def _gain(cell: _Cell) -> float | None:
     return cell.accuracy - cell.scratch.test_accuracy
 
 
+def _gain_of(cells: Sequence[_Cell]) -> Difference | None:
+    return difference([gain for cell in cells if (gain := _gain(cell)) is not None])
+
+
 def _rows(
     cells: Cells, evaluations: Mapping[str, Mapping[str, Any]], reached: Mapping[tuple[float, str], Convergence]
 ) -> list[ResultRow]:
     accuracies = {place: spread(cell.accuracy for cell in each) for place, each in cells.items()}
+    gains = {place: _gain_of(each) if place[1] != "scratch" else None for place, each in cells.items()}
+    corrected = dict(zip(gains, holm([None if gain is None else gain.p for gain in gains.values()]), strict=True))
     found = []
     for (fraction, name), each in cells.items():
         group = {other: value for (share, other), value in accuracies.items() if share == fraction}
@@ -178,7 +188,8 @@ def _rows(
                 name,
                 tuple(cell.run for cell in each),
                 accuracy,
-                gain=None if name == "scratch" else spread(map(_gain, each)),
+                gain=gains[fraction, name],
+                p=corrected[fraction, name],
                 loss=spread(finite_number(item.get(loss)) for item in own) if loss else None,
                 num_labels=next((count for count in counts if count is not None), None),
                 reached=reached.get((fraction, name)),
@@ -189,9 +200,9 @@ def _rows(
     return found
 
 
-def _verdicts(cells: Cells, reached: Mapping[tuple[float, str], Convergence]) -> list[Verdict]:
+def _verdicts(cells: Cells, rows: Sequence[ResultRow]) -> list[Verdict]:
     """Of each share of labels where both sides have a result with the same seed, from the smallest on."""
-    found = []
+    found, by_place = [], {(row.fraction, row.protocol): row for row in rows}
     for fraction in sorted({share for share, _ in cells}):
         best: Verdict | None = None
         for arm in ("frozen", "full"):
@@ -201,11 +212,11 @@ def _verdicts(cells: Cells, reached: Mapping[tuple[float, str], Convergence]) ->
                 if cell.accuracy is not None and cell.scratch is not None and cell.scratch.test_accuracy is not None
             ]
             ours, scratch = spread(a for a, _ in both), spread(b for _, b in both)
-            gain = spread(a - b for a, b in both)
-            if ours is None or scratch is None or gain is None:
+            row = by_place.get((fraction, arm))
+            if ours is None or scratch is None or row is None or row.gain is None:
                 continue
             if best is None or ours.mean > best.pretrained.mean:
-                best = Verdict(fraction, arm, ours, scratch, gain, reached.get((fraction, arm)))
+                best = Verdict(fraction, arm, ours, scratch, row.gain, row.p, row.reached)
         if best is not None:
             found.append(best)
     return found

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from simclr.results.convergence import LEVEL_SHARE, REASONS, Clock, Convergence
-from simclr.results.statistics import Spread
+from simclr.results.statistics import MIN_FOR_INTERVAL, Difference, Spread, image_interval
 from simclr.results.tables import ResultRow, Results, Verdict
 
 ARM_NAMES = {  # in the order of the rows: the more is trained, the lower
@@ -18,6 +19,8 @@ ARM_NAMES = {  # in the order of the rows: the more is trained, the lower
 CLOCK_NAMES: dict[Clock, str] = {"cpu": "CPU-seconds", "wall": "training seconds"}
 LEVEL = f"{100 * LEVEL_SHARE:.0f} %"
 NOTHING = "–"
+MOST_BY_CHANCE = 0.05  # a corrected probability below it tells two apart
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 # --- numbers --------------------------------------------------------------------------------------------------------
@@ -40,7 +43,25 @@ def share_text(found: Spread | None) -> str:
     return spread_text(found, one_digit, 100, " %")
 
 
-def points_text(found: Spread | None) -> str:
+def number_word(number: int) -> str:
+    """`two`, `11`."""
+    return NUMBERS[number] if number < len(NUMBERS) else f"{number:,}"
+
+
+def interval_text(found: Difference | None) -> str:
+    """`0.6 to 3.4`, in points; a dash where there is none."""
+    if found is None or found.low is None or found.high is None:
+        return NOTHING
+    return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+
+
+def probability_text(p: float | None) -> str:
+    if p is None:
+        return NOTHING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def points_text(found: Spread | Difference | None) -> str:
     """A difference of shares in percentage points: `+12.0 pp`; nothing is neither plus nor minus."""
     if found is None:
         return NOTHING
@@ -159,14 +180,44 @@ def seeds_text(found: Verdict) -> str:
 
 
 def accuracy_sentence(found: Verdict) -> str:
-    """What it was worth in accuracy; the accuracy itself stands between asterisks."""
-    sign = "more" if found.gain.mean >= 0 else "less"
-    gain = spread_text(Spread(abs(found.gain.mean), found.gain.deviation, found.gain.num), one_digit, 100)
+    """What it was worth in accuracy, and how sure that is; the accuracy itself stands between asterisks."""
+    gap = found.gain
+    sign = "more" if gap.mean >= 0 else "less"
+    gain = spread_text(Spread(abs(gap.mean), gap.deviation, gap.num), one_digit, 100)
+    interval, apart = "", ""
+    if gap.low is not None and gap.high is not None:
+        ends = gap if gap.mean >= 0 else replace(gap, low=-gap.high, high=-gap.low)
+        interval = f"; 95 % interval of the difference {interval_text(ends)} points, paired by seed"
+    if found.p is not None and found.p >= MOST_BY_CHANCE:
+        apart = f" {capital(number_word(gap.num))} seeds do not tell them apart."
     return (
         f"With {100 * found.fraction:g} % of the labels, the pre-trained encoder reaches "
         f"**{share_text(found.pretrained)}**{seeds_text(found)}: {gain} points {sign} than the same network from "
-        f"scratch ({share_text(found.scratch)})."
+        f"scratch ({share_text(found.scratch)}{interval}).{apart}"
     )
+
+
+def how_sure(found: Results) -> str:
+    """What fewer seeds than an interval takes leave open, and what the number of test images does; empty without an
+    answer."""
+    first = next(iter(found.verdicts), None)
+    if first is None:
+        return ""
+    parts = []
+    if first.gain.num == 1:
+        parts.append("One seed says nothing of what another would reach")
+    elif first.gain.num < MIN_FOR_INTERVAL:
+        parts.append(
+            f"{capital(number_word(first.gain.num))} seeds allow no interval; {number_word(MIN_FOR_INTERVAL)} do"
+        )
+    row = row_of(found.rows, first.fraction, first.arm)
+    number = found.evaluations.get(row.runs[0].id, {}).get("num_test_images") if row is not None else None
+    if type(number) is int and number > 0 and 0 <= first.pretrained.mean <= 1:
+        low, high = image_interval(first.pretrained.mean, number)
+        the = "the" if parts else "The"
+        reach = f"{50 * (high - low):.1f}"
+        parts.append(f"{the} {number:,} test images alone leave ± {reach} points of an accuracy (95 % interval)")
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def speed_sentence(found: Verdict, scratch: Convergence | None, clock: Clock) -> str:
@@ -212,7 +263,8 @@ def answers(found: Results) -> list[str]:
 
 def table(found: Results) -> list[list[str]]:
     """Head and rows, as texts."""
-    head = ["trained", "labels", "accuracy", "against scratch", f"steps to {LEVEL}", "of scratch"]
+    head = ["trained", "labels", "accuracy", "against scratch", "95 % interval", "p (Holm)", f"steps to {LEVEL}"]
+    head.append("of scratch")
     return [[*head, CLOCK_NAMES[found.clock], "of scratch", "seeds"], *map(_cells, found.rows)]
 
 
@@ -225,6 +277,8 @@ def _cells(row: ResultRow) -> list[str]:
         f"{100 * row.fraction:g} %",
         share_text(row.accuracy) if row.accuracy is not None else row.runs[0].state,
         points_text(row.gain),
+        interval_text(row.gain),
+        probability_text(row.p),
         steps_text(reached),
         NOTHING if is_scratch else ratio_text(steps),
         second_text(reached),

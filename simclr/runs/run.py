@@ -147,6 +147,13 @@ class Run:
         return GroupPlace(found["id"][:200], title, labels, _tested(self.meta.get("tested")))
 
     @property
+    def awaits_choice(self) -> bool:
+        """Whether its test images are to be left alone: it is in a group that chooses among settings on validation
+        images, and has no test figures yet."""
+        is_held_back = self.group is not None and self.config.get("evaluate") is False
+        return is_held_back and not any(str(name).startswith("test/") for name in self.evaluation)
+
+    @property
     def after(self) -> str | None:
         """Id of the run, in the same folder, that has to be finished before this one is started."""
         value = self.meta.get("after")

@@ -16,7 +16,7 @@ from simclr import runs
 from simclr.config import ConfigError
 from simclr.hardware import devices
 from simclr.launch import jobs
-from simclr.results import group_wording, groups
+from simclr.results import group_wording, groups, wording
 from simclr.results.group_wording import setting_name
 from simclr.results.groups import Cell, Find, Group, Measure
 from simclr.results.index import Summary
@@ -148,7 +148,7 @@ def test_measure(choice: Choice) -> Measure:
 
 def sentence(choice: Choice) -> str:
     """What a test would look at, before it does: `3 runs of temperature 0.2, the best of five, and 3 of ...`."""
-    number = group_wording.number_word(choice.num_settings)
+    number = wording.number_word(choice.num_settings)
     return (
         f"{len(choice.members)} runs: {group_wording.cell_name(choice.chosen)}, the best of {number} settings by "
         f"{choice.measure.label}, and {group_wording.short_name(choice.baseline, choice.chosen)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ def estimate_cost(
     device: str = devices.ANY,
     num_settings: int | None = None,
     report: Report = no_report,
+    members: Sequence[Member] | None = None,
 ) -> Cost:
     """Measures each kind of run once, and adds up.
 
@@ -100,13 +102,14 @@ def estimate_cost(
         device: that the runs will wait for.
         num_settings: of a random choice; None: as its limit says.
         report: told what is measured, and the share done, 0 to 1.
+        members: the runs that are meant, at least one; None: all.
 
     Raises:
         ConfigError: for bad input, as training would.
         estimate.CannotMeasure: if a measuring process failed.
     """
     kinds: dict[str, tuple[RunConfig, int]] = {}
-    for member in sweep.members(num_settings):
+    for member in sweep.members(num_settings) if members is None else members:
         config = _config_of(sweep, member)
         key = _cost_key(config)
         kinds[key] = (config, kinds[key][1] + 1 if key in kinds else 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,16 @@ def base_of(config: PretrainConfig, recipe: str) -> dict[str, str]:
     """Where a pre-training differs from a recipe, as texts by dotted name, for the base of a sweep."""
     own = cfg.differences(config, cfg.build(PretrainConfig, cfg.recipe(recipe)))
     return {option: cfg.option_text(value) for option, value in own.items() if option not in NOT_AN_AXIS}
+
+
+def source_of(run: Run, find: Callable[[str], Run | None]) -> Run | None:
+    """The pre-training that is repeated with a run: itself, or that of a supervised run; None where it is not there.
+
+    Args:
+        find: gives a run by its id.
+    """
+    found = run if run.kind == "pretrain" else find(run.experiment or "")
+    return found if found is not None and found.kind == "pretrain" else None
 
 
 def sweep_of_run(run: Run, seeds: Sequence[int], partners: Sequence[Summary] = ()) -> Sweep:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,13 +154,31 @@ def complete(group_id: str, runs_dir: Path, target: Target | None = None, more: 
         return _complete(group_id, runs_dir, target, more)
 
 
-def _complete(group_id: str, runs_dir: Path, target: Target | None, more: Sweep | None = None) -> list[Run]:
-    """The same, under the lock."""
+def extension(group_id: str, runs_dir: Path, more: Sweep) -> tuple[Sweep, list[Member]]:
+    """A group's sweep with what it is to get, and the runs that the group lacks of it.
+
+    Raises:
+        ConfigError: as `complete`.
+    """
     found = runs_of(group_id, runs_dir)
-    sweep = sweep_of(found)
-    if more is not None:
-        sweep = extended(sweep, more)
-        sweep.check()
+    sweep = _extended(found, more)
+    return sweep, _missing(sweep, {key for run in found if (key := key_of(run)) is not None})
+
+
+def _extended(found: Iterable[Run], more: Sweep) -> Sweep:
+    sweep = extended(sweep_of(found), more)
+    sweep.check()
+    return sweep
+
+
+def _missing(sweep: Sweep, there: Container[Key]) -> list[Member]:
+    return [member for member in sweep.members() if member_key(member) not in there]
+
+
+def _complete(group_id: str, runs_dir: Path, target: Target | None, more: Sweep | None = None) -> list[Run]:
+    """The same as `complete`, under the lock."""
+    found = runs_of(group_id, runs_dir)
+    sweep = sweep_of(found) if more is None else _extended(found, more)
     return _add_missing(sweep, group_id, found, runs_dir, target or on_slurm.target_of(found) or devices.ANY)
 
 
@@ -171,7 +189,7 @@ def _add_missing(sweep: Sweep, group_id: str, found: Iterable[Run], runs_dir: Pa
         if (key := key_of(run)) is not None:
             there.setdefault(key, run)  # the newest of several
     members = list(sweep.members())
-    missing = [member for member in members if member_key(member) not in there]
+    missing = _missing(sweep, there)
     for member in missing:  # whatever is wrong is said before one is queued
         config = sweep.pretraining(member.setting, member.seed)
         if isinstance(target, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,8 @@ DATASET_TEXT = (
     "Default: the run's own."
 )
 SELECTION_TEXTS = {
-    "split": "auto, test, val or train. Default: auto, the test images where there are any, else val, else train.",
+    "split": "auto, test, val or train. Default: auto, the test images where there are any, else val, else train; "
+    "val for a run of a sweep that still chooses on those.",
     "num_images": f"How many images, in class proportion, or all. Default: {DEFAULT_IMAGES}.",
     "seed": "Chooses the images, and starts the maps. Default: 0.",
 }
@@ -78,6 +80,7 @@ def embed(arguments: list[str]) -> int:
         choice, asked, checkpoint, layer = _parse_options(options)
         models = resolve_encoders(options.RUN, folder_of_runs(options.runs_dir), checkpoint, layer)
         choice = with_dataset(choice, models, options.dataset, report)
+        choice = while_choosing(choice, models) if options.split is None else choice
         job = Path(options.job_dir) if options.job_dir else None
         embeddings = compute(models, choice, asked, report=report, job=job)
         for model, embedding in zip(models, embeddings, strict=True):
@@ -123,6 +126,19 @@ def with_dataset(
     if found.is_own:
         return replace(choice, place=found.dataset)
     return replace(choice, other=OtherData(found.dataset, stamp_of(found.dataset)))
+
+
+def while_choosing(choice: ImageSelection, models: Sequence[EncoderRef]) -> ImageSelection:
+    """Validation images in place of `auto`, if a sweep that one of the runs belongs to still chooses on those."""
+    found = next((model.run for model in models if model.run.awaits_choice), None)
+    if found is None or choice.other is not None:
+        return choice
+    print(
+        f"{found.id} is in a sweep that still chooses on validation images, so these are shown; --split test shows "
+        "its test images.",
+        file=sys.stderr,
+    )
+    return replace(choice, split="val")
 
 
 def _whole_number(name: str, text: Any, low: int, high: int) -> int:

@@ -10,7 +10,7 @@ from simclr import runs
 from simclr.analysis import cards, disagreement
 from simclr.analysis.cards import Sides
 from simclr.cli.encoders.embed import LOOKING as LOOKING_AT_DATA
-from simclr.cli.encoders.embed import SELECTION_TEXTS, parse_selection
+from simclr.cli.encoders.embed import SELECTION_TEXTS, parse_selection, while_choosing
 from simclr.cli.parser import add_job_options, comma_words, command_parser, folder_of_runs, parse
 from simclr.config import ConfigError
 from simclr.embeddings import embed, stored
@@ -109,7 +109,7 @@ def _sides(options: Any, report: Report) -> tuple[Sides, list[str]]:
     if all(any((path / name).is_file() for name in (stored.PROVENANCE, film_frames.ABOUT)) for path in paths):
         return cards.of_folders(*paths), [runs.Run(path.resolve().parent.parent).name for path in paths]
     models = resolve_encoders(options.RUN, folder_of_runs(options.runs_dir))
-    first, second = embed.compute(
-        models, parse_selection(options), (), report=lambda phase, share: report(phase, 0.9 * share)
-    )
+    choice = parse_selection(options)
+    choice = while_choosing(choice, models) if options.split is None else choice
+    first, second = embed.compute(models, choice, (), report=lambda phase, share: report(phase, 0.9 * share))
     return cards.of_embeddings(first, second), [model.name for model in models]

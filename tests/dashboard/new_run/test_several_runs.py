@@ -140,6 +140,26 @@ def test_a_run_is_repeated_with_seeds_from_its_page(folder):
     assert any(label.startswith("Part of: Seeds of") for label in labels)
 
 
+def test_a_supervised_run_is_repeated_with_its_pre_training(folder):
+    from dashboard_fixtures import make_experiment, make_run
+
+    run, found = make_experiment(folder)
+    tuned = found["full-0.01"]
+    app = open_page("run", id=tuned.id)
+    assert "The pre-training of this run and what was trained on it, again" in texts(app)
+    app.number_input(f"further-seeds-{tuned.id}").set_value(1).run()
+    app = press(app, "repeat-")
+    group = runs.Run(run.path).group.id
+    assert query(app, "group") == group
+    members = start.runs_of(group, folder)
+    assert {tuned.id, run.id} < {item.id for item in members}
+    assert sorted(item.kind for item in members if item.config["seed"] == 0) == [
+        *("finetune", "finetune", "pretrain", "scratch")
+    ]
+    alone = make_run(folder, kind="scratch", label_fraction=0.01)  # has none
+    assert not [item for item in open_page("run", id=alone.id).number_input if item.key.startswith("further-seeds")]
+
+
 def test_seeds_go_to_slurm_where_that_is_chosen(folder, pretended_slurm):
     app = chosen(open_page("new_run", place="slurm"), "Seeds")
     assert app.button("start").label == "Submit all to Slurm"

@@ -11,6 +11,7 @@ from dashboard.run import figures as run_figures
 from dashboard.shared import figures
 from simclr.results import convergence
 from simclr.results.convergence import Training
+from simclr.results.statistics import Spread
 
 
 def test_run_figure_has_both_splits_and_the_line_of_chance():
@@ -89,10 +90,11 @@ def test_lines_of_one_colour_differ_in_their_dashes():
 
 def test_label_efficiency_sorts_the_fractions_and_names_them():
     figure = result_figures.label_efficiency(
-        [("Frozen", "#111111", [(1.0, 0.8), (0.01, 0.4)]), ("Scratch", "#222222", [])]
+        [("Frozen", "#111111", [(1.0, Spread(0.8, 0.01, 3)), (0.01, Spread(0.4, 0.02, 3))]), ("Scratch", "#222222", [])]
     )
     assert len(figure["data"]) == 1
     assert figure["data"][0]["x"] == [0.01, 1.0]
+    assert figure["data"][0]["error_y"]["array"] == [2.0, 1.0]  # of the seeds, in points
     assert figure["layout"]["xaxis"]["ticktext"] == ["1 %", "100 %"]
 
 
@@ -120,11 +122,12 @@ def test_log_ticks_are_round_and_few():
 
 def test_a_single_label_fraction_is_drawn_as_bars():
     figure = result_figures.label_efficiency(
-        [("Frozen", "#111111", [(0.1, 0.8)]), ("Scratch", "#222222", [(0.1, 0.3)])]
+        [("Frozen", "#111111", [(0.1, Spread(0.8, 0.02, 3))]), ("Scratch", "#222222", [(0.1, Spread(0.3))])]
     )
     assert figure["data"][0]["type"] == "bar"
     assert figure["data"][0]["x"] == [30.0, 80.0]
     assert figure["data"][0]["y"] == ["Scratch", "Frozen"]
+    assert figure["data"][0]["text"] == ["30.0 %", "80.0 ± 2.0 %"]
 
 
 def test_plotly_is_served_from_here_under_a_name_with_its_version():

@@ -5,6 +5,7 @@ import json
 import pytest
 from dashboard_fixtures import make_experiment, make_group, make_run
 
+from simclr import runs
 from simclr.cli.main import main
 
 
@@ -112,6 +113,18 @@ def test_a_group_is_printed_in_every_form(folder, capsys, form):
         return
     assert "82.0" in text and "0.5" in text
     assert ("Temperature 0.5: 87.0 ± 1.7 %" in text) == (form == "table")
+    assert ("The 410 images alone leave ± 3.3 points." in text) == (form == "table")
+
+
+def test_settings_that_were_not_tested_are_not_among_the_test_figures(folder, capsys):
+    made = make_group(folder, {"0.1": [0.8], "0.5": [0.85], "1": [0.6]})
+    for run, role in ((made[1], "chosen"), (made[0], "baseline")):
+        figures = {"test/linear_top1": 0.7, "num_test_images": 2000}
+        (run.path / runs.EVALUATION).write_text(json.dumps(figures))
+        runs.add_meta(run.path, tested={"role": role, "measure": "val_knn", "num_settings": 3, "time": 1.0})
+    answer, table = printed(capsys, "which-x7k2").split("\n\n")[1:3]
+    assert "chosen before from three settings" in answer and "The 2,000 images alone leave ± 2.0 points." in answer
+    assert [row.split()[0] for row in table.splitlines()] == ["temperature", "0.1", "0.5"]
 
 
 @pytest.mark.parametrize("form", ["csv", "markdown", "latex"])

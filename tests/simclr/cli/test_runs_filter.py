@@ -45,3 +45,12 @@ def test_a_wrong_filter_is_an_error(listed):
     assert (
         "filter is temprature>0.2; temprature is no figure or option of a run; did you mean temperature?" in printed.err
     )
+
+
+def test_a_line_has_the_name_that_tells_a_run_from_the_others_of_its_sweep(tmp_path, capsys):
+    make_run(tmp_path, name="temperature 0.5, seed 1")
+    make_run(tmp_path)
+    assert main(["runs", "--runs_dir", str(tmp_path)]) == 0
+    nameless, named = capsys.readouterr().out.splitlines()
+    assert named.endswith("temperature 0.5, seed 1")
+    assert len(nameless) < len(named)  # not its id twice

@@ -57,6 +57,32 @@ def test_the_cost_is_said_and_all_runs_are_queued(measured, tiny_runs, file, cap
     assert main(["sweep", group, "--resume"]) == 0
 
 
+def test_an_extension_costs_what_it_adds(measured, tiny_runs, file, capsys):
+    """Its new value is trained with the seed that was there, too."""
+    file.write_text(TEXT + "seeds: [0, 1]\n")
+    assert main(["sweep", str(file), "--no_estimate"]) == 0
+    group = capsys.readouterr().out.strip()
+    file.write_text(TEXT.replace("[0.1, 0.5]", "[0.2]") + "seeds: [0]\n")
+    assert main(["sweep", str(file), "--extend", group]) == 0
+    assert "2 runs: about 2 min 00 s" in (said := capsys.readouterr().err) and "2 runs were added" in said
+    assert len(runs.run_folders(tiny_runs)) == 6
+    assert main(["sweep", str(file), "--extend", group]) == 0
+    assert capsys.readouterr().err.startswith("0 runs were added")
+    assert len(measured) == 1
+    assert main(["sweep", str(file), "--extend", "nothere"]) == 2
+    assert len(measured) == 1  # it is found out before anything is measured
+
+
+def test_hours_do_not_say_how_much_a_group_is_to_get(measured, tiny_runs, file, capsys):
+    file.write_text(TEXT + "method: random\nlimit: 1 runs\n")
+    assert main(["sweep", str(file), "--no_estimate"]) == 0
+    group = capsys.readouterr().out.strip()
+    file.write_text(TEXT + "method: random\nlimit: 2 hours\n")
+    assert main(["sweep", str(file), "--extend", group]) == 2
+    assert "limit is 2 hours and extend is set; allowed: a limit of runs." in capsys.readouterr().err
+    assert len(runs.run_folders(tiny_runs)) == 1
+
+
 def test_a_dry_run_starts_nothing(measured, tiny_runs, file, capsys):
     assert main(["sweep", str(file), "--dry_run"]) == 0
     assert "2 runs: about" in capsys.readouterr().err

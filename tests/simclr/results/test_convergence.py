@@ -209,6 +209,8 @@ def test_processor_seconds_only_where_all_have_them():
     assert convergence.clock_of([pair(on_gpu, scratch)]) == "wall"  # its processor waited for the GPU
     assert convergence.clock_of([pair(both, curve())]) == convergence.clock_of([]) == "wall"
     assert convergence.clock_of([pair(curve(0.1), scratch), pair(both, scratch)]) == "cpu"  # one never reaches it
+    waiting = Training(validations({}), is_finished=False, is_active=True, on_cpu=False)  # its device is not known yet
+    assert convergence.clock_of([pair(waiting, scratch), pair(both, scratch)]) == "cpu"
 
 
 def test_steps_of_other_sizes_are_told():

@@ -322,6 +322,16 @@ def test_labels_of_each_class_and_draws_of_them_are_what_repeats_under_one_seed(
     assert "from scratch takes 5.6 per class where fine-tuned takes 1 per class" in said
 
 
+def test_what_cannot_be_told_apart_is_worth_no_labels(folder):
+    of_chance = {("finetune", 1, 0): 0.4, ("finetune", 1, 1): 0.15, ("finetune", 1, 2): 0.3}
+    group = with_labels(folder, BY_CLASS | of_chance)
+    found = groups.cells(group, TOP1, find(folder))
+    assert groups.worth_in_labels(found, "full") is not None
+    said = group_wording.answer(group, found, TOP1)
+    assert "three draws of the labels do not tell them apart." in said
+    assert "times the labels" not in said
+
+
 def test_with_several_seeds_the_draws_of_one_are_one_figure(folder):
     group = with_labels(folder, BY_CLASS)
     again = [run for run in runs.run_folders(folder) if run.config.get("labels_per_class") == 1]

@@ -8,10 +8,11 @@ import subprocess
 import sys
 
 import pytest
+import scipy.stats
 from dashboard_fixtures import make_experiment, make_run, write_evaluation
 
 from simclr import runs
-from simclr.results import arms, statistics, tables, trials
+from simclr.results import arms, statistics, tables, trials, wording
 from simclr.results.index import RunIndex
 from simclr.results.statistics import Spread
 
@@ -103,6 +104,54 @@ def test_seeds_are_paired_with_their_own_from_scratch(tmp_path):
     assert alone.seeds == [2] and row_of(alone, 0.01, "full").gain.num == 1
     assert row_of(alone, 0.01, "full").gain.mean == pytest.approx(0.32)
     assert found.verdicts[0].gain.mean == pytest.approx(expected[0])
+
+
+def test_gains_have_an_interval_over_the_seeds_and_probabilities_of_their_number(tmp_path):
+    """Student's t of three differences; with two arms beside from scratch, Holm's correction doubles the smaller p."""
+    gains = []
+    for seed, better in ((0, 0.0), (1, 0.02), (2, 0.07)):
+        own, _ = make_experiment(tmp_path, seed=seed, better=better)
+        gains.append(0.3 + better)
+    found = results_of(tmp_path, own)
+    gain = row_of(found, 0.01, "full").gain
+    expected = scipy.stats.ttest_1samp(gains, 0.0)
+    assert (gain.low, gain.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert gain.p == pytest.approx(expected.pvalue)
+    pairs = [(row.gain.p, row.p) for row in found.rows if row.gain is not None]
+    assert len(pairs) == 2 and min(pairs)[1] == pytest.approx(2 * min(pairs)[0])
+    assert [row.p for row in found.rows if row.protocol == "scratch"] == [None]
+    (verdict,) = found.verdicts
+    assert (verdict.gain, verdict.p) == (gain, row_of(found, 0.01, "full").p)
+    sentence = wording.accuracy_sentence(verdict)
+    ends = f"{100 * gain.low:.1f} to {100 * gain.high:.1f}"
+    assert f"; 95 % interval of the difference {ends} points, paired by seed)." in sentence
+
+
+def test_a_difference_that_chance_may_have_made_is_said_to_be_one(tmp_path):
+    for seed, better in ((0, -0.5), (1, -0.3), (2, 0.0)):
+        own, _ = make_experiment(tmp_path, seed=seed, better=better)
+    (verdict,) = results_of(tmp_path, own).verdicts
+    assert verdict.p > 0.05
+    assert wording.accuracy_sentence(verdict).endswith("Three seeds do not tell them apart.")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "begins"),
+    [
+        ((0,), "One seed says nothing of what another would reach; the 2,000 test images alone leave ± 2.2 points"),
+        ((0, 1), "Two seeds allow no interval; three do; the 2,000 test images alone leave ± 2.2 points"),
+        ((0, 1, 2), "The 2,000 test images alone leave ± 2.2 points"),
+    ],
+)
+def test_what_seeds_and_images_leave_open_is_said_apart(tmp_path, seeds, begins):
+    for seed in seeds:
+        own, arms_of = make_experiment(tmp_path, seed=seed)
+        for run in arms_of.values():
+            figures = json.loads((run.path / runs.EVALUATION).read_text()) | {"num_test_images": 2000}
+            (run.path / runs.EVALUATION).write_text(json.dumps(figures))
+    found = results_of(tmp_path, own)
+    assert wording.how_sure(found).startswith(begins)
+    assert ("interval" in wording.answers(found)[0]) == (len(seeds) == 3)
 
 
 def test_what_differs_in_more_than_the_seed_is_no_sibling(tmp_path):
