@@ -109,7 +109,7 @@ def _best(several: Sequence[Found], beside: Sequence[Embedding]) -> Found | None
 
 def _not_too_many(group: Sequence[Found]) -> list[Found]:
     """The first, and all other encoders, which were asked for by their names."""
-    added = [each for each in group if each.embedding.provenance.get("model") == ADDED][:MOST_ENCODERS]
+    added = [each for each in group if each.embedding.provenance.get("model") == ADDED][: MOST_ENCODERS - 1]
     networks = [each for each in group if each.embedding.provenance.get("model") != ADDED]
     return [*networks[: MOST_ENCODERS - len(added)], *added]
 

@@ -85,6 +85,8 @@ def test_what_a_set_cannot_have_is_said_and_not_tried(
     assert found["whole", str(photos)]["weights"] == "Another encoder"
     assert main(["transfer", "whole", "--runs_dir", str(run.path.parent), "--protocol", "knn", "--no_measure"]) == 0
     assert "whole" in capsys.readouterr().out  # its own data set where none is named
+    assert main(["evaluate", "whole", "--runs_dir", str(run.path.parent)]) == 2
+    assert "RUN is whole, which are embeddings of another encoder; allowed: a run." in capsys.readouterr().err
 
 
 def test_other_embeddings_under_the_same_name_have_no_figures_yet(run: Run, photos: Path) -> None:
