@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from simclr.added.sets import AddedSet
     from simclr.config import Augmentation, ConfigError, FinetuneConfig, PretrainConfig
     from simclr.encoders.encoder import Encoder
     from simclr.encoders.load import load_encoder
+    from simclr.library.added import add_embeddings
     from simclr.library.lightning_module import SimCLR
     from simclr.library.run import Run
     from simclr.library.training import evaluate, finetune, pretrain, resume
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "AddedSet",
     "Augmentation",
     "ConfigError",
     "Encoder",
@@ -32,6 +35,7 @@ __all__ = [
     "SimCLR",
     "TwoViews",
     "__version__",
+    "add_embeddings",
     "build_encoder",
     "evaluate",
     "finetune",
@@ -46,6 +50,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 # Where each public name is defined; a test holds this, `__all__` and the imports for type checkers together.
 PUBLIC = {
+    "AddedSet": "added.sets",
     "Augmentation": "config",
     "ConfigError": "config",
     "Encoder": "encoders.encoder",
@@ -55,6 +60,7 @@ PUBLIC = {
     "Run": "library.run",
     "SimCLR": "library.lightning_module",
     "TwoViews": "views.two_views",
+    "add_embeddings": "library.added",
     "build_encoder": "models.backbones",
     "evaluate": "library.training",
     "finetune": "library.training",

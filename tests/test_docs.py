@@ -12,6 +12,7 @@ from conftest import make_folder
 
 import simclr
 from simclr import config as cfg
+from simclr.added import sets
 from simclr.cli import help_texts, parser
 from simclr.cli import main as cli
 from simclr.cli.main import main
@@ -128,10 +129,10 @@ def test_the_lines_of_the_library_run_as_they_stand(tmp_path):
     section = re.search(r"\n## As a library\n(.*?)\n## ", PACKAGE_README, re.S)[1]
     assert len(section.splitlines()) < 120
     blocks = re.findall(r"\n\n((?:    .*\n|\n)+)", section)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     code = "\n".join(textwrap.dedent(block) for block in blocks)
     for name in set(simclr.__all__) - {"ConfigError", "FinetuneConfig", "PretrainConfig", "Run", "build_encoder"}:
-        assert f"simclr.{name}" in section or name in ("__version__", "Encoder")
+        assert f"simclr.{name}" in section or name in ("__version__", "AddedSet", "Encoder")
     make_folder(tmp_path, {"photos": 5}, side=40)
     (tmp_path / "photos" / "000.png").rename(tmp_path / "photos" / "cat.png")
     (tmp_path / "script.py").write_text(code)
@@ -142,8 +143,9 @@ def test_the_lines_of_the_library_run_as_they_stand(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert " finished 0." in done.stdout
+    assert "\n5 3\n" in done.stdout and sets.find("mean_color", tmp_path / "runs").num_rows == 5
     assert (tmp_path / "curves.html").stat().st_size > 1000
-    kinds = sorted(path.name.split("-")[2] for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    kinds = sorted(path.name.split("-")[2] for path in (tmp_path / "runs").iterdir() if path.name[:1].isdigit())
     assert kinds == ["finetune", "pretrain", "pretrain"]
 
 

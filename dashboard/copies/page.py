@@ -41,7 +41,7 @@ MEANING = {
     "pretrain": (
         "SimCLR is trained to give an image the same features in other colours. So two images that differ in colour "
         "alone look like copies to it, also where they are two things: a red car and a blue one. Look at the pair "
-        "before you count it, and take a network trained from scratch, or the pixels, as a second opinion."
+        "before you count it, and take a network trained from scratch as a second opinion."
     ),
     "finetune": (
         "The encoder was pre-trained by SimCLR to give an image the same features in other colours. So two images that "
@@ -100,7 +100,7 @@ def others_of(run: Run) -> dict[str, str]:
     found = {}
     for item in store.get().summaries():
         other = store.find(item.id) if item.id != run.id else None
-        if other is None or record.read(other) is None:
+        if other is None or not copies_line.has_record(other):
             continue
         if not selection.difference(mine, selection.comparable_data(other, "test")):
             found[item.id] = run_labels.label(item)
@@ -122,7 +122,7 @@ def second_opinion(run: Run) -> Leaks | None:
         **VIEW.widget("second", options),
     )
     other = store.find(chosen or "")
-    return None if other is None else record.read(other)
+    return None if other is None else copies_line.read(other)
 
 
 def picture(both: NDArray[np.uint8]) -> str:
@@ -162,7 +162,8 @@ def card(pair: Pair, both: NDArray[np.uint8] | None, agreed: bool, key: str) -> 
 
 
 def grid(run: Run, found: Leaks, rows: Sequence[int], second: Leaks | None) -> None:
-    """The pairs, a page at a time."""
+    """The pairs, a page at a time, and above them why they have no images."""
+    note = st.container()
     num_pages = max(1, -(-len(rows) // PER_PAGE))
     number = 1
     if num_pages > 1:
@@ -172,6 +173,11 @@ def grid(run: Run, found: Leaks, rows: Sequence[int], second: Leaks | None) -> N
     agreed = {pair.test for pair in second.pairs} if second is not None else set()
     with_images = [row for row in shown if row < found.num_shown]
     images = record.pictures(run, found, with_images)
+    if not found.num_shown or (with_images and images is None):
+        note.caption(
+            ":material/hide_image: The images do not come with this run. Check again where its data set is, and they "
+            "are kept."
+        )
     by_row = dict(zip(with_images, images, strict=True)) if images is not None else {}
     with st.container(horizontal=True, gap="small"):
         for row in shown:
@@ -204,11 +210,6 @@ def results(run: Run, found: Leaks) -> None:
         return
     second = second_opinion(run)
     rows = choose(found.pairs, second)
-    if record.pictures(run, found, [0]) is None:
-        st.caption(
-            ":material/hide_image: The images do not come with this run. Check again where its data set is, and they "
-            "are kept."
-        )
     grid(run, found, rows, second)
 
 
@@ -273,9 +274,7 @@ def page() -> None:
         return
     ui.show_message()
     both = copies_line.record_for(run)
-    if both is not None:
-        run = both[0]  # the record of its pre-training holds for it too
-    found = record.read(run)
+    run, found = both if both is not None else (run, None)  # the record of its pre-training holds for it too
     st.page_link(
         ui.PAGE_RUN,
         label=escape.markdown(store.get().summary(run).title),

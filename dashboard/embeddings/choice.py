@@ -35,7 +35,6 @@ from simclr.results import arms, groups, index
 from simclr.runs import Run
 
 BLUE, ORANGE = PALETTE[:2]
-ADDED_COLOR = PALETTE[7]
 START = "embeddings-start"
 OPEN = "embeddings-open"
 SHOWN = "embeddings-shown"
@@ -315,7 +314,7 @@ def choose_side(
     words = [run_labels.checkpoint_label(checkpoint).lower()] * bool(checkpoint) + [f"layer {layer}"] * (layer != "h")
     reference = "@".join([what, *([checkpoint] if checkpoint else []), *([layer] if layer != "h" else [])])
     below = subtitle(items[what]) if what in items else _subtitle_of_other(what)
-    color = colors[what] if what in items else run_labels.OTHER_COLORS.get(what, ADDED_COLOR)
+    color = colors[what] if what in items else run_labels.OTHER_COLORS.get(what, run_labels.ADDED_COLOR)
     return Side(what, reference, " · ".join([names[what], *words]), below, color)
 
 

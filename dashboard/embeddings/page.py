@@ -346,7 +346,6 @@ def final_maps(
     )
     choice = embedding_choice.choose_images(options, without_test)
     asked = embedding_choice.choose_map(options, method, dims)
-    suggest_partner(sides, found)
     pca = Projection("pca", dims)
     methods = [pca] if method == "pca" else [pca, asked]
     references = [side.reference for side in sides]
@@ -368,6 +367,7 @@ def final_maps(
         wait(sides, choice, methods, request, asked, pca if not ready(pca) else None, has_maps=ready(asked))
     shown = asked if ready(asked) else pca
     if not ready(shown):
+        suggest_partner(sides, found)
         return
     if shown != asked:
         st.caption(f"Shown meanwhile: the PCA maps of the same features. The {asked.label} maps take their place.")
@@ -384,6 +384,7 @@ def final_maps(
     says = " ".join(filter(None, sentences))
     # the first sentence stands with the maps, the rest with its numbers, below
     maps([str(item.folder) for item in embeddings], shown, sides, color, k, judge, sentences[0] or says)
+    suggest_partner(sides, found)  # here, since above them it would push the maps down
     pictures_panel.panel(embeddings[0])
     explanation(shown, embeddings)
     if references[0] != references[1]:

@@ -13,6 +13,7 @@ import streamlit as st
 from dashboard.components import escape
 from dashboard.shared import formats, queue, store, ui
 from simclr import runs
+from simclr.added import sets
 from simclr.config import ConfigError
 from simclr.embeddings import stored
 from simclr.embeddings.projections import Projection
@@ -127,6 +128,8 @@ def report_menu(names: Sequence[str]) -> None:
             "One HTML file that opens without a network: answer, options, curves, maps with their images, verdicts, "
             "and the commands that repeat it. Making it takes some ten seconds."
         )
+        if added := [item.name for item in sets.find_all(store.runs_dir())]:
+            names = [*names, *st.multiselect("With other encoders", added, key="report-others", placeholder="None")]
         job = made.find_job(names, store.runs_dir())
         path = made.file_of(job) if job is not None else None
         file = None

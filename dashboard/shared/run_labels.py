@@ -26,6 +26,7 @@ PROBE_HELP = {
 }
 ARM_LABELS = {arm: wording.ARM_NAMES[arm] for arm in ("frozen", "full", "scratch")}
 OTHER_COLORS = {references.UNTRAINED: palette.PALETTE[6], references.PIXELS: palette.GREY}
+ADDED_COLOR = palette.PALETTE[7]  # of embeddings that were added
 
 
 def usable(summaries: list[index.Summary]) -> list[index.Summary]:

@@ -12,6 +12,8 @@ from dashboard.components import escape
 from dashboard.components.table import table
 from dashboard.shared import asked, jobs, palette, run_labels, store, ui, url_state
 from dashboard.transfer import rows
+from simclr.added import sets
+from simclr.added.sets import AddedSet
 from simclr.config import DATASETS
 from simclr.embeddings import references
 from simclr.embeddings.references import EncoderRef
@@ -20,10 +22,11 @@ from simclr.files.user_paths import existing_folder, user_path
 from simclr.launch import jobs as launch_jobs
 from simclr.results import index, tables
 from simclr.transfer import matrix
+from simclr.transfer.matrix import Encoder
 
 MOST_ENCODERS, MOST_DATASETS = 16, 8
 WITHOUT_DOWNLOAD = ("shapes", "digits")
-UNTRAINED = f"{references.UNTRAINED}:"
+UNTRAINED, ANOTHER = f"{references.UNTRAINED}:", "Another encoder"
 ABOUT = (
     "Each encoder stays frozen, and its h is judged with the labels of the data set.\n\n"
     f"**Linear probe**: {run_labels.PROBE_HELP['linear']}\n\n**kNN**: {run_labels.PROBE_HELP['knn']}\n\n"
@@ -50,8 +53,9 @@ VIEW = url_state.View("transfer", {"encoders": None, "datasets": None, "figure":
 
 
 def encoder_names(items: Sequence[index.Summary]) -> dict[str, str]:
-    """The encoders that can be chosen, by reference: runs, then what they were before their training."""
+    """The encoders that can be chosen, by reference: runs, embeddings that were added, then untrained networks."""
     found = {item.id: run_labels.label(item) for item in items}
+    found |= {item.name: f"{ANOTHER} · {item.name}" for item in sets.find_all(store.runs_dir())}
     before = {f"{UNTRAINED}{item.id}": f"Untrained · {run_labels.label(item)}" for item in items}
     return found | before
 
@@ -65,7 +69,7 @@ def first_encoders(items: Sequence[index.Summary]) -> list[str]:
     return [run_id, *scratch[:1], f"{UNTRAINED}{run_id}"]
 
 
-def choose_encoders(names: dict[str, str], items: Sequence[index.Summary]) -> list[EncoderRef]:
+def choose_encoders(names: dict[str, str], items: Sequence[index.Summary]) -> list[Encoder]:
     wanted = VIEW["encoders"]
     known = [name for name in wanted or () if name in names]
     if VIEW.was_asked("encoders"):
@@ -80,19 +84,22 @@ def choose_encoders(names: dict[str, str], items: Sequence[index.Summary]) -> li
         format_func=lambda name: names.get(name, name),
         max_selections=MOST_ENCODERS,
         placeholder="Choose encoders",
-        help="Runs with final weights. Untrained: the network with the random weights that a training began with.",
+        help="Runs with final weights, and embeddings of other encoders, which the page Embeddings adds. Untrained: "
+        "the network with the random weights that a training began with.",
         **VIEW.widget("encoders"),
     )
-    found = []
+    found: list[Encoder] = []
     for name in chosen:
-        if (run := store.find(name.removeprefix(UNTRAINED))) is not None:
+        if (added := sets.find(name, store.runs_dir())) is not None:
+            found.append(added)
+        elif (run := store.find(name.removeprefix(UNTRAINED))) is not None:
             found.append(EncoderRef(run, "untrained" if name.startswith(UNTRAINED) else "weights"))
     return found
 
 
-def choose_datasets(encoders: Sequence[EncoderRef]) -> list[str]:
+def choose_datasets(encoders: Sequence[Encoder]) -> list[str]:
     """The data sets, each by its name or full path; what is typed and is neither is said."""
-    offered = list(dict.fromkeys([*matrix.known_datasets([item.run for item in encoders]), *WITHOUT_DOWNLOAD]))
+    offered = list(dict.fromkeys([*matrix.known_datasets(encoders), *WITHOUT_DOWNLOAD]))
     if VIEW["datasets"] is None:
         VIEW["datasets"] = offered[:MOST_DATASETS]
     options = list(dict.fromkeys([*offered, *VIEW["datasets"], *DATASETS]))
@@ -125,28 +132,34 @@ def choose_datasets(encoders: Sequence[EncoderRef]) -> list[str]:
 # --- the matrix -----------------------------------------------------------------------------------------------------
 
 
-def texts(encoders: Sequence[EncoderRef], datasets: Sequence[str], key: str) -> list[list[str]]:
+def texts(encoders: Sequence[Encoder], datasets: Sequence[str], key: str) -> list[list[str]]:
     """The matrix as it is when its file is asked for."""
     figure = matrix.FIGURES[key]
     return matrix.table(encoders, datasets, figure, matrix.cells(encoders, datasets, figure))
 
 
-def titles(encoders: Sequence[EncoderRef]) -> dict[str, str]:
+def titles(encoders: Sequence[Encoder]) -> dict[str, str]:
     """What the rows are called; that a network is untrained stands below its name."""
     known = {item.id: run_labels.label(item) for item in store.get().summaries()}
-    return {matrix.reference(item): known.get(item.run.id, item.run.name) for item in encoders}
+    found = {}
+    for item in encoders:
+        name = matrix.reference(item)
+        found[name] = known.get(name.removeprefix(UNTRAINED), matrix.name_of(item))
+    return found
 
 
-def colors_of(encoders: Sequence[EncoderRef]) -> dict[str, str]:
-    own = store.colors([item.run.id for item in encoders])
-    return {
+def colors_of(encoders: Sequence[Encoder]) -> dict[str, str]:
+    networks = [item for item in encoders if not isinstance(item, AddedSet)]
+    own = store.colors([item.run.id for item in networks])
+    found = {matrix.reference(item): run_labels.ADDED_COLOR for item in encoders if isinstance(item, AddedSet)}
+    return found | {
         matrix.reference(item): palette.GREY if item.what == references.UNTRAINED else own[item.run.id]
-        for item in encoders
+        for item in networks
     }
 
 
 @st.fragment(run_every=3)
-def drawn(encoders: Sequence[EncoderRef], datasets: Sequence[str], key: str, names: dict[str, str]) -> None:
+def drawn(encoders: Sequence[Encoder], datasets: Sequence[str], key: str, names: dict[str, str]) -> None:
     """Matrix, what failed, and the job; drawn again by itself, as cells fill."""
     figure, runs_dir = matrix.FIGURES[key], store.runs_dir()
     cells = matrix.cells(encoders, datasets, figure, runs_dir)
@@ -164,6 +177,8 @@ def drawn(encoders: Sequence[EncoderRef], datasets: Sequence[str], key: str, nam
                 escape.markdown(f"{names[pair.encoder]} on {labels[pair.dataset]}: {cell.sentence}"),
                 icon=":material/error:",
             )
+    for sentence in dict.fromkeys(cell.sentence for cell in cells.values() if cell.state == "none"):
+        st.caption(f":material/info: {escape.markdown(sentence)}")
     for dataset in datasets:
         if not matrix.is_here(dataset):
             st.caption(
@@ -187,7 +202,7 @@ def interval_text(figure: matrix.Figure) -> str:
     return "Test accuracy; below it the 95 % interval for other test images. It says nothing about other seeds."
 
 
-def offer(encoders: Sequence[EncoderRef], datasets: Sequence[str], number: int, *, is_waiting: bool) -> None:
+def offer(encoders: Sequence[Encoder], datasets: Sequence[str], number: int, *, is_waiting: bool) -> None:
     """One click that queues what is lacking."""
     here = [dataset for dataset in datasets if matrix.is_here(dataset)]
     request = {"encoders": [matrix.reference(item) for item in encoders], "datasets": here}

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard.shared import formats, url_state
-from simclr.embeddings.references import EncoderRef
+from simclr.added.sets import AddedSet
 from simclr.transfer import matrix
-from simclr.transfer.matrix import Cell, Pair
+from simclr.transfer.matrix import Cell, Encoder, Pair
 
 STATES: dict[str, tuple[str, str]] = {  # text and colour of the dot
     "queued": ("Queued", "gray"),
@@ -41,7 +41,7 @@ def columns(datasets: Sequence[str], cells: Mapping[Pair, Cell]) -> list[dict[st
 
 
 def rows(
-    encoders: Sequence[EncoderRef],
+    encoders: Sequence[Encoder],
     datasets: Sequence[str],
     cells: Mapping[Pair, Cell],
     names: Mapping[str, str],
@@ -61,7 +61,7 @@ def rows(
     for encoder in encoders:
         reference = matrix.reference(encoder)
         row: dict[str, Any] = {
-            "href": url_state.address("run", id=encoder.run.id),
+            "href": address_of(encoder),
             "encoder": {
                 "text": names[reference],
                 "sub": matrix.kind_text(encoder),
@@ -75,11 +75,19 @@ def rows(
     return found
 
 
+def address_of(encoder: Encoder) -> str:
+    """The page of the run; of embeddings that were added their map."""
+    if isinstance(encoder, AddedSet):
+        return url_state.address("embeddings", left=encoder.name)
+    return url_state.address("run", id=encoder.run.id)
+
+
 def cell_of(cell: Cell, best: float | None) -> dict[str, Any]:
     """One pair. best: the highest accuracy of its data set, if there is one to be marked."""
     if cell.value is None:
         text, state = STATES.get(cell.state, ("–", ""))
-        return {"text": text, **({"state": state} if state else {})}
+        title = {"title": cell.sentence} if cell.state == "none" else {}
+        return {"text": text, **title, **({"state": state} if state else {})}
     value = cell.value
     interval = "" if value.low is None else matrix.interval_text(value)
     return {

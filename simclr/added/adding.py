@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,22 +26,22 @@ from simclr.files import writing
 
 
 def add(
-    file: str | Path,
+    file: str | Path | NDArray[Any],
     images: str,
     name: str,
     runs_dir: Path,
     *,
     split: str | None = None,
-    paths: str | None = None,
+    paths: str | Sequence[str] | None = None,
     called: str | None = None,
 ) -> tuple[AddedSet, list[str]]:
     """Reads embeddings, matches them to images, and keeps them under `name` in the folder of runs.
 
     Args:
-        file: .npy, .npz, .parquet or .csv, a row for each image.
+        file: .npy, .npz, .parquet or .csv, a row for each image; or such rows as an array (N, D).
         images: the folder of images, or the name of a data set.
         split: the rows are of this list alone, `train`, `val` or `test`; None: of all.
-        paths: text file with the image of each row; None: the file says it, or the rows are in sorted order.
+        paths: the image of each row, or a text file of them; None: the file says it, or the rows are in sorted order.
         called: what the file is called where its name is not its own, as of an upload.
 
     Returns:
@@ -50,11 +50,11 @@ def add(
     Raises:
         ConfigError: with one sentence, if anything is wrong with the name, the file, or what it says of the images.
     """
-    shown = called or str(file)
+    shown = called or (reading.AN_ARRAY if isinstance(file, np.ndarray) else str(file))
     sets.check_name(name, runs_dir)
     if split is not None and split not in matching.SPLITS:
         raise ConfigError(f"split is {split}; allowed: {', '.join(matching.SPLITS)}, or unset.")
-    with reading.opened(file, shown) as found:
+    with reading.of_array(file) if isinstance(file, np.ndarray) else reading.opened(file, shown) as found:
         there = matching.images_of(images)
         matching.check_split(there, split)
         aside = sets.home(runs_dir) / f".new-{uuid.uuid4().hex[:8]}"
@@ -114,17 +114,23 @@ def _write_head(stream: BinaryIO, rows: int, columns: int) -> int:
 
 
 def _match(
-    images: Images, found: OpenedFile, num_rows: int, split: str | None, paths: str | None, file: str
+    images: Images,
+    found: OpenedFile,
+    num_rows: int,
+    split: str | None,
+    paths: str | Sequence[str] | None,
+    file: str,
 ) -> tuple[Rows, list[str]]:
     """The row of each image, and a sentence on how that was found."""
     names = found.names
     if paths is not None:
+        said = paths if isinstance(paths, str) else "a list"
         if names is not None:
-            raise ConfigError(f"paths is {paths}, and {file} names its images itself; allowed: one of them.")
-        names = matching.read_paths(paths)
+            raise ConfigError(f"paths is {said}, and {file} names its images itself; allowed: one of them.")
+        names = matching.read_paths(paths) if isinstance(paths, str) else list(paths)
         if len(names) != num_rows:
             raise ConfigError(
-                f"paths is {paths}, which names {len(names):,} images, and {file} has {num_rows:,} rows; allowed: as "
+                f"paths is {said}, which names {len(names):,} images, and {file} has {num_rows:,} rows; allowed: as "
                 "many."
             )
     if names is not None:

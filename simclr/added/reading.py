@@ -33,6 +33,7 @@ CSV_ROWS = 1000
 IMAGE_NAMES = ("image", "path", "image_path", "file", "filename", "file_name", "filepath", "name", "image_id", "id")
 VECTOR_NAMES = ("embeddings", "embedding", "features", "feature", "h", "vectors", "x")
 NUMBERED = re.compile(r"(.*?)(\d{1,6})")
+AN_ARRAY = "an array"
 ALLOWED = f"a file that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
 
 Floats = NDArray[np.float32]
@@ -81,6 +82,23 @@ def opened(file: str | Path, called: str) -> Iterator[OpenedFile]:
         raise ConfigError(f"FILE is {file}, which does not exist{link}; allowed: {ALLOWED}.") from None
     except OSError as error:
         raise ConfigError(f"FILE is {file}, which cannot be read: {error.strerror or error}.") from None
+
+
+@contextlib.contextmanager
+def of_array(values: NDArray[Any]) -> Iterator[OpenedFile]:
+    """An array (N, D) of numbers, as a file of them is read.
+
+    Raises:
+        ConfigError: with one sentence, also while its blocks are read, if it is anything else.
+    """
+    if values.ndim != 2 or values.dtype.kind not in "fiu" or not len(values):
+        raise ConfigError(
+            f"FILE is {AN_ARRAY} of {values.dtype} of shape {values.shape}; allowed: a row of numbers for each image."
+        )
+    rows = max(1, BLOCK_VALUES // max(1, values.shape[1]))
+    with np.errstate(over="ignore"):
+        parts = (values[start : start + rows].astype(np.float32) for start in range(0, len(values), rows))
+        yield OpenedFile(_checked(parts, AN_ARRAY))
 
 
 def _checked(blocks: Iterator[Floats], file: str) -> Iterator[Floats]:

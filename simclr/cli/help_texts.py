@@ -77,6 +77,7 @@ a FILE.yaml:
     "transfer": """examples:
   python -m simclr transfer RUN untrained:RUN OTHER_RUN --dataset shapes digits FOLDER
   python -m simclr transfer RUN --dataset digits --protocol fewshot --figure 5-mean
+  python -m simclr transfer RUN dino --dataset FOLDER
   python -m simclr transfer RUN OTHER_RUN --dataset digits --no_measure --format latex""",
     "shift": """examples:
   python -m simclr shift RUN
@@ -143,6 +144,7 @@ A .npy file has a row for each image in the order of --paths, else for each imag
     "report": """examples:
   python -m simclr report RUN
   python -m simclr report GROUP RUN --out report.html
+  python -m simclr report RUN dino
   python -m simclr report GROUP --no_images""",
     "dashboard": """examples:
   python -m simclr dashboard

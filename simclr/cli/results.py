@@ -189,7 +189,10 @@ def make_report(arguments: list[str]) -> int:
 
     parser = command_parser("report")
     parser.add_argument(
-        "RUN", nargs="+", type=str, help="Runs by id, unique beginning or folder, and groups by id, in any number."
+        "RUN",
+        nargs="+",
+        type=str,
+        help="Runs by id, unique beginning or folder, groups by id, and embeddings that were added, by name.",
     )
     parser.add_argument("--force", action="store_true", help="Replaces a file that is no report, too.")
     parser.add_argument("--no_images", action="store_true", help="No image of a data set is in the file.")

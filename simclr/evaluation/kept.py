@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +37,40 @@ def other_path(run: Run, found: Mapping[str, Any]) -> Path:
     else:
         with contextlib.closing(Weights(run.model_path)) as weights:
             network = weights.sha256
+    return path_for(run.computed, found, network)
+
+
+def path_for(folder: Path, found: Mapping[str, Any], network: str) -> Path:
+    """Where figures on a data set are kept in a folder, which is a run's or that of embeddings that were added.
+
+    Args:
+        found: with `dataset` and `fingerprint`.
+        network: what changes with the features.
+    """
     key = hashlib.sha256(f"{json.dumps(found['fingerprint'], sort_keys=True)} {network}".encode())
     name = re.sub(r"[^\w.-]+", "_", Path(str(found["dataset"])).name)[:60] or "data"
-    return run.computed / runs.EVALUATIONS / f"{name}-{key.hexdigest()[:8]}.json"
+    return folder / runs.EVALUATIONS / f"{name}-{key.hexdigest()[:8]}.json"
 
 
 def others(run: Run) -> list[dict[str, Any]]:
     """What is kept in `evaluations` of a run with the weights that it has now, that written last first."""
+    return in_folder(run.computed, lambda values: other_path(run, values))
+
+
+def in_folder(folder: Path, path_of: Callable[[dict[str, Any]], Path]) -> list[dict[str, Any]]:
+    """What is kept in `evaluations` of a folder, that written last first.
+
+    Args:
+        path_of: where figures lie as the network is now; those that lie elsewhere are of another one, and left out.
+    """
     found = []
     with contextlib.suppress(OSError):
-        for path in (run.computed / runs.EVALUATIONS).glob("*.json"):
+        for path in (folder / runs.EVALUATIONS).glob("*.json"):
             values = safe_read.json_dict(path)
             if not isinstance(values.get("dataset"), str) or not isinstance(values.get("fingerprint"), dict):
                 continue
             with contextlib.suppress(OSError):
-                if other_path(run, values).name == path.name:
+                if path_of(values).name == path.name:
                     found.append((path.stat().st_mtime, path.name, values))
     return [values for *_, values in sorted(found, key=lambda item: item[:2], reverse=True)]
 

@@ -63,10 +63,11 @@ def _images_seen(config: FinetuneConfig) -> str:
     return f"{seen}, mixed by {names}{share}"
 
 
-def protocol_of(config: RunConfig, name: str, **found: Any) -> dict[str, Any]:
+def protocol_of(config: RunConfig | None, name: str, **found: Any) -> dict[str, Any]:
     """How a figure came about: a sentence, and the numbers that repeat it.
 
     Args:
+        config: of the run; None where the features are no run's.
         name: `knn`, `linear` or `fewshot`, or for a supervised run its arm, see `arm_of`.
         found: what else there is to record, such as the strength that was chosen.
     """
@@ -98,7 +99,8 @@ def protocol_of(config: RunConfig, name: str, **found: Any) -> dict[str, Any]:
             "full": f"All weights are trained, from the pre-trained ones, with {head} on top, on {images}. {best}",
             "scratch": f"All weights are trained, from random ones, with {head} on top, on {images}. {best}",
         }
-    return {"text": texts[name], "weights": runs.MODEL, "precision": config.precision, **found}
+    network = {} if config is None else {"weights": runs.MODEL, "precision": config.precision}
+    return {"text": texts[name], **network, **found}
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
@@ -276,8 +278,34 @@ def _encoder_figures(
         labels[name] = split.labels.to(device)
         if not features[name].isfinite().all():
             raise ConfigError(f"The network gives values that are no numbers for {name} images, so it has no figures.")
+    return figures_of_features(config, features, labels, data, train, report, protocols, held)
+
+
+def figures_of_features(
+    config: RunConfig | None,
+    features: Mapping[str, Tensor],
+    labels: Mapping[str, Tensor],
+    data: ImageData,
+    train: Split,
+    report: Report,
+    protocols: Sequence[str],
+    held: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Figures by `knn`, `linear` and `fewshot` of features that are there already.
+
+    Args:
+        config: of the run whose network made them; None: another program made them.
+        features, labels: (N, D) float32 and (N,) int64, by `training`, `test` and, as far as there are any,
+            `validation`, on one device.
+        data: the images that they are of.
+        train: the labelled images of `training`.
+        protocols, held: as of `pretrain_figures`.
+
+    Returns:
+        See `pretrain_figures`.
+    """
     classes = data.classes or ()
-    around = _circumstances(data, train, device)
+    around = _circumstances(data, train, features["training"].device)
     found: dict[str, Any] = {"num_labels": around["num_train"], "num_test_images": around["num_test"]}
     about: dict[str, Any] = {}
     answers: dict[str, Tensor] = {}
@@ -301,7 +329,7 @@ def _encoder_figures(
         )
         logits = probe(features["test"])
         answers["linear"] = logits.argmax(dim=1)
-        measured = evaluation_of(logits, data.test.labels, classes)  # type: ignore[union-attr,arg-type]
+        measured = evaluation_of(logits, labels["test"], classes)
         names = {"test/top1": "test/linear_top1", "test/top5": "test/linear_top5", "test/loss": "test/linear_loss"}
         found |= {names.get(name, name): value for name, value in measured.items()}
         about["linear"] = protocol_of(

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from simclr import runs
+from simclr.added.sets import AddedSet
 from simclr.curves import colors
 from simclr.embeddings import projections, stored
+from simclr.embeddings.references import ADDED
 from simclr.embeddings.stored import Embedding
 from simclr.files import safe_read
 from simclr.report.subjects import Line, Member
@@ -34,16 +36,28 @@ SPLIT_NAMES = {"val": "validation", "train": "training"}
 
 @dataclass(frozen=True)
 class Found:
-    """A run's features on some images, and the maps of them that lie beside."""
+    """The features of a run or of another encoder on some images, and the maps of them that lie beside.
 
-    member: Member
+    title: whose they are. dataset: whose the images are. rank: higher where they say more.
+    """
+
+    title: str
+    dataset: str
     embedding: Embedding
     maps: dict[str, tuple[NDArray[np.float32], dict[str, Any]]]
+    rank: tuple[Any, ...]
 
 
-def maps_of(lines: Sequence[Line], with_images: bool = True) -> list[dict[str, Any]]:
-    """The maps of all runs that have stored some, those of the same images together."""
-    found = [each for line in lines for member in line.members if (each := _newest(member)) is not None]
+def maps_of(lines: Sequence[Line], with_images: bool = True, added: Sequence[AddedSet] = ()) -> list[dict[str, Any]]:
+    """The stored maps of runs, and of embeddings that were added, those of the same images together.
+
+    Of what has maps of several choices of images, those are taken that runs and other encoders have both.
+    """
+    others = [_of_added(item) for item in added]
+    beside = [each.embedding for several in others for each in several]
+    found = [best for line in lines for member in line.members if (best := _best(_of_run(member), beside))]
+    beside = [each.embedding for each in found]
+    found += [best for several in others if (best := _best(several, beside))]
     together: list[list[Found]] = []
     for each in found:
         for other in together:
@@ -52,29 +66,52 @@ def maps_of(lines: Sequence[Line], with_images: bool = True) -> list[dict[str, A
                 break
         else:
             together.append([each])
-    return [_of_images(group[:MOST_ENCODERS], MOST_SHEET_BYTES // len(together), with_images) for group in together]
+    return [_of_images(_not_too_many(group), MOST_SHEET_BYTES // len(together), with_images) for group in together]
 
 
-def _newest(member: Member) -> Found | None:
-    """The maps of the features that say most: of test images before others, of many before few."""
+def _of_run(member: Member) -> list[Found]:
+    """All that a run has of its weights."""
     folders = {member.run.path / runs.EMBEDDINGS, member.run.computed / runs.EMBEDDINGS}
-    best: tuple[tuple[Any, ...], Found] | None = None
+    return _all_of(folders, "weights", member.label, str(member.run.config.get("dataset") or ""))
+
+
+def _of_added(item: AddedSet) -> list[Found]:
+    return _all_of({item.folder / runs.EMBEDDINGS}, ADDED, item.name, item.dataset)
+
+
+def _all_of(folders: Iterable[Path], model: str, title: str, dataset: str) -> list[Found]:
+    """Features that have a map, with their rank: of test images before others, of many before few."""
+    found = []
     for path in sorted(path for folder in folders for path in _folders(folder)):
         embedding = stored.load_embedding(path)
-        if embedding is None or embedding.provenance.get("model") != "weights":
+        if embedding is None or embedding.provenance.get("model") != model:
             continue
-        kept = _maps_in(embedding)
         split = embedding.provenance.get("split")
         rank = (
-            bool(kept),
             embedding.provenance.get("layer") == "h",
             embedding.provenance.get("checkpoint") is None,
             split in ("test", "auto"),
             embedding.num_images,
         )
-        if kept and (best is None or rank > best[0]):
-            best = rank, Found(member, embedding, kept)
-    return best[1] if best is not None else None
+        if kept := _maps_in(embedding):
+            found.append(Found(title, dataset, embedding, kept, rank))
+    return found
+
+
+def _best(several: Sequence[Found], beside: Sequence[Embedding]) -> Found | None:
+    """What says most, before all on images that others have too."""
+
+    def rank(each: Found) -> tuple[Any, ...]:
+        return any(stored.same_images(each.embedding, other) for other in beside), *each.rank
+
+    return max(several, key=rank, default=None)
+
+
+def _not_too_many(group: Sequence[Found]) -> list[Found]:
+    """The first, and all other encoders, which were asked for by their names."""
+    added = [each for each in group if each.embedding.provenance.get("model") == ADDED][: MOST_ENCODERS - 1]
+    networks = [each for each in group if each.embedding.provenance.get("model") != ADDED]
+    return [*networks[: MOST_ENCODERS - len(added)], *added]
 
 
 def _folders(folder: Path) -> Iterable[Path]:
@@ -123,9 +160,9 @@ def _of_images(group: Sequence[Found], most_bytes: int, with_images: bool) -> di
     for each in group:
         drawn = {name: _packed(points[rows]) for name, (points, _) in each.maps.items()}
         notes = {name: _trust(about) for name, (_, about) in each.maps.items()}
-        panels.append({"title": each.member.label, "about": _numbers(each.embedding), "maps": drawn, "notes": notes})
+        panels.append({"title": each.title, "about": _numbers(each, group), "maps": drawn, "notes": notes})
     split = SPLIT_NAMES.get(str(first.provenance.get("split")), "test")
-    dataset = short_dataset(group[0].member.run.config.get("dataset"))
+    dataset = short_dataset(group[0].dataset)
     return {
         "dataset": dataset,
         "split": split,
@@ -197,10 +234,21 @@ def sheet_address(tiles: NDArray[np.uint8], columns: int = SHEET_COLUMNS) -> str
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def _numbers(embedding: Embedding) -> str:
-    """What was measured on the features themselves, which no map bends."""
-    value = safe_read.finite_number(embedding.knn_accuracy)
-    return "" if value is None else f"kNN accuracy of these features, leaving one out: {100 * value:.1f} %"
+def _numbers(each: Found, group: Sequence[Found]) -> str:
+    """What was measured on the features themselves, which no map bends; of another encoder also beside the first."""
+    said = []
+    value = safe_read.finite_number(each.embedding.knn_accuracy)
+    if value is not None:
+        said.append(f"kNN accuracy of these features, leaving one out: {100 * value:.1f} %")
+    first = group[0]
+    pair = stored.find_pair(first.embedding, each.embedding) if each is not first else None
+    if pair is not None and each.embedding.provenance.get("model") == ADDED:
+        shared, chance = 100 * pair.mean_jaccard, 100 * pair.chance_jaccard
+        said.append(
+            f"beside {first.title}, the {pair.k} nearest neighbours have a Jaccard index of {shared:.1f} % (by chance "
+            f"{chance:.1f} %), and linear CKA is {pair.linear_cka:.2f}"
+        )
+    return "; ".join(said)
 
 
 def _trust(about: dict[str, Any]) -> str:

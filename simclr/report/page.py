@@ -16,7 +16,8 @@ from typing import Any
 from markupsafe import Markup
 
 from simclr import PACKAGE
-from simclr.report import answers, copies, curves, made, maps, options, pairs, verdicts
+from simclr.added.sets import AddedSet
+from simclr.report import answers, copies, curves, made, maps, options, other_encoders, pairs, verdicts
 from simclr.report.subjects import Line, Subject, lines_of, resolve
 from simclr.runs.status import Report, no_report
 
@@ -28,7 +29,7 @@ def make(names: Sequence[str], folder: Path, *, with_images: bool = True, report
     """The text of a report's file.
 
     Args:
-        names: ids, unique beginnings or folders of runs, and ids of groups.
+        names: ids, unique beginnings or folders of runs, ids of groups, and names of embeddings that were added.
         folder: of the runs.
         with_images: whether images of the data sets may be in it.
         report: told what is going on.
@@ -37,19 +38,21 @@ def make(names: Sequence[str], folder: Path, *, with_images: bool = True, report
         ConfigError: with one sentence, for a name that stands for nothing here.
     """
     report("Reading the runs", 0.0)
-    subjects = resolve(names, folder)
+    others, added = other_encoders.taken_out(names, folder)
+    subjects = resolve(others, folder)
     lines = lines_of(subjects)
     report("Reading the maps", 0.3)
-    found_maps = maps.maps_of(lines, with_images)
+    found_maps = maps.maps_of(lines, with_images, added)
     report("Drawing augmentation pairs", 0.5)
     found_pairs = pairs.pairs_of(lines) if with_images else []
     report("Writing the report", 0.9)
-    return _filled(subjects, lines, found_maps, found_pairs, with_images)
+    return _filled(subjects, lines, added, found_maps, found_pairs, with_images)
 
 
 def _filled(
     subjects: Sequence[Subject],
     lines: Sequence[Line],
+    added: Sequence[AddedSet],
     found_maps: list[dict[str, Any]],
     found_pairs: list[dict[str, Any]],
     with_images: bool,
@@ -70,7 +73,7 @@ def _filled(
             title=_title([subject.title for subject in subjects]),
             kicker=" · ".join([_kicker(subjects), time.strftime("%d %B %Y")]),
             about=_about(subjects, lines),
-            contents=_contents(parts, found_maps, found_pairs),
+            contents=_contents(found_pairs, added),
             subjects=[
                 {
                     "title": subject.title,
@@ -86,6 +89,7 @@ def _filled(
             curves=parts,
             no_curves=curves.missing(lines),
             maps=found_maps,
+            others=other_encoders.sections(added, lines),
             has_tiles=any(each["num_tiles"] for each in found_maps),
             many_panels=any(len(each["panels"]) > 1 for each in found_maps),
             left_out_images=not with_images,
@@ -141,12 +145,13 @@ def _notes(subject: Subject) -> str:
     return run.notes[:4000] if run is not None else ""
 
 
-def _contents(parts: object, found_maps: object, found_pairs: object) -> list[dict[str, str]]:
+def _contents(found_pairs: object, added: object) -> list[dict[str, str]]:
     titles = {
         "answer": "Answer",
         "configuration": "Configuration",
         "curves": "Curves",
         "maps": "Maps",
+        "others": "Other encoders" if added else "",
         "pairs": "Augmentation pairs" if found_pairs else "",
         "verdicts": "Verdicts",
         "environment": "Environment",

@@ -1,5 +1,7 @@
 """Encoders by data sets: what is kept of each pair, what is lacking, and the job that measures it (no torch).
 
+Embeddings that were added are encoders here, too: on the data set whose images they are of.
+
 RUNS/.jobs/JOB/cells.json    of a job: each pair that it measures, with its state
 """
 
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from simclr import runs
+from simclr.added import sets
+from simclr.added.sets import AddedSet
 from simclr.config import DATASETS, ConfigError
 from simclr.embeddings import references
 from simclr.embeddings.references import EncoderRef
@@ -26,15 +30,16 @@ from simclr.hardware import devices
 from simclr.launch import jobs
 from simclr.results.statistics import image_interval
 from simclr.results.wording import NOTHING
-from simclr.runs import Run
 from simclr.runs.status import Report
+from simclr.transfer import added_figures
 
 JOB_NAME, CELLS, LOCK = "transfer", "cells.json", "transfer.lock"
 PROTOCOLS = ("knn", "linear", "fewshot")
 WAIT_SECONDS = 1.0
 CLASSIFIERS = {"mean": "nearest class mean", "logistic": "logistic regression"}
 
-State = Literal["empty", "queued", "running", "failed", "done"]
+State = Literal["empty", "queued", "running", "failed", "done", "none"]
+Encoder = EncoderRef | AddedSet
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Cell:
-    """One encoder on one data set. sentence: why it failed."""
+    """One encoder on one data set. sentence: why it failed, or why there can be none."""
 
     state: State
     value: Value | None = None
@@ -106,14 +111,32 @@ class Pair(NamedTuple):
 # --- encoders and data sets -----------------------------------------------------------------------------------------
 
 
-def reference(encoder: EncoderRef) -> str:
-    """`RUN`, or `untrained:RUN`, as `references.run_or_untrained` reads it."""
+def find_encoder(name: str, runs_dir: Path) -> Encoder:
+    """Embeddings that were added by their name, a run by its id, a unique beginning or its folder, or `untrained:RUN`.
+
+    Raises:
+        ConfigError: if there is none of that name.
+    """
+    return sets.find(name, runs_dir) or references.run_or_untrained(name, runs_dir)
+
+
+def reference(encoder: Encoder) -> str:
+    """`RUN`, `untrained:RUN`, or the name of what was added, as `find_encoder` reads it."""
+    if isinstance(encoder, AddedSet):
+        return encoder.name
     is_untrained = encoder.what == references.UNTRAINED
     return f"{references.UNTRAINED}:{encoder.run.id}" if is_untrained else encoder.run.id
 
 
-def kind_text(encoder: EncoderRef) -> str:
+def name_of(encoder: Encoder) -> str:
+    """For people: of an untrained network that of its run, `kind_text` tells them apart."""
+    return encoder.name if isinstance(encoder, AddedSet) else encoder.run.name
+
+
+def kind_text(encoder: Encoder) -> str:
     """Where its weights are from, in two words."""
+    if isinstance(encoder, AddedSet):
+        return "Another encoder"
     if encoder.what == references.UNTRAINED:
         return "Untrained"
     if encoder.run.kind == "pretrain":
@@ -124,6 +147,14 @@ def kind_text(encoder: EncoderRef) -> str:
     if encoder.run.config.get("freeze_encoder"):
         return "Another's" if is_file else "Frozen"
     return "Another's, fine-tuned" if is_file else "Fine-tuned"
+
+
+def own_dataset(encoder: Encoder) -> str | None:
+    """The data set that a run was trained on, or whose images a set is of; None where none is known."""
+    if isinstance(encoder, AddedSet):
+        return encoder.dataset
+    own = encoder.run.config.get("dataset")
+    return own if isinstance(own, str) else None
 
 
 def dataset_labels(datasets: Sequence[str]) -> dict[str, str]:
@@ -148,36 +179,49 @@ def is_own(encoder: EncoderRef, dataset: str) -> bool:
     return dataset in (encoder.run.config.get("dataset"), *encoder.run.moved_from)
 
 
-def known_datasets(found: Sequence[Run]) -> list[str]:
-    """Those that runs were trained on or judged on already, first those of the first runs."""
+def known_datasets(found: Sequence[Encoder]) -> list[str]:
+    """Those that runs were trained on or encoders judged on already, first those of the first encoders."""
     names: list[str] = []
-    for run in found:
-        own = run.config.get("dataset")
-        names += [own] if isinstance(own, str) else []
-        names += sorted(values["dataset"] for values in kept.others(run))
+    for encoder in found:
+        own = own_dataset(encoder)
+        names += [own] if own is not None else []
+        names += sorted(values["dataset"] for values in _others(encoder))
     return list(dict.fromkeys(names))
 
 
 # --- what is kept ---------------------------------------------------------------------------------------------------
 
 
-def figures_of(encoder: EncoderRef, dataset: str, others: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
+def _others(encoder: Encoder) -> list[dict[str, Any]]:
+    return added_figures.others(encoder) if isinstance(encoder, AddedSet) else kept.others(encoder.run)
+
+
+def figures_of(encoder: Encoder, dataset: str, others: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
     """What is kept of an encoder on a data set, under the keys of `evaluation.json`; the newest of each figure.
 
     Args:
         others: of `kept.others` of its run, where they are known already.
     """
-    untrained = encoder.what == references.UNTRAINED
+    known = _others(encoder) if others is None else others
     found: dict[str, Any] = {}
     about: dict[str, Any] = {}
-    known = kept.others(encoder.run) if others is None else others
-    parts = [values for values in known if values["dataset"] == dataset]
-    parts = [values for values in parts if (values.get(kept.ENCODER) == kept.UNTRAINED) == untrained]
-    own = [encoder.run.evaluation] if is_own(encoder, dataset) and not untrained else []
+    own: list[dict[str, Any]] = []
+    if isinstance(encoder, AddedSet):
+        parts = [values for values in known if added_figures.is_of(encoder, dataset)]
+    else:
+        untrained = encoder.what == references.UNTRAINED
+        parts = [values for values in known if values["dataset"] == dataset]
+        parts = [values for values in parts if (values.get(kept.ENCODER) == kept.UNTRAINED) == untrained]
+        own = [encoder.run.evaluation] if is_own(encoder, dataset) and not untrained else []
     for values in [*reversed(parts), *own]:
         found |= values
         about |= values["protocols"] if isinstance(values.get("protocols"), dict) else {}
     return found | {"protocols": about}
+
+
+def why_not(encoder: Encoder, dataset: str) -> str:
+    """Why an encoder can have no figures on a data set, in one sentence; empty where it can be measured."""
+    return added_figures.why_not(encoder, dataset) if isinstance(encoder, AddedSet) else ""
 
 
 def value_of(figures: dict[str, Any], figure: Figure) -> Value | None:
@@ -199,37 +243,46 @@ def value_of(figures: dict[str, Any], figure: Figure) -> Value | None:
     return Value(accuracy, *image_interval(accuracy, int(num)), int(num), "test images")
 
 
-def lacking(encoder: EncoderRef, dataset: str, protocols: Sequence[str] = PROTOCOLS) -> list[str]:
+def lacking(encoder: Encoder, dataset: str, protocols: Sequence[str] = PROTOCOLS) -> list[str]:
     """The protocols of which no figure is kept."""
     figures = figures_of(encoder, dataset)
     return [name for name in protocols if any(figure not in figures for figure in NAMES[name])]
 
 
 def cells(
-    encoders: Sequence[EncoderRef], datasets: Sequence[str], figure: Figure, runs_dir: Path | None = None
+    encoders: Sequence[Encoder], datasets: Sequence[str], figure: Figure, runs_dir: Path | None = None
 ) -> dict[Pair, Cell]:
     """The matrix of one figure. runs_dir: whose jobs say what is measured now, and what failed; None: none does."""
     working = _job_states(runs_dir) if runs_dir is not None else {}
-    others = {encoder.run.path: kept.others(encoder.run) for encoder in encoders}
+    others: dict[Path, list[dict[str, Any]]] = {}
+    for encoder in encoders:
+        if (folder := _folder(encoder)) not in others:  # a run and its untrained network have the same
+            others[folder] = _others(encoder)
     found = {}
     for encoder in encoders:
         for dataset in datasets:
             pair = Pair(reference(encoder), dataset)
-            value = value_of(figures_of(encoder, dataset, others[encoder.run.path]), figure)
+            value = value_of(figures_of(encoder, dataset, others[_folder(encoder)]), figure)
             state, sentence = working.get(pair, ("empty", ""))
+            if reason := why_not(encoder, dataset):
+                state, sentence = "none", reason
             found[pair] = Cell("done", value) if value is not None else Cell(state, None, sentence)
     return found
 
 
+def _folder(encoder: Encoder) -> Path:
+    return encoder.folder if isinstance(encoder, AddedSet) else encoder.run.path
+
+
 def table(
-    encoders: Sequence[EncoderRef], datasets: Sequence[str], figure: Figure, found: dict[Pair, Cell]
+    encoders: Sequence[Encoder], datasets: Sequence[str], figure: Figure, found: dict[Pair, Cell]
 ) -> list[list[str]]:
     """The matrix as texts, head first: each accuracy in per cent with the ends of its interval."""
     labels = dataset_labels(datasets)
     head = [figure.label, "Weights", *(f"{labels[dataset]}{_counts(found, dataset)}" for dataset in datasets)]
     rows = [
         [
-            encoder.run.name,
+            name_of(encoder),
             kind_text(encoder),
             *(value_text(found[Pair(reference(encoder), dataset)].value) for dataset in datasets),
         ]
@@ -264,7 +317,7 @@ def interval_text(value: Value) -> str:
 class Work(NamedTuple):
     """One pair to be measured by some protocols."""
 
-    encoder: EncoderRef
+    encoder: Encoder
     dataset: str
     protocols: tuple[str, ...]
 
@@ -273,15 +326,13 @@ class Work(NamedTuple):
         return Pair(reference(self.encoder), self.dataset)
 
 
-def work_of(
-    encoders: Sequence[EncoderRef], datasets: Sequence[str], protocols: Sequence[str] = PROTOCOLS
-) -> list[Work]:
-    """What is lacking, encoder by encoder; data sets that are not on this machine are left out."""
+def work_of(encoders: Sequence[Encoder], datasets: Sequence[str], protocols: Sequence[str] = PROTOCOLS) -> list[Work]:
+    """What is lacking and can be measured, encoder by encoder; data sets that are not on this machine are left out."""
     found = [
         Work(encoder, dataset, tuple(lacking(encoder, dataset, protocols)))
         for encoder in encoders
         for dataset in datasets
-        if is_here(dataset)
+        if is_here(dataset) and not why_not(encoder, dataset)
     ]
     return [item for item in found if item.protocols]
 
@@ -298,27 +349,21 @@ def measure(
     Returns:
         Why pairs failed, by pair.
     """
-    from simclr.data import identity  # loads torch
-    from simclr.evaluation import protocols as judging
-
     failed: dict[Pair, str] = {}
     labels = dataset_labels([item.dataset for item in work])
     for number, item in enumerate(work):
-        encoder, run = item.encoder, item.encoder.run
 
         def tell(phase: str, share: float, number: int = number, item: Work = item) -> None:
-            name = f"{item.encoder.run.name} on {labels[item.dataset]}"
+            name = f"{name_of(item.encoder)} on {labels[item.dataset]}"
             report(f"{name}: {phase}", (number + share) / len(work))
 
         note(item.pair, "running", "")
         tell("reading images", 0.0)
         try:
-            place = identity.find_place([run], item.dataset)
-            untrained = encoder.what == references.UNTRAINED
-            found = judging.evaluate_run(
-                run, item.protocols, tell, place, untrained=untrained, apart=run.is_example and place.is_own
-            )
-            kept.keep(run, found, f"python -m simclr {JOB_NAME} {item.pair.encoder}")
+            if isinstance(item.encoder, AddedSet):
+                added_figures.measure(item.encoder, item.protocols, tell)
+            else:
+                _measure_network(item.encoder, item, tell)
         except ConfigError as error:
             failed[item.pair] = str(error)
         except (RuntimeError, MemoryError, OSError, ValueError) as error:
@@ -332,10 +377,22 @@ def measure(
     return failed
 
 
+def _measure_network(encoder: EncoderRef, item: Work, report: Report) -> None:
+    """Judges a network and keeps the figures."""
+    from simclr.data import identity  # loads torch
+    from simclr.evaluation import protocols as judging
+
+    run = encoder.run
+    place = identity.find_place([run], item.dataset)
+    untrained, apart = encoder.what == references.UNTRAINED, run.is_example and place.is_own
+    found = judging.evaluate_run(run, item.protocols, report, place, untrained=untrained, apart=apart)
+    kept.keep(run, found, f"python -m simclr {JOB_NAME} {item.pair.encoder}")
+
+
 # --- jobs -----------------------------------------------------------------------------------------------------------
 
 
-def start_job(encoders: Sequence[EncoderRef], datasets: Sequence[str], runs_dir: Path) -> Path:
+def start_job(encoders: Sequence[Encoder], datasets: Sequence[str], runs_dir: Path) -> Path:
     """Queues the measuring of what is lacking, or returns the job that does so already.
 
     Jobs measure one after the other, and each leaves out what is kept by then.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import streamlit as st
 
 from dashboard.components import escape
@@ -17,12 +20,42 @@ PAGE = "copies/page.py"
 BADGE = ":orange-badge[:material/content_copy: Copies in the test images]"
 
 
+def read(run: Run) -> Leaks | None:
+    """What was found for a run, as `record.read` gives it; a file is read again only when it has changed."""
+    return next((found for file in _files(run) if (found := _read(*file)) is not None), None)
+
+
+def has_record(run: Run) -> bool:
+    """Whether there is something to be read; nothing is held of what was found."""
+    return any(_is_record(*file) for file in _files(run))
+
+
+def _files(run: Run) -> list[tuple[str, int, int]]:
+    """Where it may lie, with what changes when the file does."""
+    found = []
+    for folder in dict.fromkeys((run.computed, run.path)):
+        with contextlib.suppress(OSError):
+            about = (path := folder / record.FILE).stat()
+            found.append((str(path), about.st_mtime_ns, about.st_size))
+    return found
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _read(path: str, modified: int, size: int) -> Leaks | None:
+    return record.read_file(Path(path))
+
+
+@st.cache_resource(max_entries=2000, show_spinner=False)
+def _is_record(path: str, modified: int, size: int) -> bool:
+    return record.read_file(Path(path)) is not None
+
+
 def record_for(run: Run) -> tuple[Run, Leaks] | None:
     """What was found for a run, else for the pre-training that it belongs to where both have the same test images."""
-    if (found := record.read(run)) is not None:
+    if (found := read(run)) is not None:
         return run, found
     source = store.find(run.experiment or "") if run.kind in ("finetune", "scratch") else None
-    if source is None or (found := record.read(source)) is None:
+    if source is None or (found := read(source)) is None:
         return None
     mine, theirs = (selection.comparable_data(each, "test") for each in (run, source))
     return None if selection.difference(mine, theirs) else (source, found)

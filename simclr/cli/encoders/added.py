@@ -46,7 +46,8 @@ def add_embeddings(arguments: list[str]) -> int:
         print(describe(added))
         for sentence in how:
             print(sentence)
-        print(f"Beside a run: python -m simclr embed RUN {added.name}, and on the page Embeddings.", flush=True)
+        print(f"Maps beside a run: python -m simclr embed RUN {added.name}, and on the page Embeddings.")
+        print(f"Accuracies: python -m simclr transfer RUN {added.name}, and on the page Transfer.", flush=True)
     return FINISHED
 
 

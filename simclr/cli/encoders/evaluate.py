@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simclr import runs
+from simclr.added import sets
 from simclr.cli.parser import add_runs_dir, command_parser, folder_of_runs, parse
+from simclr.config import ConfigError
 from simclr.embeddings import references
 from simclr.embeddings.references import EncoderRef
 from simclr.evaluation import kept
@@ -45,7 +47,13 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="As JSON, for scripts.")
     add_runs_dir(parser)
     options = parse(parser, arguments)
-    encoder = references.run_or_untrained(options.RUN, folder_of_runs(options.runs_dir))
+    runs_dir = folder_of_runs(options.runs_dir)
+    if sets.find(options.RUN, runs_dir) is not None:
+        raise ConfigError(
+            f"RUN is {options.RUN}, which are embeddings of another encoder; allowed: a run. For these there is: python "
+            f"-m simclr transfer {options.RUN}."
+        )
+    encoder = references.run_or_untrained(options.RUN, runs_dir)
     names = None if options.protocol is None else [name.strip() for name in options.protocol.split(",")]
     devices.hide_unused_gpus(encoder.run.config.get("accelerator"))
     place = None

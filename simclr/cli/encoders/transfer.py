@@ -16,7 +16,6 @@ from simclr.cli.parser import (
     parse,
 )
 from simclr.config import DATASETS, ConfigError, nearest_name
-from simclr.embeddings import references
 from simclr.files.names import readable
 from simclr.files.user_paths import existing_folder, user_path
 from simclr.launch import jobs
@@ -32,7 +31,11 @@ def transfer(arguments: list[str]) -> int:
     """
     parser = command_parser("transfer")
     parser.add_argument(
-        "RUN", nargs="+", type=str, help="Runs by id, unique beginning or folder; untrained:RUN: before its training."
+        "RUN",
+        nargs="+",
+        type=str,
+        help="Runs by id, unique beginning or folder; untrained:RUN: before its training; embeddings that were added, "
+        "by name.",
     )
     parser.add_argument(
         "--dataset",
@@ -64,9 +67,9 @@ def transfer(arguments: list[str]) -> int:
         )
     runs_dir = folder_of_runs(options.runs_dir)
     with jobs.running(options.job_dir) as report:
-        encoders = [references.run_or_untrained(name, runs_dir) for name in dict.fromkeys(options.RUN)]
+        encoders = [matrix.find_encoder(name, runs_dir) for name in dict.fromkeys(options.RUN)]
         datasets = [_dataset(name) for name in options.dataset]
-        datasets = list(dict.fromkeys(datasets or [d for e in encoders if (d := e.run.config.get("dataset"))]))
+        datasets = list(dict.fromkeys(datasets or [d for e in encoders if (d := matrix.own_dataset(e))]))
         if not datasets:
             raise ConfigError("dataset is unset, and no RUN names one; allowed: names and folders.")
         failed: dict[matrix.Pair, str] = {}
@@ -82,6 +85,8 @@ def transfer(arguments: list[str]) -> int:
         print(_as_json(encoders, datasets, figure, found, failed))
     else:
         print(table_formats.FORMATS[form](matrix.table(encoders, datasets, figure, found)))
+    for sentence in dict.fromkeys(cell.sentence for cell in found.values() if cell.state == "none"):
+        print(sentence, file=sys.stderr)
     for pair, sentence in failed.items():
         print(f"{pair.encoder} on {pair.dataset}: {sentence}", file=sys.stderr)
     return 1 if failed and options.job_dir is None else FINISHED
@@ -126,6 +131,8 @@ def _as_json(encoders: Any, datasets: Any, figure: matrix.Figure, found: Any, fa
             pair = matrix.Pair(matrix.reference(encoder), dataset)
             value = found[pair].value
             numbers = {} if value is None else vars(value)
-            about = {"name": encoder.run.name, "weights": matrix.kind_text(encoder)}
-            cells.append({**pair._asdict(), **about, **numbers, "error": failed.get(pair)})
+            about = {"name": matrix.name_of(encoder), "weights": matrix.kind_text(encoder)}
+            cells.append(
+                {**pair._asdict(), **about, **numbers, "error": failed.get(pair) or found[pair].sentence or None}
+            )
     return json.dumps({"figure": figure.key, "name": figure.name, "cells": cells}, indent=1)

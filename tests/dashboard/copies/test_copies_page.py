@@ -9,6 +9,7 @@ from leaky_runs import leaky, pair
 
 from simclr.evaluation.leaks import record
 from simclr.runs import Run
+from simclr.views import sheets
 
 
 @pytest.fixture
@@ -57,6 +58,24 @@ def test_another_run_is_a_second_opinion(own_run, tiny_runs):
     words = texts(app)
     assert "1 of these 2 test images are copies by the second opinion too" in words
     assert words.index("t1.png") < words.index("t0.png") and "both agree" in words
+
+
+def test_a_draw_decodes_the_pictures_once_and_reads_only_new_files(own_run, tiny_runs, monkeypatch):
+    leaky(own_run, [pair(0, color=0.3), pair(1)])
+    others = [Run(shutil.copytree(own_run.path, tiny_runs / f"{own_run.id}{end}")) for end in "xy"]
+    decoded, files = [], []
+    read_tiles, read_file = sheets.read_tiles, record.read_file
+    monkeypatch.setattr(sheets, "read_tiles", lambda *rest: decoded.append(rest[0]) or read_tiles(*rest))
+    monkeypatch.setattr(record, "read_file", lambda path: files.append(path.parent.name) or read_file(path))
+    app = open_page("copies", id=own_run.id, second=others[0].id)
+    assert len(app.get("image")) == 2 and len(decoded) == 1
+    assert files.count(own_run.id) == files.count(others[1].id) == 1 and files.count(others[0].id) <= 2
+    files.clear()
+    app.button_group[0].set_value("color").run()
+    assert len(app.get("image")) == 1 and len(decoded) == 2 and files == []
+    leaky(others[0], [pair(1)])  # looked for again
+    app.button_group[0].set_value("all").run()
+    assert set(files) == {others[0].id} and "1 of these 2 test images" in texts(app)
 
 
 def test_without_images_the_names_stay(own_run):

@@ -4,15 +4,18 @@ import json
 import os
 import time
 
+import numpy as np
 import pytest
 import torch
+from conftest import make_folder
 from dashboard_fixtures import address, component_with, make_run, named, open_page, texts
 
 from dashboard.transfer import rows
 from simclr import runs
+from simclr.added import adding
 from simclr.evaluation import few_shot, kept
 from simclr.hardware import processes
-from simclr.transfer import matrix
+from simclr.transfer import added_figures, matrix
 from simclr.transfer.matrix import Cell, Value
 
 
@@ -149,3 +152,22 @@ def test_the_best_of_a_column_is_marked_where_there_are_two():
     assert rows.cell_of(Cell("done", Value(0.5, None, None, 1, "draws")), None)["sub"] == "1 draw"
     assert rows.cell_of(Cell("failed", None, "why"), 0.5) == {"text": "Failed", "state": "red"}
     assert rows.cell_of(Cell("empty"), 0.5) == {"text": "–"}
+
+
+def test_embeddings_that_were_added_are_rows_and_say_what_they_cannot_have(pretraining, folder, tmp_path):
+    photos = make_folder(tmp_path / "photos", {"train/a": 3, "train/b": 3, "test/a": 2, "test/b": 2})
+    item = adding.add(np.eye(10), str(photos), "dino", folder)[0]
+    app = open_page("transfer", encoders=f"{pretraining.id},dino", data=["digits", str(photos)], figure="knn")
+    assert not app.exception
+    assert "Another encoder · dino" in named(app.multiselect, "transfer-encoders").options
+    assert [(row["encoder"], row["d0"], row["d1"]) for row in cells_of(app)] == [("mine", "–", "–"), ("dino", "–", "–")]
+    drawn = component_with(app, '"columns":')["rows"][1]
+    said = f"dino has features of images of {photos} alone, and came without an encoder for others."
+    assert drawn["d0"]["title"] == said and "title" not in drawn["d1"]
+    assert drawn["href"].endswith("embeddings?left=dino") and drawn["encoder"]["sub"] == "Another encoder"
+    assert said in texts(app) and "3 cells are not measured" in texts(app)
+    found = {"test/knn_top1": 0.5, "dataset": str(photos), "fingerprint": {}, "protocols": {"knn": {"num_test": 4}}}
+    kept.add_other_figures(added_figures.path_of(item, found), found)
+    app = open_page("transfer", encoders=f"{pretraining.id},dino", data=["digits", str(photos)], figure="knn")
+    assert cells_of(app)[1] == {"encoder": "dino", "d0": "–", "d1": "50.0 %"}
+    assert "2 cells are not measured" in texts(app)
