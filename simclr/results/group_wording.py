@@ -95,7 +95,7 @@ def answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: in
 
 
 def _variants_answer(group: Group, found: Sequence[Cell], measure: Measure) -> str:
-    """How many of the differences from the baseline, over arms and labels, can be told from nothing, and which."""
+    """How many of the differences from the baseline, over arms and labels, can be told from chance, and which."""
     known = [
         (item.cell, item.difference, item.p)
         for item in groups.compared_in(group, found, measure)
@@ -106,16 +106,16 @@ def _variants_answer(group: Group, found: Sequence[Cell], measure: Measure) -> s
     largest = sorted(known, key=lambda item: -abs(item[1].mean))
     told = [item for item in largest if item[2] is not None and item[2] < LEVEL]
     name, num = reference_name(group, measure), max(gap.num for _, gap, _ in known)
-    differences = f"{len(known):,} difference{'s' if len(known) > 1 else ''} from {name}"
+    others = f"{number_word(len(known))} setting{'s' if len(known) > 1 else ''}"
     tests = f"{number_word(num)} {plural(group) if num > 1 else group.unit}"
     if told:
-        head = f"**{number_word(len(told)).capitalize()} of {differences} can be told from nothing** by {tests}"
+        head = f"**{number_word(len(told)).capitalize()} of {others} can be told apart from {name}** by {tests}"
         text = f"{head}: {'; '.join(_variant(*item) for item in told)}."
     elif all(p is None for _, _, p in known):
-        text = f"**The largest of {differences}: {_variant(*largest[0])}** (n {num}). {_too_few(num, group)}"
+        text = f"**The largest difference from {name}: {_variant(*largest[0])}** (n {num}). {_too_few(num, group)}"
     else:
-        head = f"**None of {differences} can be told from nothing** by {tests}"
-        text = f"{head}; the largest: {_variant(*largest[0])}."
+        head = f"**None of {others} can be told apart from {name}** by {tests}"
+        text = f"{head}; the largest difference: {_variant(*largest[0])}."
     corrected = "" if all(p is None for _, _, p in known) else ", corrected for their number (Holm)"
     return f"{text} {measure.title}, paired by {group.unit}{corrected}.{_still(found)}"
 
