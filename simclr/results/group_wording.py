@@ -122,7 +122,7 @@ def _variants_answer(group: Group, found: Sequence[Cell], measure: Measure) -> s
 
 def _variant(cell: Cell, gap: Difference, p: float | None) -> str:
     """`mixup, fine-tuned, 1 % of the labels: +2.1 points (0.6 to 3.4)`."""
-    names = list(cell.setting.values()) if len(cell.setting) == 1 else [setting_name(cell.setting)]
+    names = [_value_name(cell.setting)]
     if cell.arm is not None and cell.share is not None:
         names += [wording.ARM_NAMES[cell.arm].lower(), cell.share.phrase]
     interval = "" if gap.low is None else f" ({interval_text(gap)})"
@@ -246,13 +246,18 @@ def _nothing_yet(group: Group) -> str:
     return "No run has a figure yet: the runs were stopped."
 
 
+def _value_name(setting: Mapping[str, str]) -> str:
+    """`mixup`; with the axis of a number, and of several axes: `mixup_alpha 0.2`."""
+    label, *more = setting.values()
+    return setting_name(setting) if more or label.replace(".", "").isdecimal() else label
+
+
 def reference_name(group: Group, measure: Measure) -> str:
     """What the cells of a group are set against."""
     if group.is_choice and measure.is_test:
         return "the baseline"
     if group.has_variants and measure.of == groups.SUPERVISED:
-        label, *more = group.baseline.values()
-        return setting_name(group.baseline) if more or label.replace(".", "").isdecimal() else label
+        return _value_name(group.baseline)
     return "scratch" if groups.asks_for_arms(group) else "the best"
 
 

@@ -103,8 +103,11 @@ def test_where_nothing_can_be_told_the_largest_is_named(tmp_path):
 
 
 def test_numbers_are_said_with_their_option(tmp_path):
-    make_variants(tmp_path, {"0": [0.5, 0.6], "0.2": [0.6, 0.7]}, axis="mixup_alpha")
-    assert group_wording.reference_name(group_of(tmp_path), TOP1) == "mixup_alpha 0"
+    make_variants(tmp_path, {"0": [0.5, 0.6], "0.2": [0.6, 0.7]}, arms=("full", "scratch"), axis="mixup_alpha")
+    group, found, _ = compared(tmp_path)
+    assert group_wording.reference_name(group, TOP1) == "mixup_alpha 0"
+    text = group_wording.answer(group, found, TOP1)
+    assert text.startswith("**The largest difference from mixup_alpha 0: mixup_alpha 0.2, fine-tuned, 100 % of")
 
 
 def test_without_any_figure_it_says_how_far_it_is(tmp_path):
