@@ -10,6 +10,7 @@ from simclr.results.groups import Cell, Compared, Find, Group, LabelKind, Measur
 from simclr.results.statistics import MIN_FOR_INTERVAL, Difference, Spread, image_interval
 
 LEVEL = 0.05  # of the corrected probability below which two settings are told apart
+MOST_NAMED = 3  # settings of which an answer says by how much; the table has all
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -110,7 +111,8 @@ def _variants_answer(group: Group, found: Sequence[Cell], measure: Measure) -> s
     tests = f"{number_word(num)} {plural(group) if num > 1 else group.unit}"
     if told:
         head = f"**{number_word(len(told)).capitalize()} of {others} can be told apart from {name}** by {tests}"
-        text = f"{head}: {'; '.join(_variant(*item) for item in told)}."
+        more = f"; and {number_word(len(told) - MOST_NAMED)} more" if len(told) > MOST_NAMED else ""
+        text = f"{head}: {'; '.join(_variant(*item) for item in told[:MOST_NAMED])}{more}."
     elif all(p is None for _, _, p in known):
         text = f"**The largest difference from {name}: {_variant(*largest[0])}** (n {num}). {_too_few(num, group)}"
     else:

@@ -281,6 +281,7 @@ def test_ways_to_train_with_labels_stand_beside_the_plain_one(folder):
     assert [row["difference"]["text"] for row in table["rows"][9:]] == ["–", "+5.3 ± 0.6", "+0.7 ± 2.1"]
     assert [row["best"] for row in table["rows"]] == [way == "mixup" for _, _, way in rows]  # of each arm and share
     figure = json.loads(component_with(app, '"figure":')["figure"])
+    assert figure["data"][0]["y"] == ["cutmix", "mixup", "plain"]
     assert figure["data"][0]["x"] == [31.167, 35.833, 30.5]  # of the arm and share that were chosen
     assert app.button(key="test-choice")
 

@@ -91,6 +91,7 @@ def test_several_arms_and_shares_are_answered_together(tmp_path):
     assert 0 < len(told) < 8
     assert text.startswith(f"**{number} of eight settings can be told apart from plain** by three seeds: mixup, ")
     assert "mixup, fine-tuned, 100 % of the labels: +10.7 points (" in text
+    assert text.count(" points (") == 3 and "; and one more. " in text  # the table has all
     assert "Accuracy on validation images, paired by seed, corrected for their number (Holm)." in text
 
 
