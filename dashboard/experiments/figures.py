@@ -113,13 +113,14 @@ def grid_of(group: Group, found: Sequence[Cell]) -> dict[str, Any] | None:
 def bars(found: Sequence[Cell], color: str) -> dict[str, Any]:
     """Settings that have no order, side by side, with their deviation."""
     known = [(cell, cell.spread) for cell in reversed(found) if cell.spread is not None]
+    of_one_arm = len({cell.arm for cell in found}) == 1
     figure: dict[str, Any] = {
         "data": [
             {
                 "type": "bar",
                 "orientation": "h",
                 "x": rounded([100 * each.mean for _, each in known]),
-                "y": [short(cell) for cell, _ in known],
+                "y": [short(cell, with_arm=not of_one_arm or not cell.setting) for cell, _ in known],
                 "marker": {"color": color},
                 "error_x": {
                     "array": rounded([100 * (each.deviation or 0) for _, each in known]),
@@ -139,10 +140,10 @@ def bars(found: Sequence[Cell], color: str) -> dict[str, Any]:
     return figure
 
 
-def short(cell: Cell) -> str:
+def short(cell: Cell, with_arm: bool = True) -> str:
     """A cell's values alone: `0.2, 10`."""
     parts = list(cell.setting.values())
-    if cell.arm is not None:
+    if cell.arm is not None and with_arm:
         parts.append(wording.ARM_NAMES[cell.arm])
     return ", ".join(parts) or "all seeds"
 

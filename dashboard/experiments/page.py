@@ -80,6 +80,12 @@ def shown_measure(measures: Sequence[Measure]) -> Measure:
     return next((item for item in measures if item.key == VIEW["measure"]), measures[0])
 
 
+def side_by_side(group: Group, measure: Measure, found: list[Cell], arm: str, labels: str) -> list[Cell]:
+    """What stands in one table: of supervised runs that differ beside a baseline all, since all are corrected for
+    together; else as `of_one_arm` says."""
+    return found if group.has_variants and not measure.is_test else of_one_arm(group, measure, found, arm, labels)
+
+
 def of_one_arm(group: Group, measure: Measure, found: list[Cell], arm: str, labels: str) -> list[Cell]:
     """Where settings are compared by supervised runs, those of an arm and share of the labels; else all.
 
@@ -155,7 +161,7 @@ def compared_cells(group: Group) -> tuple[Measure, list[Cell]]:
     """What the page compares, and by which measure."""
     measure = shown_measure(groups.measures_of(group, store.find))
     found = groups.cells(group, measure, store.find)
-    compared = of_one_arm(group, measure, found, VIEW["arm"], VIEW["labels"])
+    compared = side_by_side(group, measure, found, VIEW["arm"], VIEW["labels"])
     return measure, groups.shown_cells(group, compared, measure)
 
 
@@ -188,7 +194,7 @@ def table_rows(group_id: str, key: str, arm: str, labels: str) -> list[list[str]
         return [["The experiment is not there any more."]]
     measure = next(item for item in groups.MEASURES if item.key == key)
     found = groups.cells(group, measure, store.find)
-    compared = groups.shown_cells(group, of_one_arm(group, measure, found, arm, labels), measure)
+    compared = groups.shown_cells(group, side_by_side(group, measure, found, arm, labels), measure)
     return group_wording.table(group, compared, measure, store.find)
 
 
@@ -202,7 +208,7 @@ def details(group_id: str) -> None:
     if VIEW["picture"] == "runs":
         values(group)
     else:
-        picture(group, compared, measure)
+        picture(group, of_one_arm(group, measure, compared, VIEW["arm"], VIEW["labels"]), measure)
     with st.container(border=True, gap=None):
         table(*rows.cell_table(group, compared, measure, store.find), key=f"cells-{group_id}-{measure.key}")
     with st.expander(f"All {formats.thousands(len(group.members))} runs", key=f"runs-{group_id}"):
@@ -305,7 +311,7 @@ def links(group: Group) -> None:
 def card(group: Group) -> None:
     """A group in the list: its question, its answer, its progress."""
     measure = groups.measures_of(group, store.find)[0]
-    found = of_one_arm(group, measure, groups.cells(group, measure, store.find), "", "")
+    found = side_by_side(group, measure, groups.cells(group, measure, store.find), "", "")
     with st.container(border=True, key=f"card-{group.id}", gap="small"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             if st.button(escape.markdown(group.title), key=f"open-{group.id}", type="tertiary"):

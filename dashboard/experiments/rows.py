@@ -81,7 +81,9 @@ def cell_rows(
 ) -> list[dict[str, Any]]:
     """A row for each setting; it leads to the curves of its seeds."""
     name = group_wording.reference_name(group, measure)
-    best = None if groups.asks_for_arms(group) else groups.first_of(group, found, measure)
+    best = [] if groups.asks_for_arms(group) else [groups.first_of(group, found, measure)]
+    if group.has_variants and not measure.is_test:
+        best = [groups.best(alike) for alike in groups.trained_alike(found) if len(alike) > 1]
     rows = []
     for item, reached in zip(compared, soon, strict=True):
         cell = item.cell
@@ -91,13 +93,13 @@ def cell_rows(
         state = run_labels.STATE_LABELS[cell.runs[0].state]
         shown: dict[str, Any] = {
             "href": figures.address_of(cell),
-            "best": cell is best and len(found) > 1,
+            "best": any(cell is each for each in best) and len(found) > 1,
             "name": {"text": "All seeds"},
             "num": {"text": str(cell.spread.num if cell.spread else 0), "sub": f"{waiting} to come" if waiting else ""},
             "accuracy": {
                 "text": wording.share_text(cell.spread) if cell.spread is not None else state,
                 "sort": cell.spread.mean if cell.spread is not None else None,
-                "strong": cell is best,
+                "strong": any(cell is each for each in best),
             },
             "difference": {
                 "text": group_wording.difference_text(item.difference),

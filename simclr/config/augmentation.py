@@ -11,6 +11,7 @@ from simclr.config.fields import Options, option
 
 Policy = Literal["randaugment", "autoaugment_cifar"]
 NUM_MAGNITUDES = 31  # of RandAugment, counted from 0
+JITTER = ("brightness", "contrast", "saturation", "hue")  # what colour jitter changes
 
 
 class Augmentation(Options):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from simclr.config.augmentation import Augmentation
+from simclr.config.augmentation import CROP_AND_FLIP, JITTER, Augmentation
 from simclr.config.common_options import CommonOptions, check_batch, check_compile, check_schedule, check_value_range
 from simclr.config.fields import option
 from simclr.config.names import DATASETS, Kind
@@ -119,7 +120,8 @@ class FinetuneConfig(CommonOptions):
     learning_rate: float = option(1e-3, "Peak learning rate.", group="Optimizer", common=True, gt=0, le=100)
     augmentation: Augmentation | None = option(
         None,
-        "Unset: none with a frozen encoder (features are computed once), else crop and flip.",
+        "Unset: none with a frozen encoder (features are computed once), else crop and flip. What is not "
+        "set below it is as with these.",
         group="Augmentation",
     )
     mixup_alpha: float = option(
@@ -149,6 +151,20 @@ class FinetuneConfig(CommonOptions):
         gt=0,
         le=1,
     )
+
+    @field_validator("augmentation", mode="before")
+    @classmethod
+    def _add_crop_and_flip(cls, value: Any) -> Any:
+        """A policy alone is crop, flip and policy: what is set is added to what supervised runs have without it."""
+        if not isinstance(value, Mapping):
+            return value
+        if "jitter_probability" not in value and (name := next((name for name in JITTER if name in value), None)):
+            raise PydanticCustomError(
+                "order",
+                f"augmentation.{name} is {value[name]} and augmentation.jitter_probability is not set; allowed: both, "
+                "since a supervised run has no jitter of its own.",
+            )
+        return CROP_AND_FLIP.model_dump() | dict(value)
 
     @model_validator(mode="after")
     def _check_processes(self) -> Self:

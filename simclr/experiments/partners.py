@@ -49,7 +49,9 @@ def partners_there(
     Raises:
         ConfigError: if the values do not make a valid run.
     """
-    found = arms.partners_of(run.id, list(summaries))
+    found = [
+        item for item in arms.partners_of(run.id, list(summaries)) if item.group is None or not item.group.is_variant
+    ]
     there = {}
     for arm in arms.ARMS:
         wanted = cfg.to_dict(config_of(run, arm, label_fraction))

@@ -91,6 +91,8 @@ def _of_group(subject: Subject, group: Group) -> dict[str, Any]:
 def _how(group: Group, measure: Measure) -> str:
     """How to read a table of a group."""
     reference = "from scratch on the same labels" if groups.asks_for_arms(group) else "the best setting"
+    if group.has_variants and measure.of == groups.SUPERVISED:
+        reference = f"{group_wording.reference_name(group, measure)} with the same labels, trained in the same way"
     if group.is_choice and measure.is_test:
         reference = "the baseline that was tested beside the choice"
     counted = "best" if measure.key == "val_top1" else "last"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,14 @@ from simclr.results.index import LabelShare, Summary
 
 LABEL_FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 ARMS = ("frozen", "full", "scratch")
+# What a supervised run has to share with a pre-training to be compared with it: data, split and network.
+SHARED = (
+    *("seed", "dataset", "data_dir", "broken_images", "value_min", "value_max", "extra_channels", "limit_images"),
+    *("val_fraction", "test_fraction", "image_size", "backbone"),
+)
+OF_ARM = ("experiment_version", "random_weight_init", "freeze_encoder")
+OF_LABELS = ("label_fraction", "labels_per_class", "subset_seed")
+GIVEN = (*SHARED, *OF_ARM, *OF_LABELS, "name")  # options that its pre-training, its arm and its labels decide
 
 
 def guess_recipe(config: dict[str, Any], recipe: object = None) -> str:
@@ -28,10 +36,8 @@ def guess_recipe(config: dict[str, Any], recipe: object = None) -> str:
 
 
 def shared_options(pretraining: dict[str, Any]) -> dict[str, Any]:
-    """What a supervised run has to share with a pre-training to be compared with it: data, split and network."""
-    data = ("dataset", "data_dir", "broken_images", "value_min", "value_max", "extra_channels", "limit_images")
-    same = ("seed", *data, "val_fraction", "test_fraction", "image_size", "backbone")
-    return {option: pretraining[option] for option in same if pretraining.get(option) is not None}
+    """The values of those options that a supervised run shares with its pre-training."""
+    return {option: pretraining[option] for option in SHARED if pretraining.get(option) is not None}
 
 
 def partner_config(
@@ -41,6 +47,7 @@ def partner_config(
     labels: LabelShare | float | str,
     recipe: object = None,
     subset_seed: int | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> cfg.FinetuneConfig:
     """The supervised run that belongs to a pre-training: the partner recipe's values on the same data and network.
 
@@ -51,6 +58,7 @@ def partner_config(
         labels: how many are used; a number is the share of the training labels.
         recipe: the recipe it came from, where known; else guessed from data set and backbone.
         subset_seed: draws the labelled images; None: the pre-training's seed.
+        options: in place of the recipe's, by dotted name; none of `GIVEN`.
 
     Raises:
         ConfigError: if the values do not make a valid run.
@@ -59,6 +67,8 @@ def partner_config(
         raise ConfigError(f"arm is {arm}; allowed: {', '.join(ARMS)}.")
     name = guess_recipe(pretraining, recipe)
     values: dict[str, Any] = cfg.arm_recipe(name, arm)[1] if name else {}
+    if options:
+        values = cfg.overlaid(values, cfg.nest(options))
     values |= shared_options(pretraining)
     values |= {
         "experiment_version": run_id,

@@ -9,6 +9,8 @@ from simclr.results.convergence import Convergence
 from simclr.results.groups import Cell, Compared, Find, Group, LabelKind, Measure
 from simclr.results.statistics import MIN_FOR_INTERVAL, Difference, Spread, image_interval
 
+MOST_NAMED = 3  # settings of which an answer says by how much; the table has all
+
 
 def setting_name(setting: Mapping[str, str]) -> str:
     """`temperature 0.2, epochs 10`; empty where there is no axis."""
@@ -56,12 +58,14 @@ def answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: in
         return _label_answer(group, found, measure, num_images)
     if group.is_choice and measure.is_test:
         return _tested_answer(group, found, measure, num_images)
+    if group.has_variants and len(groups.trained_alike(found)) > 1:
+        return _variants_answer(group, found, measure)
     first = groups.best(found)
     if first is None or first.spread is None:
         return _nothing_yet(group)
     name = cell_name(first)
     text = f"**{name[0].upper()}{name[1:]}: {wording.share_text(first.spread)}** (n {first.spread.num})"
-    second = groups.runner_up(found)
+    second = groups.rival(group, found)
     if second is None:
         text += f". {_repeats_sentence(first.spread.num, group)}"
     else:
@@ -69,6 +73,42 @@ def answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: in
         text += f", {_beside(compared, second, first, group)}"
     text += f" {_what(measure, found)}{_images_sentence(first.spread, num_images)}"
     return f"{text}{_still(found)}".strip()
+
+
+def _variants_answer(group: Group, found: Sequence[Cell], measure: Measure) -> str:
+    """How many of the differences from the baseline, over arms and labels, can be told from chance, and which."""
+    known = [
+        (item.cell, item.difference, item.p)
+        for item in groups.compared_in(group, found, measure)
+        if item.difference is not None
+    ]
+    if not known:
+        return _nothing_yet(group)
+    largest = sorted(known, key=lambda item: -abs(item[1].mean))
+    told = [item for item in largest if item[2] is not None and item[2] < wording.MOST_BY_CHANCE]
+    name, num = reference_name(group, measure), max(gap.num for _, gap, _ in known)
+    others = f"{wording.number_word(len(known))} setting{'s' if len(known) > 1 else ''}"
+    tests = f"{wording.number_word(num)} {plural(group) if num > 1 else group.unit}"
+    if told:
+        head = f"**{wording.number_word(len(told)).capitalize()} of {others} can be told apart from {name}** by {tests}"
+        more = f"; and {wording.number_word(len(told) - MOST_NAMED)} more" if len(told) > MOST_NAMED else ""
+        text = f"{head}: {'; '.join(_variant(*item) for item in told[:MOST_NAMED])}{more}."
+    elif all(p is None for _, _, p in known):
+        text = f"**The largest difference from {name}: {_variant(*largest[0])}** (n {num}). {_too_few(num, group)}"
+    else:
+        head = f"**None of {others} can be told apart from {name}** by {tests}"
+        text = f"{head}; the largest difference: {_variant(*largest[0])}."
+    corrected = "" if all(p is None for _, _, p in known) else ", corrected for their number (Holm)"
+    return f"{text} {measure.title}, paired by {group.unit}{corrected}.{_still(found)}"
+
+
+def _variant(cell: Cell, gap: Difference, p: float | None) -> str:
+    """`mixup, fine-tuned, 1 % of the labels: +2.1 points (0.6 to 3.4)`."""
+    names = [_value_name(cell.setting)]
+    if cell.arm is not None and cell.share is not None:
+        names += [wording.ARM_NAMES[cell.arm].lower(), cell.share.phrase]
+    interval = "" if gap.low is None else f" ({wording.interval_text(gap)})"
+    return f"{', '.join(names)}: {100 * gap.mean:+.1f} points{interval}"
 
 
 def _tested_answer(group: Group, found: Sequence[Cell], measure: Measure, num_images: int | None) -> str:
@@ -196,10 +236,18 @@ def _nothing_yet(group: Group) -> str:
     return "No run has a figure yet: the runs were stopped."
 
 
+def _value_name(setting: Mapping[str, str]) -> str:
+    """`mixup`; with the axis of a number, and of several axes: `mixup_alpha 0.2`."""
+    label, *more = setting.values()
+    return setting_name(setting) if more or label.replace(".", "").isdecimal() else label
+
+
 def reference_name(group: Group, measure: Measure) -> str:
     """What the cells of a group are set against."""
     if group.is_choice and measure.is_test:
         return "the baseline"
+    if group.has_variants and measure.of == groups.SUPERVISED:
+        return _value_name(group.baseline)
     return "scratch" if groups.asks_for_arms(group) else "the best"
 
 

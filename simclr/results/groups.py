@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -69,6 +69,8 @@ class Group:
         axes: what differs: axis to its labels, numbers rising, words in the order of the runs.
         seeds: in the order in which they came.
         arms, shares: of the supervised runs; a number of labels of each class before shares of all.
+        baseline: of the axes in which supervised runs of one pre-training differ, the labels of those that the others
+            are compared with.
         by_subset: whether its one seed is trained on several draws of the labelled images, which then are what repeats.
     """
 
@@ -80,6 +82,7 @@ class Group:
     arms: tuple[str, ...]
     shares: tuple[LabelShare, ...]
     by_subset: bool = False
+    baseline: Mapping[str, str] = field(default_factory=dict)
 
     def count(self, *states: str) -> int:
         """How many members are in one of these states."""
@@ -103,6 +106,11 @@ class Group:
     def is_choice(self) -> bool:
         """Whether settings are compared."""
         return math.prod(len(labels) for labels in self.axes.values()) > 1
+
+    @property
+    def has_variants(self) -> bool:
+        """Whether it asks what options of supervised runs give beside those of the baseline."""
+        return bool(self.baseline)
 
 
 def groups(summaries: Iterable[Summary]) -> list[Group]:
@@ -138,6 +146,7 @@ def _group(members: Sequence[Summary]) -> Group:
         seeds=tuple({repr(item.seed): item.seed for item in reversed(members)}.values()),
         arms=tuple(arm for arm in ARMS if any(item.arm == arm for item in members)),
         shares=tuple(sorted({share for item in members if (share := item.labels)}, key=lambda share: share.order)),
+        baseline={axis: label for axis, label in place.baseline if len(axes.get(axis, ())) > 1},
         by_subset=len({repr(item.seed) for item in members}) == 1
         and len({item.subset_seed for item in members if item.arm is not None}) > 1,
     )
@@ -214,7 +223,8 @@ def repeat_of(item: Summary) -> Repeat:
 
 
 def cells(group: Group, measure: Measure, find: Find) -> list[Cell]:
-    """The cells of a group that have, or will have, a figure, in the order of axes, label fractions and arms."""
+    """The cells of a group that have, or will have, a figure, in the order of axes, label fractions and arms; where
+    supervised runs of one pre-training differ, in that of label fractions, arms and axes."""
     found: dict[tuple[Any, ...], dict[Repeat, Summary]] = {}
     for item in group.members:
         if item.kind in measure.of and item.group is not None:
@@ -226,11 +236,8 @@ def cells(group: Group, measure: Measure, find: Find) -> list[Cell]:
         where = [
             axis.index(label) if label in axis else -1 for axis, label in zip(group.axes.values(), labels, strict=True)
         ]
-        return (
-            *where,
-            (True, 0, 0.0) if share is None else share.order,
-            ARMS.index(arm) if arm in ARMS else -1,
-        )
+        trained = ((True, 0, 0.0) if share is None else share.order, ARMS.index(arm) if arm in ARMS else -1)
+        return (*trained, *where) if group.has_variants else (*where, *trained)  # beside what they are compared with
 
     rows = []
     for place in sorted(found, key=order):
@@ -252,6 +259,8 @@ def measures_of(group: Group, find: Find) -> list[Measure]:
     """The measures that a group has figures of; where there are none yet, those that it will have while training."""
     kinds = {item.kind for item in group.members}
     possible = [measure for measure in MEASURES if kinds & set(measure.of)]
+    if group.has_variants:
+        possible.sort(key=lambda measure: measure.of != SUPERVISED)
     if group.arms and not group.is_choice:  # it asks what the arms are worth, and they are tested
         possible.sort(key=lambda measure: (measure.of != SUPERVISED, not measure.is_test))
     if group.is_choice and group.tests:
@@ -280,7 +289,7 @@ def two_encoders(group: Group, find: Find) -> tuple[Summary, Summary] | None:
     else:
         choice = tested_choice(found)
         first = choice.chosen if choice is not None else best(found)
-        second = choice.baseline if choice is not None else runner_up(found)
+        second = choice.baseline if choice is not None else rival(group, found)
     if first is None:
         return None
     done = [item for item in first.runs if figure(item, measure, find) is not None]
@@ -375,10 +384,12 @@ def asks_for_arms(group: Group) -> bool:
 
 def compared_in(group: Group, found: Sequence[Cell], measure: Measure) -> list[Compared]:
     """The cells of a group beside what they are set against: the best, the baseline of a choice that was tested, or
-    from scratch on the same labels."""
+    from scratch on the same labels; supervised runs that differ beside the baseline with the same arm and labels."""
     if group.is_choice and measure.is_test:
         choice = tested_choice(found)
         return compare(found, choice.baseline if choice is not None else None)
+    if group.has_variants and any(cell.arm is not None for cell in found):
+        return _beside(found, [baseline_of(group, cell, found) for cell in found])
     if not asks_for_arms(group) or all(cell.arm is None for cell in found):
         return compare(found)
     scratch = {cell.share: cell for cell in found if cell.arm == "scratch"}
@@ -443,6 +454,29 @@ def runner_up(found: Sequence[Cell]) -> Cell | None:
     """The best of the others."""
     first = best(found)
     return best([cell for cell in found if cell is not first]) if first is not None else None
+
+
+def baseline_of(group: Group, cell: Cell, found: Sequence[Cell]) -> Cell | None:
+    """The cell with the same pre-training, arm and labels, and the options that others are compared with; None of
+    that itself, and where there is none."""
+    setting = {**cell.setting, **group.baseline}
+    same = (each for each in found if (each.arm, each.share) == (cell.arm, cell.share) and each.setting == setting)
+    return next((each for each in same if each is not cell), None)
+
+
+def rival(group: Group, found: Sequence[Cell]) -> Cell | None:
+    """What the best is set against: where supervised runs differ the baseline; else, or if that is it, the next."""
+    first = best(found)
+    own = baseline_of(group, first, found) if first is not None and group.has_variants else None
+    return own if own is not None and own.spread is not None else runner_up(found)
+
+
+def trained_alike(found: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells by arm and share of the labels, in their order."""
+    families: dict[tuple[str | None, LabelShare | None], list[Cell]] = {}
+    for cell in found:
+        families.setdefault((cell.arm, cell.share), []).append(cell)
+    return list(families.values())
 
 
 LabelKind = Literal["share", "per class", "number"]

@@ -26,9 +26,13 @@ class Trial:
 
 
 def comparable(run_id: str, summaries: Sequence[Summary]) -> list[Summary]:
-    """The partners of a pre-training that were trained on its data; accuracies on other data say nothing beside it."""
+    """The partners of a pre-training that were trained on its data; accuracies on other data say nothing beside it.
+
+    Of those of a sweep that differ in their own options, the ones that the others are compared with stand for all.
+    """
     own = next((item for item in summaries if item.id == run_id), None)
-    return [item for item in arms.partners_of(run_id, summaries) if own is not None and item.dataset == own.dataset]
+    found = (item for item in arms.partners_of(run_id, summaries) if own is not None and item.dataset == own.dataset)
+    return [item for item in found if item.group is None or not item.group.is_variant]
 
 
 def is_tested(pretraining: Summary) -> bool:

@@ -44,12 +44,20 @@ class GroupPlace(NamedTuple):
         setting: what this run has on each axis in which the group's runs differ, by the axis's name; empty for a group
             of seeds.
         tested: where it was, as the choice or beside it.
+        baseline: of the axes in which supervised runs of one pre-training differ, each with the label of those that the
+            others are compared with.
     """
 
     id: str
     title: str
     setting: dict[str, str]
     tested: Tested | None = None
+    baseline: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether it is a supervised run with other options than those that it is compared with."""
+        return any(self.setting.get(axis, label) != label for axis, label in self.baseline)
 
 
 @dataclass(frozen=True)
@@ -141,10 +149,9 @@ class Run:
         found = self.meta.get("group")
         if not isinstance(found, dict) or not isinstance(found.get("id"), str) or not found["id"]:
             return None
-        setting = found.get("setting")
-        labels = {str(axis): str(label) for axis, label in setting.items()} if isinstance(setting, dict) else {}
-        title = str(found.get("title") or found["id"])[:200]
-        return GroupPlace(found["id"][:200], title, labels, _tested(self.meta.get("tested")))
+        title, tested = str(found.get("title") or found["id"])[:200], _tested(self.meta.get("tested"))
+        setting, baseline = _labels(found.get("setting")), _labels(found.get("baseline"))
+        return GroupPlace(found["id"][:200], title, setting, tested, tuple(baseline.items()))
 
     @property
     def awaits_choice(self) -> bool:
@@ -226,6 +233,11 @@ class Run:
             raise ValueError(f"cannot edit {', '.join(sorted(unknown))}; allowed: name, notes, tags")
         with writing.locked(self.path):
             writing.write_atomically(self.path / META, json.dumps(self.meta | changes, indent=1))
+
+
+def _labels(found: object) -> dict[str, str]:
+    """Axes with labels, as `meta.json` holds them; none where they are no sense."""
+    return {str(axis): str(label) for axis, label in found.items()} if isinstance(found, dict) else {}
 
 
 def _tested(found: object) -> Tested | None:

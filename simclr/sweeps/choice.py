@@ -122,6 +122,8 @@ def _baseline(group: Group, find: Find, found: list[Cell], others: tuple[Cell, .
     before = groups.tested_choice(found)
     if before is not None and before.baseline in others:
         return before.baseline
+    if group.has_variants and (plain := groups.rival(group, found)) in others:
+        return plain
     own = _recipes_own(group, find)
     by_recipe = next((cell for cell in others if dict(cell.setting) == own), None)
     second = groups.runner_up(found)

@@ -14,7 +14,6 @@ from simclr.files import safe_read, writing
 from simclr.hardware import devices
 from simclr.launch import jobs, queue
 from simclr.lifecycle import estimate
-from simclr.results import arms
 from simclr.runs.status import Report, no_report
 from simclr.sweeps import settings
 from simclr.sweeps.settings import Member, Sweep
@@ -143,14 +142,11 @@ def _config_of(sweep: Sweep, member: Member) -> RunConfig:
     pretraining = sweep.pretraining(member.setting, member.seed)
     if member.arm is None or member.share is None:
         return pretraining
-    partner = arms.partner_config(cfg.to_dict(pretraining), "0", member.arm, member.share, sweep.recipe)
+    partner = sweep.supervised(cfg.to_dict(pretraining), "0", member)
     values: dict[str, Any] = cfg.to_dict(partner) | {
         "experiment_version": None,
         "random_weight_init": True,  # with weights of its own it takes as long
         "match_experiment": False,
-        "accelerator": pretraining.accelerator,
-        "num_threads": pretraining.num_threads,
-        "evaluate": not sweep.chooses,
     }
     config = cfg.build(cfg.FinetuneConfig, values)
     assert isinstance(config, cfg.FinetuneConfig)
@@ -159,7 +155,8 @@ def _config_of(sweep: Sweep, member: Member) -> RunConfig:
 
 def _cost_key(config: RunConfig) -> str:
     values = cfg.to_dict(config)
-    return str([config.kind, *(values.get(name) for name in COSTLY)])
+    augmentation = values.get("augmentation") or {}
+    return str([config.kind, augmentation.get("policy"), *(values.get(name) for name in COSTLY)])
 
 
 def _num_places(device: str, config: RunConfig, runs_dir: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from simclr import config as cfg
-from simclr.config import ConfigError, PretrainConfig
+from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.results import arms
 from simclr.results.group_wording import setting_name
 from simclr.results.index import LabelShare
@@ -18,6 +19,7 @@ from simclr.results.index import LabelShare
 AND = " + "  # joins the names of two values of a pairs axis
 MAX_MEMBERS = 2000
 NOT_AN_AXIS = ("seed", "name", "notes", "tags", "version", "evaluate")
+OF_MACHINE = ("num_threads", "accelerator")  # options that a supervised run has as its pre-training does
 Texts = Mapping[str, str]
 
 
@@ -41,6 +43,11 @@ class Axis:
     name: str
     values: tuple[Value, ...]
     pairs: bool = False
+
+    @property
+    def num_points(self) -> int:
+        number = len(self.values)
+        return number * (number + 1) // 2 if self.pairs else number
 
     def points(self) -> list[Value]:
         """What a run may have on this axis."""
@@ -71,13 +78,29 @@ class Setting:
 
 
 class Member(NamedTuple):
-    """One run of a sweep; a pre-training has neither arm nor share of the labels, nor a draw of them."""
+    """One run of a sweep; a pre-training has neither arm nor share of the labels, nor a draw of them.
+
+    Attributes:
+        setting: of its pre-training.
+        variant: what a supervised run has on the axes of supervised runs.
+    """
 
     setting: Setting
     seed: int
     arm: str | None = None
     share: LabelShare | None = None
     subset_seed: int | None = None
+    variant: Setting = Setting({}, {})
+
+    @property
+    def labels(self) -> Texts:
+        """Where it stands on all axes that it has."""
+        return {**self.setting.labels, **self.variant.labels}
+
+    @property
+    def pretraining(self) -> Member:
+        """The member that a supervised run starts from or is compared with."""
+        return Member(self.setting, self.seed)
 
 
 @dataclass(frozen=True)
@@ -104,6 +127,9 @@ class Sweep:
         subset_seeds: draws of the labelled images, each of which is trained with; none: the seed's own.
         method: all combinations, or some by chance.
         limit: of a random choice.
+        supervised_base: options that all supervised runs share, in place of their recipe's, by dotted name.
+        supervised_axes: what differs among the supervised runs of one pre-training; the first value of each is the one
+            that the others are compared with.
     """
 
     title: str
@@ -117,11 +143,13 @@ class Sweep:
     subset_seeds: tuple[int, ...] = ()
     method: Literal["grid", "random"] = "grid"
     limit: Limit | None = None
+    supervised_base: Texts = field(default_factory=dict)
+    supervised_axes: tuple[Axis, ...] = ()
 
     @property
     def chooses(self) -> bool:
         """Whether it compares settings: it chooses by validation images then, and looks at no test image."""
-        return self.num_settings > 1
+        return self.num_settings > 1 or self.num_variants > 1
 
     @cached_property
     def _shared(self) -> dict[str, Any]:
@@ -131,15 +159,17 @@ class Sweep:
     @property
     def num_settings(self) -> int:
         """Combinations that there are, before any limit."""
-        number = 1
-        for axis in self.axes:
-            count = len(axis.values)
-            number *= count * (count + 1) // 2 if axis.pairs else count
-        return number
+        return math.prod(axis.num_points for axis in self.axes)
+
+    @property
+    def num_variants(self) -> int:
+        """Supervised runs of each arm on the same labels that follow one pre-training."""
+        return math.prod(axis.num_points for axis in self.supervised_axes)
 
     @property
     def members_per_setting(self) -> int:
-        return len(self.seeds) * (1 + len(self.arms) * len(self.shares) * max(1, len(self.subset_seeds)))
+        supervised = len(self.arms) * len(self.shares) * max(1, len(self.subset_seeds)) * self.num_variants
+        return len(self.seeds) * (1 + supervised)
 
     @property
     def shares(self) -> tuple[LabelShare, ...]:
@@ -167,23 +197,21 @@ class Sweep:
             order = random.Random(0).sample(range(self.num_settings), self.num_settings)
             chosen = set(order[:number])
             combinations = (item for place, item in enumerate(combinations) if place in chosen)  # type: ignore[assignment]
-        return [self._setting(points) for points in combinations]
+        return [_setting(self.axes, points) for points in combinations]
 
-    def _setting(self, points: Sequence[Value]) -> Setting:
-        options: dict[str, str] = {}
-        for point in points:
-            options |= point.options
-        labels = {axis.name: point.label for axis, point in zip(self.axes, points, strict=True)}
-        return Setting(labels, options)
+    def variants(self) -> list[Setting]:
+        """The combinations of what differs among supervised runs, that which the others are compared with first."""
+        combinations = itertools.product(*(axis.points() for axis in self.supervised_axes))
+        return [_setting(self.supervised_axes, points) for points in combinations]
 
     def members(self, number: int | None = None) -> Iterator[Member]:
         """The runs in the order in which they start: the first seed of every setting, each with what follows it."""
-        settings = self.settings(number)
+        settings, variants = self.settings(number), self.variants()
         for seed, setting in itertools.product(self.seeds, settings):
             yield Member(setting, seed)
             draws = self.subset_seeds or (None,)
-            for share, arm, draw in itertools.product(self.shares, self.arms, draws):
-                yield Member(setting, seed, arm, share, draw)
+            for share, variant, arm, draw in itertools.product(self.shares, variants, self.arms, draws):
+                yield Member(setting, seed, arm, share, draw, variant)
 
     def pretraining(self, setting: Setting, seed: int) -> PretrainConfig:
         """The options of a pre-training.
@@ -199,8 +227,48 @@ class Sweep:
         assert isinstance(config, PretrainConfig)
         return config
 
+    def supervised(self, pretraining: Mapping[str, Any], run_id: str, member: Member) -> FinetuneConfig:
+        """The options of a supervised run, its name apart.
+
+        Args:
+            pretraining: the options of its pre-training.
+            run_id: the id of that.
+
+        Raises:
+            ConfigError: if the values do not make a valid run.
+        """
+        assert member.arm is not None and member.share is not None
+        options = {**self.supervised_base, **member.variant.options}
+        known = dict(pretraining)
+        config = arms.partner_config(known, run_id, member.arm, member.share, self.recipe, member.subset_seed, options)
+        same = {name: known[name] for name in OF_MACHINE if known.get(name) is not None}
+        return config.model_copy(update={**same, "evaluate": not self.chooses})
+
     def check(self) -> None:
         """Raises ConfigError, with one sentence, if a setting does not make a valid run, or two make the same."""
+        self._check_settings()
+        if self.supervised_base or self.supervised_axes:
+            self._check_variants()
+
+    def _check_variants(self) -> None:
+        """The same for what differs among supervised runs."""
+        pretraining = cfg.to_dict(self.pretraining(self.settings()[0], self.seeds[0]))
+        for arm in self.arms:
+            seen: dict[str, Setting] = {}
+            for variant in self.variants():
+                member = Member(Setting({}, {}), self.seeds[0], arm, self.shares[0], variant=variant)
+                try:
+                    text = cfg.to_yaml(self.supervised(pretraining, "0", member))
+                except ConfigError as error:
+                    raise ConfigError(f"{error} (with {', '.join(filter(None, [variant.title, arm]))})") from None
+                if text in seen:
+                    raise ConfigError(
+                        f"supervised.axes give the same options twice, as {seen[text].title} and as {variant.title}; "
+                        "allowed: settings that differ."
+                    )
+                seen[text] = variant
+
+    def _check_settings(self) -> None:
         seen: dict[str, Setting] = {}
         for setting in self.settings():
             try:
@@ -217,6 +285,14 @@ class Sweep:
             seen[text] = setting
 
 
+def _setting(axes: Sequence[Axis], points: Sequence[Value]) -> Setting:
+    options: dict[str, str] = {}
+    for point in points:
+        options |= point.options
+    labels = {axis.name: point.label for axis, point in zip(axes, points, strict=True)}
+    return Setting(labels, options)
+
+
 # --- as kept in meta.json ---------------------------------------------------------------------------------------------
 
 
@@ -231,6 +307,11 @@ def to_plain(sweep: Sweep) -> dict[str, Any]:
         for name in ("label_fractions", "labels_per_class", "subset_seeds"):
             if values := getattr(sweep, name):
                 plain[name] = list(values)
+        supervised: dict[str, Any] = {"base": dict(sweep.supervised_base)} if sweep.supervised_base else {}
+        if sweep.supervised_axes:
+            supervised["axes"] = {axis.name: _plain_axis(axis) for axis in sweep.supervised_axes}
+        if supervised:
+            plain["supervised"] = supervised
     if sweep.method != "grid":
         plain["method"] = sweep.method
     if sweep.limit is not None:
@@ -253,28 +334,15 @@ def extended(before: Sweep, more: Sweep) -> Sweep:
         ConfigError: if they differ in anything else, or what was one setting, whose test images were looked at, would
             become several, among which is chosen.
     """
-    for name in ("recipe", "base", "method"):
+    for name in ("recipe", "base", "method", "supervised_base"):
         old, new = getattr(before, name), getattr(more, name)
         if old != new:
+            name = name.replace("_", ".")
             raise ConfigError(f"{name} is {_said(new)} and was {_said(old)}; allowed: new seeds, values and arms only.")
-    old_axes, new_axes = [axis.name for axis in before.axes], [axis.name for axis in more.axes]
-    if old_axes != new_axes:
-        raise ConfigError(
-            f"axes are {', '.join(new_axes) or 'none'} and were {', '.join(old_axes) or 'none'}; allowed: the same."
-        )
-    axes = []
-    for old_axis, new_axis in zip(before.axes, more.axes, strict=True):
-        known = {value.label: value for value in old_axis.values}
-        for value in new_axis.values:
-            if value.label in known and known[value.label].options != value.options:
-                raise ConfigError(
-                    f"axes.{new_axis.name}: {value.label} is other options than before; allowed: a new name."
-                )
-        values = {value.label: value for value in (*old_axis.values, *new_axis.values)}
-        axes.append(replace(new_axis, values=tuple(values.values())))
     both = replace(
         more,
-        axes=tuple(axes),
+        axes=_joined("axes", before.axes, more.axes),
+        supervised_axes=_joined("supervised.axes", before.supervised_axes, more.supervised_axes),
         seeds=tuple(dict.fromkeys((*before.seeds, *more.seeds))),
         arms=tuple(arm for arm in arms.ARMS if arm in (*before.arms, *more.arms)),
         label_fractions=tuple(sorted({*before.label_fractions, *more.label_fractions})),
@@ -287,6 +355,26 @@ def extended(before: Sweep, more: Sweep) -> Sweep:
             "any test; allowed: more seeds, or a new sweep."
         )
     return both
+
+
+def _joined(where: str, before: Sequence[Axis], more: Sequence[Axis]) -> tuple[Axis, ...]:
+    """Axes with the values of both, those of `before` first."""
+    old_axes, new_axes = [axis.name for axis in before], [axis.name for axis in more]
+    if old_axes != new_axes:
+        raise ConfigError(
+            f"{where} are {', '.join(new_axes) or 'none'} and were {', '.join(old_axes) or 'none'}; allowed: the same."
+        )
+    axes = []
+    for old_axis, new_axis in zip(before, more, strict=True):
+        known = {value.label: value for value in old_axis.values}
+        for value in new_axis.values:
+            if value.label in known and known[value.label].options != value.options:
+                raise ConfigError(
+                    f"{where}.{new_axis.name}: {value.label} is other options than before; allowed: a new name."
+                )
+        values = {value.label: value for value in (*old_axis.values, *new_axis.values)}
+        axes.append(replace(new_axis, values=tuple(values.values())))
+    return tuple(axes)
 
 
 def _draws(before: Sweep, more: Sweep) -> tuple[int, ...]:

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 from simclr import config as cfg
 from simclr import runs
-from simclr.config import ConfigError, FinetuneConfig
+from simclr.config import ConfigError
 from simclr.hardware import devices
 from simclr.launch import control, duplicates, queue, slurm_runs, spawn
 from simclr.lifecycle import counts
-from simclr.results import arms, index
+from simclr.results import index
+from simclr.results.group_wording import setting_name
 from simclr.results.index import LabelShare
 from simclr.runs import Run, slurm_state
 from simclr.sweeps import on_slurm, sweep_file
@@ -47,7 +48,8 @@ def new_group_id(title: str) -> str:
 
 def member_key(member: Member) -> Key:
     """What tells a member of a sweep from the others."""
-    return (tuple(sorted(member.setting.labels.items())), *member[1:])
+    labels = tuple(sorted(member.labels.items()))
+    return labels, member.seed, member.arm, member.share, member.subset_seed
 
 
 def key_of(run: Run) -> Key | None:
@@ -195,27 +197,30 @@ def _add_missing(sweep: Sweep, group_id: str, found: Iterable[Run], runs_dir: Pa
         if isinstance(target, str):
             devices.resolve_device(target, config)
         if member.arm is not None:
-            _partner(sweep, cfg.to_dict(config), "0", member)
-            _check_followed(there.get(member_key(Member(member.setting, member.seed))), target)
+            sweep.supervised(cfg.to_dict(config), "0", member)
+            _check_followed(there.get(member_key(member.pretraining)), target)
     if isinstance(target, str):  # what is not here may be on the machines of Slurm
         check_data(sweep, missing)
     added: list[Run] = []
     if not missing:
         return added
     plain = to_plain(sweep)
+    compared_with = dict(sweep.variants()[0].labels)
+    baseline = {"baseline": compared_with} if compared_with else {}
     limit = target.max_running if isinstance(target, OnSlurm) else None
     pretrainings = {member_key(member): there[member_key(member)] for member in members if member_key(member) in there}
     with _opened(sweep, there.values(), runs_dir, target) as add:
         for member in missing:
             place: dict[str, Any] = {"id": group_id, "title": sweep.title, "sweep": plain}
-            place |= {"setting": dict(member.setting.labels)} | ({} if limit is None else {on_slurm.LIMIT: limit})
+            place |= {"setting": dict(member.labels)} | baseline | ({} if limit is None else {on_slurm.LIMIT: limit})
             more: dict[str, Any] = {"recipe": sweep.recipe, "group": place}
             if member.arm is None:
                 config = sweep.pretraining(member.setting, member.seed)
                 options: cfg.RunConfig = config.model_copy(update={"name": _name(sweep, member)})
             else:
-                first = pretrainings[member_key(Member(member.setting, member.seed))]
-                options = _partner(sweep, first.config, first.id, member)
+                first = pretrainings[member_key(member.pretraining)]
+                options = sweep.supervised(first.config, first.id, member)
+                options = options.model_copy(update={"name": _name(sweep, member)})
                 more |= {"experiment": first.id, "after": first.id}
             try:
                 run = add(member_key(member), options, **more)
@@ -271,16 +276,9 @@ def _check_followed(first: Run | None, target: Target) -> None:
         )
 
 
-def _partner(sweep: Sweep, pretraining: dict[str, Any], run_id: str, member: Member) -> FinetuneConfig:
-    assert member.arm is not None and member.share is not None
-    config = arms.partner_config(pretraining, run_id, member.arm, member.share, sweep.recipe, member.subset_seed)
-    same = {name: pretraining[name] for name in ("num_threads", "accelerator") if pretraining.get(name) is not None}
-    return config.model_copy(update={**same, "evaluate": not sweep.chooses, "name": _name(sweep, member)})
-
-
 def _name(sweep: Sweep, member: Member) -> str:
     """What to call a run: where it stands in the sweep."""
-    parts = [member.setting.title or sweep.title, f"seed {member.seed}"]
+    parts = [setting_name(member.labels) or sweep.title, f"seed {member.seed}"]
     if member.arm is not None and member.share is not None:
         parts.append(f"{member.arm} {member.share.text}")
     if member.subset_seed is not None:

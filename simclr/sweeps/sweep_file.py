@@ -10,6 +10,17 @@
 
 An axis is an option with a list of values; or any name with named values that each set several options; or that below
 `pairs`, for each of them alone and each two together.
+
+Supervised runs take their options from the recipe's partners. `supervised` sets others: `base` for all of them, and
+`axes` for what differs among those that follow one pre-training, where the first value is what the others are compared
+with:
+
+    supervised:
+      base: {max_steps: 300}
+      axes:
+        augmentation:
+          plain: {}
+          mixup: {mixup_alpha: 0.2}
 """
 
 from __future__ import annotations
@@ -21,14 +32,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from simclr import config as cfg
-from simclr.config import ConfigError, PretrainConfig
+from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.results import arms, wording
-from simclr.sweeps.settings import AND, MAX_MEMBERS, NOT_AN_AXIS, Axis, Limit, Sweep, Value
+from simclr.sweeps.settings import AND, MAX_MEMBERS, NOT_AN_AXIS, OF_MACHINE, Axis, Limit, Sweep, Value
 
 SHIPPED = cfg.RECIPES_DIR / "sweeps"
 LABELS = ("label_fractions", "labels_per_class", "subset_seeds")
 MAX_TITLE = 120  # signs
-KEYS = ("title", "base", "axes", "seeds", "arms", *LABELS, "method", "limit")
+SUPERVISED = "supervised"
+KEYS = ("title", "base", "axes", "seeds", "arms", *LABELS, SUPERVISED, "method", "limit")
+Model = type[PretrainConfig] | type[FinetuneConfig]
 MAX_SEED = 2**31 - 1
 
 
@@ -80,6 +93,12 @@ def parse(plain: Mapping[str, Any], name: str = "sweep") -> Sweep:
         if key not in KEYS:
             hint = cfg.nearest_name(str(key), KEYS)
             raise ConfigError(f"{key} is not a part of a sweep; allowed: {', '.join(KEYS)}{hint or '.'}")
+    supervised = _section(plain, SUPERVISED)
+    for key in supervised:
+        if key not in ("base", "axes"):
+            raise ConfigError(f"{SUPERVISED}.{key} is not a part of a sweep; allowed: base, axes.")
+    own_base = cfg.flatten(_section(supervised, "base", f"{SUPERVISED}.base"))
+    own_axes = _section(supervised, "axes", f"{SUPERVISED}.axes")
     base = cfg.flatten(_section(plain, "base"))
     recipe = str(base.pop("recipe", "quick"))
     names = cfg.recipe_names()
@@ -99,21 +118,21 @@ def parse(plain: Mapping[str, Any], name: str = "sweep") -> Sweep:
         subset_seeds=_seeds(plain["subset_seeds"], "subset_seeds") if plain.get("subset_seeds") else (),
         method=_method(plain.get("method", "grid")),
         limit=_limit(plain.get("limit")),
+        supervised_base={option: _text(option, value, FinetuneConfig) for option, value in own_base.items()},
+        supervised_axes=tuple(_axis(axis, values, FinetuneConfig) for axis, values in own_axes.items()),
     )
     for option in found.base:
-        _check_option("base", option)
-    _check_whole(found, [name for name in LABELS if plain.get(name)])
+        _check_option("base", option, PretrainConfig)
+    for option in found.supervised_base:
+        _check_option(f"{SUPERVISED}.base", option, FinetuneConfig)
+    _check_whole(found, [name for name in (*LABELS, SUPERVISED) if plain.get(name)])
     found.check()
     return found
 
 
 def described(sweep: Sweep) -> str:
     """What differs among the runs of a sweep: `temperature 0.1, 0.2 and 0.5; 3 seeds`."""
-    parts = []
-    for axis in sweep.axes:
-        labels = [value.label for value in axis.values]
-        words = f"{', '.join(labels[:-1])} and {labels[-1]}" if len(labels) > 1 else labels[0]
-        parts.append(f"{axis.name} {words}" + (", alone and in pairs" if axis.pairs else ""))
+    parts = [_axis_words(axis) for axis in sweep.axes]
     parts.append(f"{len(sweep.seeds)} seed{'s' if len(sweep.seeds) > 1 else ''}")
     if sweep.arms:
         shares = ", ".join(share.text for share in sweep.shares)
@@ -121,18 +140,33 @@ def described(sweep: Sweep) -> str:
         parts.append(f"{names} with {shares}{' of the labels' if sweep.label_fractions else ''}")
         if (number := len(sweep.subset_seeds)) > 1:
             parts.append(f"{number} draws of the labels")
+        parts += [f"each with {_axis_words(axis)}" for axis in sweep.supervised_axes]
     return "; ".join(parts)
 
 
+def _axis_words(axis: Axis) -> str:
+    """`temperature 0.1, 0.2 and 0.5`."""
+    labels = [value.label for value in axis.values]
+    words = f"{', '.join(labels[:-1])} and {labels[-1]}" if len(labels) > 1 else labels[0]
+    return f"{axis.name} {words}" + (", alone and in pairs" if axis.pairs else "")
+
+
 def _check_whole(sweep: Sweep, of_labels: list[str]) -> None:
-    taken: dict[str, str] = {}
-    for axis in sweep.axes:
-        for option in {option for value in axis.values for option in value.options}:
-            if option in taken:
-                raise ConfigError(
-                    f"{option} is set by the axes {taken[option]} and {axis.name}; allowed: by one of them."
-                )
-            taken[option] = axis.name
+    for axes in (sweep.axes, sweep.supervised_axes):
+        taken: dict[str, str] = {}
+        for axis in axes:
+            for option in {option for value in axis.values for option in value.options}:
+                if option in taken:
+                    raise ConfigError(
+                        f"{option} is set by the axes {taken[option]} and {axis.name}; allowed: by one of them."
+                    )
+                taken[option] = axis.name
+    if both := {axis.name for axis in sweep.axes} & {axis.name for axis in sweep.supervised_axes}:
+        name = min(both)
+        raise ConfigError(
+            f"{name} is an axis of pre-trainings and of supervised runs; allowed: another name for one of them, with "
+            "named values."
+        )
     if of_labels and not sweep.arms:
         raise ConfigError(f"{of_labels[0]} is set and arms is not; allowed: arms, any of {', '.join(arms.ARMS)}.")
     if sweep.method == "random" and sweep.limit is None:
@@ -148,55 +182,70 @@ def _check_whole(sweep: Sweep, of_labels: list[str]) -> None:
         raise ConfigError(f"The axes have {sweep.num_settings:,} combinations; allowed: up to {100 * MAX_MEMBERS:,}.")
 
 
-def _section(plain: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _section(plain: Mapping[str, Any], key: str, called: str = "") -> dict[str, Any]:
     value = plain.get(key)
     if value is None or value == "":
         return {}
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{key} is {_short(value)}; allowed: names with values.")
+        raise ConfigError(f"{called or key} is {_short(value)}; allowed: names with values.")
     return {str(name): item for name, item in value.items()}
 
 
-def _axis(name: str, values: Any) -> Axis:
+def _axis(name: str, values: Any, model: Model = PretrainConfig) -> Axis:
+    where = "axes" if model is PretrainConfig else f"{SUPERVISED}.axes"
     if isinstance(values, Mapping) and set(values) == {"pairs"} and isinstance(values["pairs"], Mapping):
-        named = _named_values(name, values["pairs"])
+        named = _named_values(f"{where}.{name}", values["pairs"], model)
         if len(named) < 2:
-            raise ConfigError(f"axes.{name}.pairs has {len(named)} values; allowed: at least 2.")
+            raise ConfigError(f"{where}.{name}.pairs has {len(named)} values; allowed: at least 2.")
         return Axis(name, named, pairs=True)
     if isinstance(values, Mapping) and values:
-        return Axis(name, _named_values(name, values))
+        return Axis(name, _named_values(f"{where}.{name}", values, model))
     if not isinstance(values, list | tuple) or not values:
-        raise ConfigError(f"axes.{name} is {_short(values)}; allowed: a list of values such as [0.1, 0.2].")
-    _check_option("axes", name)
-    texts = [_text(name, value) for value in values]
+        raise ConfigError(f"{where}.{name} is {_short(values)}; allowed: a list of values such as [0.1, 0.2].")
+    _check_option(where, name, model)
+    texts = [_text(name, value, model) for value in values]
     if len(set(texts)) < len(texts):
         twice = next(text for text in texts if texts.count(text) > 1)
-        raise ConfigError(f"axes.{name} has {twice} twice; allowed: each value once.")
+        raise ConfigError(f"{where}.{name} has {twice} twice; allowed: each value once.")
     return Axis(name, tuple(Value(text, {name: text}) for text in texts))
 
 
-def _named_values(name: str, values: Mapping[Any, Any]) -> tuple[Value, ...]:
+def _named_values(where: str, values: Mapping[Any, Any], model: Model) -> tuple[Value, ...]:
     found = []
     for label, options in values.items():
         if not isinstance(options, Mapping) or AND in str(label) or not str(label).strip():
             raise ConfigError(
-                f"axes.{name}.{label} is {_short(options)}; allowed: a name without{AND}and the options that it sets, "
+                f"{where}.{label} is {_short(options)}; allowed: a name without{AND}and the options that it sets, "
                 "such as {temperature: 0.1}."
             )
-        flat = {option: _text(option, value) for option, value in cfg.flatten(options).items()}
+        flat = {option: _text(option, value, model) for option, value in cfg.flatten(options).items()}
         for option in flat:
-            _check_option(f"axes.{name}.{label}", option)
+            _check_option(f"{where}.{label}", option, model)
         found.append(Value(str(label), flat))
     return tuple(found)
 
 
-def _check_option(where: str, name: str) -> None:
-    names = cfg.option_names(PretrainConfig)
+def _check_option(where: str, name: str, model: Model) -> None:
+    names, kind = cfg.option_names(model), "pre-training" if model is PretrainConfig else "supervised run"
     if name not in names:
-        raise ConfigError(f"{where}: {name} is not an option of a pre-training{cfg.nearest_name(name, names) or '.'}")
+        raise ConfigError(f"{where}: {name} is not an option of a {kind}{cfg.nearest_name(name, names) or '.'}")
+    if (instead := _set_by(name, model)) is not None:
+        raise ConfigError(f"{where}: {name} is set; allowed: {instead}.")
+
+
+def _set_by(name: str, model: Model) -> str | None:
+    """What sets an option that no axis may set; None of one that an axis may."""
+    if name == "seed":
+        return "seeds"
     if name in NOT_AN_AXIS:
-        own = "seeds" if name == "seed" else "no such option here: a sweep sets it itself"
-        raise ConfigError(f"{where}: {name} is set; allowed: {own}.")
+        return "no such option here: a sweep sets it itself"
+    if model is PretrainConfig:
+        return None
+    if name in arms.OF_ARM:
+        return "arms"
+    if name in arms.OF_LABELS:
+        return "label_fractions, labels_per_class and subset_seeds"
+    return f"base, whose {name} its supervised runs have too" if name in (*arms.SHARED, *OF_MACHINE) else None
 
 
 def _seeds(value: Any, name: str = "seeds") -> tuple[int, ...]:
@@ -272,9 +321,9 @@ def _limit(value: Any) -> Limit | None:
     )
 
 
-def _text(option: str, value: Any) -> str:
+def _text(option: str, value: Any, model: Model = PretrainConfig) -> str:
     """A value as text; numbers in one spelling, so that 1.0 and 1 are the same value."""
-    info = cfg.option_names(PretrainConfig).get(option)
+    info = cfg.option_names(model).get(option)
     number = _number(value) if info is not None and cfg.field_type(info) in (int, float) else None
     return cfg.option_text(value if number is None else number)
 

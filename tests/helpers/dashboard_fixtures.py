@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import html
+import itertools
 import json
 import math
 import os
@@ -310,6 +311,39 @@ def make_group(
                 writer = csv.DictWriter(stream, list(rows[0]))
                 writer.writeheader()
                 writer.writerows(rows)
+            found.append(run)
+    return found
+
+
+def make_variants(
+    folder: Path,
+    values: dict[str, list[float]],
+    arms: tuple[str, ...] = ("full",),
+    shares: tuple[float, ...] = (1.0,),
+    axis: str = "way",
+    group_id: str = "ways-x7k2",
+) -> list[Run]:
+    """A group of supervised runs that differ in their own options behind one pre-training of each seed.
+
+    Args:
+        values: label of the axis to the best validation accuracies of the seeds 0, 1, ...; the first label is the one
+            that the others are compared with. From scratch it is half of that.
+    """
+    place = {"id": group_id, "title": "What do they give?", "baseline": {axis: next(iter(values))}}
+    found = []
+    for seed in range(max(map(len, values.values()))):
+        first = make_run(folder, epochs=2, seed=seed, evaluate=False)
+        runs.add_meta(first.path, group=place | {"setting": {}})
+        for label, share, arm in itertools.product(values, shares, arms):
+            if seed >= len(values[label]):
+                continue
+            how = {"label_fraction": share, "seed": seed, "epochs": 2, "evaluate": False}
+            kind = "scratch" if arm == "scratch" else "finetune"
+            run = make_run(folder, kind=kind, experiment_version=first.id, **how)
+            (run.path / runs.EVALUATION).unlink()
+            runs.add_meta(run.path, group=place | {"setting": {axis: label}})
+            top1 = values[label][seed] * share * (0.5 if arm == "scratch" else 1.0)
+            run.metrics_path.write_text(f"epoch,step,val/top1\n1,8,{top1 / 2}\n2,16,{top1}\n")
             found.append(run)
     return found
 

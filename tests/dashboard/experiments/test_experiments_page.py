@@ -13,6 +13,7 @@ from dashboard_fixtures import (
     components_with,
     make_group,
     make_run,
+    make_variants,
     open_page,
     press,
     query,
@@ -262,6 +263,27 @@ def test_arm_and_labels_are_chosen_where_settings_are_compared(folder):
         ("0.5", "From scratch", "100 %"),
     ]
     assert (query(app, "arm"), query(app, "labels"), query(app, "measure")) == ("scratch", "1", "val_top1")
+
+
+def test_ways_to_train_with_labels_stand_beside_the_plain_one(folder):
+    ways = {"plain": [0.60, 0.62, 0.61], "mixup": [0.70, 0.72, 0.73], "cutmix": [0.66, 0.60, 0.61]}
+    make_variants(folder, ways, arms=("full", "scratch"), shares=(0.1, 1.0))
+    app = open_page("experiments")
+    assert "Four of eight settings can be told apart from plain" in texts(app)
+    app = open_page("experiments", group="ways-x7k2", arm="scratch", labels="1")
+    assert not app.exception
+    assert "Four of eight settings can be told apart from plain" in texts(app)
+    table = component_with(app, '"key":"interval"')
+    assert "Against plain" in [column["label"] for column in table["columns"]]
+    rows = [(row["labels"]["text"], row["arm"]["text"], row["axis-way"]["text"]) for row in table["rows"]]
+    arms = ("Fine-tuned", "From scratch")
+    assert rows == [(share, arm, way) for share in ("10 %", "100 %") for arm in arms for way in ways]
+    assert [row["difference"]["text"] for row in table["rows"][9:]] == ["–", "+5.3 ± 0.6", "+0.7 ± 2.1"]
+    assert [row["best"] for row in table["rows"]] == [way == "mixup" for _, _, way in rows]  # of each arm and share
+    figure = json.loads(component_with(app, '"figure":')["figure"])
+    assert figure["data"][0]["y"] == ["cutmix", "mixup", "plain"]
+    assert figure["data"][0]["x"] == [31.167, 35.833, 30.5]  # of the arm and share that were chosen
+    assert app.button(key="test-choice")
 
 
 def test_the_choice_is_tested_by_one_click_and_then_answers(folder, monkeypatch):

@@ -24,7 +24,12 @@ from simclr.runs import Run
 CPU = torch.device("cpu")
 ARMS = {
     "frozen": {"freeze_encoder": True},
-    "augmented": {"freeze_encoder": True, "augmentation": {"hue": 0.1}, "head": "mlp", "hidden_dim": 24},
+    "augmented": {
+        "freeze_encoder": True,
+        "augmentation": {"jitter_probability": 0.8, "hue": 0.1},
+        "head": "mlp",
+        "hidden_dim": 24,
+    },
     "full": {"label_fraction": 0.5},
     "scratch": {"random_weight_init": True},
 }

@@ -179,7 +179,11 @@ VARIANTS = {
     "bfloat16": {"precision": "bf16-mixed"},
     "muon": {"optimizer": "muon"},
     "two processes": {"devices": 2},
-    "augmented": {"augmentation.crop_scale_min": 0.5, "augmentation.policy": "randaugment"},
+    "augmented": {
+        "augmentation.crop_scale_min": 0.5,
+        "augmentation.jitter_probability": 0.8,
+        "augmentation.policy": "randaugment",
+    },
     "several passes": {"images_per_epoch": 150, "label_fraction": 0.2},
     # with an augmentation a frozen encoder sees images, which can be mixed
     "mixed": {"mixup_alpha": 0.4, "cutmix_alpha": 1, "mix_probability": 0.8, "augmentation.crop_scale_min": 0.5},

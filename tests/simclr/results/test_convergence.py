@@ -251,7 +251,7 @@ def test_a_run_folder_is_read_as_it_grows(tmp_path):
 def test_a_head_whose_clock_left_out_its_features_has_no_seconds(tmp_path, counted, augmented):
     names = runs.FINETUNE_METRICS if counted else runs.FINETUNE_METRICS[:-1]
     more = {"freeze_encoder": True, "random_weight_init": False, "experiment_version": "some"}
-    more |= {"augmentation": {"hue": 0.1}} if augmented else {}
+    more |= {"augmentation": {"crop_scale_min": 0.6}} if augmented else {}
     found = convergence.training(make(tmp_path, [(1, 0.3, 2.0, 3.0)], names=names, **more)).measured
     assert math.isnan(found.seconds[0]) == (not counted and not augmented)
 
