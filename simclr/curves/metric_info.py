@@ -126,14 +126,27 @@ def chance_loss(batch_size: int) -> float:
     return math.log(2 * batch_size - 1)
 
 
+def num_candidates(config: Mapping[str, Any]) -> int:
+    """Among how many rows each positive of a training batch is found, itself included.
+
+    With a text encoder an image is compared with the captions of the batch alone, and the other way round; captions
+    that say the same are left out, so that they may be fewer.
+
+    Args:
+        config: options of a pre-training with a `batch_size`.
+    """
+    batch = int(config["batch_size"])
+    return batch if config.get("text_encoder") else 2 * batch - 1
+
+
 def chance_level(metric: str, config: Mapping[str, Any]) -> float | None:
     """Where a model that knows nothing stands, for the metrics of a pre-training that have such a level."""
     batch = finite_number(config.get("batch_size"))
     if not batch or batch < 2 or "temperature" not in config:
         return None
-    candidates = 2 * batch - 1
+    candidates = num_candidates(config)
     if metric == "loss":
-        return chance_loss(int(batch))
+        return math.log(candidates)
     if metric == "mean_rank":
         return (candidates + 1) / 2
     if metric in ("top1", "top5"):
