@@ -28,7 +28,7 @@ METRICS: dict[str, Metric] = {
     "loss": Metric(
         "Loss",
         ("train/loss", "val/loss"),
-        "NT-Xent for pre-training, cross-entropy for the others; in nats, lower is "
+        "NT-Xent for pre-training, cross-entropy for the others and for images with captions; in nats, lower is "
         "better. Losses of pre-trainings compare only at the same batch size and temperature.",
         better="low",
     ),
@@ -36,7 +36,7 @@ METRICS: dict[str, Metric] = {
         "Top-1 accuracy",
         ("train/top1", "val/top1"),
         "Pre-training: how often the other view of the same image is the "
-        "most similar of all views in the batch. Otherwise: how often the most likely class is right; of images that "
+        "most similar of all views in the batch, or with captions an image's caption and a caption's image. Otherwise: how often the most likely class is right; of images that "
         "training mixes (MixUp, CutMix) it counts by its weight in the target.",
         percent=True,
         better="high",
@@ -52,7 +52,8 @@ METRICS: dict[str, Metric] = {
         "Mean rank of the positive",
         ("train/mean_rank", "val/mean_rank"),
         "Where the other view of the same image stands "
-        "when all views of the batch are sorted by similarity; 1 is perfect.",
+        "when all views of the batch are sorted by similarity; with captions, where an image's caption and a caption's "
+        "image stand; 1 is perfect.",
         log=True,
         digits=1,
         better="low",

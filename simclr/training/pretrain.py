@@ -25,6 +25,7 @@ from simclr.training.knn_probe import KNNProbe, knn_measure
 from simclr.training.modules import SimCLR
 from simclr.training.prepared import Prepared
 from simclr.training.progress import reporter
+from simclr.words import wording
 
 
 def pretrain(
@@ -101,23 +102,9 @@ def pretrain(
     runs.write_evaluation(run.path, kept.with_viewing_note(found, "pretrain"))
     print(f"test kNN {found['test/knn_top1']:.2%}, linear probe {found['test/linear_top1']:.2%}", flush=True)
     if text is not None:
-        print(_words_sentence(found), flush=True)
+        print(wording.sentence(found), flush=True)
     # features and pixels are at hand, so that a look for copies costs little; else it is left to the job
     copies = search.of_evaluation(data, held, file_hash(run.model_path), reporter(status, stop))
     if copies is not None:
         record.write(run.path, *copies)
     print(record.unchecked(run.id) if copies is None else record.sentence(copies[0]), flush=True)
-
-
-def _words_sentence(found: dict[str, Any]) -> str:
-    """The first figures of `words.judging`, with those of guessing."""
-    chance = found["protocols"][protocols.WORDS]["chance"]
-    parts = {
-        "zeroshot_top1": "zero-shot",
-        "image_to_text_r1": "image to text R@1",
-        "text_to_image_r1": "text to image R@1",
-    }
-    parts |= {"held_out_pair": "combinations never seen"} if "held_out_pair" in chance else {}
-    return ", ".join(
-        f"{label} {found[f'test/{name}']:.2%} (chance {chance[name]:.2%})" for name, label in parts.items()
-    )

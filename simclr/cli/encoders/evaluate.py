@@ -33,8 +33,8 @@ def evaluate(arguments: list[str]) -> int:
         "--protocol",
         type=str,
         metavar="VALUE",
-        help="knn, linear, fewshot, classifier, or several separated by commas. Default: those that the run's training "
-        "measures, knn,linear for a pre-training and classifier for others.",
+        help="knn, linear, fewshot, words, classifier, or several separated by commas. Default: those that the run's "
+        "training measures, knn,linear for a pre-training (words too with a text encoder), classifier for others.",
     )
     parser.add_argument(
         "--dataset",
@@ -115,6 +115,8 @@ def _compare_with_stored(
         print(f"{protocol}: {about['text']}")
         for figure, numbers in about.get("figures", {}).items():
             print(f"  {figure.removeprefix('test/')}: {_interval_text(numbers)}")
+        for figure, chance in about.get("chance", {}).items():
+            print(f"  {figure}: {figures[f'test/{figure}']:.2%}, by guessing {chance:.2%}")
         before = _device_of(stored, protocol)
         if differs and before not in (None, about["device"]):
             print(f"The stored figures of {protocol} are from {before}; these are from {about['device']}.")
