@@ -37,8 +37,8 @@ METRICS: dict[str, Metric] = {
         ("train/top1", "val/top1"),
         "Pre-training: how often the other view of the same image is the "
         "most similar of all views in the batch, or with captions an image's caption and a caption's image. Otherwise: "
-        "how often the most likely class is right; of images that training mixes (MixUp, CutMix) it counts by its weight "
-        "in the target.",
+        "how often the most likely class is right; of images that training mixes (MixUp, CutMix) it counts by its "
+        "weight in the target.",
         percent=True,
         better="high",
     ),

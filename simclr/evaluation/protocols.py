@@ -350,7 +350,7 @@ def _encoder_figures(
             "weights": runs.MODEL,
             "precision": config.precision,
             "chance": measured_words.chance,
-            "temperature": float(1 / text.scale),
+            "temperature": float(1 / text.scale.detach()),
             **around,
         }
     return found | {"protocols": about}
