@@ -25,6 +25,7 @@ ORDER = """
     views
     models
     objectives
+    words
     evaluation
     training
     lifecycle
@@ -70,6 +71,7 @@ WITHOUT_TORCH = (
     "simclr.evaluation.leaks.record",
     "simclr.sweeps",
     "simclr.added",
+    "simclr.words.captions",
     "simclr.embeddings",
     "simclr.image_sets",
     "simclr.encoders.exported",

@@ -69,6 +69,8 @@ def _subtitle_of_other(what: str) -> str:
 NUMBERS = {name: option for options in projections.OPTIONS.values() for name, option in options.items()}
 MAP_PARTS = ("image", "selection", "hidden", "zoom", "search", "drawing", "tug")  # what is chosen in the maps, as text
 
+MAX_SENTENCE = 200  # signs
+
 
 def kind_of(option: projections.Option) -> Callable[[float], float]:
     """Whole numbers stay whole: a widget takes all of its numbers in one type."""
@@ -92,6 +94,7 @@ FIRST: dict[str, Any] = {
     "images": selection.DEFAULT_IMAGES,
     "split": "auto",
     "color": None,
+    "sentence": "",
     "k": 20,
     "by": "knn",
     "epoch": "",
@@ -104,6 +107,7 @@ def read_address(query: url_state.Query) -> dict[str, Any]:
     """What an address says of the page; what makes no sense is left out."""
     one = url_state.last_values(query)
     found: dict[str, Any] = {name: one[name] for name in ("color", "by") if name in one}
+    found |= {"sentence": one["sentence"][:MAX_SENTENCE]} if "sentence" in one else {}
     found |= map_choice.read(query, MAP_PARTS)
     if asked.number_in(query, "epoch", 0, 10**9, "the last epoch", whole=True) is not None:
         found["epoch"] = one["epoch"]
@@ -143,7 +147,7 @@ def write_address(part: str = "page") -> None:
     query = {"left": left, "right": right} | VIEW.changed("mode") | {"method": method}
     if not is_film:
         query["images"] = str(VIEW["images"])
-        query |= VIEW.changed("dims", "split", "k", "by", *projections.OPTIONS[method])
+        query |= VIEW.changed("dims", "split", "k", "by", "sentence", *projections.OPTIONS[method])
         query["color"] = VIEW["color"] or ""
     query |= VIEW.changed(*MAP_PARTS, *(["epoch"] if is_film else []))
     url_state.write(query, part)

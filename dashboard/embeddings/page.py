@@ -26,7 +26,7 @@ from dashboard.embeddings import (
 from dashboard.embeddings import choice as embedding_choice
 from dashboard.embeddings import numbers as embedding_numbers
 from dashboard.embeddings.choice import VIEW, Side
-from dashboard.embeddings.trying import own_images, try_panel, tug_panel
+from dashboard.embeddings.trying import own_images, sentence, try_panel, tug_panel
 from dashboard.maps import disagreement_cards, map_images
 from dashboard.shared import asked, formats, forms, run_labels, store, ui, url_state
 from dashboard.shared.jobs import offer, progress
@@ -140,7 +140,10 @@ def data_of(
         for side, item, each in zip(sides, embeddings, points, strict=True)
     ]
     search = searching.search_data(embeddings[0])
-    painted = colors.color_of(embeddings, color, judge=judge, k=k, tags=search["tags"])
+    if color == sentence.SENTENCE:
+        painted = sentence.color_of(embeddings, sides)
+    else:
+        painted = colors.color_of(embeddings, color, judge=judge, k=k, tags=search["tags"])
     return view.payload(embeddings, panels, painted, view.sheets_of(embeddings[0]), search)
 
 
@@ -372,6 +375,7 @@ def final_maps(
     if shown != asked:
         st.caption(f"Shown meanwhile: the PCA maps of the same features. The {asked.label} maps take their place.")
     color = embedding_choice.choose_color(color_place, embeddings, searching.tag_rows(embeddings[0]))
+    color = sentence.ask(embeddings, sides, color)
     k, judge = embedding_choice.choose_measures(options, embeddings)
     titles = [side.title for side in sides]
     rows = embedding_numbers.class_rows(embeddings, judge)

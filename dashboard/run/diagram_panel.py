@@ -23,7 +23,12 @@ OPERATIONS = {"crop": "crop", "flip": "mirror", "jitter": "colour jitter", "gray
 
 
 def section(run: Run, summary: index.Summary) -> None:
-    """The figure, and below it one line on what it shows, or why pictures are not there yet."""
+    """The figure, and below it one line on what it shows, or why pictures are not there yet.
+
+    None for images and captions: its boxes are those of two views.
+    """
+    if run.config.get("text_encoder"):
+        return
     with st.container(border=True, key="diagram", gap="small"):
         found, note, wanted = _content(run, summary)
         draw = pretraining_stages if summary.kind == "pretrain" else supervised_stages

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.run import diagram_panel, health_panel, use_panel, verdict_panel
+from dashboard.run import diagram_panel, health_panel, use_panel, verdict_panel, words_panel
 from dashboard.run.details_panel import final_test, log_section, options_and_origin, show_traceback
 from dashboard.run.partners_panel import next_steps, partner_states, run_link, watch_partners
 from dashboard.run.progress_panel import draw_curves, draw_progress, live, tab_title
@@ -284,6 +284,7 @@ def page() -> None:
     if summary.kind == "pretrain" and summary.state not in ("queued", "starting"):
         health_panel.section(run.id, summary.is_active)
     if not summary.is_active:
+        words_panel.section(run)
         final_test(run)
     if summary.state != "failed":
         log_section(run, summary)

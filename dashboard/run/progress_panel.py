@@ -31,11 +31,12 @@ FIGURES = {
 NUM_LARGE = 2
 
 
-def figure_help(metric: str, chance: float | None) -> str:
+def figure_help(metric: str, chance: float | None, with_captions: bool = False) -> str:
     text = metric_info.METRICS[metric].help
     if chance is not None and metric == "loss":
+        formula = "ln(N)" if with_captions else "ln(2N - 1)"
         text += (
-            f" The dashed line, ln(2N - 1) = {chance:.3f}, is the loss when all similarities are equal. At a low "
+            f" The dashed line, {formula} = {chance:.3f}, is the loss when all similarities are equal. At a low "
             "temperature a network that knows nothing lies above it, so judge chance by the rank, not by the loss. A "
             "validation split smaller than a batch is compared within itself, which makes its loss lower."
         )
@@ -180,5 +181,7 @@ def draw_curves(run: Run, summary: index.Summary) -> None:
             ):
                 with column.container(border=True, gap=None):
                     chance = chance_level(metric, run.config)
-                    st.markdown(f"**{metric_info.METRICS[metric].label}**", help=figure_help(metric, chance))
-                    live_chart(figure, f"chart-{run.id}-{metric}", metric_info.METRICS[metric].label, height=height)
+                    label = metric_info.METRICS[metric].label
+                    about = figure_help(metric, chance, bool(run.config.get("text_encoder")))
+                    st.markdown(f"**{label}**", help=about)
+                    live_chart(figure, f"chart-{run.id}-{metric}", label, height=height)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from simclr.config.augmentation import Augmentation
 from simclr.config.common_options import CommonOptions, check_batch, check_compile, check_schedule, check_value_range
 from simclr.config.fields import option
 from simclr.config.names import DATASETS, Kind
-from simclr.config.spellings import Backbone, Dataset, Experiment, Optimizer, Scaling
+from simclr.config.spellings import Backbone, Dataset, Experiment, Optimizer, Scaling, Tags, lowercase
+from simclr.config.words import LEAST_TEMPERATURE, check_held_out
 
 
 class PretrainConfig(CommonOptions):
@@ -35,6 +36,13 @@ class PretrainConfig(CommonOptions):
     )
     image_size: int | None = option(
         None, "Side of a view; unset: the data set's own.", group="Data", unit="pixels", ge=8, le=1024
+    )
+    held_out: Tags = option(
+        (),
+        "Combinations of colour and shape whose images are left out of training with captions, separated by commas: "
+        "red star, blue circle.",
+        group="Data",
+        label="Left out combinations",
     )
     initial_image_size: int | None = option(
         None,
@@ -63,6 +71,12 @@ class PretrainConfig(CommonOptions):
         group="Model",
         label="Begin with weights of",
     )
+    text_encoder: Annotated[Literal["mean", "transformer"], BeforeValidator(lowercase)] | None = option(
+        None,
+        "Compares one view of an image with its caption, read by this encoder (CLIP), on shapes: the mean of word "
+        "vectors, or a transformer. Unset: two views are compared.",
+        group="Model",
+    )
     hidden_dim: int = option(
         256,
         "Width of the projection head's hidden layer.",
@@ -83,7 +97,8 @@ class PretrainConfig(CommonOptions):
     )
     temperature: float = option(
         0.5,
-        "Divides the cosine similarities in the loss; lower weighs the hardest negatives more.",
+        "Divides the cosine similarities in the loss; lower weighs the hardest negatives more. A text encoder "
+        "learns it, beginning here.",
         group="Training",
         common=True,
         ge=0.005,
@@ -167,6 +182,40 @@ class PretrainConfig(CommonOptions):
                 f"holds, {self.batch_per_process}.",
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_words(self) -> Self:
+        if self.text_encoder is None:
+            if self.held_out:
+                raise PydanticCustomError(
+                    "order",
+                    f"held_out is {', '.join(self.held_out)[:80]} and text_encoder is unset; allowed: a text_encoder, "
+                    "or held_out unset.",
+                )
+            return self
+        named = f"text_encoder is {self.text_encoder}"
+        if self.dataset != "shapes":
+            raise PydanticCustomError(
+                "order", f"{named} and dataset is {self.dataset}; allowed: shapes, of which captions are known."
+            )
+        if self.micro_batch_size is not None:
+            raise PydanticCustomError(
+                "order", f"{named} and micro_batch_size is {self.micro_batch_size}; allowed: micro_batch_size unset."
+            )
+        if self.devices * self.num_nodes > 1:
+            name = "devices" if self.devices > 1 else "num_nodes"
+            raise PydanticCustomError("order", f"{named} and {name} is {getattr(self, name)}; allowed: one process.")
+        if self.temperature < LEAST_TEMPERATURE:
+            raise PydanticCustomError(
+                "order", f"{named} and temperature is {self.temperature:g}; allowed: {LEAST_TEMPERATURE:g} or more."
+            )
+        check_held_out(self.held_out)
+        return self
+
+    @property
+    def views_per_image(self) -> int:
+        """Views of an image in a batch that go through the encoder."""
+        return 2 if self.text_encoder is None else 1
 
     @property
     def batch_per_process(self) -> int:

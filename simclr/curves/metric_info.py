@@ -28,7 +28,7 @@ METRICS: dict[str, Metric] = {
     "loss": Metric(
         "Loss",
         ("train/loss", "val/loss"),
-        "NT-Xent for pre-training, cross-entropy for the others; in nats, lower is "
+        "NT-Xent for pre-training, cross-entropy for the others and for images with captions; in nats, lower is "
         "better. Losses of pre-trainings compare only at the same batch size and temperature.",
         better="low",
     ),
@@ -36,8 +36,9 @@ METRICS: dict[str, Metric] = {
         "Top-1 accuracy",
         ("train/top1", "val/top1"),
         "Pre-training: how often the other view of the same image is the "
-        "most similar of all views in the batch. Otherwise: how often the most likely class is right; of images that "
-        "training mixes (MixUp, CutMix) it counts by its weight in the target.",
+        "most similar of all views in the batch, or with captions an image's caption and a caption's image. Otherwise: "
+        "how often the most likely class is right; of images that training mixes (MixUp, CutMix) it counts by its "
+        "weight in the target.",
         percent=True,
         better="high",
     ),
@@ -52,7 +53,8 @@ METRICS: dict[str, Metric] = {
         "Mean rank of the positive",
         ("train/mean_rank", "val/mean_rank"),
         "Where the other view of the same image stands "
-        "when all views of the batch are sorted by similarity; 1 is perfect.",
+        "when all views of the batch are sorted by similarity; with captions, where an image's caption and a caption's "
+        "image stand; 1 is perfect.",
         log=True,
         digits=1,
         better="low",
@@ -126,14 +128,27 @@ def chance_loss(batch_size: int) -> float:
     return math.log(2 * batch_size - 1)
 
 
+def num_candidates(config: Mapping[str, Any]) -> int:
+    """Among how many rows each positive of a training batch is found, itself included.
+
+    With a text encoder an image is compared with the captions of the batch alone, and the other way round; captions
+    that say the same are left out, so that they may be fewer.
+
+    Args:
+        config: options of a pre-training with a `batch_size`.
+    """
+    batch = int(config["batch_size"])
+    return batch if config.get("text_encoder") else 2 * batch - 1
+
+
 def chance_level(metric: str, config: Mapping[str, Any]) -> float | None:
     """Where a model that knows nothing stands, for the metrics of a pre-training that have such a level."""
     batch = finite_number(config.get("batch_size"))
     if not batch or batch < 2 or "temperature" not in config:
         return None
-    candidates = 2 * batch - 1
+    candidates = num_candidates(config)
     if metric == "loss":
-        return chance_loss(int(batch))
+        return math.log(candidates)
     if metric == "mean_rank":
         return (candidates + 1) / 2
     if metric in ("top1", "top5"):

@@ -4,9 +4,9 @@ Every data set becomes an `ImageData` of training, validation and test `Split`s 
 a stated number of bytes they are uint8 tensors; larger ones are read where they lie, batch by batch. Either way the
 same images stand at the same positions, to the byte.
 
-Order of the cuts: broken files are left out, `limit_images` shortens the training list, then `val_fraction` of what
-is left becomes the validation split, then `label_subset` picks the labelled images among the rest. Each is stratified
-by class.
+Order of the cuts: broken files and combinations to hold out are left out, `limit_images` shortens the training list,
+then `val_fraction` of what is left becomes the validation split, then `label_subset` picks the labelled images among
+the rest. Each is stratified by class.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from simclr.config import DATASETS, CommonOptions, ConfigError, FinetuneConfig, RunConfig, data_root
+from simclr.config import DATASETS, CommonOptions, ConfigError, FinetuneConfig, PretrainConfig, RunConfig, data_root
 from simclr.data import downloads, memory, shapes
 from simclr.data.folders import reading as folder_reading
 from simclr.data.folders.image_files import FileSource
 from simclr.data.folders.pixel_values import PixelValues
 from simclr.data.sampling import TEST_STREAM, stratified_order
+from simclr.data.shape_facts import facts_of, is_held_out
 from simclr.data.sources import Indices, Progress, Source
 from simclr.data.splits import ImageData, RawSplit, RawSplits, Split, limited, val_indices
 
@@ -61,6 +62,7 @@ def load_run_data(config: RunConfig, *, progress: Progress | None = None, max_by
         broken_images=config.broken_images,
         values=PixelValues(config.value_min, config.value_max, config.extra_channels),
         test_fraction=config.test_fraction,
+        held_out=config.held_out if isinstance(config, PretrainConfig) else (),
     )
 
 
@@ -109,6 +111,7 @@ def load_data(
     broken_images: str = "skip",
     values: PixelValues | None = None,
     test_fraction: float = 0.2,
+    held_out: Sequence[str] = (),
 ) -> ImageData:
     """Loads a data set and cuts it.
 
@@ -129,6 +132,8 @@ def load_data(
             stream. Unset: the share of the memory that is the default of the option `memory_share`.
         broken_images: of a folder. `skip` leaves out what cannot be read; `refuse` raises.
         values: what the pixel values of a folder's files mean. Unset, or without a range: the one that they use.
+        held_out: combinations of colour and shape, such as `red star`, that training and validation images of shapes
+            do not show. Test images are all there.
 
     Raises:
         ConfigError: one sentence, where the data is missing, damaged, or too small for what is asked; where more than
@@ -146,6 +151,8 @@ def load_data(
             dataset, root, image_size, seed, labelled_only, broken_images, values, test_fraction, progress
         )
 
+    if held_out:
+        found.train = found.train.take(np.flatnonzero(~is_held_out(facts_of(found.train.factors), held_out)))
     train, val = limited(dataset, found.train, limit_images, seed), found.val
     if val is None and val_fraction > 0:
         chosen = val_indices(train.labels, len(train), val_fraction, seed)

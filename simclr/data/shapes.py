@@ -134,6 +134,24 @@ def generate(split: str, num_images: int, side: int = DEFAULT_SIDE) -> Shapes:
 
     Classes take turns, so that any first part is balanced to within one image per class.
     """
+    labels, factors, draws = _drawn(split, num_images)
+    images = np.empty((num_images, 3, side, side), dtype=np.uint8)
+    step = max(len(CLASSES), PIXELS_AT_ONCE // (side * side))
+    for label, name in enumerate(CLASSES):
+        members = np.flatnonzero(labels == label)
+        for start in range(0, len(members), step):
+            rows = members[start : start + step]
+            images[rows] = _draw(name, {key: values[rows] for key, values in factors.items()}, draws[rows], side)
+    return Shapes(images, labels, factors)
+
+
+def factors_of(split: str, num_images: int) -> dict[str, NDArray]:
+    """`Shapes.factors` of the first `num_images` images of a split, without drawing them."""
+    return _drawn(split, num_images)[1]
+
+
+def _drawn(split: str, num_images: int) -> tuple[NDArray[np.int64], dict[str, NDArray], NDArray]:
+    """Labels (n,), factors, and uniform numbers (n, D) for all that is not a factor."""
     # Rows are filled one after another: row i does not depend on how many follow.
     num_draws = 16 + 3 * NUM_WAVES
     draws = np.random.default_rng([DATA_SEED, SPLITS.index(split)]).random((num_images, num_draws))
@@ -147,14 +165,7 @@ def generate(split: str, num_images: int, side: int = DEFAULT_SIDE) -> Shapes:
         "position_y": _between(draws[:, 4], POSITION_RANGE),
         "rotation": _between(draws[:, 5], ROTATION_RANGE),
     }
-    images = np.empty((num_images, 3, side, side), dtype=np.uint8)
-    step = max(len(CLASSES), PIXELS_AT_ONCE // (side * side))
-    for label, name in enumerate(CLASSES):
-        members = np.flatnonzero(labels == label)
-        for start in range(0, len(members), step):
-            rows = members[start : start + step]
-            images[rows] = _draw(name, {key: values[rows] for key, values in factors.items()}, draws[rows, 6:], side)
-    return Shapes(images, labels, factors)
+    return labels, factors, draws[:, 6:]
 
 
 def _between(share: NDArray, limits: tuple[float, float]) -> NDArray:

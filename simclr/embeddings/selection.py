@@ -121,6 +121,7 @@ def data_identity(run: Run, split: str, other: OtherData | None = None) -> dict[
         found["seed"] = options.get("seed")
     if split in ("val", "train"):
         found |= {name: options.get(name) for name in ("limit_images", "val_fraction")}
+        found |= {"held_out": list(options["held_out"])} if options.get("held_out") else {}
         if dataset == "stl10" and (split == "train" or options.get("limit_images") is not None):
             found["unlabelled_images"] = "used" if run.kind == "pretrain" else "left out"
     return found

@@ -124,6 +124,9 @@ def _what_it_is(encoder: Encoder, run: Run) -> str:
     if isinstance(config, PretrainConfig):
         how = f"Pre-trained without labels by SimCLR (Chen et al. 2020) on {data}, {length}, temperature "
         how += f"{config.temperature:g}."
+        if config.text_encoder is not None:
+            how = f"Pre-trained on {data} and captions made of how they were drawn, as CLIP (Radford et al. 2021), "
+            how += f"{length}. Its text encoder is not among these files."
     elif config.random_weight_init:
         how = f"Trained with labels from random weights on {data}, {length}."
     else:
@@ -167,7 +170,8 @@ def _limits(encoder: Encoder, run: Run) -> list[str]:
         "Images are squares: the middle of others is cut out.",
     ]
     augmentation = getattr(config, "augmentation", None)
-    if isinstance(config, PretrainConfig) and isinstance(augmentation, Augmentation):
+    by_views = isinstance(config, PretrainConfig) and config.text_encoder is None
+    if by_views and isinstance(augmentation, Augmentation):
         told = []
         if augmentation.jitter_probability > 0 or augmentation.grayscale_probability > 0 or augmentation.policy:
             told.append("colour")

@@ -3,11 +3,13 @@
     knn         vote of the nearest labelled training images; nothing is trained and nothing chosen
     linear      multinomial logistic regression on h, its L2 strength chosen on the validation images
     fewshot     nearest class mean and logistic regression with 1, 5 and 10 labelled images of each class
+    words       zero-shot, retrieval and held-out combinations, of a pre-training with captions (`words.judging`)
     classifier  a supervised run's own classifier: `frozen`, `full` or `scratch`, as it was trained
 
-A pre-training is judged by the first two, a supervised run by the last, and on request by all of them. Every protocol
-sees the same plain images, through the weights as they stand in `model.pt`: the training calls the same functions as
-`python -m simclr evaluate RUN`, which therefore gives the same figures, to the last bit on the same machine.
+A pre-training is judged by the first two, with a text encoder by `words` too, a supervised run by the last, and on
+request by all of them. Every protocol sees the same plain images, through the weights as they stand in `model.pt`: the
+training calls the same functions as `python -m simclr evaluate RUN`, which therefore gives the same figures, to the
+last bit on the same machine.
 """
 
 from __future__ import annotations
@@ -32,17 +34,21 @@ from simclr.config import (
 )
 from simclr.data.identity import DataPlace, classes_of, fingerprint, moved_config
 from simclr.data.loading import load_other_data
+from simclr.data.shape_facts import facts_of
 from simclr.data.splits import ImageData, Split, label_subset
 from simclr.evaluation import few_shot, kept, knn, linear_probe
 from simclr.evaluation.features import features_of
 from simclr.files.user_paths import with_dead_link
 from simclr.models import backbones, compute, state_dicts, weight_reading
-from simclr.models.heads import classifier
+from simclr.models.heads import classifier, projection_head
 from simclr.objectives import metrics
 from simclr.runs import Run
 from simclr.runs.status import Report, no_report
+from simclr.words import judging, text_encoder
+from simclr.words.text_encoder import TextEncoder
 
-PROTOCOLS = ("knn", "linear", "fewshot", "classifier")
+WORDS = "words"
+PROTOCOLS = ("knn", "linear", "fewshot", WORDS, "classifier")
 
 # --- protocols in words ---------------------------------------------------------------------------------------------
 
@@ -113,6 +119,7 @@ def pretrain_figures(
     device: torch.device,
     report: Report = no_report,
     held: dict[str, Any] | None = None,
+    text: TextEncoder | None = None,
 ) -> dict[str, Any]:
     """kNN and linear probe accuracy of a pre-trained encoder on the test images, as `evaluation.json` holds them.
 
@@ -122,6 +129,7 @@ def pretrain_figures(
         data: as the training loads it.
         held: is given the `features` of the splits by name, by protocol the classes `predicted` of test images, and
             the index of each one's `nearest` labelled training image.
+        text: that was trained with it, which adds the figures of `words`.
 
     Returns:
         `test/knn_top1 test/linear_top1 test/linear_top5 test/linear_loss num_labels num_test_images classes
@@ -133,7 +141,8 @@ def pretrain_figures(
     """
     if data.probe is None or data.test is None or data.test.labels is None:
         return {}
-    return _encoder_figures(config, state, data, data.probe, device, report, ("knn", "linear"), held)
+    names = ("knn", "linear") if text is None else ("knn", "linear", WORDS)
+    return _encoder_figures(config, state, data, data.probe, device, report, names, held, text=text)
 
 
 def classifier_figures(
@@ -160,16 +169,22 @@ def classifier_figures(
         return {}
     encoder = encoder_of(config, state)
     head = classifier(encoder.num_features, config.num_classes or 0, config.head, config.hidden_dim)
-    prefix = f"{encoder.classifier_name}."
-    try:
-        head.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
-    except RuntimeError:
-        raise ConfigError(f"RUN has a {runs.MODEL} whose classifier is not the one of its options.") from None
+    _load_head(head, encoder.classifier_name, state)
     network = nn.Sequential(encoder.network, nn.Flatten(1), head)
     logits = outputs(network, data.test, config, device, partial(report, "testing"))
     protocol = protocol_of(config, arm_of(config), **_circumstances(data, labelled_split(config, data), device))
     found = evaluation_of(logits, data.test.labels, data.classes or ())
     return found | {"protocols": {arm_of(config): protocol}}
+
+
+def _load_head(head: nn.Module, name: str, state: Mapping[str, Tensor]) -> None:
+    """Loads what stands on the encoder from `model.pt`, where it lies under the classifier's `name`."""
+    prefix = f"{name}."
+    try:
+        head.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
+    except RuntimeError:
+        what = "classifier" if isinstance(head, nn.Linear) else "head"
+        raise ConfigError(f"RUN has a {runs.MODEL} whose {what} is not the one of its options.") from None
 
 
 def evaluation_of(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -263,9 +278,11 @@ def _encoder_figures(
     held: dict[str, Any] | None = None,
     *,
     untrained: bool = False,
+    text: TextEncoder | None = None,
 ) -> dict[str, Any]:
-    """Figures of the encoder by `knn`, `linear` and `fewshot`, with all of `train` as the labelled images."""
-    network = encoder_of(config, state, untrained=untrained).network
+    """Figures of the encoder by all protocols but `classifier`, with all of `train` as the labelled images."""
+    encoder = encoder_of(config, state, untrained=untrained)
+    network = encoder.network
     splits = {"training": train, "test": data.test}
     if "linear" in protocols:
         splits["validation"] = data.val
@@ -348,6 +365,22 @@ def figures_of_features(
         found |= figures
         about["fewshot"] = protocol_of(config, "fewshot", **drawn, **around)
         about["fewshot"]["text"] += _smaller_text(drawn["smaller_classes"], len(labels["training"].unique()))
+    if WORDS in protocols:
+        assert text is not None and data.test is not None and isinstance(config, PretrainConfig)
+        head = projection_head(encoder.num_features, config.hidden_dim, config.projection_dim)
+        _load_head(head, encoder.classifier_name, state)
+        with torch.inference_mode():
+            z = head(features["test"].cpu())
+        measured_words = judging.word_figures(z, facts_of(data.test.factors), text, config.held_out)
+        found |= {f"test/{name}": value for name, value in measured_words.found.items()}
+        about[WORDS] = {
+            "text": measured_words.text,
+            "weights": runs.MODEL,
+            "precision": config.precision,
+            "chance": measured_words.chance,
+            "temperature": float(1 / text.scale.detach()),
+            **around,
+        }
     return found | {"protocols": about}
 
 
@@ -405,10 +438,12 @@ def evaluate_run(
         ConfigError: with one sentence, if it is still going on, has no final weights or no labelled test images, does
             not know a protocol, or its classifier has other classes than the data set.
     """
-    usual = ("knn", "linear") if run.kind == "pretrain" or untrained else ("classifier",)
-    protocols = check_protocols(protocols, "pretrain" if untrained else run.kind) or usual
-    config, device = ready(run)
     other = place.dataset if place is not None and not place.is_own else None
+    knows_words = bool(run.config.get("text_encoder")) and other is None and not untrained
+    usual = ("knn", "linear") if run.kind == "pretrain" or untrained else ("classifier",)
+    usual += (WORDS,) if knows_words else ()
+    protocols = check_protocols(protocols, "pretrain" if untrained else run.kind, knows_words) or usual
+    config, device = ready(run)
     if other is not None:
         data = load_other_data(config, other, cut=True, progress=report)
         if "classifier" in protocols:
@@ -427,7 +462,10 @@ def evaluate_run(
         state = weight_reading.read_state(run.model_path)
         found: dict[str, Any] = {}
         if encoder_protocols := [name for name in protocols if name != "classifier"]:
-            found = _encoder_figures(config, state, data, bank, device, report, encoder_protocols, untrained=untrained)
+            text = text_encoder.load(run.path / runs.TEXT_ENCODER) if WORDS in protocols else None
+            found = _encoder_figures(
+                config, state, data, bank, device, report, encoder_protocols, untrained=untrained, text=text
+            )
         if isinstance(config, FinetuneConfig) and not untrained:
             # classes and confusion of a supervised run are its classifier's
             found = {name: found[name] for name in found if name.startswith("test/") or name == "protocols"}
@@ -496,13 +534,17 @@ def _check_classes(run: Run, config: RunConfig, dataset: str, data: ImageData) -
         )
 
 
-def check_protocols(names: Sequence[str] | None, kind: str) -> tuple[str, ...]:
+def check_protocols(names: Sequence[str] | None, kind: str, knows_words: bool = False) -> tuple[str, ...]:
     """The protocols named, once each, in the order of `PROTOCOLS`.
+
+    Args:
+        knows_words: it has a text encoder, and the images are those that it knows words for.
 
     Raises:
         ConfigError: if one is unknown, or is none for this kind of run.
     """
     allowed = PROTOCOLS[:-1] if kind == "pretrain" else PROTOCOLS
+    allowed = allowed if knows_words else tuple(name for name in allowed if name != WORDS)
     for name in names or ():
         if name not in allowed:
             hint = nearest_name(name, allowed)

@@ -6,8 +6,10 @@ And how many steps an epoch of a run has, by what the run has recorded.
 from __future__ import annotations
 
 from simclr.config import DATASETS, ConfigError, FinetuneConfig, PretrainConfig, RunConfig, num_batches
+from simclr.data import shapes
 from simclr.data.folders import folder_layout
 from simclr.data.folders.folder_layout import Layout, num_val_images
+from simclr.data.shape_facts import facts_of, is_held_out
 from simclr.runs import Run
 
 LOOK_SECONDS = 3.0  # for the files of a folder; with more of them the run says what is wrong
@@ -34,6 +36,10 @@ def num_train_images(config: RunConfig, layout: Layout | None = None) -> int | N
         return None
     number, num_classes = TRAINING_LISTS[config.dataset]
     limit = config.limit_images or number
+    if isinstance(config, PretrainConfig) and config.held_out:
+        facts = facts_of(shapes.factors_of("train", max(number, limit)))
+        left = int((~is_held_out(facts, config.held_out)).sum())
+        limit, number = min(config.limit_images or left, left), left
     number = limit if config.dataset == "shapes" else min(number, limit)  # as many are drawn as are asked for
     if not config.val_fraction:
         return number

@@ -51,7 +51,7 @@ def extend(run: Run, epochs: str | int | None, max_steps: str | int | None = Non
         digest = _digest(run.model_path) or _digest(aside / runs.MODEL)  # the second where this was killed before
         entry = Extension(status.step, status.epoch, longer.epochs, longer.max_steps, time.time(), digest)
         runs.add_meta(run.path, **{extensions.EXTENDED: extensions.as_meta([*known, entry])})
-        for name in (runs.MODEL, runs.EVALUATION, runs.LEAKS):
+        for name in (runs.MODEL, runs.TEXT_ENCODER, runs.EVALUATION, runs.LEAKS):
             if (run.path / name).is_file():
                 aside.mkdir(parents=True, exist_ok=True)
                 os.replace(run.path / name, aside / name)

@@ -369,7 +369,7 @@ class Measurement:
         """A training with all that belongs to it, on parts of the validation and test images where there are many."""
         data, images = self.prepared.data, options["batch_size"]
         is_pretrain = isinstance(self.config, PretrainConfig)
-        num_views = 2 if is_pretrain else 1
+        num_views = self.config.views_per_image if isinstance(self.config, PretrainConfig) else 1
         per_epoch = max(1, self.prepared.images_per_epoch // images)
         num_steps = round(min(max(STEP_SECONDS / (image_seconds * images), FEW_STEPS + 1), MOST_STEPS))
         num_steps = max(FEW_STEPS + 1, min(num_steps, 2 * per_epoch))

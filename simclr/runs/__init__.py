@@ -25,6 +25,7 @@ from simclr.runs.file_names import (
     RESUMABLE_CHECKPOINTS,
     STATUS,
     TAGS,
+    TEXT_ENCODER,
     TRASH,
 )
 from simclr.runs.folder import (
@@ -94,6 +95,7 @@ __all__ = [
     "STOPPED_EXIT_CODE",
     "STOP_GRACE_SECONDS",
     "TAGS",
+    "TEXT_ENCODER",
     "TRASH",
     "GroupPlace",
     "MetricsTail",

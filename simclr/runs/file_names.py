@@ -5,6 +5,7 @@ from __future__ import annotations
 CONFIG, STATUS, METRICS, META = "config.yaml", "status.json", "metrics.csv", "meta.json"
 LOG, MODEL, EVALUATION, HEALTH = "log.txt", "model.pt", "evaluation.json", "health.jsonl"
 DATA, EVALUATIONS = "data.json", "evaluations"  # which images; figures on other data sets
+TEXT_ENCODER = "text_encoder.pt"  # of a pre-training with captions, with its words
 LEAKS = "leaks.json"  # test images that are copies of training images
 CHECKPOINTS, EMBEDDINGS = "checkpoints", "embeddings"
 LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, BEST_CHECKPOINT = "last.ckpt", "previous.ckpt", "best.ckpt"

@@ -195,7 +195,7 @@ def _time_left(prepared: Prepared, probe: KNNProbe | None = None) -> time_left.T
     num_bank = min(data.probe.num_images, MAX_BANK_IMAGES) if data.probe is not None else 0
     num_test = data.test.num_images if data.test is not None and data.test.labels is not None else 0
     num_test = num_test if config.evaluate else 0
-    views = 2 if isinstance(config, PretrainConfig) else 1
+    views = config.views_per_image if isinstance(config, PretrainConfig) else 1
     backward = 1 if isinstance(config, FinetuneConfig) and config.freeze_encoder else time_left.BACKWARD
     if isinstance(config, PretrainConfig):  # judged by the features of all labelled images
         is_judged = data.probe is not None and num_test

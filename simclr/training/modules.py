@@ -153,17 +153,24 @@ class SimCLR(_TrainingModule):
         """The loss of z (2N, D), rows of the first view then of the second, and how well positives are found."""
         z1, z2 = z.chunk(2)
         loss, ranks = contrast(z1, z2, self.config.temperature)
-        num_rows = len(z) * metrics.num_processes()
-        return loss, {"loss": loss.detach(), **metrics.contrastive_metrics(ranks, num_rows - 1)}
+        return loss, {"loss": loss.detach(), **metrics.contrastive_metrics(ranks, self._num_candidates(len(z)))}
+
+    def _num_candidates(self, num_rows: int) -> int:
+        """Rows among which a positive is ranked, where this process has `num_rows` of z."""
+        return num_rows * metrics.num_processes() - 1
 
     def training_step(self, batch: Views, batch_idx: int) -> Tensor | None:
         if not self.automatic_optimization:
             self._cached_step(batch)
             return None
-        _, z = self._embed(batch.first, batch.second)
-        loss, measured = self._contrast(z)
+        *_, loss, measured = self._compare(batch)
         self.note(measured, len(batch.first))
         return loss
+
+    def _compare(self, batch: Any) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+        """h and z of a batch as `_embed` gives them, and of them what `_contrast` gives."""
+        h, z = self._embed(batch.first, batch.second)
+        return h, z, *self._contrast(z)
 
     def note(self, measured: dict[str, Tensor], num_images: int) -> None:
         """Takes in what a training step has measured of so many images."""
@@ -212,10 +219,9 @@ class SimCLR(_TrainingModule):
         self._val_features = []
 
     def validation_step(self, batch: Views, batch_idx: int) -> None:
-        h, z = self._embed(batch.first, batch.second)
-        _, measured = self._contrast(z)
+        h, z, _, measured = self._compare(batch)
         self._val_means.add(measured, len(batch.first))
-        self._val_candidates = len(z) * metrics.num_processes() - 1
+        self._val_candidates = self._num_candidates(len(z))
         if sum(len(rows) for rows, _, _ in self._val_features) < MAX_MONITORED_ROWS:
             z1, z2 = z.float().chunk(2)
             h = h[: len(z1)].to(torch.float32, copy=True)  # a CUDA graph overwrites its result

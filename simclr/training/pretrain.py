@@ -19,10 +19,13 @@ from simclr.training.checkpoints import Checkpoints, save_atomically
 from simclr.training.datamodule import PretrainData
 from simclr.training.film import film_callbacks
 from simclr.training.fit import fit
+from simclr.training.image_text.batches import CaptionedData
+from simclr.training.image_text.module import ImageText
 from simclr.training.knn_probe import KNNProbe, knn_measure
 from simclr.training.modules import SimCLR
 from simclr.training.prepared import Prepared
 from simclr.training.progress import reporter
+from simclr.words import wording
 
 
 def pretrain(
@@ -42,8 +45,9 @@ def pretrain(
     config, data = prepared.config, prepared.data
     assert isinstance(config, PretrainConfig)
     device = compute.find_device(config.accelerator)
-    model = SimCLR(config, prepared.encoder, num_steps=prepared.num_steps, warmup_steps=prepared.warmup_steps)
-    loader = PretrainData(
+    kind, loader_kind = (SimCLR, PretrainData) if config.text_encoder is None else (ImageText, CaptionedData)
+    model = kind(config, prepared.encoder, num_steps=prepared.num_steps, warmup_steps=prepared.warmup_steps)
+    loader = loader_kind(
         data,
         config.augmentation,
         batch_size=config.batch_size,
@@ -81,6 +85,8 @@ def pretrain(
     if not goes_on:
         return
     state = state_dicts.join_state(model.parts, model.head)
+    if isinstance(model, ImageText):  # before the weights, which say that the training is over
+        save_atomically(model.text.cpu().content(), run.path / runs.TEXT_ENCODER)
     save_atomically(state, run.model_path)
     if not config.evaluate:
         print("evaluate is false, so nothing was tested", flush=True)
@@ -88,12 +94,15 @@ def pretrain(
     assert isinstance(status, StatusWriter)
     status.set(phase="testing")
     held: dict[str, Any] = {}
-    found = protocols.pretrain_figures(config, state, data, device, reporter(status, stop), held)
+    text = model.text if isinstance(model, ImageText) else None
+    found = protocols.pretrain_figures(config, state, data, device, reporter(status, stop), held, text)
     if not found:
         print("there are no labelled test images, so nothing was tested", flush=True)
         return
     runs.write_evaluation(run.path, kept.with_viewing_note(found, "pretrain"))
     print(f"test kNN {found['test/knn_top1']:.2%}, linear probe {found['test/linear_top1']:.2%}", flush=True)
+    if text is not None:
+        print(wording.sentence(found), flush=True)
     # features and pixels are at hand, so that a look for copies costs little; else it is left to the job
     copies = search.of_evaluation(data, held, file_hash(run.model_path), reporter(status, stop))
     if copies is not None:

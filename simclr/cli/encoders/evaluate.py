@@ -35,8 +35,8 @@ def evaluate(arguments: list[str]) -> int:
         "--protocol",
         type=str,
         metavar="VALUE",
-        help="knn, linear, fewshot, classifier, or several separated by commas. Default: those that the run's training "
-        "measures, knn,linear for a pre-training and classifier for others.",
+        help="knn, linear, fewshot, words, classifier, or several separated by commas. Default: those that the run's "
+        "training measures, knn,linear for a pre-training (words too with a text encoder), classifier for others.",
     )
     parser.add_argument(
         "--dataset",
@@ -50,8 +50,8 @@ def evaluate(arguments: list[str]) -> int:
     runs_dir = folder_of_runs(options.runs_dir)
     if sets.find(options.RUN, runs_dir) is not None:
         raise ConfigError(
-            f"RUN is {options.RUN}, which are embeddings of another encoder; allowed: a run. For these there is: python "
-            f"-m simclr transfer {options.RUN}."
+            f"RUN is {options.RUN}, which are embeddings of another encoder; allowed: a run. For these there is: "
+            f"python -m simclr transfer {options.RUN}."
         )
     encoder = references.run_or_untrained(options.RUN, runs_dir)
     names = None if options.protocol is None else [name.strip() for name in options.protocol.split(",")]
@@ -123,6 +123,8 @@ def _compare_with_stored(
         print(f"{protocol}: {about['text']}")
         for figure, numbers in about.get("figures", {}).items():
             print(f"  {figure.removeprefix('test/')}: {_interval_text(numbers)}")
+        for figure, chance in about.get("chance", {}).items():
+            print(f"  {figure}: {figures[f'test/{figure}']:.2%}, by guessing {chance:.2%}")
         before = _device_of(stored, protocol)
         if differs and before not in (None, about["device"]):
             print(f"The stored figures of {protocol} are from {before}; these are from {about['device']}.")

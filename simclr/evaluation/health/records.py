@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simclr.curves.metric_info import num_candidates
 from simclr.runs.health_log import Row
 
 MOST_EPOCHS = 2.0**53  # up to here a float holds every whole number
@@ -41,6 +42,8 @@ class Epochs:
 
     Attributes:
         first: the first value of each metric that was recorded at all, within the first epoch for those of training.
+        temperature: None where it is learned.
+        num_candidates: rows among which a positive of a training batch is ranked.
         ended: the run has ended, so that nothing more is to come.
     """
 
@@ -52,6 +55,7 @@ class Epochs:
     temperature: float | None
     num_epochs: int
     peak_rate: float
+    num_candidates: int | None
     ended: bool = False
 
     def __len__(self) -> int:
@@ -81,9 +85,9 @@ class Epochs:
     @property
     def train_share(self) -> Floats:
         """Mean rank of the positive in training as a share of the ranks' range: 0 is perfect, 0.5 guessing."""
-        if self.batch_size is None:
+        if self.num_candidates is None:
             return np.full(len(self), np.nan)
-        return (self.get("train/mean_rank") - 1) / (2 * self.batch_size - 2)
+        return (self.get("train/mean_rank") - 1) / (self.num_candidates - 1)
 
     @property
     def val_share(self) -> Floats:
@@ -104,8 +108,8 @@ class Epochs:
         row, on_probe = self.rows[place], bool(np.isfinite(self.val_share[place]))
         if on_probe and row is not None:
             return f"mean rank {self.get('val/mean_rank')[place]:.3g} of {row.candidates:,} on the probe images"
-        assert self.batch_size is not None
-        return f"mean rank {self.get('train/mean_rank')[place]:.3g} of {2 * self.batch_size - 1:,} in training"
+        assert self.num_candidates is not None
+        return f"mean rank {self.get('train/mean_rank')[place]:.3g} of {self.num_candidates:,} in training"
 
 
 def by_epoch(rows: Sequence[Row], records: Columns, config: Mapping[str, Any], ended: bool = False) -> Epochs:
@@ -123,15 +127,18 @@ def by_epoch(rows: Sequence[Row], records: Columns, config: Mapping[str, Any], e
     of_epoch = {row.epoch: row for row in rows}
     batch, temperature, total = (positive(config.get(name)) for name in ("batch_size", "temperature", "epochs"))
     rates = columns.get("lr", np.empty(0))
+    size = int(batch) if batch and batch >= 2 else None
+    words = bool(config.get("text_encoder"))  # the temperature is learned then
     return Epochs(
         known,
         [of_epoch.get(int(epoch)) for epoch in known],
         values,
         {name: float(column[0]) for name, column in finite.items() if len(column)},
-        int(batch) if batch and batch >= 2 else None,
-        temperature,
+        size,
+        None if words else temperature,
         int(total or 0),
         float(np.nanmax(rates)) if np.isfinite(rates).any() else math.nan,
+        num_candidates({"batch_size": size, "text_encoder": words}) if size is not None else None,
         ended,
     )
 

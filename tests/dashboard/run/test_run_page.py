@@ -342,6 +342,7 @@ def test_chance_is_that_of_the_runs_batch(folder):
     assert metric_info.chance_level("mean_rank", config) == 256
     assert metric_info.chance_level("loss", {"batch_size": 64}) is None  # a supervised run
     assert "ln(2N - 1) = 6.236" in progress_panel.figure_help("loss", math.log(511))
+    assert "ln(N) = 4.852" in progress_panel.figure_help("loss", math.log(128), with_captions=True)
 
 
 def test_a_finished_pre_training_shows_its_test_figures_and_how_they_were_measured(folder):

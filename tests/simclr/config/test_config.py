@@ -340,7 +340,7 @@ def test_options_are_frozen():
 
 
 def test_the_recipes_are_those_of_the_readme():
-    assert set(cfg.recipe_names()) == {"quick", "photos", "notebook", "lightning", "cifar10"}
+    assert set(cfg.recipe_names()) == {"quick", "photos", "notebook", "lightning", "cifar10", "words"}
     assert cfg.recipe_names()[0] == "quick"
 
 

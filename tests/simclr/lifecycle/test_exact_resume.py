@@ -27,11 +27,13 @@ ENDS = {
 }
 KINDS = {
     "pretrain": TINY_PRETRAIN | COMMON | {"version": 1},
+    "words": TINY_PRETRAIN | COMMON | {"version": 1, "text_encoder": "transformer", "held_out": "red star,blue ring"},
     "full": {"batch_size": 16, "num_threads": 1, "accelerator": "cpu", "precision": "32-true"} | COMMON,
     "scratch": TINY | COMMON | {"backbone": "resnet_tiny", "random_weight_init": True},
     "frozen": {"batch_size": 16, "num_threads": 1, "accelerator": "cpu", "precision": "32-true", "freeze_encoder": True}
     | COMMON,
 }
+CONTRASTIVE = ("pretrain", "words")
 
 
 def files_of(run):
@@ -42,7 +44,10 @@ def files_of(run):
     for about in evaluation["protocols"].values():
         del about["seen_at"]
     health = run.health_path.read_bytes() if run.health_path.exists() else b""
-    return run.model_path.read_bytes(), rows_of(run), health, evaluation, film, (run.status.step, run.status.epoch)
+    text = run.path / runs.TEXT_ENCODER
+    assert text.is_file() == bool(run.config.get("text_encoder"))
+    weights = run.model_path.read_bytes(), text.read_bytes() if text.is_file() else b""
+    return weights, rows_of(run), health, evaluation, film, (run.status.step, run.status.epoch)
 
 
 @pytest.fixture
@@ -58,7 +63,7 @@ def ended(tmp_path, finished_run):
         more = {"experiment_version": str(finished_run.path)} if kind in ("full", "frozen") else {}
         log = tmp_path / f"{number}.log"
         arguments = [
-            "pretrain" if kind == "pretrain" else "finetune",
+            "pretrain" if kind in CONTRASTIVE else "finetune",
             *flags(options | more),
             "--runs_dir",
             str(folder),
@@ -116,6 +121,7 @@ def stopped(moments=STOPS):
             marks=pytest.mark.slow,
         ),
         ("frozen", "max_steps", {}),
+        ("words", "max_steps", {}),
     ],
 )
 def test_killed_in_every_phase(ended, kind, end, more):
@@ -194,11 +200,12 @@ VARIANTS = {
 def allowed(kind, end, variant):
     names = VARIANTS[variant]
     return not (
-        ("early_stopping_patience" in ENDS[end] and (kind == "pretrain" or "val_fraction" in names))
+        ("early_stopping_patience" in ENDS[end] and (kind in CONTRASTIVE or "val_fraction" in names))
         or ("backbone" in names and kind in ("full", "frozen"))
-        or ({"micro_batch_size", "knn_every_epochs", "initial_image_size"} & set(names) and kind != "pretrain")
-        or ("devices" in names and kind == "frozen")
-        or ({"images_per_epoch", "mixup_alpha"} & set(names) and kind == "pretrain")
+        or ({"micro_batch_size", "knn_every_epochs", "initial_image_size"} & set(names) and kind not in CONTRASTIVE)
+        or ("devices" in names and kind in ("frozen", "words"))
+        or (({"micro_batch_size"} & set(names) or variant == "streamed") and kind == "words")
+        or ({"images_per_epoch", "mixup_alpha"} & set(names) and kind in CONTRASTIVE)
     )
 
 

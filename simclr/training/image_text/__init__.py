@@ -1,0 +1,1 @@
+"""Pre-training on images and their captions: the module, and its batches."""

@@ -1,0 +1,1 @@
+"""Words and images: captions of shapes, a text encoder, and what a pair of encoders is worth."""
