@@ -28,6 +28,7 @@ PAGES = {
         st.Page(FOLDER / "curves/page.py", title="Curves", icon=":material/show_chart:", url_path="curves"),
         st.Page(FOLDER / "results/page.py", title="Results", icon=":material/table_chart:", url_path="results"),
         st.Page(FOLDER / "transfer/page.py", title="Transfer", icon=":material/grid_on:", url_path="transfer"),
+        st.Page(FOLDER / "lessons/page.py", title="Lessons", icon=":material/school:", url_path="lessons"),
         st.Page(FOLDER / "run/page.py", title="Run", url_path="run", visibility="hidden"),
         st.Page(FOLDER / "copies/page.py", title="Copies", url_path="copies", visibility="hidden"),
         st.Page(FOLDER / "trash/page.py", title="Trash", url_path="trash", visibility="hidden"),
