@@ -40,6 +40,7 @@ PAGES = [
         )
         if (path := FOLDER / f"{name}/page.py").exists()
     ),
+    st.Page(FOLDER / "lessons/page.py", title="Lessons", icon=":material/school:", url_path="lessons"),
 ]
 page = st.navigation(PAGES)
 ui.page_title(page.title)

@@ -39,6 +39,7 @@ ORDER = """
     films
     analysis
     report
+    lessons
     bench
     cli
     entry
@@ -46,7 +47,7 @@ ORDER = """
     shared
     maps
     page_runs page_trash page_copies page_new_run page_run page_experiments page_curves page_results page_race \
-page_embeddings page_augmentations page_transfer
+page_embeddings page_augmentations page_transfer page_lessons
     shell
 """
 LEVELS = {wing: level for level, line in enumerate(ORDER.split("\n")) for wing in line.split()}
@@ -80,6 +81,7 @@ WITHOUT_TORCH = (
     "simclr.transfer.matrix",
     "simclr.analysis",
     "simclr.report",
+    "simclr.lessons",
     "simclr.cli",
 )
 

@@ -100,6 +100,9 @@ def empty(found: list[index.Summary]) -> None:
                 forms.prefill("pretrain", {}, "quick")
             url_state.go("new-run")
         st.caption("Some three minutes on two processor cores, on images that ship with it.", width="content")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption("To learn how it works: three questions, ten minutes each.", width="content")
+        st.page_link("lessons/page.py", label="Lessons", icon=":material/school:", width="content")
     picture(found)
 
 

@@ -29,7 +29,7 @@ STYLE = """
   background-image: linear-gradient(rgb(0 0 0 / 10%), rgb(0 0 0 / 10%));
 }
 [data-testid="stCode"] .token.parameter { color: inherit; }
-[data-testid="stSidebarNavItems"] > li:is(:nth-of-type(5), :nth-of-type(8)) { margin-top: 0.9rem; }
+[data-testid="stSidebarNavItems"] > li:is(:nth-of-type(5), :nth-of-type(8), :nth-of-type(10)) { margin-top: 0.9rem; }
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
 @media (min-width: 900px) {
   [data-testid="stColumn"]:has(.st-key-start-card) {

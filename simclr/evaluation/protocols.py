@@ -295,7 +295,24 @@ def _encoder_figures(
         labels[name] = split.labels.to(device)
         if not features[name].isfinite().all():
             raise ConfigError(f"The network gives values that are no numbers for {name} images, so it has no figures.")
-    return figures_of_features(config, features, labels, data, train, report, protocols, held)
+    found = figures_of_features(config, features, labels, data, train, report, protocols, held)
+    if WORDS in protocols:
+        assert text is not None and data.test is not None and isinstance(config, PretrainConfig)
+        head = projection_head(encoder.num_features, config.hidden_dim, config.projection_dim)
+        _load_head(head, encoder.classifier_name, state)
+        with torch.inference_mode():
+            z = head(features["test"].cpu())
+        measured_words = judging.word_figures(z, facts_of(data.test.factors), text, config.held_out)
+        found |= {f"test/{name}": value for name, value in measured_words.found.items()}
+        found["protocols"][WORDS] = {
+            "text": measured_words.text,
+            "weights": runs.MODEL,
+            "precision": config.precision,
+            "chance": measured_words.chance,
+            "temperature": float(1 / text.scale.detach()),
+            **_circumstances(data, train, device),
+        }
+    return found
 
 
 def figures_of_features(
@@ -365,22 +382,6 @@ def figures_of_features(
         found |= figures
         about["fewshot"] = protocol_of(config, "fewshot", **drawn, **around)
         about["fewshot"]["text"] += _smaller_text(drawn["smaller_classes"], len(labels["training"].unique()))
-    if WORDS in protocols:
-        assert text is not None and data.test is not None and isinstance(config, PretrainConfig)
-        head = projection_head(encoder.num_features, config.hidden_dim, config.projection_dim)
-        _load_head(head, encoder.classifier_name, state)
-        with torch.inference_mode():
-            z = head(features["test"].cpu())
-        measured_words = judging.word_figures(z, facts_of(data.test.factors), text, config.held_out)
-        found |= {f"test/{name}": value for name, value in measured_words.found.items()}
-        about[WORDS] = {
-            "text": measured_words.text,
-            "weights": runs.MODEL,
-            "precision": config.precision,
-            "chance": measured_words.chance,
-            "temperature": float(1 / text.scale.detach()),
-            **around,
-        }
     return found | {"protocols": about}
 
 
