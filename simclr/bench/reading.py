@@ -1,4 +1,4 @@
-"""How quickly images are read from files."""
+"""How quickly images are read from files, and what large photographs cost."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from pathlib import Path
 from torch import Tensor
 
 from simclr.bench.augmentation import SIDE, photos
-from simclr.bench.timing import Row
+from simclr.bench.timing import Row, speedup, take_turns
 from simclr.config import Augmentation
+
+PHOTO_SIDES = (640, 2048, 3456)  # pixels; the last is of 12 million
+KEPT_SIDES = (48, 144, 336)  # at which images are kept that are seen at 32, 96 and 224
+PHOTOS = 4  # that are decoded in a turn
 
 
 def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
@@ -51,3 +55,39 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
                 rate = data.train.num_images / loaded if limit is None else seen / seconds
                 what = f"JPEG files of {side} px, {name}" + (" (decoded once)" if limit is None else "")
                 yield Row("reading", what, rate, "images/s")
+    yield from _large_photos(repeats)
+
+
+def _large_photos(repeats: int) -> Iterator[Row]:
+    """JPEG files decoded at a reduced size by the decoder itself, beside decoding all of them and resizing."""
+    from PIL import Image
+
+    from simclr.data.folders.decoding import decode_image, pixels_of
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for photo in PHOTO_SIDES:
+            names = [f"{photo}-{number}.jpg" for number in range(PHOTOS)]
+            for path, image in zip(names, photos(PHOTOS, photo), strict=True):
+                Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / path, quality=90)
+            for side in KEPT_SIDES:
+
+                def reduced(names: list[str] = names, side: int = side) -> None:
+                    for path in names:
+                        decode_image(folder, path, side)
+
+                def whole(names: list[str] = names, side: int = side) -> None:
+                    for path in names:
+                        with Image.open(folder / path) as image:
+                            pixels_of(image, side)
+
+                seconds = take_turns({"own": reduced, "whole": whole}, repeats)
+                yield Row(
+                    "reading",
+                    f"a JPEG file of {photo:,} px, decoded to {side}",
+                    1e3 * min(seconds["own"]) / PHOTOS,
+                    "CPU-ms",
+                    "decoded whole",
+                    **speedup(seconds["own"], seconds["whole"]),
+                    repeats=repeats,
+                )

@@ -48,7 +48,7 @@ def bench(arguments: list[str]) -> int:
     repeats = int(options.repeats) if str(options.repeats or "5").isdecimal() and options.repeats else 5
     if options.repeats and not (str(options.repeats).isdecimal() and 2 <= repeats <= 100):
         raise ConfigError(f"repeats is {options.repeats}; allowed: a whole number from 2 to 100.")
-    measures: dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]] = dict(PARTS)
+    measures: dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]] = PARTS | ON_REQUEST
     if "accuracy" in parts:
         measures["accuracy"] = _with_data(ON_REQUEST["accuracy"], options.data, options.epochs)
     files = {name: Path(value) for name in ("plot", "json") if (value := getattr(options, name))}

@@ -21,7 +21,7 @@ from simclr import runs
 from simclr.config import DATASETS, ConfigError, FinetuneConfig, RunConfig
 from simclr.data.folders import folder_layout
 from simclr.data.loading import load_run_data
-from simclr.data.sources import Progress
+from simclr.data.sources import Progress, chunk_slices
 from simclr.data.splits import ImageData, Split, film_part, images_digest, label_subset
 from simclr.files import safe_read, writing
 from simclr.files.user_paths import user_path
@@ -56,8 +56,8 @@ def fingerprint(data: ImageData) -> dict[str, Any]:
     """What tells these images, cut as they are, from others."""
     names = hashlib.sha256()
     for source in data.folders:
-        for path in source.paths:
-            names.update(path.encode(errors="surrogateescape") + b"\n")
+        for chunk in chunk_slices(len(source.paths)):
+            names.update(b"\n".join([*source.paths.names(chunk), b""]))
     return {
         "format": FORMAT,
         "classes": None if data.classes is None else list(data.classes),

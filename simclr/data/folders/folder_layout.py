@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -259,12 +260,11 @@ def _wrapper(files: Sequence[str]) -> str:
 def _sets_in(files: Sequence[str]) -> list[str]:
     """The folders at the top where each is a data set of its own, with a train folder; else none."""
     folders: dict[str, set[str]] = {}
-    for path in files:
-        top, _, rest = path.partition("/")
-        inner, mark, _ = rest.partition("/")
+    for path in {path.rpartition("/")[0] for path in files}:
+        top, mark, rest = path.partition("/")
         if not mark:
             return []
-        folders.setdefault(top, set()).add(inner)
+        folders.setdefault(top, set()).add(rest.partition("/")[0])
     if len(folders) < 2 or roles_of(folders):
         return []
     for inside in folders.values():
@@ -311,10 +311,10 @@ def _join_sets(dataset: str, layout: Layout, names: list[str], files: list[str],
 
 def _find_splits(dataset: str, layout: Layout, files: list[str], real: Mapping[str, str]) -> None:
     """Fills in the splits, the classes of each, and what is left out."""
-    tops = Counter(path.split("/", 1)[0] for path in files if "/" in path)
+    tops = _num_below(files)
     roles = roles_of(tops)
     of_role = {role: [name for name in tops if roles.get(name) == role] for role in SPLIT_FOLDERS}
-    in_train = [path for path in files if path.split("/", 1)[0] in of_role["train"] and "/" in path]
+    in_train = [path for name in of_role["train"] for path in _below(files, name)]
     others = [name for name in tops if name not in roles]
     # a class may be called train: then it stands beside other classes and holds no classes of its own
     if not in_train or (others and not any(path.count("/") > 1 for path in in_train)):
@@ -336,7 +336,7 @@ def _find_splits(dataset: str, layout: Layout, files: list[str], real: Mapping[s
     where = {role: _inmost(names[0], files) for role, names in of_role.items() if names}
     _check_twice(dataset, layout, where, real)
     for role, name in where.items():
-        below = [path for path in files if path.startswith(f"{name}/")]
+        below = _below(files, name)
         if role == "train":
             layout.splits[role] = _split_files(layout, name, below)
         elif (found := _held_out(layout, role, name, below)) is not None:
@@ -349,15 +349,37 @@ def _find_splits(dataset: str, layout: Layout, files: list[str], real: Mapping[s
         layout.left_out.append(f"{_number(len(loose), 'image')} beside {of_role['train'][0]}/ (such as {loose[0]})")
 
 
-def _inmost(where: str, files: Sequence[str]) -> str:
+def _below(files: list[str], folder: str) -> list[str]:
+    """Those of sorted paths that lie in a folder."""
+    start = bisect_left(files, f"{folder}/")
+    return files[start : bisect_left(files, f"{folder}0", start)]  # 0 is the sign after /
+
+
+def _num_below(files: list[str]) -> Counter[str]:
+    """Of each folder at the top of sorted paths, in order, how many of them lie in it."""
+    found: Counter[str] = Counter()
+    at = 0
+    while at < len(files):
+        top, mark, _ = files[at].partition("/")
+        end = bisect_left(files, f"{top}0", at) if mark else at + 1
+        if mark:
+            found[top] = end - at
+        at = end
+    return found
+
+
+def _inmost(where: str, files: list[str]) -> str:
     """A split's folder, or the one in it that holds all its folders and repeats its name or says nothing more.
 
     Archives are unpacked so: `test_set/test_set/<class>`, `train/images/<class>`.
     """
-    below = [path.removeprefix(f"{where}/") for path in files if path.startswith(f"{where}/")]
-    inner, _, rest = below[0].partition("/")
+    below = _below(files, where)
+    inner, _, rest = below[0].removeprefix(f"{where}/").partition("/")
     names_nothing = inner.lower() in PLAIN_WORDS or inner.lower() == where.rsplit("/", 1)[-1].lower()
-    if "/" not in rest or not names_nothing or any(not re.match(f"{re.escape(inner)}/[^/]+/", path) for path in below):
+    if "/" not in rest or not names_nothing:
+        return where
+    in_folders = re.compile(f"{re.escape(f'{where}/{inner}')}/[^/]+/")
+    if not all(map(in_folders.match, below)):
         return where
     return _inmost(f"{where}/{inner}", files)
 
@@ -433,14 +455,19 @@ def _split_files(layout: Layout, where: str, paths: list[str], *, needs_direct_i
     names: list[str] = []
     inside, loose = [], []
     inner: dict[str, set[str]] = {}
+    before, name = "", ""
     for path in paths:
-        pieces = path.split("/")
-        if len(pieces) < depth + 2:
+        folder = path.rpartition("/")[0]
+        if folder != before:  # else the class is that of the file before
+            before, pieces = folder, folder.split("/")
+            name = sys.intern(pieces[depth]) if len(pieces) > depth else ""  # one string for a class, not for an image
+            if name:
+                inner.setdefault(name, set()).add("/".join(pieces[depth + 1 :]))
+        if name:
+            inside.append(path)
+            names.append(name)
+        else:
             loose.append(path)
-            continue
-        inside.append(path)
-        names.append(sys.intern(pieces[depth]))  # one string for each class, not for each image
-        inner.setdefault(pieces[depth], set()).add("/".join(pieces[depth + 1 : -1]))
     classes = tuple(sorted(inner))
     shelves = [name for name in classes if len(inner[name]) > 1 and "" not in inner[name]]
     why = ""

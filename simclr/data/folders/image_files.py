@@ -9,7 +9,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ CACHE_WORTH_SECONDS = 1.0  # decoding or checking that took longer is kept for t
 CHECK_SIDE = 64  # pixels at which a file that looks broken is decoded to find out
 MIN_RANGE = 16  # of 256 values, between the darkest and the lightest of an image in which there is something
 MAX_NAMED = 10  # images that broke in training and are named one by one in the log
+NUM_WAITING = 16  # threads that ask for files, whatever the cores: they wait for disks and networks
 
 
 def is_flat(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -55,6 +56,16 @@ class Paths(Sequence[str]):
             raise IndexError(index)
         index %= len(self)
         return os.fsdecode(self._block[self._ends[index - 1] + 1 if index else 0 : self._ends[index]])
+
+    def __iter__(self) -> Iterator[str]:
+        for chunk in chunk_slices(len(self)):
+            yield from map(os.fsdecode, self.names(chunk))
+
+    def names(self, chunk: slice) -> list[bytes]:
+        """Some paths, at least one, as the system has them: much quicker than one by one."""
+        return self._block[self._ends[chunk.start - 1] + 1 if chunk.start else 0 : self._ends[chunk.stop - 1]].split(
+            b"\0"
+        )
 
 
 class FileSource:
@@ -157,7 +168,7 @@ class FileSource:
                         isinstance(cause, OSError) and cause.errno
                     )  # permissions and disks can be repaired
 
-        _in_threads(check, len(self), "Checking images", progress)
+        _in_threads(check, len(self), "Checking images", progress, num_threads=NUM_WAITING)
         found = dict(sorted(found.items()))
         if is_permanent and time.perf_counter() - start > CACHE_WORTH_SECONDS:
             _keep(cache, lambda file: file.write(json.dumps(found).encode()))
@@ -245,11 +256,10 @@ class FileSource:
     def _fingerprint(self) -> str:
         """Changes as soon as a file of the list does."""
         digest = hashlib.sha256(f"{self.folder.resolve()}|{self.side}|{self.values}|3".encode(errors="surrogateescape"))
-        for path in self.paths:
-            with contextlib.suppress(OSError):  # gone or hidden: that is part of the fingerprint
-                found = os.stat(f"{self.folder}/{path}")
-                digest.update(f"{found.st_mode}|{found.st_size}|{found.st_mtime_ns}|".encode())
-            digest.update(os.fsencode(f"{path}\n"))
+        above = os.fsencode(f"{self.folder}/")
+        with ThreadPoolExecutor(NUM_WAITING) as pool:
+            for lines in pool.map(lambda chunk: _file_lines(above, self.paths.names(chunk)), chunk_slices(len(self))):
+                digest.update(lines)
         return digest.hexdigest()[:24]
 
     def _write(self, file: IO[bytes], rows: Indices, images: NDArray[np.uint8]) -> None:
@@ -263,10 +273,24 @@ class FileSource:
             file.write(np.where((here < 0)[:, None, None, None], np.uint8(0), images[here]).tobytes())
 
 
-def _in_threads(work: Callable[[slice], None], count: int, what: str, progress: Progress | None) -> None:
+def _file_lines(above: bytes, names: Iterable[bytes]) -> bytes:
+    """A line for each file below the folder `above`: kind, size and time, where it can be seen, and its name."""
+    lines = []
+    for name in names:
+        try:
+            found = os.stat(above + name)
+            lines.append(b"%d|%d|%d|%b\n" % (found.st_mode, found.st_size, found.st_mtime_ns, name))
+        except OSError:  # gone or hidden: that is part of the fingerprint
+            lines.append(name + b"\n")
+    return b"".join(lines)
+
+
+def _in_threads(
+    work: Callable[[slice], None], count: int, what: str, progress: Progress | None, num_threads: int | None = None
+) -> None:
     """Does `work` on all of 0..count-1; threads, since reading and decoding let go of the interpreter."""
     chunks = chunk_slices(count)
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(num_threads or min(16, os.cpu_count() or 1)) as pool:
         try:
             for number, _ in enumerate(pool.map(work, chunks), start=1):
                 if progress:

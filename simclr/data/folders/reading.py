@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 LARGEST_OWN_SIDE = 224  # pixels; larger images are seen at this side unless image_size asks for more
 SMALLEST_OWN_SIDE = 8  # pixels; smaller images are enlarged to it, since no network takes them
 NUM_SIDE_SAMPLES = 200  # images whose size is looked at to find a folder's own side
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 NUM_CONTRAST_SAMPLES = 32  # images that are decoded to see whether there is anything on them
 
 
@@ -51,7 +52,9 @@ def load(
 
     values = values or PixelValues()
     in_train = layout.splits["train"].paths
-    size, side = _sides(folder, in_train, image_size)
+    size, side, is_reduced = _sides(folder, in_train, image_size)
+    if is_reduced:
+        layout.notes.append(f"JPEG files larger than {2 * side} px are decoded at a reduced size, never below {side}.")
     far = ""
     if values.low is None:
         found, far = find_range_said(folder, in_train)
@@ -117,20 +120,23 @@ def _readable(
     return good
 
 
-def _sides(folder: Path, paths: Sequence[str], image_size: int | None) -> tuple[int, int]:
-    """Side in pixels at which a folder's images are seen, and at which they are kept.
+def _sides(folder: Path, paths: Sequence[str], image_size: int | None) -> tuple[int, int, bool]:
+    """Side in pixels at which a folder's images are seen, at which they are kept, and whether decoders reduce most.
 
     The own side is the one all sampled images share, else the median shorter side. Unless `image_size` says otherwise
     they are seen at it, up to `LARGEST_OWN_SIDE`; larger images are kept at 1.5 times that, enough for random crops.
     """
     indices = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), NUM_SIDE_SAMPLES)).astype(int))
-    sides = []
+    sides, jpeg_sides = [], []
     for index in indices:
         with contextlib.suppress(BrokenImageError):
             sides.append(min(image_size_of(folder, paths[index])))
+            if paths[index].lower().endswith(JPEG_SUFFIXES):
+                jpeg_sides.append(sides[-1])
     own = max(SMALLEST_OWN_SIDE, int(np.median(sides or [LARGEST_OWN_SIDE])))
     size = image_size or min(own, LARGEST_OWN_SIDE)
-    return size, kept_side(own, size)
+    side = kept_side(own, size)
+    return size, side, 2 * sum(own > 2 * side for own in jpeg_sides) > len(sides)
 
 
 def kept_side(own: int, size: int) -> int:

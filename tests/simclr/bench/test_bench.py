@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import make_folder
 
-from simclr.bench import accuracy, budget, growth, loss, parts, run_table, step, timing
+from simclr.bench import accuracy, budget, growth, listing, loss, parts, run_table, step, timing
 from simclr.bench.peak_memory import peak_memory
 from simclr.cli.main import main
 from simclr.objectives import nt_xent
@@ -129,6 +129,14 @@ def test_the_table_of_runs_is_measured_on_runs_as_training_leaves_them(tmp_path,
     rows = list(run_table.measure_size(36, repeats=2))
     assert [row.repeats for row in rows] == [2] * 4 and all(row.unit == "CPU-ms" for row in rows)
     assert rows[0].figure > rows[1].figure > 0  # the first look reads files, the second looks at their times
+
+
+def test_a_large_folder_is_read_as_a_run_reads_it(monkeypatch):
+    monkeypatch.setattr(listing, "LINKS", 40)  # three files for all
+    rows = list(listing.measure_size(3, 30, repeats=2))
+    assert {row.what.partition(", ")[0] for row in rows} == {"90 images in 3 classes"}
+    assert [row.repeats for row in rows] == [1, 2, 2, 2, 2, 1]
+    assert [row.unit for row in rows] == ["CPU-s"] * 5 + ["MiB"] and all(row.figure >= 0 for row in rows)
 
 
 @pytest.fixture(scope="module")

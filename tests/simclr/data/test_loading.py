@@ -407,6 +407,29 @@ def test_sides_seen_and_stored(tmp_path, own, image_size, seen, stored):
     assert torch.equal(again.train.images, loaded.train.images)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "own", "is_reduced"), [(".jpg", 97, True), (".jpg", 96, False), (".jpg", 500, True), (".png", 97, False)]
+)
+def test_large_jpeg_files_are_decoded_at_a_reduced_size_and_that_is_said(
+    tmp_path, monkeypatch, suffix, own, is_reduced
+):
+    folder = make_folder(tmp_path / "set", {"a": 2, "b": 2}, size=(own + 7, own), suffix=suffix)
+    decoded = []
+    fit = decoding.ImageOps.fit
+    monkeypatch.setattr(
+        decoding.ImageOps, "fit", lambda image, *rest: decoded.append(min(image.size)) or fit(image, *rest)
+    )
+    loaded = load(folder, tmp_path, image_size=32)  # kept at 48 pixels
+    said = "JPEG files larger than 96 px are decoded at a reduced size, never below 48."
+    assert (said in loaded.reading) == is_reduced
+    assert decoded and (max(decoded) < own) == is_reduced
+    assert min(decoded) >= 48
+    again = load(folder, tmp_path, image_size=32, memory_limit=0)  # streamed
+    assert torch.equal(
+        again.train.images_at(range(again.train.num_images)), loaded.train.images_at(range(loaded.train.num_images))
+    )
+
+
 def test_side_of_mixed_sizes_is_the_median(tmp_path):
     for i, side in enumerate((10, 20, 90)):
         make_folder(tmp_path / "set" / str(i), {".": 2}, size=(side, side + 5))

@@ -1,6 +1,7 @@
 """Images that are read batch by batch: the same to the byte as in memory; broken files; processes that die."""
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -22,7 +23,7 @@ from simclr import config as cfg
 from simclr import runs
 from simclr.cli.main import main
 from simclr.config import ConfigError
-from simclr.data import batches, loading
+from simclr.data import batches, identity, loading
 from simclr.data import memory as data_memory
 from simclr.data.folders import decoding, folder_files, folder_layout, image_files
 from simclr.lifecycle.train import train
@@ -530,6 +531,33 @@ def test_paths_are_a_compact_sequence():
     assert len(image_files.Paths([])) == 0
     with pytest.raises(IndexError):
         paths[5]
+
+
+def test_chunks_of_paths_are_those_of_the_whole():
+    names = [f"class {number // 300}/é{number}.jpg" for number in range(700)]  # two chunks and a part of one
+    paths = image_files.Paths(names)
+    assert list(paths) == names
+    assert paths.names(slice(256, 512)) == [os.fsencode(name) for name in names[256:512]]
+
+
+def test_the_fingerprint_of_a_folder_is_that_of_its_files_one_by_one(tmp_path):
+    folder = numbered(tmp_path / "set", {"a": 300, "b-ä": 3})
+    names = [*folder_files.find(folder, None).images, "b-ä/gone.jpg"]
+    source = image_files.FileSource(folder, names, 16, tmp_path / "kept")
+    digest = hashlib.sha256(f"{folder.resolve()}|16|{source.values}|3".encode())
+    for name in names:
+        if (folder / name).exists():
+            found = (folder / name).stat()
+            digest.update(f"{found.st_mode}|{found.st_size}|{found.st_mtime_ns}|".encode())
+        digest.update(f"{name}\n".encode())
+    assert source._fingerprint == digest.hexdigest()[:24]
+
+
+def test_what_a_folder_is_known_by_names_its_files(tmp_path):
+    folder = numbered(tmp_path / "set", {"a": 300, "b": 8})
+    data = load(folder, tmp_path, test_fraction=0, val_fraction=0)
+    names = hashlib.sha256("".join(f"{name}\n" for name in data.folders[0].paths).encode())
+    assert identity.fingerprint(data)["files"] == names.hexdigest()[:24]
 
 
 def test_listing_follows_links_but_not_in_circles_and_waits_for_no_pipe(tmp_path):
