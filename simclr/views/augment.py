@@ -167,24 +167,6 @@ def two_views(
     return views[:num], views[num:]
 
 
-def several_views(
-    images: Tensor, ids: Tensor, augmentation: Augmentation, *, num_views: int, seed: int, epoch: int, size: int
-) -> Tensor:
-    """(num_views, N, 3, size, size): independent random views of each image; the first two are those of `two_views`."""
-    num = len(ids)
-    factors = draw_factors(
-        augmentation,
-        ids.repeat(num_views),
-        seed=seed,
-        epoch=epoch,
-        view=torch.arange(num_views).repeat_interleave(num),
-        height=images.shape[2],
-        width=images.shape[3],
-    )
-    source = torch.arange(num).repeat(num_views)
-    return _draw_views(images, source, factors, size, augmentation.blur_kernel_size).unflatten(0, (num_views, num))
-
-
 def to_float(images: Tensor) -> Tensor:
     """uint8 to float32 in 0..1; floating point stays as it is."""
     return images.to(torch.float32) / 255.0 if images.dtype == torch.uint8 else images
