@@ -50,8 +50,8 @@ def evaluate(arguments: list[str]) -> int:
     runs_dir = folder_of_runs(options.runs_dir)
     if sets.find(options.RUN, runs_dir) is not None:
         raise ConfigError(
-            f"RUN is {options.RUN}, which are embeddings of another encoder; allowed: a run. For these there is: python "
-            f"-m simclr transfer {options.RUN}."
+            f"RUN is {options.RUN}, which are embeddings of another encoder; allowed: a run. For these there is: "
+            f"python -m simclr transfer {options.RUN}."
         )
     encoder = references.run_or_untrained(options.RUN, runs_dir)
     names = None if options.protocol is None else [name.strip() for name in options.protocol.split(",")]
