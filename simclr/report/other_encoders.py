@@ -12,14 +12,13 @@ from simclr.added.sets import AddedSet
 from simclr.config import ConfigError
 from simclr.embeddings.references import EncoderRef
 from simclr.report.subjects import Line
-from simclr.results import table_formats
 from simclr.results.index import short_dataset
 from simclr.results.wording import NOTHING
 from simclr.transfer import added_figures, matrix
 from simclr.transfer.matrix import Encoder
 
 NOTE = (
-    "Test accuracy with its 95 % interval: of kNN and linear probe for other test images (Wilson), with few labels of "
+    "With the 95 % interval: of kNN and linear probe for other test images (Wilson), with few labels of "
     "the mean over the draws (Student's t)."
 )
 
@@ -50,14 +49,12 @@ def sections(added: Sequence[AddedSet], lines: Sequence[Line]) -> list[dict[str,
 
 def _section(items: Sequence[AddedSet], lines: Sequence[Line]) -> dict[str, Any]:
     rows = _figures(items, lines)
-    known = {label for label, *_ in rows[1:]}
-    lacking = [item.name for item in items if item.name not in known]
     return {
         "dataset": short_dataset(items[0].dataset),
         "sets": [about(item) for item in items],
-        "rows": table_formats.without_empty(rows) if len(rows) > 1 else [],
-        "notes": [NOTE] if len(rows) > 1 else [],
-        "lacking": lacking,
+        "rows": rows,
+        "notes": [NOTE] if rows else [],
+        "lacking": [item.name for item in items if not rows or item.name not in rows[0]],
     }
 
 
@@ -72,7 +69,7 @@ def about(item: AddedSet) -> dict[str, str]:
 
 
 def _figures(items: Sequence[AddedSet], lines: Sequence[Line]) -> list[list[str]]:
-    """A head, and a row for each encoder of which a figure on these images is kept."""
+    """A column for each encoder of which a figure on these images is kept, a row for each figure; empty without any."""
     dataset = items[0].dataset
     encoders: list[tuple[str, Encoder, str]] = []
     for line in lines:
@@ -81,10 +78,12 @@ def _figures(items: Sequence[AddedSet], lines: Sequence[Line]) -> list[list[str]
             name = own if own and added_figures.is_of(items[0], own) else dataset
             encoders.append((member.label, EncoderRef(member.run), name))
     encoders += [(item.name, item, dataset) for item in items]
-    rows = []
+    columns = {}
     for label, encoder, name in encoders:
         kept = matrix.figures_of(encoder, name)
         texts = [matrix.value_text(matrix.value_of(kept, figure)) for figure in matrix.FIGURES.values()]
         if any(text != NOTHING for text in texts):
-            rows.append([label, *texts])
-    return [["encoder", *(figure.label for figure in matrix.FIGURES.values())], *rows]
+            columns[label] = [text.replace(" %", "\u00a0%") for text in texts]
+    rows = zip((figure.label for figure in matrix.FIGURES.values()), *columns.values(), strict=True)
+    known = [list(row) for row in rows if any(text != NOTHING for text in row[1:])]
+    return [["test accuracy", *columns], *known] if known else []

@@ -27,19 +27,19 @@ def why_not(added: AddedSet, dataset: str) -> str:
     The features of other images are not known, since the encoder is not here. Where only some images of a list have a
     row, an accuracy on these would stand beside accuracies on all.
     """
-    if not is_of(added, dataset):
-        return f"{added.name} has features of images of {added.dataset} alone, and came without an encoder for others."
     lacking = [
         f"{number - having:,} of {number:,} {name}"
         for name, (number, having) in added.num_images.items()
         if having < number
     ]
-    if not lacking:
-        return ""
-    return (
-        f"{added.name} has no features of {' and '.join(lacking)} images; kNN, linear probe and few labels need those "
-        "of all training and test images."
-    )
+    if lacking:
+        return (
+            f"{added.name} has no features of {' and '.join(lacking)} images; kNN, linear probe and few labels need "
+            "those of all training and test images."
+        )
+    if not is_of(added, dataset):
+        return f"{added.name} has features of images of {added.dataset} alone, and came without an encoder for others."
+    return ""
 
 
 def others(added: AddedSet) -> list[dict[str, Any]]:

@@ -70,6 +70,7 @@ def test_what_a_set_cannot_have_is_said_and_not_tried(
     whole = added(run, photos, "whole")
     assert [item.name for item, *_ in matrix.work_of([tested, most, whole], [str(photos), "digits"])] == ["whole"]
     assert "has no features of 60 of 60 train images" in matrix.why_not(tested, str(photos))
+    assert matrix.why_not(tested, "digits") == matrix.why_not(tested, str(photos))  # said once, not in two ways
     assert "has no features of 1 of 60 train and 1 of 36 test images" in matrix.why_not(most, str(photos))
     elsewhere = f"whole has features of images of {photos} alone, and came without an encoder for others."
     assert matrix.why_not(whole, "digits") == elsewhere
@@ -129,7 +130,8 @@ def test_a_report_has_their_maps_and_figures_beside_those_of_the_run(run: Run, p
     text = page.make(["dino", run.id], run.path.parent, with_images=False)
     (rows,) = re.findall(r'aria-label="Figures on photos">.*?</table>', text, re.S)
     cells = re.findall(r"<td>(.*?)</td>", rows)
-    assert re.findall(r'<th scope="row">(.*?)</th>', rows) == ["Pre-training", "dino"]
+    assert re.findall(r'<th scope="col">(.*?)</th>', rows) == ["test accuracy", "Pre-training", "dino"]
+    assert re.findall(r'<th scope="row">(.*?)</th>', rows) == ["kNN"]
     assert len(cells) == 2 and cells[0] == cells[1] and cells[0].endswith(")")
     assert "No figures of" not in text
     assert "Other encoders" not in page.make([run.id], run.path.parent, with_images=False)
