@@ -43,7 +43,7 @@ def worth(pretraining: index.Summary) -> str:
     """The figure that stands for a pre-training in a list."""
     if pretraining.test_linear is not None:
         return f"linear probe {formats.percent(pretraining.test_linear)}"
-    return f"kNN {formats.percent(pretraining.best_knn)}"
+    return f"best validation kNN {formats.percent(pretraining.best_knn)}"
 
 
 def choose(pretrainings: list[index.Summary], place: Any) -> index.Summary:

@@ -43,16 +43,8 @@ def columns(clock: Clock) -> list[dict[str, Any]]:
             "align": "right",
             "sortable": False,
             "rank": 2,
-            "help": "Test accuracy minus that of the from-scratch run on the same labels, in percentage points.",
-        },
-        {
-            "key": "interval",
-            "label": "95 % interval".replace(" %", "\u00a0%"),
-            "align": "right",
-            "sortable": False,
-            "rank": 2,
-            "help": "Of this difference, paired by seed, by Student's t; fewer than three seeds have none. Below: how "
-            "probable so large a difference is by chance, corrected for the number of rows (Holm).",
+            "help": "Test accuracy minus that of the from-scratch run on the same labels, in percentage points. Below: "
+            "standard deviation, and from three seeds on the 95 % interval, paired by seed.",
         },
         {
             "key": "steps",
@@ -104,11 +96,8 @@ def cells(row: ResultRow, evaluation: Mapping[str, Any], scratch: ResultRow | No
         },
         "difference": {
             "text": formats.points(row.gain.mean if row.gain else None),
-            "sub": spread_text(row, row.gain),
-        },
-        "interval": {
-            "text": wording.interval_text(row.gain),
-            "sub": f"p {wording.probability_text(row.p)}" if row.p is not None else "",
+            "sub": " · ".join(filter(None, [spread_text(row, row.gain), *interval(row)])),
+            "title": wording.certainty(row),
         },
         "steps": {"text": wording.steps_text(reached), "sub": wording.beside(reached, steps)},
         "seconds": {
@@ -138,6 +127,11 @@ def address(row: ResultRow, scratch: ResultRow | None) -> str:
     beside = scratch.runs if scratch is not None and row.reached is not None else ()
     ids = list(dict.fromkeys([*ids, *(run.id for run in beside)]))
     return url_state.address("curves", runs=",".join(ids), seeds="std")
+
+
+def interval(row: ResultRow) -> list[str]:
+    """The 95 % interval of the difference; none of fewer than three seeds."""
+    return [wording.interval_text(row.gain)] if row.p is not None else []
 
 
 def spread_text(row: ResultRow, found: Spread | Difference | None) -> str:

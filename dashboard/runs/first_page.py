@@ -69,7 +69,7 @@ def row(summary: index.Summary) -> dict[str, Any]:
             "text": formats.percent(summary.accuracy),
             "sort": summary.accuracy,
             "strong": True,
-            "sub": "" if summary.accuracy is None else "kNN" if summary.kind == "pretrain" else "test",
+            "sub": "" if summary.accuracy is None else "val kNN" if summary.kind == "pretrain" else "test",
         },
         "loss": {"text": formats.decimal(summary.loss), "sort": summary.loss},
         "duration": {"text": formats.duration(seconds), "sort": seconds},

@@ -24,7 +24,7 @@ MAX_TAGS = 100
 ACTIVE, EXAMPLE = 1, 2  # flags of a row
 COLORS = {run_labels.STATE_LABELS[state]: color for state, color in palette.STATE_COLORS.items()}
 RANKS = {"state": 1, "kind": 2, "dataset": 2, "epoch": 2, "started": 2}
-NOTES = {"best_knn": "kNN", "test_top1": "test"}  # of the column that holds both
+NOTES = {"best_knn": "val kNN", "test_top1": "test"}  # of the column that holds both
 
 
 def sub_of(item: Summary) -> str:

@@ -51,7 +51,7 @@ def facts(subject: Subject) -> list[str]:
         f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''}" if len(found) > 1 else f"seed {first.seed}",
     ]
     if subject.group is not None and subject.group.is_choice:
-        words.append("chosen on validation images, no test image read")
+        words.append("chosen on validation images" + ("" if subject.group.tests else ", no test image read"))
     return [word for word in words if word]
 
 

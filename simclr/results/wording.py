@@ -197,6 +197,16 @@ def accuracy_sentence(found: Verdict) -> str:
     )
 
 
+def certainty(row: ResultRow) -> str:
+    """How sure the difference of a row is; empty of fewer than three seeds."""
+    if row.p is None:
+        return ""
+    return (
+        f"95 % interval {interval_text(row.gain)} points, paired by seed; p {probability_text(row.p)}, corrected for "
+        "the number of rows (Holm)"
+    )
+
+
 def how_sure(found: Results) -> str:
     """What fewer seeds than an interval takes leave open, and what the number of test images does; empty without an
     answer."""

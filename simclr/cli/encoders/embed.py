@@ -85,7 +85,9 @@ def embed(arguments: list[str]) -> int:
         embeddings = compute(models, choice, asked, report=report, job=job)
         for model, embedding in zip(models, embeddings, strict=True):
             accuracy = (
-                f"kNN accuracy {embedding.knn_accuracy:.1%}" if embedding.knn_accuracy is not None else "no classes"
+                f"kNN accuracy {embedding.knn_accuracy:.1%}, each image left out"
+                if embedding.knn_accuracy is not None
+                else "no classes"
             )
             of = f" of {choice.other.dataset}" if choice.other is not None else ""
             if embedding.shared_images is not None:

@@ -39,7 +39,9 @@ def embed(*arguments: str) -> None:
 def test_the_command_takes_validation_images_unless_it_is_told_otherwise(pair, capsys):
     embed(*(run.id for run in pair))
     assert [splits_of(run) for run in pair] == [{"val"}, {"val"}]
-    assert "still chooses on validation images" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "still chooses on validation images" in said.err
+    assert ", each image left out" in said.out  # not the kNN accuracy that has neighbours among training images
     embed(pair[0].id, "--split", "test")
     assert splits_of(pair[0]) == {"val", "test"}
 

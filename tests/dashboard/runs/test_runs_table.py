@@ -51,6 +51,7 @@ def test_the_table_sends_figures_as_numbers_and_each_text_once(folder):
     accuracy = rows["cells"]["accuracy"]
     assert accuracy["values"][place] == 0.42
     assert accuracy["noteWords"][accuracy["notes"][place]] == "test"
+    assert sorted(accuracy["noteWords"]) == ["test", "val kNN"]  # no figure stands without what it was measured on
     assert sorted(rows["cells"]["kind"]["words"]) == ["Fine-tuning", "From scratch", "Pre-training"]
     assert data["pages"]["run"] == "run"
 

@@ -147,6 +147,16 @@ def test_a_group_without_test_figures(tmp_path):
     assert "No maps" in found.sections["maps"]
 
 
+def test_a_choice_that_was_tested_is_not_said_to_be_untested(tmp_path):
+    made = make_group(tmp_path, {"0.1": [0.51], "0.2": [0.56], "0.5": [0.4]})
+    for run, role in ((made[1], "chosen"), (made[0], "baseline")):
+        (run.path / runs.EVALUATION).write_text(json.dumps({"test/linear_top1": 0.7, "num_test_images": 2000}))
+        runs.add_meta(run.path, tested={"role": role, "measure": "val_knn", "num_settings": 3, "time": 1.0})
+    answer = report_of(tmp_path, "which-x7k2").sections["answer"]
+    assert "chosen on validation images" in answer and "no test image read" not in answer
+    assert "The 2,000 images alone leave" in answer
+
+
 def test_a_group_with_test_figures_and_its_sweep(tmp_path):
     members = []
     for seed in (0, 1, 2):
