@@ -441,7 +441,7 @@ def evaluate_run(
     """
     other = place.dataset if place is not None and not place.is_own else None
     knows_words = bool(run.config.get("text_encoder")) and other is None and not untrained
-    usual = ("knn", "linear") if run.kind == "pretrain" or untrained else ("classifier",)
+    usual: tuple[str, ...] = ("knn", "linear") if run.kind == "pretrain" or untrained else ("classifier",)
     usual += (WORDS,) if knows_words else ()
     protocols = check_protocols(protocols, "pretrain" if untrained else run.kind, knows_words) or usual
     config, device = ready(run)
@@ -544,8 +544,9 @@ def check_protocols(names: Sequence[str] | None, kind: str, knows_words: bool = 
     Raises:
         ConfigError: if one is unknown, or is none for this kind of run.
     """
-    allowed = PROTOCOLS[:-1] if kind == "pretrain" else PROTOCOLS
-    allowed = allowed if knows_words else tuple(name for name in allowed if name != WORDS)
+    allowed = tuple(
+        name for name in PROTOCOLS if (name != WORDS or knows_words) and (name != "classifier" or kind != "pretrain")
+    )
     for name in names or ():
         if name not in allowed:
             hint = nearest_name(name, allowed)

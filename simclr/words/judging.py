@@ -100,8 +100,8 @@ def retrieval(
 
     Equally similar candidates count half, so that an encoder that maps everything to one point finds nothing.
     """
-    different, own = np.unique(facts, axis=0, return_inverse=True)
-    own = torch.from_numpy(np.ravel(own))  # (N,) which caption is an image's
+    different, places = np.unique(facts, axis=0, return_inverse=True)
+    own = torch.from_numpy(np.ravel(places))  # (N,) which caption is an image's
     similarities = images @ text.embed([caption(FULL, row) for row in different.tolist()]).T  # (N, M)
     num_images, num_captions = similarities.shape
     to_text = _ranks(similarities, similarities.gather(1, own[:, None]))

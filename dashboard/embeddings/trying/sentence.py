@@ -14,9 +14,9 @@ from dashboard.embeddings import choice
 from dashboard.embeddings.choice import VIEW, Side
 from dashboard.shared import url_state
 from simclr.config import ConfigError
-from simclr.embeddings import sentences
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.stored import Embedding
+from simclr.encoders import sentences
 
 SENTENCE = "sentence"  # a colouring
 WIDTH = 460  # pixels

@@ -7,9 +7,10 @@ from dashboard_fixtures import component_with, make_run, open_page, query, texts
 from test_embeddings_page import maps_of
 
 from simclr.config import ConfigError
-from simclr.embeddings import embed, sentences
+from simclr.embeddings import embed
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection
+from simclr.encoders import sentences
 from simclr.models import backbones, heads, state_dicts
 from simclr.words import text_encoder
 from simclr.words.captions import Vocabulary

@@ -103,10 +103,10 @@ def test_exchanging_the_two_sides_changes_nothing_but_the_order_of_ranks():
 
 def test_is_computed_in_float32_under_autocast():
     images, texts = rows(16, 8, dtype=torch.float32)
-    expected = image_text_loss(images, texts, torch.tensor(100.0), different(16))[0]
+    expected, _ = slow(images, texts, torch.tensor(100.0), different(16))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = image_text_loss(images, texts, torch.tensor(100.0), different(16))[0]
-    assert torch.equal(found, expected)
+    assert found.dtype == torch.float32 and found.item() == pytest.approx(expected, rel=1e-5)  # bfloat16: off by 1e-3
 
 
 @pytest.mark.parametrize(
