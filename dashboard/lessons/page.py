@@ -17,10 +17,7 @@ from simclr.lessons.outcome import Outcome
 from simclr.runs import Run
 
 ABOUT = "A question, what you expect, an experiment that you start, and what came out beside what you expected."
-OWN = (
-    "A lesson of your own is a folder with a text in Markdown, `lessons/NAME/lesson.md` beside the runs; how it is "
-    "written: `simclr/lessons/texts/README.md`."
-)
+HOW = shelf.SHIPPED / "README.md"
 TABS = "Links in the text open in a tab of their own, so that the lesson stays open."
 STYLE = """
 <style>
@@ -73,7 +70,8 @@ def shelf_page(found: Sequence[Lesson], faults: Sequence[str]) -> None:
         card(lesson)
     for fault in faults:
         st.warning(escape.markdown(fault), icon=":material/error:")
-    st.caption(OWN)
+    with st.expander("Write a lesson of your own", icon=":material/edit:", key="lessons-how"):
+        st.markdown(HOW.read_text(encoding="utf-8").partition("\n")[2])  # without its title
     url_state.write({})
 
 
