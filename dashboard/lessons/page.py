@@ -137,7 +137,7 @@ def lesson_page(lesson: Lesson) -> None:
     known = experiment.known_runs(lesson, given, store.runs_dir())
     ids = {name: run.id for name, run in known.items()}
     is_going_on = any(run is not None and run.status.is_active for run in there.values())
-    with right:
+    with right, st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
         st.page_link("lessons/page.py", label="All lessons", icon=":material/arrow_back:", query_params={"all": "1"})
         if given.is_complete(lesson) and not is_going_on:
             with st.popover("Begin again", icon=":material/restart_alt:", key="lesson-again"):
