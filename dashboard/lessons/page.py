@@ -17,10 +17,7 @@ from simclr.lessons.outcome import Outcome
 from simclr.runs import Run
 
 ABOUT = "A question, what you expect, an experiment that you start, and what came out beside what you expected."
-OWN = (
-    "A lesson of your own is a folder with a text in Markdown, `lessons/NAME/lesson.md` beside the runs; how it is "
-    "written: `simclr/lessons/texts/README.md`."
-)
+HOW = shelf.SHIPPED / "README.md"
 TABS = "Links in the text open in a tab of their own, so that the lesson stays open."
 STYLE = """
 <style>
@@ -73,7 +70,8 @@ def shelf_page(found: Sequence[Lesson], faults: Sequence[str]) -> None:
         card(lesson)
     for fault in faults:
         st.warning(escape.markdown(fault), icon=":material/error:")
-    st.caption(OWN)
+    with st.expander("Write a lesson of your own", icon=":material/edit:", key="lessons-how"):
+        st.markdown(HOW.read_text(encoding="utf-8").partition("\n")[2])  # without its title
     url_state.write({})
 
 
@@ -139,7 +137,7 @@ def lesson_page(lesson: Lesson) -> None:
     known = experiment.known_runs(lesson, given, store.runs_dir())
     ids = {name: run.id for name, run in known.items()}
     is_going_on = any(run is not None and run.status.is_active for run in there.values())
-    with right:
+    with right, st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
         st.page_link("lessons/page.py", label="All lessons", icon=":material/arrow_back:", query_params={"all": "1"})
         if given.is_complete(lesson) and not is_going_on:
             with st.popover("Begin again", icon=":material/restart_alt:", key="lesson-again"):

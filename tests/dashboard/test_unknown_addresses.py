@@ -46,6 +46,7 @@ PARAMETERS = {
         "large": WORD,
         "folder": TEXT,
     },
+    "lessons": {"lesson": WORD},
     "results": {"experiment": RUN, "labels": NUMBER, "seeds": WORD},
     "embeddings": {
         "left": RUN,

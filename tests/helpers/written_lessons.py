@@ -68,3 +68,40 @@ def write(folder: Path, name: str = "which-temperature", old: str = "", new: str
     path.mkdir(parents=True, exist_ok=True)
     (path / "lesson.md").write_text(TEXT.replace(old, new, 1) if old else TEXT, encoding="utf-8")
     return path
+
+
+TINY = """---
+title: A tiny one
+question: What is the loss after one pass?
+minutes: 1
+runs:
+  one:
+    title: One pass
+    options: {epochs: 1, limit_images: 64, image_size: 16, batch_size: 16, hidden_dim: 16, projection_dim: 8,
+      num_threads: 1, accelerator: cpu, warmup_epochs: 0, film_frames: 0, evaluate: false}
+predictions:
+  loss:
+    ask: What is the validation loss?
+    figure: validation loss of one
+    low: 0
+    high: 10
+---
+## Question
+What is it?
+## Prediction
+Sixteen images in a batch.
+## Experiment
+Press the button.
+## What happened
+It stood at the loss of guessing. [Its curve](curves?runs={one}).
+## The paper
+Chen et al. 2020.
+"""
+
+
+def write_tiny(folder: Path) -> Path:
+    """A lesson whose one run trains in seconds; returns its folder."""
+    path = folder / "a-tiny-one"
+    path.mkdir(parents=True)
+    (path / "lesson.md").write_text(TINY, encoding="utf-8")
+    return path

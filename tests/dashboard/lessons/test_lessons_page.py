@@ -60,6 +60,7 @@ def test_the_list_names_all_lessons_and_what_is_wrong_with_one(folder):
         assert lesson.question in shown
         assert app.button(f"open-lesson-{lesson.name}").label == escape.markdown(lesson.title)
     assert "The lesson broken cannot be read: minutes is x; allowed: a whole number from 1 to 600." in shown
+    assert "`kNN accuracy`, `linear accuracy`" in shown  # how one is written
     press(app, f"open-lesson-{NAME}")
     assert app.title[0].value == escape.markdown("Which temperature?") and query(app, "lesson") == NAME
 
