@@ -4,6 +4,7 @@
     python -m simclr bench --only loss,step --against lightly
     python -m simclr bench --only accuracy --data FOLDER --repeats 3 --against lightly
     python -m simclr bench --only listing        a folder of 1.3 million files, some minutes
+    python -m simclr bench --gpu                 what a GPU gives, in two minutes
     python -m simclr bench --plot costs.html     tables and curves of time and memory against size
 
 Absolute times mean little on shared machines. So the candidates of a comparison take turns in one process. A ratio is

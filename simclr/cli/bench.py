@@ -41,7 +41,15 @@ def bench(arguments: list[str]) -> int:
     }
     for name, text in texts.items():
         parser.add_argument(f"--{name}", type=str, metavar=METAVARS.get(name, "VALUE"), help=text)
+    parser.add_argument(
+        "--gpu",
+        action="store_true",
+        help="What this machine's GPU gives, in two minutes, as one table that can be sent back; only --json goes "
+        "beside it.",
+    )
     options = parse(parser, arguments)
+    if options.gpu:
+        return _gpu({name: value for name in texts if (value := getattr(options, name)) is not None})
 
     parts = _words("only", options.only, (*PARTS, *ON_REQUEST), tuple(PARTS))
     peers = _words("against", options.against, PEERS, ())
@@ -51,10 +59,7 @@ def bench(arguments: list[str]) -> int:
     measures: dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]] = PARTS | ON_REQUEST
     if "accuracy" in parts:
         measures["accuracy"] = _with_data(ON_REQUEST["accuracy"], options.data, options.epochs)
-    files = {name: Path(value) for name in ("plot", "json") if (value := getattr(options, name))}
-    for name, path in files.items():
-        if not path.parent.is_dir():
-            raise ConfigError(f"{name} is {path}; allowed: a file in a folder that exists.")
+    files = {name: path for name in ("plot", "json") if (path := _file_of(name, getattr(options, name))) is not None}
     for peer in peers:
         try:
             __import__(peer)
@@ -80,6 +85,28 @@ def bench(arguments: list[str]) -> int:
         content = {"machine": machine(), "rows": [asdict(row) for row in rows], "growth": [asdict(c) for c in curves]}
         files["json"].write_text(json.dumps(content, indent=1), encoding="utf-8")
     return 0
+
+
+def _gpu(others: dict[str, str]) -> int:
+    """The table of `--gpu`; `others` are the further options that were given."""
+    from simclr.bench.gpu import table
+
+    if strange := [name for name in others if name != "json"]:
+        raise ConfigError(f"{strange[0]} is {others[strange[0]]}, and gpu is asked for; allowed beside gpu: json.")
+    file = _file_of("json", others.get("json"))
+    lines = table.measure()
+    if file is not None:
+        from simclr.bench.timing import machine
+
+        file.write_text(json.dumps({"machine": machine(), "gpu": lines}, indent=1), encoding="utf-8")
+    return 0 if all(line["ok"] for line in lines) else 1
+
+
+def _file_of(name: str, value: str | None) -> Path | None:
+    """The file that an option names, in a folder that exists."""
+    if value and not Path(value).parent.is_dir():
+        raise ConfigError(f"{name} is {value}; allowed: a file in a folder that exists.")
+    return Path(value) if value else None
 
 
 def _with_data(measure: Callable[..., Iterator[Row]], data: str | None, epochs: str | None) -> Any:

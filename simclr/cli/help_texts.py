@@ -135,7 +135,8 @@ A .npy file has a row for each image in the order of --paths, else for each imag
     "bench": """examples:
   python -m simclr bench
   python -m simclr bench --only augmentation,loss --against lightly
-  python -m simclr bench --plot costs.html --json costs.json""",
+  python -m simclr bench --plot costs.html --json costs.json
+  python -m simclr bench --gpu""",
     "results": """examples:
   python -m simclr results
   python -m simclr results RUN --one_seed

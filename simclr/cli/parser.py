@@ -1,7 +1,7 @@
 """From arguments to checked options.
 
-jsonargparse reads the flags. Every value reaches the option models as the text that was written, and they alone
-decide what is allowed. So a value means the same in a file, behind a flag and in the dashboard's forms.
+Every value reaches the option models as the text that was written, and they alone decide what is allowed. So a value
+means the same in a file, behind a flag and in the dashboard's forms.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
-from jsonargparse import ArgumentParser, set_loader
+from typing import Any, NoReturn
 
 from simclr import config as cfg
 from simclr import runs
@@ -31,12 +28,11 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30, width=110)
 
 
-def _text_loader(text: str) -> Any:
-    return yaml.load(text, Loader=yaml.BaseLoader)
+class ArgumentParser(argparse.ArgumentParser):
+    """Raises ConfigError for bad input, in place of ending the program."""
 
-
-# Flags are read as files are: each value is text, or a list or section of texts.
-set_loader("simclr_text", _text_loader, exceptions=(yaml.YAMLError,))
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
 
 
 def command_parser(command: str) -> ArgumentParser:
@@ -46,10 +42,7 @@ def command_parser(command: str) -> ArgumentParser:
         description=SUMMARIES[command],
         epilog=EXAMPLES[command],
         formatter_class=_Help,
-        parser_mode="simclr_text",
-        exit_on_error=False,
         allow_abbrev=False,
-        default_env=False,
     )
 
 
@@ -172,17 +165,19 @@ def parse_run_options(command: str, arguments: list[str]) -> tuple[cfg.RunConfig
         raise SystemExit(FINISHED)
     _check_flags(rest, model)
     values = cfg.load_yaml(cfg.config_path(others["--config"])) if "--config" in others else {}
-    pairs = iter(rest)  # joined, since a value such as -1e-3 would be taken for a flag when it stands alone
-    rest = [argument if "=" in argument else f"{argument}={next(pairs)}" for argument in pairs]
-    try:
-        parsed = parser.parse_args(rest, defaults=False).as_dict()
-    except (argparse.ArgumentError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-        raise ConfigError(f"{_first_line(error)}") from None
-    return cfg.build(model, cfg.overlaid(values, parsed)), others
+    return cfg.build(model, cfg.overlaid(values, _values(rest))), others
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _values(arguments: list[str]) -> dict[str, Any]:
+    """The texts behind checked flags, those of a section in a dictionary of their own; the last of several counts."""
+    found: dict[str, Any] = {}
+    queue = iter(arguments)
+    for argument in queue:
+        name, equals, text = argument[2:].partition("=")
+        section, point, inner = name.partition(".")
+        where = found.setdefault(section, {}) if point else found
+        where[inner or section] = text if equals else next(queue)
+    return found
 
 
 def _check_flags(arguments: list[str], model: type[cfg.Options]) -> None:
@@ -211,10 +206,7 @@ def parse(parser: ArgumentParser, arguments: list[str]) -> Any:
     Raises:
         ConfigError: with the parser's first line.
     """
-    try:
-        return parser.parse_args(arguments)
-    except argparse.ArgumentError as error:
-        raise ConfigError(_first_line(error)) from None
+    return parser.parse_args(arguments)
 
 
 def folder_of_runs(named: str | None) -> Path:

@@ -97,7 +97,7 @@ def _target(options: Any, folder: Path, group: str | None = None) -> start.Targe
         ConfigError: if what is given does not go together, or is not allowed.
     """
     backend, number = options.backend, options.max_running
-    given = {name: value for name in SlurmOptions.model_fields if (value := options.get(f"slurm.{name}")) is not None}
+    given = {name: value for name in SlurmOptions.model_fields if (value := vars(options)[f"slurm.{name}"]) is not None}
     if backend not in (None, "queue", "slurm"):
         raise ConfigError(f"backend is {backend}; allowed: queue or slurm.")
     before = None if group is None else on_slurm.target_of(start.runs_of(group, folder))

@@ -1,5 +1,6 @@
 """The bench command: input, arithmetic, what it counts as waiting, and that each part gives what it says."""
 
+import contextlib
 import json
 import time
 
@@ -9,6 +10,7 @@ import torch
 from conftest import make_folder
 
 from simclr.bench import accuracy, budget, growth, listing, loss, parts, run_table, step, timing
+from simclr.bench.gpu import table
 from simclr.bench.peak_memory import peak_memory
 from simclr.cli.main import main
 from simclr.objectives import nt_xent
@@ -29,6 +31,8 @@ from simclr.runs import Run
         (["--repeats", "1"], "repeats is 1; allowed: a whole number from 2 to 100."),
         (["--only", "accuracy"], "data is unset; allowed for accuracy: a folder that holds train/ and test/."),
         (["--repeats", "many"], "repeats is many; allowed: a whole number from 2 to 100."),
+        (["--gpu", "--only", "loss"], "only is loss, and gpu is asked for; allowed beside gpu: json."),
+        (["--gpu", "--json", "nowhere/at/all"], "json is nowhere/at/all; allowed: a file in a folder that exists."),
         (["--plot", "nowhere/at/all.html"], "plot is nowhere/at/all.html; allowed: a file in a folder that exists."),
     ],
 )
@@ -137,6 +141,44 @@ def test_a_large_folder_is_read_as_a_run_reads_it(monkeypatch):
     assert {row.what.partition(", ")[0] for row in rows} == {"90 images in 3 classes"}
     assert [row.repeats for row in rows] == [1, 2, 2, 2, 2, 1]
     assert [row.unit for row in rows] == ["CPU-s"] * 5 + ["MiB"] and all(row.figure >= 0 for row in rows)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_there_is_no_table_of_one(capsys):
+    assert main(["bench", "--gpu"]) == 2
+    sentence = "gpu is asked for, and torch finds no CUDA device that it can use here; allowed: with one."
+    assert capsys.readouterr() == ("", f"{sentence}\n")
+
+
+def test_a_line_of_the_gpu_table_has_a_limit_and_what_fails_is_named(capsys):
+    def failing():
+        print("progress")
+        raise RuntimeError("too large")
+
+    works = [("product", lambda: 7), ("fail", failing), ("sleep", lambda: time.sleep(60)), ("late", failing)]
+    done, failed, slow, late = table.play(works, seconds=1.0)
+    assert (done["found"], failed["found"]) == ("7", "RuntimeError: too large")
+    assert not slow["ok"] and slow["found"] == "TimeoutError: not done after 1 s"
+    assert late["found"] == "left out: 1 s are over"
+    machine, *rows = table.text([done, failed, slow, late]).splitlines()
+    assert torch.__version__ in machine
+    assert [row.split()[:2] for row in rows] == [
+        ["ok", "product"],
+        ["FAILED", "fail"],
+        ["FAILED", "sleep"],
+        ["ok", "late"],
+    ]
+    assert capsys.readouterr().out == ""  # what is printed on the way is no part of the table
+
+
+def test_a_line_ends_though_it_is_told_so_in_vain_at_first():
+    def stubborn():
+        with contextlib.suppress(TimeoutError):
+            time.sleep(60)
+        time.sleep(60)
+
+    line = table.measured("stubborn", stubborn, seconds=0.2)
+    assert not line["ok"] and line["seconds"] < 30
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""What a GPU gives, as one table that can be sent back."""
