@@ -5,7 +5,7 @@ Streamlit runs this file for every click, whatever the page; app.py starts the s
 
 import streamlit as st
 
-from dashboard.shared import notices, queue, store, ui, url_state
+from dashboard.shared import queue, store, ui, url_state
 
 st.set_page_config(page_icon=ui.ICON, layout="wide")
 ui.style()
@@ -58,7 +58,7 @@ def active_runs() -> None:
         st.badge(f"{num_queued} in the queue", icon=":material/schedule:", color="gray")
     if not states:
         st.caption("No active run")
-    notices.show()
+    queue.tell_of_ends()
 
 
 store.get().summaries(max_age=0)  # whatever a click has changed is seen; parts that refresh themselves begin below

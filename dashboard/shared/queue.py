@@ -1,4 +1,4 @@
-"""The queue as pages show it: who waits, for what, in which order, and what can be done about it."""
+"""Runs that wait or go on, as pages show them: for what, in which order, what can be done about it, and their ends."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components import escape
+from dashboard.components.run_notices import Ended, run_notices
 from dashboard.shared import formats, run_labels, store, ui, url_state
 from simclr import runs
 from simclr.hardware import devices
 from simclr.launch import control, queue, spawn
 from simclr.lifecycle import extend
+from simclr.results import index
 from simclr.runs import Run
 
 NUM_SHOWN = 4
+MOST_ENDED = 20
 POLL_SECONDS = 5.0
 ORDINALS = ("next", "2nd", "3rd")
 
@@ -45,6 +48,29 @@ def look_after_runs() -> None:
         queue.ensure_scheduler(store.runs_dir())
     if any(status.backend == "slurm" for status in active):
         _slurm_poll(str(store.runs_dir())).start()
+
+
+def tell_of_ends() -> None:
+    """The browser's notices: the switch for them, and the runs that have ended since the session began."""
+    active = {item.id for item in store.get().summaries() if item.is_active}
+    gone = st.session_state.setdefault("active-runs", set()) - active
+    ended: list[Ended] = st.session_state.setdefault("ended-runs", [])
+    ended += [_notice(store.get().summary(run)) for run_id in sorted(gone) if (run := store.find(run_id)) is not None]
+    del ended[:-MOST_ENDED]  # the browser knows which it has told
+    st.session_state["active-runs"] = active
+    run_notices(bool(active), ended)
+
+
+def _notice(summary: index.Summary) -> Ended:
+    """The notice of a run's end."""
+    status = summary.status
+    state = run_labels.STATE_LABELS.get(status.state, status.state)
+    text = f"{state} after {formats.duration(index.elapsed(status))}"
+    if status.error:
+        text = f"{state}: {status.error}"
+    elif summary.accuracy is not None:
+        text += f", {'kNN accuracy' if summary.kind == 'pretrain' else 'accuracy'} {formats.percent(summary.accuracy)}"
+    return Ended(summary.id, status.ended or 0.0, summary.title, text, f"run?id={summary.id}")
 
 
 class _Poll:
