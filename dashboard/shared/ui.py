@@ -24,9 +24,14 @@ STYLE = """
 [data-testid="stMain"] [data-testid="stPageLink-NavLink"],
 [data-testid="stMain"] [data-testid="stPageLink-NavLink"] * { font-weight: 450; }
 [data-testid="stMain"] [data-testid="stPageLink-NavLink"]:not(:hover) { background: transparent; }
+[data-testid="stSidebarNavLink"]:focus-visible { outline: 2px solid currentColor; outline-offset: -2px; }
 [data-testid="stCaptionContainer"] { opacity: 1; color: color-mix(in srgb, currentColor 72%, transparent); }
-[data-testid="stBaseButton-primary"]:enabled {  /* darker, so that white text on it is at 4.5:1 in the dark theme too */
+/* text at 4.5:1 in the dark theme too: white on a darker primary colour, and the page's own colour on its tint */
+[data-testid="stBaseButton-primary"]:enabled, [data-testid="stMultiSelect"] [data-tag] {
   background-image: linear-gradient(rgb(0 0 0 / 10%), rgb(0 0 0 / 10%));
+}
+[data-testid="stButtonGroup"] [data-variant="segmented_control"][aria-checked="true"] {
+  color: inherit; font-weight: 550;
 }
 [data-testid="stCode"] .token.parameter { color: inherit; }
 [data-testid="stSidebarNavItems"] > li:is(:nth-of-type(5), :nth-of-type(8), :nth-of-type(10)) { margin-top: 0.9rem; }

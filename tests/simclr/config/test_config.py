@@ -467,6 +467,8 @@ def any_value(name, info, generator):
         return min(high, max(low, low + (high - low) * generator.random() ** 3)) or high
     if name == "tags":
         return [generator.choice(["a", "0012", "no", "x y"]) for _ in range(generator.randint(0, 3))]
+    if name == "held_out":
+        return generator.sample(["red star", "blue circle", "yellow ring"], generator.randint(0, 3))
     if name == "experiment_version":
         return generator.choice([3, "2026-run", "dir/model.pt"])
     return generator.choice(
@@ -494,6 +496,8 @@ def test_any_valid_options_survive_the_file_and_the_flags(tmp_path, number):
             values[key] |= 1
     if model is FinetuneConfig:
         values["random_weight_init"] = True
+        if any(f"augmentation.{name}" in values for name in ("brightness", "contrast", "saturation", "hue")):
+            values.setdefault("augmentation.jitter_probability", 0.5)  # of its own it has none
         values["match_experiment"] = "experiment_version" in values
     if "batch_size" in values:  # a multiple of the processes that share it
         values |= {"devices": 2, "num_nodes": 3, "batch_size": max(6, values["batch_size"] // 6 * 6)}
@@ -505,6 +509,11 @@ def test_any_valid_options_survive_the_file_and_the_flags(tmp_path, number):
         values |= {"devices": 1, "num_nodes": 1}
     if values.get("compile") in cfg.CUDA_GRAPHS:
         values.pop("micro_batch_size", None)
+    if values.get("text_encoder"):  # captions are known of shapes, and one process sees them all
+        values |= {"dataset": "shapes", "devices": 1, "num_nodes": 1, "temperature": 0.2}
+        values.pop("micro_batch_size", None)
+    else:
+        values.pop("held_out", None)
     if "eta_min" in values:  # at most the peak rate, which depends on three other options
         values["eta_min"] = min(values["eta_min"], 1e-9)
     if values.get("initial_image_size") and values.get("image_size"):  # the first views are the smaller ones

@@ -8,7 +8,7 @@ from dashboard_fixtures import find, group_of, make_group, make_run, make_varian
 from simclr import runs
 from simclr.cli.main import main
 from simclr.experiments import partners
-from simclr.results import group_wording, groups, statistics, trials
+from simclr.results import group_wording, groups, statistics, trials, wording
 from simclr.results.index import RunIndex
 from simclr.sweeps import choice
 
@@ -85,9 +85,9 @@ def test_a_plain_one_that_is_best_stands_beside_the_next(tmp_path):
 def test_several_arms_and_shares_are_answered_together(tmp_path):
     make_variants(tmp_path, WAYS, **BOTH)
     group, found, rows = compared(tmp_path)
-    told = [item for item in rows if item.p is not None and item.p < group_wording.LEVEL]
+    told = [item for item in rows if item.p is not None and item.p < wording.MOST_BY_CHANCE]
     text = group_wording.answer(group, found, TOP1)
-    number = group_wording.number_word(len(told)).capitalize()
+    number = wording.number_word(len(told)).capitalize()
     assert 0 < len(told) < 8
     assert text.startswith(f"**{number} of eight settings can be told apart from plain** by three seeds: mixup, ")
     assert "mixup, fine-tuned, 100 % of the labels: +10.7 points (" in text
