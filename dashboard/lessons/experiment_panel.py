@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import formats, jobs, run_actions, run_labels, store, ui, url_state
+from dashboard.shared import jobs, run_actions, store, ui, url_state
 from simclr import runs
 from simclr.config import ConfigError
 from simclr.lessons import answers, experiment, shelf
@@ -41,17 +41,7 @@ def _line(title: str, run: Run | None) -> tuple[float, str]:
     if run is None:
         return 0.0, f"{title} · not started"
     status = run.status
-    facts = [title]
-    if status.state == "stopping":
-        facts.append(run_actions.stopping_text(status))
-    elif status.is_active and not status.steps:
-        facts.append(status.phase or status.reason or run_labels.STATE_LABELS[status.state].lower())
-    elif status.is_active:
-        facts.append(f"epoch {status.epoch} of {status.epochs}")
-        facts += [f"{formats.duration(status.eta_seconds)} left"] if status.eta_seconds is not None else []
-    else:
-        facts.append(run_labels.STATE_LABELS[status.state].lower())
-    return status.progress, " · ".join(facts)
+    return status.progress, f"{title} · {run_actions.progress_words(status)}"
 
 
 @st.fragment(run_every=1.0)

@@ -21,7 +21,7 @@ from dashboard.components.live_chart import live_chart
 from dashboard.maps import disagreement_cards, film_maps, map_choice, map_images, race_films
 from dashboard.maps.race_films import Frames
 from dashboard.race import curves
-from dashboard.shared import asked, formats, run_actions, run_labels, store, ui, url_state
+from dashboard.shared import asked, formats, run_actions, store, ui, url_state
 from simclr import config as cfg
 from simclr import runs
 from simclr.analysis import cards
@@ -184,18 +184,8 @@ def progress(run_id: str) -> None:
         ui.page_title(f"{100 * share:.0f} % · {TITLE}")
     for column, item, name in zip(st.columns(2, gap="medium"), found, race_films.NAMES, strict=True):
         status = item.status
-        facts = [name]
-        if status.state == "stopping":
-            facts.append(run_actions.stopping_text(status))
-        elif status.is_active and not status.steps:
-            facts.append(status.phase or status.reason or run_labels.STATE_LABELS[status.state].lower())
-        elif status.is_active:
-            facts.append(f"epoch {status.epoch} of {status.epochs}")
-            facts += [f"{formats.duration(status.eta_seconds)} left"] if status.eta_seconds is not None else []
-        else:
-            facts.append(run_labels.STATE_LABELS[status.state].lower())
         with column:
-            st.progress(status.progress, text=escape.markdown(" · ".join(facts)))
+            st.progress(status.progress, text=escape.markdown(f"{name} · {run_actions.progress_words(status)}"))
             if stalled := runs.stalled(status):
                 st.caption(f":orange[:material/hourglass_disabled:] {escape.markdown(stalled)}")
 

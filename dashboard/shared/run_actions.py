@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.shared import store, url_state
+from dashboard.shared import formats, run_labels, store, url_state
 from dashboard.shared.ui import report_errors
 from simclr import runs
 from simclr.config import ConfigError
@@ -31,6 +31,18 @@ def stopping_text(status: Status) -> str:
     """How long a run that was asked to stop may still take to save."""
     left = runs.STOP_GRACE_SECONDS - max(0.0, time.time() - (status.stop_requested or time.time()))
     return f"saving, {left:.0f} s until it is killed" if left > 0 else "being killed"
+
+
+def progress_words(status: Status) -> str:
+    """How far a run is: `epoch 3 of 20 · 1 min 10 s left`, `loading libraries`, `finished`."""
+    if status.state == "stopping":
+        return stopping_text(status)
+    if not status.is_active:
+        return run_labels.STATE_LABELS[status.state].lower()
+    if not status.steps:
+        return status.phase or status.reason or run_labels.STATE_LABELS[status.state].lower()
+    left = f" · {formats.duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
+    return f"epoch {status.epoch} of {status.epochs}{left}"
 
 
 def resumable(run: Run) -> bool:

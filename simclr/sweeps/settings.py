@@ -261,12 +261,7 @@ class Sweep:
                     text = cfg.to_yaml(self.supervised(pretraining, "0", member))
                 except ConfigError as error:
                     raise ConfigError(f"{error} (with {', '.join(filter(None, [variant.title, arm]))})") from None
-                if text in seen:
-                    raise ConfigError(
-                        f"supervised.axes give the same options twice, as {seen[text].title} and as {variant.title}; "
-                        "allowed: settings that differ."
-                    )
-                seen[text] = variant
+                _note_once(seen, text, variant, "supervised.axes")
 
     def _check_settings(self) -> None:
         seen: dict[str, Setting] = {}
@@ -277,12 +272,17 @@ class Sweep:
                 is_named = all(f"{axis} is {label};" in str(error) for axis, label in setting.labels.items())
                 where = "" if is_named else f" (with {setting.title})"
                 raise ConfigError(f"{error}{where}") from None
-            if text in seen:
-                raise ConfigError(
-                    f"axes give the same options twice, as {seen[text].title} and as {setting.title}; allowed: "
-                    "settings that differ."
-                )
-            seen[text] = setting
+            _note_once(seen, text, setting, "axes")
+
+
+def _note_once(seen: dict[str, Setting], text: str, setting: Setting, axes: str) -> None:
+    """Keeps a setting under the text of its options; refuses two that come to the same."""
+    if text in seen:
+        raise ConfigError(
+            f"{axes} give the same options twice, as {seen[text].title} and as {setting.title}; allowed: settings that "
+            "differ."
+        )
+    seen[text] = setting
 
 
 def _setting(axes: Sequence[Axis], points: Sequence[Value]) -> Setting:
