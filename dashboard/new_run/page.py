@@ -26,7 +26,7 @@ RECIPE_NOTES = {
     "cifar10": "ResNet-18 with the small-image stem, 200 epochs, batch 512, SGD.",
 }
 COLUMNS = 3
-MOST_NAMED = 4  # options of a folded group
+MOST_NAMED = 3  # options of a folded group
 
 
 NAME_LENGTH = 100
@@ -267,7 +267,8 @@ def folded_label(group: str, names: list[str], differing: Collection[str]) -> st
     """
     options = cfg.option_names(cfg.MODELS[forms.state()["kind"]])
     number = sum(each in names or any(name.startswith(f"{each}.") for name in names) for each in differing)
-    shown = [cfg.label(name.rpartition(".")[2], options[name]).lower() for name in names[:MOST_NAMED]]
+    labels = [cfg.label(name.rpartition(".")[2], options[name]) for name in names[:MOST_NAMED]]
+    shown = [label.partition(" (")[0].lower() for label in labels]  # without units
     more = " …" if len(names) > MOST_NAMED else ""
     changed = f" :blue-badge[{number} changed]" if number else ""
     return f"{group} :small[:gray[{escape.markdown(', '.join(shown))}{more}]]{changed}"
