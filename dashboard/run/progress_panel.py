@@ -134,11 +134,14 @@ def live(run_id: str, state: str) -> None:
     if summary.state != state:
         st.rerun()
     ui.page_title(tab_title(summary))
-    if stalled := runs.stalled(summary.status):
-        st.warning(escape.markdown(stalled), icon=":material/hourglass_disabled:")
-    elif summary.status.reason:
-        st.info(escape.markdown(summary.status.reason), icon=":material/info:")
-    verdict_panel.headline(run, summary)
+    # What comes and goes has a container of its own: charts that change their place are made anew, and lose their zoom.
+    with st.container():
+        if stalled := runs.stalled(summary.status):
+            st.warning(escape.markdown(stalled), icon=":material/hourglass_disabled:")
+        elif summary.status.reason:
+            st.info(escape.markdown(summary.status.reason), icon=":material/info:")
+    with st.container():
+        verdict_panel.headline(run, summary)
     draw_progress(run, summary)
     draw_curves(run, summary)
 
@@ -157,7 +160,8 @@ def draw_progress(run: Run, summary: index.Summary) -> None:
     with st.container(border=True, key="facts", horizontal=True, horizontal_alignment="distribute", gap="small"):
         for label, value, *help_text in facts(run, summary):
             st.metric(label, value, width="content", help=help_text[0] if help_text else None)
-    verdict_panel.advice(run, summary)
+    with st.container():
+        verdict_panel.advice(run, summary)
 
 
 def draw_curves(run: Run, summary: index.Summary) -> None:

@@ -67,7 +67,7 @@ STYLE = """
 [class*="st-key-card-"] { transition: border-color 120ms; }
 [class*="st-key-card-"]:hover { border-color: color-mix(in srgb, currentColor 35%, transparent); }
 @media (forced-colors: active) {  /* what says something by its colour alone keeps it */
-  .dot, .legend .bar i, .group-bar span, .run-notices::before, [data-testid="stProgress"] [role="progressbar"] *,
+  .dot, .legend .bar i, .group-bar span, [data-testid="stProgress"] [role="progressbar"] *,
   [data-testid="stCheckbox"] label > :is(span, div):first-of-type * { forced-color-adjust: none; }
   :is(button, a)[aria-pressed="true"], [aria-selected="true"], [aria-checked="true"] { outline: 2px solid Highlight; }
 }

@@ -162,7 +162,7 @@ def test_forced_colours_keep_what_colours_mean(browser, shipped, filled):
     tab.open(f"/embeddings?left={example('pretrain')}&method=pca")
     expect(page.locator(".emap canvas.points").first).to_be_visible()
     dots = page.locator(".emap .legend .dot")
-    assert dots.count() >= 5
+    expect(dots).to_have_count(10)
     colors = dots.evaluate_all("all => all.map(e => getComputedStyle(e).backgroundColor)")
     assert len(set(colors)) >= 5
     tab.context.close()
