@@ -10,6 +10,7 @@ import pytest
 from simclr.hardware import waiting
 from simclr.hardware.usage import UsageMeter
 from simclr.hardware.waiting import WaitMeter
+from simclr.runs.status_writer import _TrainingUsage
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
@@ -70,3 +71,12 @@ def test_a_run_that_fills_the_cores_waits_for_itself(monkeypatch):
     assert meter.sample()["held_up"] == 0.0
     monkeypatch.setattr(meter, "_cpu", lambda family: 90.0)
     assert meter.sample()["held_up"] == 0.5
+
+
+def test_a_status_keeps_the_mean_over_the_training():
+    usage = _TrainingUsage()
+    usage.add({"held_up": None, "memory": 5})
+    usage.add({"held_up": 0.2, "memory": 9})
+    found = usage.add({"held_up": 0.6, "memory": 7})
+    assert found["mean_held_up"] == pytest.approx(0.4)
+    assert (found["usage_samples"], found["peak_memory"], found["mean_gpu_percent"]) == (3, 9, None)
