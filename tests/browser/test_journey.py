@@ -168,12 +168,7 @@ def test_a_killed_server_loses_nothing(server: Server, browser: object) -> None:
     # a zoom of the user's own is still there after refreshes that brought new steps
     tab.charts_are_drawn()
     chart = page.locator(".js-plotly-plot").first
-    box = chart.locator(".nsewdrag").first.bounding_box()
-    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
-    page.mouse.up()
-    zoomed = chart.evaluate("node => node._fullLayout.xaxis.range")
+    zoomed = tab.zoom(chart)
     points = chart.evaluate("node => node.data[0].x.length")
     deadline = time.monotonic() + 60
     while chart.evaluate("node => node.data[0].x.length") <= points and time.monotonic() < deadline:

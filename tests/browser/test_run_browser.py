@@ -18,12 +18,7 @@ def test_a_zoom_stays_when_advice_comes_and_goes(browser, server):
     tab.open(f"/run?id={run.id}")
     tab.charts_are_drawn()
     chart = page.locator(".js-plotly-plot").first
-    box = chart.locator(".nsewdrag").first.bounding_box()
-    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
-    page.mouse.up()
-    zoomed = chart.evaluate("node => node._fullLayout.xaxis.range")
+    zoomed = tab.zoom(chart)
     assert chart.evaluate("node => node._fullLayout.xaxis.autorange") is False
     for share, advice in ((0.6, 1), (0.0, 0)):
         runs.change_status(run.path, {"mean_held_up": share, "usage_samples": 9})

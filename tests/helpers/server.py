@@ -114,6 +114,15 @@ class Tab:
     def charts_are_drawn(self, timeout: int = PAGE_MS) -> None:
         expect(self.page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=timeout)
 
+    def zoom(self, chart: object) -> list[float]:
+        """Drags over part of a chart, as a user zooms; returns the range of x that it shows then."""
+        box = chart.locator(".nsewdrag").first.bounding_box()
+        self.page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
+        self.page.mouse.down()
+        self.page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+        self.page.mouse.up()
+        return chart.evaluate("node => node._fullLayout.xaxis.range")
+
     def shot(self, title: str) -> None:
         self.shots += 1
         SCREENSHOTS.mkdir(exist_ok=True)

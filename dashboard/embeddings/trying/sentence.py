@@ -13,10 +13,12 @@ from dashboard.components import escape
 from dashboard.embeddings import choice
 from dashboard.embeddings.choice import VIEW, Side
 from dashboard.shared import url_state
+from simclr import runs
 from simclr.config import ConfigError
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.stored import Embedding
 from simclr.encoders import sentences
+from simclr.runs import metrics_csv
 
 SENTENCE = "sentence"  # a colouring
 WIDTH = 460  # pixels
@@ -66,10 +68,19 @@ def _values(embeddings: Sequence[Embedding], sides: Sequence[Side]) -> list[NDAr
     for model, embedding in zip(choice.models_of(sides), embeddings, strict=True):
         if sentences.knows_words(model):
             key = f"{embedding.folder} {embedding.provenance.get('features_sha256')}"
-            found.append(sentences.similarities(model, _projections(key, model, embedding), VIEW[SENTENCE].strip()))
+            encoder = metrics_csv.signature(model.run.path / runs.TEXT_ENCODER)
+            found.append(_similarities(key, encoder, VIEW[SENTENCE].strip(), model, embedding))
         else:
             found.append(np.full(embedding.num_images, np.nan, dtype=np.float32))
     return found
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _similarities(
+    key: str, encoder: Any, sentence: str, _model: EncoderRef, _embedding: Embedding
+) -> NDArray[np.float32]:
+    """Kept, since one drawing of the page asks twice: whether the sentence is understood, and for its colours."""
+    return sentences.similarities(_model, _projections(key, _model, _embedding), sentence)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the features of the maps")
