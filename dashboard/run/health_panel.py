@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.components.live_chart import live_chart
 from dashboard.run import verdict_panel
-from dashboard.run.health_figures import histograms, plane, spectrum, spread, with_cursor
+from dashboard.run.figures import histograms, plane, spectrum, spread, with_cursor
 from dashboard.run.view_state import VIEW, write_address
 from dashboard.shared import figures, formats, store, url_state
 from simclr.curves import metric_info, smoothing
@@ -71,7 +71,6 @@ def _section(run_id: str) -> None:
     summary = store.get().summary(run)
     rows, columns = verdict_panel.rows_of(run), metrics_csv.live_columns(run.metrics_path)
     epochs = epochs_of(rows, columns)
-    st.header("Health", anchor=False)
     if not epochs:
         nothing(run, summary)
         return

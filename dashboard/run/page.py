@@ -5,10 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.run import diagram_panel, health_panel, use_panel, verdict_panel, words_panel
-from dashboard.run.details_panel import final_test, log_section, options_and_origin, show_traceback
+from dashboard.run import diagram_panel, use_panel, verdict_panel
+from dashboard.run.details_panel import show_traceback
 from dashboard.run.partners_panel import next_steps, partner_states, run_link, watch_partners
-from dashboard.run.progress_panel import draw_curves, draw_progress, live, tab_title
+from dashboard.run.progress_panel import draw_progress, live, tab_title
+from dashboard.run.sections import sections
 from dashboard.run.view_state import VIEW, write_address
 from dashboard.shared import asked, formats, jobs, queue, run_actions, run_labels, store, ui, url_state
 from dashboard.shared.copies import line as copies_line
@@ -146,6 +147,14 @@ def header(run: Run, summary: index.Summary) -> None:
         st.caption(f":material/update: Trained longer than planned: {longer}.")
     if isinstance(reading := run.meta.get("data_reading"), str):
         st.caption(f":material/folder_open: {escape.markdown(reading)}")
+    with st.container(horizontal=True, gap="medium", key="run-links"):
+        links(run, summary)
+    if run.notes:
+        st.text(run.notes)
+
+
+def links(run: Run, summary: index.Summary) -> None:
+    """To what belongs to a run: where it comes from, its race and group, its pairs of views."""
     if summary.kind in ("finetune", "scratch") and (source := store.find(str(summary.experiment or ""))):
         relation = "Compared with" if summary.kind == "scratch" else "From"
         label = f"{relation} {escape.markdown(store.get().summary(source).title)}"
@@ -160,8 +169,6 @@ def header(run: Run, summary: index.Summary) -> None:
         label = "The race: both networks side by side"
         st.page_link("race/page.py", label=label, icon=":material/flag:", query_params={"id": found.scratch.id})
     group_link(run)
-    if run.notes:
-        st.text(run.notes)
 
 
 def repeat_with_seeds(run: Run, source: Run) -> None:
@@ -265,30 +272,22 @@ def page() -> None:
         verdict_panel.headline(run, summary)
     if summary.state == "failed":
         show_traceback(run)
-        log_section(run, summary)
     if summary.state == "queued":
         queued(run.id)
         if summary.status.backend == "local":
             queue_actions(run)
-        options_and_origin(run)
-        return
-    if summary.is_active:
+    elif summary.is_active:
         live(run.id, summary.state)
         diagram_panel.section(run, summary)
     else:
         draw_progress(run, summary)
         copies_line.show(run, "check-copies")
-        diagram_panel.section(run, summary)
         after_training(run, summary)
-        draw_curves(run, summary)
-    if summary.kind == "pretrain" and summary.state not in ("queued", "starting"):
-        health_panel.section(run.id, summary.is_active)
-    if not summary.is_active:
-        words_panel.section(run)
-        final_test(run)
-    if summary.state != "failed":
-        log_section(run, summary)
-    options_and_origin(run)
+        if summary.state != "failed":
+            diagram_panel.section(run, summary)
+    sections(run.id)
+    if summary.state == "failed":
+        diagram_panel.section(run, summary)
 
 
 if __name__ == "__main__":  # Streamlit runs a page as the main module

@@ -120,13 +120,15 @@ def _arm(run: Run, arm: str, fraction: float, partner: index.Summary | None, bas
     title, text = TITLES[arm]
     if partner is not None and partner.test_accuracy is not None:
         gain = partner.test_accuracy - base if arm != "scratch" and base is not None else None
-        st.metric(
-            title,
-            formats.percent(partner.test_accuracy),
-            delta=f"{formats.points(gain)} against from scratch" if gain is not None else None,
-            help=f"Accuracy on the test images. {text}",
-        )
-        run_link("Open", partner.id, ":material/arrow_forward:")
+        with st.container(horizontal=True, vertical_alignment="bottom", gap=None):
+            st.metric(
+                title,
+                formats.percent(partner.test_accuracy),
+                delta=f"{formats.points(gain)} against from scratch" if gain is not None else None,
+                help=f"Accuracy on the test images. {text}",
+                width="stretch",
+            )
+            run_link("Open", partner.id, ":material/arrow_forward:")
         return
     st.markdown(f"**{title}**")
     if partner is None:

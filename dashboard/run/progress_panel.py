@@ -143,7 +143,6 @@ def live(run_id: str, state: str) -> None:
     with st.container():
         verdict_panel.headline(run, summary)
     draw_progress(run, summary)
-    draw_curves(run, summary)
 
 
 def draw_progress(run: Run, summary: index.Summary) -> None:
@@ -162,6 +161,16 @@ def draw_progress(run: Run, summary: index.Summary) -> None:
             st.metric(label, value, width="content", help=help_text[0] if help_text else None)
     with st.container():
         verdict_panel.advice(run, summary)
+
+
+def curves(run_id: str, active: bool) -> None:
+    """The curves; those of a run that is going on grow by themselves."""
+    st.fragment(run_every=2 if active else None)(_curves)(run_id)
+
+
+def _curves(run_id: str) -> None:
+    if (run := store.find(run_id)) is not None:
+        draw_curves(run, store.get().summary(run))
 
 
 def draw_curves(run: Run, summary: index.Summary) -> None:

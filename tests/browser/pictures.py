@@ -95,7 +95,7 @@ def take(tab: Tab, server: Server, images: Path | None) -> None:
     page.set_viewport_size({"width": 1440, "height": 3200})
     expect(page.get_by_text("Alignment and uniformity").first).to_be_visible()
     page.wait_for_timeout(3000)
-    top = page.get_by_role("heading", name="Health", exact=True).bounding_box()
+    top = page.get_by_role("tab", name="Health", exact=True).bounding_box()
     end = page.get_by_text(re.compile("^Measured on")).first.bounding_box()
     box = {"x": top["x"] - 24, "y": top["y"] - 4, "width": 1160, "height": end["y"] + end["height"] - top["y"] + 20}
     keep(page, "health", clip=box)

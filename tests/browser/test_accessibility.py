@@ -52,6 +52,7 @@ PAGES = {
     "Transfer": "/transfer",
     "Run": f"/run?id={example('pretrain')}",
     "Fine-tuned run": f"/run?id={example('finetune')}",
+    **{f"Run, {tab}": f"/run?id={example('pretrain')}&tab={tab}" for tab in ("health", "test", "options", "reproduce")},
     "Unknown run": "/run?id=no-such-run",
     "Copies": f"/copies?id={example('pretrain')}",
     "Trash": "/trash",

@@ -123,7 +123,7 @@ NASTY = ["x; touch pwned", "$(touch pwned)", "it's", '"a" `b`', "-x", "--seed 3"
 def test_the_command_that_repeats_a_run_is_for_its_folder_alone(folder: Path, tmp_path: Path, name: str) -> None:
     made = make_run(folder)
     made.path.rename(folder / name)
-    app = open_page("run", id=name)
+    app = open_page("run", id=name, tab="reproduce")
     assert not app.exception
     command = next(item.value for item in app.code if item.value.startswith("python -m simclr"))
     words = (
@@ -272,7 +272,8 @@ def test_no_text_of_a_run_or_an_address_comes_alive_on_any_page(hostile: Any, br
         ("", {}, NAME),
         ("run", {"id": NAME}, f"There is no run {NAME} in"),
         *(("run", {"id": ids[name]}, NAME) for name in ("first", "failed", "stopped", "running", "queued")),
-        ("run", {"id": ids["tuned"]}, f"{CLASS} 2"),  # a name in its charts
+        ("run", {"id": ids["tuned"], "tab": "test"}, f"{CLASS} 2"),  # a name in its charts
+        *(("run", {"id": ids["first"], "tab": tab}, NAME) for tab in ("health", "options", "log", "reproduce")),
         ("run", {"id": CLASS}, CLASS),
         ("augmentations", {"run": NAME, "preset": NAME}, NAME),
         ("augmentations", {"run": ids["first"], "part": "encoder", "encoder": NAME}, NAME),

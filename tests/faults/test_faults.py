@@ -31,6 +31,7 @@ from dashboard_fixtures import make_run, open_page, texts
 from fault_helpers import holds, options, resume, resume_at, serve
 from waiting import background, group_of, wait_for  # noqa: F401
 
+from dashboard.run import sections
 from simclr import config as cfg
 from simclr import runs
 from simclr.cli import main as cli
@@ -474,7 +475,8 @@ def test_what_has_no_business_in_the_folder_costs_itself_alone(tiny_runs, tmp_pa
 
 @pytest.mark.slow
 def test_every_page_of_every_foreign_run_opens(tiny_runs, tmp_path):
-    pages = [("run", {"id": name}) for name in foreign(tiny_runs, tmp_path)]
+    names = foreign(tiny_runs, tmp_path)
+    pages = [("run", {"id": name, "tab": tab}) for name in names for tab in sections.TABS]
     pages += [(page, {}) for page in ("curves", "results", "embeddings", "new_run")]
     wrong = {str(page): found[0].message for page in pages if (found := open_page(page[0], **page[1]).exception)}
     assert wrong == {}

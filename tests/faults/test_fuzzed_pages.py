@@ -22,6 +22,7 @@ from dashboard_fixtures import make_experiment, open_page
 from leaky_runs import leaky, pair
 from test_hostile_folders import ODD_VALUES, template
 
+from dashboard.run import sections
 from simclr import runs
 
 NUM_QUICK, NUM_SLOW = 30, 300
@@ -148,7 +149,7 @@ def show(
         runs_dir.mkdir()
         names = list(make_folders(runs_dir, moulds, part))
         for number, name in zip(part, names, strict=True):
-            found += [tried(page, **address(page, name)) for page in pages(number)]
+            found += [tried(page.partition("/")[0], **address(page, name)) for page in pages(number)]
         found += [tried(page) for page in MANY]
         found.append(tried("curves", runs=",".join(names), x="epoch"))
         shutil.rmtree(runs_dir)
@@ -156,16 +157,22 @@ def show(
 
 
 def address(page: str, name: str) -> dict[str, str]:
+    """page: its folder; of a run with the tab, `run/health`."""
+    page, _, tab = page.partition("/")
     names = {"run": "id", "embeddings": "left", "augmentations": "run", "results": "experiment", "race": "id"}
     names |= {"copies": "id", "transfer": "encoders"}
-    return {names[page]: name}
+    return {names[page]: name, "tab": tab} if tab else {names[page]: name}
 
 
-EACH = ("run", "embeddings", "augmentations", "results", "race", "copies", "transfer")
+TABS = [f"run/{name}" for name in sections.TABS]
+OTHERS = ("embeddings", "augmentations", "results", "race", "copies", "transfer")
+EACH = (*TABS, *OTHERS)
 
 
 def test_thirty_folders_on_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    show(tmp_path, monkeypatch, range(NUM_QUICK), lambda number: ("run", EACH[1 + number % (len(EACH) - 1)]))
+    show(
+        tmp_path, monkeypatch, range(NUM_QUICK), lambda number: (TABS[number % len(TABS)], OTHERS[number % len(OTHERS)])
+    )
 
 
 @pytest.mark.slow

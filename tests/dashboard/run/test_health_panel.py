@@ -11,7 +11,7 @@ import pytest
 from dashboard_fixtures import address, open_page, query, texts, write_metrics
 from server import PAGE_MS, PHONE, Server, Tab
 
-from dashboard.run import health_figures
+from dashboard.run import figures
 from simclr import runs
 from simclr.runs import health_log, metrics_csv
 
@@ -66,16 +66,16 @@ def words(app):
     return texts(app)
 
 
-def headings(app):
-    return [item.value for item in app.header]
+def tabs(app):
+    return [tab.label for tab in app.tabs]
 
 
 def test_a_finished_run_shows_verdict_slider_and_plots(folder):
     run = make_run(folder)
     write_health(run)
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="health")
     assert not app.exception
-    assert "Health" in headings(app)
+    assert "Health" in tabs(app)
     assert words(app).count("It has learned") == words(app).count("check_circle: Learned") == 1
     slider = app.select_slider(f"health-epoch-{run.id}-20")
     assert (slider.value, len(slider.options)) == (20, 20)
@@ -94,7 +94,7 @@ def test_a_finished_run_shows_verdict_slider_and_plots(folder):
 def test_the_slider_moves_and_the_address_brings_it_back(folder):
     run = make_run(folder)
     write_health(run)
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="health")
     app.select_slider(f"health-epoch-{run.id}-20").set_value(8).run()
     assert not app.exception
     assert query(app, "epoch") == "8"
@@ -118,7 +118,7 @@ def test_any_address_shows_some_epoch(folder, asked, shown):
 
 def test_a_run_from_before_is_judged_by_its_metrics_and_says_what_it_did_not_keep(folder):
     run = make_run(folder)
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="health")
     assert not app.exception
     assert "kept no histograms and no spectra" in words(app)
     assert "check_circle: Learned" in words(app)
@@ -128,7 +128,7 @@ def test_a_run_from_before_is_judged_by_its_metrics_and_says_what_it_did_not_kee
 def test_a_torn_line_costs_that_line(folder):
     run = make_run(folder, "running", done=7)
     write_health(run, 6, torn=True)
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="health")
     assert not app.exception
     assert app.select_slider(f"health-epoch-{run.id}-7").value == 7
     assert "Histograms and spectra of epoch 7 were not kept" in words(app)
@@ -137,7 +137,7 @@ def test_a_torn_line_costs_that_line(folder):
 def test_garbage_is_no_traceback(folder):
     run = make_run(folder)
     run.health_path.write_bytes(os.urandom(5000) + b"\n{}\n[]\n" + b"[" * 50_000 + b"\n")
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="health")
     assert not app.exception
     assert "kept no histograms" in words(app)
 
@@ -145,7 +145,7 @@ def test_garbage_is_no_traceback(folder):
 def test_one_epoch_has_no_course(folder):
     run = make_run(folder, "running", done=1)
     write_health(run, 1)
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="health")
     assert not app.exception
     assert "Only epoch 1 was measured so far" in words(app)
     assert not app.select_slider
@@ -154,14 +154,14 @@ def test_one_epoch_has_no_course(folder):
 @pytest.mark.parametrize("state", ["queued", "starting"])
 def test_before_it_runs_there_is_no_panel(folder, state):
     run = make_run(folder, state, done=0)
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="health")
     assert not app.exception
-    assert "Health" not in headings(app)
+    assert "Health" not in tabs(app)
 
 
 def test_before_the_first_epoch_is_over_it_says_so(folder):
     run = make_run(folder, "running", done=0)
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="health")
     assert not app.exception
     assert "The first epoch is not over" in words(app)
 
@@ -170,7 +170,7 @@ def test_without_validation_images_the_ranks_of_training_judge(folder):
     run = make_run(folder, val_fraction=0)
     lines = [line for line in run.metrics_path.read_text().splitlines() if line.split(",")[7] in ("", "val/loss")]
     run.metrics_path.write_text("\n".join(lines) + "\n")
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="health")
     assert not app.exception
     assert "no validation images" in words(app)
     assert "in training" in words(app)
@@ -178,7 +178,7 @@ def test_without_validation_images_the_ranks_of_training_judge(folder):
 
 def test_a_run_that_diverged_says_so_on_top(folder):
     run = make_run(folder, "failed")
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="health")
     assert not app.exception
     assert "Diverged" in words(app)
 
@@ -187,9 +187,9 @@ def test_a_run_that_diverged_says_so_on_top(folder):
 def test_other_kinds_have_no_panel(folder, kind):
     source = make_run(folder)
     run = make_run(folder, kind=kind, experiment_version=source.id)
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="health")
     assert not app.exception
-    assert "Health" not in headings(app)
+    assert "Health" not in tabs(app)
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
@@ -202,13 +202,13 @@ def rows(epochs=3):
 def test_all_figures_are_values_that_json_takes(folder):
     run = make_run(folder)
     columns = metrics_csv.live_columns(run.metrics_path)
-    drawn = [draw(rows(), 2) for draw in (health_figures.histograms, health_figures.spectrum, health_figures.spread)]
-    for figure in (health_figures.plane(columns, 2), *drawn):
+    drawn = [draw(rows(), 2) for draw in (figures.histograms, figures.spectrum, figures.spread)]
+    for figure in (figures.plane(columns, 2), *drawn):
         json.dumps(figure, allow_nan=False)
 
 
 def test_axes_of_histograms_stay_while_the_epoch_moves():
-    first, last = health_figures.histograms(rows(), 1), health_figures.histograms(rows(), 3)
+    first, last = figures.histograms(rows(), 1), figures.histograms(rows(), 3)
     assert first["layout"]["yaxis"]["range"] == last["layout"]["yaxis"]["range"]
     assert first["data"][1]["y"] != last["data"][1]["y"]
     for trace in first["data"]:
@@ -217,7 +217,7 @@ def test_axes_of_histograms_stay_while_the_epoch_moves():
 
 
 def test_a_spectrum_is_that_of_the_covariance_relative_to_its_largest():
-    found = health_figures.spectrum(rows(), 3)
+    found = figures.spectrum(rows(), 3)
     line = next(trace for trace in found["data"] if trace["name"] == "h")
     assert line["x"][:3] == [1, 2, 3]
     assert line["y"][:3] == pytest.approx([1, 0.25, 1 / 9], rel=1e-3)
@@ -225,19 +225,19 @@ def test_a_spectrum_is_that_of_the_covariance_relative_to_its_largest():
 
 
 def test_nothing_kept_is_no_figure():
-    assert health_figures.histograms(rows(), 9) is None
-    assert health_figures.spectrum(rows(), 9) is None
-    assert health_figures.plane({}, 1) is None
+    assert figures.histograms(rows(), 9) is None
+    assert figures.spectrum(rows(), 9) is None
+    assert figures.plane({}, 1) is None
     collapsed = health_log.parse(
         health_line(1, h={"dim": 4, "std": 0, "effective_rank": 1, "num_singular": 4, "singular": [0, 0, 0, 0]})
     )
-    assert [trace["name"] for trace in health_figures.spectrum([collapsed], 1)["data"]] == ["z"]
+    assert [trace["name"] for trace in figures.spectrum([collapsed], 1)["data"]] == ["z"]
 
 
 def test_a_long_path_is_thinned_and_keeps_both_ends():
     epochs = list(range(1, 1001))
     columns = {"epoch": epochs, "val/uniformity": [-3.0] * 1000, "val/alignment": [1 / epoch for epoch in epochs]}
-    path = health_figures.plane(columns, 500)["data"][1]
+    path = figures.plane(columns, 500)["data"][1]
     assert len(path["x"]) <= 300
     assert (path["customdata"][0], path["customdata"][-1]) == (1, 1000)
 

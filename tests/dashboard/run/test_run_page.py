@@ -10,7 +10,7 @@ from dashboard_fixtures import CLASSES, component_with, make_experiment, make_ru
 from races import make_race
 
 from dashboard.components import escape
-from dashboard.run import progress_panel
+from dashboard.run import details_panel, progress_panel, sections
 from dashboard.shared import run_actions, run_labels, store
 from simclr import config as cfg
 from simclr import runs
@@ -295,7 +295,7 @@ def test_partners_with_other_settings_are_a_click_away(folder):
 
 def test_finished_supervised_run_shows_its_test(folder):
     _, found = make_experiment(folder)
-    app = open_page("run", id=found["full-0.01"].id)
+    app = open_page("run", id=found["full-0.01"].id, tab="test")
     assert not app.exception
     assert metrics(app)["Test accuracy"] == "48.0 %"
     assert "37 labels" in texts(app)
@@ -308,10 +308,46 @@ def test_finished_supervised_run_shows_its_test(folder):
 def test_a_damaged_file_costs_only_itself(folder, name):
     run = make_run(folder, kind="scratch", torn=True)
     (run.path / name).write_bytes(b"\x00\xff\n{,")
-    app = open_page("run", id=run.id)
-    assert not app.exception
+    for tab in sections.TABS:
+        assert not open_page("run", id=run.id, tab=tab).exception
     (run.path / name).unlink()
-    assert not open_page("run", id=run.id).exception
+    for tab in sections.TABS:
+        assert not open_page("run", id=run.id, tab=tab).exception
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "asked", "shown", "note"),
+    [
+        ("finished", "pretrain", "", "Curves", ""),
+        ("finished", "pretrain", "log", "Log", ""),
+        ("finished", "pretrain", "nope", "Curves", "is not curves, health, options, log or reproduce"),
+        ("finished", "scratch", "health", "Curves", "has nothing to show for this run"),
+        ("failed", "pretrain", "", "Log", ""),
+        ("queued", "pretrain", "curves", "Options", "has nothing to show for this run"),
+    ],
+)
+def test_the_address_opens_a_tab(folder, state, kind, asked, shown, note):
+    run = make_run(folder, state, kind=kind)
+    app = open_page("run", id=run.id, tab=asked)
+    assert not app.exception
+    assert [tab.label for tab in app.tabs if tab.children] == [shown]
+    assert note in texts(app)
+    assert query(app, "tab") == ("" if note else asked)
+
+
+def test_where_a_run_comes_from_is_told_in_words(folder):
+    run = make_run(folder)
+    odd = {"deep": [1, {"a": None}]}
+    runs.add_meta(
+        run.path, num_train_images=18000, in_memory=True, versions={"torch": "2.14.1"}, odd=odd, note="x" * 9999
+    )
+    app = open_page("run", id=run.id, tab="reproduce")
+    assert not app.exception
+    rows = {row["name"]["text"]: row["value"]["text"] for row in component_with(app, '"What"')["rows"]}
+    assert rows["Training images"] == "18,000" and rows["Images kept in memory"] == "yes"
+    assert rows["Versions"] == "torch 2.14.1" and rows["Odd"] == "deep 1, a None"
+    assert len(rows["Note"]) == details_panel.LONGEST_FACT
+    assert str(run.path) in [block.value for block in app.code]
 
 
 def test_text_of_users_is_shown_as_it_is(folder):
@@ -358,7 +394,7 @@ def test_a_finished_pre_training_shows_its_test_figures_and_how_they_were_measur
         "protocols": {"linear": {"text": "The linear sentence."}},
     }
     runs.write_evaluation(run.path, figures)
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="test")
     assert not app.exception
     found = metrics(app)
     assert (found["Linear probe, test"], found["kNN, test"]) == ("68.3 %", "61.2 %")

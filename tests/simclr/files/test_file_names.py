@@ -153,9 +153,9 @@ def test_commands_write_such_a_run_to_any_terminal(old_run: Run, tmp_path: Path)
     assert page.read_text(encoding="utf-8").rstrip().endswith("</html>")
 
 
-@pytest.mark.parametrize(("page", "name"), [("run", "id"), ("results", "experiment")])
-def test_pages_show_such_a_class(old_run: Run, page: str, name: str) -> None:
-    app = open_page(page, **{name: old_run.id if page == "run" else str(old_run.experiment)})
+@pytest.mark.parametrize(("page", "name", "more"), [("run", "id", {"tab": "test"}), ("results", "experiment", {})])
+def test_pages_show_such_a_class(old_run: Run, page: str, name: str, more: dict[str, str]) -> None:
+    app = open_page(page, **more, **{name: old_run.id if page == "run" else str(old_run.experiment)})
     assert not app.exception and texts(app)
 
 

@@ -31,7 +31,7 @@ def run(tmp_path, monkeypatch):
 
 def test_figures_stand_beside_guessing_in_the_order_of_their_labels(run):
     (run.path / runs.EVALUATION).write_text(json.dumps(FOUND))
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="test")
     assert not app.exception
     rows = component_with(app, "Found by words alone")["rows"]
     assert [row["label"]["text"] for row in rows] == [
@@ -45,7 +45,7 @@ def test_figures_stand_beside_guessing_in_the_order_of_their_labels(run):
 @pytest.mark.parametrize("damage", [{}, {"protocols": 3}, {"protocols": {"words": []}}, {"protocols": {"words": {}}}])
 def test_without_them_there_is_no_table(run, damage):
     (run.path / runs.EVALUATION).write_text(json.dumps({"test/held_out_pair": 0.5} | damage))
-    app = open_page("run", id=run.id)
+    app = open_page("run", id=run.id, tab="test")
     assert not app.exception
     assert "Words and images" not in texts(app)
 
