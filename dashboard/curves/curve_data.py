@@ -99,6 +99,7 @@ def _sent(line: Line) -> dict[str, Any]:
         "column": line.column,
         "part": LINE_LABELS.get(line.column, "") if len(spec.suffixes) > 1 else "",
         "faint": line.column.startswith("train/") or line.column in SECOND_LINES,
+        "second": line.column in SECOND_LINES,
     }
     if line.num_runs is not None:
         sent["num_runs"] = line.num_runs

@@ -90,33 +90,31 @@ def metric_label(metric: str) -> str:
 
 
 def toolbar(shown: list[Source], sources: list[Source]) -> list[str]:
-    """The widgets above the charts; returns the metrics chosen."""
-    chosen = metric_choice(shown, sources)
-    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        for name, label, options_table, text in (
-            ("splits", "Lines", SPLITS, "Training is dotted, validation solid."),
-            ("x", "Against", X, "Time is minutes of training since the start of each run."),
-            ("seeds", "Seeds", SEEDS, SEEDS_HELP),
-        ):
-            st.segmented_control(
-                label,
-                list(options_table),
-                required=True,
-                format_func=options_table.__getitem__,
-                help=text,
-                **VIEW.widget(name, list(options_table)),
-            )
+    """The widgets above the charts, in two lines; returns the metrics chosen."""
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom", key="curves-metrics"):
+        with st.container(width="stretch"):
+            chosen = metric_choice(shown, sources)
         st.slider(
             "Smoothing",
             0.0,
             0.99,
             step=0.01,
-            width=150,
+            width=130,
             help="Exponential moving average; the measured line stays behind, faint.",
             **VIEW.widget("smoothing"),
         )
         st.toggle("Log y", **VIEW.widget("log"))
         st.toggle("Log x", **VIEW.widget("log_x"))
+    with st.container(horizontal=True, gap="small"):
+        for name, label, options in (("splits", "Lines", SPLITS), ("x", "Against", X), ("seeds", "Seeds", SEEDS)):
+            st.segmented_control(
+                label,
+                list(options),
+                required=True,
+                format_func=options.__getitem__,
+                label_visibility="collapsed",
+                **VIEW.widget(name, list(options)),
+            )
     return chosen
 
 
@@ -187,7 +185,7 @@ def draw(groups: list[Group], metrics: list[str]) -> None:
             "lines": curve_data.lines(groups, metrics, view, around),
             "x_title": figures.X_LABELS[VIEW["x"]],
             "x_name": X_NAMES[VIEW["x"]],
-            "height": 250 if len(metrics) > 1 else 480,
+            "height": {1: 480, 2: 340}.get(len(metrics), 250),
             "large_height": 480,
             "large": VIEW["large"],
         },
@@ -196,6 +194,14 @@ def draw(groups: list[Group], metrics: list[str]) -> None:
     state = st.session_state.get(key)
     VIEW["large"] = str(state.get("large") or "") if state else ""
     text = "Drag to zoom, double-click to see all; point at a chart to read all runs at one place."
+    if VIEW["splits"] == "both":
+        text += " Thin: training. Thick: validation."
+    if any(name in metric_info.SECOND_LINES for metric in metrics for name in metric_info.spec_of(metric).suffixes):
+        text += " Dotted: of z, and of different images."
+    if VIEW["x"] == "time":
+        text += " Time: minutes of training since the start of each run."
+    if VIEW["seeds"] != "each":
+        text += f" {SEEDS_HELP}"
     if levels is not None:
         text += f" Rings: where each comes to {wording.LEVEL} of the accuracy with which from scratch ends."
     st.caption(text)

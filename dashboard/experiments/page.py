@@ -239,7 +239,7 @@ def _answer(group: Group, compared: list[Cell], measure: Measure) -> str:
 
 def _marked(text: str) -> str:
     """A sentence whose bold part stays bold, and whose names from a sweep file are no markup."""
-    parts = text.split("**")
+    parts = formats.true_minus(text).split("**")
     found = "**".join(
         part[: len(part) - len(part.lstrip())] + escape.markdown(part.strip()) + part[len(part.rstrip()) :]
         for part in parts

@@ -70,7 +70,7 @@ def other_sentence(verdict: Verdict) -> str:
     reached = verdict.reached
     if reached is not None and reached.step_ratio is not None:
         text += f" and {wording.ratio_text(reached.step_ratio)} of the steps"
-    return f"{text}."
+    return formats.true_minus(f"{text}.")
 
 
 def price_sentence(own: index.Summary, num_seeds: int) -> str:

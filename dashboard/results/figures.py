@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ class Arm:
 
 
 def overlay(arms: Sequence[Arm], metric: str) -> dict[str, Any]:
-    """One metric of several arms by step: training dotted, validation solid; over several seeds mean and deviation.
+    """One metric of several arms by step: training thin, validation thick; over several seeds mean and deviation.
 
     An arm has one entry in the legend, which hides and shows all its lines. Accuracies carry a thin line at 90 % of
     where from scratch ends, and a ring where each arm comes to it.
@@ -54,7 +55,7 @@ def overlay(arms: Sequence[Arm], metric: str) -> dict[str, Any]:
             label = f"{arm.name} · {LINE_LABELS[suffix].lower()}"
             more: dict[str, Any] = {"width": 2.2}
             if training:
-                more = {"width": 1.2, "dash": "dot", "opacity": 0.5}
+                more = {"width": 1.2, "opacity": 0.45}
             lines.append(line_trace(xs, ys, label, arm.color, **more, **look, showlegend=False))
         if lines:
             # The entry itself is an empty solid line, so that it looks alike whichever lines the arm has.
@@ -167,8 +168,12 @@ def label_efficiency(arms: Sequence[tuple[str, str, Sequence[tuple[float, Spread
 
 
 def _bars(arms: Sequence[tuple[str, str, Spread]]) -> dict[str, Any]:
-    """Test accuracies side by side, where there is one label fraction and so no line to draw."""
+    """Test accuracies side by side, where there is one label fraction and so no line to draw.
+
+    The axis begins at 0 and ends at the first ten that leaves room for the text behind the longest bar.
+    """
     values = rounded([100 * value.mean for _, _, value in arms])
+    furthest = min(100, 10 * math.ceil(0.13 * max(values) + 0.01))
     figure: dict[str, Any] = {
         "data": [
             {
@@ -186,6 +191,6 @@ def _bars(arms: Sequence[tuple[str, str, Spread]]) -> dict[str, Any]:
         "layout": layout("Test accuracy", legend=False),
     }
     figure["layout"] |= {"hovermode": "closest", "bargap": 0.45}
-    figure["layout"]["xaxis"] |= {"range": [0, 100], "ticksuffix": " %"}
+    figure["layout"]["xaxis"] |= {"range": [0, furthest], "ticksuffix": " %"}
     figure["layout"]["yaxis"] |= {"type": "category", "showgrid": False}
     return figure

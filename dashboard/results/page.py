@@ -161,9 +161,9 @@ def overlaid(run_id: str, all_seeds: bool, fraction: float) -> None:
             seeds = tuple(metrics_csv.live_columns(path) for path in paths)
             shown.append(Arm(wording.ARM_NAMES[arm], palette.ARM_COLORS[arm], seeds, row.reached))
     several = any(len(arm.seeds) > 1 for arm in shown)
-    text = "Dotted: training. Solid: validation."
+    text = "Thin: training. Thick: validation."
     if several:
-        text = "Dotted: training. Solid: validation, mean ± standard deviation of the seeds, as far as all of them go."
+        text = "Thin: training. Thick: validation, mean ± standard deviation of the seeds, as far as all of them go."
     if any(arm.reached is not None and arm.reached.num_reached for arm in shown):
         text += f" Rings: where each comes to {wording.LEVEL} of the accuracy with which from scratch ends."
     st.caption(text)

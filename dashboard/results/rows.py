@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ STEPS_HELP = (
     "with the same seed and labels; below it the share of the steps that from scratch takes. Read at each validation "
     "as measured, not smoothed. What the pre-training took is not in it."
 )
+BUDGET_HELP = "How long each trained. Point at one to read all of it; the page of its run has it too."
 CLOCK_HELP: dict[Clock, str] = {
     "cpu": "Processor seconds until then, of all processes that train and read images; with a frozen encoder also "
     "those for computing its features.",
@@ -62,7 +64,7 @@ def columns(clock: Clock) -> list[dict[str, Any]]:
             "help": CLOCK_HELP[clock],
         },
         {"key": "loss", "label": "Test loss", "align": "right", "sortable": False, "rank": 3},
-        {"key": "budget", "label": "Budget", "sortable": False, "wrap": True, "rank": 3},
+        {"key": "budget", "label": "Budget", "sortable": False, "wrap": True, "rank": 3, "help": BUDGET_HELP},
         {"key": "seed", "label": "Seed", "align": "right", "sortable": False, "rank": 3},
     ]
 
@@ -108,7 +110,7 @@ def cells(row: ResultRow, evaluation: Mapping[str, Any], scratch: ResultRow | No
             "text": formats.decimal(row.loss.mean if row.loss else None),
             "sub": f"± {row.loss.deviation:.3f}" if row.loss is not None and row.loss.deviation is not None else "",
         },
-        "budget": {"text": probe_budget(row.protocol, evaluation) if is_probe else budget(item, evaluation)},
+        "budget": probe_budget(row.protocol, evaluation) if is_probe else budget(item, evaluation),
         "seed": {"text": ", ".join(seeds(row))},
     }
 
@@ -142,13 +144,14 @@ def spread_text(row: ResultRow, found: Spread | Difference | None) -> str:
     return ", ".join([*parts, *[f"n = {found.num}"] * (found.num < len(row.runs))])
 
 
-def budget(item: index.Summary, evaluation: Mapping[str, Any]) -> str:
-    if isinstance(evaluation.get("budget"), str):
-        return str(evaluation["budget"])
-    return f"{item.status.epochs} epochs" if item.status.epochs else "–"
+def budget(item: index.Summary, evaluation: Mapping[str, Any]) -> dict[str, str]:
+    """How long it trained; the whole sentence, which is nearly the same in all rows, where it is pointed at."""
+    if isinstance(text := evaluation.get("budget"), str):
+        return {"text": re.split(r" of batch|;|, [\d,]+ images in", text)[0].strip(" ."), "title": text}
+    return {"text": f"{item.status.epochs} epochs" if item.status.epochs else "–"}
 
 
-def probe_budget(name: str, evaluation: Mapping[str, Any]) -> str:
+def probe_budget(name: str, evaluation: Mapping[str, Any]) -> dict[str, str]:
     """What went into a linear probe or kNN, as far as the record tells."""
     protocols = evaluation.get("protocols")
     about = protocols.get(name) if isinstance(protocols, dict) else None
@@ -159,9 +162,11 @@ def probe_budget(name: str, evaluation: Mapping[str, Any]) -> str:
             safe_read.finite_number(about.get("temperature")),
         )
         known = neighbors is not None and temperature is not None
-        return f"{neighbors:g} neighbours, temperature {temperature:g}; nothing trained." if known else "–"
+        text = f"{neighbors:g} neighbours, temperature {temperature:g}; nothing trained."
+        return {"text": f"{neighbors:g} neighbours", "title": text} if known else {"text": "–"}
     strength, num_val = safe_read.finite_number(about.get("l2")), safe_read.finite_number(about.get("num_val"))
     if strength is None:
-        return "–"
+        return {"text": "–"}
     images = formats.thousands(num_val) if num_val else ""
-    return f"L2 strength {strength:.2g}" + (f", chosen on {images} validation images." if images else ".")
+    text = f"L2 strength {strength:.2g}"
+    return {"text": text, "title": f"{text}, chosen on {images} validation images." if images else ""}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 
 from simclr.training import time_left
@@ -55,6 +56,11 @@ def fine_percent(value: float, digits: int = 1) -> str:
     while digits < 3 and 0 < abs(100 * value) < 10.0**-digits:
         digits += 1
     return percent(value, digits)
+
+
+def true_minus(text: str) -> str:
+    """A sentence whose numbers have a true minus, as charts and tables do; a hyphen within a word stays."""
+    return re.sub(r"(?<![^\s(])-(?=\d)", "−", text)
 
 
 def signed_points(value: float) -> str:

@@ -38,7 +38,7 @@ export function linesOf(grid, id) {
 /** @param {Grid} grid @param {Line} line */
 export function lookOf(grid, line) {
   const run = /** @type {Run} */ (grid.runs.get(line.run));
-  return { color: run.color, dash: line.faint ? "dot" : run.dash, faint: line.faint };
+  return { color: run.color, dash: line.second ? "dot" : run.dash, faint: line.faint };
 }
 
 /** @param {Numbers[]} parts */
@@ -119,7 +119,7 @@ export function tracesOf(grid, lines) {
     raw.push(trace({ color, dash: "solid" }, own, "raw_x", "raw_y", 1, 0.22));
   }
   for (const { look, lines: own } of looks.values()) {
-    if (look.faint) faint.push(trace(look, own, "x", "y", 1.3, 0.75));
+    if (look.faint) faint.push(trace(look, own, "x", "y", 1.3, look.dash === "dot" ? 0.85 : 0.55));
     else full.push(trace(look, own, "x", "y", 2.1, 1));
   }
   return [...bands, ...raw, ...faint, ...full];

@@ -9,7 +9,10 @@ export type SentLine = { [field in Field]?: string } & {
   run: string;
   column: string;
   part?: string;
+  /** thin: of training, or the second of two lines */
   faint?: boolean;
+  /** dotted: the second of two lines that are measured together, such as that of z beside that of h */
+  second?: boolean;
   num_runs?: number;
 };
 

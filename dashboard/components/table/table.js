@@ -20,8 +20,17 @@ function compare(a, b) {
   return String(left).localeCompare(String(right), undefined, { numeric: true });
 }
 
-/** @param {HTMLElement} cell @param {Cell} value @param {string | null | undefined} href */
-function fill(cell, value, href) {
+/** Numbers with a true minus, as charts have it. @param {string} text */
+export function trueMinus(text) {
+  return text.replace(/(^|[\s(])-(?=\d)/g, "$1−");
+}
+
+/**
+ * @param {HTMLElement} cell @param {Cell} value @param {string | null | undefined} href
+ * @param {boolean} isNumber
+ */
+function fill(cell, value, href, isNumber) {
+  const shown = isNumber ? trueMinus : (/** @type {string} */ text) => text;
   let holder = cell;
   if (value.state || value.color) {
     holder = element("span", "badge");
@@ -30,13 +39,14 @@ function fill(cell, value, href) {
     holder.append(dot);
     cell.append(holder);
   }
-  const text = element(href ? "a" : "span", value.strong ? "strong" : "", value.text);
+  const text = element(href ? "a" : "span", value.strong ? "strong" : "", shown(value.text));
+  if (value.title) text.title = value.title;
   if (href && text instanceof HTMLAnchorElement) {
     text.href = href;
     text.title = value.title || value.text;
   }
   holder.append(text);
-  if (value.sub) cell.append(element("span", "sub", value.sub));
+  if (value.sub) cell.append(element("span", "sub", shown(value.sub)));
 }
 
 /** @param {Table} table */
@@ -76,7 +86,7 @@ function draw(table) {
         "td",
         `rank-${column.rank || 1} ${column.align || ""} ${column.wrap ? "wrap" : ""} ${index ? "" : "first"}`,
       );
-      fill(cell, row[column.key] || { text: "–" }, index ? null : row.href);
+      fill(cell, row[column.key] || { text: "–" }, index ? null : row.href, column.align === "right");
       line.append(cell);
     });
     const { href } = row;

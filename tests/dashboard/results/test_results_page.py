@@ -59,7 +59,7 @@ def test_rows_compare_with_scratch_and_mark_the_best_of_each_fraction(folder):
     assert texts_of(rows, "difference") == ["+24.0 pp", "+30.0 pp", "–", "-24.0 pp", "-10.0 pp", "–"]
     assert [row["best"] for row in rows] == [False, True, False, False, False, True]
     assert rows[0]["labels"] == {"text": "1 %", "sub": "37"}
-    assert rows[0]["budget"]["text"] == "20 epochs of 37 images, batch 64"
+    assert rows[0]["budget"]["text"] == rows[0]["budget"]["title"] == "20 epochs of 37 images, batch 64"
     assert rows[0]["href"] == f"run?id={found['frozen-0.01'].id}"
 
 
@@ -245,8 +245,12 @@ def test_linear_probe_and_knn_stand_with_the_arms_that_use_all_labels(folder):
     assert (knn["accuracy"]["text"], linear["accuracy"]["text"]) == ("61.0 %", "68.0 %")
     assert (knn["difference"]["text"], linear["difference"]["text"]) == ("-13.0 pp", "-6.0 pp")
     assert (knn["loss"]["text"], linear["loss"]["text"]) == ("–", "0.900")
-    assert linear["budget"]["text"] == "L2 strength 0.001, chosen on 5,000 validation images."
-    assert knn["budget"]["text"] == "20 neighbours, temperature 0.07; nothing trained."
+    assert linear["budget"]["title"] == "L2 strength 0.001, chosen on 5,000 validation images."
+    assert linear["budget"]["text"] == "L2 strength 0.001"
+    assert knn["budget"] == {
+        "text": "20 neighbours",
+        "title": "20 neighbours, temperature 0.07; nothing trained.",
+    }
     assert linear["href"] == f"run?id={pretraining.id}"
     assert [row["tight"] for row in rows] == [True, True, False, True, True, True, True, False]
     assert [row["best"] for row in rows] == [False, True, False, False, False, False, False, True]
