@@ -295,6 +295,7 @@ def start(target: str, how: str) -> None:
         if found := checks.find(target):  # also of a field that was left by the click itself
             raise ConfigError("\n".join(item.sentence for item in found))
         config = forms.to_config(kind, values)
+        preflight.drop()
         if how != several.ONE:
             several.begin(config, how, target)
             return

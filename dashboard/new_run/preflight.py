@@ -1,8 +1,9 @@
-"""Will it fit, and how long will it take: the button beside Start, its progress and its answer."""
+"""Will it fit, and how long will it take: measured by itself once the options stand still, or by a click."""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
 import streamlit as st
@@ -21,6 +22,8 @@ from simclr.lifecycle.estimate import Estimate
 from simclr.results import index
 
 LAST = "new_run_check"  # the folder of the newest answer shown, for when the options change
+SETTLED_SECONDS = 2.0  # after the last change
+_SHOWN, _BEGUN, _DROPPED = "new_run_check_shown", "new_run_check_begun", "new_run_check_dropped"
 
 
 def section(config: RunConfig | None, target: str) -> None:
@@ -38,6 +41,8 @@ def section(config: RunConfig | None, target: str) -> None:
         st.error(escape.markdown(status.error or "It could not be measured."), icon=":material/error:")
     elif before := estimate.load(Path(st.session_state.get(LAST, ""))):
         stale(before)
+    if config is not None and (job is None or str(job) in st.session_state.get(_DROPPED, ())):
+        by_itself(config, target)
     st.button(
         "Check again" if found is not None else "Check memory and time",
         icon=":material/speed:",
@@ -48,6 +53,35 @@ def section(config: RunConfig | None, target: str) -> None:
         args=(config, target),
         help="Trains a few steps, which takes some seconds, and stores nothing.",
     )
+
+
+@st.fragment(run_every=1)
+def by_itself(config: RunConfig, target: str) -> None:
+    """Measures these options when they have stood still for a moment, unless that would disturb a run.
+
+    Options that were left in the meantime are measured no further, and again when they come back.
+    """
+    text = f"{target} {config.model_dump_json()}"
+    shown, since = st.session_state.get(_SHOWN, ("", 0.0))
+    if shown != text:
+        shown, since = st.session_state[_SHOWN] = text, time.monotonic()
+    if time.monotonic() - since < SETTLED_SECONDS or any(item.is_active for item in store.get().summaries()):
+        return
+    st.session_state[_SHOWN] = text, float("inf")  # what cannot be started is not tried again and again
+    drop()
+    with ui.report_errors():
+        job = str(estimate.start_job(config, target, store.runs_dir()))
+        st.session_state[_BEGUN] = job
+        st.session_state.setdefault(_DROPPED, set()).discard(job)
+    st.rerun()
+
+
+def drop() -> None:
+    """Ends a measurement that began by itself and is not over."""
+    job = st.session_state.pop(_BEGUN, "")
+    if job and runs.current_status(Path(job)).is_active:
+        cancel(job)
+        st.session_state.setdefault(_DROPPED, set()).add(job)
 
 
 def free_now(target: str) -> int | None:

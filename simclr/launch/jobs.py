@@ -73,8 +73,17 @@ def find(name: str, request: dict[str, Any], runs_dir: Path) -> Path | None:
 def all_of(name: str, runs_dir: Path) -> list[Path]:
     """The jobs of one kind, the newest first, whatever became of them."""
     with contextlib.suppress(OSError):
-        return sorted((runs_dir / runs.JOBS).glob(f"*-{name}-*"), reverse=True)
+        return sorted((runs_dir / runs.JOBS).glob(f"*-{name}-*"), key=_asked, reverse=True)
     return []
+
+
+def _asked(job: Path) -> tuple[str, int]:
+    """When a job was asked for: the second that its name begins with, and within it when its request was written."""
+    moment = job.name[: len("20260101-000000")]
+    try:
+        return moment, (job / REQUEST).stat().st_mtime_ns
+    except OSError:
+        return moment, 0
 
 
 @contextlib.contextmanager

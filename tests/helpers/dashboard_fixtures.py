@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
+from dashboard.new_run import preflight
 from simclr import config as cfg
 from simclr import runs
 from simclr.hardware import processes
@@ -27,6 +28,7 @@ from simclr.runs.status import ACTIVE
 
 APP = str(Path(__file__).resolve().parents[2] / "dashboard" / "shell.py")
 CLASSES = ["circle", "square", "star"]
+preflight.SETTLED_SECONDS = math.inf  # a form that a test looks at measures nothing by itself
 
 
 def open_page(page: str | None = None, **query: str) -> AppTest:

@@ -1,6 +1,7 @@
 """The New run page: recipe, kinds, command, validation, device, estimate, start, clone, edit, and its address."""
 
 import json
+import math
 import os
 import socket
 import time
@@ -13,7 +14,7 @@ from dashboard_fixtures import address, make_experiment, make_run, open_page, pr
 from PIL import Image
 from quiet_forms import folder  # noqa: F401  (a fixture)
 
-from dashboard.new_run import compute_target, folder_reading
+from dashboard.new_run import compute_target, folder_reading, preflight
 from dashboard.shared import queue as shared_queue
 from dashboard.shared import store
 from simclr import runs
@@ -476,6 +477,59 @@ def test_the_check_shows_its_progress_then_its_answer_and_when_it_is_out_of_date
     assert app.button("check").label == "Check memory and time"
     option(app, "number_input", "epochs").set_value(20).run()
     assert app.metric
+
+
+def checks_of(folder):
+    return sorted((folder / runs.JOBS).glob("*-estimate-*"))
+
+
+def test_it_is_measured_by_itself_once_the_options_stand_still(folder, monkeypatch):
+    app = open_page("new_run")
+    app.run()
+    assert not checks_of(folder) and app.button("check")  # not yet
+    monkeypatch.setattr(preflight, "SETTLED_SECONDS", 0.0)
+    app.run()
+    (first,) = checks_of(folder)
+    assert app.button("check-cancel")
+    option(app, "number_input", "epochs").set_value(30).run()  # left before it was over
+    assert len(checks_of(folder)) == 2
+    assert runs.read_status(first).stop_requested
+    runs.update_status(first, state="stopped")
+    option(app, "number_input", "epochs").set_value(20).run()  # and back
+    assert len(checks_of(folder)) == 3
+    app.button("check-cancel").click().run()
+    for job in checks_of(folder):
+        runs.update_status(job, state="stopped")
+    app.run()
+    assert len(checks_of(folder)) == 3 and app.button("check")  # who ended it does not want it
+
+
+def test_nothing_is_measured_by_itself_beside_a_run_or_for_what_is_wrong(folder, monkeypatch):
+    monkeypatch.setattr(preflight, "SETTLED_SECONDS", 0.0)
+    open_page("new_run", temperature="0")
+    run = make_run(folder, "running", done=2)
+    open_page("new_run")
+    assert not checks_of(folder)
+    runs.update_status(run.path, state="finished")
+    monkeypatch.setattr(spawn, "_supervise", refuse)
+    app = open_page("new_run")
+    assert not app.exception
+    assert texts(app).count("No process can be started.") <= 1
+    app.run()
+    assert not app.exception and app.button("check")
+
+
+def refuse(*_, **__):
+    raise OSError("No process can be started.")
+
+
+def test_a_start_ends_the_measurement(folder, monkeypatch):
+    monkeypatch.setattr(preflight, "SETTLED_SECONDS", 0.0)
+    app = open_page("new_run")
+    (job,) = checks_of(folder)
+    monkeypatch.setattr(preflight, "SETTLED_SECONDS", math.inf)
+    press(app, "start")
+    assert runs.read_status(job).stop_requested
 
 
 def test_what_would_fit_is_one_click_away(folder):
