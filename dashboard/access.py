@@ -22,10 +22,11 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import streamlit as st
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SETTING = "SIMCLR_ALLOWED_HOSTS"
@@ -33,6 +34,8 @@ NAME = r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?"
 HOST = re.compile(rf"(?P<name>{NAME}\.?|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.IGNORECASE | re.ASCII)
 ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>.+)", re.IGNORECASE)
 PORTS = {"http": 80, "https": 443}
+OWN_PATHS = ("app", "component", "media", "static", "vendor", "healthz", "script-health-check")  # that are no pages
+ASKED_PAGE, MAX_ASKED = "asked-page", 100  # in the address of the first page: the one that is not there
 MAX_SAID = 100  # different refusals that are written to the terminal
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -179,6 +182,28 @@ def relative_to(path: str, location: str) -> str:
     return "../" * (len(path) - len(bare)) + bare.rsplit("/", 1)[-1] + mark + query
 
 
+def pages() -> frozenset[str]:
+    """The last parts of all pages' paths; each page is a package with a `page.py`."""
+    folders = {path.parent.name.replace("_", "-") for path in Path(__file__).parent.glob("*/page.py")}
+    return frozenset(folders | {"", "home"})
+
+
+def instead_of(scope: Scope, known: frozenset[str]) -> str | None:
+    """Where a browser is sent that asks for a page which is not there: to the first one, relative; None otherwise.
+
+    Streamlit would show its own dialog over the first page, with words about files.
+    """
+    if scope["type"] != "http" or scope["method"] != "GET" or "text/html" not in Headers(scope=scope).get("accept", ""):
+        return None
+    base = st.get_option("server.baseUrlPath").strip("/")
+    path = scope["path"].removeprefix(f"/{base}") if base else scope["path"]
+    parts = path.strip("/").split("/")
+    if path.strip("/") in known or parts[0] in OWN_PATHS or parts[0].startswith("_") or "." in parts[-1]:
+        return None
+    up = "../" * (path.count("/") - 1) or "./"
+    return f"{up}?{urlencode({ASKED_PAGE: path.strip('/')[:MAX_ASKED]})}"
+
+
 class Guard:
     """ASGI middleware: refuses with 403 what `Allowed` does not allow, and adds the headers to what is answered."""
 
@@ -186,6 +211,7 @@ class Guard:
         self.app = app
         self.allowed = allowed
         self.said: set[str] = set()
+        self.pages = pages()
         self.headers = {
             "Content-Security-Policy": content_policy(),
             "X-Frame-Options": "SAMEORIGIN",
@@ -206,6 +232,9 @@ class Guard:
             await send(message)
 
         refusal = self.allowed.refusal(scope)
+        if refusal is None and (place := instead_of(scope, self.pages)) is not None:
+            await RedirectResponse(place, status_code=302)(scope, receive, send)
+            return
         if refusal is None:
             await self.app(self._seen_by_streamlit(scope), receive, answer)
             return

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.components.sparkline import sparkline
-from dashboard.shared import formats, queue, run_actions, run_labels, store, url_state
+from dashboard.shared import formats, queue, run_actions, run_labels, store, ui, url_state
 from simclr import runs
 from simclr.curves import smoothing
 from simclr.launch import queue as run_queue
@@ -36,8 +36,12 @@ def headline(summary: index.Summary, columns: Mapping[str, Sequence[float]]) -> 
 
 
 @st.fragment(run_every=2)
-def live_card(run_id: str) -> None:
-    """The part of a card that moves. It holds no widget: a refresh could otherwise lose a click."""
+def live_card(run_id: str, is_alone: bool = False) -> None:
+    """The part of a card that moves. It holds no widget: a refresh could otherwise lose a click.
+
+    Args:
+        is_alone: the only card, which has the whole width: its figure and line stand side by side.
+    """
     run = store.find(run_id)
     if run is None:
         st.caption("This run is not there any more.")
@@ -46,7 +50,7 @@ def live_card(run_id: str) -> None:
     status = summary.status
     label, value, line = headline(summary, metrics_csv.live_columns(run.metrics_path))
     st.progress(status.progress)
-    facts = []
+    facts = [run_labels.KIND_LABELS[summary.kind]]
     if status.steps:
         facts.append(f"Epoch {status.epoch} of {status.epochs}")
     else:
@@ -64,17 +68,19 @@ def live_card(run_id: str) -> None:
         st.warning(escape.markdown(stalled), icon=":material/hourglass_disabled:")
     elif status.reason:
         st.caption(f":material/info: {escape.markdown(status.reason)}")
-    st.metric(label, value)
+    figure, course = st.columns([1, 3], gap="medium") if is_alone else (st.container(), st.container())
+    figure.metric(label, value)
     if len(line) > 1:
-        sparkline(line, f"{label} so far", key=f"line-{run_id}")
+        with course:
+            sparkline(line, f"{label} so far", key=f"line-{run_id}")
 
 
-def card(summary: index.Summary) -> None:
+def card(summary: index.Summary, is_alone: bool) -> None:
     with st.container(border=True, key=f"card-{summary.id}", gap="small"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown(f"**{escape.markdown(summary.title)}**", width="stretch")
-            st.badge(run_labels.KIND_LABELS[summary.kind], color="blue")
-        live_card(summary.id)
+            ui.state_badge(summary.status)
+        live_card(summary.id, is_alone)
         with st.container(horizontal=True, gap="small"):
             if st.button("Open", key=f"open-{summary.id}", icon=":material/open_in_full:"):
                 url_state.go("run", id=summary.id)
@@ -94,10 +100,10 @@ def cards(active: list[index.Summary]) -> None:
     with st.container(key="active"):
         for start in range(0, min(len(active), MAX_LIVE_CARDS), 3):
             shown = active[start : start + 3]
-            # one card alone would be a very wide one
-            for column, item in zip(st.columns(max(2, len(shown)), gap="medium"), shown, strict=False):
+            columns = min(3, len(active))  # those of a last row are as wide as those above
+            for column, item in zip(st.columns(columns, gap="medium"), shown, strict=False):
                 with column:
-                    card(item)
+                    card(item, is_alone=columns == 1)
     if len(active) > MAX_LIVE_CARDS:
         st.caption(f"{len(active) - MAX_LIVE_CARDS} more active runs are in the table.")
 

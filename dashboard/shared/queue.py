@@ -197,9 +197,9 @@ def _row(run: Run, place: int, count: int) -> None:
     ):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
             st.markdown(f":gray[{place + 1}]", width=24)
-            with st.container(gap=None, width="stretch"):
+            with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
                 ui.text_link(summary.title, run.id)
-                st.caption(" · ".join(escape.markdown(fact) for fact in facts if fact))
+                st.caption(" · ".join(escape.markdown(fact) for fact in facts if fact), width="content")
         with st.container(horizontal=True, width="content", gap="small", key=f"queue-actions-{run.id}"):
             actions = (
                 ("up", ":material/arrow_upward:", "Earlier", move, (run.id, place - 1), place == 0),

@@ -16,7 +16,7 @@ from chromium import wait_until_served
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from dashboard.access import SETTING, Allowed, Guard, relative_to
+from dashboard.access import SETTING, Allowed, Guard, instead_of, pages, relative_to
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "dashboard" / "app.py"
@@ -222,6 +222,35 @@ def test_a_refused_websocket_is_said_in_the_terminal_once(capsys):
 )
 def test_a_page_is_sent_on_without_its_slash_by_a_relative_address(path, location, relative):
     assert relative_to(path, location) == relative
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/", None),
+        ("/new-run", None),
+        ("/run/", None),
+        ("/home", None),
+        ("/_stcore/health", None),
+        ("/app/static/icon.png", None),
+        ("/nope.png", None),
+        ("/nope", "./?asked-page=nope"),
+        ("/nope/", "../?asked-page=nope"),
+        ("/curves/more", "../?asked-page=curves%2Fmore"),
+        ("/<b>&x", "./?asked-page=%3Cb%3E%26x"),
+    ],
+)
+def test_a_page_that_is_not_there_leads_to_the_first_one(path, place):
+    asked = scope(accept="text/html,*/*") | {"path": path, "method": "GET"}
+    assert instead_of(asked, pages()) == place
+    assert instead_of(scope(accept="*/*") | {"path": path, "method": "GET"}, pages()) is None
+    assert instead_of(asked | {"method": "POST"}, pages()) is None
+
+
+def test_it_is_said_on_the_first_page_which_was_asked_for(port):
+    status, headers, _ = get(port, "/nope?x=1", accept="text/html")
+    assert (status, headers["location"]) == (302, "./?asked-page=nope")
+    assert get(port, "/curves", accept="text/html")[0] == 200
 
 
 def test_both_configurations_are_the_same():

@@ -248,3 +248,10 @@ def test_on_an_empty_folder_nothing_breaks_either(tmp_path, monkeypatch):
         asked = {name: "nope" for name, kind in parameters.items() if kind == RUN and (page, name) not in ALONE}
         app = opened(page, **asked)
         assert set(noted(app)) >= set(asked) or (page == "run" and "There is no run nope" in texts(app)), page
+
+
+def test_a_page_that_is_not_there_is_named_on_the_first_one(tiny_runs):
+    make_run(tiny_runs)
+    app = open_page(None, **{"asked-page": "no <b>such</b>"})
+    assert not app.exception
+    assert "which is no page here; shown instead: Runs" in texts(app)

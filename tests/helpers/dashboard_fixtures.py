@@ -37,8 +37,9 @@ def open_page(page: str | None = None, **query: str) -> AppTest:
     app.run()
     if page is not None:
         app.switch_page(f"{page}/page.py")
-        for name, value in query.items():
-            app.query_params[name] = value
+    for name, value in query.items():
+        app.query_params[name] = value
+    if page is not None or query:
         app.run()
     return app
 
