@@ -381,16 +381,16 @@ def page() -> None:
 def export(container: Any, groups: list[Group], metrics: list[str]) -> None:
     view = view_of(len(groups))
     around = "range" if VIEW["seeds"] == "range" else "std"
-    container.download_button(
-        "CSV",
-        lambda: curve_lines.csv_text(groups, metrics, view, around),
-        file_name="curves.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        key="curves-csv",
-        on_click="ignore",
-        help="The lines shown, every measured point in a row of its own. Each chart saves itself as PNG.",
-    )
+    with container:
+        ui.download(
+            "CSV",
+            lambda: curve_lines.csv_text(groups, metrics, view, around),
+            file_name="curves.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            key="curves-csv",
+            help="The lines shown, every measured point in a row of its own. Each chart saves itself as PNG.",
+        )
 
 
 if __name__ == "__main__":  # Streamlit runs a page as the main module

@@ -15,6 +15,7 @@ from dashboard.components.embedding_map import MapState
 from dashboard.components.embedding_map.standalone import standalone_html
 from dashboard.embeddings import choice, searching, view
 from dashboard.embeddings.choice import Side
+from dashboard.shared import ui
 from simclr.embeddings import tables
 from simclr.embeddings.projections import Projection
 from simclr.embeddings.stored import Embedding
@@ -95,26 +96,24 @@ def menu(
             ("csv", "Table as CSV", "text/csv"),
             ("parquet", "Table as Parquet", "application/vnd.apache.parquet"),
         ):
-            st.download_button(
+            ui.download(
                 label,
                 partial(content, kind),
                 file_name=f"{name}.{kind}",
                 mime=mime,
                 key=f"embedding-{kind}",
-                on_click="ignore",
                 icon=":material/table:",
                 width="stretch",
                 help="One row for each image: number, file, class, tags, factors, where it lies on both maps, "
                 "predictions, agreement, and whether it is selected.",
             )
         if asked.dims == 2:
-            st.download_button(
+            ui.download(
                 "Comparison as one HTML file",
                 lambda: page_of(embeddings, data(), titles, verdict, k, chosen()),
                 file_name=f"{name}.html",
                 mime="text/html",
                 key="embedding-html",
-                on_click="ignore",
                 icon=":material/code:",
                 width="stretch",
                 help="Both maps with all images in one file that opens in any browser, without a network.",

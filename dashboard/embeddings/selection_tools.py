@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dashboard.components import escape
 from dashboard.embeddings import export, pictures_panel, searching, tags_panel
+from dashboard.shared import ui
 from simclr.config import ConfigError
 from simclr.embeddings import shipped
 from simclr.embeddings.projections import Projection
@@ -29,13 +30,12 @@ def tools(embeddings: Sequence[Embedding], asked: Projection, rows: NDArray[np.i
     with st.container(horizontal=True, horizontal_alignment="right", gap="small", key="selection-tools"):
         if st.button("Tag", icon=":material/sell:", key="selection-tag", help="Give these images a name"):
             tags_panel.make(first, rows, known.paths if known else None)
-        st.download_button(
+        ui.download(
             "CSV",
             partial(content, embeddings, asked, rows),
             file_name="selected-images.csv",
             mime="text/csv",
             key="selection-csv",
-            on_click="ignore",
             icon=":material/table:",
             help="One row for each selected image: number, file, class, properties, tags, its places on both maps, "
             "predictions.",

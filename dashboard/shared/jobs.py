@@ -103,13 +103,12 @@ def table_menu(rows: Callable[[], Sequence[Sequence[str]]], name: str) -> None:
         st.caption("The table as a file. LaTeX takes the package booktabs.")
         with st.container(horizontal=True, gap="small"):
             for form, (label, ending) in FORMS.items():
-                st.download_button(
+                ui.download(
                     label,
                     partial(_table_text, form, rows),
                     file_name=f"{name}.{ending}",
                     mime="text/plain",
                     key=f"table-{form}",
-                    on_click="ignore",
                 )
 
 
@@ -172,13 +171,12 @@ def offer_file(
     if status is not None and status.state == "failed":
         st.error(escape.markdown(status.error or f"The {name} failed."), icon=":material/error:")
     if file is not None:
-        st.download_button(
+        ui.download(
             f"Download, {file.size / 1e6:.1f} MB",
             file.content,
             file_name=file.name,
             mime=file.mime,
             key=f"{name}-download",
-            on_click="ignore",
             type="primary",
             icon=":material/download:",
             width="stretch",

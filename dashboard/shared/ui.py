@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import streamlit as st
+from streamlit import runtime
 
 from dashboard.components import escape
 from dashboard.shared import palette, run_labels, store, url_state
@@ -15,11 +17,19 @@ from simclr.config import ConfigError
 from simclr.runs import Run
 from simclr.runs.status import Status
 
+MOST_KEPT, LARGEST_KEPT = 8, 32 * 2**20  # files that were made for downloads, and bytes of one
+_NEWEST = itertools.count()
 STYLE = """
 <style>
 [data-testid="stMainBlockContainer"] { max-width: 78rem; padding-left: 2.5rem; padding-right: 2.5rem; }
+@media (min-width: 1750px) { [data-testid="stMainBlockContainer"] { max-width: 100rem; } }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
+}
+@media (prefers-reduced-motion: reduce) {  /* Streamlit's own: skeletons, spinners, drawers */
+  *, ::before, ::after {
+    animation-duration: 1ms !important; animation-iteration-count: 1 !important; transition-duration: 1ms !important;
+  }
 }
 [data-testid="stMain"] [data-testid="stPageLink-NavLink"],
 [data-testid="stMain"] [data-testid="stPageLink-NavLink"] * { font-weight: 450; }
@@ -123,6 +133,28 @@ def report_errors() -> Iterator[None]:
         st.session_state["message"] = str(error)
     except OSError as error:
         st.session_state["message"] = f"The runs folder does not take it: {error.strerror or error}."
+
+
+def download(label: str, make: Callable[[], str | bytes], *, file_name: str, mime: str, key: str, **more: Any) -> None:
+    """A button for a file that is made when it is clicked.
+
+    Streamlit (1.67) forgets such a file two script runs of any visitor after it was made. Parts that refresh themselves
+    are script runs, so on a busy server the browser could come too late: the newest files are kept here.
+
+    Args:
+        more: of `st.download_button`.
+    """
+
+    def kept() -> bytes:
+        made = make()
+        content = made.encode() if isinstance(made, str) else made
+        if runtime.exists() and len(content) <= LARGEST_KEPT:
+            place = f"kept-download-{next(_NEWEST) % MOST_KEPT}"
+            files = runtime.get_instance().media_file_mgr
+            files.add(content, mime, place, file_name=file_name, is_for_static_download=True)
+        return content
+
+    st.download_button(label, kept, file_name=file_name, mime=mime, key=key, on_click="ignore", **more)
 
 
 def show_notes() -> None:

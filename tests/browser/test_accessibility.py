@@ -177,6 +177,19 @@ def test_forced_colours_keep_what_colours_mean(browser, shipped, filled):
     tab.context.close()
 
 
+def test_nothing_moves_for_who_asks_for_reduced_motion(browser, filled):
+    tab = Tab(browser, filled.url, "still", reduced_motion="reduce")
+    for path in ("/", f"/run?id={filled.made['running'].id}", "/curves"):
+        tab.open(path)
+        settled(tab)
+        moving = tab.page.evaluate(
+            "() => document.getAnimations().filter((each) => each.playState === 'running').length"
+        )
+        assert moving == 0, path
+    tab.has_no_errors()
+    tab.context.close()
+
+
 def test_the_browser_tells_of_a_run_that_ends(browser, server):
     """Asked for by its switch, told once, while the window is not in front."""
     run = make_run(server.runs_dir, "running", epochs=6, done=3, name="A long one")
