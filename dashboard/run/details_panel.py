@@ -76,9 +76,14 @@ def options(run: Run) -> None:
         differing = {}
     if differing:
         st.caption("Where this run differs from the defaults:")
-        st.code("\n".join(f"{name}: {cfg.option_text(value)}" for name, value in differing.items()), language="yaml")
+        yaml("\n".join(f"{name}: {cfg.option_text(value)}" for name, value in differing.items()))
         st.caption("All options:")
-    st.code(text_of(run, runs.CONFIG) or "This run folder has no config.yaml.", language="yaml", height=320)
+    yaml(text_of(run, runs.CONFIG) or "This run folder has no config.yaml.")
+
+
+def yaml(text: str) -> None:
+    """A file as it stands: colours of its parts would be too pale to be read, and long lines would need scrolling."""
+    st.code(text, language=None, wrap_lines=True)
 
 
 def origin(run: Run) -> None:

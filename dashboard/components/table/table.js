@@ -101,6 +101,9 @@ function draw(table) {
   thead.append(head);
   const node = element("table");
   node.append(thead, body);
+  const hasFocus = rows.some((row) => row.href) || columns.some((column) => column.sortable !== false);
+  if (hasFocus) table.node.removeAttribute("tabindex");
+  else table.node.tabIndex = 0; // on a narrow screen it is scrolled sideways, by keys too
   table.node.replaceChildren(node);
 }
 

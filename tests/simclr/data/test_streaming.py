@@ -110,8 +110,15 @@ def test_streamed_images_are_those_in_memory(tmp_path, layout):
     assert memory.skipped == streamed.skipped == memory.replaced == streamed.replaced == ()
 
 
-@pytest.mark.parametrize("layout", ["classes", "nested, no classes"])
-@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize(
+    ("layout", "broken"),
+    [
+        ("classes", True),
+        ("nested, no classes", False),
+        pytest.param("classes", False, marks=pytest.mark.slow),
+        pytest.param("nested, no classes", True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_streamed_training_equals_one_in_memory(tmp_path, caplog, layout, broken):
     """Same rows of metrics and the same weights, whatever `num_workers`; images broken in two ways included."""
     for name in LAYOUTS[layout]:
@@ -218,8 +225,13 @@ def test_a_batch_that_cannot_be_handed_over_ends_the_training(tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     ("split", "batch"),
-    [("train", 0), ("train", 2), ("train", 5), ("train", 6), ("val", 0)],
-    ids=["the first", "middle", "last of an epoch", "first of the next", "validation"],
+    [
+        pytest.param("train", 0, id="the first", marks=pytest.mark.slow),
+        pytest.param("train", 2, id="middle"),
+        pytest.param("train", 5, id="last of an epoch"),
+        pytest.param("train", 6, id="first of the next", marks=pytest.mark.slow),
+        pytest.param("val", 0, id="validation", marks=pytest.mark.slow),
+    ],
 )
 def test_a_stop_is_obeyed_while_a_batch_does_not_come(tiny_runs, monkeypatch, tmp_path, split, batch):
     """Six batches in an epoch; and then it goes on as if nothing had been."""

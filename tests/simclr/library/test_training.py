@@ -273,6 +273,7 @@ def test_a_module_of_ones_own_stays_in_one_process(tiny_runs):
     assert not runs.list_runs(tiny_runs)
 
 
+@pytest.mark.slow  # test_ddp does so by the command
 @pytest.mark.timeout(400)
 def test_two_processes_train_from_a_plain_script(tiny_runs, tmp_path):
     """One that does not guard its lines by its name, and trains twice."""

@@ -140,7 +140,7 @@ def process(rank, world, folder):
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_several_processes_mix_as_one(tmp_path, world):
     mp.spawn(process, args=(world, str(tmp_path)), nprocs=world)
     images, labels = batch(12)
