@@ -177,6 +177,8 @@ def test_a_killed_server_loses_nothing(server: Server, browser: object) -> None:
     assert chart.evaluate("node => node._fullLayout.xaxis.range") == zoomed
     assert chart.evaluate("node => node._fullLayout.xaxis.autorange") is False
     server.kill()
+    tab.sees("Runs that are going on are not touched")  # in the product's own words
+    expect(page.get_by_text("Streamlit").first).to_be_hidden()
     server.start()
     tab.open(f"/run?id={run.id}")
     tab.sees("Running")

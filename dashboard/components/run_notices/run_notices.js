@@ -2,6 +2,7 @@
 
 import { button } from "../common/elements.js";
 import { openAddress } from "../common/leaving.js";
+import { watchServer } from "./stopped.js";
 
 /** @import { Component } from "../common/types.js" */
 /** @import { Ended, NoticesData } from "./types.js" */
@@ -39,6 +40,7 @@ function tell({ id, title, text, href }) {
 
 /** @param {Component<NoticesData>} component */
 export default function runNotices({ parentElement, data }) {
+  watchServer();
   for (const run of data.ended) {
     const name = `${run.id} ${run.at}`;
     if (told.has(name)) continue;
