@@ -278,15 +278,16 @@ def page() -> None:
             queue_actions(run)
     elif summary.is_active:
         live(run.id, summary.state)
-        diagram_panel.section(run, summary)
     else:
         draw_progress(run, summary)
         copies_line.show(run, "check-copies")
         after_training(run, summary)
-        if summary.state != "failed":
-            diagram_panel.section(run, summary)
+    # its pictures need a network that was trained, so it stands above the curves only when there is one
+    is_trained = summary.state in ("finished", "stopped")
+    if is_trained:
+        diagram_panel.section(run, summary)
     sections(run.id)
-    if summary.state == "failed":
+    if not is_trained and summary.state != "queued":
         diagram_panel.section(run, summary)
 
 
