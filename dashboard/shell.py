@@ -33,6 +33,7 @@ PAGES = [
     st.Page(FOLDER / "run/page.py", title="Run", url_path="run", visibility="hidden"),
     st.Page(FOLDER / "copies/page.py", title="Copies", url_path="copies", visibility="hidden"),
     st.Page(FOLDER / "trash/page.py", title="Trash", url_path="trash", visibility="hidden"),
+    st.Page(FOLDER / "gallery/page.py", title="Gallery", url_path="gallery", visibility="hidden"),
     *(
         st.Page(path, title=title, icon=icon, url_path=name)
         for name, title, icon in (

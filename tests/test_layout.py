@@ -47,7 +47,7 @@ ORDER = """
     shared
     maps
     page_runs page_trash page_copies page_new_run page_run page_experiments page_curves page_results page_race \
-page_embeddings page_augmentations page_transfer page_lessons
+page_embeddings page_augmentations page_transfer page_lessons page_gallery
     shell
 """
 LEVELS = {wing: level for level, line in enumerate(ORDER.split("\n")) for wing in line.split()}

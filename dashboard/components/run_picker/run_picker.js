@@ -72,8 +72,10 @@ function list(picker) {
     picker.boxes.set(item.id, box);
     rows.push(row);
   }
-  if (!found.length)
-    rows.push(element("p", "rp-none", picker.only ? "None is chosen." : "No run has all these words."));
+  if (!found.length) {
+    const words = picker.data.items.length ? "No run has all these words." : "There is no run yet.";
+    rows.push(element("p", "rp-none", picker.only ? "None is chosen." : words));
+  }
   const top = picker.list.scrollTop;
   picker.list.replaceChildren(...rows);
   picker.list.scrollTop = top;

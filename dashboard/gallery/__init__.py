@@ -1,0 +1,1 @@
+"""All parts of pages in all their states: a page for those who change how something looks."""
