@@ -57,11 +57,12 @@ def script(name: str) -> str:
 
 
 def style(name: str) -> str:
-    """The style sheets in the folder `name`, one after the other."""
-    return "\n".join(file.read_text(encoding="utf-8") for file in sorted((FOLDER / name).glob("*.css")))
+    """The style sheets in the folder `name`, one after the other, and those that all share."""
+    files = [*sorted((FOLDER / name).glob("*.css")), *sorted((FOLDER / "common").glob("*.css"))]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def registered(name: str) -> Any:
     """The component in the folder `name`; registered once per server, or its script would be sent again."""
-    return st.components.v2.component(f"simclr_{name}", css=style(name) or None, js=script(name), isolate_styles=False)
+    return st.components.v2.component(f"simclr_{name}", css=style(name), js=script(name), isolate_styles=False)

@@ -64,7 +64,7 @@ def columns(clock: Clock) -> list[dict[str, Any]]:
             "help": CLOCK_HELP[clock],
         },
         {"key": "loss", "label": "Test loss", "align": "right", "sortable": False, "rank": 3},
-        {"key": "budget", "label": "Budget", "sortable": False, "wrap": True, "rank": 3, "help": BUDGET_HELP},
+        {"key": "budget", "label": "Budget", "sortable": False, "rank": 3, "help": BUDGET_HELP},
         {"key": "seed", "label": "Seed", "align": "right", "sortable": False, "rank": 3},
     ]
 

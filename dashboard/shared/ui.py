@@ -34,7 +34,9 @@ STYLE = """
 [data-testid="stMain"] [data-testid="stPageLink-NavLink"],
 [data-testid="stMain"] [data-testid="stPageLink-NavLink"] * { font-weight: 450; }
 [data-testid="stMain"] [data-testid="stPageLink-NavLink"]:not(:hover) { background: transparent; }
-[data-testid="stSidebarNavLink"]:focus-visible { outline: 2px solid currentColor; outline-offset: -2px; }
+:is([data-testid="stSidebarNavLink"], [data-testid="stPageLink-NavLink"]):focus-visible {
+  outline: 2px solid currentColor; outline-offset: -2px;
+}
 [data-testid="stCaptionContainer"] { opacity: 1; color: color-mix(in srgb, currentColor 72%, transparent); }
 /* text at 4.5:1 in the dark theme too: white on a darker primary colour, and the page's own colour on its tint */
 [data-testid="stBaseButton-primary"]:enabled, [data-testid="stMultiSelect"] [data-tag] {

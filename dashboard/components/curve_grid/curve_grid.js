@@ -5,6 +5,7 @@
 // at a chart reads all its lines at one place, and marks the place in all charts. Every text is set with textContent.
 
 import { element } from "../common/elements.js";
+import { helpMark } from "../common/help.js";
 import { endChart, loadPlotly } from "../common/plotly.js";
 import { later } from "./drawing.js";
 import { ICONS, iconButton } from "./elements.js";
@@ -32,7 +33,7 @@ function makeCard(grid, spec) {
   });
   card.node = element("section", "cg-card");
   card.title = element("h2", "cg-title");
-  card.note = element("span", "cg-note", "i");
+  card.note = element("span", "cg-note");
   card.enlarge = iconButton("enlarge", "", () => {
     grid.large = grid.large === card.id ? "" : card.id;
     grid.component.setStateValue("large", grid.large);
@@ -104,7 +105,7 @@ function refresh(grid, data) {
     before.delete(spec.id);
     card.spec = spec;
     card.title.textContent = spec.title;
-    card.note.title = spec.help;
+    card.note.replaceChildren(...helpMark(spec.title, spec.help));
     card.empty.textContent = spec.empty;
     grid.cards.set(spec.id, card);
     later(card);

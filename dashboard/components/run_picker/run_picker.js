@@ -65,7 +65,7 @@ function list(picker) {
       choose(picker, next);
     };
     const text = element("span", "rp-text");
-    const title = element("span", "rp-title", item.title);
+    const title = element("span", "rp-title", item.title.replaceAll(" %", "\u00a0%"));
     if (item.active) title.prepend(element("span", "rp-live"));
     text.append(title, element("span", "rp-sub", item.sub));
     row.append(box, swatch(item, 20, 3), text);

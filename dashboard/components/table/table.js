@@ -1,6 +1,7 @@
 // A table of links. Every text is set with textContent: names of runs and data sets are never read as markup.
 
 import { button, element } from "../common/elements.js";
+import { helpMark } from "../common/help.js";
 import { followLink } from "../common/leaving.js";
 import { discardState, stateIn } from "../common/states.js";
 
@@ -64,6 +65,7 @@ function draw(table) {
   const head = element("tr");
   for (const column of columns) {
     const cell = element("th", `rank-${column.rank || 1} ${column.align || ""}`);
+    cell.scope = "col";
     if (column.sortable === false) {
       cell.append(element("span", "", column.label));
     } else {
@@ -75,7 +77,7 @@ function draw(table) {
       cell.append(sort);
     }
     cell.setAttribute("aria-sort", column.key === key ? (down ? "descending" : "ascending") : "none");
-    if (column.help) cell.title = column.help;
+    if (column.help) cell.append(...helpMark(column.label, column.help));
     head.append(cell);
   }
   const body = element("tbody");
