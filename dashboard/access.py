@@ -29,13 +29,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboard.shared import url_state
+
 SETTING = "SIMCLR_ALLOWED_HOSTS"
 NAME = r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?"
 HOST = re.compile(rf"(?P<name>{NAME}\.?|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.IGNORECASE | re.ASCII)
 ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>.+)", re.IGNORECASE)
 PORTS = {"http": 80, "https": 443}
 OWN_PATHS = ("app", "component", "media", "static", "vendor", "healthz", "script-health-check")  # that are no pages
-ASKED_PAGE, MAX_ASKED = "asked-page", 100  # in the address of the first page: the one that is not there
+MAX_ASKED = 100  # letters of a page that is not there, in the address of the first one
 MAX_SAID = 100  # different refusals that are written to the terminal
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -201,7 +203,7 @@ def instead_of(scope: Scope, known: frozenset[str]) -> str | None:
     if path.strip("/") in known or parts[0] in OWN_PATHS or parts[0].startswith("_") or "." in parts[-1]:
         return None
     up = "../" * (path.count("/") - 1) or "./"
-    return f"{up}?{urlencode({ASKED_PAGE: path.strip('/')[:MAX_ASKED]})}"
+    return f"{up}?{urlencode({url_state.ASKED_PAGE: path.strip('/')[:MAX_ASKED]})}"
 
 
 class Guard:

@@ -5,7 +5,6 @@ Streamlit runs this file for every click, whatever the page; app.py starts the s
 
 import streamlit as st
 
-from dashboard import access
 from dashboard.shared import queue, store, ui, url_state
 
 st.set_page_config(page_icon=ui.ICON, layout="wide")
@@ -68,8 +67,7 @@ with st.sidebar:
     active_runs()
 
 url_state.enter(page.url_path, [each.url_path for each in PAGES])
-if asked_page := st.query_params.get(access.ASKED_PAGE):
-    url_state.say_instead("page", asked_page, "is no page here", page.title)
+url_state.say_no_such_page(page.title)
 notes = st.container(key="said-of-the-address")
 try:
     page.run()

@@ -161,9 +161,10 @@ def probe_budget(name: str, evaluation: Mapping[str, Any]) -> dict[str, str]:
             safe_read.finite_number(about.get("num_neighbors")),
             safe_read.finite_number(about.get("temperature")),
         )
-        known = neighbors is not None and temperature is not None
-        text = f"{neighbors:g} neighbours, temperature {temperature:g}; nothing trained."
-        return {"text": f"{neighbors:g} neighbours", "title": text} if known else {"text": "–"}
+        if neighbors is None or temperature is None:
+            return {"text": "–"}
+        text = f"{neighbors:g} neighbours"
+        return {"text": text, "title": f"{text}, temperature {temperature:g}; nothing trained."}
     strength, num_val = safe_read.finite_number(about.get("l2")), safe_read.finite_number(about.get("num_val"))
     if strength is None:
         return {"text": "–"}

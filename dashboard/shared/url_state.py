@@ -23,6 +23,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from dashboard.components.address import open_address, show_address
 
 Query = dict[str, list[str]]
+ASKED_PAGE = "asked-page"  # in the address of the first page: the one that was asked for
 _VISITS = "url-visits"
 _ROUND, _ASKED = " round", " asked"  # no names of values
 _MAX_WRITTEN = 100  # addresses of one visit that a browser may still send
@@ -132,6 +133,16 @@ def say_instead(name: str, value: str | Sequence[str], why: str, instead: str) -
     text = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
     each = "which" if len(values) == 1 else "each of which"
     note(f"{name} in the address is {text}, {each} {why}; shown instead: {instead}.")
+
+
+def say_no_such_page(title: str) -> None:
+    """Notes that another page was asked for, which is not there.
+
+    Args:
+        title: of the page that is shown.
+    """
+    if asked := st.query_params.get(ASKED_PAGE):
+        say_instead("page", asked, "is no page here", title)
 
 
 def none_of(words: Sequence[str]) -> str:

@@ -82,7 +82,7 @@ def test_the_page_leads_with_what_pre_training_was_worth(folder):
         ("CPU-seconds to it", "0.55 ×", "28.8 instead of 52.8"),
     ]
     assert "in **0.55 of the steps** (96 instead of 176) and 0.55 of the CPU-seconds." in texts(app)
-    assert "With 100 % of the labels -10.0 points and 0.55 of the steps. The pre-training itself took 40 s" in texts(
+    assert "With 100 % of the labels −10.0 points and 0.55 of the steps. The pre-training itself took 40 s" in texts(
         app
     )
     figure = json.loads(
