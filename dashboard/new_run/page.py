@@ -302,6 +302,7 @@ def start(target: str, how: str) -> None:
         if found := checks.find(target):  # also of a field that was left by the click itself
             raise ConfigError("\n".join(item.sentence for item in found))
         config = forms.to_config(kind, values)
+        st.session_state.pop(forms.IMAGES_ASKED, None)
         preflight.drop()
         if how != several.ONE:
             several.begin(config, how, target)
@@ -431,6 +432,7 @@ def page() -> None:
     else:
         ui.head("Edit run", escape.markdown(store.get().summary(edited).title))
     ui.show_message()
+    above = st.empty()
     if edited is None:
         choose_kind()
     begin_with_experiment()
@@ -454,6 +456,7 @@ def page() -> None:
             differing = differing_options()
             for group, names in folded.items():
                 draw_folded(group, names, marks, differing)
+    dialog.ask(above)
     # The widgets above may have brought new values: what is shown and started is what they hold now.
     if checks.find(compute_target.current()) != obstacles:
         st.rerun()

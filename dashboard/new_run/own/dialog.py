@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from dashboard.new_run.own import folders, upload_panel
-from dashboard.shared import form_fields, ui
+from dashboard.shared import form_fields, forms, ui
 from simclr.config.remedies import Remedy
 
 OPEN = "own-images-open"
+WHERE = "own-images-where"
 HERE, UPLOAD = "On this machine", "Upload"
 ABOUT = "Choose a folder on this machine, or upload one, and see how it is read before anything is trained."
 
@@ -29,8 +31,33 @@ def button() -> None:
         dialog()
 
 
-def open_it() -> None:
+def ask(place: Any) -> None:
+    """What is missing where another page only looked at somebody's images, with the click that brings them."""
+    if not forms.images_are_asked():
+        return
+    with place.container(
+        border=True, horizontal=True, vertical_alignment="center", gap="small", key="own-images-asked"
+    ):
+        st.markdown(
+            "The settings are taken over. Your images were only looked at and are kept nowhere: add them here to train "
+            "on them, or train on the data set below.",
+            width="stretch",
+        )
+        st.button(
+            "Add your images",
+            key="own-images-add",
+            type="primary",
+            icon=":material/add_photo_alternate:",
+            on_click=open_it,
+            args=(UPLOAD,),
+        )
+
+
+def open_it(where: str = "") -> None:
+    """where: one of both ways; unset: the one that was shown last."""
     st.session_state[OPEN] = True
+    if where:
+        st.session_state[WHERE] = where
     folders.begin()
 
 
@@ -46,12 +73,12 @@ def dialog() -> None:
     if not st.session_state.get(OPEN):
         st.rerun()
     ui.show_message()
+    st.session_state.setdefault(WHERE, HERE)
     where = st.segmented_control(
         "Where they are",
         [HERE, UPLOAD],
-        default=HERE,
         required=True,
-        key="own-images-where",
+        key=WHERE,
         label_visibility="collapsed",
     )
     if where == UPLOAD:
@@ -62,5 +89,6 @@ def dialog() -> None:
 
 def use(folder: Path) -> None:
     """Puts a folder into the data set field, with what was typed into others meanwhile, and closes the dialog."""
+    st.session_state.pop(forms.IMAGES_ASKED, None)
     form_fields.use(Remedy("dataset", str(folder)))
     st.session_state.pop(OPEN, None)

@@ -134,6 +134,14 @@ def test_an_entry_that_lies_about_its_size_or_is_damaged_is_left_out(tmp_path):
     assert draft.left_out == Counter({DAMAGED: 1})
 
 
+def test_the_bytes_are_counted_whatever_is_said_of_their_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_FILE_BYTES", 2000)
+    files = [given_files.GivenFile("big.png", 5, lambda: io.BytesIO(png(side=900))), of_bytes("1.png", png(side=1))]
+    assert len(files[0].open().read()) > 2000
+    draft = uploads.copy_images(files, "x", tmp_path)
+    assert (tree(draft.folder), draft.left_out) == (["1.png"], Counter({TOO_LARGE: 1}))
+
+
 def test_a_copy_that_breaks_off_leaves_nothing(tmp_path):
     def fail(share):
         raise KeyboardInterrupt
