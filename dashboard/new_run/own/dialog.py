@@ -39,8 +39,7 @@ def ask(place: Any) -> None:
         border=True, horizontal=True, vertical_alignment="center", gap="small", key="own-images-asked"
     ):
         st.markdown(
-            "The settings are taken over. Your images were only looked at and are kept nowhere: add them here to train "
-            "on them, or train on the data set below.",
+            "Your images were only looked at and are kept nowhere. Add them, or train on the data set below.",
             width="stretch",
         )
         st.button(

@@ -21,6 +21,12 @@ TYPED = "own-images-path"  # the field with its path
 FIND = "own-images-find"
 WRONG = "own-images-wrong"
 MOST_BUTTONS = 60
+STYLE = """
+<style>
+.st-key-own-inner button, .st-key-own-inner button > * { justify-content: flex-start; max-width: 100%; }
+.st-key-own-inner button p { text-align: left; overflow-wrap: anywhere; }
+</style>
+"""
 MOST_RUNS = 50  # whose folders are offered
 
 
@@ -37,7 +43,7 @@ def go(folder: Path) -> None:
     """Looks at another folder."""
     st.session_state[SHOWN] = folder
     st.session_state[TYPED] = readable(str(folder))
-    st.session_state.pop(FIND, None)
+    st.session_state[FIND] = ""
     st.session_state.pop(WRONG, None)
 
 
@@ -77,7 +83,7 @@ def panel(use: Callable[[Path], None]) -> None:
             )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         above = browsing.up(folder)
-        st.text_input("Folder", key=TYPED, on_change=_go_typed, max_chars=4000)
+        st.text_input("Folder", key=TYPED, on_change=_go_typed)
         st.button(
             "Up", key="own-up", icon=":material/arrow_upward:", disabled=above is None, on_click=go, args=(above,)
         )
@@ -104,10 +110,11 @@ def _inner(folder: Path, inside: browsing.Inside) -> None:
         return
     names, number = inside.folders, len(inside.folders)
     if number > MOST_BUTTONS:
-        part = st.text_input("Find a folder here", key=FIND, placeholder="A part of its name", max_chars=200)
+        part = st.text_input("Find a folder here", key=FIND, placeholder="A part of its name")
         wanted = part.strip().casefold()
         names = [name for name in names if wanted in readable(name).casefold()]
     shown = names[:MOST_BUTTONS]
+    st.html(STYLE)
     with st.container(height=190 if len(shown) > 4 else "content", border=True, gap=None, key="own-inner"):
         for name in shown:
             st.button(

@@ -20,7 +20,8 @@ DRAFT = "own-uploads-draft"  # what was copied, and of which files
 ROUND = "own-uploads-round"
 FOLDERS, FILES = "own-upload-folders", "own-upload-files"
 TYPES = ["zip", "jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"]
-MAX_ZIP_MIB = 500
+MAX_FOLDER_MIB = 480
+MAX_ZIP_MIB = 500  # a folder's archive holds names too
 SECONDS = 3.0
 
 
@@ -40,8 +41,8 @@ def panel(use: Callable[[Path], None]) -> None:
         "A folder: drop it here, or choose it",
         accept_multiple_files="directory",
         key=folders,
-        help="Its folders become classes, as in cats/ and dogs/, or train/cats/. For some thousand images and more, a "
-        ".zip or a folder on this machine is quicker.",
+        max_upload_size=MAX_FOLDER_MIB,
+        help=f"Its folders become classes, as in cats/ and dogs/, or train/cats/. Up to {MAX_FOLDER_MIB} MiB.",
     )
     single = st.file_uploader(
         "Images, or a .zip of folders",
@@ -50,7 +51,7 @@ def panel(use: Callable[[Path], None]) -> None:
         key=files,
         max_upload_size=MAX_ZIP_MIB,
     )
-    folder_drop(folders, [files], "own-upload-drop")
+    folder_drop(folders, files, "own-upload-drop", MAX_FOLDER_MIB, given_files.MAX_FILES)
     given = [*chosen, *single]
     if not given:
         return

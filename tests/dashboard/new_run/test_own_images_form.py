@@ -1,6 +1,7 @@
 """Your own images on the New run page: a folder of this machine, or an upload, becomes the data set of the form."""
 
 import io
+import math
 import os
 import zipfile
 
@@ -10,9 +11,11 @@ from dashboard_fixtures import make_run, named, open_page, query, shown, texts
 from PIL import Image
 from quiet_forms import folder  # noqa: F401  (a fixture)
 
+from dashboard.new_run import preflight
 from dashboard.new_run.own import folders
 from simclr.data.folders import folder_layout
 from simclr.data.own_images import uploads
+from simclr.lifecycle import estimate
 
 
 @pytest.fixture
@@ -81,8 +84,9 @@ def test_a_folder_is_walked_to_and_used_with_what_was_typed_meanwhile(root, phot
     enter(app, "photos")
     sentence = folder_layout.read(str(photos)).sentence(folder_layout.read(str(photos)).split_sizes(0.1, None))
     assert sentence in texts(app)
-    assert app.get("html")[-1].proto.body.count("<img ") == 8
-    assert 'alt="cat, 000.png"' in "".join(item.proto.body for item in app.get("html"))
+    pictures = "".join(item.proto.body for item in app.get("html"))
+    assert pictures.count("<img ") == 8
+    assert 'alt="cat, 000.png"' in pictures
     app.button(key="own-use").click().run()
     assert not has(app, "own-use")
     assert dataset(app) == str(photos)
@@ -207,3 +211,17 @@ def test_what_is_not_used_is_removed(root):
     app.run()  # a new address: the dialog is over
     assert not has(app, "own-remove")
     assert left(root) == []
+
+
+def test_nothing_is_measured_by_itself_while_images_are_chosen(root, monkeypatch):
+    """Neither are these the options that will be started, nor may the page be drawn again under an upload."""
+    started = []
+    monkeypatch.setattr(preflight, "SETTLED_SECONDS", math.inf)
+    monkeypatch.setattr(estimate, "start_job", lambda *asked: started.append(asked) or root)
+    app = opened()
+    monkeypatch.setattr(preflight, "SETTLED_SECONDS", 0.0)
+    app.run()
+    assert started == []
+    app.session_state["own-images-open"] = False
+    app.run()
+    assert len(started) == 1
