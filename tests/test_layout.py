@@ -59,6 +59,7 @@ AT_THE_ROOT = {"simclr": {"__main__", *ENTRY_POINTS}, "dashboard": {"app", "shel
 
 # These load no torch when they are imported, nor does any wing above data.
 WITHOUT_TORCH = (
+    "simclr.data.own_images",
     "simclr.lifecycle.counts",
     "simclr.lifecycle.estimate",
     "simclr.lifecycle.experiment",

@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.augmentations import outline
 from dashboard.augmentations.encoder_batch import draw_matrix, draw_pairs
 from dashboard.augmentations.encoder_choice import choose_encoder
 from dashboard.augmentations.encoder_results import draw_factors, draw_invariance
@@ -33,9 +34,9 @@ NOTES = {
     "the 95th percentile of the others.",
     "batch": "Every view against every other, the two views of an image side by side. Move the temperature: the loss "
     "and the weights of the negatives follow in the browser, on the same embeddings. A low one leaves few negatives "
-    "that count, the most similar (Wang and Liu 2021). Different images that are most alike are likely false "
-    "negatives: the loss pushes apart what shows the same thing (Chuang et al. 2020). ln(2N − 1) is the loss where all "
-    "similarities are equal.",
+    "that count, the most similar (Wang and Liu 2021). Different images that are most alike have a frame: of one class "
+    "they are false negatives, which the loss pushes apart though they show the same thing (Chuang et al. 2020), else "
+    "hard ones. ln(2N − 1) is the loss where all similarities are equal.",
     "invariance": "Mean cosine similarity of an image and its changed self, for one operation at a time. A flat, high "
     "curve is an operation that the network has learned to ignore. Beside other images: 1 is unchanged, 0 like two "
     "different images. An untrained network puts all images close together, so plain cosines alone would make "
@@ -45,6 +46,16 @@ NOTES = {
     "circle; rotation leaves out circle and ring. What the augmentation changes, the encoder forgets, z more "
     "than h (Chen et al. 2020, section 4.2; Xiao et al. 2021, arXiv 2008.05659).",
 }
+
+
+# What there will be, by what is shown: the figures and the height of the picture.
+COMING: dict[str, tuple[tuple[str, ...], int]] = {
+    "pairs": (("The two views of an image", "Different images", "Partner is the most similar"), 340),
+    "batch": ((), 520),
+    "invariance": ((), 220),
+    "factors": ((), 340),
+}
+LOADED = "lab-loaded"  # encoders that this session has waited for
 
 
 # --- all of it ------------------------------------------------------------------------------------------------------
@@ -90,10 +101,21 @@ def section(kept: dict[str, Any], found: sample_images.SampleImages, numbers: Se
         "factors": lambda: draw_factors(items, choice, layer),
     }
     _size_note(choice.model, kept["size"] or found.side, show)
+    loaded: set[str] = st.session_state.setdefault(LOADED, set())
+    known = f"{choice.model.reference} {show}"
+    waiting = st.empty()
+    if known not in loaded:  # reading a network for the first time takes seconds
+        with waiting.container():
+            figures, height = COMING[show]
+            outline.draw(
+                f"The network of {escape.markdown(choice.title)} is read, and looks at the images.", figures, height
+            )
     try:
         draw[show]()
     except (ConfigError, OSError) as error:
         st.error(escape.markdown(str(error)), icon=":material/error:")
+    loaded.add(known)
+    waiting.empty()
     st.caption(NOTES[show])
 
 

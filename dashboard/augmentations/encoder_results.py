@@ -55,6 +55,19 @@ def _results(
     return None
 
 
+def encoders_text(number: int) -> str:
+    return "1 encoder" if number == 1 else f"{number} encoders"
+
+
+def took(kind: str) -> str:
+    """How long the last measurement of this kind took on this machine; no promise where there was none."""
+    last = stored.last_duration(kind, store.runs_dir())
+    if last is None:
+        return "How long that takes was not measured here yet; a bar shows how far it is."
+    seconds, number = last
+    return f"The last one here took {formats.duration(seconds)} for {encoders_text(number)}."
+
+
 def _layers(results: Sequence[dict[str, Any]], layer: Representation) -> list[dict[str, Any]]:
     """Of each encoder the layer asked for, or h where it has no projector."""
     return [result["layers"].get(layer) or result["layers"]["h"] for result in results]
@@ -86,8 +99,8 @@ def draw_invariance(
         wanted,
         found.images[places],
         "What these encoders ignore is not measured yet",
-        f"Eight operations at up to six strengths on {len(places)} images of this data set: seconds for a small "
-        "network, a minute or two for a ResNet-18 on a CPU. The result is kept with the runs.",
+        f"Eight operations at up to six strengths on {len(places)} images of this data set, for "
+        f"each of the encoders. {took('profile')} The result is kept with the runs.",
     )
     if results is None:
         return
@@ -154,8 +167,8 @@ def draw_factors(items: dict[str, index.Summary], choice: ChosenEncoder, layer: 
         wanted,
         None,
         "What can be read from these features is not measured yet",
-        f"Features of {factors.NUM_TRAIN + factors.NUM_TEST:,} generated shapes, and a linear map for each factor: "
-        "seconds for a small network, minutes for a large one. The result is kept with the runs.",
+        f"Features of {factors.NUM_TRAIN + factors.NUM_TEST:,} generated shapes, and a linear map for each factor, for "
+        f"each of the encoders. {took('factors')} The result is kept with the runs.",
     )
     if results is None:
         return

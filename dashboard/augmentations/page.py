@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from typing import Any
 
 import streamlit as st
 
-from dashboard.augmentations import images
+from dashboard.augmentations import images, outline
 from dashboard.augmentations import settings as choice
 from dashboard.components import escape
 from dashboard.components.view_grid import view_grid
@@ -235,11 +236,12 @@ def train_with_these() -> None:
         values |= {"name": f"{kept['origin']['title']} copy", "version": None}
     values |= {"image_size": kept["size"], "seed": kept["seed"]}
     values |= {f"augmentation.{name}": value for name, value in kept["values"].items()}
-    if kept["dataset"] != sample_images.UPLOADED:
+    is_own = kept["dataset"] == sample_images.UPLOADED
+    if not is_own:
         values["dataset"] = kept["dataset"]
-    else:
-        st.session_state["message"] = "Your images stay in this session: choose a data set or a folder to train on."
     forms.prefill("pretrain", values, recipe=recipe)
+    if is_own:
+        forms.ask_for_images()
     url_state.go("new-run")
 
 
@@ -362,19 +364,27 @@ def explorer() -> None:
     kept = choice.state()
     images.take_picks(kept)
     choices(kept)
+    waiting = st.empty()
+    if "torch" not in sys.modules:  # the first page after a start of the server waits for it
+        with waiting.container():
+            outline.draw("The images, and what the trainer does to them, come in a moment: its libraries are loaded.")
+        images.freeze_torch()
     try:
         found = images.images_of(kept)
     except ConfigError as error:
+        waiting.empty()
         st.error(escape.markdown(str(error)), icon=":material/error:")
         choice.write_address(kept)
         return
     if found is None:
+        waiting.empty()
         st.info("Add images to see their views.", icon=":material/add_photo_alternate:")
         choice.write_address(kept)
         return
     kept["batch"] = min(kept["batch"], kept["num_batches"] - 1)
     above = st.container(key="augmentation-about")
     images.freeze_torch()
+    waiting.empty()
 
     numbers = images.chosen_images(kept, found)
     st.segmented_control(

@@ -18,23 +18,27 @@ KEPT_SECONDS = 30
 NUM_LOOKED_AT = 8  # images whose header is read
 
 
-def layout_of(config: RunConfig) -> Layout | None:
+def layout_of(config: RunConfig, seconds: float | None = None) -> Layout | None:
     """How the folder is read; None where the data is no folder, or it holds too many files to be looked through here.
 
     Raises:
         ConfigError: if it cannot be read, in one sentence.
     """
-    found = _of(config)
+    found = _of(config, seconds)
     if isinstance(found, str):
         raise ConfigError(found)
     return found
 
 
-def sentence(config: RunConfig) -> str:
-    """The same in words; empty where the data is no folder, or it cannot be read."""
+def sentence(config: RunConfig, seconds: float | None = None) -> str:
+    """The same in words; empty where the data is no folder, or it cannot be read.
+
+    Args:
+        seconds: how long to look for its files at most; unset: `SECONDS`.
+    """
     if not config.dataset or config.dataset in DATASETS:
         return ""
-    found = _of(config)
+    found = _of(config, seconds)
     if found is None:
         return "The folder holds too many files to be looked through here; the run says first how it reads them."
     if isinstance(found, str):
@@ -61,7 +65,7 @@ def _is_deep(*paths: bytes) -> bool:
     return any(is_deep(Path(os.fsdecode(path))) for path in paths)
 
 
-def _of(config: RunConfig) -> Layout | str | None:
+def _of(config: RunConfig, seconds: float | None) -> Layout | str | None:
     dataset = config.dataset
     if not dataset or dataset in DATASETS:
         return None
@@ -69,14 +73,16 @@ def _of(config: RunConfig) -> Layout | str | None:
         modified = os.stat(user_path(dataset)).st_mtime_ns
     except (OSError, ValueError):
         modified = 0
-    return _read(dataset, config.kind != "pretrain", config.test_fraction, modified)
+    return _read(dataset, config.kind != "pretrain", config.test_fraction, modified, seconds or SECONDS)
 
 
 @st.cache_resource(ttl=KEPT_SECONDS, max_entries=4, show_spinner=False)
-def _read(dataset: str, labelled_only: bool, test_fraction: float, modified: int) -> Layout | str | None:
+def _read(
+    dataset: str, labelled_only: bool, test_fraction: float, modified: int, seconds: float
+) -> Layout | str | None:
     """The layout; what is wrong, in a sentence; None if it takes too long."""
     try:
-        return folder_layout.read(dataset, labelled_only=labelled_only, test_fraction=test_fraction, seconds=SECONDS)
+        return folder_layout.read(dataset, labelled_only=labelled_only, test_fraction=test_fraction, seconds=seconds)
     except TimeoutError:
         return None
     except ConfigError as error:

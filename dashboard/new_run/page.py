@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.new_run import address_notes, checks, compute_target, folder_reading, preflight, several, several_cost
+from dashboard.new_run.own import dialog
 from dashboard.shared import asked, form_fields, formats, forms, run_labels, store, ui, url_state
 from simclr import config as cfg
 from simclr import runs
@@ -38,6 +39,7 @@ def take_address() -> None:
     kept, news = forms.state(), url_state.news("new-run")
     if news is None:
         return
+    dialog.close()
     query = forms.own_parameters(url_state.last_values(news))
     kept["edit"] = query.get("edit", "")
     if not query:
@@ -278,7 +280,12 @@ def grid(names: list[str], options: dict, errors: Marks) -> None:
     for start in range(0, len(names), COLUMNS):
         for column, name in zip(st.columns(COLUMNS, gap="medium"), names[start : start + COLUMNS], strict=False):
             with column:
-                form_fields.draw(name, options[name], errors)
+                if name == "dataset":
+                    with st.container(gap=None):
+                        form_fields.draw(name, options[name], errors)
+                        dialog.button()
+                else:
+                    form_fields.draw(name, options[name], errors)
 
 
 def start(target: str, how: str) -> None:
@@ -295,6 +302,7 @@ def start(target: str, how: str) -> None:
         if found := checks.find(target):  # also of a field that was left by the click itself
             raise ConfigError("\n".join(item.sentence for item in found))
         config = forms.to_config(kind, values)
+        st.session_state.pop(forms.IMAGES_ASKED, None)
         preflight.drop()
         if how != several.ONE:
             several.begin(config, how, target)
@@ -424,6 +432,7 @@ def page() -> None:
     else:
         ui.head("Edit run", escape.markdown(store.get().summary(edited).title))
     ui.show_message()
+    above = st.empty()
     if edited is None:
         choose_kind()
     begin_with_experiment()
@@ -447,6 +456,7 @@ def page() -> None:
             differing = differing_options()
             for group, names in folded.items():
                 draw_folded(group, names, marks, differing)
+    dialog.ask(above)
     # The widgets above may have brought new values: what is shown and started is what they hold now.
     if checks.find(compute_target.current()) != obstacles:
         st.rerun()

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard.components import escape
 from dashboard.new_run import compute_target
+from dashboard.new_run.own import dialog
 from dashboard.shared import form_fields, formats, forms, store, ui
 from dashboard.shared.forms import Obstacle
 from simclr import runs
@@ -61,6 +62,8 @@ def by_itself(config: RunConfig, target: str) -> None:
 
     Options that were left in the meantime are measured no further, and again when they come back.
     """
+    if st.session_state.get(dialog.OPEN):  # other images are being chosen, and drawing the page again would disturb it
+        return
     text = f"{target} {config.model_dump_json()}"
     shown, since = st.session_state.get(_SHOWN, ("", 0.0))
     if shown != text:

@@ -23,6 +23,7 @@ from simclr.results import arms
 from simclr.runs import Run
 
 STATE = "new_run_form"
+IMAGES_ASKED = "new-run-images-asked"
 WIDGETS = "form-"  # so all widgets of the form are called
 KINDS = {"pretrain": "Pre-train", "finetune": "Fine-tune", "scratch": "From scratch"}
 ARMS = {True: "The head (frozen encoder)", False: "All weights (fine-tuned)"}
@@ -93,6 +94,16 @@ def prefill(kind: str, values: Mapping[str, Any], recipe: str | None = None) -> 
     """
     state()
     refill(kind, default_recipe() if recipe is None else recipe, flatten(values))
+
+
+def ask_for_images() -> None:
+    """Lets the form say, when it is shown next, that images which another page only looked at are not its data set."""
+    st.session_state[IMAGES_ASKED] = state()["values"].get("dataset")
+
+
+def images_are_asked() -> bool:
+    """Whether that is still to be said: until another data set is chosen, or a run is started."""
+    return IMAGES_ASKED in st.session_state and st.session_state[IMAGES_ASKED] == state()["values"].get("dataset")
 
 
 def with_experiment(values: Mapping[str, Any], run_id: str | None) -> dict[str, Any]:

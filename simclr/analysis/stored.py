@@ -145,5 +145,22 @@ def start_job(models: Sequence[EncoderRef], kind: str, images: NDArray[np.uint8]
     return jobs.start(JOB_NAME, request_of(models, kind, key), arguments, runs_dir)
 
 
+def last_duration(kind: str, runs_dir: Path) -> tuple[float, int] | None:
+    """How many seconds the last job of a kind took here that came to its end, and for how many encoders."""
+    for job in jobs.all_of(JOB_NAME, runs_dir):
+        results = safe_read.json_dict(job / jobs.REQUEST).get("results")
+        names = [Path(str(each)).name for each in results] if isinstance(results, list) else []
+        status = runs.Run(job).status
+        if (
+            names
+            and all(name.startswith(f"{kind}-") for name in names)
+            and status.state == "finished"
+            and status.started is not None
+            and status.ended is not None
+        ):
+            return max(0.0, status.ended - status.started), len(names)
+    return None
+
+
 def find_job(models: Sequence[EncoderRef], kind: str, images: str, runs_dir: Path) -> Path | None:
     return jobs.find(JOB_NAME, request_of(models, kind, images), runs_dir)

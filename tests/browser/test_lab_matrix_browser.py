@@ -162,6 +162,7 @@ def test_arrow_keys_move_from_cell_to_cell(page: Any) -> None:
 
 def test_a_marked_pair_opens_its_cell(page: Any, served: Any) -> None:
     bright = similarity.likely_false_negatives(served[1], [""] * (NUM // 2), 6)
+    expect(page.locator(".smatrix .key").last).to_have_text("different images most alike")
     buttons = page.locator(".smatrix .marks button")
     expect(buttons).to_have_count(6)
     buttons.nth(2).click()

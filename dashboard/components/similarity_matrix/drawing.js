@@ -89,7 +89,7 @@ export function legend(matrix) {
     node.append(element("span", className), element("span", "", text));
     return node;
   };
-  const marks = matrix.data.marks.length ? [key("square mark", "likely false negatives")] : [];
+  const marks = matrix.data.marks.length ? [key("square mark", "different images most alike")] : [];
   matrix.legend.replaceChildren(
     element("span", "", ends[0]),
     bar,

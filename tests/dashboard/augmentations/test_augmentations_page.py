@@ -475,7 +475,13 @@ def test_uploaded_images_are_shown(tiny_runs: Path) -> None:
     assert [shown(item.value) for item in app.warning] == ["bad.png cannot be read: it is not an image."]
     follow(app.button(key="train-with-these").click().run())
     assert not app.exception
-    assert "choose a data set or a folder" in texts(app)
+    assert "Your images were only looked at and are kept nowhere" in texts(app)
+    assert not app.error
+    assert not app.button("start").disabled
+    app.button(key="own-images-add").click().run()  # where they can be given
+    assert len(app.file_uploader) == 2
+    named(app.selectbox, "form-pretrain-dataset").set_value("cifar10").run()
+    assert "only looked at" not in texts(app)
     app.switch_page("augmentations/page.py").run()
     assert [row["title"] for row in component(app, "views")["rows"]] == ["a.png"]
     app.file_uploader[0].set_value([("b.png", encoded("PNG"), "image/png")]).run()

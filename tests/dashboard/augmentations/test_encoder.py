@@ -16,7 +16,7 @@ import torch
 from dashboard_fixtures import component_with, components_with, make_run, query, texts
 from streamlit.testing.v1 import AppTest
 
-from dashboard.augmentations import encoder_batch, encoder_choice, encoder_figures, encoder_results
+from dashboard.augmentations import encoder_batch, encoder_choice, encoder_figures, encoder_results, outline
 from dashboard.shared import jobs
 from simclr import config as cfg
 from simclr import runs
@@ -188,6 +188,44 @@ def test_what_takes_long_is_offered_and_then_shown(
         expected = [1.0, *(invariance.relative(value, measured["others"]) for value in measured["curves"]["hue"])]
         np.testing.assert_allclose(hue["data"][0]["y"], expected, atol=1e-4)
         assert hue["data"][0]["x"] == [0.0, *invariance.STRENGTHS["hue"]]
+
+
+def test_what_there_will_be_is_drawn_once_while_the_network_is_read(
+    run: runs.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[str, Any, int]] = []
+    original = outline.draw
+
+    def draw(text: str, figures: Any, height: int) -> None:
+        drawn.append((text, figures, height))
+        original(text, figures, height)
+
+    monkeypatch.setattr(outline, "draw", draw)
+    app = open_lab()
+    ((text, figures, _),) = drawn
+    assert "is read, and looks at the images" in text
+    assert [metric.label for metric in app.metric] == list(figures)
+    assert "…" not in {metric.value for metric in app.metric}
+    assert text not in texts(app)
+    app.run()
+    assert len(drawn) == 1
+
+
+def test_how_long_it_takes_is_said_of_the_last_one_that_ended(run: runs.Run, tiny_runs: Path) -> None:
+    assert "was not measured here yet" in texts(open_lab(show="factors"))
+
+    def job(second: int, kind: str, number: int, state: str, seconds: float) -> None:
+        folder = tiny_runs / runs.JOBS / f"20260101-0000{second:02d}-{stored.JOB_NAME}-abcd"
+        folder.mkdir(parents=True)
+        (folder / "request.json").write_text(json.dumps({"results": [f"x/{kind}-{n}.json" for n in range(number)]}))
+        runs.update_status(folder, state=state, started=1000.0, ended=1000.0 + seconds)
+
+    job(1, "factors", 3, "finished", 500.0)
+    job(2, "factors", 2, "finished", 110.0)
+    job(3, "factors", 2, "failed", 7.0)
+    job(4, "profile", 1, "finished", 4.0)
+    assert "The last one here took 1 min 50 s for 2 encoders." in texts(open_lab(show="factors"))
+    assert "The last one here took 4 s for 1 encoder." in texts(open_lab(show="invariance"))
 
 
 def all_figures(app: AppTest) -> list[str]:
