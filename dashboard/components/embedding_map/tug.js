@@ -5,7 +5,7 @@ import { button, element } from "../common/elements.js";
 import { fitTile, SMOOTH_SIDE } from "../common/tiles.js";
 import { drawDetails } from "./details.js";
 import { redraw } from "./drawing.js";
-import { closeSheet, drawFramed, OWN_DASH, openSheet } from "./own_marks.js";
+import { closeSheet, drawFramed, OWN_DASH, openSheet, shownAt } from "./own_marks.js";
 import { CHOICE_MS, report, ZOOM_MS } from "./report.js";
 import { tugText } from "./tug_text.js";
 import { view } from "./view.js";
@@ -159,7 +159,7 @@ export function drawTug(map, panel, context) {
   const { bitmap } = loaded.sheet;
   if (!bitmap || (place === operation.rest && map.opened >= 0)) return;
   const { side } = loaded.given;
-  const [x, y] = point(place);
+  const [x, y] = shownAt(panel, found.points, number * length + place, MOVED_SIDE);
   drawFramed(map, context, [x, y], MOVED_SIDE, found.exact, () => {
     const half = MOVED_SIDE / 2;
     context.imageSmoothingEnabled = side >= SMOOTH_SIDE;

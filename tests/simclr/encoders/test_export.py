@@ -163,6 +163,16 @@ def test_the_second_exporter_stands_in_for_the_first(pretraining, tmp_path, monk
         export.export(run, ["onnx"], tmp_path / "other")
 
 
+def test_more_weights_than_a_file_takes_are_refused_before_anything_is_written(pretraining, tmp_path, monkeypatch):
+    run, _ = pretraining
+    monkeypatch.setattr(onnx_model, "_export", lambda *_: pytest.fail("it has begun to write"))
+    monkeypatch.setattr(onnx_model, "MOST_BYTES", 100_000)
+    sentence = r"^format is onnx, and resnet_tiny has \d\.\d GB of weights, more than the 0\.0001 GB of an ONNX file; "
+    with pytest.raises(ConfigError, match=sentence + r"allowed: safetensors\.$"):
+        export.export(run, BOTH, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_the_card_says_what_it_was_trained_on_and_how_it_was_measured(pretraining, tmp_path):
     _, folder = pretraining
     card = (folder / exported.CARD).read_text()
