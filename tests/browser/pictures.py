@@ -154,7 +154,7 @@ def take_own(browser: Any, tab: Tab, server: Server, images: Path) -> None:
     subprocess.run(
         [
             *(sys.executable, "-m", "simclr", "finetune", "--config", "photos-scratch", "--experiment_version", run_id),
-            *("--label_fraction", "0.1", "--images_per_epoch", "4000", "--dataset", str(server.folder / "photos")),
+            *("--label_fraction", "0.1", "--images_per_epoch", "4000", "--dataset", "~/photos"),
             *("--runs_dir", str(server.runs_dir)),
         ],
         cwd=ROOT,

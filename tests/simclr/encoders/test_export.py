@@ -192,6 +192,21 @@ def test_the_card_says_what_it_was_trained_on_and_how_it_was_measured(pretrainin
     assert "Without them kNN accuracy is 85.00 % instead of 90.00 %." in card and "t0.png" not in card
 
 
+@pytest.mark.parametrize(("width", "height"), [(90, 60), (13, 20), (16, 16)])
+def test_the_lines_of_the_card_give_the_features_of_a_photo(pretraining, tmp_path, monkeypatch, width, height):
+    """The example for onnxruntime as it stands: which square, which size, which normalization."""
+    run, folder = pretraining
+    coarse = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(tmp_path / "photo.jpg", quality=95)
+    lines = (folder / exported.CARD).read_text().split("import numpy as np\n")[1].split("```")[0]
+    (tmp_path / exported.ONNX).write_bytes((folder / exported.ONNX).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    exec("import numpy as np\n" + lines, found)
+    h = load_encoder(run).embed(tmp_path / "photo.jpg", progress=False)
+    np.testing.assert_allclose(found["h"], h, rtol=0, atol=0.02 * np.abs(h).max())
+
+
 def test_no_place_of_this_machine_is_in_it(tmp_path):
     run = trained_run(tmp_path / "runs", seed=5, notes="secret", data_dir=REMOTE)
     text = (run.path / runs.CONFIG).read_text().replace("dataset: shapes", f"dataset: {REMOTE}")
