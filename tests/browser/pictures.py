@@ -136,7 +136,7 @@ def own_photos(images: Path, home: Path) -> Path:
             (home / "photos" / split / place.name).mkdir(parents=True)
             for file in sorted(place.iterdir())[:number]:
                 shutil.copy(file, home / "photos" / split / place.name)
-    return Path(shutil.copy(sorted((images / "test" / "horse").iterdir())[number], home / "my-horse.jpg"))
+    return Path(shutil.copy(sorted((images / "test" / "ship").iterdir())[number], home / "my-ship.jpg"))
 
 
 def take_own(browser: Any, tab: Tab, server: Server, images: Path) -> None:
@@ -146,7 +146,7 @@ def take_own(browser: Any, tab: Tab, server: Server, images: Path) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
     tab.open("/new-run?" + urlencode(recipe))
     expect(page.get_by_test_id("stMetric").first).to_be_visible(timeout=JOB_MS)  # it is measured by itself
-    keep(page, "own-folder")
+    keep(page, "own-folder", clip={"x": 0, "y": 0, "width": 1440, "height": 820})
     tab.button("Start").click()
     page.wait_for_url(re.compile(r"/run\?id="))
     expect(page.get_by_text("Finished", exact=True).first).to_be_visible(timeout=RUN_MS)
@@ -165,17 +165,18 @@ def take_own(browser: Any, tab: Tab, server: Server, images: Path) -> None:
     tab.open("/embeddings?" + urlencode({"left": run_id, "right": scratch, "method": "umap"}))
     computed(tab)
     page.set_input_files(".st-key-embedding-try input[type=file]", [photo])
-    expect(page.get_by_text("1 · my-horse.jpg")).to_be_visible(timeout=JOB_MS)
+    expect(page.get_by_text("1 · my-ship.jpg")).to_be_visible(timeout=JOB_MS)
     keep(page, "own-tried", 1700)
     page.set_viewport_size({"width": 1440, "height": 900})
     page.locator(".st-key-embedding-pull-0 button:visible").first.click()
     slider = page.locator(".emap .tug input")
     expect(slider).to_be_visible(timeout=JOB_MS)
     slider.fill("16")
-    keep(page, "own-tugged", 1100)
+    keep(page, "own-tugged")
     phone = Tab(browser, server.url, "pictures-phone", size=PHONE, has_touch=True, color_scheme="dark")
     phone.open("/embeddings?" + urlencode({"left": run_id, "right": scratch, "image": 7, "tug": "hue~16"}))
     expect(phone.page.locator(".emap .tug output")).to_be_visible(timeout=JOB_MS)
+    phone.page.locator(".emap .panels").evaluate("node => node.scrollIntoView()")
     keep(phone.page, "own-phone")
     phone.has_no_errors()
     phone.context.close()
@@ -185,7 +186,7 @@ def take_own(browser: Any, tab: Tab, server: Server, images: Path) -> None:
     page.get_by_text("Both", exact=True).click()
     page.locator(".st-key-export-make button:visible").first.click()
     expect(page.locator(".st-key-export-download button:visible").first).to_be_visible(timeout=JOB_MS)
-    keep(page, "own-exported")
+    keep(page, "own-exported", clip={"x": 0, "y": 0, "width": 1440, "height": 620})
 
 
 def finished_group(folder: Path) -> Group:

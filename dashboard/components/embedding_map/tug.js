@@ -2,6 +2,7 @@
 // operations are here before the first is shown, so that sliding asks no server.
 
 import { button, element } from "../common/elements.js";
+import { isStill } from "../common/motion.js";
 import { fitTile, SMOOTH_SIDE } from "../common/tiles.js";
 import { drawDetails } from "./details.js";
 import { redraw } from "./drawing.js";
@@ -46,6 +47,16 @@ export function takeTug(map) {
         },
     ),
   };
+  if (given?.row === -1 && map.tug.isWanted) bringIntoSight(map);
+}
+
+/**
+ * An image that a user gave is asked for from below the maps, where nothing of what follows would be seen.
+ * @param {EmbeddingMap} map
+ */
+function bringIntoSight(map) {
+  if (map.holder.getBoundingClientRect().top >= 0) return;
+  map.holder.scrollIntoView({ block: "start", behavior: isStill() ? "auto" : "smooth" });
 }
 
 /**
