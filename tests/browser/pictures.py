@@ -173,13 +173,7 @@ def take_own(browser: Any, tab: Tab, server: Server, images: Path) -> None:
     expect(slider).to_be_visible(timeout=JOB_MS)
     slider.fill("16")
     keep(page, "own-tugged")
-    phone = Tab(browser, server.url, "pictures-phone", size=PHONE, has_touch=True, color_scheme="dark")
-    phone.open("/embeddings?" + urlencode({"left": run_id, "right": scratch, "image": 7, "tug": "hue~16"}))
-    expect(phone.page.locator(".emap .tug output")).to_be_visible(timeout=JOB_MS)
-    phone.page.locator(".emap .panels").evaluate("node => node.scrollIntoView()")
-    keep(phone.page, "own-phone")
-    phone.has_no_errors()
-    phone.context.close()
+    take_phone(browser, server)
     page.set_viewport_size({"width": 1440, "height": 900})
     tab.open(f"/run?id={run_id}")
     tab.button("Use").click()
@@ -187,6 +181,19 @@ def take_own(browser: Any, tab: Tab, server: Server, images: Path) -> None:
     page.locator(".st-key-export-make button:visible").first.click()
     expect(page.locator(".st-key-export-download button:visible").first).to_be_visible(timeout=JOB_MS)
     keep(page, "own-exported", clip={"x": 0, "y": 0, "width": 1440, "height": 620})
+
+
+def take_phone(browser: Any, server: Server) -> None:
+    """An image of the shipped shapes, tugged on a phone."""
+    examples = server.runs_dir / runs.EXAMPLES
+    left, right = example(examples, "SimCLR, shapes"), example(examples, "From scratch, 1 % of labels")
+    tab = Tab(browser, server.url, "pictures-phone", size=PHONE, has_touch=True, color_scheme="dark")
+    tab.open("/embeddings?" + urlencode({"left": left, "right": right, "method": "pca", "image": 12, "tug": "hue~16"}))
+    expect(tab.page.locator(".emap .tug output")).to_be_visible(timeout=JOB_MS)
+    tab.page.locator(".emap .panels").evaluate("node => node.scrollIntoView()")
+    keep(tab.page, "own-phone")
+    tab.has_no_errors()
+    tab.context.close()
 
 
 def finished_group(folder: Path) -> Group:

@@ -70,7 +70,6 @@ function groupsFrom(values) {
 function applyColors(map) {
   const { color } = map.data;
   map.theme = theme(map.node);
-  map.node.style.colorScheme = map.theme.dark ? "dark" : "light"; // of what the browser draws: sliders, bars to scroll
   const plain = packColor(map.theme.dark ? [109, 135, 245] : [66, 99, 235]);
   const unknown = packColor(UNKNOWN_COLOR);
   const steps = 255;
