@@ -92,7 +92,8 @@ def settings(run: Run, fraction: float) -> str:
     """With what the partners are started, in two sentences."""
     configs = {arm: partners.config_of(run, arm, fraction) for arm in arms.ARMS}
     count = safe_read.finite_number(run.meta.get("num_train_images"))
-    images = f" (about {formats.thousands(max(1, round(count * fraction)))} images)" if count else ""
+    number = max(1, round((count or 0) * fraction))
+    images = f" (about {formats.thousands(number)} image{'s' * (number > 1)})" if count else ""
     budgets: dict[str, list[str]] = {}
     for arm, config in configs.items():
         limit = f", at most {formats.thousands(config.max_steps)} steps" if config.max_steps else ""

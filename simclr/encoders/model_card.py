@@ -15,6 +15,7 @@ from torchvision.models.resnet import ResNet
 
 from simclr import config as cfg
 from simclr.config import DATASETS, Augmentation, FinetuneConfig, PretrainConfig, RunConfig
+from simclr.data.folders.reading import kept_side
 from simclr.encoders.encoder import Encoder
 from simclr.encoders.exported import MARK, ONNX, WEIGHTS
 from simclr.evaluation.leaks import record
@@ -37,6 +38,7 @@ LEFT_OUT = (
     "tags",
     "version",
 )
+ANY_SIDE = 1 << 30  # pixels, larger than any image
 MEAN, STD = 0.5, 0.25  # (x - 0.5) * 4, as `augment.normalize`
 FIGURES = {  # in `evaluation.json`
     "test/knn_top1": ("kNN on frozen features", "20 nearest training images vote"),
@@ -201,10 +203,11 @@ def _use(encoder: Encoder, written: Mapping[str, str]) -> str:
             'h = encoder.embed(["photo.jpg"])  # (1, '
             f"{encoder.num_features}) float32\n```"
         )
+        size, kept = encoder.image_size, _kept(encoder)
         parts.append(
-            f"The weights have {whose} names. Without this package: build the network of `config.json`, load "
-            f"them, resize images to {encoder.image_size} x {encoder.image_size} (bilinear, antialiased) and give it "
-            f"(x - {MEAN}) / {STD} for x in 0..1."
+            f"The weights have {whose} names. Without this package: build the network of `config.json` and load them. "
+            f"Of each image take the middle square, make it {kept} x {kept} where it is larger (bicubic), then "
+            f"{size} x {size} (bilinear, both antialiased), and give the network (x - {MEAN}) / {STD} for x in 0..1."
         )
         if _has_small_stem(encoder):
             parts[-1] += (
@@ -213,12 +216,20 @@ def _use(encoder: Encoder, written: Mapping[str, str]) -> str:
     if ONNX in written:
         size = encoder.image_size
         parts.append(
-            "```python\nimport numpy as np\nimport onnxruntime\nfrom PIL import Image\n\n"
+            "```python\nimport numpy as np\nimport onnxruntime\nfrom PIL import Image, ImageOps\n\n"
+            'image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")\n'
+            f"side = min(*image.size, {_kept(encoder)})\n"
+            "image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)  # its middle square\n"
+            f"image = np.asarray(image.resize(({size}, {size}), Image.Resampling.BILINEAR))  # uint8, 0 to 255\n"
             'session = onnxruntime.InferenceSession("model.onnx")\n'
-            f'image = np.asarray(Image.open("photo.jpg").convert("RGB").resize(({size}, {size})))  # uint8, 0 to 255\n'
             'h = session.run(["h"], {"images": image.transpose(2, 0, 1)[None]})[0]  # normalized inside\n```'
         )
     return "\n\n".join(parts)
+
+
+def _kept(encoder: Encoder) -> int:
+    """The side, in pixels, that larger images have before they are made `image_size`."""
+    return kept_side(ANY_SIDE, encoder.image_size)
 
 
 def _options(config: RunConfig) -> str:

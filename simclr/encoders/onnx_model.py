@@ -26,6 +26,7 @@ EXTRA = "simclr-explorer[export]"
 BATCH_SIZES = (1, 7)  # of the images that both are compared on
 # Of the largest value: kernels add in another order, which in float32 gives some 1e-6.
 TOLERANCE = 1e-4
+MOST_BYTES = 2_000_000_000  # of weights: one file is one message of Protocol Buffers, which ends at 2 GiB
 TRACE_SIZE = 2  # images that the network is traced with; one alone would be taken for a constant
 
 
@@ -62,6 +63,17 @@ def check_packages() -> None:
         )
 
 
+def check_size(encoder: Encoder) -> None:
+    """Raises ConfigError if the weights are more than an ONNX file can have."""
+    parts = [part for part in (encoder.network, encoder.classifier) if part is not None]
+    size = sum(value.nbytes for part in parts for value in part.state_dict().values())
+    if size > MOST_BYTES:
+        raise ConfigError(
+            f"format is onnx, and {encoder.config.backbone} has {size / 1e9:.1f} GB of weights, more than the "
+            f"{MOST_BYTES / 1e9:g} GB of an ONNX file; allowed: safetensors."
+        )
+
+
 def write(encoder: Encoder, path: Path, images: NDArray[np.uint8]) -> Parity:
     """Writes a file whose values are those of the encoder.
 
@@ -74,9 +86,10 @@ def write(encoder: Encoder, path: Path, images: NDArray[np.uint8]) -> Parity:
         images: (n, 3, S, S) uint8, on which both are compared, one by one and in batches of seven.
 
     Raises:
-        ConfigError: if no exporter gives a file with these values.
+        ConfigError: if no exporter gives a file with these values, or they are more than a file can have.
     """
     check_packages()
+    check_size(encoder)
     module = _Deployed(encoder).eval()
     with torch.no_grad():
         expected = [values.numpy() for values in module(torch.from_numpy(images))]

@@ -2,7 +2,7 @@
 
     python tests/browser/pictures.py [--images FOLDER] [--group_runs FOLDER]
 
---images: CIFAR-10 as a folder of images per class, for the one picture that shows some; without it that one stays.
+--images: CIFAR-10 as train and test folders of images per class, for the pictures that show some; without it they stay.
 --group_runs: a runs folder with a finished sweep such as `augmentation-grid`, which takes half an hour: too long to be
 run here. Its newest finished group is copied and taken as the page Experiments shows it; without it that one stays.
 """
@@ -10,13 +10,16 @@ run here. Its newest finished group is copied and taken as the page Experiments 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/helpers")]
@@ -24,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/helpers")]
 from chromium import opened  # noqa: E402
 from PIL import Image  # noqa: E402
 from playwright.sync_api import expect  # noqa: E402
-from server import Server, Tab  # noqa: E402
+from server import PHONE, Server, Tab  # noqa: E402
 
 from simclr import runs  # noqa: E402
 from simclr.results import groups  # noqa: E402
@@ -126,6 +129,73 @@ def take(tab: Tab, server: Server, images: Path | None) -> None:
     keep(page, "encoder")
 
 
+def own_photos(images: Path, home: Path) -> Path:
+    """Lays some of the images into HOME/photos, as somebody has a folder; returns one more, which is not among them."""
+    for split, number in (("train", 400), ("test", 100)):
+        for place in sorted((images / split).iterdir()):
+            (home / "photos" / split / place.name).mkdir(parents=True)
+            for file in sorted(place.iterdir())[:number]:
+                shutil.copy(file, home / "photos" / split / place.name)
+    return Path(shutil.copy(sorted((images / "test" / "ship").iterdir())[number], home / "my-ship.jpg"))
+
+
+def take_own(browser: Any, tab: Tab, server: Server, images: Path) -> None:
+    """Photographs of one's own: read, trained on, one more tried and tugged, the encoder exported."""
+    page, photo = tab.page, own_photos(images, server.folder)
+    recipe = {"kind": "pretrain", "recipe": "photos", "dataset": "~/photos", "epochs": 10, "name": "My photos"}
+    page.set_viewport_size({"width": 1440, "height": 900})
+    tab.open("/new-run?" + urlencode(recipe))
+    expect(page.get_by_test_id("stMetric").first).to_be_visible(timeout=JOB_MS)  # it is measured by itself
+    keep(page, "own-folder", clip={"x": 0, "y": 0, "width": 1440, "height": 820})
+    tab.button("Start").click()
+    page.wait_for_url(re.compile(r"/run\?id="))
+    expect(page.get_by_text("Finished", exact=True).first).to_be_visible(timeout=RUN_MS)
+    run_id = re.search(r"id=([\w-]+)", page.url)[1]  # type: ignore[index]
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "simclr", "finetune", "--config", "photos-scratch", "--experiment_version", run_id),
+            *("--label_fraction", "0.1", "--images_per_epoch", "4000", "--dataset", "~/photos"),
+            *("--runs_dir", str(server.runs_dir)),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"HOME": str(server.folder)},
+        check=True,
+    )
+    scratch = next(path.name for path in server.runs_dir.iterdir() if "-scratch-" in path.name)
+    tab.open("/embeddings?" + urlencode({"left": run_id, "right": scratch, "method": "umap"}))
+    computed(tab)
+    page.set_input_files(".st-key-embedding-try input[type=file]", [photo])
+    expect(page.get_by_text("1 · my-ship.jpg")).to_be_visible(timeout=JOB_MS)
+    keep(page, "own-tried", 1700)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.locator(".st-key-embedding-pull-0 button:visible").first.click()
+    slider = page.locator(".emap .tug input")
+    expect(slider).to_be_visible(timeout=JOB_MS)
+    slider.fill("16")
+    keep(page, "own-tugged")
+    take_phone(browser, server)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    tab.open(f"/run?id={run_id}")
+    tab.button("Use").click()
+    page.get_by_text("Both", exact=True).click()
+    page.locator(".st-key-export-make button:visible").first.click()
+    expect(page.locator(".st-key-export-download button:visible").first).to_be_visible(timeout=JOB_MS)
+    keep(page, "own-exported", clip={"x": 0, "y": 0, "width": 1440, "height": 620})
+
+
+def take_phone(browser: Any, server: Server) -> None:
+    """An image of the shipped shapes, tugged on a phone."""
+    examples = server.runs_dir / runs.EXAMPLES
+    left, right = example(examples, "SimCLR, shapes"), example(examples, "From scratch, 1 % of labels")
+    tab = Tab(browser, server.url, "pictures-phone", size=PHONE, has_touch=True, color_scheme="dark")
+    tab.open("/embeddings?" + urlencode({"left": left, "right": right, "method": "pca", "image": 12, "tug": "hue~16"}))
+    expect(tab.page.locator(".emap .tug output")).to_be_visible(timeout=JOB_MS)
+    tab.page.locator(".emap .panels").evaluate("node => node.scrollIntoView()")
+    keep(tab.page, "own-phone")
+    tab.has_no_errors()
+    tab.context.close()
+
+
 def finished_group(folder: Path) -> Group:
     """The newest group of a runs folder whose runs are all finished."""
     for group in groups.groups(RunIndex(folder).summaries(max_age=0)):
@@ -151,11 +221,14 @@ def main() -> None:
     parser.add_argument("--images", type=Path)
     parser.add_argument("--group_runs", type=Path)
     parser.add_argument("--only_group", action="store_true", help="That picture alone, in a minute.")
+    parser.add_argument("--only_own", action="store_true", help="Those of a folder of one's own alone, in six minutes.")
     options = parser.parse_args()
     images = options.images and options.images.resolve()
     group = options.group_runs and finished_group(options.group_runs)
     if options.only_group and group is None:
         parser.error("--only_group is set and --group_runs is not")
+    if options.only_own and images is None:
+        parser.error("--only_own is set and --images is not")
     with tempfile.TemporaryDirectory() as folder, opened() as browser:
         server = Server(Path(folder))
         shutil.copytree(ROOT / "runs" / runs.EXAMPLES, server.runs_dir / runs.EXAMPLES)
@@ -164,9 +237,11 @@ def main() -> None:
             tab = Tab(browser, server.url, "pictures")
             tab.page.set_default_timeout(60_000)
             start = time.monotonic()
-            if not options.only_group:
+            if not options.only_group and not options.only_own:
                 take(tab, server, images)
-            if group is not None:
+            if images is not None and not options.only_group:
+                take_own(browser, tab, server, images)
+            if group is not None and not options.only_own:
                 take_group(tab, server, options.group_runs, group)
             tab.has_no_errors()
             print(f"{time.monotonic() - start:.0f} s")

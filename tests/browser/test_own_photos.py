@@ -80,6 +80,8 @@ def test_own_photos_from_training_to_use_elsewhere(server: Server, browser: obje
     page.locator(".st-key-embedding-pull-0 button:visible").first.click()
     slider = page.locator(".emap .tug input")
     expect(slider).to_be_visible(timeout=TRAINING_MS)
+    for part in (page.locator(".emap .panel canvas.marks").first, slider):  # the button stands far below both
+        expect(part).to_be_in_viewport(ratio=0.9)
     slider.fill("16")
     expect(page.locator(".emap .tug output")).to_have_text("180° of the circle")
     assert all(float(text) > 0 for text in page.locator(".emap .tug .figure b").all_inner_texts())

@@ -77,6 +77,8 @@ def test_a_photo_is_tried_and_tugged(server: Server, browser: object, tmp_path: 
     page.locator(".st-key-embedding-pull-0 button").first.click()
     slider = page.locator(".emap .tug input")
     expect(slider).to_be_visible(timeout=TRAINING_MS)
+    for part in (page.locator("canvas.marks").first, slider):  # the button stands below both
+        expect(part).to_be_in_viewport(ratio=0.9)
     expect(page.locator(".emap .details .names")).to_contain_text("photo.png")
     assert figures(page) == [0, 0]
     near = page.locator(".emap .near").nth(1)

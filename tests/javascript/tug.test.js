@@ -4,6 +4,7 @@ import { test } from "node:test";
 import {
   activeTug,
   chosenStrength,
+  drawTug,
   noTug,
   tuggedDetails,
   tugStamp,
@@ -105,4 +106,29 @@ test("a model without an encoder has no neighbours of a changed image, and is no
     tugText("Hue 180°", ["SimCLR", "dino"], [0.2249, undefined]),
     "Hue 180°: moved 0.22 of the median distance in SimCLR",
   );
+});
+
+test("an image that leaves the map is shown at its edge", () => {
+  const drawn = [];
+  const context = new Proxy(
+    {},
+    { get: (_, name) => (name === "drawImage" ? (...told) => drawn.push(told) : () => {}) },
+  );
+  const canvas = { getBoundingClientRect: () => ({ width: 200, height: 100 }) };
+  const panel = { canvas, box: { width: 2, height: 2 }, center: { x: 0, y: 0 }, zoom: 1 };
+  const given = { row: 3, side: 8, operations: [{ name: "hue", label: "Hue", texts: ["0°", "90°", "180°"], rest: 0 }] };
+  const points = new Float32Array([0, 0, 0.5, 0.5, 40, -70]);
+  const tug = {
+    isWanted: true,
+    operation: "hue",
+    place: 1,
+    loaded: { given, sheet: { bitmap: {} }, panels: [{ exact: true, points }] },
+  };
+  const map = { panels: [panel], opened: 3, theme: {}, tug };
+  drawTug(map, panel, context);
+  tug.place = 2;
+  drawTug(map, panel, context);
+  const [within, left] = drawn.map(([, , , , , x, y, width, height]) => [x, y, x + width, y + height]);
+  assert.ok(within[0] > 80 && within[2] < 150 && within[1] > 10 && within[3] < 60);
+  assert.ok(left[2] > 190 && left[2] <= 200 && left[3] > 90 && left[3] <= 100);
 });

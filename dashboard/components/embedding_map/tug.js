@@ -2,10 +2,11 @@
 // operations are here before the first is shown, so that sliding asks no server.
 
 import { button, element } from "../common/elements.js";
+import { isStill } from "../common/motion.js";
 import { fitTile, SMOOTH_SIDE } from "../common/tiles.js";
 import { drawDetails } from "./details.js";
 import { redraw } from "./drawing.js";
-import { closeSheet, drawFramed, OWN_DASH, openSheet } from "./own_marks.js";
+import { closeSheet, drawFramed, OWN_DASH, openSheet, shownAt } from "./own_marks.js";
 import { CHOICE_MS, report, ZOOM_MS } from "./report.js";
 import { tugText } from "./tug_text.js";
 import { view } from "./view.js";
@@ -46,6 +47,16 @@ export function takeTug(map) {
         },
     ),
   };
+  if (given?.row === -1 && map.tug.isWanted) bringIntoSight(map);
+}
+
+/**
+ * An image that a user gave is asked for from below the maps, where nothing of what follows would be seen.
+ * @param {EmbeddingMap} map
+ */
+function bringIntoSight(map) {
+  if (map.holder.getBoundingClientRect().top >= 0) return;
+  map.holder.scrollIntoView({ block: "start", behavior: isStill() ? "auto" : "smooth" });
 }
 
 /**
@@ -159,7 +170,7 @@ export function drawTug(map, panel, context) {
   const { bitmap } = loaded.sheet;
   if (!bitmap || (place === operation.rest && map.opened >= 0)) return;
   const { side } = loaded.given;
-  const [x, y] = point(place);
+  const [x, y] = shownAt(panel, found.points, number * length + place, MOVED_SIDE);
   drawFramed(map, context, [x, y], MOVED_SIDE, found.exact, () => {
     const half = MOVED_SIDE / 2;
     context.imageSmoothingEnabled = side >= SMOOTH_SIDE;

@@ -133,8 +133,8 @@ def how(is_exact: bool) -> str:
             f"{PLACED_AMONG} nearest neighbours."
         )
     return (
-        "The figures are measured on the features: how far the image has moved, less the mean of all images, at length "
-        f"1. {place} Rotation and shift are no augmentation of the training."
+        "The figures are distances between features, not on the map: the mean of all images is subtracted from them, "
+        f"and they are scaled to length 1. {place} Rotation and shift are no augmentation of the training."
     )
 
 

@@ -281,7 +281,7 @@ def sentence(found: Leaks) -> str:
         for name, (whole, rest) in found.accuracy.items()
     ]
     if changes:
-        text += f" Without them {' and '.join(changes)}."
+        text += f" Without {'it' if found.num_copies == 1 else 'them'} {' and '.join(changes)}."
     return text
 
 

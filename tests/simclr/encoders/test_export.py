@@ -163,6 +163,16 @@ def test_the_second_exporter_stands_in_for_the_first(pretraining, tmp_path, monk
         export.export(run, ["onnx"], tmp_path / "other")
 
 
+def test_more_weights_than_a_file_takes_are_refused_before_anything_is_written(pretraining, tmp_path, monkeypatch):
+    run, _ = pretraining
+    monkeypatch.setattr(onnx_model, "_export", lambda *_: pytest.fail("it has begun to write"))
+    monkeypatch.setattr(onnx_model, "MOST_BYTES", 100_000)
+    sentence = r"^format is onnx, and resnet_tiny has \d\.\d GB of weights, more than the 0\.0001 GB of an ONNX file; "
+    with pytest.raises(ConfigError, match=sentence + r"allowed: safetensors\.$"):
+        export.export(run, BOTH, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_the_card_says_what_it_was_trained_on_and_how_it_was_measured(pretraining, tmp_path):
     _, folder = pretraining
     card = (folder / exported.CARD).read_text()
@@ -180,6 +190,21 @@ def test_the_card_says_what_it_was_trained_on_and_how_it_was_measured(pretrainin
     card = (tmp_path / "again" / exported.CARD).read_text()
     assert "Copies among the test images, by the features of this network: 2 of 500 test images (0.4 %) are" in card
     assert "Without them kNN accuracy is 85.00 % instead of 90.00 %." in card and "t0.png" not in card
+
+
+@pytest.mark.parametrize(("width", "height"), [(90, 60), (13, 20), (16, 16)])
+def test_the_lines_of_the_card_give_the_features_of_a_photo(pretraining, tmp_path, monkeypatch, width, height):
+    """The example for onnxruntime as it stands: which square, which size, which normalization."""
+    run, folder = pretraining
+    coarse = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(tmp_path / "photo.jpg", quality=95)
+    lines = (folder / exported.CARD).read_text().split("import numpy as np\n")[1].split("```")[0]
+    (tmp_path / exported.ONNX).write_bytes((folder / exported.ONNX).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    exec("import numpy as np\n" + lines, found)
+    h = load_encoder(run).embed(tmp_path / "photo.jpg", progress=False)
+    np.testing.assert_allclose(found["h"], h, rtol=0, atol=0.02 * np.abs(h).max())
 
 
 def test_no_place_of_this_machine_is_in_it(tmp_path):
