@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+import yaml
 from conftest import make_folder
 from dashboard_fixtures import address, make_experiment, make_run, open_page, press, query, shown, texts
 from PIL import Image
@@ -517,6 +518,28 @@ def test_nothing_is_measured_by_itself_beside_a_run_or_for_what_is_wrong(folder,
     assert texts(app).count("No process can be started.") <= 1
     app.run()
     assert not app.exception and app.button("check")
+
+
+def test_nothing_is_downloaded_and_no_disk_searched_unasked(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setenv("SIMCLR_DATA_DIR", str(tmp_path / "data"))
+    pretraining, _ = make_experiment(folder)
+    config = yaml.safe_load((pretraining.path / runs.CONFIG).read_text())
+    (pretraining.path / runs.CONFIG).write_text(yaml.safe_dump(config | {"dataset": "cifar10"}))
+    finetuning = {"kind": "finetune", "experiment": pretraining.id}
+    for query in ({"dataset": "cifar10"}, {"recipe": "photos"}, finetuning):
+        assert not open_page("new_run", **query).button("start").disabled
+    large = str(make_folder(tmp_path / "large", {"a": 40, "b": 40}))
+    with monkeypatch.context() as slow:
+        slow.setattr(folder_reading, "SECONDS", -1)
+        assert "too many files" in said(open_page("new_run", dataset=large, batch_size="8").info)
+    assert not checks_of(folder)
+    (tmp_path / "data" / "cifar-10-batches-py").mkdir(parents=True)  # now it is here
+    for number, query in enumerate(({"dataset": "cifar10"}, finetuning), start=1):
+        open_page("new_run", **query)
+        assert len(checks_of(folder)) == number
+        for job in checks_of(folder):
+            runs.update_status(job, state="stopped")
 
 
 def refuse(*_, **__):
