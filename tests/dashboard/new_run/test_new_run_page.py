@@ -527,16 +527,16 @@ def test_nothing_is_downloaded_and_no_disk_searched_unasked(folder, tmp_path, mo
     config = yaml.safe_load((pretraining.path / runs.CONFIG).read_text())
     (pretraining.path / runs.CONFIG).write_text(yaml.safe_dump(config | {"dataset": "cifar10"}))
     finetuning = {"kind": "finetune", "experiment": pretraining.id}
-    for query in ({"dataset": "cifar10"}, {"recipe": "photos"}, finetuning):
-        assert not open_page("new_run", **query).button("start").disabled
+    for asked in ({"dataset": "cifar10"}, {"recipe": "photos"}, finetuning):
+        assert not open_page("new_run", **asked).button("start").disabled
     large = str(make_folder(tmp_path / "large", {"a": 40, "b": 40}))
     with monkeypatch.context() as slow:
         slow.setattr(folder_reading, "SECONDS", -1)
         assert "too many files" in said(open_page("new_run", dataset=large, batch_size="8").info)
     assert not checks_of(folder)
     (tmp_path / "data" / "cifar-10-batches-py").mkdir(parents=True)  # now it is here
-    for number, query in enumerate(({"dataset": "cifar10"}, finetuning), start=1):
-        open_page("new_run", **query)
+    for number, asked in enumerate(({"dataset": "cifar10"}, finetuning), start=1):
+        open_page("new_run", **asked)
         assert len(checks_of(folder)) == number
         for job in checks_of(folder):
             runs.update_status(job, state="stopped")

@@ -196,6 +196,16 @@ CASES = {
         {"a": 10, "b": 1},
         "Read as 2 classes (a 10, b 1): 7 images train, 2 validate and 2 test.",
     ),
+    "classes of one image each": (
+        {"a": 1, "b": 1, "c": 1, "d": 1, "e": 1},
+        "Read as 5 classes (a 1, b 1, c 1, d 1, e 1): 5 images train and none validate or test.",
+    ),
+    "folders of storage devices": (
+        {"a": 10, "b": 10, "@tmp/a": 4, "@sharebin": 1, "@GMT-2026.01.01-00.00.00/a": 9, "~snapshot/a": 9}
+        | {"RECYCLED": 2, "found.000": 2, "a/@SynoResource": 1},
+        "Read as 2 classes (a 10, b 10): 14 images train, 2 validate and 4 test. Left out: what systems keep in "
+        "folders of their own (@GMT-2026.01.01-00.00.00, @SynoResource, @sharebin, ...).",
+    ),
     "litter of systems": (
         {
             "a": 10,
