@@ -59,7 +59,7 @@ PAGES = {
     "Embeddings": "/embeddings",
     "Film": f"/embeddings?left={example('pretrain')}&mode=film",
     "Augmentations": "/augmentations",
-    "Encoder tab": "/augmentations?tab=encoder",
+    "Encoder part": "/augmentations?part=encoder",
 } | ({"Group": f"/experiments?group={GROUP}"} if GROUP else {})
 
 

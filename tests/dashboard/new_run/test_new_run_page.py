@@ -702,6 +702,17 @@ def test_fine_tuning_opens_on_the_newest_encoder(folder):
     assert picked(open_page("new_run", kind="scratch")) is None  # compared with nothing unless that is asked for
 
 
+def test_an_example_whose_images_are_not_here_is_not_what_it_opens_on(folder):
+    (folder / runs.EXAMPLES).mkdir()
+    shipped, elsewhere = make_run(folder / runs.EXAMPLES), make_run(folder / runs.EXAMPLES, dataset="photographs")
+    for run in (shipped, elsewhere):
+        run.model_path.write_bytes(b"weights")
+    os.utime(elsewhere.path)
+    app = open_page("new_run", kind="finetune")
+    assert picked(app) == shipped.id and not app.button("start").disabled
+    assert picked(open_page("new_run", kind="finetune", experiment=elsewhere.id)) == elsewhere.id
+
+
 def test_a_stopped_pre_training_with_an_encoder_will_do(folder):
     stopped = make_run(folder, "stopped", done=3)
     stopped.model_path.write_bytes(b"weights")
