@@ -36,6 +36,10 @@ CASES = {
         "Read as 2 classes (glioma 12, none 8): 18 images from Training/ train, 2 from Training/ validate and 5 "
         "from Testing/ test.",
     ),
+    "three letters": (
+        {"trn/a": 5, "trn/b": 5, "validate/a": 2, "validate/b": 2, "tst/a": 1, "tst/b": 1},
+        "Read as 2 classes (a 5, b 5): 10 images from trn/ train, 4 from validate/ validate and 2 from tst/ test.",
+    ),
     "beside plain words": (
         {"training_set/a": 5, "training_set/b": 5, "TestImages/a": 2, "TestImages/b": 2, "readme.txt": 1},
         "Read as 2 classes (a 5, b 5): 8 images from training_set/ train, 2 from training_set/ validate and 4 from "
