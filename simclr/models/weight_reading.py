@@ -124,12 +124,11 @@ def _sections(content: Any, depth: int = MAX_DEPTH) -> dict[str, dict[str, Tenso
     """The state dicts in a file by the name of their section, such as `state_dict`, or `student` and `teacher`.
 
     "" are the tensors at the top, beside which an epoch number or a section may stand. Arrays of NumPy are tensors too,
-    and what stands in a list is named by its place there.
+    and a state dict in a list is named by its place there; tensors in a list have no names.
     """
-    items = list(content.items()) if isinstance(content, Mapping) else []
-    if isinstance(content, list | tuple):
-        items = list(enumerate(content))
-    tensors = {str(key): _tensor(value) for key, value in items if _is_tensor(value)}
+    is_named = isinstance(content, Mapping)
+    items = list(content.items()) if is_named else list(enumerate(content)) if isinstance(content, list | tuple) else []
+    tensors = {str(key): _tensor(value) for key, value in items if is_named and _is_tensor(value)}
     found = {"": tensors} if tensors else {}
     for name, value in items:
         if isinstance(value, Mapping | list | tuple) and depth > 0 and not NO_WEIGHTS.search(str(name)):
