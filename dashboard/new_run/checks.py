@@ -14,10 +14,11 @@ from dashboard.shared.forms import Obstacle
 from simclr import config as cfg
 from simclr.config import ConfigError, FinetuneConfig, remedies
 from simclr.config.remedies import Remedy
-from simclr.files.user_paths import user_path
+from simclr.files.user_paths import existing_folder, user_path
 from simclr.hardware import devices
 from simclr.lifecycle import counts, experiment
 from simclr.results import index
+from simclr.views import sample_images
 
 EXPERIMENT = "experiment_version"
 
@@ -35,11 +36,21 @@ def usable() -> list[index.Summary]:
 
 
 def newest(kind: str, recipe: str, values: Mapping[str, Any]) -> index.Summary | None:
-    """The newest usable pre-training; on the data that is asked for, where that is not the recipe's."""
+    """The newest usable pre-training; on the data that is asked for, where that is not the recipe's.
+
+    Examples whose images are not on this machine come last: nothing can be trained on them.
+    """
     found, dataset = usable(), values.get("dataset")
+    found = [item for item in found if not item.is_example or _has_images(item)] or found
     if dataset and dataset != forms.start_values(kind, recipe).get("dataset"):
         found = [item for item in found if item.dataset == index.short_dataset(dataset)] or found
     return next(iter(found), None)
+
+
+def _has_images(item: index.Summary) -> bool:
+    run = store.find(item.id)
+    named = str(run.config.get("dataset") or "") if run is not None else ""
+    return named in sample_images.present() or (named not in cfg.DATASETS and existing_folder(named) is not None)
 
 
 # --- what is wrong --------------------------------------------------------------------------------------------------

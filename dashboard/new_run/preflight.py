@@ -9,18 +9,20 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components import escape
-from dashboard.new_run import compute_target
+from dashboard.new_run import compute_target, folder_reading
 from dashboard.new_run.own import dialog
 from dashboard.shared import form_fields, formats, forms, store, ui
 from dashboard.shared.forms import Obstacle
+from simclr import config as cfg
 from simclr import runs
-from simclr.config import ConfigError, RunConfig
+from simclr.config import ConfigError, FinetuneConfig, RunConfig
 from simclr.config.remedies import Remedy
 from simclr.hardware import devices
 from simclr.launch import control
-from simclr.lifecycle import estimate
+from simclr.lifecycle import estimate, experiment
 from simclr.lifecycle.estimate import Estimate
 from simclr.results import index
+from simclr.views import sample_images
 
 LAST = "new_run_check"  # the folder of the newest answer shown, for when the options change
 SETTLED_SECONDS = 2.0  # after the last change
@@ -42,7 +44,8 @@ def section(config: RunConfig | None, target: str) -> None:
         st.error(escape.markdown(status.error or "It could not be measured."), icon=":material/error:")
     elif before := estimate.load(Path(st.session_state.get(LAST, ""))):
         stale(before)
-    if config is not None and (job is None or str(job) in st.session_state.get(_DROPPED, ())):
+    is_new = job is None or str(job) in st.session_state.get(_DROPPED, ())
+    if config is not None and is_new and is_at_hand(config):
         by_itself(config, target)
     st.button(
         "Check again" if found is not None else "Check memory and time",
@@ -54,6 +57,19 @@ def section(config: RunConfig | None, target: str) -> None:
         args=(config, target),
         help="Trains a few steps, which takes some seconds, and stores nothing.",
     )
+
+
+def is_at_hand(config: RunConfig) -> bool:
+    """Whether the images lie here and are soon looked through: nothing is downloaded, and no disk searched, unasked."""
+    try:
+        if isinstance(config, FinetuneConfig):
+            run, _ = experiment.find(config.experiment_version, store.runs_dir(), needs_weights=False)
+            config = experiment.inherit_options(config, run)
+        if config.dataset in cfg.DATASETS:
+            return config.dataset in sample_images.present(config.data_dir)
+        return folder_reading.layout_of(config) is not None
+    except ConfigError:
+        return False
 
 
 @st.fragment(run_every=1)

@@ -42,6 +42,7 @@ GROUPED = {",": re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"), ".": re.compil
 WRAPPED = re.compile(
     r"(?:[A-Za-z_][\w.]*\(\[?|\[)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*\]?(?:,\s*\w+=[^)]*)?\)?"
 )
+SEPARATOR_LINE = re.compile(r"\"?sep=.?\"?", re.IGNORECASE)  # which spreadsheets put before the header
 UNIT = re.compile(r"\s*(?:%|[a-zA-Zµ/]{1,8})")
 
 
@@ -212,6 +213,8 @@ def _decoded(content: bytes) -> str:
 def _table_lines(text: str) -> list[str]:
     """The lines of a table without comments before it; the last of these is the header where there is no other."""
     lines = [line for line in text.splitlines() if line.strip()]
+    if lines and SEPARATOR_LINE.fullmatch(lines[0].strip()):
+        lines = lines[1:]
     num_comments = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
     if not 0 < num_comments < len(lines):
         return lines

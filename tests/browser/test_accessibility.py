@@ -59,7 +59,7 @@ PAGES = {
     "Embeddings": "/embeddings",
     "Film": f"/embeddings?left={example('pretrain')}&mode=film",
     "Augmentations": "/augmentations",
-    "Encoder tab": "/augmentations?tab=encoder",
+    **{f"Augmentations, {part}": f"/augmentations?part={part}" for part in ("steps", "mixed", "encoder")},
 } | ({"Group": f"/experiments?group={GROUP}"} if GROUP else {})
 
 

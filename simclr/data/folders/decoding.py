@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
+from PIL import Image, ImageOps, Jpeg2KImagePlugin, PngImagePlugin, PpmImagePlugin, TiffImagePlugin
 
 from simclr.config import ConfigError
 from simclr.data.folders import jpeg_ends
@@ -167,6 +167,8 @@ DEEP = ("RGB", "RGBA", "LA")  # of PNG; what has one value is read whole
 # Channels of a TIFF file that are colours, by its PhotometricInterpretation; further ones are extra.
 TIFF_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 PREMULTIPLIED_ALPHA = 1  # the one value of ExtraSamples that nobody writes for something else
+SIGNED = 2  # of SampleFormat
+JP2_ALPHA = (1, 2)  # what a channel of JPEG 2000 may be beside a colour: transparency, and a premultiplied one
 
 
 def _as_colours(image: Image.Image, extra_channels: str) -> Image.Image:
@@ -183,10 +185,11 @@ def _as_colours(image: Image.Image, extra_channels: str) -> Image.Image:
 
 
 def _take_extra_channels(image: Image.Image, extra_channels: str) -> Image.Image:
-    """A TIFF image without what is neither colour nor transparency; other images as they are.
+    """A TIFF or JPEG 2000 image without what is neither colour nor transparency; other images as they are.
 
-    In TIFF a fourth channel may be anything, such as near infrared, also where it is marked as transparency, since
-    many programs mark it so. It is taken for that where it is premultiplied, or nothing is transparent.
+    There a fourth channel may be anything, such as near infrared, in TIFF also where it is marked as transparency,
+    since many programs mark it so. It is taken for that where it is premultiplied, or nothing is transparent, and in
+    JPEG 2000 where its header says so.
 
     Raises:
         ChannelError: if it may be something else, and `extra_channels` does not say what it is.
@@ -201,19 +204,55 @@ def _take_extra_channels(image: Image.Image, extra_channels: str) -> Image.Image
             is_opaque = has_alpha and image.getchannel("A").getextrema()[0] == 255
             is_alpha = kinds[:1] == (PREMULTIPLIED_ALPHA,) or (extra == 1 and has_alpha and extra_channels == "alpha")
             if extra_channels == "refuse" and not is_opaque and not is_alpha:
-                raise ChannelError(
-                    f"it has {count} channels, and nothing says surely what the last is: set extra_channels to drop, "
-                    "or to alpha if it is transparency"
-                )
+                raise _unknown_channel(count)
             if not is_alpha and has_alpha:
                 return image.convert("RGB" if image.mode == "RGBA" else "L")
+    elif isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile) and image.mode in ("RGBA", "LA"):
+        is_alpha = extra_channels == "alpha" or _jp2_names_alpha(image)
+        if extra_channels == "refuse" and not is_alpha and image.getchannel("A").getextrema()[0] != 255:
+            raise _unknown_channel(len(image.mode))
+        if not is_alpha:
+            return image.convert("RGB" if image.mode == "RGBA" else "L")
     return image
+
+
+def _unknown_channel(count: int) -> ChannelError:
+    return ChannelError(
+        f"it has {count} channels, and nothing says surely what the last is: set extra_channels to drop, or to alpha "
+        "if it is transparency"
+    )
+
+
+def _jp2_names_alpha(image: Image.Image) -> bool:
+    """Whether the header of a JPEG 2000 file that is not decoded yet says that a channel of it is transparency."""
+    file = getattr(image, "fp", None)
+    if file is None:
+        return False
+    before = file.tell()
+    file.seek(0)
+    try:
+        boxes = Jpeg2KImagePlugin.BoxReader(file)
+        while boxes.next_box_type() != b"jp2h":
+            pass
+        header = boxes.read_boxes()
+        while header.has_next_box():
+            if header.next_box_type() == b"cdef":  # its number of channels; of each its number, its kind, its colour
+                (count,) = header.read_fields(">H")
+                return any(header.read_fields(">HHH")[1] in JP2_ALPHA for _ in range(int(count)))
+    except DAMAGE:  # a codestream without a header
+        return False
+    finally:
+        file.seek(before)
+    return False
 
 
 def _has_deep_colours(image: Image.Image) -> bool:
     """Whether an image that is not decoded yet has colours or transparency of 16 bits, of which Pillow keeps 8."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return image.mode == "RGB" and image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))[0] == 16
+    if isinstance(image, PpmImagePlugin.PpmImageFile):
+        (codec, _, _, how), *_ = image.tile
+        return image.mode == "RGB" and codec == "ppm" and isinstance(how, tuple) and how[1] > 255
     return isinstance(image, PngImagePlugin.PngImageFile) and any(f"{mode};16" in str(image.tile[:1]) for mode in DEEP)
 
 
@@ -241,11 +280,15 @@ def _deep_tiff(path: Path, image: TiffImagePlugin.TiffImageFile) -> NDArray[np.u
 
 
 def _deep_colours(path: Path, image: Image.Image) -> NDArray[np.uint16] | None:
-    """The values of a PNG or TIFF with colours of 16 bits, (height, width, 3), or 4 with transparency; else None."""
+    """The values of a PNG, TIFF or PPM of 16 bits a colour, (height, width, 3), or 4 with transparency; else None."""
     if not _has_deep_colours(image):
         return None
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _deep_tiff(path, image)
+    if isinstance(image, PpmImagePlugin.PpmImageFile):  # 16 bits a colour, of which the upper come first
+        width, height = image.size
+        values = np.fromfile(path, dtype=">u2", count=3 * width * height, offset=image.tile[0].offset)
+        return values.astype(np.uint16).reshape(height, width, 3)  # a ValueError where some are missing
     assert isinstance(image, PngImagePlugin.PngImageFile)
     import torch
     from torchvision.io import ImageReadMode, decode_image
@@ -265,8 +308,24 @@ def _over_white(values: NDArray[np.uint16], how: PixelValues) -> Image.Image:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether a pixel has one value of more than 8 bits, which `convert` would clip."""
-    return image.mode.startswith("I") or image.mode == "F"
+    """Whether a pixel has one value of more than 8 bits, which `convert` would clip, or of 8 bits below zero too."""
+    return image.mode.startswith("I") or image.mode == "F" or (image.mode == "L" and _sample_format(image) == SIGNED)
+
+
+def _sample_format(image: Image.Image) -> int:
+    """Of a TIFF file: 1 for values that are never below zero, 2 for signed ones, 3 for floats; 0 of other files."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 0
+    return int(image.tag_v2.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0])
+
+
+def _deep_values(image: Image.Image) -> NDArray:
+    """The values of an image of which `_is_deep` is true, (height, width)."""
+    values = np.asarray(image)
+    if values.dtype == np.uint8:
+        return values.view(np.int8)
+    # Pillow has no whole numbers of 32 bits without a sign
+    return values.view(np.uint32) if values.dtype == np.int32 and _sample_format(image) == 1 else values
 
 
 def is_deep(path: Path) -> bool:
@@ -286,7 +345,7 @@ def stored_values(path: Path) -> NDArray:
     """
     with Image.open(path) as image:
         if _is_deep(image):
-            return np.asarray(image)
+            return _deep_values(image)
         if (deep := _deep_colours(path, image)) is not None:
             return deep[..., :3] if deep.shape[-1] == 3 else deep[deep[..., 3] > 0][:, :3]
         return np.asarray(image.convert("RGB"))
@@ -361,7 +420,7 @@ def _upright(image: Image.Image, deep: NDArray | None, turned: int, how: PixelVa
         _take_extra_channels(image, how.extra_channels)
         image = _over_white(deep, how)
     elif _is_deep(image):
-        image = Image.fromarray(how.rescale(np.asarray(image)))
+        image = Image.fromarray(how.rescale(_deep_values(image)))
     else:
         image = _as_colours(image, how.extra_channels)
         if how.is_within_8_bits:

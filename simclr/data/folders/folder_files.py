@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -19,9 +20,11 @@ IMAGE_SUFFIXES = (
 )
 # Folders that storage devices, archives and systems make beside one's own, in lower case.
 LITTER = {
-    *("@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found"),
-    *("system volume information", "__macosx", "network trash folder", "temporary items", "__pycache__"),
+    *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "@synoresource", "#recycle", "#snapshot"),
+    *("~snapshot", "$recycle.bin", "recycler", "recycled", "lost+found", "system volume information", "__macosx"),
+    *("network trash folder", "temporary items", "_vti_cnf", "__pycache__"),
 }
+NUMBERED_LITTER = re.compile(r"found\.\d{3}|@gmt-[\d.-]+")  # of repaired disks, and copies of another day
 MAX_WAYS = 2  # to one folder: its own path and a link, such as a class that is one
 MAX_NAMED = 3
 
@@ -77,7 +80,7 @@ def find(folder: Path, seconds: float | None) -> FoundFiles:
                         continue
                     is_folder, is_file = _kind(entry)
                     if is_folder:
-                        if name.lower() in LITTER:
+                        if name.lower() in LITTER or NUMBERED_LITTER.fullmatch(name.lower()):
                             litter.add(name)
                         else:
                             waiting.append((f"{inside}{name}/", (*above, real)))

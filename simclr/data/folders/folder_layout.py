@@ -19,7 +19,11 @@ from simclr.files.names import is_text, readable
 from simclr.files.user_paths import existing_folder, user_path, with_dead_link
 
 # The folders of the splits, in any case.
-SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+SPLIT_FOLDERS = {
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validation", "validate"),
+    "test": ("test", "testing", "tst"),
+}
 ROLES = {name: role for role, names in SPLIT_FOLDERS.items() for name in names}
 # What stands beside them in names such as train_set, TestImages and val2017, and tells nothing.
 PLAIN_WORDS = {

@@ -85,7 +85,8 @@ def load(
         if labelled_only:  # of whole images
             folder_layout.check_test_can_be_cut(dataset, (classes[label] for label in train.labels))
         order = stratified_order(train.labels, seed, TEST_STREAM, spare_last=True)
-        train, test = train.cut(np.sort(order[: layout.num_test_images(len(train))]))
+        if len(order):  # none where each class has one image
+            train, test = train.cut(np.sort(order[: layout.num_test_images(len(train))]))
     return RawSplits(classes or None, train, val, test, image_size=size, layout=layout, values=values)
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+import yaml
 from conftest import make_folder
 from dashboard_fixtures import address, make_experiment, make_run, open_page, press, query, shown, texts
 from PIL import Image
@@ -519,6 +520,28 @@ def test_nothing_is_measured_by_itself_beside_a_run_or_for_what_is_wrong(folder,
     assert not app.exception and app.button("check")
 
 
+def test_nothing_is_downloaded_and_no_disk_searched_unasked(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setenv("SIMCLR_DATA_DIR", str(tmp_path / "data"))
+    pretraining, _ = make_experiment(folder)
+    config = yaml.safe_load((pretraining.path / runs.CONFIG).read_text())
+    (pretraining.path / runs.CONFIG).write_text(yaml.safe_dump(config | {"dataset": "cifar10"}))
+    finetuning = {"kind": "finetune", "experiment": pretraining.id}
+    for asked in ({"dataset": "cifar10"}, {"recipe": "photos"}, finetuning):
+        assert not open_page("new_run", **asked).button("start").disabled
+    large = str(make_folder(tmp_path / "large", {"a": 40, "b": 40}))
+    with monkeypatch.context() as slow:
+        slow.setattr(folder_reading, "SECONDS", -1)
+        assert "too many files" in said(open_page("new_run", dataset=large, batch_size="8").info)
+    assert not checks_of(folder)
+    (tmp_path / "data" / "cifar-10-batches-py").mkdir(parents=True)  # now it is here
+    for number, asked in enumerate(({"dataset": "cifar10"}, finetuning), start=1):
+        open_page("new_run", **asked)
+        assert len(checks_of(folder)) == number
+        for job in checks_of(folder):
+            runs.update_status(job, state="stopped")
+
+
 def refuse(*_, **__):
     raise OSError("No process can be started.")
 
@@ -677,6 +700,17 @@ def test_fine_tuning_opens_on_the_newest_encoder(folder):
     group(app, "kind").set_value("scratch").run()
     assert picked(app) == older.id  # carried along
     assert picked(open_page("new_run", kind="scratch")) is None  # compared with nothing unless that is asked for
+
+
+def test_an_example_whose_images_are_not_here_is_not_what_it_opens_on(folder):
+    (folder / runs.EXAMPLES).mkdir()
+    shipped, elsewhere = make_run(folder / runs.EXAMPLES), make_run(folder / runs.EXAMPLES, dataset="photographs")
+    for run in (shipped, elsewhere):
+        run.model_path.write_bytes(b"weights")
+    os.utime(elsewhere.path)
+    app = open_page("new_run", kind="finetune")
+    assert picked(app) == shipped.id and not app.button("start").disabled
+    assert picked(open_page("new_run", kind="finetune", experiment=elsewhere.id)) == elsewhere.id
 
 
 def test_a_stopped_pre_training_with_an_encoder_will_do(folder):

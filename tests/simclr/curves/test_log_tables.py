@@ -23,6 +23,7 @@ CSV = {
         {"acc": [0.12, 0.5], "seconds": [3, 4]},
     ),
     "comments before the header": ("# run of monday\n# lr=0.1, batch 64\nepoch,step,loss\n0,10,2.5\n1,20,2.0\n", {}),
+    "a separator that is named": ("sep=;\nepoch;step;loss\n0;10;2,5\n1;20;2,0\n", {}),
     "comments before a comment for a header": ("# run of monday\n#epoch,step,loss\n0,10,2.5\n1,20,2.0\n", {}),
     "quoted decimal commas": ('epoch,step,loss\n0,10,"2,5"\n1,20,"2,0"\n', {}),
     "groups of three digits": (
@@ -198,6 +199,12 @@ def test_a_folder_offers_tables_that_look_like_logs_alone(tmp_path):
     assert [log.id for log in other_logs.find_logs(tmp_path)] == [
         "run"
     ]  # where nobody asked, only what is surely a log
+
+
+def test_a_folder_lists_a_table_whose_separator_is_named(tmp_path):
+    write(tmp_path / "export", "sep=;\nepoch;loss\n1;2,5\n")
+    (found,) = other_logs.open_folder(str(tmp_path / "export"))
+    assert log_tables.counted_by_header(found.file) == ("step",)
 
 
 def test_a_log_is_read_again_when_it_grows(tmp_path):

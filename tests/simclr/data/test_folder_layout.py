@@ -36,6 +36,10 @@ CASES = {
         "Read as 2 classes (glioma 12, none 8): 18 images from Training/ train, 2 from Training/ validate and 5 "
         "from Testing/ test.",
     ),
+    "three letters": (
+        {"trn/a": 5, "trn/b": 5, "validate/a": 2, "validate/b": 2, "tst/a": 1, "tst/b": 1},
+        "Read as 2 classes (a 5, b 5): 10 images from trn/ train, 4 from validate/ validate and 2 from tst/ test.",
+    ),
     "beside plain words": (
         {"training_set/a": 5, "training_set/b": 5, "TestImages/a": 2, "TestImages/b": 2, "readme.txt": 1},
         "Read as 2 classes (a 5, b 5): 8 images from training_set/ train, 2 from training_set/ validate and 4 from "
@@ -195,6 +199,16 @@ CASES = {
     "a class of one image": (
         {"a": 10, "b": 1},
         "Read as 2 classes (a 10, b 1): 7 images train, 2 validate and 2 test.",
+    ),
+    "classes of one image each": (
+        {"a": 1, "b": 1, "c": 1, "d": 1, "e": 1},
+        "Read as 5 classes (a 1, b 1, c 1, d 1, e 1): 5 images train and none validate or test.",
+    ),
+    "folders of storage devices": (
+        {"a": 10, "b": 10, "@tmp/a": 4, "@sharebin": 1, "@GMT-2026.01.01-00.00.00/a": 9, "~snapshot/a": 9}
+        | {"RECYCLED": 2, "found.000": 2, "a/@SynoResource": 1},
+        "Read as 2 classes (a 10, b 10): 14 images train, 2 validate and 4 test. Left out: what systems keep in "
+        "folders of their own (@GMT-2026.01.01-00.00.00, @SynoResource, @sharebin, ...).",
     ),
     "litter of systems": (
         {

@@ -86,6 +86,31 @@ def colour_tiff_16(top, *, order="<", compressed=False, planes=False, extra=()):
     return write
 
 
+def ppm_16(top, kind=6):
+    """Writes a PPM of 16 bits a colour, of which Pillow keeps 8."""
+
+    def write(path, picture):
+        values = np.repeat((picture * top).round().astype(">u2")[..., None], 3 if kind == 6 else 1, axis=2)
+        path.write_bytes(b"P%d\n# a note\n%d %d\n65535\n" % (kind, SIDE, SIDE) + values.tobytes())
+
+    return write
+
+
+def tiff_of_one(dtype, top, low=0):
+    """Writes a TIFF of one value a pixel of a type that Pillow does not write."""
+
+    def write(path, picture):
+        values = (low + picture.astype(np.float64) * (top - low)).round().astype(dtype)
+        kind = 2 if values.dtype.kind == "i" else 1
+        tags = [(256, SIDE), (257, SIDE), (258, 8 * values.itemsize), (259, 1), (262, 1), (273, 8), (277, 1)]
+        tags += [(278, SIDE), (279, values.nbytes), (339, kind)]
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, number) for tag, number in tags)
+        head = struct.pack("<2sHI", b"II", 42, 8 + values.nbytes)
+        path.write_bytes(head + values.tobytes() + struct.pack("<H", len(tags)) + entries + bytes(4))
+
+    return write
+
+
 # How the same pictures are kept: the writer, the ending, and the range that is found.
 KEPT = {
     "8 bits": (grey(np.uint8, 255), ".png", None),
@@ -116,6 +141,12 @@ KEPT = {
         ".tif",
         (0, 4095),
     ),
+    "12 bits in 16 a colour, PPM": (ppm_16(4095), ".ppm", (0, 4095)),
+    "16 bits a colour, PPM": (ppm_16(65535), ".ppm", (0, 65535)),
+    "12 bits in 16, PGM": (ppm_16(4095, 5), ".pgm", (0, 4095)),
+    "12 bits in 32 without sign": (tiff_of_one("<u4", 4095), ".tif", (0, 4095)),
+    "32 bits without sign": (tiff_of_one("<u4", 2**32 - 1), ".tif", (0, 2**32 - 1)),
+    "8 bits with a sign": (tiff_of_one("<i1", 127, low=-128), ".tif", (-128, 127)),
     "masks of 4 bits": (grey(np.uint8, 15), ".png", (0, 15)),
     "masks of two classes": (lambda path, picture: grey(np.uint8, 1)(path, picture > 0.5), ".png", (0, 1)),
 }
@@ -305,6 +336,33 @@ def test_a_fourth_band_of_a_tiff_is_refused_until_someone_says_what_it_is(tmp_pa
     if extra_samples != 0:
         images, _ = shown(folder, tmp_path / "root", values=PixelValues(extra_channels="alpha"))
         assert images.min() == 60 and images.max() == 255
+
+
+def jp2(path, fourth, *, says_alpha, header=True):
+    """Writes a JPEG 2000 file of red 60 and a fourth channel, whose header says that it is transparency, or nothing."""
+    image = Image.fromarray(np.stack([np.full((SIDE, SIDE), value, np.uint8) for value in (60, 0, 0, fourth)], axis=2))
+    stream = io.BytesIO()
+    image.save(stream, "JPEG2000", no_jp2=not header)
+    content = stream.getvalue()
+    assert (b"cdef" in content) == header
+    path.write_bytes(content if says_alpha else content.replace(b"cdef", b"free"))
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_fourth_channel_of_jpeg_2000_is_transparency_where_the_header_says_so(tmp_path, header):
+    def red(**options):
+        return decoding.decode_image(tmp_path, "a.jp2", SIDE, PixelValues(**options))[0, 0, 0]
+
+    jp2(tmp_path / "a.jp2", 128, says_alpha=False, header=header)
+    with pytest.raises(ConfigError, match=r"\(it has 4 channels, and nothing says surely what the last is: set"):
+        red()
+    assert abs(red(extra_channels="drop") - 60) <= 1
+    assert abs(red(extra_channels="alpha") - (60 + 255) / 2) <= 2
+    jp2(tmp_path / "a.jp2", 255, says_alpha=False, header=header)
+    assert abs(red() - 60) <= 1
+    if header:
+        jp2(tmp_path / "a.jp2", 128, says_alpha=True)
+        assert abs(red() - (60 + 255) / 2) <= 2
 
 
 def test_a_fourth_band_that_hides_nothing_and_one_that_is_premultiplied_are_transparency(tmp_path):

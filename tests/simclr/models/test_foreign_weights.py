@@ -1,7 +1,9 @@
 """Weights as other programs keep them: by position, in safetensors, in folders, beside numbers and under own names."""
 
 import argparse
+import copy
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -108,6 +110,16 @@ BESIDE = {
     },
     "an array of NumPy": lambda state: {"state_dict": state, "mean": np.zeros(3)},
     "sections of own names": lambda state: {"payload": {"nets": {"encoder": state}}, "step": torch.tensor(3)},
+    "texts and times of NumPy": lambda state: {
+        "state_dict": state,
+        "name": np.str_("x"),
+        "classes": np.array(["cat", "dog"]),
+        "begun": np.datetime64("2026-01-01"),
+    },
+    "all as arrays of NumPy": lambda state: {"model": {key: value.numpy() for key, value in state.items()}, "epoch": 3},
+    "many levels": lambda state: {"a": {"b": {"c": {"d": {"e": {"f": {"g": state}}}}}}},
+    "in a list": lambda state: [{"name": "encoder", "weights": state}, {"name": "head"}],
+    "in a tuple": lambda state: (state, 3),
     "one more level": lambda state: {"a": {"b": {"c": {"d": state}}}},
     "an optimizer": lambda state: {
         "network": state,
@@ -163,6 +175,31 @@ def test_an_object_in_a_file_of_an_older_pytorch_and_a_whole_network_are_named(t
         assert "torch" in str(caught.value).split("(")[1]
     torch.save(torch.load(path, weights_only=False).state_dict(), tmp_path / "weights.pt")  # the advice works
     loads(tmp_path / "weights.pt", trained)
+
+
+def test_the_content_tells_the_kind_of_a_file_not_its_name(tmp_path, trained):
+    state = trained.network.state_dict()
+    for name in ("0123abcd", "weights.pt", "weights.bin"):  # the first as the cache of Hugging Face names its blobs
+        save_file(state, tmp_path / name)
+        loads(tmp_path / name, trained)
+        assert Weights(tmp_path / name).read_state().keys() == state.keys()
+    torch.save(state, tmp_path / "weights.safetensors")
+    loads(tmp_path / "weights.safetensors", trained)
+
+
+def test_a_program_and_objects_in_arrays_are_named(tmp_path, trained):
+    path = tmp_path / "w.pt"
+    network = copy.deepcopy(trained.network).eval()
+    torch.jit.trace(network, torch.zeros(1, 3, 32, 32)).save(str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ConfigError, match=r"is a TorchScript program; allowed: .*torch\.jit\.load\(FILE\)"):
+            read_state(path)
+    torch.save(torch.jit.load(str(path)).state_dict(), tmp_path / "weights.pt")  # the advice works
+    loads(tmp_path / "weights.pt", trained)
+    torch.save({"state_dict": trained.network.state_dict(), "log": np.array([{"a": 1}], dtype=object)}, path)
+    with pytest.raises(ConfigError, match=r"holds objects besides its weights \(numpy\.dtypes\.ObjectDType\)"):
+        read_state(path)
 
 
 def test_the_nearest_network_may_be_of_another_family(tmp_path):
