@@ -28,8 +28,8 @@ MOST_ENCODERS, MOST_DATASETS = 16, 8
 WITHOUT_DOWNLOAD = ("shapes", "digits")
 UNTRAINED, ANOTHER = f"{references.UNTRAINED}:", "Another encoder"
 ABOUT = (
-    "Each encoder stays frozen, and its h is judged with the labels of the data set; a supervised run on its own data "
-    "set with those alone that it was trained with.\n\n"
+    "Each encoder stays frozen, and its h is judged with all labels of the data set, also that of a run which was "
+    "trained with some of them.\n\n"
     f"**Linear probe**: {run_labels.PROBE_HELP['linear']}\n\n**kNN**: {run_labels.PROBE_HELP['knn']}\n\n"
     f"**Few labels**: 1, 5 or 10 labelled images of each class, drawn {few_shot.NUM_TASKS} times, the same for every "
     "encoder; all test images are judged from them. A class that has fewer images gives all of them."

@@ -21,6 +21,7 @@ from simclr.models.weights import Weights
 from simclr.runs import Run
 
 ENCODER, UNTRAINED = "encoder", "untrained"  # in a file: whose figures they are, where not the trained network's
+LABELS, ALL = "labels", "all"  # in a file: the labels of a supervised run's own images that it was judged with
 
 
 def with_viewing_note(found: dict[str, Any], command: str) -> dict[str, Any]:
@@ -101,6 +102,8 @@ def add_other_figures(path: Path, found: Mapping[str, Any]) -> set[str]:
         ConfigError: if it cannot be written.
     """
     stored = safe_read.json_dict(path)
+    if stored.get(LABELS) != found.get(LABELS):  # judged with fewer, by an older version
+        stored = {}
     new = {name for name in found if name.startswith("test/") and not isinstance(stored.get(name), int | float)}
     if new:
         about = dict(found["protocols"]) | (stored["protocols"] if isinstance(stored.get("protocols"), dict) else {})

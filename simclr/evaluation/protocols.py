@@ -433,7 +433,8 @@ def evaluate_run(
             tells in the result which images they were. None: the images as the run has them.
         untrained: judges the run's network with the random weights that its training began with.
         apart: `fingerprint` tells the images also where they are the run's own, as it always does of an untrained
-            network: such figures are kept apart from the run's.
+            network: such figures are kept apart from the run's, and are those of all labelled training images, also of
+            a run that was trained with some of the labels.
 
     Raises:
         ConfigError: with one sentence, if it is still going on, has no final weights or no labelled test images, does
@@ -452,7 +453,8 @@ def evaluate_run(
     else:
         data = compute.load_images(config if place is None else moved_config(config, place.dataset), report)
     config = with_size(config, data)
-    bank = labelled_split(config, data) if other is None and isinstance(config, FinetuneConfig) else data.probe
+    is_own = other is None and not (apart or untrained)
+    bank = labelled_split(config, data) if is_own and isinstance(config, FinetuneConfig) else data.probe
     if other is not None and (bank is None or data.test is None or data.test.labels is None):
         raise ConfigError(f"dataset is {other}, which has no labelled test images; allowed: a data set with some.")
     if bank is None or data.test is None or data.test.labels is None:
@@ -476,8 +478,10 @@ def evaluate_run(
                 about = found.get("protocols", {})
                 found |= classifier_figures(config, state, data, device, report)
                 found["protocols"] |= about
-        if other is None and not (apart or untrained):
+        if is_own:
             return found
+        if other is None and isinstance(config, FinetuneConfig):
+            found[kept.LABELS] = kept.ALL
         found |= {"dataset": other or (config if place is None else place).dataset, "fingerprint": fingerprint(data)}
         return found | ({kept.ENCODER: kept.UNTRAINED} if untrained else {})
     except ConfigError as error:

@@ -212,7 +212,10 @@ def figures_of(encoder: Encoder, dataset: str, others: Sequence[dict[str, Any]] 
         untrained = encoder.what == references.UNTRAINED
         parts = [values for values in known if values["dataset"] == dataset]
         parts = [values for values in parts if (values.get(kept.ENCODER) == kept.UNTRAINED) == untrained]
-        own = [encoder.run.evaluation] if is_own(encoder, dataset) and not untrained else []
+        if is_own(encoder, dataset) and encoder.run.kind != "pretrain":
+            parts = [values for values in parts if values.get(kept.LABELS) == kept.ALL]
+        elif is_own(encoder, dataset) and not untrained:
+            own = [encoder.run.evaluation]
     for values in [*reversed(parts), *own]:
         found |= values
         about |= values["protocols"] if isinstance(values.get("protocols"), dict) else {}
@@ -384,7 +387,9 @@ def _measure_network(encoder: EncoderRef, item: Work, report: Report) -> None:
 
     run = encoder.run
     place = identity.find_place([run], item.dataset)
-    untrained, apart = encoder.what == references.UNTRAINED, run.is_example and place.is_own
+    untrained = encoder.what == references.UNTRAINED
+    # with all labels, whatever a supervised run was trained with: the figures of its own evaluation have its labels
+    apart = place.is_own and (run.is_example or run.kind != "pretrain")
     found = judging.evaluate_run(run, item.protocols, report, place, untrained=untrained, apart=apart)
     kept.keep(run, found, f"python -m simclr {JOB_NAME} {item.pair.encoder}")
 

@@ -10,6 +10,7 @@ import pytest
 from conftest import make_folder
 from waiting import wait_for
 
+from simclr import config as cfg
 from simclr import runs
 from simclr.cli.main import main
 from simclr.embeddings import references
@@ -17,6 +18,7 @@ from simclr.embeddings.references import EncoderRef
 from simclr.evaluation import few_shot, kept
 from simclr.hardware import processes
 from simclr.launch import jobs
+from simclr.lifecycle.train import train
 from simclr.results.statistics import image_interval
 from simclr.runs import Run
 from simclr.transfer import matrix
@@ -49,6 +51,35 @@ def test_own_figures_are_those_of_the_run_and_others_are_lacking(trained, both):
         (f"untrained:{trained.id}", "shapes"),
         (f"untrained:{trained.id}", "digits"),
     ]
+
+
+def test_a_run_with_few_labels_is_judged_with_all_of_its_data_set(trained, tmp_path):
+    options = {"experiment_version": trained.id, "random_weight_init": True, "epochs": 1, "label_fraction": 0.1}
+    scratch = train(cfg.build(cfg.FinetuneConfig, options), runs_dir=trained.path.parent)
+    evaluation = (scratch.path / runs.EVALUATION).read_bytes()
+    assert main(["evaluate", scratch.id, "--protocol", "knn", "--runs_dir", str(trained.path.parent)]) == 0
+    alone = scratch.evaluation["protocols"]["knn"]["num_train"]
+    encoder = EncoderRef(scratch)
+    assert matrix.lacking(encoder, "shapes", ["knn"]) == ["knn"]  # the run's own figure is of fewer labels
+    old = kept.other_path(scratch, {"dataset": "shapes", "fingerprint": (found := judged(scratch))["fingerprint"]})
+    runs_kept = {"dataset": "shapes", "fingerprint": found["fingerprint"], "test/knn_top1": 0.123, "protocols": {}}
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.write_text(json.dumps(runs_kept))  # of an older version, with fewer labels
+    assert matrix.lacking(encoder, "shapes", ["knn"]) == ["knn"]
+    assert matrix.measure(matrix.work_of([encoder], ["shapes"], ["knn"]), lambda *_: None) == {}
+    shown = matrix.figures_of(encoder, "shapes")
+    assert shown["protocols"]["knn"]["num_train"] > 9 * alone
+    assert shown["test/knn_top1"] == found["test/knn_top1"] != 0.123
+    stored = json.loads(evaluation)
+    assert {name: scratch.evaluation[name] for name in stored if name != "protocols"} == {
+        name: value for name, value in stored.items() if name != "protocols"
+    }
+
+
+def judged(run):
+    from simclr.evaluation import protocols
+
+    return protocols.evaluate_run(run, ["knn"], apart=True)
 
 
 def test_what_is_measured_fills_its_cell_alone_and_stays(trained, both):
