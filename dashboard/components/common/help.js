@@ -5,6 +5,18 @@ import { element } from "./elements.js";
 const HELP_GAP = 6; // pixels between the mark and what it tells
 
 /**
+ * A word that tells by itself what it means, where a mark beside it would take too much room.
+ * @param {string} word @param {string} text
+ */
+export function helpWord(word, text) {
+  const [mark, bubble] = helpMark(word, text);
+  mark.classList.replace("help-mark", "help-word");
+  mark.textContent = word;
+  mark.removeAttribute("aria-label");
+  return [mark, bubble];
+}
+
+/**
  * A mark and the text that it opens, to be put beside what they are about; the browser closes the text by itself.
  * @param {string} about @param {string} text
  * @returns {[HTMLButtonElement, HTMLElement]}

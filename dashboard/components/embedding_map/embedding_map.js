@@ -4,7 +4,7 @@
 
 import { arrayType, fromBase64 } from "../common/bytes.js";
 import { element } from "../common/elements.js";
-import { helpMark } from "../common/help.js";
+import { helpWord } from "../common/help.js";
 import { isStill } from "../common/motion.js";
 import { discardState, stateIn } from "../common/states.js";
 import { theme } from "../common/theme.js";
@@ -118,8 +118,8 @@ function takeInPanel(map, panel, given, place, arrays) {
   panel.stats.replaceChildren(
     ...given.stats.map((stat) => {
       const item = element("div", "stat");
-      item.append(element("b", "", stat.value), element("span", "", stat.label));
-      if (stat.help) item.append(...helpMark(stat.label, stat.help));
+      item.append(element("b", "", stat.value));
+      item.append(...(stat.help ? helpWord(stat.label, stat.help) : [element("span", "", stat.label)]));
       return item;
     }),
   );

@@ -11,10 +11,14 @@ import { SMOOTH_SIDE, setTile } from "../common/tiles.js";
 const grids = new WeakMap();
 const SCROLL_MS = 500; // the neighbours of the clicked image appear elsewhere on the page, a moment later
 
-/** @param {ImageGridData} data @param {number} row */
-function tileOf({ tile, sheets, side }, row) {
+/** @param {ImageGridData} data @param {Item} item */
+function tileOf({ tile, sheets, side }, { row, id }) {
   const node = element("span", tile.side < SMOOTH_SIDE ? "tile small" : "tile");
   setTile(node, sheets[Math.floor(row / tile.per_sheet)], row % tile.per_sheet, tile.columns, side);
+  if (!sheets.length) {
+    node.classList.add("none"); // its photographs are not here: its number stands for it
+    node.textContent = `image ${id}`;
+  }
   return node;
 }
 
@@ -35,7 +39,7 @@ function buttonOf(grid, item) {
   const className = `${item.open ? "open" : ""} ${item.mark ? "mark" : ""}`;
   const node = button(undefined, `${item.name}: show its neighbours`, () => show(grid, item), className);
   node.style.width = `${grid.component.data.side}px`;
-  node.append(tileOf(grid.component.data, item.row));
+  node.append(tileOf(grid.component.data, item));
   if (item.caption) {
     const caption = element("span", "caption");
     if (item.color) {
