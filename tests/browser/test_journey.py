@@ -74,6 +74,7 @@ def test_journey(server: Server, browser: object) -> None:
     page.locator(".st-key-arm-full").get_by_role("button", name="Open").click()
     page.wait_for_url(lambda url: "/run" in url and pretraining not in url)
     tab.finished()
+    page.get_by_role("tab", name="Test").click()
     tab.sees("Test accuracy by class")
     names = page.locator(".confusion tbody th")
     expect(names).to_have_count(10)

@@ -23,7 +23,7 @@ export function helpWord(word, text) {
  */
 export function helpMark(about, text) {
   const mark = element("button", "help-mark", "?");
-  const bubble = element("div", "help-bubble", text);
+  const bubble = element("div", "help-bubble");
   mark.type = "button";
   mark.setAttribute("aria-label", `What ${about} means`);
   mark.title = text;
@@ -31,6 +31,10 @@ export function helpMark(about, text) {
   bubble.setAttribute("role", "note");
   mark.popoverTargetElement = bubble;
   mark.addEventListener("click", (event) => event.stopPropagation()); // what lies below has clicks of its own
+  // filled when it opens: what nobody sees is no part of the page's text
+  bubble.addEventListener("beforetoggle", () => {
+    bubble.textContent = text;
+  });
   bubble.addEventListener("toggle", () => {
     if (!bubble.matches(":popover-open")) return;
     const place = mark.getBoundingClientRect();
