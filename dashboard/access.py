@@ -235,7 +235,7 @@ class Guard:
 
         refusal = self.allowed.refusal(scope)
         if refusal is None and (place := instead_of(scope, self.pages)) is not None:
-            await RedirectResponse(place, status_code=302)(scope, receive, send)
+            await RedirectResponse(place, status_code=302)(scope, receive, answer)
             return
         if refusal is None:
             await self.app(self._seen_by_streamlit(scope), receive, answer)

@@ -11,7 +11,6 @@ STYLE = """
 .coming { border-radius: .5rem; background: color-mix(in srgb, currentColor 4%, transparent);
   animation: coming 1.6s ease-in-out infinite alternate; }
 @keyframes coming { to { background: color-mix(in srgb, currentColor 8%, transparent); } }
-@media (prefers-reduced-motion: reduce) { .coming { animation: none; } }
 </style>
 """
 

@@ -65,7 +65,7 @@ def true_minus(text: str) -> str:
 
 def signed_points(value: float) -> str:
     """A difference of shares in percentage points, with its sign and without a unit."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+    return true_minus(f"{100 * value:+.1f}")
 
 
 def two_digits(value: float) -> str:

@@ -26,7 +26,7 @@ STYLE = """
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
 }
-@media (prefers-reduced-motion: reduce) {  /* Streamlit's own: skeletons, spinners, drawers */
+@media (prefers-reduced-motion: reduce) {  /* Streamlit's and our own: skeletons, spinners, pulses */
   *, ::before, ::after {
     animation-duration: 1ms !important; animation-iteration-count: 1 !important; transition-duration: 1ms !important;
   }

@@ -150,15 +150,11 @@ def last_duration(kind: str, runs_dir: Path) -> tuple[float, int] | None:
     for job in jobs.all_of(JOB_NAME, runs_dir):
         results = safe_read.json_dict(job / jobs.REQUEST).get("results")
         names = [Path(str(each)).name for each in results] if isinstance(results, list) else []
+        if not names or not all(name.startswith(f"{kind}-") for name in names):
+            continue
         status = runs.Run(job).status
-        if (
-            names
-            and all(name.startswith(f"{kind}-") for name in names)
-            and status.state == "finished"
-            and status.started is not None
-            and status.ended is not None
-        ):
-            return max(0.0, status.ended - status.started), len(names)
+        if status.state == "finished" and status.elapsed_seconds is not None:
+            return status.elapsed_seconds, len(names)
     return None
 
 

@@ -120,7 +120,7 @@ def _from_split(dataset: str, data_dir: str | None) -> SampleImages:
 def _from_folder(dataset: str) -> SampleImages:
     """Some files of a folder; unlike a training it reads no more than those."""
     from simclr.data.folders.decoding import BrokenImageError, decode_image, image_size_of
-    from simclr.data.folders.folder_files import IMAGE_SUFFIXES, LITTER
+    from simclr.data.folders.folder_files import IMAGE_SUFFIXES, is_litter
     from simclr.data.folders.pixel_values import PixelValues
     from simclr.data.folders.reading import LARGEST_OWN_SIDE
     from simclr.data.folders.value_range import find_range
@@ -136,7 +136,7 @@ def _from_folder(dataset: str) -> SampleImages:
     start = folder / "train" if (folder / "train").is_dir() else folder
     until = time.monotonic() + LOOK_SECONDS
     for parent, folders, files in os.walk(start):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name.lower() not in LITTER)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not is_litter(name))
         here = Path(parent).relative_to(folder)
         paths += [str(here / name) for name in sorted(files) if name.lower().endswith(IMAGE_SUFFIXES)]
         if len(paths) >= MAX_FILES or time.monotonic() > until:

@@ -250,6 +250,7 @@ def test_a_page_that_is_not_there_leads_to_the_first_one(path, place):
 def test_it_is_said_on_the_first_page_which_was_asked_for(port):
     status, headers, _ = get(port, "/nope?x=1", accept="text/html")
     assert (status, headers["location"]) == (302, "./?asked-page=nope")
+    assert headers["X-Frame-Options"] == "SAMEORIGIN"
     assert get(port, "/curves", accept="text/html")[0] == 200
 
 

@@ -19,14 +19,20 @@ IMAGE_SUFFIXES = (
     *(".rgb", ".rgba", ".bw"),  # of SGI
 )
 # Folders that storage devices, archives and systems make beside one's own, in lower case.
-LITTER = {
+_LITTER = {
     *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "@synoresource", "#recycle", "#snapshot"),
     *("~snapshot", "$recycle.bin", "recycler", "recycled", "lost+found", "system volume information", "__macosx"),
     *("network trash folder", "temporary items", "_vti_cnf", "__pycache__"),
 }
-NUMBERED_LITTER = re.compile(r"found\.\d{3}|@gmt-[\d.-]+")  # of repaired disks, and copies of another day
+_NUMBERED_LITTER = re.compile(r"found\.\d{3}|@gmt-[\d.-]+")  # of repaired disks, and copies of another day
 MAX_WAYS = 2  # to one folder: its own path and a link, such as a class that is one
 MAX_NAMED = 3
+
+
+def is_litter(name: str) -> bool:
+    """Whether a folder is called as those that systems make."""
+    name = name.lower()
+    return name in _LITTER or _NUMBERED_LITTER.fullmatch(name) is not None
 
 
 @dataclass
@@ -80,7 +86,7 @@ def find(folder: Path, seconds: float | None) -> FoundFiles:
                         continue
                     is_folder, is_file = _kind(entry)
                     if is_folder:
-                        if name.lower() in LITTER or NUMBERED_LITTER.fullmatch(name.lower()):
+                        if is_litter(name):
                             litter.add(name)
                         else:
                             waiting.append((f"{inside}{name}/", (*above, real)))

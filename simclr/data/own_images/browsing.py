@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from simclr.config import DATASETS
-from simclr.data.folders.folder_files import IMAGE_SUFFIXES, LITTER
+from simclr.data.folders.folder_files import IMAGE_SUFFIXES, is_litter
 from simclr.files import user_paths
 from simclr.files.names import is_text, readable
 from simclr.files.user_paths import existing_folder
@@ -51,7 +51,7 @@ def look(folder: Path, seconds: float = SECONDS) -> Inside:
                 if name.startswith("."):
                     continue
                 if _is_folder(entry):
-                    if name.lower() not in LITTER:
+                    if not is_litter(name):
                         folders.append(name)
                 elif name.lower().endswith(IMAGE_SUFFIXES):
                     num_images += 1

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import IO, BinaryIO, NamedTuple
 
 from simclr.config import ConfigError
-from simclr.data.folders.folder_files import IMAGE_SUFFIXES, LITTER
+from simclr.data.folders.folder_files import IMAGE_SUFFIXES, is_litter
 from simclr.data.folders.folder_layout import ANNOTATIONS
 
 MAX_FILES = 50_000
@@ -87,7 +87,7 @@ class SafeNames:
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if not parts or ".." in parts:
             return "", OUTSIDE
-        if any(part.startswith(".") or part.lower() in LITTER for part in parts):
+        if any(part.startswith(".") or is_litter(part) for part in parts):
             return "", HIDDEN
         if not parts[-1].lower().endswith(IMAGE_SUFFIXES) and parts[-1] != ANNOTATIONS:
             return "", OTHER

@@ -23,6 +23,7 @@ from simclr.data.folders.decoding import BrokenImageError, image_size_of
 from simclr.data.folders.folder_layout import ANNOTATIONS
 from simclr.data.own_images import given_files
 from simclr.data.own_images.given_files import DAMAGE, MAX_BYTES, MAX_FILE_BYTES, MAX_FILES, GivenFile
+from simclr.hardware import processes
 
 Progress = Callable[[float], None]
 FOLDER = "uploads"  # in the data root
@@ -205,19 +206,9 @@ def remove_stale(root: Path) -> None:
             named = _DRAFT.fullmatch(entry.name)
             if named is None or not entry.is_dir(follow_symlinks=False):
                 continue
-            is_over = named["host"] == _host() and not _is_process(int(named["pid"]))
+            is_over = named["host"] == _host() and processes.process_start(int(named["pid"])) is None
             if is_over or time.time() - entry.stat(follow_symlinks=False).st_mtime > OLD_SECONDS:
                 _remove(Path(entry.path))
-
-
-def _is_process(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _remove(folder: Path) -> None:

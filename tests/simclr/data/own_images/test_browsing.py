@@ -13,7 +13,7 @@ from simclr.data.own_images import browsing
 
 
 def test_folders_are_sorted_and_hidden_ones_and_litter_left_out(tmp_path):
-    for name in ("b", "A", "c", ".git", "__MACOSX", "lost+found"):
+    for name in ("b", "A", "c", ".git", "__MACOSX", "lost+found", "found.000", "@GMT-2026.01.01-00.00.00"):
         (tmp_path / name).mkdir()
     make_folder(tmp_path, {".": 3})
     (tmp_path / "notes.txt").write_text("x")
