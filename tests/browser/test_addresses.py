@@ -168,8 +168,9 @@ def test_the_view_outlives_the_server(found: Any, browser: Any) -> None:
     assert before[1]["method"] == ["pca"]
     server.kill()
     server.start()
-    page.wait_for_timeout(1000)
-    expect(choice(page, "PCA")).to_have_attribute("aria-checked", "true", timeout=60_000)
+    expect(page.locator("[data-testid=stApp][data-test-connection-state=CONNECTED]")).to_be_visible(timeout=60_000)
+    rests(page, 2)  # the page that the new server drew, not the one that is left of the old
+    expect(choice(page, "PCA")).to_have_attribute("aria-checked", "true")
     page.get_by_role("button", name="Options").click()
     choice(page, "3-D").click()
     expect(choice(page, "3-D")).to_have_attribute("aria-checked", "true")

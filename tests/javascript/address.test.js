@@ -123,8 +123,18 @@ test("a server that knows an older address is told the one there is, once", () =
   assert.deepEqual([bar.shown, listened], ["/curves?x=time&runs=a+b", 0]); // of a page that was left again
   show({ query: "x=step", asked: "x=step", is_first: true });
   assert.deepEqual([bar.shown, listened], ["/curves?x=time&runs=a+b", 1]);
-  show({ query: "x=step", asked: "x=step", is_first: true, visit: "again", order: 2 });
-  assert.deepEqual([bar.shown, listened], ["/curves?x=step", 1]);
+  // a click that came before it heard of this: what it shows then is of the older address
+  show({ query: "x=step&splits=val", asked: "x=step", is_first: true, order: 2 });
+  assert.deepEqual([bar.shown, listened], ["/curves?x=time&runs=a+b", 1]);
+  show({ query: "x=time&runs=a+b&y=1", asked: "x=time&runs=a+b", visit: "heard", order: 3 });
+  assert.deepEqual([bar.shown, listened], ["/curves?x=time&runs=a+b&y=1", 1]);
+});
+
+test("each server that comes after another is told the address there is", () => {
+  const bar = open("/curves?x=time");
+  show({ query: "x=step", asked: "x=step", is_first: true, visit: "second" });
+  show({ query: "x=step", asked: "x=step", is_first: true, visit: "third" });
+  assert.deepEqual([bar.shown, listened], ["/curves?x=time", 2]);
 });
 
 test("a server that comes back to an entry it wrote before is told what stands there now", () => {

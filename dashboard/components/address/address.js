@@ -7,7 +7,7 @@ import { expectAnswer, heard } from "./answers.js";
 /** @import { AddressData, Leaving } from "./types.js" */
 
 const OWN = /^embed(_options)?$/i; // Streamlit's own parameters stay
-const last = { visit: "", order: 0, href: "" };
+const last = { visit: "", order: 0, corrected: "" }; // corrected: the visit whose server was told an older address
 const left = new Set();
 
 /** @param {string} query in an order of its own, so that two can be compared */
@@ -34,11 +34,13 @@ function write(data) {
     if (data.is_first) last.order = 0; // another server, which counts anew
     const asked = ordered(data.asked);
     const isOwn = asked === ordered(location.search) || (!data.is_first && asked === state?.asked);
-    if (!isOwn && !data.is_first) return; // of a page that was left again
-    if (!isOwn && last.href !== location.href) {
-      // the server is another one, and was told an older address than this
-      last.href = location.href;
-      openAddress(location.href);
+    if (!isOwn) {
+      // Of a page that was left again; or of another server, which was told an older address than this. What that one
+      // still shows of the older address, until it has heard of this, is not written over it.
+      if (data.is_first && last.corrected !== data.visit) {
+        last.corrected = data.visit;
+        openAddress(location.href);
+      }
       return;
     }
   } else if (state?.visit !== data.visit) {
