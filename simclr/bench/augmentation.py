@@ -59,7 +59,7 @@ def own_views(images: Tensor, augmentation: Augmentation, size: int) -> Callable
 
     def work() -> None:
         first, second = augment.two_views(images, ids, augmentation, seed=0, epoch=next(epochs), size=size)
-        augment.normalize(first), augment.normalize(second)
+        augment.normalize_(first), augment.normalize_(second)
 
     return work
 

@@ -1,7 +1,7 @@
 """Where numba keeps what it compiles.
 
-It asks for a folder as soon as UMAP is imported and fails where it finds none: beside UMAP's code, which may be another
-user's, or in a home, which some users do not have.
+It asks for a folder as soon as code that it compiles is imported, and fails where it finds none: beside that code,
+which may be another user's, or in a home, which some users do not have.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from simclr.files import user_paths
 
 SETTING = "NUMBA_CACHE_DIR"
-_COMPILED = ("umap", "pynndescent")
+_COMPILED = ("umap", "pynndescent", "simclr.views.compiled")
 
 
 def find_folder() -> None:
-    """Sets $NUMBA_CACHE_DIR where numba would find no folder by itself; to be called before UMAP is imported.
+    """Sets $NUMBA_CACHE_DIR where numba would find no folder by itself; to be called before such code is imported.
 
     Raises:
         OSError: if no folder can be written.

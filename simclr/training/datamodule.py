@@ -269,11 +269,11 @@ class PretrainData(_ImageDataModule):
             # as views of our own: the same at any time, so that a resumed run sees what it would have seen
             torch.manual_seed(stream_seed(TRANSFORM_STREAM, self.seed, epoch, *ids[:2].tolist()))
             first, second = self.transform(images), self.transform(images)
-        else:
-            first, second = augment.two_views(
-                images, ids, self.augmentation, seed=self.seed, epoch=epoch, size=self._size_of(stage)
-            )
-        return Views(augment.normalize(first), augment.normalize(second), ids)
+            return Views(augment.normalize(first), augment.normalize(second), ids)
+        first, second = augment.two_views(
+            images, ids, self.augmentation, seed=self.seed, epoch=epoch, size=self._size_of(stage)
+        )
+        return Views(augment.normalize_(first), augment.normalize_(second), ids)
 
 
 class LabelledData(_ImageDataModule):

@@ -3,13 +3,14 @@
 Operations follow torchvision's v2 functions on float images: antialiased bilinear resize of an integer crop box,
 hue through HSV, colour jitter in a random order per image, reflecting Gaussian blur.
 
-For speed, views are drawn in chunks that fit a processor's cache, by operations that write in place. Inside a chunk
-colours lie in planes, (3, n, H, W), and images are sorted so that those an operation changes are neighbours. On a CPU
-no sum depends on what else is in the chunk, so views are equal to the bit however they are batched. A GPU is given few
-large operations instead, since each one takes time to start; the host never waits for it.
+On a CPU compiled code draws one view after the other, equal to the bit however they are batched (`compiled`). A GPU is
+given few large operations that write in place, since each one takes time to start; the host never waits for it. Colours
+lie in planes there, (3, n, H, W), and images are sorted so that those an operation changes are neighbours.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,13 +22,13 @@ from simclr.views.blur import blur_
 from simclr.views.color import Jitter, luma
 from simclr.views.factors import Factors, draw_factors
 from simclr.views.policies.applying import PolicyPlan
+from simclr.views.policies.drawing import PolicyDraw
 from simclr.views.resampling import crop, crop_space
 
-# Pixels drawn at once. On a CPU, per thread: fewer cost more calls, more fall out of its caches (measured: 15 % less at
-# half, 30 % less at twice as many). On a GPU as many as take so many numbers of space, 2.4 GB: 512 views of 224 pixels
-# from images of 336, for which their network needs more.
-CPU_CHUNK_PIXELS = 1 << 17
+# What is drawn at once. On a GPU as many views as take so many numbers of space, 2.4 GB: 512 of 224 pixels from images
+# of 336, for which their network needs more. On a CPU so many pixels of those that a policy changes.
 DEVICE_CHUNK_NUMBERS = 600_000_000
+POLICY_CHUNK_PIXELS = 1 << 17
 
 
 def _put(target: Tensor, rows: Tensor, values: Tensor) -> None:
@@ -40,19 +41,32 @@ def _put(target: Tensor, rows: Tensor, values: Tensor) -> None:
 
 def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, kernel_size: int) -> Tensor:
     """(M, 3, size, size): view i shows image `source[i]` as row i of `factors` says; both are on the CPU."""
+    if numerics.in_bulk(images.device):
+        return _draw_in_bulk(images, source, factors, size, kernel_size)
+    from simclr.views.compiled import calls  # half a second, which who trains on a GPU need not wait for
+
+    change = None if factors.policy is None else partial(_apply_policy, factors.policy)
+    return calls.draw_views(images, source, factors, size, kernel_size, change)
+
+
+def _apply_policy(policy: PolicyDraw, views: Tensor) -> None:
+    """Changes views (M, 3, S, S) as the policy drew it."""
+    size = views.shape[3]
+    chunks = list(torch.arange(len(views)).split(max(1, POLICY_CHUNK_PIXELS // size**2)))
+    plan = PolicyPlan(policy, chunks, size, views.device)
+    for chunk in chunks:
+        planes = views[chunk[0] : chunk[-1] + 1].transpose(0, 1)
+        plan.apply_(planes)
+
+
+def _draw_in_bulk(images: Tensor, source: Tensor, factors: Factors, size: int, kernel_size: int) -> Tensor:
     num, device = len(source), images.device
     height, width = images.shape[2:]
     views = torch.empty(num, 3, size, size, device=device)
-
-    in_bulk = numerics.in_bulk(device)
     # Of each view: the planes, and what cropping needs or, after it, the colours.
-    space_to_crop = 3 * crop_space(height, width, size, device)
+    space_to_crop = 3 * crop_space(height, width, size)
     lengths = 3 * size * size, max(7 * size * size, 3 * height * width + space_to_crop)
-    if in_bulk:
-        step = DEVICE_CHUNK_NUMBERS // sum(lengths)
-    else:
-        step = CPU_CHUNK_PIXELS * torch.get_num_threads() // max(height * width, size * size)
-    step = max(1, min(num, step))
+    step = max(1, min(num, DEVICE_CHUNK_NUMBERS // sum(lengths)))
     jitter = Jitter(factors, device)
     factors = factors[jitter.sorted]
     chunks = list(torch.arange(num).split(step))
@@ -71,8 +85,6 @@ def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, ker
         ],
         device,
     )
-    # One block: the allocator keeps one for the next call but returns several to the system, whose clearing of new
-    # pages would double the time of a batch of 128.
     block = torch.empty(step * sum(lengths), device=device)
     for start in range(0, num, step):
         chunk = slice(start, min(start + step, num))
@@ -90,10 +102,7 @@ def _draw_views(images: Tensor, source: Tensor, factors: Factors, size: int, ker
         if policy is not None:
             policy.apply_(planes)
         jitter.apply_(planes, scratch, start)
-        if in_bulk:
-            planes.lerp_(luma(planes, scratch[0]), gray[chunk, None, None])
-        elif len(rows := gray[chunk].nonzero()[:, 0]):
-            _put(planes, rows, luma(planes.index_select(1, rows), scratch[0, : len(rows)]).expand(3, -1, -1, -1))
+        planes.lerp_(luma(planes, scratch[0]), gray[chunk, None, None])
         rows = blurred[start // step]
         if len(rows):
             some = planes.index_select(1, rows)
@@ -179,4 +188,9 @@ def to_bytes(images: Tensor) -> Tensor:
 
 def normalize(images: Tensor) -> Tensor:
     """0..1 to about -2..2, what encoders are given: the same for every data set, so weights carry over."""
-    return (images - 0.5) * 4.0
+    return (images - 0.5).mul_(4.0)
+
+
+def normalize_(images: Tensor) -> Tensor:
+    """`normalize` in place, of what nobody else has: new memory takes longer than the sums."""
+    return images.sub_(0.5).mul_(4.0)

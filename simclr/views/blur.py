@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from simclr.views import numerics
-
-SMALLEST_SHARE = 1e-8  # of a pixel in its blurred neighbour, to that of the neighbour itself
 
 
 def _blur_matrix(sigma: Tensor, kernel_size: int, size: int) -> Tensor:
@@ -27,35 +24,19 @@ def _blur_matrix(sigma: Tensor, kernel_size: int, size: int) -> Tensor:
 def blur_(planes: Tensor, scratch: Tensor, sigma: Tensor, kernel_size: int) -> None:
     """Blurs planes (C, N, H, W), each image with its sigma (N,)."""
     height, width = planes.shape[2:]
-    if min(height, width) >= numerics.MATRIX_SIZE and not numerics.in_bulk(planes.device):
-        _blur_by_shifts_(planes, sigma, kernel_size)
-        return
     rows = _blur_matrix(sigma, kernel_size, height)
     columns = rows if width == height else _blur_matrix(sigma, kernel_size, width)
     for plane in planes:
-        numerics.bmm(rows, plane, out=scratch[0])
-        numerics.bmm(scratch[0], columns.transpose(1, 2), out=plane)
-
-
-def _blur_by_shifts_(planes: Tensor, sigma: Tensor, kernel_size: int) -> None:
-    """The same as a weighted sum of shifted lines, those left out that weigh less than float32 can tell."""
-    half = min(kernel_size // 2, min(planes.shape[2:]) - 1)
-    offsets = torch.arange(half + 1)
-    kernel = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
-    kernel[kernel < SMALLEST_SHARE] = 0.0  # for each image by itself: it may be blurred beside any other
-    kernel /= kernel.sum(dim=1, keepdim=True) * 2 - kernel[:, :1]
-    reach = int((kernel > 0).sum(dim=1).max()) - 1
-    for dim, pad in ((2, (0, 0, reach, reach)), (3, (reach, reach, 0, 0))):
-        size = planes.shape[dim]
-        wide = F.pad(planes, pad, mode="reflect")
-        torch.mul(wide.narrow(dim, reach, size), kernel[:, 0, None, None], out=planes)
-        for offset in range(1, reach + 1):
-            pair = wide.narrow(dim, reach - offset, size) + wide.narrow(dim, reach + offset, size)
-            planes.add_(pair.mul_(kernel[:, offset, None, None]))
+        torch.bmm(rows, plane, out=scratch[0])
+        torch.bmm(scratch[0], columns.transpose(1, 2), out=plane)
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
     """Blurs (N, C, H, W) with a Gaussian of `sigma` (N,) pixels cut to `kernel_size`, reflecting at the border."""
+    if not numerics.in_bulk(images.device):
+        from simclr.views.compiled import calls
+
+        return calls.gaussian_blur(images, sigma.cpu(), kernel_size).to(images.dtype)
     planes, scratch = numerics.to_planes(images)
     blur_(planes, scratch, sigma.to(images.device, images.dtype, non_blocking=True), kernel_size)
     return numerics.to_images(planes)

@@ -1,33 +1,14 @@
-"""What all operations share: planes, sums that are equal to the bit, and how much work a device is given at once."""
+"""What all operations share: planes, and how much work a device is given at once."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-
-# From this size on, a CPU mixes few neighbouring pixels; below it multiplies by a matrix.
-MATRIX_SIZE = 64
 
 
 def in_bulk(device: torch.device) -> bool:
-    """Whether few large operations are quicker than many that fit a cache."""
+    """Whether few large operations are quicker than compiled code that draws one view after the other."""
     return device.type != "cpu"
-
-
-def bmm(left: Tensor, right: Tensor, out: Tensor) -> None:
-    """`torch.bmm` whose products are equal to the bit for any batch and number of threads.
-
-    A library may share one matrix among threads, and a block that is cut at an edge gives other sums. With a multiple
-    of 16 rows and columns no block is cut, so matrices are padded with zeros to that.
-    """
-    more_rows, more_columns = -left.shape[1] % 16, -right.shape[2] % 16
-    if left.device.type == "cpu" and (more_rows or more_columns):
-        left, right = F.pad(left, (0, 0, 0, more_rows)), F.pad(right, (0, more_columns))
-    elif out.is_contiguous():
-        torch.bmm(left, right, out=out)
-        return
-    out.copy_(torch.bmm(left, right)[:, : out.shape[1], : out.shape[2]])
 
 
 def per_image(values: Tensor, like: Tensor) -> Tensor:

@@ -33,13 +33,6 @@ def _neighbours(start: Tensor, length: Tensor, position: Tensor) -> tuple[Tensor
     return first, position - (first - start)
 
 
-def _neighbour_matrix(first: Tensor, weight: Tensor, size_in: int) -> Tensor:
-    """(N, size_out, size_in) weights of what `_neighbours` found."""
-    first, weight = first[:, :, None], weight[:, :, None]
-    matrix = torch.zeros(*first.shape[:2], size_in, device=first.device)
-    return matrix.scatter_(2, torch.cat([first, first + 1], dim=2), torch.cat([1.0 - weight, weight], dim=2))
-
-
 def _antialiased_matrix(start: Tensor, length: Tensor, position: Tensor, size_in: int) -> Tensor:
     """(N, size_out, size_in) weights of an antialiased bilinear resize of `length` pixels from `start`."""
     reach = (length.to(torch.float32) / position.shape[1]).clamp(min=1.0)[:, None, None]
@@ -53,34 +46,24 @@ def _grows(size_in: int, size_out: int) -> bool:
     return 1 < size_in <= size_out  # then every box inside the image does
 
 
-def _takes_neighbours(size_in: int, size_out: int, device: torch.device) -> bool:
-    return _grows(size_in, size_out) and (size_out >= numerics.MATRIX_SIZE or numerics.in_bulk(device))
-
-
 def _num_taps(size_in: int, size_out: int) -> int:
     """Neighbours that each output pixel mixes where images shrink, 0 where it is done in another way."""
     num_taps = max(2, math.ceil(2 * size_in / size_out))
     return num_taps if size_in > size_out and num_taps <= MAX_TAPS else 0
 
 
-def crop_space(height_in: int, width_in: int, size: int, device: torch.device) -> int:
+def crop_space(height_in: int, width_in: int, size: int) -> int:
     """Numbers of scratch space that `crop` needs for each plane of an image."""
-    if _takes_taps(height_in, width_in, size, device):
+    if _num_taps(max(height_in, width_in), size):
         return 2 * size * width_in + size * size
-    return (2 if _takes_neighbours(width_in, size, device) else 1) * height_in * size + size * size
-
-
-def _takes_taps(height_in: int, width_in: int, size: int, device: torch.device) -> bool:
-    return bool(_num_taps(max(height_in, width_in), size)) and (
-        size >= numerics.MATRIX_SIZE or numerics.in_bulk(device)
-    )
+    return (2 if _grows(width_in, size) else 1) * height_in * size + size * size
 
 
 def crop(images: Tensor, boxes: Tensor, flips: Tensor, space: Tensor, planes: Tensor) -> None:
     """Writes the boxes of images (N, C, H, W), resized, to planes (C, N, size, size).
 
-    Resampling is linear and separable. Crop, resize and flip along an axis are one step: a matrix for each image, or
-    few neighbours for each output pixel, which takes less where images are large or whole lines can be copied.
+    Resampling is linear and separable. Crop, resize and flip along an axis are one step: few neighbours for each output
+    pixel or, where they are many, a matrix for each image.
     `boxes` (4, N): top, left, height, width. `flips` (2, N): top to bottom, left to right. `space`: N * C times
     `crop_space` numbers.
     """
@@ -92,7 +75,7 @@ def crop(images: Tensor, boxes: Tensor, flips: Tensor, space: Tensor, planes: Te
     position = _sample_positions(length, size, flips.reshape(2 * num))
     # The first line of each plane, (C, N, 1).
     top = torch.arange(0, num * channels * height_in, height_in, device=device).view(num, channels).T[:, :, None]
-    if _takes_taps(height_in, width_in, size, device):
+    if _num_taps(max(height_in, width_in), size):
         _crop_by_taps(
             images, start, length, position, top, narrow.view(2, channels, num, size, width_in), scratch, planes
         )
@@ -105,16 +88,14 @@ def crop(images: Tensor, boxes: Tensor, flips: Tensor, space: Tensor, planes: Te
     lines = images.view(num, channels * height_in, width_in)
     narrow = narrow.view(-1, num, channels * height_in, size)
     here = narrow[0]
-    if _takes_neighbours(width_in, size, device):
+    if _grows(width_in, size):
         there = narrow[1]
         index = first[1][:, None, :].expand_as(here)
         torch.gather(lines, 2, index, out=here)
         torch.gather(lines, 2, (first[1] + 1)[:, None, :].expand_as(here), out=there)
         here.lerp_(there, weight[1][:, None, :].to(here.dtype))
     else:
-        grows = _grows(width_in, size)
-        columns = _neighbour_matrix(first[1], weight[1], width_in) if grows else matrix[num:, :, :width_in]
-        numerics.bmm(lines, columns.to(here.dtype).transpose(1, 2), out=here)
+        torch.bmm(lines, matrix[num:, :, :width_in].to(here.dtype).transpose(1, 2), out=here)
 
     if _grows(height_in, size):
         line = (top + first[0]).flatten()  # (C * N * size,)
@@ -125,7 +106,7 @@ def crop(images: Tensor, boxes: Tensor, flips: Tensor, space: Tensor, planes: Te
     else:
         rows = matrix[:num, :, :height_in].to(here.dtype)
         for plane, channel in zip(planes, here.view(num, channels, height_in, size).unbind(1), strict=True):
-            numerics.bmm(rows, channel, out=plane)
+            torch.bmm(rows, channel, out=plane)
 
 
 def _crop_by_taps(
@@ -189,11 +170,15 @@ def resized_crop(images: Tensor, box: Tensor, size: int, flip: Tensor | None = N
         (N, C, size, size).
     """
     num, channels, height, width = images.shape
-    upside_down = torch.zeros(num, dtype=torch.bool)
-    flips = torch.stack([upside_down, upside_down if flip is None else flip.cpu()])
+    mirrored = torch.zeros(num, dtype=torch.bool) if flip is None else flip.cpu()
+    if not numerics.in_bulk(images.device):
+        from simclr.views.compiled import calls
+
+        return calls.resized_crop(images, box.cpu(), size, mirrored).to(images.dtype)
+    flips = torch.stack([torch.zeros_like(mirrored), mirrored])
     boxes, flips = all_to_device([box.cpu().T, flips], images.device)
     planes = images.new_empty(channels, num, size, size)
-    space = images.new_empty(num * channels * crop_space(height, width, size, images.device))
+    space = images.new_empty(num * channels * crop_space(height, width, size))
     crop(images.contiguous(), boxes, flips, space, planes)
     return numerics.to_images(planes)
 

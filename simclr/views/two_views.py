@@ -46,7 +46,7 @@ class TwoViews:
             self._pixels(image), ids, self.augmentation, seed=self.seed, epoch=0, size=self.size
         )
         if self.normalize:
-            first, second = augment.normalize(first), augment.normalize(second)
+            first, second = augment.normalize_(first), augment.normalize_(second)
         return first[0], second[0]
 
     def _pixels(self, image: Any) -> Tensor:

@@ -1,6 +1,7 @@
 // The line above a table: how many runs there are, and what can be done with those that are selected.
 
 import { button, element } from "../common/elements.js";
+import { helpMark } from "../common/help.js";
 import { openAddress } from "../common/leaving.js";
 
 /** @import { Grid } from "./types.js" */
@@ -187,7 +188,8 @@ export function drawBar(grid) {
   const picked = pickedRuns(grid);
   const { data, rows } = grid;
   const isBusy = grid.sent > data.answer;
-  const stamp = JSON.stringify([picked, grid.asks, data.total, rows.ids.length, data.baseline, data.tags, isBusy]);
+  const told = grid.columns.filter((column) => column.help).map((column) => `${column.label}: ${column.help}`);
+  const stamp = JSON.stringify([picked, grid.asks, data.total, rows.ids.length, data.baseline, data.tags, isBusy, told]);
   if (stamp === grid.barStamp) return;
   grid.barStamp = stamp;
   grid.node.classList.toggle("busy", isBusy);
@@ -203,6 +205,7 @@ export function drawBar(grid) {
         count === data.total ? runsText(count) : `${count.toLocaleString("en")} of ${runsText(data.total)}`,
       ),
     );
+    if (told.length) parts.push(...helpMark("each column", told.join("\n")));
   } else {
     const form = asked(grid, picked);
     const count = element("span", "count picked", `${picked.length.toLocaleString("en")} selected`);

@@ -51,4 +51,4 @@ class CaptionedData(PretrainData):
         numbers = torch.from_numpy(captions.caption_numbers(self.vocabulary, facts, phrasings))
         said = torch.from_numpy(captions.said_facts(facts, phrasings))
         device = images.device
-        return CaptionedViews(augment.normalize(view), to_device(numbers, device), to_device(said, device), ids)
+        return CaptionedViews(augment.normalize_(view), to_device(numbers, device), to_device(said, device), ids)
