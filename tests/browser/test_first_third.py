@@ -26,5 +26,11 @@ def test_maps_of_a_run_without_partner_begin_in_the_first_third(server: Server, 
         tab.sees("start the partner on the run's page")
         said = tab.page.get_by_text("start the partner on the run's page").first
         assert panels.bounding_box()["y"] < min(height / 3, said.bounding_box()["y"]), (width, panels.bounding_box())
+        maps, legend = panels.bounding_box(), tab.page.locator(".emap .legend").bounding_box()
+        assert legend["x"] >= maps["x"] + maps["width"] and legend["y"] < height / 3, (
+            width,
+            maps,
+            legend,
+        )  # beside them
         tab.shot(str(width))
     tab.has_no_errors()

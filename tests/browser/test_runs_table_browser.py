@@ -36,6 +36,9 @@ def test_a_researchers_way_through_the_table(server: Server, browser: Any) -> No
     tab.open("/?filter-text=temperature<=0.2&columns=state,temperature,accuracy,tags&sort=name")
     expect(row(page, "run 3")).to_be_visible(timeout=PAGE_MS)
     assert titles(page) == ["run 0", "run 1", "run 2", "run 3"]
+    page.get_by_role("button", name="What each column means").click()
+    expect(page.get_by_role("note").filter(has_text="Accuracy: On test images")).to_be_visible()
+    page.keyboard.press("Escape")
     head = page.locator(".run-grid thead th")
     assert [text.strip(" ↑↓") for text in head.all_inner_texts()] == [
         "",

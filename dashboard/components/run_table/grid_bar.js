@@ -189,7 +189,16 @@ export function drawBar(grid) {
   const { data, rows } = grid;
   const isBusy = grid.sent > data.answer;
   const told = grid.columns.filter((column) => column.help).map((column) => `${column.label}: ${column.help}`);
-  const stamp = JSON.stringify([picked, grid.asks, data.total, rows.ids.length, data.baseline, data.tags, isBusy, told]);
+  const stamp = JSON.stringify([
+    picked,
+    grid.asks,
+    data.total,
+    rows.ids.length,
+    data.baseline,
+    data.tags,
+    isBusy,
+    told,
+  ]);
   if (stamp === grid.barStamp) return;
   grid.barStamp = stamp;
   grid.node.classList.toggle("busy", isBusy);
