@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -74,28 +75,30 @@ def measure(peers: tuple[str, ...], repeats: int) -> Iterator[Row]:
     """Views per CPU second of one thread, decoded images in, normalized tensors out."""
     from torchvision.transforms.functional import to_pil_image
 
-    count, few = 512, 64  # one by one is slow: as few as give a stable figure
-    for blur, options in ((False, Augmentation()), (True, BLUR)):
-        name = "with blur" if blur else "without blur"
-        images = photos(count, SIDE)
+    # images, and how many of them one by one, which is slow: as few as give a stable figure
+    counts = {SIDE: (512, 64), 96: (128, 32), 224: (64, 16)}
+    for (side, (count, few)), blur in product(counts.items(), (False, True)):
+        images = photos(count, side)
         pictures = [to_pil_image(image) for image in images[:few]]
-        textbook = textbook_transform(SIDE, blur)
+        textbook = textbook_transform(side, blur)
         candidates: dict[str, Callable[[], Any]] = {
-            "own": own_views(images, options, SIDE),
+            "own": own_views(images, BLUR if blur else Augmentation(), side),
             "torchvision (PIL)": partial(_one_by_one, textbook, pictures, 2),
         }
         if "lightly" in peers:
-            candidates["lightly"] = partial(_one_by_one, lightly_transform(SIDE, blur), pictures, 1)
+            candidates["lightly"] = partial(_one_by_one, lightly_transform(side, blur), pictures, 1)
         with threads(1):
             seconds = take_turns(candidates, repeats)
+        name = f"views of {side} px, {'with' if blur else 'without'} blur"
         yield from _rows(name, seconds, count, dict.fromkeys(list(candidates)[1:], few), repeats)
-    yield from _policies(photos(count, SIDE), few, repeats)
+    yield from _policies(*counts[SIDE], repeats)
 
 
-def _policies(images: Tensor, few: int, repeats: int) -> Iterator[Row]:
+def _policies(count: int, few: int, repeats: int) -> Iterator[Row]:
     """What a policy adds to the views without blur, beside those and beside torchvision's image by image."""
     from torchvision.transforms.functional import to_pil_image
 
+    images = photos(count, SIDE)
     pictures = [to_pil_image(image) for image in images[:few]]
     for policy, name in POLICIES.items():
         candidates: dict[str, Callable[[], Any]] = {
@@ -105,7 +108,9 @@ def _policies(images: Tensor, few: int, repeats: int) -> Iterator[Row]:
         }
         with threads(1):
             seconds = take_turns(candidates, repeats)
-        yield from _rows(name, seconds, len(images), {"plain views": len(images), "torchvision (PIL)": few}, repeats)
+        yield from _rows(
+            f"views of {SIDE} px, {name}", seconds, count, {"plain views": count, "torchvision (PIL)": few}, repeats
+        )
 
 
 def _rows(
@@ -117,7 +122,7 @@ def _rows(
         theirs = [value / (2 * number) for value in seconds[other]]
         yield Row(
             "augmentation",
-            f"views of {SIDE} px, {name}, one thread",
+            f"{name}, one thread",
             1 / min(per_view),
             "views/CPU-s",
             other,
