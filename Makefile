@@ -60,6 +60,7 @@ format: $(VENV)/.test-installed $(SCRIPTS)/node_modules/.installed
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m simclr.views.compiled
 	touch $@
 
 $(VENV)/.test-installed: $(VENV)/.installed Makefile

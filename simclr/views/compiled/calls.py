@@ -14,6 +14,7 @@ from torch import Tensor
 from simclr.views.compiled import kernels
 from simclr.views.factors import JITTER_PARTS, Factors
 
+SMALLEST_SHARE = 1e-8  # of a pixel in its blurred neighbour, to that of the neighbour itself
 PIXELS_A_THREAD = 1 << 16  # with fewer, starting a thread takes longer than what it does
 
 
@@ -51,10 +52,21 @@ def resized_crop(images: Tensor, boxes: Tensor, size: int, mirrored: Tensor) -> 
     return views
 
 
+def _blur_shares(sigma: Tensor, kernel_size: int, size: tuple[int, int]) -> Tensor:
+    """(N, R + 1) of a pixel and of those up to R away, on each side, of Gaussians of `sigma` (N,); 0 where sigma is 0.
+
+    Those are left out that float32 cannot tell from nothing.
+    """
+    half = min(kernel_size // 2, *(side - 1 for side in size))
+    shares = torch.exp(-0.5 * (torch.arange(half + 1) / sigma.double()[:, None]) ** 2)
+    return torch.where((shares >= SMALLEST_SHARE) & (sigma > 0)[:, None], shares, 0.0)
+
+
 def gaussian_blur(images: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
     """`blur.gaussian_blur`, float32."""
     views = images.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-    _share(partial(kernels.blur, kernel_size // 2), [sigma.to(torch.float64), views], views[0, 0].numel())
+    height, width = images.shape[2:]
+    _share(kernels.blur, [_blur_shares(sigma, kernel_size, (height, width)), views], height * width)
     return views
 
 
@@ -83,11 +95,11 @@ def draw_views(
         torch.stack(strengths, dim=1).to(torch.float32),
         factors.jitter,
         factors.grayscale,
-        torch.where(factors.blur, factors.sigma, 0.0).to(torch.float64),
+        _blur_shares(torch.where(factors.blur, factors.sigma, 0.0), kernel_size, (size, size)),
         views,
     ]
     for halves in [kernels.CROPPED + kernels.FINISHED] if policy is None else [kernels.CROPPED, kernels.FINISHED]:
-        _share(partial(kernels.draw, pixels, scale, kernel_size // 2, halves), per_view, size * size)
+        _share(partial(kernels.draw, pixels, scale, halves), per_view, size * size)
         if halves == kernels.CROPPED and policy is not None:
             policy(views)
     return views

@@ -174,22 +174,21 @@ def _color(view: Array, order: Array, factors: Array, is_jittered: bool, is_gray
     """Jitter and grey of one view (3, S, S), in two passes: contrast is known when all before it is done."""
     red, green, blue = view[0], view[1], view[2]
     size = view.shape[1]
-    before = 0
+    num = len(order) if is_jittered else 0
+    before = 0  # parts of the first pass
+    while before < num and order[before] != CONTRAST:
+        before += 1
     mean = ZERO
-    if is_jittered:
-        while order[before] != CONTRAST:
-            before += 1
+    for first, end in ((0, before), (before, num)):
         total = 0.0
         for y in range(size):
-            for k in range(before):
-                _jitter(red[y], green[y], blue[y], order[k], factors[order[k]], ZERO)
-            total += float(_luma(red[y], green[y], blue[y]))
-        mean = np.float32(total / (size * size))
-    for y in range(size):
-        if is_jittered:
-            for k in range(before, len(order)):
+            for k in range(first, end):
                 _jitter(red[y], green[y], blue[y], order[k], factors[order[k]], mean)
-        if is_gray:
+            if first == 0 and num:
+                total += float(_luma(red[y], green[y], blue[y]))
+        mean = np.float32(total / (size * size))
+    if is_gray:
+        for y in range(size):
             for x in range(size):
                 red[y, x] = RED * red[y, x] + GREEN * green[y, x] + BLUE * blue[y, x]
             green[y], blue[y] = red[y], red[y]
@@ -229,24 +228,22 @@ def _blur(view: Array, weights: Array, other: Array, wide: Array) -> None:
 
 
 @_compiled
-def _blur_weights(sigma: Number, half: int) -> Array:
-    """(R + 1,) float32 of a Gaussian cut at `half` pixels; those are left out that float32 cannot tell from nothing."""
-    weights = np.exp(-0.5 * (np.arange(half + 1) / sigma) ** 2)
-    while weights[half] < 1e-8:
-        half -= 1
-    weights = weights[: half + 1]
-    return (weights / (2 * weights.sum() - weights[0])).astype(np.float32)
-
-
-@_compiled
-def blur(half: int, sigma: Array, views: Array) -> None:
-    """Blurs views (M, C, H, W) in place, each with its sigma (M,) in pixels, 0 where it stays. half: of the kernel."""
+def blur(shares: Array, views: Array) -> None:
+    """Blurs views (M, C, H, W) in place. shares: (M, R + 1) of weights beside each other; where all are 0 it stays."""
     height, width = views.shape[2:]
-    half = min(half, height - 1, width - 1)
-    other, wide = np.empty((height, width), np.float32), np.empty(width + 2 * half, np.float32)
+    most = shares.shape[1]
+    other, wide = np.empty((height, width), np.float32), np.empty(width + 2 * most, np.float32)
+    weights = np.empty(most, np.float32)
     for i in range(len(views)):
-        if sigma[i] > 0:
-            _blur(views[i], _blur_weights(sigma[i], half), other, wide)
+        num, total = 0, 0.0
+        for k in range(most):
+            if shares[i, k] > 0:
+                num = k + 1
+                total += shares[i, k] * (2 if k else 1)
+        for k in range(num):
+            weights[k] = shares[i, k] / total
+        if num:
+            _blur(views[i], weights[:num], other, wide)
 
 
 # --- all of them -----------------------------------------------------------------------------------------------------
@@ -256,7 +253,6 @@ def blur(half: int, sigma: Array, views: Array) -> None:
 def draw(
     images: Array,
     scale: Number,
-    half: int,
     halves: int,
     source: Array,
     boxes: Array,
@@ -265,18 +261,17 @@ def draw(
     factors: Array,
     is_jittered: Array,
     is_gray: Array,
-    sigma: Array,
+    shares: Array,
     views: Array,
 ) -> None:
-    """Draws views: as `crop`, then jitter, grey and blur.
+    """Draws views: as `crop`, then jitter, grey and `blur`.
 
     halves: CROPPED, FINISHED or their sum. order: (M, 4) the parts of the jitter. factors: (M, 4) float32, one of each
-    part, that of hue in sixths of the circle. sigma, half: as in `blur`.
+    part, that of hue in sixths of the circle.
     """
     for i in range(len(views)):
         if halves & CROPPED:
             _crop(images[source[i]], boxes[i], is_mirrored[i], scale, views[i])
         if halves & FINISHED:
             _color(views[i], order[i], factors[i], is_jittered[i], is_gray[i])
-            if sigma[i] > 0:
-                blur(half, sigma[i : i + 1], views[i : i + 1])
+            blur(shares[i : i + 1], views[i : i + 1])
