@@ -303,7 +303,7 @@ def test_a_run_shows_the_very_pairs_its_training_drew(tiny_runs: Path, monkeypat
     def watched(images: Any, ids: Any, augmentation: Augmentation, *, seed: int, epoch: int, size: int) -> Any:
         views = two_views(images, ids, augmentation, seed=seed, epoch=epoch, size=size)
         if epoch != factors.VALIDATION_EPOCH:
-            seen.setdefault(epoch, []).append((ids.numpy(), views))
+            seen.setdefault(epoch, []).append((ids.numpy(), [view.clone() for view in views]))  # normalized in place
         return views
 
     monkeypatch.setattr(augment, "two_views", watched)
