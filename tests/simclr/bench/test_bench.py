@@ -92,7 +92,7 @@ def test_figures_go_to_the_terminal_and_a_file(tmp_path, capsys):
     found = json.loads(path.read_text())
     assert found["machine"]["torch"] == torch.__version__
     of_policies = ["plain views", "torchvision (PIL)"] * 2
-    assert [row["against"] for row in found["rows"]] == ["torchvision (PIL)"] * 2 + of_policies
+    assert [row["against"] for row in found["rows"]] == ["torchvision (PIL)"] * 6 + of_policies
     assert all(row["ratio"] > 1 for row in found["rows"] if row["against"] == "torchvision (PIL)")
 
 
