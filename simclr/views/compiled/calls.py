@@ -98,8 +98,14 @@ def draw_views(
         _blur_shares(torch.where(factors.blur, factors.sigma, 0.0), kernel_size, (size, size)),
         views,
     ]
-    for halves in [kernels.CROPPED + kernels.FINISHED] if policy is None else [kernels.CROPPED, kernels.FINISHED]:
+
+    def draw(halves: int) -> None:
         _share(partial(kernels.draw, pixels, scale, halves), per_view, size * size)
-        if halves == kernels.CROPPED and policy is not None:
-            policy(views)
+
+    if policy is None:
+        draw(kernels.CROPPED + kernels.FINISHED)
+    else:
+        draw(kernels.CROPPED)
+        policy(views)
+        draw(kernels.FINISHED)
     return views

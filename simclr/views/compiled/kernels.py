@@ -16,15 +16,16 @@ import numba
 import numpy as np
 
 from simclr.files import compiled
-from simclr.views.factors import JITTER_PARTS
 
 Array = np.ndarray
 Number = float | np.floating[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-RED, GREEN, BLUE = (np.float32(weight) for weight in (0.2989, 0.587, 0.114))  # luma, as in `color`
+# What other files say is written here again, for numba makes code anew where this file has changed, and there alone; a
+# test compares them.
+RED, GREEN, BLUE = (np.float32(weight) for weight in (0.2989, 0.587, 0.114))  # `color.GRAY_WEIGHTS`
+CONTRAST, SATURATION, HUE = 1, 2, 3  # places in `factors.JITTER_PARTS`
 ZERO, ONE, TWO, THREE = (np.float32(number) for number in range(4))
-CONTRAST, SATURATION, HUE = (JITTER_PARTS.index(name) for name in ("contrast", "saturation", "hue"))
 CROPPED, FINISHED = 1, 2  # the halves of `draw`: crop, resize and mirror; colours and blur
 # Sums may be taken in any order, which lets them be computed eight at a time; infinities and NaN stay what they are.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
@@ -178,15 +179,16 @@ def _color(view: Array, order: Array, factors: Array, is_jittered: bool, is_gray
     before = 0  # parts of the first pass
     while before < num and order[before] != CONTRAST:
         before += 1
-    mean = ZERO
-    for first, end in ((0, before), (before, num)):
-        total = 0.0
-        for y in range(size):
-            for k in range(first, end):
-                _jitter(red[y], green[y], blue[y], order[k], factors[order[k]], mean)
-            if first == 0 and num:
-                total += float(_luma(red[y], green[y], blue[y]))
-        mean = np.float32(total / (size * size))
+    total = 0.0
+    for y in range(size):
+        for k in range(before):
+            _jitter(red[y], green[y], blue[y], order[k], factors[order[k]], ZERO)
+        if before < num:
+            total += float(_luma(red[y], green[y], blue[y]))
+    mean = np.float32(total / (size * size))
+    for y in range(size):
+        for k in range(before, num):
+            _jitter(red[y], green[y], blue[y], order[k], factors[order[k]], mean)
     if is_gray:
         for y in range(size):
             for x in range(size):

@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import functional as reference
 from simclr.config import Augmentation
 from simclr.data import shapes
 from simclr.views import augment, blur, color, numerics, resampling
+from simclr.views.compiled import kernels
 from simclr.views.factors import JITTER_PARTS, VALIDATION_EPOCH, draw_factors, step_by_step, uniforms
 
 TOLERANCE = 1e-5  # hue is the coarsest: torchvision divides by small differences
@@ -43,6 +44,13 @@ def assert_near(found, expected, tolerance=TOLERANCE):
 
 
 # --- operations against torchvision -------------------------------------------------------------------------------
+
+
+def test_what_is_compiled_says_again_what_other_files_say():
+    weights = torch.tensor([kernels.RED, kernels.GREEN, kernels.BLUE])
+    assert torch.equal(weights, torch.tensor(color.GRAY_WEIGHTS))
+    places = (kernels.CONTRAST, kernels.SATURATION, kernels.HUE)
+    assert tuple(JITTER_PARTS[place] for place in places) == ("contrast", "saturation", "hue")
 
 
 @pytest.fixture(params=["compiled", "in bulk"])
