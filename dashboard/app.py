@@ -27,6 +27,7 @@ import asyncio  # noqa: E402
 import contextlib  # noqa: E402
 import gc  # noqa: E402
 import importlib  # noqa: E402
+import inspect  # noqa: E402
 from collections.abc import AsyncIterator  # noqa: E402
 
 import streamlit as st  # noqa: E402
@@ -50,7 +51,9 @@ async def warm(_app: st.App) -> AsyncIterator[None]:
     thirds of the time of a refresh (race page, 21 against 6 ms of CPU, n 2).
     """
     importlib.import_module("dashboard.runs.page")  # not the others, which bring much more: the start waits for this
+    importlib.import_module("pandas")  # for the first component, Streamlit does
     store.get().summaries()
+    inspect.stack()  # for the first element; the first time Python looks where all modules are
     streamlit.config.set_option("server.allowedHosts", ["*"])  # `access` has decided by then, and knows its setting
     gc.collect()
     gc.freeze()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import operator
 import os
 import threading
 import time
@@ -160,6 +161,7 @@ class RunIndex:
         self.folder = folder
         self._scan_lock = threading.Lock()
         self._scan: tuple[float, list[Summary]] = (-math.inf, [])
+        self._looked_at: list[Summary] = []  # of that scan, in the order of the folder
         self._num_scans = 0
         self._times: dict[str, int] = {}  # of each folder, when it was looked into
         self._summaries: dict[str, tuple[Any, Summary]] = {}
@@ -175,15 +177,25 @@ class RunIndex:
         """
         with self._scan_lock:
             if time.monotonic() - self._scan[0] >= max_age:
-                found = self._look()
-                found.sort(key=lambda item: (item.id[: runs.STAMP_LENGTH], item.created, item.id), reverse=True)
-                found = self._told_apart(found)
-                if len(self._summaries) > 2 * len(found) + 50:  # folders that were deleted
-                    self._summaries.clear()
-                    self._times.clear()
-                self._scan = time.monotonic(), found
+                looked_at = self._look()
+                if len(looked_at) == len(self._looked_at) and all(map(operator.is_, looked_at, self._looked_at)):
+                    self._scan = time.monotonic(), self._scan[1]  # as it mostly is: no news
+                else:
+                    self._looked_at = looked_at
+                    self._scan = time.monotonic(), self._arranged(looked_at)
                 self._fill_later()
             return list(self._scan[1])
+
+    def _arranged(self, looked_at: list[Summary]) -> list[Summary]:
+        """The same, newest first, with those marked that are called as another is."""
+        newest_first = sorted(
+            looked_at, key=lambda item: (item.id[: runs.STAMP_LENGTH], item.created, item.id), reverse=True
+        )
+        found = self._told_apart(newest_first)
+        if len(self._summaries) > 2 * len(found) + 50:  # folders that were deleted
+            self._summaries.clear()
+            self._times.clear()
+        return found
 
     def _told_apart(self, found: list[Summary]) -> list[Summary]:
         """The same with those marked that are called as another is."""
