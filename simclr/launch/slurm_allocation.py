@@ -17,7 +17,7 @@ from simclr.hardware import rank_messages
 from simclr.launch import slurm_client, supervisor
 from simclr.runs import Run, slurm_state
 
-TIME_LIMIT_SIGNAL = signal.SIGUSR2  # the one that submitit requests from Slurm
+TIME_LIMIT_SIGNAL = signal.SIGUSR2  # the one that the script requests from Slurm
 SEEN_SECONDS = 60.0  # a shared disk shows what another node has written so late at most
 SIGNAL_SECONDS = 5.0  # one task may get it a little before another
 # Ends of an allocation after which the run is queued again.

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from simclr.runs import slurm_state
@@ -16,6 +16,7 @@ SINFO_SECONDS = 5.0
 ASK_SECONDS = 8.0
 CALL_SECONDS = 30.0  # sbatch and scancel: site checks may take their time, a dead controller is given up after 9
 NO_ACCOUNTING_SECONDS = 600.0  # before sacct is tried again where it did not work
+TIME_FORMAT = "SLURM_TIME_FORMAT"  # the variable that says how times are printed
 NO_ANSWER = "does not answer"
 _no_accounting_until = 0.0
 
@@ -24,21 +25,27 @@ class SlurmError(Exception):
     """Slurm's programs are missing, do not answer, or refuse; the message is what they said."""
 
 
-def call(*command: str, seconds: float | None = None) -> str:
+def call(*command: str, seconds: float | None = None, given: str = "", unset: Collection[str] = ()) -> str:
     """What one of Slurm's programs prints.
 
+    Args:
+        seconds: after which it is ended; None: `ASK_SECONDS`.
+        given: what it reads.
+        unset: variables of the environment that it must not see.
+
     Raises:
-        SlurmError: if it is missing, fails, or takes longer than `seconds`; unset: `ASK_SECONDS`.
+        SlurmError: if it is missing, fails, or takes longer than `seconds`.
     """
+    environment = os.environ | {TIME_FORMAT: "standard"}
     try:
         done = subprocess.run(
             command,
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             text=True,
             errors="replace",
             timeout=seconds or ASK_SECONDS,
-            env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
+            env={name: value for name, value in environment.items() if name not in unset},
         )
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{command[0]} {NO_ANSWER}") from None

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import shutil
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,13 +16,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from simclr import PACKAGE, runs
+from simclr import runs
 from simclr.config import ConfigError, RunConfig
 from simclr.launch import duplicates, slurm_client, slurm_runs, spawn
 from simclr.launch.slurm_options import SlurmOptions, load_options
+from simclr.launch.slurm_script import job_script
 from simclr.runs import Run, slurm_state
-
-MARGIN_SECONDS = 300  # before the time limit the run is told to save, or a quarter of a short limit
 
 
 def submit(config: RunConfig, runs_dir: Path, options: SlurmOptions, **meta: Any) -> Run:
@@ -214,88 +211,22 @@ def kept_options(run: Run) -> SlurmOptions | None:
 def _submit_job(
     run: Run, config: RunConfig, options: SlurmOptions, dependency: str = "", has_gpus: bool | None = None
 ) -> str:
-    """Has submitit write the job's script and submit it; returns the job's number."""
-    import submitit  # takes a while, and only few need it
-
-    class Executor(submitit.SlurmExecutor):
-        script: Path | None = None
-
-        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-            """sbatch with a time limit, and without what another job around this process has set for its own steps."""
-            self.script = submission_file_path
-            foreign = [name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_CONF"]
-            unset = " ".join(f"--unset={name}" for name in foreign)
-            sbatch = f"timeout {slurm_client.CALL_SECONDS:.0f} sbatch {shlex.quote(str(submission_file_path))}"
-            return ["sh", "-c", f"exec env {unset} {sbatch} 2>&1"]  # as one stream: submitit prints the other
-
-    folder = run.path.parent / slurm_state.FOLDER
-    for path in (str(run.path), sys.executable, str(PACKAGE)):
-        if not path.isprintable():  # a line break would be a line of the script
-            raise ConfigError(f"The path is {path!r}; allowed for Slurm: one without line breaks and control signs.")
+    """Submits the job of a run, and keeps its script beside what it prints; returns the job's number."""
+    if shutil.which("sbatch") is None:
+        raise ConfigError("backend is slurm, and there is no Slurm here; allowed: local.")
+    script = job_script(run, config, options, dependency, has_gpus)
+    # What another job around this process has set is for its own steps.
+    foreign = {name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_CONF"}
+    foreign.add(slurm_client.TIME_FORMAT)
     try:
-        executor = Executor(folder)
-        executor.update_parameters(**_parameters(run, config, options, dependency, has_gpus))
-    except RuntimeError:
-        raise ConfigError("backend is slurm, and there is no Slurm here; allowed: local.") from None
-    try:
-        job = executor._submit_command(shlex.join(["exec", sys.executable, "-m", "simclr.slurm_job", str(run.path)]))
-    except submitit.core.utils.FailedJobError as error:
-        said = slurm_client.last_line(getattr(error.__cause__, "output", "") or str(error))
-        timed_out = getattr(error.__cause__, "returncode", 0) == 124  # timeout's
-        raise ConfigError(f"Slurm does not take the run: {'it does not answer' if timed_out else said}.") from None
-    except (submitit.core.utils.FailedSubmissionError, OSError) as error:
-        raise ConfigError(f"The run could not be handed to Slurm: {error}.") from None
-    finally:
-        if executor.script is not None:  # renamed to the job's number; this is only its first name
-            executor.script.unlink(missing_ok=True)
-    return str(job.job_id)
-
-
-def _parameters(
-    run: Run, config: RunConfig, options: SlurmOptions, dependency: str = "", has_gpus: bool | None = None
-) -> dict[str, Any]:
-    """Parameters of the job's script, as submitit names them: one task for each device."""
-    root = str(PACKAGE.parent)
-    seconds = options.time_minutes * 60
-    more: dict[str, Any] = {
-        # not in the run's folder, which may be gone when the job begins; the training's output goes to its log
-        "output": str(run.path.parent / slurm_state.FOLDER / "%j.txt"),
-        "requeue": True,
-    }
-    if dependency:
-        # else a job that can never begin stays in Slurm's queue until someone finds it
-        more |= {"dependency": dependency, "kill-on-invalid-dep": "yes"}
-    wants_gpus = config.accelerator == "gpu"
-    if config.accelerator == "auto":
-        wants_gpus = partition_has_gpus(options.partition) if has_gpus is None else has_gpus
-    if wants_gpus:
-        more["gres"] = f"gpu:{config.devices}"
-    return {
-        "job_name": run.id,  # Lightning takes a job of the name bash or interactive for a shell
-        "partition": options.partition,
-        "time": options.time_minutes,
-        "nodes": config.num_nodes,
-        "ntasks_per_node": config.devices,
-        "cpus_per_task": options.cpus_per_task,
-        "mem": f"{round(options.memory_gib * 1024)}M" if options.memory_gib is not None else None,
-        "account": options.account,
-        "qos": options.qos,
-        "signal_delay_s": min(MARGIN_SECONDS, seconds // 4),
-        "stderr_to_stdout": True,
-        "wckey": None,
-        "use_srun": False,
-        "additional_parameters": more,
-        "setup": [
-            *sorted(options.extra_lines, key=lambda line: not line.startswith("#SBATCH")),
-            f"export PYTHONPATH={shlex.quote(root)}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONUNBUFFERED=1",
-        ],
-    }
-
-
-def partition_has_gpus(partition: str | None) -> bool:
-    """Whether a partition, or the cluster's default one, has GPUs."""
-    return any(
-        found.has_gpus
-        for found in slurm_client.available_partitions()
-        if (found.name == partition if partition else found.is_default)
-    )
+        said = slurm_client.call("sbatch", "--parsable", seconds=slurm_client.CALL_SECONDS, given=script, unset=foreign)
+    except slurm_client.SlurmError as error:
+        timed_out = str(error) == f"sbatch {slurm_client.NO_ANSWER}"
+        raise ConfigError(f"Slurm does not take the run: {'it does not answer' if timed_out else error}.") from None
+    last = slurm_client.last_line(said)  # a site may greet before it
+    job_id = last.partition(";")[0]  # behind it the cluster's name
+    if not job_id.isdecimal():
+        raise ConfigError(f"Slurm does not take the run: sbatch says {last[:200]!r}; allowed: a job's number.")
+    with contextlib.suppress(OSError):  # for who wants to know what was requested
+        (run.path.parent / slurm_state.FOLDER / f"{job_id}.sh").write_text(script)
+    return job_id

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from simclr.config import ConfigError, RunConfig
-from simclr.launch import slurm_submit
+from simclr.launch import slurm_script, slurm_submit
 from simclr.launch.slurm_options import SlurmOptions, load_options
 from simclr.runs import Run
 from simclr.sweeps.settings import Member, Sweep
@@ -152,5 +152,5 @@ class Submission:
         if config is not None and config.accelerator != "auto":
             return False
         if self._has_gpus is None:
-            self._has_gpus = slurm_submit.partition_has_gpus(self.target.options.partition)
+            self._has_gpus = slurm_script.partition_has_gpus(self.target.options.partition)
         return self._has_gpus

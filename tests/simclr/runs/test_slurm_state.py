@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from conftest import TINY_PRETRAIN
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
-from simclr.launch import slurm_allocation, slurm_client, slurm_options, slurm_runs, slurm_submit
+from simclr.launch import slurm_allocation, slurm_client, slurm_options, slurm_runs, slurm_script, slurm_submit
 from simclr.runs import slurm_state
 from simclr.runs.status import Status
 
@@ -256,6 +257,30 @@ def test_what_slurm_is_about_to_do_is_read_from_the_job(facts, restarts, fate):
     assert slurm_allocation.parse_pending_outcome(slurm_client.parse_job_details(facts), restarts) == fate
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("12\n", "12"),
+        ("12;cluster\n", "12"),
+        ("Welcome to the cluster.\n12\n", "12"),
+        ("", "sbatch says 'no reason was given'"),
+        ("Queue is full\n", "sbatch says 'Queue is full'"),
+    ],
+)
+def test_the_number_of_a_job_is_the_last_line(tmp_path, monkeypatch, said, expected):
+    run, calls = folder_with(tmp_path), []
+    monkeypatch.setattr(slurm_submit.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(slurm_client, "call", lambda *words, **more: calls.append(more) or said)
+    config = cfg.build(cfg.PretrainConfig, TINY_PRETRAIN)
+    (tmp_path / slurm_state.FOLDER).mkdir(exist_ok=True)
+    if expected.isdecimal():
+        assert slurm_submit._submit_job(run, config, slurm_options.SlurmOptions()) == expected
+        assert (run.path.parent / slurm_state.FOLDER / f"{expected}.sh").read_text() == calls[0]["given"]
+    else:
+        with pytest.raises(ConfigError, match=expected):
+            slurm_submit._submit_job(run, config, slurm_options.SlurmOptions())
+
+
 # --- programs that stand in for Slurm's -----------------------------------------------------------------------------
 
 
@@ -408,7 +433,7 @@ def test_options_are_kept_for_the_user(tmp_path, monkeypatch):
 
 
 def test_the_script_asks_for_a_task_on_each_device(tmp_path, monkeypatch):
-    monkeypatch.setattr(slurm_submit, "partition_has_gpus", lambda partition: partition == "gpu")
+    monkeypatch.setattr(slurm_script, "partition_has_gpus", lambda partition: partition == "gpu")
     run = folder_with(tmp_path)
     config = cfg.build(cfg.PretrainConfig, TINY_PRETRAIN | {"devices": 2, "num_nodes": 3, "batch_size": 12})
     options = slurm_options.SlurmOptions(
@@ -418,16 +443,31 @@ def test_the_script_asks_for_a_task_on_each_device(tmp_path, monkeypatch):
         cpus_per_task=8,
         extra_lines=("module load cuda", "#SBATCH --exclusive"),
     )
-    found = slurm_submit._parameters(run, config, options)
-    assert (found["nodes"], found["ntasks_per_node"], found["cpus_per_task"], found["mem"]) == (3, 2, 8, "1536M")
-    assert found["signal_delay_s"] == 60 and "gres" not in found["additional_parameters"]  # accelerator cpu
-    assert found["setup"][:2] == ["#SBATCH --exclusive", "module load cuda"]  # Slurm reads no further than a command
+    script = slurm_script.job_script(run, config, options, "afterok:7")
+    head, command = script.split("module load cuda\n")  # Slurm reads no further than a command
+    assert {
+        f"#SBATCH --job-name={run.id}",
+        "#SBATCH --partition=gpu",
+        "#SBATCH --time=4",
+        "#SBATCH --nodes=3",
+        "#SBATCH --ntasks-per-node=2",
+        "#SBATCH --cpus-per-task=8",
+        "#SBATCH --mem=1536M",
+        "#SBATCH --signal=USR2@60",
+        "#SBATCH --dependency=afterok:7",
+        "#SBATCH --kill-on-invalid-dep=yes",
+        "#SBATCH --requeue",
+        "#SBATCH --exclusive",
+    } < set(head.splitlines())
+    assert "gres" not in head  # accelerator cpu
+    assert "SBATCH" not in command and command.endswith(f"-m simclr.slurm_job {run.path}\n")
     auto = config.model_copy(update={"accelerator": "auto"})
-    assert slurm_submit._parameters(run, auto, options)["additional_parameters"]["gres"] == "gpu:2"
-    assert "gres" not in slurm_submit._parameters(run, auto, slurm_options.SlurmOptions())["additional_parameters"]
+    assert "#SBATCH --gres=gpu:2\n" in slurm_script.job_script(run, auto, options)
+    assert "gres" not in slurm_script.job_script(run, auto, slurm_options.SlurmOptions())
     gpu = config.model_copy(update={"accelerator": "gpu"})
-    found = slurm_submit._parameters(run, gpu, slurm_options.SlurmOptions(time_minutes=600))
-    assert found["additional_parameters"]["gres"] == "gpu:2" and found["signal_delay_s"] == 300
+    script = slurm_script.job_script(run, gpu, slurm_options.SlurmOptions(time_minutes=600))
+    assert "#SBATCH --gres=gpu:2\n" in script and "#SBATCH --signal=USR2@300\n" in script
+    assert not re.search("partition|mem=|account|qos|cpus-per-task|dependency", script)
 
 
 def test_the_options_of_a_run_stand_in_its_folder(tmp_path):
