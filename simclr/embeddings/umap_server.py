@@ -5,7 +5,7 @@ without work. It listens on a Unix socket of its owner's alone; what goes over i
 .npy files that are read without running any code.
 
     asked     {"folder": ..., "method": "umap", "dims": 2, "parameters": {...}}     reads features, neighbours there
-    answered  {"phase": "waiting" | "loading" | "drawing", "share": 0..1}, at least one a second
+    answered  {"phase": "waiting" | "drawing", "share": 0..1}, about one a second
               {"done": true}                                                         the map lies there as map.npy
               {"error": "..."}
 
@@ -21,17 +21,17 @@ import fcntl
 import hashlib
 import json
 import os
-import selectors
-import signal
+import select
 import socket
+import socketserver
 import stat
 import struct
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,9 @@ from simclr.launch import spawn
 
 IDLE_SECONDS = 15 * 60.0
 BEAT_SECONDS = 1.0
-# From being asked to the first word, and from one word to the next: a worker that is silent for longer has failed.
-START_SECONDS, SILENCE_SECONDS = 20.0, 60.0
+LOADING_SECONDS = 20.0  # about what a start takes
+# Until the worker listens, and from one word to the next: one that needs longer has failed.
+START_SECONDS, SILENCE_SECONDS = 120.0, 120.0
 MAX_REQUEST = 64 * 1024  # bytes
 MAX_ADDRESS = 100  # bytes that the name of a Unix socket may have, a few less than Linux and macOS take
 FEATURES, INDICES, SIMILARITIES, MAP = "features.npy", "indices.npy", "similarities.npy", "map.npy"
@@ -110,7 +111,10 @@ def draw(
             raises goes through, and the worker gives the map up.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="map-", dir=job) as name, _connected(job.parent, idle_seconds) as line:
+        with (
+            tempfile.TemporaryDirectory(prefix="map-", dir=job) as name,
+            _connected(job.parent, idle_seconds, progress) as line,
+        ):
             folder = Path(name)
             np.save(folder / FEATURES, features)
             np.save(folder / INDICES, near.indices)
@@ -147,7 +151,7 @@ def _lines(connection: socket.socket) -> Iterator[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _connected(jobs: Path, idle_seconds: float) -> Iterator[socket.socket]:
+def _connected(jobs: Path, idle_seconds: float, progress: Callable[[str, float], None]) -> Iterator[socket.socket]:
     """A connection to the worker, which is started where none answers.
 
     Raises:
@@ -156,7 +160,7 @@ def _connected(jobs: Path, idle_seconds: float) -> Iterator[socket.socket]:
     place = address(jobs)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(SILENCE_SECONDS)
-        deadline, started = time.monotonic() + START_SECONDS, False
+        begin, started, worker = time.monotonic(), False, None
         while True:
             try:
                 if place.exists() and not _is_ours(place):
@@ -164,14 +168,16 @@ def _connected(jobs: Path, idle_seconds: float) -> Iterator[socket.socket]:
                 connection.connect(str(place))
                 break
             except (FileNotFoundError, ConnectionRefusedError):
-                if time.monotonic() > deadline:
+                seconds = time.monotonic() - begin
+                if seconds > START_SECONDS or (worker is not None and worker.poll()):
                     raise
                 if not started:
                     started = True
                     command = [sys.executable, "-m", "simclr.map_worker", str(place), str(idle_seconds)]
                     (jobs / "map-worker.log").unlink(missing_ok=True)
                     with safe_read.open_to_append(jobs / "map-worker.log") as log:
-                        spawn.detach(command, log=log)
+                        worker = spawn.detach(command, log=log)
+                progress("loading", min(0.9, seconds / LOADING_SECONDS))
                 time.sleep(0.1)
         if not _peer_is_ours(connection):
             raise PermissionError(f"{place} is served by another user")
@@ -181,155 +187,98 @@ def _connected(jobs: Path, idle_seconds: float) -> Iterator[socket.socket]:
 # --- the worker -----------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Client:
-    """Someone who has asked, or is about to."""
+class _Drawing(socketserver.StreamRequestHandler):
+    """Draws one map, in a child of the worker, which has everything compiled."""
 
-    line: socket.socket
-    received: bytes = b""
-    request: dict[str, Any] | None = None
+    server: _Worker
+    timeout = SILENCE_SECONDS  # for who connects and asks nothing
+    phase, share = "drawing", 0.0
 
-
-@dataclass
-class _Worker:
-    """Serves one map after the other. `child` draws for `served`; all others wait in the order in which they asked."""
-
-    place: Path
-    listener: socket.socket
-    lock: int
-    idle_seconds: float
-    warm_up: Callable[[], None]
-    clients: list[_Client] = field(default_factory=list)
-    served: _Client | None = None
-    child: int = 0
-    warm: bool = False
-
-    def serve(self) -> None:
-        """Until nobody has asked for anything for `idle_seconds`, or nobody can: the folder of the socket is gone."""
-        watch = selectors.DefaultSelector()
-        watch.register(self.listener, selectors.EVENT_READ)
-        last_used = last_beat = time.monotonic()
-        while time.monotonic() - last_used < self.idle_seconds and (self.clients or self.place.exists()):
-            for key, _ in watch.select(timeout=min(BEAT_SECONDS, self.idle_seconds) / 10):
-                if key.fileobj is self.listener:
-                    line, _ = self.listener.accept()
-                    if not _peer_is_ours(line):
-                        line.close()
-                        continue
-                    line.settimeout(BEAT_SECONDS)
-                    self.clients.append(_Client(line))
-                    watch.register(line, selectors.EVENT_READ, self.clients[-1])
-                elif not self._read(key.data):
-                    watch.unregister(key.fileobj)
-                    self._forget(key.data)
-            self._collect(watch)
-            if self.served is None:
-                self._begin_next()
-            if self.clients:
-                last_used = time.monotonic()
-            if time.monotonic() - last_beat > BEAT_SECONDS:
-                last_beat = time.monotonic()
-                for client in self.clients:
-                    _say(client.line, phase="drawing" if client is self.served else "waiting")
-
-    def _read(self, client: _Client) -> bool:
-        """Takes in what a client has sent; False if it has hung up, or sends what nobody should."""
+    def handle(self) -> None:
+        # Whoever asks after the worker's death must not wait for this process.
+        self.server.socket.close()
+        os.close(self.server.lock)
         try:
-            part = client.line.recv(MAX_REQUEST)
-        except OSError:
-            return False
-        client.received += part
-        if b"\n" in client.received and client.request is None:
-            try:
-                client.request = dict(json.loads(client.received.partition(b"\n")[0]))
-            except (ValueError, TypeError):
-                return False
-        return bool(part) and len(client.received) < MAX_REQUEST
-
-    def _forget(self, client: _Client) -> None:
-        """Someone has hung up: what is being drawn for it is not wanted any more."""
-        self.clients.remove(client)
-        client.line.close()
-        if client is self.served:
-            if self.child:
-                os.kill(self.child, signal.SIGKILL)
-                os.waitpid(self.child, 0)
-            self.served, self.child = None, 0
-
-    def _begin_next(self) -> None:
-        """Begins with the first who has asked; the first of all waits for UMAP to be loaded and compiled."""
-        self.served = next((client for client in self.clients if client.request is not None), None)
-        if self.served is None:
+            request = dict(json.loads(self.rfile.readline(MAX_REQUEST)))
+        except (ValueError, TypeError):
             return
-        if not self.warm:
-            self._warm_up()
-            self.warm = True
-        # Compiled code and its threads are not copied but for this one, which is why numba uses the layer it does.
-        self.child = os.fork()
-        if self.child == 0:
-            assert self.served.request is not None
-            self.listener.close()  # whoever asks after the parent's death must not wait for this process
-            os.close(self.lock)
-            _draw_in_child(self.served.line, self.served.request)
-
-    def _warm_up(self) -> None:
-        """Loads and compiles while a child tells everyone that this takes a while."""
-        beating = os.fork()
-        if beating == 0:
-            parent, start = os.getppid(), time.monotonic()
-            while os.getppid() == parent:
-                for client in self.clients:
-                    share = min(0.9, (time.monotonic() - start) / 20)
-                    _say(client.line, phase="loading" if client is self.served else "waiting", share=share)
-                time.sleep(BEAT_SECONDS)
-            os._exit(0)
+        self.connection.settimeout(None)
+        threading.Thread(target=self._beat, daemon=True).start()
         try:
-            self.warm_up()
-        finally:
-            os.kill(beating, signal.SIGKILL)
-            os.waitpid(beating, 0)
+            with self._turn():
+                self._say(phase=self.phase)
+                self._draw(request)
+        except BaseException as error:
+            traceback.print_exc()
+            sentence = (str(error).strip().splitlines() or [""])[0]
+            self._say(error=f"{type(error).__name__}: {sentence}"[:300])
+        else:
+            self._say(done=True)
 
-    def _collect(self, watch: selectors.BaseSelector) -> None:
-        """Hangs up on whoever was served, when its child has ended."""
-        if not self.child or os.waitpid(self.child, os.WNOHANG) == (0, 0):
-            return
-        client, self.child = self.served, 0
-        assert client is not None
-        watch.unregister(client.line)  # a child that was killed has not said so: the end of the line does
-        self._forget(client)
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Lets one draw after the other."""
+        turn = os.open(self.server.place.with_name(self.server.place.name + ".turn"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.phase = "waiting"
+            self._say(phase=self.phase)
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            self.phase = "drawing"
+        yield
+        os.close(turn)  # what is not closed here ends with the process
 
-
-def _say(line: socket.socket, **words: Any) -> None:
-    with contextlib.suppress(OSError):
-        line.sendall(json.dumps(words).encode() + b"\n")
-
-
-def _draw_in_child(line: socket.socket, request: dict[str, Any]) -> None:
-    """Draws one map and ends the process."""
-    try:
-        _say(line, phase="drawing", share=0.0)
-        last = time.monotonic()
-
-        def progress(share: float) -> None:
-            nonlocal last
-            if time.monotonic() - last > BEAT_SECONDS / 4:
-                last = time.monotonic()
-                _say(line, phase="drawing", share=share)
-
+    def _draw(self, request: dict[str, Any]) -> None:
         folder = Path(request["folder"])
         features, indices, similarities = (
             np.load(folder / name, allow_pickle=False) for name in (FEATURES, INDICES, SIMILARITIES)
         )
         points = projections.umap(
-            features, Nearest(indices, similarities), int(request["dims"]), progress, **request["parameters"]
+            features, Nearest(indices, similarities), int(request["dims"]), self._progress, **request["parameters"]
         )
         np.save(folder / MAP, points)
-        _say(line, done=True)
-    except BaseException as error:
-        traceback.print_exc()
-        sentence = (str(error).strip().splitlines() or [""])[0]
-        _say(line, error=f"{type(error).__name__}: {sentence}"[:300])
-    os._exit(0)
+
+    def _progress(self, share: float) -> None:
+        self.share = share
+
+    def _beat(self) -> None:
+        """Says how far it is, and ends the process when the other end has hung up."""
+        while True:
+            if select.select([self.connection], [], [], BEAT_SECONDS)[0] and not self.connection.recv(MAX_REQUEST):
+                os._exit(0)
+            self._say(phase=self.phase, share=self.share)
+
+    def _say(self, **words: Any) -> None:
+        with contextlib.suppress(OSError):
+            self.connection.sendall(json.dumps(words).encode() + b"\n")
+
+
+class _Worker(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
+    """Draws one map after the other, each in a child of its own.
+
+    Compiled code and its threads are not copied but for this one, which is why numba uses the layer it does.
+    """
+
+    timeout = BEAT_SECONDS / 10
+    request_queue_size = 16
+
+    def __init__(self, place: Path, lock: int) -> None:
+        super().__init__(str(place), _Drawing)
+        self.place, self.lock = place, lock
+        place.chmod(0o600)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return _peer_is_ours(request)
+
+    def serve(self, idle_seconds: float) -> None:
+        """Until nobody has asked for anything for `idle_seconds`, or nobody can: the folder of the socket is gone."""
+        last_used = time.monotonic()
+        while time.monotonic() - last_used < idle_seconds and (self.active_children or self.place.exists()):
+            self.handle_request()
+            self.service_actions()
+            if self.active_children:
+                last_used = time.monotonic()
 
 
 def _compile() -> None:
@@ -339,7 +288,7 @@ def _compile() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m simclr.map_worker SOCKET IDLE_SECONDS`; returns at once where another listens there already."""
+    """`python -m simclr.map_worker SOCKET IDLE_SECONDS`; returns at once where another is there already."""
     # The layer of numba that a forked child can go on with; it has to be chosen before numba is loaded.
     os.environ["NUMBA_THREADING_LAYER"] = "workqueue"
     place, idle_seconds = Path(arguments[0]).absolute(), float(arguments[1])
@@ -355,13 +304,11 @@ def main(arguments: list[str]) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return 0
+    _compile()  # who has started it waits for the socket
     place.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(place))
-        place.chmod(0o600)
-        listener.listen(16)
+    with _Worker(place, lock) as worker:
         try:
-            _Worker(place, listener, lock, idle_seconds, _compile).serve()
+            worker.serve(idle_seconds)
         finally:
             place.unlink(missing_ok=True)
     return 0

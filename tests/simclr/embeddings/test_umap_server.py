@@ -169,6 +169,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_the_map_only(
     asking.start()
     wait_until(lambda: bool(drawers(jobs)))
     worker.kill()
+    worker.wait()
     os.kill(drawers(jobs)[0], signal.SIGKILL)
     asking.join(timeout=10)
     assert found[1:] == [None]
