@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simclr.curves import csv_records
 from simclr.files import safe_read
 from simclr.runs import metrics_csv
 
@@ -211,17 +212,24 @@ def _decoded(content: bytes) -> str:
 
 
 def _table_lines(text: str) -> list[str]:
-    """The lines of a table without comments before it; the last of these is the header where there is no other."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    """The rows of a table without comments before it; the last of these is the header where there is no other.
+
+    A row has several lines where a quoted cell has.
+    """
+    lines = csv_records.lines_of(text)
     if lines and SEPARATOR_LINE.fullmatch(lines[0].strip()):
         lines = lines[1:]
+    if not lines:
+        return []
     num_comments = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    rows = lines[num_comments:] or lines
+    delimiter = _delimiter(csv_records.joined(rows[:LOOKED_AT], DELIMITERS))
+    rows = csv_records.joined(rows, delimiter) if delimiter in DELIMITERS else rows
     if not 0 < num_comments < len(lines):
-        return lines
-    delimiter = _delimiter(lines[num_comments:])
-    first = next(iter(_cells(lines[num_comments : num_comments + 1], delimiter)), [])
+        return rows
+    first = next(iter(_cells(rows[:1], delimiter)), [])
     has_header = not any(_number(cell, delimiter) is not None for cell in first)
-    return lines[num_comments if has_header else num_comments - 1 :]
+    return rows if has_header else [lines[num_comments - 1], *rows]
 
 
 def _group_sign(lines: Sequence[str], delimiter: str) -> str:
@@ -236,7 +244,7 @@ def _group_sign(lines: Sequence[str], delimiter: str) -> str:
 
 def _delimiter(lines: Sequence[str]) -> str:
     """The separator that the first lines agree on; a space where there is none."""
-    first = lines[: min(len(lines), 20)]
+    first = [csv_records.unquoted(line) for line in lines[:20]]
     counts = {mark: min(line.count(mark) for line in first) for mark in DELIMITERS}
     if counts[";"] and counts[","]:  # commas are within numbers
         return ";"
@@ -254,10 +262,10 @@ def _cells(lines: Sequence[str], delimiter: str) -> Iterable[list[str]]:
             yield line.split()[:MAX_COLUMNS]
             continue
         try:
-            cells = next(csv.reader([line], delimiter=delimiter), [])
+            cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
         except csv.Error:
             continue
-        yield [cell.strip().strip('"') for cell in cells[:MAX_COLUMNS]]
+        yield [" ".join(cell.split("\n")).strip().strip('"') for cell in cells[:MAX_COLUMNS]]
 
 
 def _is_header(cells: Sequence[str], header: Sequence[str], delimiter: str) -> bool:
