@@ -38,8 +38,8 @@ def logs_of_others(container: Any) -> list[other_logs.Log]:
         st.markdown("**Logs of other programs**")
         st.caption(
             "A folder or a file: Lightning's metrics.csv, trainer_state.json of Hugging Face, TensorBoard's event "
-            "files or another CSV log, up to three folders below. They are read, never changed. Those in the runs "
-            "folder are in the list already."
+            "files or another log in CSV or lines of JSON, up to three folders below. They are read, never changed. "
+            "Those in the runs folder are in the list already, except JSON and CSV of other names."
         )
         text = st.text_input("Folder", placeholder="~/project/lightning_logs", max_chars=4000, **VIEW.widget("folder"))
         folder = text.strip()

@@ -1,5 +1,6 @@
-"""Reads what other programs log while they train as columns of numbers: CSV of any kind, trainer_state.json of the
-library transformers, and TensorBoard's event files where the package tensorboard is installed (no torch).
+"""Reads what other programs log while they train as columns of numbers: CSV of any kind, JSON (see `json_logs`),
+trainer_state.json of the library transformers, and TensorBoard's event files where the package tensorboard is installed
+(no torch).
 
 Own runs have `runs.metrics_csv`, which is quicker. Nothing in a file is trusted: what is no number is left out.
 """
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simclr.curves import csv_records, json_logs
 from simclr.files import safe_read
 from simclr.runs import metrics_csv
 
@@ -32,6 +34,7 @@ PLACES = {
     "epoch": ("epoch", "epochs", "current_epoch", "ep"),
     "step": ("step", "steps", "global_step", "trainer/global_step", "iteration", "iterations", "iter", "_step"),
 }
+PLACE_NAMES = frozenset(spelling for spellings in PLACES.values() for spelling in spellings)
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
 # Numbers that tell which sign stands before decimals, since no group of three digits begins or ends so.
@@ -65,7 +68,28 @@ def kind_of(path: Path) -> str:
     """What a log is called on screen."""
     if path.name == TRAINER_STATE:
         return "Trainer state"
-    return "TensorBoard events" if EVENTS in path.name else "CSV log"
+    if EVENTS in path.name:
+        return "TensorBoard events"
+    return "JSON log" if is_json(path) else "CSV log"
+
+
+def is_json(path: Path) -> bool:
+    """Whether a log begins as one in JSON does; such files are called as they like."""
+    return path.suffix.lower() not in (".csv", ".tsv") and _begins_as_json(path, metrics_csv.signature(path))
+
+
+@lru_cache(maxsize=4096)
+def _begins_as_json(path: Path, _signature: Any) -> bool:
+    return json_logs.begins(_decoded(_beginning(path, json_logs.BEGINNING_BYTES), is_json=True))
+
+
+def _beginning(path: Path, num_bytes: int) -> bytes:
+    """The first bytes of a file; none if it cannot be read."""
+    try:
+        with safe_read.open_file(path) as stream:
+            return stream.read(num_bytes)
+    except OSError:
+        return b""
 
 
 def read(path: Path) -> Table:
@@ -84,8 +108,13 @@ def _read(path: Path, _signature: Any) -> Table:
             rows = _trainer_rows(path)
         elif EVENTS in path.name:
             rows = _event_rows(path)
+        elif is_json(path):
+            text = _decoded(safe_read.read_bytes(path, safe_read.MAX_TABLE_BYTES), is_json=True)
+            rows = json_logs.rows(text, PLACE_NAMES)
         else:
             return _with_places(_csv_columns(path))
+    except json_logs.NoRows as error:
+        raise Unreadable(str(error)) from None
     except OSError as error:
         raise Unreadable(f"it cannot be read: {error.strerror}") from None
     return _with_places(_columns_of(rows))
@@ -105,20 +134,26 @@ def _names(path: Path, _signature: Any) -> tuple[str, ...]:
 
 
 def header_of(path: Path) -> tuple[str, ...]:
-    """The names in the first line of a CSV file, whose rest is not read; none if it cannot be read."""
-    try:
-        with safe_read.open_file(path) as stream:
-            content = stream.read(safe_read.MAX_HEADER_BYTES)
-    except OSError:
-        return ()
-    lines = _table_lines(_decoded(content))[:1]
+    """The names in the first line of a CSV file, whose rest is not read; none if it cannot be read.
+
+    Of JSON those of `json_logs.names`.
+    """
+    beginning = _beginning(path, safe_read.MAX_HEADER_BYTES)
+    if is_json(path):
+        return json_logs.names(_decoded(beginning, is_json=True))
+    lines = _table_lines(_decoded(beginning))[:1]
     return tuple(name for cells in _cells(lines, _delimiter(lines)) for name in cells) if lines else ()
 
 
 def counted_by_header(path: Path) -> tuple[str, ...]:
-    """Which places a CSV log does not have, as its first line tells; see `Table.counted`."""
+    """Which places a CSV log does not have, as its first line tells, and one in JSON; see `Table.counted`."""
     if path.name == TRAINER_STATE or EVENTS in path.name:
         return ()
+    if is_json(path):  # whose lines need not have the same names
+        try:
+            return read(path).counted
+        except Unreadable:
+            return ()
     names = {name.lower() for name in header_of(path)}
     return tuple(place for place, spellings in PLACES.items() if not names & set(spellings))
 
@@ -197,12 +232,18 @@ def _csv_columns(path: Path) -> dict[str, NDArray[np.float64]]:
     return _columns_of(rows)
 
 
-def _decoded(content: bytes) -> str:
-    """The text of a log: UTF-8, UTF-16 as spreadsheets export it, else what Windows writes in the west."""
+def _decoded(content: bytes, is_json: bool = False) -> str:
+    """The text of a log: UTF-8, UTF-16 as spreadsheets export it, else what Windows writes in the west.
+
+    Args:
+        is_json: whether a last line without an end may be whole, as it tells itself.
+    """
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", errors="replace")
     if content[1:4:2] == b"\0\0" or content[:3:2] == b"\0\0":  # no letter of a header is beyond Latin
         return content.decode("utf-16-le" if content[:1] != b"\0" else "utf-16-be", errors="replace")
+    if is_json:
+        return content.decode("utf-8-sig", errors="replace")
     content = content[: content.rfind(b"\n") + 1] or content  # an incomplete last line is still being written
     try:
         return content.decode("utf-8-sig")
@@ -211,17 +252,24 @@ def _decoded(content: bytes) -> str:
 
 
 def _table_lines(text: str) -> list[str]:
-    """The lines of a table without comments before it; the last of these is the header where there is no other."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    """The rows of a table without comments before it; the last of these is the header where there is no other.
+
+    A row has several lines where a quoted cell has.
+    """
+    lines = csv_records.lines_of(text)
     if lines and SEPARATOR_LINE.fullmatch(lines[0].strip()):
         lines = lines[1:]
+    if not lines:
+        return []
     num_comments = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    rows = lines[num_comments:] or lines
+    delimiter = _delimiter(csv_records.joined(rows[:LOOKED_AT], DELIMITERS))
+    rows = csv_records.joined(rows, delimiter) if delimiter in DELIMITERS else rows
     if not 0 < num_comments < len(lines):
-        return lines
-    delimiter = _delimiter(lines[num_comments:])
-    first = next(iter(_cells(lines[num_comments : num_comments + 1], delimiter)), [])
+        return rows
+    first = next(iter(_cells(rows[:1], delimiter)), [])
     has_header = not any(_number(cell, delimiter) is not None for cell in first)
-    return lines[num_comments if has_header else num_comments - 1 :]
+    return rows if has_header else [lines[num_comments - 1], *rows]
 
 
 def _group_sign(lines: Sequence[str], delimiter: str) -> str:
@@ -236,7 +284,7 @@ def _group_sign(lines: Sequence[str], delimiter: str) -> str:
 
 def _delimiter(lines: Sequence[str]) -> str:
     """The separator that the first lines agree on; a space where there is none."""
-    first = lines[: min(len(lines), 20)]
+    first = [csv_records.unquoted(line) for line in lines[:20]]
     counts = {mark: min(line.count(mark) for line in first) for mark in DELIMITERS}
     if counts[";"] and counts[","]:  # commas are within numbers
         return ";"
@@ -254,10 +302,10 @@ def _cells(lines: Sequence[str], delimiter: str) -> Iterable[list[str]]:
             yield line.split()[:MAX_COLUMNS]
             continue
         try:
-            cells = next(csv.reader([line], delimiter=delimiter), [])
+            cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
         except csv.Error:
             continue
-        yield [cell.strip().strip('"') for cell in cells[:MAX_COLUMNS]]
+        yield [" ".join(cell.split("\n")).strip().strip('"') for cell in cells[:MAX_COLUMNS]]
 
 
 def _is_header(cells: Sequence[str], header: Sequence[str], delimiter: str) -> bool:
@@ -265,8 +313,7 @@ def _is_header(cells: Sequence[str], header: Sequence[str], delimiter: str) -> b
     named = [cell for cell in cells if cell]
     if not named or named[0][0].isdigit() or any(_number(cell, delimiter) is not None for cell in named):
         return False
-    places = {spelling for spellings in PLACES.values() for spelling in spellings}
-    return bool(set(named) & set(header)) or (len(named) > 1 and bool({cell.lower() for cell in named} & places))
+    return bool(set(named) & set(header)) or (len(named) > 1 and bool({cell.lower() for cell in named} & PLACE_NAMES))
 
 
 def _number(cell: str, delimiter: str, groups: str = "") -> float | None:

@@ -1,8 +1,9 @@
 """Logs that other programs wrote while they trained: found, named, never changed (no torch).
 
 Lightning's folders hold a `metrics.csv` and, where the program saved its options, an `hparams.yaml`; the library
-transformers writes `trainer_state.json`, and many write TensorBoard's event files or a CSV file of their own. Nothing
-in them is trusted: an incomplete line costs that line, a damaged file that file. `log_tables` reads the columns.
+transformers writes `trainer_state.json`, and many write TensorBoard's event files, or a CSV file or lines of JSON of
+their own. Nothing in them is trusted: an incomplete line costs that line, a damaged file that file. `log_tables` reads
+the columns.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from simclr.config import ConfigError
-from simclr.curves import log_tables
+from simclr.curves import json_logs, log_tables
 from simclr.files.user_paths import user_path, with_dead_link
 from simclr.runs.file_names import CONFIG, METRICS
 from simclr.runs.folder import is_run_folder
@@ -23,7 +24,8 @@ HPARAMS = "hparams.yaml"
 MAX_DEPTH = 3  # folders below the one that was named: runs/lightning_logs/version_0 is two
 MAX_FOLDERS = 2000  # searched; a limit in case a whole disk is named by mistake
 MAX_FILES = 50  # logs of one folder
-# What a CSV file has a column of if it is a log and no table of something else.
+MAX_LOOKED_AT = 500  # files of one folder whose beginning tells whether they are JSON
+# What a CSV or JSON file has a column of if it is a log and no table of something else.
 WORDS = ("loss", "acc", "epoch", "step", "iter", "top1", "lr")
 
 
@@ -51,10 +53,10 @@ class Log:
 def find_logs(folder: Path) -> list[Log]:
     """The logs in `folder` and up to `MAX_DEPTH` folders below, by path; run folders of this package are left out.
 
-    Files that anything could have written, as CSV files of other names, are not looked for here.
+    Files that anything could have written, as CSV files of other names and JSON, are not looked for here.
     """
     found = []
-    for file in _log_files(folder, any_csv=False):
+    for file in _log_files(folder, any_name=False):
         if file.parent != folder and not is_run_folder(file.parent):
             name = _named(file).relative_to(folder).as_posix()
             found.append(Log(file, id=name, title=name))
@@ -68,8 +70,8 @@ def open_folder(text: str) -> list[Log]:
         ConfigError: if there is no such folder or file, or no log in it.
     """
     allowed = (
-        f"allowed: a folder with a {METRICS}, a {log_tables.TRAINER_STATE}, TensorBoard's event files or another CSV "
-        f"log, in it or up to {MAX_DEPTH} folders below; or such a file."
+        f"allowed: a folder with a {METRICS}, a {log_tables.TRAINER_STATE}, TensorBoard's event files or another log "
+        f"in CSV or lines of JSON, in it or up to {MAX_DEPTH} folders below; or such a file."
     )
     try:
         named = user_path(text.strip()).resolve()
@@ -83,7 +85,7 @@ def open_folder(text: str) -> list[Log]:
         link = with_dead_link(user_path(text.strip()))
         raise ConfigError(f"folder is {text.strip()[:200]}, which is not there or cannot be read{link}; {allowed}")
     found = []
-    for file in _log_files(named, any_csv=True):
+    for file in _log_files(named, any_name=True):
         path = _named(file)
         title = path.relative_to(named) if path != named else Path(path.name)
         found.append(Log(file, id=str(path), title=title.as_posix()))
@@ -103,7 +105,7 @@ def _one(file: Path) -> Log:
     except log_tables.Unreadable as error:
         raise ConfigError(
             f"folder is {file}, which is no log: {error}; allowed: a CSV file with columns of numbers, "
-            f"{log_tables.TRAINER_STATE}, or TensorBoard's event files."
+            f"a JSON object of numbers in each line, {log_tables.TRAINER_STATE}, or TensorBoard's event files."
         ) from None
     path = _named(file)
     return Log(file, id=str(path), title=path.name)
@@ -114,11 +116,11 @@ def _named(file: Path) -> Path:
     return file.parent if file.name == METRICS else file
 
 
-def _log_files(top: Path, *, any_csv: bool) -> Iterator[Path]:
+def _log_files(top: Path, *, any_name: bool) -> Iterator[Path]:
     """Logs from the top down; never below one, nor in hidden folders or links.
 
     Args:
-        any_csv: also CSV files of any name that have columns as logs have.
+        any_name: also CSV and JSON files of any name that have columns as logs have.
     """
     level, num_searched = [top], 0
     for _ in range(MAX_DEPTH + 1):
@@ -142,7 +144,10 @@ def _log_files(top: Path, *, any_csv: bool) -> Iterator[Path]:
                 yield folder / METRICS
                 continue
             known = [name for name in files if name == log_tables.TRAINER_STATE or log_tables.EVENTS in name]
-            others = [name for name in files if any_csv and name.lower().endswith((".csv", ".tsv"))]
+            others = [name for name in files if any_name and name.lower().endswith((".csv", ".tsv"))]
+            if any_name:
+                texts = [name for name in files if name.lower().endswith(json_logs.SUFFIXES) and name not in known]
+                others += [name for name in texts[:MAX_LOOKED_AT] if log_tables.is_json(folder / name)]
             yield from (folder / name for name in known[:MAX_FILES])
             yield from (folder / name for name in others[:MAX_FILES] if _has_words(folder / name))
         level = below

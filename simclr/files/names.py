@@ -11,8 +11,11 @@ import codecs
 import contextlib
 import re
 import sys
+import unicodedata
 from typing import Any
 
+# The signs that keyboards and spelling put where others have an apostrophe.
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02bc\u02b9\u2032\u00b4\u0060", "'"))
 _HALVES = re.compile("[\ud800-\udfff]")
 _HANDLER = "simclr-readable"
 
@@ -30,6 +33,16 @@ def is_text(name: str) -> bool:
 def readable(name: str) -> str:
     """A name with what is no text in it escaped; any other comes back as it is."""
     return name if name.isascii() else _HALVES.sub(lambda half: _escape(half[0]), name)
+
+
+def folded(text: str) -> str:
+    """A text as it is compared with what a user types: small letters, one kind of space and of apostrophe.
+
+    French sets a no-break space before a question mark, and many keyboards a curved apostrophe; neither is seen. An
+    accent is the same as a sign of its own and as a part of its letter.
+    """
+    text = text if text.isascii() else unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))
+    return text.replace("`", "'").lower()
 
 
 def _handle(error: UnicodeError) -> tuple[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -195,7 +196,7 @@ def check_own(run: Run) -> None:
         raise ConfigError(
             f"{run.id} was not started here: its folder was copied, renamed, made by another user, or its Slurm "
             f"options were changed. Look at its options; to train it all the same: python -m simclr resume "
-            f"{run.id} --foreign."
+            f"{shlex.quote(run.id)} --foreign."
         )
 
 

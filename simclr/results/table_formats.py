@@ -27,6 +27,10 @@ LATEX_SIGNS = {
     "±": r"$\pm$",
     "–": "--",
     "\u2212": "$-$",
+    "`": r"\textasciigrave{}",
+    "\u00a0": "~",
+    "\u202f": r"\,",
+    "\u2011": r"\mbox{-}",
 }
 
 
@@ -94,7 +98,7 @@ def as_latex(rows: Rows) -> str:
 
 def _in_latex(text: str) -> str:
     """A text in which nothing is a command, and the minus of a number is as long as its plus."""
-    text = re.sub(r"(?<!\w)-(?=\d)", "\u2212", text)
+    text = re.sub(r"(?<!\w)-(?=\d)", "\u2212", re.sub(r"[^\S\u00a0\u202f]+", " ", text))
     return "".join(LATEX_SIGNS.get(sign, sign) for sign in text)
 
 

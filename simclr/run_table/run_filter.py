@@ -7,9 +7,10 @@
     value      = characters, or "in quotation marks", where \\" is a quotation mark and \\\\ a backslash
 
 A run passes if all terms hold. A word is looked for in its name, id, data set, backbone, tags, notes and experiment.
-Of a text `:` looks for a part, `=` for the whole, in capitals or not; of a number both are equality. `name:*` holds
-where there is a value. An accuracy or other share above 1 is meant in per cent, so that `knn>85`, `knn>85%` and
-`knn>0.85` are the same. A duration is seconds, or has a unit: s, min, h, d. A moment is a date: `started>=2026-11-29`.
+Of a text `:` looks for a part, `=` for the whole, in capitals or not, with any kind of space and apostrophe; of a
+number both are equality. `name:*` holds where there is a value. An accuracy or other share above 1 is meant in per
+cent, so that `knn>85`, `knn>85%` and `knn>0.85` are the same. A duration is seconds, or has a unit: s, min, h, d. A
+moment is a date: `started>=2026-11-29`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simclr import config as cfg
+from simclr.files.names import folded
 from simclr.results.index import Summary
 from simclr.run_table import columns
 from simclr.run_table.columns import Column
@@ -221,7 +223,7 @@ def passing(
 
 def _test_of(term: Term, value: Value, more: Mapping[str, Column] | None) -> Callable[[Summary], bool]:
     if not term.name:
-        word = term.values[0].lower()
+        word = folded(term.values[0])
         return lambda item: (word in haystack(item)) != term.is_not
     column = columns.find(term.name, more)
     if column is None:
@@ -232,10 +234,10 @@ def _test_of(term: Term, value: Value, more: Mapping[str, Column] | None) -> Cal
 
 
 def haystack(item: Summary) -> str:
-    """What a word is looked for in, in small letters."""
+    """What a word is looked for in, folded."""
     group = item.group.title if item.group is not None else ""
     words = (item.name, item.id, item.dataset, item.backbone, *item.tags, group, item.notes)
-    return " ".join(words).lower()
+    return folded(" ".join(words))
 
 
 def _is(column: Column, own: Any, operator: str, text: str, item: Summary) -> bool:
@@ -244,8 +246,8 @@ def _is(column: Column, own: Any, operator: str, text: str, item: Summary) -> bo
     if column.name == "state" and text.lower() == "active":
         return item.is_active
     if column.kind == "words":
-        parts = [str(word).lower() for word in own or ()]
-        return text.lower() in parts if operator == "=" else any(text.lower() in part for part in parts)
+        parts, asked = [folded(str(word)) for word in own or ()], folded(text)
+        return asked in parts if operator == "=" else any(asked in part for part in parts)
     if own is None:
         return column.is_option and text.lower() in ("null", "none")
     wanted = number(text, column)
@@ -256,8 +258,8 @@ def _is(column: Column, own: Any, operator: str, text: str, item: Summary) -> bo
     if column.kind == "text" and isinstance(own, (int, float)) and not isinstance(own, bool):
         as_number = _float(text)
         return as_number == own if as_number is not None else False
-    said = str(own).lower()
-    return said == text.lower() if operator == "=" or column.allowed else text.lower() in said
+    said, asked = folded(str(own)), folded(text)
+    return said == asked if operator == "=" or column.allowed else asked in said
 
 
 def _compare(own: float, operator: str, wanted: float, column: Column) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
+from simclr.files.names import folded
 from simclr.hardware import devices
 from simclr.launch import jobs
 from simclr.results import group_wording, groups, wording
@@ -116,7 +117,8 @@ def _baseline(group: Group, find: Find, found: list[Cell], others: tuple[Cell, .
     if name is not None:
         names = [group_wording.cell_name(cell) for cell in others]
         for cell in others:
-            if name in (group_wording.cell_name(cell), ", ".join(cell.setting.values()), setting_name(cell.setting)):
+            said = (group_wording.cell_name(cell), ", ".join(cell.setting.values()), setting_name(cell.setting))
+            if folded(name) in map(folded, said):
                 return cell
         raise ConfigError(f"baseline is {name}; allowed: {'; '.join(names)}{cfg.nearest_name(name, names) or '.'}")
     before = groups.tested_choice(found)

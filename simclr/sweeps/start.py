@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import shlex
+import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any, NamedTuple
 from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError
+from simclr.files.names import folded
 from simclr.hardware import devices
 from simclr.launch import control, duplicates, queue, slurm_runs, spawn
 from simclr.lifecycle import counts
@@ -42,7 +45,9 @@ class Stopped(NamedTuple):
 
 def new_group_id(title: str) -> str:
     """`which-temperature-x7k2`: words of the title, and signs by chance that make it unique."""
-    words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-") or "sweep"
+    plain = unicodedata.normalize("NFKD", title.lower())
+    plain = "".join(sign for sign in plain if not unicodedata.combining(sign))  # é is e, and no gap
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "sweep"
     return f"{words}-{runs.random_suffix()}"
 
 
@@ -70,16 +75,18 @@ def runs_of(group_id: str, runs_dir: Path) -> list[Run]:
     Raises:
         ConfigError: if there is none.
     """
-    found, ids = [], set()
+    found, ids, titled = [], set(), ""
     for run in runs.list_runs(runs_dir):
         if (place := run.group) is not None:
             ids.add(place.id)
+            if not titled and folded(place.title) == folded(group_id):
+                titled = f"; that is the title of {shlex.quote(place.id)}, which is allowed."
             if place.id == group_id:
                 found.append(run)
     if not found:
         hint = cfg.nearest_name(group_id, ids)
         raise ConfigError(
-            f"GROUP is {group_id}, which has no runs in {runs_dir}{hint or '; allowed: the id of a group.'}"
+            f"GROUP is {group_id}, which has no runs in {runs_dir}{titled or hint or '; allowed: the id of a group.'}"
         )
     return found
 
@@ -229,7 +236,7 @@ def _add_missing(sweep: Sweep, group_id: str, found: Iterable[Run], runs_dir: Pa
                     raise
                 raise ConfigError(
                     f"{error} {len(added)} of {len(missing)} runs were added to the group {group_id}; the others: "
-                    f"python -m simclr sweep {group_id} --resume."
+                    f"python -m simclr sweep {shlex.quote(group_id)} --resume."
                 ) from None
             if member.arm is None:
                 pretrainings[member_key(member)] = run

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -391,7 +392,7 @@ def _measure_network(encoder: EncoderRef, item: Work, report: Report) -> None:
     # with all labels, whatever a supervised run was trained with: the figures of its own evaluation have its labels
     apart = place.is_own and (run.is_example or run.kind != "pretrain")
     found = judging.evaluate_run(run, item.protocols, report, place, untrained=untrained, apart=apart)
-    kept.keep(run, found, f"python -m simclr {JOB_NAME} {item.pair.encoder}")
+    kept.keep(run, found, f"python -m simclr {JOB_NAME} {shlex.quote(item.pair.encoder)}")
 
 
 # --- jobs -----------------------------------------------------------------------------------------------------------

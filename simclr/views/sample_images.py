@@ -119,6 +119,7 @@ def _from_split(dataset: str, data_dir: str | None) -> SampleImages:
 
 def _from_folder(dataset: str) -> SampleImages:
     """Some files of a folder; unlike a training it reads no more than those."""
+    from simclr.data.folders import folder_layout
     from simclr.data.folders.decoding import BrokenImageError, decode_image, image_size_of
     from simclr.data.folders.folder_files import IMAGE_SUFFIXES, is_litter
     from simclr.data.folders.pixel_values import PixelValues
@@ -142,6 +143,8 @@ def _from_folder(dataset: str) -> SampleImages:
         if len(paths) >= MAX_FILES or time.monotonic() > until:
             break
     if not paths:
+        with contextlib.suppress(TimeoutError):
+            folder_layout.read(dataset, seconds=LOOK_SECONDS)  # says what the folder holds
         raise ConfigError(f"dataset is {dataset}, a folder without images; allowed: one with image files in it.")
     places = np.unique(np.linspace(0, len(paths) - 1, min(NUM_LARGE, len(paths))).astype(np.int64))
     sizes = []

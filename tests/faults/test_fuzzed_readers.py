@@ -356,6 +356,8 @@ def good_logs() -> dict[str, bytes]:
         "metrics.csv": b"epoch,step,loss\n0,1,4.5\n0,2,4.0\n",
         "log.csv": b"epoch;time;loss\n1;0,5;4,5\n2;1,5;4,0\nepoch;time;loss;top1\n3;2;3;0,5\n",
         "trainer_state.json": json.dumps(history).encode(),
+        "log.txt": b'{"epoch": 1, "train": {"loss": 4.5}}\n{"mode": "val", "epoch": 1, "loss": [4.0], "lr": "1e-3"}\n',
+        "history.json": json.dumps({"epoch": [1, 2], "loss": [4.5, 4.0]}, indent=1).encode(),
     }
 
 

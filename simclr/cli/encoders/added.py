@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import Any
 
@@ -46,8 +47,9 @@ def add_embeddings(arguments: list[str]) -> int:
         print(describe(added))
         for sentence in how:
             print(sentence)
-        print(f"Maps beside a run: python -m simclr embed RUN {added.name}, and on the page Embeddings.")
-        print(f"Accuracies: python -m simclr transfer RUN {added.name}, and on the page Transfer.", flush=True)
+        name = shlex.quote(added.name)
+        print(f"Maps beside a run: python -m simclr embed RUN {name}, and on the page Embeddings.")
+        print(f"Accuracies: python -m simclr transfer RUN {name}, and on the page Transfer.", flush=True)
     return FINISHED
 
 

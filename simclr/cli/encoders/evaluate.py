@@ -51,7 +51,7 @@ def evaluate(arguments: list[str]) -> int:
     if sets.find(options.RUN, runs_dir) is not None:
         raise ConfigError(
             f"RUN is {options.RUN}, which are embeddings of another encoder; allowed: a run. For these there is: "
-            f"python -m simclr transfer {options.RUN}."
+            f"python -m simclr transfer {shlex.quote(options.RUN)}."
         )
     encoder = references.run_or_untrained(options.RUN, runs_dir)
     names = None if options.protocol is None else [name.strip() for name in options.protocol.split(",")]

@@ -23,6 +23,10 @@ from simclr.data.folders.pixel_values import AS_THEY_ARE, PixelValues
 # It logs what it cannot open, for each file each time; here such a file is an error that names it.
 logging.getLogger(TiffImagePlugin.__name__).setLevel(logging.CRITICAL)
 
+WHITE_IS_ZERO = 0  # of PhotometricInterpretation: the lowest value is white
+# Pillow turns round such values of up to 8 bits, and opens those of 16 in one order of bytes alone, as they are.
+TiffImagePlugin.OPEN_INFO.setdefault((b"MM", WHITE_IS_ZERO, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
+
 BEGINNINGS_AND_ENDS = (
     (b"\xff\xd8\xff", b"\xff\xd9"),
     (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"),
@@ -66,6 +70,7 @@ TURNS = {
 
 
 ODD_TIFF = "it is a TIFF file"  # how the reason of one begins that Pillow cannot open
+OF_WHITE_ZERO = ", of which 0 is white"  # how it ends where that is odd
 
 
 class BrokenImageError(ConfigError):
@@ -114,10 +119,12 @@ def broken_image(folder: Path, path: str, error: Exception) -> BrokenImageError:
 
 def allowed_files(reasons: Iterable[str]) -> str:
     """What image files may be, in words that fit why some cannot be read."""
-    if any(reason.startswith(ODD_TIFF) for reason in reasons):
+    odd = [reason for reason in reasons if reason.startswith(ODD_TIFF)]
+    if odd:
+        black = " of which 0 is black" if any(reason.endswith(OF_WHITE_ZERO) for reason in odd) else ""
         return (
-            "whole image files; TIFF files of one channel of up to 32 bits, or of red, green and blue of 8 or 16, to "
-            "which such files can be converted"
+            f"whole image files; TIFF files of one channel of up to 32 bits{black}, or of red, green and blue of 8 or "
+            "16, to which such files can be converted"
         )
     return "whole image files"
 
@@ -158,8 +165,10 @@ def _unknown_tiff(path: Path) -> str:
             tags.load(file)
             bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
             count = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+            white = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO
             planes = ", one after another" if count > 1 and tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2 else ""
-            return f"{ODD_TIFF} of {count} channel{'' if count == 1 else 's'} of {bits[0]} bits{planes}"
+            zero = OF_WHITE_ZERO if white else ""
+            return f"{ODD_TIFF} of {count} channel{'' if count == 1 else 's'} of {bits[0]} bits{planes}{zero}"
     return ""
 
 
@@ -319,6 +328,13 @@ def _sample_format(image: Image.Image) -> int:
     return int(image.tag_v2.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0])
 
 
+def _is_white_zero(image: Image.Image) -> bool:
+    """Whether the lowest value is white in an image of which `_is_deep` is true; scanners and X-ray devices do so."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    return image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO
+
+
 def _deep_values(image: Image.Image) -> NDArray:
     """The values of an image of which `_is_deep` is true, (height, width)."""
     values = np.asarray(image)
@@ -332,6 +348,13 @@ def is_deep(path: Path) -> bool:
     """Whether an image file holds values of more than 8 bits, from its header; False where it cannot be read."""
     with contextlib.suppress(*DAMAGE), Image.open(path) as image:
         return _is_deep(image) or _has_deep_colours(image)
+    return False
+
+
+def is_turned_round(path: Path) -> bool:
+    """Whether an image file holds values of more than 8 bits whose lowest is white; False where it cannot be read."""
+    with contextlib.suppress(*DAMAGE), Image.open(path) as image:
+        return _is_deep(image) and _is_white_zero(image)
     return False
 
 
@@ -420,7 +443,7 @@ def _upright(image: Image.Image, deep: NDArray | None, turned: int, how: PixelVa
         _take_extra_channels(image, how.extra_channels)
         image = _over_white(deep, how)
     elif _is_deep(image):
-        image = Image.fromarray(how.rescale(_deep_values(image)))
+        image = Image.fromarray(how.rescale(_deep_values(image), is_turned_round=_is_white_zero(image)))
     else:
         image = _as_colours(image, how.extra_channels)
         if how.is_within_8_bits:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from simclr.config import ConfigError
+from simclr.data.folders.packed_sets import Packed, Packing, packing_of
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".mpo", ".avif"),
@@ -40,6 +41,7 @@ class FoundFiles:
     """What lies below a folder.
 
     images: relative paths with "/", sorted. others: how many further files there are, by the ending of their names.
+    packed: those of the others that may hold many images each, by how.
     real: the real path of each folder with images or folders in it, by its relative path; "" is the folder itself.
     dead_links: relative paths of links that lead nowhere; those named as images are among the images, as broken ones.
     left_out: what was not looked into, in words.
@@ -47,6 +49,7 @@ class FoundFiles:
 
     images: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
+    packed: dict[Packing, Packed] = field(default_factory=dict)
     real: dict[str, str] = field(default_factory=dict)
     dead_links: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -97,6 +100,8 @@ def find(folder: Path, seconds: float | None) -> FoundFiles:
                         found.dead_links.append(inside + name)
                     else:
                         found.others[os.path.splitext(name)[1].lower()] += 1
+                        if (packing := packing_of(name)) is not None:
+                            found.packed.setdefault(packing, Packed()).add(inside + name)
         except TimeoutError:
             raise
         except OSError as error:  # it may be a class, so nothing is left out

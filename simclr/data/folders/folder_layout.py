@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simclr.config import DATASETS, ConfigError, nearest_name
-from simclr.data.folders import folder_files
+from simclr.data.folders import folder_files, packed_sets
 from simclr.data.folders.folder_files import IMAGE_SUFFIXES
 from simclr.files import safe_read
 from simclr.files.names import is_text, readable
@@ -163,12 +163,15 @@ def read(
         shown = dataset if len(dataset) <= MAX_SHOWN else f"{dataset[:MAX_SHOWN]}..."
         if dataset and not is_file:
             what += with_dead_link(user_path(dataset))
+        todo = packed_sets.remedy_of_file(str(user_path(dataset))) if is_file else ""
         raise ConfigError(
             f"dataset is {printable(shown) or 'empty'}, which {printable(what)}; allowed: {', '.join(DATASETS)} or a "
-            f"folder of images{nearest_name(dataset, DATASETS) or '.'}"
+            f"folder of images{nearest_name(dataset, DATASETS) or '.'}{printable(todo)}"
         )
     files = folder_files.find(folder, seconds)
     if not files.images:
+        if refusal := packed_sets.refusal(dataset, str(folder), files.packed):
+            raise ConfigError(printable(refusal))
         left_out = [*files.left_out, *([_others_text(files.others)] if files.others else [])]
         seen = f" (left out: {_and(left_out)})" if left_out else ""
         raise ConfigError(
@@ -191,6 +194,8 @@ def read(
         layout.notes.insert(0, f"The classes are the folders in {wrapper}/.")
     if files.others:
         layout.left_out.append(_others_text(files.others))
+    if note := packed_sets.note(files.packed):
+        layout.notes.append(note)
     return layout
 
 

@@ -255,7 +255,7 @@ class FileSource:
     @cached_property
     def _fingerprint(self) -> str:
         """Changes as soon as a file of the list does."""
-        digest = hashlib.sha256(f"{self.folder.resolve()}|{self.side}|{self.values}|4".encode(errors="surrogateescape"))
+        digest = hashlib.sha256(f"{self.folder.resolve()}|{self.side}|{self.values}|5".encode(errors="surrogateescape"))
         above = os.fsencode(f"{self.folder}/")
         with ThreadPoolExecutor(NUM_WAITING) as pool:
             for lines in pool.map(lambda chunk: _file_lines(above, self.paths.names(chunk)), chunk_slices(len(self))):

@@ -24,12 +24,18 @@ class PixelValues:
     high: float | None = None
     extra_channels: ExtraChannels = "refuse"
 
-    def rescale(self, values: NDArray) -> NDArray[np.uint8]:
-        """Values of any type as 0 to 255; what is not a number becomes black."""
+    def rescale(self, values: NDArray, *, is_turned_round: bool = False) -> NDArray[np.uint8]:
+        """Values of any type as 0 to 255; what is not a number becomes black.
+
+        Args:
+            is_turned_round: whether `low` is white and `high` black, as a file may say of its values.
+        """
         low, high = self.low, self.high
         if low is None or high is None:
             low, high = (0.0, 65535.0) if values.dtype.kind in "iu" else (0.0, 255.0)
         scaled = (values.astype(np.float64) - low) * (255 / (high - low))
+        if is_turned_round:
+            scaled = 255 - scaled
         return np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0).round().clip(0, 255).astype(np.uint8)
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclr.data.folders import decoding
+from simclr.files.names import readable
 
 # The largest value of 8 bits, and of the depths that cameras and scanners keep in 16 bits or in floats.
 DEPTHS = (255, 1023, 4095, 16383, 65535)
@@ -39,12 +40,14 @@ def find_range_said(folder: Path, paths: Sequence[str]) -> tuple[tuple[float, fl
         paths: of its training images.
 
     Returns:
-        The range, and a sentence on values that are no part of it, empty where there are none.
+        The range, and a sentence on values that are no part of it, or that are shown the other way round; empty where
+        there are none.
     """
     indices = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), NUM_SAMPLES)).astype(int))
     order = np.random.default_rng(0).permutation(indices)  # classes lie side by side, and one may be dark
     files = [folder / paths[index] for index in order]
     deep = [file for file in files if decoding.is_deep(file)]
+    turned = [file for file in deep if decoding.is_turned_round(file)]
     low, high, is_whole = np.inf, -np.inf, True
     seen: list[NDArray] = []
     for file in deep or files:  # those of 8 bits tell nothing of the deeper ones
@@ -66,6 +69,8 @@ def find_range_said(folder: Path, paths: Sequence[str]) -> tuple[tuple[float, fl
     kept_low, kept_high = _without_far(low, high, np.sort(np.concatenate(seen)))
     far = [f"{value:,.6g}" for value, kept in ((low, kept_low), (high, kept_high)) if value != kept]
     said = f"Values far from all others ({' and '.join(far)}) are no part of that range." if far else ""
+    if turned:
+        said = f"{said} Files that say so ({readable(turned[0].name)}) have it the other way round.".lstrip()
     return _depth(kept_low, kept_high, is_whole), said
 
 

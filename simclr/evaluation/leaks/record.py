@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -287,7 +288,8 @@ def sentence(found: Leaks) -> str:
 
 def unchecked(run_id: str) -> str:
     """That nothing was looked for, and how to."""
-    return f"The test images were not checked for copies of training images: python -m simclr leaks {run_id}"
+    command = shlex.join(["python", "-m", "simclr", "leaks", run_id])
+    return f"The test images were not checked for copies of training images: {command}"
 
 
 def summary(found: Leaks | None) -> dict[str, Any] | None:

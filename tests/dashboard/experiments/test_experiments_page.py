@@ -232,6 +232,16 @@ def test_nothing_can_be_added_where_no_sweep_is_kept(folder):
     assert "group-more" not in [button.key for button in app.button]
 
 
+def test_a_group_of_another_program_s_id_is_opened_by_its_link_and_its_address(folder):
+    group_id = 'l\'été\u00a0"&?#1/2" <b>'
+    make_group(folder, THREE, group_id=group_id, title="What's\u00a0best?")
+    app = press(open_page("experiments"), f"open-{group_id}")
+    assert query(app, "group") == group_id
+    again = open_page("experiments", group=group_id)
+    assert not again.exception
+    assert "What's" in texts(again) and "is no group" not in texts(again)
+
+
 def test_a_group_that_is_not_there_is_said(folder):
     make_group(folder, THREE)
     app = open_page("experiments", group="nope")

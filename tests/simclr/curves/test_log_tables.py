@@ -43,6 +43,24 @@ CSV = {
         {"acc": [0.5, 1]},
     ),
     "texts and gaps": ("epoch,step,loss,note\n0,10,2.5,\n1,20,2.0,best\n", {}),
+    "line breaks in quotes": (
+        'epoch,"note\nof it",step,loss,last\n0,"far,\n9,9,9,9,9\n\nagain ""so"" ",10,2.5,"a\nb"\n1,ok,20,2.0,"c"\n',
+        {},
+    ),
+    "line breaks of Windows in quotes": ('epoch;step;loss;note\r\n0;10;2,5;"a\r\nb, c"\r\n1;20;2,0;"d\r\n"\r\n', {}),
+    "line breaks in quoted numbers": ('epoch\tstep\tloss\n0\t10\t"2.5\n"\n1\t20\t"\n2.0"\n', {}),
+    "line breaks in quotes below comments": (
+        '# run of monday\n#epoch,step,loss,note\n0,10,2.5,"a\n# b"\n1,20,2.0,"c\n3,30,1.5,"\n',
+        {},
+    ),
+    "separators in quotes": ('"epoch";"step";"loss";"a,b"\n0;10;2.5;"x,y"\n1;20;2.0;"x,y"\n', {}),
+    "spaces before quotes": ('epoch, step, loss, note\n0, 10, "2,5", "a\nb"\n1, 20, "2,0", "c"\n', {}),
+    "signs that end no line": (
+        "epoch,step,note,loss\n0,10,a\x0cb\u2028c\x85d,2.5\n1,20,\x1c,2.0\n",
+        {},
+    ),
+    "quotes that are no ends": ('epoch,step,note,loss\n0,10,"a" or b,2.5\n1,20,5" disk,2.0\n', {}),
+    "quotes that are never closed": ('epoch,step,loss,note\n0,10,2.5,"torn\n1,20,2.0,"torn\n', {}),
     "a torn last line": ("epoch,step,loss\n0,10,2.5\n1,20,2.0\n2,30,1", {}),
 }
 
@@ -68,6 +86,21 @@ def test_csv_files_of_all_kinds_are_the_same_table(tmp_path, name, encoding):
         "loss": [2.5, 2.0],
     } | more
     assert table.counted == ()
+
+
+def test_a_line_break_in_the_first_name_of_a_folder_s_log(tmp_path):
+    path = write(tmp_path, '"mean\nloss",epoch\n2.5,1\n2.0,2\n')
+    assert log_tables.header_of(path) == ("mean loss", "epoch")
+    assert log_tables.counted_by_header(path) == log_tables.read(path).counted == ("step",)
+    assert log_tables.read(path).columns["mean loss"].tolist() == [2.5, 2]
+    assert [log.title for log in other_logs.open_folder(str(tmp_path))] == ["log.csv"]
+
+
+def test_a_quote_that_is_closed_far_below_takes_no_rows(tmp_path):
+    rows = [f"{number},2.5,x" for number in range(2000)]
+    rows[3], rows[-2] = '3,2.5,"torn', '1998,2.5,it is 5"'
+    columns = log_tables.read(write(tmp_path, "\n".join(["epoch,loss,note", *rows, ""]))).columns
+    assert columns["epoch"].tolist() == list(range(2000))
 
 
 def test_a_second_header_with_more_columns_loses_no_row(tmp_path):

@@ -111,6 +111,24 @@ def tiff_of_one(dtype, top, low=0):
     return write
 
 
+def white_is_zero(dtype, top, compression=None):
+    """Writes a TIFF whose lowest value is white, of which the inverted picture is kept."""
+
+    def write(path, picture):
+        values = top - picture.astype(np.float64) * top
+        values = (values if np.dtype(dtype).kind == "f" else values.round()).astype(dtype)
+        order, bits = values.dtype.str[0].replace("|", "<"), 8 * values.itemsize
+        content = zlib.compress(values.tobytes()) if compression else values.tobytes()
+        kind = 3 if values.dtype.kind == "f" else 1
+        tags = [(256, SIDE), (257, SIDE), (258, bits), (259, 8 if compression else 1), (262, 0), (273, 8), (277, 1)]
+        tags += [(278, SIDE), (279, len(content)), (339, kind)]
+        entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, number) for tag, number in tags)
+        head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8 + len(content))
+        path.write_bytes(head + content + struct.pack(f"{order}H", len(tags)) + entries + bytes(4))
+
+    return write
+
+
 # How the same pictures are kept: the writer, the ending, and the range that is found.
 KEPT = {
     "8 bits": (grey(np.uint8, 255), ".png", None),
@@ -147,6 +165,15 @@ KEPT = {
     "12 bits in 32 without sign": (tiff_of_one("<u4", 4095), ".tif", (0, 4095)),
     "32 bits without sign": (tiff_of_one("<u4", 2**32 - 1), ".tif", (0, 2**32 - 1)),
     "8 bits with a sign": (tiff_of_one("<i1", 127, low=-128), ".tif", (-128, 127)),
+    "8 bits, white is 0": (white_is_zero("u1", 255), ".tif", None),
+    "8 bits, compressed, white is 0": (white_is_zero("u1", 255, "zip"), ".tif", None),
+    "16 bits, white is 0": (white_is_zero("<u2", 65535), ".tif", (0, 65535)),
+    "12 bits in 16, white is 0": (white_is_zero("<u2", 4095), ".tif", (0, 4095)),
+    "12 bits in 16, compressed, white is 0": (white_is_zero("<u2", 4095, "zip"), ".tif", (0, 4095)),
+    "12 bits in 16, other order, white is 0": (white_is_zero(">u2", 4095), ".tif", (0, 4095)),
+    "16 bits, compressed, other order, white is 0": (white_is_zero(">u2", 65535, "zip"), ".tif", (0, 65535)),
+    "float in 0..1, white is 0": (white_is_zero("<f4", 1), ".tif", (0, 1)),
+    "float in 0..255, other order, white is 0": (white_is_zero(">f4", 255), ".tif", (0, 255)),
     "masks of 4 bits": (grey(np.uint8, 15), ".png", (0, 15)),
     "masks of two classes": (lambda path, picture: grey(np.uint8, 1)(path, picture > 0.5), ".png", (0, 1)),
 }
@@ -185,6 +212,49 @@ def test_pictures_look_the_same_however_deep_they_are_kept(tmp_path, name, memor
         if is_said
         else ("Values" not in data.reading)
     )
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("white", [0, 1])
+def test_few_bits_of_which_0_is_white_or_black(tmp_path, bits, white):
+    """A left half of ones and a right one of zeros, without compression; of one bit also as a fax has it."""
+    content = (b"\xff" * bits + b"\0" * bits) * 16
+    tags = [(256, 16), (257, 16), (258, bits), (259, 1), (262, white), (273, 8), (277, 1), (278, 16), (279, 32 * bits)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, number) for tag, number in tags)
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(content))
+    (tmp_path / "x.tif").write_bytes(head + content + struct.pack("<H", len(tags)) + entries + bytes(4))
+    wanted = np.repeat([255, 0] if white else [0, 255], 8)
+    assert (decoding.decode_image(tmp_path, "x.tif", 16) == wanted).all()
+    if bits == 1:
+        picture = Image.fromarray(np.tile(wanted, (16, 1)).astype(np.uint8)).convert("1")
+        picture.save(tmp_path / "fax.tif", compression="group4", tiffinfo={262: white})
+        assert (decoding.decode_image(tmp_path, "fax.tif", 16) == wanted).all()
+
+
+def test_files_of_which_0_is_white_beside_others_are_shown_alike_and_said(tmp_path):
+    folder = folder_of(tmp_path / "set", grey(np.uint16, 4095), ".tif", PICTURES)
+    for path in list(folder.glob("a/*.tif"))[:6]:
+        white_is_zero("<u2", 4095)(path, PICTURES[int(path.stem)])
+    images, data = shown(folder, tmp_path / "root")
+    order = [*range(0, 24, 2), *range(1, 24, 2)]
+    assert np.abs(images - 255 * PICTURES[order].astype(np.float64)).max() <= 1.1
+    assert "Values from 0 (black) to 4,095 (white). Files that say so (" in data.reading
+    turned = next(path for path in folder.glob("a/*.tif") if decoding.is_turned_round(path))
+    in_memory = decoding.pixels_of(Image.open(turned), SIDE, data.values)[0] / 255
+    assert np.abs(in_memory - PICTURES[int(turned.stem)]).max() < 0.01
+
+
+def test_no_number_stays_black_where_0_is_white():
+    values = np.array([[np.nan, np.inf, 0.0, 255.0]])
+    assert PixelValues().rescale(values, is_turned_round=True).tolist() == [[0, 0, 255, 0]]
+
+
+def test_32_bits_of_which_0_is_white_are_said(tmp_path):
+    white_is_zero("<u4", 4095)(tmp_path / "x.tif", PICTURES[0])
+    with pytest.raises(
+        ConfigError, match=r"TIFF file of 1 channel of 32 bits, of which 0 is white\); allowed: .* black"
+    ):
+        decoding.decode_image(tmp_path, "x.tif", 8)
 
 
 def test_one_range_for_all_images_of_all_splits(tmp_path):

@@ -43,6 +43,13 @@ def test_the_minus_of_a_number_is_one_in_latex_and_a_hyphen_stays_one():
     assert r"$-$1e-3 & $-$3.5 to $-$1.9 \\" in text
 
 
+def test_spaces_that_do_not_break_and_lines_that_do_in_latex():
+    """The first have commands of their own; a blank line would end the row."""
+    text = table_formats.as_latex([["l'été\u00a0?", "5\u202f%"], ["a\n\nb\tc", "`x` pre\u2011trained"]])
+    assert r"  l'été~? & 5\,\% \\" in text
+    assert r"  a b c & \textasciigrave{}x\textasciigrave{} pre\mbox{-}trained \\" in text
+
+
 def test_columns_of_dashes_are_left_out_of_what_is_read_and_kept_for_programs():
     rows = [["trained", "steps", "n"], ["kNN", "–", "3"], ["Linear probe", "–", "3"]]
     assert table_formats.as_markdown(rows).splitlines()[0] == "| trained | n |"

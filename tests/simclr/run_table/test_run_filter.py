@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from dashboard_fixtures import make_run
 
+from simclr import runs
 from simclr.results.index import RunIndex
 from simclr.run_table import columns, run_filter
 from simclr.run_table.late_values import LateValues
@@ -49,6 +50,38 @@ def names(three, line):
     made = parse(line, late.more)
     assert not made.problems
     return [item.name for item in run_filter.passing(made, found, late.value, late.more)]
+
+
+TITLE = "What’s l\u2019été\u202fde\u00a0Zoe\u0308 ?"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "group:what's",
+        "group:\u2018what\u2019s".replace("\u2018", ""),
+        'group:"l\'été de zoë"',
+        "group=\"WHAT'S L'ÉTÉ DE ZOË ?\"",
+        f'group="{TITLE}"',
+        'group:"de\u00a0zoë"',
+        "l'été",
+        '"de zoë ?"',
+        "tags:it's",
+        'tags="it\'s\u00a0new"',
+        'name:"l`été"',
+    ],
+)
+def test_texts_are_found_with_any_apostrophe_and_space(tmp_path, line):
+    """As French and word processors write them; no user sees the difference."""
+    run = make_run(tmp_path, name="l’été", tags=["it’s new"])
+    make_run(tmp_path, name="another")
+    runs.add_meta(run.path, group={"id": "a-1", "title": TITLE, "setting": {}})
+    late = LateValues(tmp_path)
+    found = RunIndex(tmp_path).summaries()
+    made = parse(line, late.more)
+    assert not made.problems
+    assert [item.id for item in run_filter.passing(made, found, late.value, late.more)] == [run.id]
+    assert parse(str(made), late.more) == made
 
 
 @pytest.mark.parametrize("operator", run_filter.OPERATORS)

@@ -114,6 +114,13 @@ def test_the_baseline_is_the_recipes_own_setting_or_the_one_that_is_named(folder
         choice.choose(group, find(folder), baseline="0.7")
 
 
+def test_the_baseline_is_named_with_any_apostrophe_and_space(folder):
+    make_group(folder, {"l’été\u00a0long": [0.8, 0.8], "b": [0.9, 0.9], "c": [0.7, 0.7]}, axis="crop")
+    for name in ("l'été long", "crop l'été long", "CROP L’ÉTÉ LONG"):
+        chosen = choice.choose(group_of(folder), find(folder), baseline=name)
+        assert chosen.baseline.setting == {"crop": "l’été\u00a0long"}
+
+
 def test_the_runs_of_one_arm_and_share_are_compared(folder):
     made = make_group(folder, {"0.1": [0.8], "0.5": [0.9]})
     for number, run in enumerate(made):

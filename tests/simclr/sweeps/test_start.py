@@ -1,6 +1,8 @@
 """The runs of a sweep in the queue: all there at once, in order, completed, extended, stopped and resumed."""
 
+import contextlib
 import os
+import shlex
 
 import pytest
 
@@ -173,10 +175,48 @@ def test_data_that_is_not_there_is_said_once_before_anything_is_queued(begun, ti
     assert runs.run_folders(tiny_runs) == []
 
 
+@pytest.mark.parametrize(
+    ("title", "words"),
+    [
+        ("What's best?", "what-s-best"),
+        ("Quelle\u00a0température\u202f?", "quelle-temperature"),
+        ("L’e\u0301te\u0301", "l-ete"),
+        ("温度", "sweep"),
+    ],
+)
+def test_the_id_of_a_group_can_be_typed_and_has_the_letters_of_its_title(title, words):
+    assert start.new_group_id(title).rpartition("-")[0] == words
+
+
+def test_the_command_that_completes_a_group_can_be_pasted(begun, tiny_runs, monkeypatch):
+    opened = start._opened
+
+    @contextlib.contextmanager
+    def breaks_off(*arguments):
+        with opened(*arguments) as add:
+            first = iter([add])
+
+            def once(*member, **more):
+                if (found := next(first, None)) is None:
+                    raise ConfigError("The disk is full.")
+                return found(*member, **more)
+
+            yield once
+
+    monkeypatch.setattr(start, "new_group_id", lambda title: "what's\u00a0best")
+    monkeypatch.setattr(start, "_opened", breaks_off)
+    with pytest.raises(ConfigError, match="1 of 2 runs were added to the group") as caught:
+        start.start(sweep(seeds=2), tiny_runs)
+    command = str(caught.value).rpartition("the others: ")[2].removesuffix(".")
+    assert shlex.split(command) == ["python", "-m", "simclr", "sweep", "what's\u00a0best", "--resume"]
+
+
 def test_a_group_that_is_not_there_and_one_that_says_no_sweep(begun, tiny_runs):
     group = start.start(sweep(seeds=1), tiny_runs)
     with pytest.raises(ConfigError, match=r"which has no runs in .*; did you mean which-temperature-"):
         start.runs_of(group[:-1] + "0", tiny_runs)
+    with pytest.raises(ConfigError, match=f"has no runs in .*; that is the title of {group}, which is allowed"):
+        start.runs_of("which\u00a0temperature?", tiny_runs)
     run = start.runs_of(group, tiny_runs)[0]
     for damaged in ({"id": group}, {"id": group, "sweep": 3}, {"id": group, "sweep": {"axes": 3}}):
         runs.add_meta(run.path, group=damaged)
