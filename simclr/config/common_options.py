@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from simclr.config.fields import Options, option
 from simclr.config.names import CUDA_GRAPHS
-from simclr.config.spellings import Compile, Precision, Tags, boolean_word, lowercase
+from simclr.config.spellings import Compile, Precision, Readers, Tags, boolean_word, lowercase
 
 
 class CommonOptions(Options):
@@ -177,9 +177,10 @@ class CommonOptions(Options):
         ge=1,
         le=1024,
     )
-    num_workers: int = option(
-        2,
-        "Processes that read images, for data sets too large to be kept in memory.",
+    num_workers: Readers = option(
+        None,
+        "Processes that read images which are not kept in memory; unset: chosen by measuring the first steps (also: "
+        "auto). Results are the same for any number.",
         group="Hardware",
         label="Reading processes",
         ge=0,

@@ -41,6 +41,10 @@ def boolean_word(value: Any) -> Any:
     return {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}.get(word, word)
 
 
+def _none_if_auto(value: Any) -> Any:
+    return None if lowercase(value) == "auto" else value
+
+
 def _integer_or_text(value: Any) -> Any:
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
@@ -67,6 +71,7 @@ Optimizer = Annotated[Literal["adamw", "adam", "sgd", "lars", "muon"], BeforeVal
 Scaling = Annotated[Literal["none", "linear", "square-root"], BeforeValidator(_dashed)]
 Precision = Annotated[Literal["auto", "32-true", "bf16-mixed", "16-mixed"], BeforeValidator(_precision_name)]
 Compile = Annotated[Literal["false", "true", "reduce-overhead", "max-autotune"], BeforeValidator(boolean_word)]
+Readers = Annotated[int | None, BeforeValidator(_none_if_auto)]
 Dataset = Annotated[str, BeforeValidator(_dataset_name)]
 Backbone = Annotated[
     Literal[BACKBONES],  # type: ignore[valid-type]

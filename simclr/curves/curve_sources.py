@@ -20,6 +20,7 @@ Signature = tuple[int, int] | None
 NOTHING = "–"
 LOG = "log"  # the kind of a source that another program wrote
 NAMING = ("name", "notes", "tags", "version")  # options that only name a run
+WITHOUT_EFFECT = ("num_workers",)  # on what a run learns: who reads an image changes no byte of it
 SEEDS = ("seed", "random_seed", "seed_everything")
 
 
@@ -130,12 +131,14 @@ def _same_but_seed(source: Source, known: dict[str, Source], depth: int = 2) -> 
 
 
 def same_but_seed(kind: str, options: Mapping[str, Any]) -> str:
-    """A text that runs share which differ in nothing but the seed and what only names them; empty without options.
+    """A text that runs share which differ in nothing but the seed and what changes no result; empty without options.
 
     Args:
         options: by dotted name.
     """
-    found = {name: option_text(value) for name, value in options.items() if name not in (*NAMING, *SEEDS)}
+    found = {
+        name: option_text(value) for name, value in options.items() if name not in (*NAMING, *SEEDS, *WITHOUT_EFFECT)
+    }
     if not found:
         return ""
     usual = _usual(kind)  # left out, so that a run from before an option came agrees with those that leave it alone

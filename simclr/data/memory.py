@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 
 import psutil
 
-CGROUPS = Path("/sys/fs/cgroup")
-OWN_CGROUPS = Path("/proc/self/cgroup")
+from simclr.hardware import control_groups
 
 
 def memory_limit(share: float, num_processes: int = 1, device_bytes: int | None = None) -> int:
@@ -24,19 +22,9 @@ def memory_limit(share: float, num_processes: int = 1, device_bytes: int | None 
 
 
 def _cgroup_limits() -> list[int]:
-    """Memory limits, in bytes, of the control groups (versions 1 and 2) that this process is in; containers and
-    batch systems set them."""
+    """Memory limits, in bytes, of the control groups that this process is in."""
     limits = []
-    with contextlib.suppress(OSError):
-        for line in OWN_CGROUPS.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers not in ("", "memory"):
-                continue
-            top = CGROUPS / controllers
-            inner = top / path.strip("/")
-            for group in (inner, *inner.parents):  # any group above may have the lower limit
-                if not group.is_relative_to(top):
-                    break
-                with contextlib.suppress(OSError, ValueError):  # "max" where there is none
-                    limits.append(int((group / ("memory.limit_in_bytes" if controllers else "memory.max")).read_text()))
+    for group, version in control_groups.folders("memory"):
+        with contextlib.suppress(OSError, ValueError):  # "max" where there is none
+            limits.append(int((group / ("memory.limit_in_bytes" if version == 1 else "memory.max")).read_text()))
     return limits

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from simclr.embeddings.neighbors import Floats, Nearest, Progress, nearest, unit_rows
 from simclr.files import compiled
+from simclr.hardware.cores import num_cores
 from simclr.runs.film_frames import MIN_IMAGES
 
 METHODS = ("pca", "umap", "tsne")
@@ -301,7 +302,7 @@ def _num_threads() -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return num_cores()
 
 
 def tsne(

@@ -15,6 +15,7 @@ import psutil
 
 from simclr.config import ConfigError, RunConfig
 from simclr.hardware import nvidia
+from simclr.hardware.cores import num_cores
 
 CPU, ANY = "cpu", "auto"
 # What CUDA, NCCL, cuBLAS, cuDNN (for the host and for a GPU) and PyTorch say when no memory is left.
@@ -51,7 +52,7 @@ class Device:
 def list_devices() -> list[Device]:
     """The GPUs that this process may use, then the CPU."""
     memory = psutil.virtual_memory()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = num_cores()
     title = f"CPU, {cores} core{'s' if cores > 1 else ''}"
     return [*_gpus(), Device(CPU, title, memory.available, memory.total)]
 

@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from simclr.hardware.cores import num_cores
+
 OWN_SHARE = 0.9  # of all cores: a run that has this much of them waits for its own threads
 
 
@@ -33,8 +35,7 @@ class WaitMeter:
 
 def fills_the_cores(cpu_percent: float | None) -> bool:
     """Whether a run takes nearly all cores that it may use, so that what waits are its own threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cpu_percent is not None and cpu_percent >= 100 * OWN_SHARE * cores
+    return cpu_percent is not None and cpu_percent >= 100 * OWN_SHARE * num_cores()
 
 
 def _times(pids: Iterable[int]) -> Iterable[tuple[tuple[int, str], tuple[int, int]]]:

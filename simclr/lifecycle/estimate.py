@@ -69,6 +69,7 @@ class Figures:
     num_initial_steps, initial_step_seconds: of the first steps, whose views are smaller, if any.
     is_whole: whether what is wanted was tried, or extrapolated from less.
     disk: bytes of what was written: weights, checkpoints and logs.
+    num_workers: processes that read images, where the run is to choose that itself and has images to read.
     view_bytes: of the two views of one image.
     """
 
@@ -88,6 +89,7 @@ class Figures:
     num_initial_steps: int = 0
     initial_step_seconds: Sequence[float] = ()
     disk: int = 0
+    num_workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -244,6 +246,8 @@ def _notes(figures: Figures, config: RunConfig, has_company: bool, is_crowded: b
         notes.append("Measured while other runs held the device: alone it is quicker, and more memory is free.")
     if not figures.is_whole:
         notes.append(f"Measured with steps of {figures.measured_images:,} images and extrapolated.")
+    if figures.num_workers is not None:
+        notes.append(f"Images are read from disk with num_workers {figures.num_workers}, chosen by measuring.")
     if (number := config.devices * config.num_nodes) > 1:
         notes.append(f"One process was measured; what {number} of them cost each other comes on top.")
     if config.compile != "false":

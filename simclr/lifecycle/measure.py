@@ -31,8 +31,10 @@ from simclr import config as cfg
 from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.data.batches import EpochBatches
+from simclr.data.readers import NUM_STEPS, STEPS_SECONDS, ReaderChoice
 from simclr.data.splits import Split
 from simclr.evaluation.features import EVALUATION_BATCH_SIZE
+from simclr.hardware.cores import usable_cores
 from simclr.lifecycle import failures, prepare, train
 from simclr.lifecycle.estimate import SAFE_SHARE, CostItem, Figures, fitting, grown
 from simclr.models import compute
@@ -251,6 +253,7 @@ class Measurement:
         self.base = 0 if on_gpu else psutil.Process().memory_info().rss
         self.peaks: list[tuple[int, int]] = [(0, self.base)]
         self.disk = 0
+        self.num_workers: int | None = None  # that the run will choose, once it is known
         self.train_split = prepared.train or prepared.data.train
 
     def figures(self) -> Figures:
@@ -269,6 +272,7 @@ class Measurement:
             num_epochs=self.prepared.num_epochs,
             peaks=self.peaks,
             disk=self.disk,
+            num_workers=self.num_workers,
             **found,
         )
 
@@ -333,10 +337,10 @@ class Measurement:
                 break
             fits = following
         try:
-            trial, parts = self._whole(options(fits), image_seconds)
+            trial, parts = self._with_readers(options(fits), image_seconds)
         except OutOfMemory:
             fits = max(size for size in ladder if size < fits)
-            trial, parts = self._whole(options(fits), image_seconds)
+            trial, parts = self._with_readers(options(fits), image_seconds)
         initial = self._initial(options(fits) | few)
         need = max(trial.peak, self.start_peak) if fits == wanted else max(trial.peak, predicted(wanted))
         if isinstance(config, PretrainConfig) and config.evaluate:
@@ -352,6 +356,27 @@ class Measurement:
             "view_bytes": view_bytes,
             **initial,
         }
+
+    def _with_readers(self, options: dict[str, Any], image_seconds: float) -> tuple[Trial, list[CostItem]]:
+        """`_whole`, with as many reading processes from its first step on as the run itself will choose in its first.
+
+        Args:
+            image_seconds: of a step, for each of its images.
+        """
+        if self.config.num_workers is None and not self.train_split.in_memory:
+            self.say("measuring how images are read", 0.5)
+            found: list[ReaderChoice] = []
+            is_long = image_seconds * options["batch_size"] > STEPS_SECONDS
+            few = {"evaluate": False, "knn_every_epochs": 0}
+            num_steps = FEW_STEPS + 1 if is_long else NUM_STEPS + 2
+            prepared = self._with(num_steps, options | few, val=None, test=None)
+            prepared.on_readers = found.append
+            _try(prepared, self.gauge)
+            # one process is measured here; in a run of several each has its share of the cores
+            cores = usable_cores() / self.config.devices
+            self.num_workers = found[0].cost.best(cores) if found and found[0].cost is not None else 0
+            self.config = self.config.model_copy(update={"num_workers": self.num_workers})
+        return self._whole(options, image_seconds)
 
     def _initial(self, options: dict[str, Any]) -> dict[str, Any]:
         """Steps with the smaller views that a training begins with; nothing where it has none."""

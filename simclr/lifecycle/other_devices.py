@@ -50,8 +50,9 @@ def change(run: Run, asked: dict[str, Any]) -> str:
     kept = run.meta.get("asked")
     kept = kept if isinstance(kept, dict) else {}
     began = {name: getattr(before, name) for name in changed}
-    if "num_threads" in kept:  # it was left to the machine, which divides its cores among the processes
-        config = config.model_copy(update={"num_threads": kept["num_threads"]})
+    # left to the machine, which divides its cores among the processes and may be another
+    again = {name: kept[name] for name in ("num_threads", "num_workers") if name in kept}
+    config = config.model_copy(update=again)
     with spawn.as_config_error(f"{run.id} cannot be given other devices"):
         runs.add_meta(run.path, asked=began | kept)
         runs.update_status(run.path, device="")  # those that it held

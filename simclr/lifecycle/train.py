@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from simclr import runs
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, RunConfig
 from simclr.data import identity
+from simclr.data.readers import ReaderChoice
 from simclr.files.user_paths import dead_link
 from simclr.hardware import devices, rank_messages, ranks
 from simclr.lifecycle.console import log_to, print_to_log, quiet_libraries
@@ -33,7 +35,7 @@ from simclr.training.prepared import Prepared
 from simclr.training.pretrain import pretrain
 from simclr.training.progress import reporter
 
-DECIDED_HERE = ("precision", "num_threads")  # by the machine, where they are left open
+DECIDED_HERE = ("precision", "num_threads", "num_workers")  # by the machine, where they are left open
 
 
 class _InstallSignals(L.Callback):
@@ -124,6 +126,7 @@ def train(
         _note_what_was_asked(run, config, prepared.config)
         assert status is not None
         prepared.peers, prepared.callbacks = peers, callbacks
+        prepared.on_readers = partial(_record_readers, run, prepared)
         with compute.deterministic_algorithms(config), log_to(run.log_path, wanted=not supervised):
             _run_to_end(run, prepared, status, signals, peers, resume)
     except ConfigError as error:
@@ -176,6 +179,15 @@ def _note_what_was_asked(run: Run, asked: RunConfig, complete: RunConfig) -> Non
     decided = {name: value for name, value in decided.items() if value != getattr(complete, name)}
     if decided or "asked" not in run.meta:
         runs.add_meta(run.path, asked=decided | before)
+
+
+def _record_readers(run: Run, prepared: Prepared, choice: ReaderChoice) -> None:
+    """Says how many processes read images, and writes it down: a run that is resumed goes on with that number."""
+    print(choice.sentence(), flush=True)
+    before, prepared.config = prepared.config, prepared.config.model_copy(update={"num_workers": choice.number})
+    with contextlib.suppress(OSError):  # a full disk ends no training that goes on without this
+        runs.write_config(run.path, prepared.config)
+        _note_what_was_asked(run, before, prepared.config)
 
 
 def _check_same_weights(run: Run, prepared: Prepared) -> None:

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from simclr.config import Augmentation
 from simclr.data.batches import EpochBatches, SplitDataset, as_is
 from simclr.data.folders.image_files import FileSource
+from simclr.data.readers import ReaderChoice
 from simclr.data.sampling import TRANSFORM_STREAM
 from simclr.data.splits import ImageData, Split
 from simclr.data.transfer import to_device
@@ -57,11 +58,20 @@ class _LazyDataLoader(DataLoader[Any]):
 
     on_wait: called about once a second while a batch from another process is waited for, with the seconds waited so
         far; may raise to give up.
+    choice: of the number of processes, where that is left to a measurement; `measures` says whether it is made here.
     """
 
     on_wait: Callable[[float], None] | None = None
+    choice: ReaderChoice | None = None
+    measures = False
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        if self.choice is not None:
+            if self.measures and self.choice.number is None:
+                yield from self._first_batches(self.choice)
+                if self.choice.number is None:  # the epoch is over
+                    return
+            self._read_with(self.choice.number or 0)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             batches = super().__iter__()
@@ -81,6 +91,24 @@ class _LazyDataLoader(DataLoader[Any]):
                 continue
             yield batch
             since = time.monotonic()
+
+    def _first_batches(self, choice: ReaderChoice) -> Iterator[Any]:
+        """Batches read in this process, until the number of others is chosen; the next iteration goes on after them."""
+        batches: Any = self.batch_sampler
+        done = batches.skip
+        for positions in batches:
+            yield choice.read(self.dataset, positions)
+            done += 1
+            if choice.step_ended():
+                batches.skip = done
+                return
+
+    def _read_with(self, num_workers: int) -> None:
+        """Has so many processes read from the next iteration on, of a loader that was made for some."""
+        batches: Any = self.batch_sampler
+        self.num_workers, batches.as_arrays = num_workers, num_workers > 0
+        if not num_workers:
+            self.timeout, self.pin_memory = 0, False
 
 
 def _exit_worker(error: Exception, batch: Any) -> None:
@@ -118,6 +146,7 @@ class _ImageDataModule(L.LightningDataModule):
         seed: of the order and the augmentation.
         size: side of what the network is given, in pixels.
         drop_last: leave out an incomplete last batch, unless it is the only one.
+        num_workers: processes that read images which are not in memory; None: chosen in the first steps (`choice`).
         skip_batches: batches of the first epoch to leave out, when a run is resumed in the middle of one.
         images_per_epoch: training images that count as one epoch; None: each once. Positions then count on through
             the training: image i in pass r over the N images is i + r N.
@@ -138,7 +167,7 @@ class _ImageDataModule(L.LightningDataModule):
         seed: int,
         size: int,
         drop_last: bool,
-        num_workers: int,
+        num_workers: int | None,
         skip_batches: int = 0,
         images_per_epoch: int | None = None,
     ) -> None:
@@ -147,17 +176,19 @@ class _ImageDataModule(L.LightningDataModule):
         self.batch_size, self.seed, self.size = batch_size, seed, size
         self.drop_last, self.num_workers, self.skip_batches = drop_last, num_workers, skip_batches
         self.images_per_epoch = images_per_epoch
+        self.choice = ReaderChoice() if num_workers is None and not train.in_memory else None
 
     def _loader(self, split: Split, batches: EpochBatches) -> DataLoader[Any]:
         batches.sampler = batches  # type: ignore[attr-defined]  # where Lightning looks for `set_epoch`
         dataset: Any = _Positions(batches.num_images) if split.in_memory else SplitDataset(split)
         sampler: Any = batches
         options: dict[str, Any] = {}
-        if not split.in_memory and self.num_workers > 0:
+        choice = None if split.in_memory else self.choice
+        if not split.in_memory and (choice is not None or self.num_workers):
             batches.as_arrays = True
             num_bytes = self.batch_size * 3 * split.image_size**2
             options = {
-                "num_workers": self.num_workers,
+                "num_workers": self.num_workers or 1,  # none begins before it is known how many
                 "persistent_workers": True,
                 "worker_init_fn": _init_worker,
                 "timeout": WAIT_SECONDS,
@@ -167,7 +198,7 @@ class _ImageDataModule(L.LightningDataModule):
                 "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             }
         loader = _LazyDataLoader(dataset, batch_sampler=sampler, collate_fn=as_is, **options)
-        loader.on_wait = self.on_wait
+        loader.on_wait, loader.choice, loader.measures = self.on_wait, choice, split is self.splits["train"]
         return loader
 
     def _batches(self, split: Split, *, shared: bool, images_per_epoch: int | None = None) -> EpochBatches:

@@ -176,6 +176,8 @@ def fit(
         limit_val_batches=1.0 if "val" in data.splits else 0,
         barebones=False,
     )
+    if data.choice is not None:
+        data.choice.num_sharing, data.choice.on_choice = config.devices, prepared.on_readers
     data.on_wait = partial(interruptions.while_waiting, trainer)
     trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     # also where nothing was left to train

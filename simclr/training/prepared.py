@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import lightning as L
 
 from simclr.config import FinetuneConfig, PretrainConfig, RunConfig
+from simclr.data.readers import ReaderChoice
 from simclr.data.splits import ImageData, Split
 from simclr.hardware import rank_messages
 from simclr.models.backbones import Backbone
@@ -30,6 +31,7 @@ class Prepared:
     weights_sha256: str | None = None  # of the file that the encoder was loaded from
     callbacks: Sequence[L.Callback] = ()  # come before the training's own
     peers: rank_messages.RankMessages | None = None  # the run's other processes
+    on_readers: Callable[[ReaderChoice], None] | None = None  # told how many processes read images, once it is chosen
 
     @property
     def images_per_epoch(self) -> int:

@@ -56,6 +56,7 @@ def advice(status: Status, config: Mapping[str, Any], meta: Mapping[str, Any]) -
     if config.get("freeze_encoder") and not config.get("augmentation"):
         return []  # a head on features that were computed once is a matter of seconds
     found, in_memory = [], meta.get("in_memory") is True
+    readers = "unset" if config.get("num_workers") is None else config["num_workers"]
     if meta.get("device") == "CPU" and status.usage_samples >= HELD_UP_SAMPLES:
         found += _crowded(status)
     if (load := status.mean_gpu_percent) is not None and status.usage_samples >= MIN_SAMPLES:
@@ -65,8 +66,8 @@ def advice(status: Status, config: Mapping[str, Any], meta: Mapping[str, Any]) -
                     f"The GPU worked {load:.0f} % of the time.",
                     advice="Its images are in memory: a larger batch, or compile, keeps it busier."
                     if in_memory
-                    else f"Reading images holds it up: more reading processes (num_workers is "
-                    f"{config.get('num_workers', '?')}), or a larger memory_share, so that they are kept decoded.",
+                    else f"Reading images holds it up: more reading processes (num_workers is {readers}), or a "
+                    "larger memory_share, so that they are kept decoded.",
                 )
             )
     elif not in_memory and meta.get("device") == "CPU" and (status.wait_share or 0.0) > SLOW_IMAGES:

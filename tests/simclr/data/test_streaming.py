@@ -26,6 +26,7 @@ from simclr.config import ConfigError
 from simclr.data import batches, identity, loading
 from simclr.data import memory as data_memory
 from simclr.data.folders import decoding, folder_files, folder_layout, image_files
+from simclr.hardware import control_groups
 from simclr.lifecycle.train import train
 from simclr.training import checkpoints, datamodule
 
@@ -298,8 +299,8 @@ def test_memory_limits_of_control_groups(tmp_path, monkeypatch, lines, files, ex
     for name, value in files.items():
         (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "groups" / name).write_text(value + "\n")
-    monkeypatch.setattr(data_memory, "OWN_CGROUPS", tmp_path / "own")
-    monkeypatch.setattr(data_memory, "CGROUPS", tmp_path / "groups")
+    monkeypatch.setattr(control_groups, "OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(control_groups, "CGROUPS", tmp_path / "groups")
     assert data_memory._cgroup_limits() == expected
 
 

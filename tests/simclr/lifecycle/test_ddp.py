@@ -8,7 +8,7 @@ import time
 
 import pytest
 import torch
-from conftest import TINY, TINY_PRETRAIN, flags
+from conftest import TINY, TINY_PRETRAIN, flags, make_folder
 from trainings import rows_of
 
 from simclr import runs
@@ -123,6 +123,23 @@ def test_the_main_process_alone_writes(two):
     log = two.log_path.read_text()
     assert log.count("epoch 1/2") == log.count("epoch 2/2") == 1
     assert (two.config["devices"], two.config["batch_size"], two.config["num_threads"]) == (2, 16, 1)
+
+
+@pytest.mark.slow
+def test_each_process_chooses_how_many_read_its_images(tmp_path):
+    """The main process says and records its own choice; who reads an image changes no byte."""
+    folder = make_folder(tmp_path / "set", {"a": 60, "b": 60})
+    found = []
+    for number_word in ("0", "auto"):
+        runs_dir = tmp_path / number_word
+        runs_dir.mkdir()
+        streamed = {"dataset": str(folder), "memory_share": 0, "limit_images": 110, "num_workers": number_word}
+        found.append(train(runs_dir, OPTIONS | streamed | {"devices": 2}))
+    given, chosen = found
+    assert isinstance(chosen.config["num_workers"], int)
+    assert chosen.log_path.read_text().count("was chosen by measuring") == 1
+    assert rows_of(chosen) == rows_of(given)
+    assert chosen.model_path.read_bytes() == given.model_path.read_bytes()
 
 
 @pytest.mark.slow

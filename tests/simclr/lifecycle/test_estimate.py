@@ -6,7 +6,7 @@ import time
 
 import psutil
 import pytest
-from conftest import TINY, TINY_PRETRAIN
+from conftest import TINY, TINY_PRETRAIN, make_folder
 from waiting import wait_for
 
 from simclr import config as cfg
@@ -216,6 +216,22 @@ def test_a_batch_that_would_not_fit_is_never_tried(measured):
     assert found.need > found.free * estimate.SAFE_SHARE
     answer = estimate.conclude(found, config, 1.0)
     assert not answer.fits
+
+
+@pytest.mark.parametrize("number", [None, 1])
+def test_the_processes_that_read_are_chosen_as_the_run_chooses_them(measured, tmp_path, monkeypatch, number):
+    from simclr.data import readers
+
+    monkeypatch.setattr(readers.StepCost, "best", lambda cost, cores: 2 if cost.reading > 0 else 0)
+    folder = make_folder(tmp_path / "set", {"a": 100, "b": 100})
+    options = {"dataset": str(folder), "memory_share": 0, "num_workers": number, "batch_size": 16, "limit_images": None}
+    config = pretrain(**options, evaluate=False)
+    found, tried = measured(config)
+    assert found.num_workers == (2 if number is None else None)
+    assert tried[0].config.num_workers == number
+    assert tried[-1].config.num_workers == (number or 2)  # from its first step on
+    notes = estimate.conclude(found, config, 0.0).notes
+    assert any("num_workers 2, chosen by measuring" in note for note in notes) == (number is None)
 
 
 def test_micro_batches_are_tried_as_such(measured):

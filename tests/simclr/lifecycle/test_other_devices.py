@@ -115,3 +115,14 @@ def test_the_number_of_before_changes_nothing(tmp_path):
     meta = runs.Run(run.path).meta
     assert other_devices.change(run, {"devices": "1", "accelerator": run.config["accelerator"]}) == ""
     assert runs.Run(run.path).meta == meta
+
+
+@pytest.mark.parametrize("was_asked", [{}, {"num_threads": None, "num_workers": None}])
+def test_what_the_machine_decided_is_decided_again(tmp_path, was_asked):
+    """Threads and reading processes, where they were left to it; a number that was given stays."""
+    run = make_run(tmp_path, epochs=4, done=2, state="stopped", num_threads=2, num_workers=1, batch_size=8)
+    runs.add_meta(run.path, asked=was_asked, num_train_images=64)
+    assert other_devices.change(runs.Run(run.path), {"devices": "2"})
+    config = runs.load_config(runs.Run(run.path))
+    given = (None, None) if was_asked else (2, 1)
+    assert (config.num_threads, config.num_workers) == given
