@@ -23,7 +23,7 @@ MAX_ROWS = 10_000  # that a browser is sent; of more those that come first in th
 MAX_TAGS = 100
 ACTIVE, EXAMPLE = 1, 2  # flags of a row
 COLORS = {run_labels.STATE_LABELS[state]: color for state, color in palette.STATE_COLORS.items()}
-RANKS = {"state": 1, "kind": 2, "dataset": 2, "epoch": 2, "started": 2}
+RANKS = {"accuracy": 0, "state": 1, "kind": 2, "dataset": 2, "epoch": 2, "started": 2}
 NOTES = {"best_knn": "val kNN", "test_top1": "test"}  # of the column that holds both
 
 
@@ -128,7 +128,7 @@ def heads(
             "label": column.label,
             "kind": kind_of(column, cells[column.name]),
             "help": column.help,
-            "rank": 1 if column.is_accuracy else RANKS.get(column.name, 3),
+            "rank": RANKS.get(column.name, 1 if column.is_accuracy else 3),
         }
         if column.is_accuracy:
             head["best"] = best_marks(column, everything, late)
