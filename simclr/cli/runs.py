@@ -155,6 +155,9 @@ def resume(arguments: list[str]) -> int:
     if elsewhere := _given(options, other_devices.OPTIONS):
         config = other_devices.check(run, elsewhere)  # so many processes there are now
     is_main = ranks.place(config).is_main
+    is_first = is_main and not runs.has_supervisor(run.path) and runs.read_status(run.path).backend != "slurm"
+    if is_first and options.dataset is None and not run.is_example:
+        spawn.check_data_is_here(run)
     if elsewhere or options.dataset is not None or _given(options, extend.OPTIONS):
         run = _changed(run, options) if is_main else _wait_for_options(run, options)
     config = runs.load_config(run)

@@ -2,7 +2,7 @@
 
 from simclr.config.augmentation import CROP_AND_FLIP, Augmentation
 from simclr.config.common_options import CommonOptions, num_batches
-from simclr.config.errors import ConfigError, not_written
+from simclr.config.errors import ConfigError, MissingImagesError, images_may_have_moved, not_written, resume_command
 from simclr.config.fields import (
     Options,
     allowed,
@@ -61,6 +61,7 @@ __all__ = [
     "CommonOptions",
     "ConfigError",
     "FinetuneConfig",
+    "MissingImagesError",
     "Options",
     "PretrainConfig",
     "RunConfig",
@@ -75,6 +76,7 @@ __all__ = [
     "extra",
     "field_type",
     "flatten",
+    "images_may_have_moved",
     "is_optional",
     "label",
     "load_yaml",
@@ -89,6 +91,7 @@ __all__ = [
     "own_backbone_problem",
     "recipe",
     "recipe_names",
+    "resume_command",
     "to_dict",
     "to_yaml",
     "unset_words",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import shlex
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 from simclr.files.names import readable
 from simclr.files.user_paths import with_dead_link
 
+TAKE_A_PLACE = "python -m simclr embed, evaluate, lab and leaks"
 UNSHOWN = ("Cc", "Zl", "Zp")  # characters that end a line or steer a terminal
 
 
@@ -21,6 +25,29 @@ class ConfigError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__("\n".join(map(_shown, message.split("\n"))))
+
+
+class MissingImagesError(ConfigError):
+    """A folder that is named as a data set is not there, or holds no image: it may have moved, or is not mounted."""
+
+
+@contextlib.contextmanager
+def images_may_have_moved(command: str = "") -> Iterator[None]:
+    """Has an error say how to name the place where the images of a run lie now.
+
+    Args:
+        command: that takes it; unset: those that look at a finished run, which the dashboard runs as well.
+    """
+    try:
+        yield
+    except MissingImagesError as error:
+        how = f": {command} --dataset FOLDER" if command else f" by --dataset FOLDER, which {TAKE_A_PLACE} take"
+        raise MissingImagesError(f"{error} If the images have moved, say where they lie now{how}.") from None
+
+
+def resume_command(run_id: str) -> str:
+    """What a user types to resume a run."""
+    return shlex.join(["python", "-m", "simclr", "resume", run_id])
 
 
 def _shown(line: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from simclr import config as cfg
 from simclr import runs
 from simclr.added.sets import AddedSet
-from simclr.config import ConfigError
+from simclr.config import ConfigError, images_may_have_moved
 from simclr.data.folders import folder_layout
 from simclr.embeddings.neighbors import Progress
 from simclr.embeddings.references import EncoderRef, dataset_of
@@ -266,7 +267,8 @@ def _data_and_split(run: Run, choice: ImageSelection, progress: Progress, max_by
         loaded = loading.load_other_data(config, choice.other.dataset, cut=False, progress=tell, max_bytes=max_bytes)
     else:
         config = config if choice.place is None else identity.moved_config(config, choice.place)
-        loaded = loading.load_run_data(config, progress=tell, max_bytes=max_bytes)
+        with images_may_have_moved() if choice.place is None else contextlib.nullcontext():
+            loaded = loading.load_run_data(config, progress=tell, max_bytes=max_bytes)
     order = ("test", "val", "train") if choice.split == "auto" else (choice.split,)
     splits = {"test": loaded.test, "val": loaded.val, "train": loaded.train}
     there_are = [part for name in order if (part := splits[name]) is not None]

@@ -14,6 +14,7 @@ last bit on the same machine.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from simclr.config import (
     FinetuneConfig,
     PretrainConfig,
     RunConfig,
+    images_may_have_moved,
     nearest_name,
 )
 from simclr.data.identity import DataPlace, classes_of, fingerprint, moved_config
@@ -451,7 +453,8 @@ def evaluate_run(
         if "classifier" in protocols:
             _check_classes(run, config, other, data)
     else:
-        data = compute.load_images(config if place is None else moved_config(config, place.dataset), report)
+        with images_may_have_moved() if place is None else contextlib.nullcontext():
+            data = compute.load_images(config if place is None else moved_config(config, place.dataset), report)
     config = with_size(config, data)
     is_own = other is None and not (apart or untrained)
     bank = labelled_split(config, data) if is_own and isinstance(config, FinetuneConfig) else data.probe

@@ -23,7 +23,7 @@ def resume(run: Run) -> None:
     A run without a checkpoint starts again from the beginning.
 
     Raises:
-        ConfigError: if it is active or finished.
+        ConfigError: if it is active or finished, or the folder of its images is gone.
     """
     spawn.check_resumable(run)
     spawn.check_own(run)
@@ -32,6 +32,7 @@ def resume(run: Run) -> None:
 
         slurm_submit.resubmit(run)
         return
+    spawn.check_data_is_here(run)
     spawn.check_exited(run)
     spawn.begin(run, run.status.device, lambda: spawn.check_ended(run))  # another tab may have been faster
 

@@ -24,7 +24,7 @@ from simclr import config as cfg
 from simclr.config import ConfigError, RunConfig, not_written
 from simclr.files import safe_read, writing
 from simclr.files.names import is_text, readable
-from simclr.files.user_paths import existing_folder, user_path
+from simclr.files.user_paths import existing_folder, user_path, with_dead_link
 from simclr.hardware import devices, processes
 from simclr.runs import Run, seals
 from simclr.runs.status import Status
@@ -188,6 +188,17 @@ def check_resumable(run: Run) -> None:
     if run.is_example:
         raise ConfigError(f"{run.id} is an example, to be looked at; clone it to train one like it.")
     runs.load_config(run)
+
+
+def check_data_is_here(run: Run) -> None:
+    """Raises ConfigError, with the way out, if the folder of a run's images is gone; the run stays as it is."""
+    dataset = str(run.config.get("dataset") or "")
+    if dataset and dataset not in cfg.DATASETS and existing_folder(dataset) is None:
+        with cfg.images_may_have_moved(cfg.resume_command(run.id)):
+            raise cfg.MissingImagesError(
+                f"dataset is {dataset}, which is no folder that exists{with_dead_link(user_path(dataset))}; allowed: "
+                f"the images that {run.id} was started with."
+            )
 
 
 def check_own(run: Run) -> None:

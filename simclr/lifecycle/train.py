@@ -16,7 +16,7 @@ import lightning as L
 import torch
 
 from simclr import runs
-from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, RunConfig
+from simclr.config import ConfigError, FinetuneConfig, PretrainConfig, RunConfig, images_may_have_moved, resume_command
 from simclr.data import identity
 from simclr.data.readers import ReaderChoice
 from simclr.files.user_paths import dead_link
@@ -101,7 +101,9 @@ def train(
     try:
         try:
             has_begun = resume and run_dir is not None and runs.is_begun(run_dir)
-            prepared = prepare(config, runs_dir, reporter(status, signals.requested), has_begun=has_begun)
+            again = "" if run_dir is None or not resume else resume_command(run_dir.name)
+            with images_may_have_moved(again) if again else contextlib.nullcontext():
+                prepared = prepare(config, runs_dir, reporter(status, signals.requested), has_begun=has_begun)
             if run_dir is not None and resume:
                 _check_same_weights(Run(run_dir), prepared)
         except StopRequested:

@@ -5,6 +5,7 @@ Torch is imported inside the functions.
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclr import runs
-from simclr.config import ConfigError, FinetuneConfig
+from simclr.config import ConfigError, FinetuneConfig, images_may_have_moved
 from simclr.embeddings import networks, references
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection, SelectedImages
@@ -52,7 +53,8 @@ def load_images(run: Run, choice: ImageSelection, report: Report = no_report) ->
     else:
         config = config if choice.place is None else identity.moved_config(config, choice.place)
         name = str(config.dataset)
-        data = loading.load_run_data(config, progress=report, max_bytes=max_bytes)
+        with images_may_have_moved() if choice.place is None else contextlib.nullcontext():
+            data = loading.load_run_data(config, progress=report, max_bytes=max_bytes)
     found = search.checked_images(data)
     if found is None:
         raise ConfigError(f"dataset is {name}, which has no test images; allowed: a data set with some.")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from simclr.config import DATASETS, ConfigError, nearest_name
+from simclr.config import DATASETS, ConfigError, MissingImagesError, nearest_name
 from simclr.data.folders import folder_files, packed_sets
 from simclr.data.folders.folder_files import IMAGE_SUFFIXES
 from simclr.files import safe_read
@@ -153,7 +153,8 @@ def read(
         seconds: how long to look for files at most.
 
     Raises:
-        ConfigError: if there is no such folder, or it cannot be read in one way only, in one sentence.
+        ConfigError: if it cannot be read in one way only, in one sentence; a MissingImagesError if there is no such
+            folder, or no image in it.
         TimeoutError: if it takes longer than `seconds`.
     """
     folder = existing_folder(dataset) if dataset else None
@@ -164,7 +165,7 @@ def read(
         if dataset and not is_file:
             what += with_dead_link(user_path(dataset))
         todo = packed_sets.remedy_of_file(str(user_path(dataset))) if is_file else ""
-        raise ConfigError(
+        raise (ConfigError if is_file else MissingImagesError)(
             f"dataset is {printable(shown) or 'empty'}, which {printable(what)}; allowed: {', '.join(DATASETS)} or a "
             f"folder of images{nearest_name(dataset, DATASETS) or '.'}{printable(todo)}"
         )
@@ -174,7 +175,7 @@ def read(
             raise ConfigError(printable(refusal))
         left_out = [*files.left_out, *([_others_text(files.others)] if files.others else [])]
         seen = f" (left out: {_and(left_out)})" if left_out else ""
-        raise ConfigError(
+        raise MissingImagesError(
             f"dataset is {dataset}, a folder without images{printable(seen)}; allowed: files ending in "
             f"{', '.join(IMAGE_SUFFIXES)}, in train/<class>/, <class>/ or the folder itself."
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -19,6 +20,7 @@ from simclr.embeddings import references, selection
 from simclr.embeddings.references import EncoderRef
 from simclr.embeddings.selection import ImageSelection
 from simclr.embeddings.stored import find_embedding
+from simclr.launch import control
 
 FOLDER = TINY_PRETRAIN | {"limit_images": None, "epochs": 2, "film_frames": 2}
 
@@ -130,6 +132,36 @@ def test_of_a_run_that_has_recorded_no_images_numbers_and_its_film_are_compared(
     place, found = identity.look(trained, same)
     assert place.is_own and not found.is_proven
     assert not identity.find_place([trained], same).is_own  # by numbers alone: nothing is mixed
+
+
+def test_without_a_place_the_sentence_says_how_to_name_it(trained, images, moved, tiny_runs, capsys):
+    """A finished run stays finished: it is not begun to find that out."""
+    place = moved("elsewhere")
+    taken = "say where they lie now by --dataset FOLDER, which python -m simclr embed, evaluate, lab and leaks take."
+    shutil.rmtree(images)
+    for gone in (True, False):
+        if not gone:
+            images.mkdir()  # as where a disk is not mounted
+        for arguments in (["embed", trained.id], ["evaluate", trained.id], ["lab", trained.id], ["leaks", trained.id]):
+            said = refused(arguments, capsys)
+            assert said.startswith(f"dataset is {images}, ") and said.count("If the images have moved") == 1
+            assert said.endswith(taken)
+            assert "--dataset" not in refused([*arguments, "--dataset", str(images / "no")], capsys)
+        if not gone:
+            continue
+        command = f"python -m simclr resume {trained.id} --dataset FOLDER"
+        assert refused(["resume", trained.id, "--epochs", "9"], capsys).endswith(f"{command}.")
+        assert trained.status.state == "finished"
+        runs.update_status(trained.path, state="stopped")
+        with pytest.raises(ConfigError, match=re.escape(command)):
+            control.resume(trained)  # as the dashboard does
+        assert runs.read_status(trained.path).state == "stopped"
+        runs.update_status(trained.path, state="finished")
+    runs.update_status(trained.path, state="stopped")
+    said = refused(["resume", trained.id], capsys)
+    assert "a folder without images" in said and said.endswith(f"{command}.")
+    assert trained.status.error.endswith(f"{command}.")
+    assert place.is_dir()
 
 
 def test_a_place_that_is_none_is_told(trained, capsys, tmp_path):
