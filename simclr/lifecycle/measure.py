@@ -64,6 +64,10 @@ NO_EXTRAS: dict[str, Any] = {
 }
 
 
+# Of trials that show what steps take: images pass through the network for these too, many more at once than in a step.
+STEPS_ALONE: dict[str, Any] = {"evaluate": False, "knn_every_epochs": 0, "film_frames": 0}
+
+
 class OutOfMemory(Exception):
     """A batch was too large after all."""
 
@@ -317,14 +321,13 @@ class Measurement:
         def predicted(size: int) -> int:
             return grown(self.peaks, size) + (batch * view_bytes if micro is not None and size == wanted else 0)
 
-        few = {"evaluate": False, "knn_every_epochs": 0}
         image_seconds = 0.0
         ladder = sizes(wanted)
         fits = ladder[0]
         for number, size in enumerate(ladder[:-1] or ladder):
             self.say(f"trying {images(size)} images at once", 0.3 + 0.3 * number / len(ladder))
             try:
-                trial = _try(self._with(FEW_STEPS, options(size) | few, val=None, test=None), self.gauge)
+                trial = _try(self._with(FEW_STEPS, options(size) | STEPS_ALONE, val=None, test=None), self.gauge)
             except OutOfMemory:
                 if number == 0:
                     raise
@@ -341,7 +344,7 @@ class Measurement:
         except OutOfMemory:
             fits = max(size for size in ladder if size < fits)
             trial, parts = self._with_readers(options(fits), image_seconds)
-        initial = self._initial(options(fits) | few)
+        initial = self._initial(options(fits) | STEPS_ALONE)
         need = max(trial.peak, self.start_peak) if fits == wanted else max(trial.peak, predicted(wanted))
         if isinstance(config, PretrainConfig) and config.evaluate:
             num_values = self.prepared.encoder.num_features * _num(self.prepared.data.probe)
@@ -367,9 +370,8 @@ class Measurement:
             self.say("measuring how images are read", 0.5)
             found: list[ReaderChoice] = []
             is_long = image_seconds * options["batch_size"] > STEPS_SECONDS
-            few = {"evaluate": False, "knn_every_epochs": 0}
             num_steps = FEW_STEPS + 1 if is_long else NUM_STEPS + 2
-            prepared = self._with(num_steps, options | few, val=None, test=None)
+            prepared = self._with(num_steps, options | STEPS_ALONE, val=None, test=None)
             prepared.on_readers = found.append
             _try(prepared, self.gauge)
             # one process is measured here; in a run of several each has its share of the cores
