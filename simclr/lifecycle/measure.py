@@ -188,6 +188,7 @@ class Trial:
     end: float
     peak: int
     disk: int
+    checkpoint: int  # of the disk, one
 
 
 def _try(prepared: Prepared, gauge: PeakMemory) -> Trial:
@@ -206,9 +207,12 @@ def _try(prepared: Prepared, gauge: PeakMemory) -> Trial:
         end = time.perf_counter()
         tail = runs.MetricsTail(Path(name) / runs.METRICS)
         tail.refresh()
+        # the last and the best each, which are one file for a while
         disk = sum(path.stat().st_size for path in Path(name).rglob("*") if path.is_file())
+        last = Path(name) / runs.CHECKPOINTS / runs.LAST_CHECKPOINT
+        checkpoint = last.stat().st_size if last.is_file() else 0
     peak = gauge.peak() + (0 if gauge.on_gpu else clock.reading_memory)
-    return Trial(clock, phases, tail.columns, begin, end, peak, disk)
+    return Trial(clock, phases, tail.columns, begin, end, peak, disk, checkpoint)
 
 
 def _cut(split: Split | None, num_images: int) -> Split | None:
@@ -409,8 +413,9 @@ class Measurement:
             options = options | {"knn_every_epochs": 1}
         self.say(f"training {num_steps} steps", 0.6)
         trial = _try(self._with(num_steps, options, val=val, test=test, probe=probe), self.gauge)
-        self.disk = trial.disk
         epochs = self.prepared.num_epochs
+        kept = getattr(self.config, "checkpoint_every_epochs", 0)
+        self.disk = trial.disk + (epochs // kept * trial.checkpoint if kept else 0)
         parts = [CostItem("checkpoints", _mean(trial.clock.checkpoints), epochs)]
         if val is not None and trial.clock.validations:
             parts.append(CostItem("validation", trial.clock.validations[-1] * _num(data.val) / _num(val), epochs))

@@ -242,6 +242,13 @@ def test_the_processes_that_read_are_chosen_as_the_run_chooses_them(measured, tm
     assert any("num_workers 2, chosen by measuring" in note for note in notes) == (number is None)
 
 
+def test_checkpoints_that_are_kept_take_disk(measured):
+    options = {"batch_size": 32, "limit_images": 256, "epochs": 40, "evaluate": False}
+    few, many = (measured(pretrain(**options, checkpoint_every_epochs=every))[0].disk for every in (0, 2))
+    assert few < 2**24  # the last, the best, and the weights
+    assert 5 * few < many < 20 * few  # and twenty more
+
+
 def test_what_a_step_takes_is_tried_without_the_film(measured):
     """It passes many more images through the network at once, and their memory would seem to be that of the batch."""
     found, tried = measured(pretrain(batch_size=32, limit_images=256, film_frames=5, initial_image_size=8))
