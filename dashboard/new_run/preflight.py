@@ -22,6 +22,7 @@ from simclr.launch import control
 from simclr.lifecycle import estimate, experiment
 from simclr.lifecycle.estimate import Estimate
 from simclr.results import index
+from simclr.training.time_left import rate_text
 from simclr.views import sample_images
 
 LAST = "new_run_check"  # the folder of the newest answer shown, for when the options change
@@ -187,7 +188,7 @@ def answer(found: Estimate, fits: bool) -> None:
             if fits:
                 st.metric("Memory", estimate.size_text(found.memory), width="content")
         lines = [f"{formats.duration(found.seconds_low)} to {formats.duration(found.seconds_high)}"]
-        lines.append(f"{found.images_per_second:,.0f} images/s")
+        lines.append(rate_text(found.images_per_second))
         if found.fits:
             lines.append(f"{estimate.size_text(found.free)} free")
         st.caption(escape.markdown(" · ".join([*lines, f"measured {formats.ago(found.measured)}"])))

@@ -31,7 +31,7 @@ from simclr.files import safe_read
 from simclr.hardware import devices
 from simclr.launch import jobs, queue, spawn
 from simclr.runs.status import Report, no_report
-from simclr.training.time_left import duration_text
+from simclr.training.time_left import duration_text, rate_text
 
 LONG_RUN = 1.05  # of the peak of a few steps is what a whole run comes to: memory gets scattered with time
 SAFE_SHARE = 0.9  # of the free memory; others want some too
@@ -119,7 +119,7 @@ class Estimate:
     def sentences(self) -> list[str]:
         """The answer in words."""
         span = f"{duration_text(self.seconds_low)} to {duration_text(self.seconds_high)}"
-        took = f"It takes about {duration_text(self.seconds)} ({span}), at {self.images_per_second:,.0f} images/s."
+        took = f"It takes about {duration_text(self.seconds)} ({span}), at {rate_text(self.images_per_second)}."
         return [self.memory_sentence(), took, *self.notes]
 
     def memory_sentence(self) -> str:

@@ -64,6 +64,10 @@ NO_EXTRAS: dict[str, Any] = {
 }
 
 
+# Of trials that show what steps take: images pass through the network for these too, many more at once than in a step.
+STEPS_ALONE: dict[str, Any] = {"evaluate": False, "knn_every_epochs": 0, "film_frames": 0}
+
+
 class OutOfMemory(Exception):
     """A batch was too large after all."""
 
@@ -184,6 +188,7 @@ class Trial:
     end: float
     peak: int
     disk: int
+    checkpoint: int  # of the disk, one
 
 
 def _try(prepared: Prepared, gauge: PeakMemory) -> Trial:
@@ -202,9 +207,12 @@ def _try(prepared: Prepared, gauge: PeakMemory) -> Trial:
         end = time.perf_counter()
         tail = runs.MetricsTail(Path(name) / runs.METRICS)
         tail.refresh()
+        # the last and the best each, which are one file for a while
         disk = sum(path.stat().st_size for path in Path(name).rglob("*") if path.is_file())
+        last = Path(name) / runs.CHECKPOINTS / runs.LAST_CHECKPOINT
+        checkpoint = last.stat().st_size if last.is_file() else 0
     peak = gauge.peak() + (0 if gauge.on_gpu else clock.reading_memory)
-    return Trial(clock, phases, tail.columns, begin, end, peak, disk)
+    return Trial(clock, phases, tail.columns, begin, end, peak, disk, checkpoint)
 
 
 def _cut(split: Split | None, num_images: int) -> Split | None:
@@ -317,14 +325,13 @@ class Measurement:
         def predicted(size: int) -> int:
             return grown(self.peaks, size) + (batch * view_bytes if micro is not None and size == wanted else 0)
 
-        few = {"evaluate": False, "knn_every_epochs": 0}
         image_seconds = 0.0
         ladder = sizes(wanted)
         fits = ladder[0]
         for number, size in enumerate(ladder[:-1] or ladder):
             self.say(f"trying {images(size)} images at once", 0.3 + 0.3 * number / len(ladder))
             try:
-                trial = _try(self._with(FEW_STEPS, options(size) | few, val=None, test=None), self.gauge)
+                trial = _try(self._with(FEW_STEPS, options(size) | STEPS_ALONE, val=None, test=None), self.gauge)
             except OutOfMemory:
                 if number == 0:
                     raise
@@ -341,7 +348,7 @@ class Measurement:
         except OutOfMemory:
             fits = max(size for size in ladder if size < fits)
             trial, parts = self._with_readers(options(fits), image_seconds)
-        initial = self._initial(options(fits) | few)
+        initial = self._initial(options(fits) | STEPS_ALONE)
         need = max(trial.peak, self.start_peak) if fits == wanted else max(trial.peak, predicted(wanted))
         if isinstance(config, PretrainConfig) and config.evaluate:
             num_values = self.prepared.encoder.num_features * _num(self.prepared.data.probe)
@@ -367,9 +374,8 @@ class Measurement:
             self.say("measuring how images are read", 0.5)
             found: list[ReaderChoice] = []
             is_long = image_seconds * options["batch_size"] > STEPS_SECONDS
-            few = {"evaluate": False, "knn_every_epochs": 0}
             num_steps = FEW_STEPS + 1 if is_long else NUM_STEPS + 2
-            prepared = self._with(num_steps, options | few, val=None, test=None)
+            prepared = self._with(num_steps, options | STEPS_ALONE, val=None, test=None)
             prepared.on_readers = found.append
             _try(prepared, self.gauge)
             # one process is measured here; in a run of several each has its share of the cores
@@ -407,8 +413,9 @@ class Measurement:
             options = options | {"knn_every_epochs": 1}
         self.say(f"training {num_steps} steps", 0.6)
         trial = _try(self._with(num_steps, options, val=val, test=test, probe=probe), self.gauge)
-        self.disk = trial.disk
         epochs = self.prepared.num_epochs
+        kept = getattr(self.config, "checkpoint_every_epochs", 0)
+        self.disk = trial.disk + (epochs // kept * trial.checkpoint if kept else 0)
         parts = [CostItem("checkpoints", _mean(trial.clock.checkpoints), epochs)]
         if val is not None and trial.clock.validations:
             parts.append(CostItem("validation", trial.clock.validations[-1] * _num(data.val) / _num(val), epochs))

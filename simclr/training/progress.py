@@ -15,6 +15,7 @@ from simclr.runs import StatusWriter
 from simclr.runs.status import Report
 from simclr.training.callbacks import Recorder
 from simclr.training.checkpoints import StopRequested
+from simclr.training.time_left import rate_text
 
 WORTH_SAYING_SECONDS = 1.0  # what is over sooner needs no line in the log
 
@@ -94,5 +95,5 @@ def epoch_line(epoch: int, epochs: int, last: Mapping[str, float]) -> str:
         if key in last and not (key == "val/top1" and "val/mean_rank" in last):
             parts.append(f"{name} {text.format(last[key])}")
     if "perf/images_per_second" in last:
-        parts.append(f"{last['perf/images_per_second']:,.0f} images/s")
+        parts.append(rate_text(last["perf/images_per_second"]))
     return "  ".join(parts)

@@ -103,3 +103,9 @@ def duration_text(seconds: float) -> str:
     if whole < 86_400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def rate_text(images_per_second: float) -> str:
+    """`1,940 images/s`; below ten with two digits, `0.34 images/s`: large images on a CPU take seconds each."""
+    number = f"{images_per_second:,.0f}" if images_per_second >= 10 else f"{images_per_second:.2g}"
+    return f"{number} images/s"

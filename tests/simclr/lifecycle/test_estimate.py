@@ -74,6 +74,14 @@ def test_first_steps_with_smaller_views_count_with_their_own_time():
     assert found.seconds_low == pytest.approx(low)
 
 
+@pytest.mark.parametrize(
+    ("step_seconds", "said"), [(0.1, "at 2,560 images/s"), (1.0, "at 256 images/s"), (800.0, "at 0.32 images/s")]
+)
+def test_a_slow_training_has_a_rate_too(step_seconds, said):
+    found = estimate.conclude(figures(step_seconds=[step_seconds] * 5), pretrain(), 0.0)
+    assert said in found.sentences()[1]
+
+
 def test_what_was_extrapolated_is_said_and_less_certain():
     whole = estimate.conclude(figures(), pretrain(), 0.0)
     part = estimate.conclude(figures(measured_images=64, step_seconds=[0.025] * 5, is_whole=False), pretrain(), 0.0)
@@ -232,6 +240,25 @@ def test_the_processes_that_read_are_chosen_as_the_run_chooses_them(measured, tm
     assert tried[-1].config.num_workers == (number or 2)  # from its first step on
     notes = estimate.conclude(found, config, 0.0).notes
     assert any("num_workers 2, chosen by measuring" in note for note in notes) == (number is None)
+
+
+def test_checkpoints_that_are_kept_take_disk(measured):
+    options = {"batch_size": 32, "limit_images": 256, "epochs": 40, "evaluate": False}
+    few, many = (measured(pretrain(**options, checkpoint_every_epochs=every))[0].disk for every in (0, 2))
+    assert few < 2**24  # the last, the best, and the weights
+    assert 5 * few < many < 20 * few  # and twenty more
+
+
+def test_what_a_step_takes_is_tried_without_the_film(measured):
+    """It passes many more images through the network at once, and their memory would seem to be that of the batch."""
+    found, tried = measured(pretrain(batch_size=32, limit_images=256, film_frames=5, initial_image_size=8))
+    assert [prepared.config.film_frames for prepared in tried] == [
+        0,
+        0,
+        5,
+        0,
+    ]  # growing batches, the whole training, and first steps with smaller views
+    assert found.is_whole
 
 
 def test_micro_batches_are_tried_as_such(measured):
