@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -75,18 +75,28 @@ class OutOfMemory(Exception):
 # --- clocks and gauges ----------------------------------------------------------------------------------------------
 
 
-class Clock(L.Callback):
+@dataclass
+class Laps:
     """Seconds of each step, validation, kNN probe and checkpoint of a training.
+
+    reading_memory: bytes that the processes that read images have for themselves.
+    """
+
+    steps: list[float] = field(default_factory=list)
+    validations: list[float] = field(default_factory=list)
+    probes: list[float] = field(default_factory=list)
+    checkpoints: list[float] = field(default_factory=list)
+    reading_memory: int = 0
+
+
+class Clock(L.Callback):
+    """Measures the `laps` of a training, which outlive it: a callback knows the model, and that the optimizer's state.
 
     It has to stand before the training's own callbacks: what they do lies between its calls.
     """
 
     def __init__(self) -> None:
-        self.steps: list[float] = []
-        self.validations: list[float] = []
-        self.probes: list[float] = []
-        self.checkpoints: list[float] = []
-        self.reading_memory = 0  # bytes that the processes that read images have for themselves
+        self.laps = Laps()
         self._mark = 0.0
         self._saves = False
 
@@ -99,24 +109,24 @@ class Clock(L.Callback):
     def _after_checkpoint(self) -> None:
         lap = self._lap()
         if self._saves:
-            self.checkpoints.append(lap)
+            self.laps.checkpoints.append(lap)
         self._saves = False
 
     def on_train_epoch_start(self, *_: Any) -> None:
         self._after_checkpoint()
 
     def on_train_batch_end(self, *_: Any) -> None:
-        self.steps.append(self._lap())
-        self.reading_memory = max(self.reading_memory, sum(map(_own_memory, psutil.Process().children())))
+        self.laps.steps.append(self._lap())
+        self.laps.reading_memory = max(self.laps.reading_memory, sum(map(_own_memory, psutil.Process().children())))
 
     def on_validation_start(self, *_: Any) -> None:
         self._lap()
 
     def on_validation_end(self, *_: Any) -> None:
-        self.validations.append(self._lap())
+        self.laps.validations.append(self._lap())
 
     def on_train_epoch_end(self, *_: Any) -> None:
-        self.probes.append(self._lap())
+        self.laps.probes.append(self._lap())
         self._saves = True
 
     def on_train_end(self, *_: Any) -> None:
@@ -158,6 +168,9 @@ class PeakMemory:
 
     def begin(self) -> None:
         gc.collect()
+        if sys.platform == "linux":  # what was freed goes back to the system, or it would count
+            with suppress(AttributeError):  # another C library than glibc
+                ctypes.CDLL(None).malloc_trim(0)
         if self.on_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
@@ -181,7 +194,7 @@ class PeakMemory:
 class Trial:
     """What one short training showed; moments and durations in seconds, memory in bytes."""
 
-    clock: Clock
+    clock: Laps
     phases: Phases
     rows: Mapping[str, Sequence[float]]
     begin: float
@@ -211,8 +224,10 @@ def _try(prepared: Prepared, gauge: PeakMemory) -> Trial:
         disk = sum(path.stat().st_size for path in Path(name).rglob("*") if path.is_file())
         last = Path(name) / runs.CHECKPOINTS / runs.LAST_CHECKPOINT
         checkpoint = last.stat().st_size if last.is_file() else 0
-    peak = gauge.peak() + (0 if gauge.on_gpu else clock.reading_memory)
-    return Trial(clock, phases, tail.columns, begin, end, peak, disk, checkpoint)
+    peak = gauge.peak() + (0 if gauge.on_gpu else clock.laps.reading_memory)
+    prepared.callbacks = ()
+    prepared.encoder.network.zero_grad(set_to_none=True)  # the next trial begins as a run does
+    return Trial(clock.laps, phases, tail.columns, begin, end, peak, disk, checkpoint)
 
 
 def _cut(split: Split | None, num_images: int) -> Split | None:

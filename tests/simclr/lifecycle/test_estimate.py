@@ -242,6 +242,29 @@ def test_the_processes_that_read_are_chosen_as_the_run_chooses_them(measured, tm
     assert any("num_workers 2, chosen by measuring" in note for note in notes) == (number is None)
 
 
+def test_a_trial_leaves_no_memory_to_the_next(measured, monkeypatch):
+    """No gradients and no optimizer's state, three times the network: they would count as the next one's."""
+    import gc
+
+    import lightning as L
+
+    from simclr.lifecycle import measure
+
+    left = []
+    real = measure.PeakMemory.begin
+
+    def begin(self):
+        real(self)
+        left.append(sum(type(item) is L.Trainer for item in gc.get_objects()))
+
+    monkeypatch.setattr(measure.PeakMemory, "begin", begin)
+    gc.collect()
+    before = sum(type(item) is L.Trainer for item in gc.get_objects())
+    _, tried = measured(pretrain(batch_size=32, limit_images=256, evaluate=False))
+    assert left == [before] * 3
+    assert all(weights.grad is None for weights in tried[-1].encoder.network.parameters())
+
+
 def test_checkpoints_that_are_kept_take_disk(measured):
     options = {"batch_size": 32, "limit_images": 256, "epochs": 40, "evaluate": False}
     few, many = (measured(pretrain(**options, checkpoint_every_epochs=every))[0].disk for every in (0, 2))
