@@ -1,9 +1,11 @@
 """Will it fit, and how long will it take: the arithmetic, real trials, and the process that makes them."""
 
+import gc
 import json
 import sys
 import time
 
+import lightning as L
 import psutil
 import pytest
 from conftest import TINY, TINY_PRETRAIN, make_folder
@@ -14,7 +16,7 @@ from simclr import runs
 from simclr.cli import main, parser
 from simclr.config import ConfigError, FinetuneConfig, PretrainConfig
 from simclr.launch import control, spawn
-from simclr.lifecycle import estimate
+from simclr.lifecycle import estimate, measure
 from simclr.lifecycle.estimate import CannotMeasure, CostItem, Estimate, Figures
 
 GIB = 2**30
@@ -244,12 +246,6 @@ def test_the_processes_that_read_are_chosen_as_the_run_chooses_them(measured, tm
 
 def test_a_trial_leaves_no_memory_to_the_next(measured, monkeypatch):
     """No gradients and no optimizer's state, three times the network: they would count as the next one's."""
-    import gc
-
-    import lightning as L
-
-    from simclr.lifecycle import measure
-
     left = []
     real = measure.PeakMemory.begin
 
@@ -261,7 +257,7 @@ def test_a_trial_leaves_no_memory_to_the_next(measured, monkeypatch):
     gc.collect()
     before = sum(type(item) is L.Trainer for item in gc.get_objects())
     _, tried = measured(pretrain(batch_size=32, limit_images=256, evaluate=False))
-    assert left == [before] * 3
+    assert len(left) == 3 and max(left) <= before  # fewer where another test's are let go meanwhile
     assert all(weights.grad is None for weights in tried[-1].encoder.network.parameters())
 
 
