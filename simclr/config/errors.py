@@ -32,15 +32,18 @@ class MissingImagesError(ConfigError):
 
 
 @contextlib.contextmanager
-def images_may_have_moved(command: str = "") -> Iterator[None]:
+def images_may_have_moved(command: str = "", *, is_named: bool = False) -> Iterator[None]:
     """Has an error say how to name the place where the images of a run lie now.
 
     Args:
         command: that takes it; unset: those that look at a finished run, which the dashboard runs as well.
+        is_named: whether a place was named already, so that nothing is to be said.
     """
     try:
         yield
     except MissingImagesError as error:
+        if is_named:
+            raise
         how = f": {command} --dataset FOLDER" if command else f" by --dataset FOLDER, which {TAKE_A_PLACE} take"
         raise MissingImagesError(f"{error} If the images have moved, say where they lie now{how}.") from None
 

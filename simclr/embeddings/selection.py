@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 from collections.abc import Sequence
@@ -267,7 +266,7 @@ def _data_and_split(run: Run, choice: ImageSelection, progress: Progress, max_by
         loaded = loading.load_other_data(config, choice.other.dataset, cut=False, progress=tell, max_bytes=max_bytes)
     else:
         config = config if choice.place is None else identity.moved_config(config, choice.place)
-        with images_may_have_moved() if choice.place is None else contextlib.nullcontext():
+        with images_may_have_moved(is_named=choice.place is not None):
             loaded = loading.load_run_data(config, progress=tell, max_bytes=max_bytes)
     order = ("test", "val", "train") if choice.split == "auto" else (choice.split,)
     splits = {"test": loaded.test, "val": loaded.val, "train": loaded.train}

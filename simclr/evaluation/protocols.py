@@ -14,7 +14,6 @@ last bit on the same machine.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -453,7 +452,7 @@ def evaluate_run(
         if "classifier" in protocols:
             _check_classes(run, config, other, data)
     else:
-        with images_may_have_moved() if place is None else contextlib.nullcontext():
+        with images_may_have_moved(is_named=place is not None):
             data = compute.load_images(config if place is None else moved_config(config, place.dataset), report)
     config = with_size(config, data)
     is_own = other is None and not (apart or untrained)

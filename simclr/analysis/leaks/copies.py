@@ -5,7 +5,6 @@ Torch is imported inside the functions.
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +52,7 @@ def load_images(run: Run, choice: ImageSelection, report: Report = no_report) ->
     else:
         config = config if choice.place is None else identity.moved_config(config, choice.place)
         name = str(config.dataset)
-        with images_may_have_moved() if choice.place is None else contextlib.nullcontext():
+        with images_may_have_moved(is_named=choice.place is not None):
             data = loading.load_run_data(config, progress=report, max_bytes=max_bytes)
     found = search.checked_images(data)
     if found is None:

@@ -11,6 +11,7 @@ import time
 import zlib
 from pathlib import Path
 
+import control_group_files
 import numpy as np
 import psutil
 import pytest
@@ -26,7 +27,6 @@ from simclr.config import ConfigError
 from simclr.data import batches, identity, loading
 from simclr.data import memory as data_memory
 from simclr.data.folders import decoding, folder_files, folder_layout, image_files
-from simclr.hardware import control_groups
 from simclr.lifecycle.train import train
 from simclr.training import checkpoints, datamodule
 
@@ -295,12 +295,7 @@ def test_memory_limit(tmp_path, monkeypatch):
     ],
 )
 def test_memory_limits_of_control_groups(tmp_path, monkeypatch, lines, files, expected):
-    (tmp_path / "own").write_text(lines)
-    for name, value in files.items():
-        (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "groups" / name).write_text(value + "\n")
-    monkeypatch.setattr(control_groups, "OWN_CGROUPS", tmp_path / "own")
-    monkeypatch.setattr(control_groups, "CGROUPS", tmp_path / "groups")
+    control_group_files.pretend(tmp_path, monkeypatch, lines, files)
     assert data_memory._cgroup_limits() == expected
 
 

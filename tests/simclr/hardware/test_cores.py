@@ -2,9 +2,10 @@
 
 import os
 
+import control_group_files
 import pytest
 
-from simclr.hardware import control_groups, cores
+from simclr.hardware import cores
 
 FIRST = "cpu,cpuacct/a/cpu.cfs"  # of version 1
 
@@ -23,12 +24,7 @@ FIRST = "cpu,cpuacct/a/cpu.cfs"  # of version 1
     ],
 )
 def test_cores_are_those_of_the_process_and_of_its_control_groups(tmp_path, monkeypatch, lines, files, expected):
-    (tmp_path / "own").write_text(lines)
-    for name, value in files.items():
-        (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "groups" / name).write_text(value + "\n")
-    monkeypatch.setattr(control_groups, "OWN_CGROUPS", tmp_path / "own")
-    monkeypatch.setattr(control_groups, "CGROUPS", tmp_path / "groups")
+    control_group_files.pretend(tmp_path, monkeypatch, lines, files)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
     assert cores.num_cores() == 4
     assert cores.usable_cores() == expected

@@ -152,7 +152,7 @@ def test_nothing_is_suggested_where_the_batch_does_not_matter():
 @pytest.fixture
 def measured(tiny_runs, monkeypatch):
     """Measures a run in this process; returns the figures and the options of each trial."""
-    from simclr.lifecycle import measure, prepare
+    from simclr.lifecycle import prepare
 
     monkeypatch.setattr(measure, "STEP_SECONDS", 0.05)
     monkeypatch.setattr(measure, "HEAD_STEPS", 10)
@@ -195,8 +195,6 @@ def names(found):
 
 
 def test_a_pretraining_is_tried_from_small_batches_up_to_its_own(measured):
-    from simclr.lifecycle import measure
-
     assert measure.sizes(4096) == [8, 16, 128, 1024, 4096]
     assert measure.sizes(8) == [8] and measure.sizes(3) == [3] and measure.sizes(9) == [8, 9]
     config = pretrain(batch_size=32, limit_images=256, epochs=7, knn_every_epochs=3)
@@ -289,8 +287,6 @@ def test_micro_batches_are_tried_as_such(measured):
 
 
 def test_many_validation_and_test_images_are_passed_in_part_and_counted_whole(measured, monkeypatch):
-    from simclr.lifecycle import measure
-
     monkeypatch.setattr(measure, "PASS_SECONDS", 0.0)
     monkeypatch.setattr(measure, "EVALUATION_BATCH_SIZE", 64)
     _, tried = measured(pretrain(limit_images=1000, val_fraction=0.5))
